@@ -49,9 +49,16 @@ const inside = (folders) =>
 
 const layerRules = LAYERS.flatMap((peers, depth) =>
   peers.flatMap((folder) => {
-    const barred = LAYERS.slice(depth).flat().filter((other) => other !== folder);
+    const barred = LAYERS.slice(depth)
+      .flat()
+      .filter((other) => other !== folder);
     if (barred.length === 0) return [];
-    return { name: `down-only: ${folder}`, severity: 'error', from: { path: inside([folder]) }, to: { path: inside(barred) } };
+    return {
+      name: `down-only: ${folder}`,
+      severity: 'error',
+      from: { path: inside([folder]) },
+      to: { path: inside(barred) },
+    };
   }),
 );
 
@@ -102,7 +109,8 @@ module.exports = {
     },
     {
       name: 'no-undeclared-package',
-      comment: 'What the package runs on must be in dependencies or peerDependencies, not in devDependencies alone or nowhere.',
+      comment:
+        'What the package runs on must be in dependencies or peerDependencies, not in devDependencies alone or nowhere.',
       severity: 'error',
       from: { path: '^(src|workers)/', pathNot: '^src/reference/' },
       to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only', 'npm-peer'] },

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { lavapipeIcd } from './tools/setup/system.ts';
 
-const CPU_AREAS = 'tests/{adapters,api,cache,chunking,config,errors,fuzz,grammar,hub,page,reference,tokenizer,tooling,weights,web-llm,workers}/**/*.test.ts';
+const CPU_AREAS =
+  'tests/{adapters,api,cache,chunking,config,errors,fuzz,grammar,hub,page,reference,tokenizer,tooling,weights,web-llm,workers}/**/*.test.ts';
 
 // The same software adapter everywhere: without this the Vulkan loader takes the first device it finds.
 const env = {
@@ -38,7 +39,15 @@ export default defineConfig({
           ...common,
         },
       },
-      { test: { name: 'e2e', include: ['e2e/**/*.test.ts'], globalSetup: 'e2e/support/browser.ts', env: quickToCompile, ...common } },
+      {
+        test: {
+          name: 'e2e',
+          include: ['e2e/**/*.test.ts'],
+          globalSetup: 'e2e/support/browser.ts',
+          env: quickToCompile,
+          ...common,
+        },
+      },
     ],
   },
 });

@@ -27,14 +27,18 @@ async function choices(): Promise<{ chosen: Candidate[]; ms: number }> {
   device.variant = own;
   const chosen: Candidate[] = [];
   const began = performance.now();
-  await autotune(device, recorder, contests, { get: async () => undefined, set: async (_key, candidate) => void chosen.push(candidate) });
+  await autotune(device, recorder, contests, {
+    get: async () => undefined,
+    set: async (_key, candidate) => void chosen.push(candidate),
+  });
   return { chosen, ms: performance.now() - began };
 }
 
 /** Median milliseconds of one run of each candidate, timed in turn; of one that the driver does not take, infinite. */
 async function thorough(contest: Contest): Promise<number[]> {
   const entrants = [];
-  for (const candidate of contest.candidates) entrants.push({ run: await entrant(device, contest, candidate), times: [] as number[] });
+  for (const candidate of contest.candidates)
+    entrants.push({ run: await entrant(device, contest, candidate), times: [] as number[] });
   for (let round = 0; round < ROUNDS; round++) {
     for (const { run, times } of entrants) {
       const count = Math.max(1, Math.round(ROUND_MS / (await run(1))));
@@ -45,10 +49,17 @@ async function thorough(contest: Contest): Promise<number[]> {
 }
 
 /** Milliseconds of a submission of so many runs. */
-async function entrant({ gpuDevice, pipelines }: Device, contest: Contest, candidate: Candidate): Promise<(count: number) => Promise<number>> {
+async function entrant(
+  { gpuDevice, pipelines }: Device,
+  contest: Contest,
+  candidate: Candidate,
+): Promise<(count: number) => Promise<number>> {
   device.variant = { ...own, ...candidate };
   const record = contest.make();
-  const isTaken = await pipelines.ready().then(() => true, () => false);
+  const isTaken = await pipelines.ready().then(
+    () => true,
+    () => false,
+  );
   return async (count) => {
     if (!isTaken) return Infinity;
     device.variant = { ...own, ...candidate };

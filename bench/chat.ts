@@ -30,14 +30,21 @@ const SYSTEM: ChatTurn = {
   role: 'system',
   content:
     `You are a sailor of the ship ${SHIP}. Every answer begins with "${START}". ` +
-    ['The sea is blue.', 'Cows eat grass.', 'Rome is in Italy.', 'Six is more than five.'].map((answer) => `"${START} ${answer}"`).join(' '),
+    ['The sea is blue.', 'Cows eat grass.', 'Rome is in Italy.', 'Six is more than five.']
+      .map((answer) => `"${START} ${answer}"`)
+      .join(' '),
 };
 const QUESTIONS = [
   ...['Hello! Who are you?', 'What is the capital of France?', 'Why is the sky blue?', 'Name a fruit that is yellow.'],
   ...['How many legs does a spider have?', 'What do bees make?', 'Where do penguins live?', 'What is two plus three?'],
   ...['Who wrote Romeo and Juliet?', 'What is ice made of?', 'Which animal barks?', 'How many days has a week?'],
   ...['What do plants need to grow?', 'Is the sun a star?', 'What colour is grass?', 'Where is the Eiffel Tower?'],
-  ...['What can I cook with eggs?', 'Which month comes after May?', 'What is the opposite of hot?', 'How do birds fly?'],
+  ...[
+    'What can I cook with eggs?',
+    'Which month comes after May?',
+    'What is the opposite of hot?',
+    'How do birds fly?',
+  ],
 ];
 
 const LAST_QUESTION = 'What is the name of your ship?';
@@ -72,7 +79,13 @@ async function ask(chat: ChatTurn[], question: string, kv: KvOptions): Promise<T
     chat.push({ role: 'assistant', content: text });
     const { promptTokens, cachedTokens } = event.usage;
     return {
-      ...{ follows: text.trimStart().startsWith(START), ms: performance.now() - began, kvPeak, promptTokens, cachedTokens },
+      ...{
+        follows: text.trimStart().startsWith(START),
+        ms: performance.now() - began,
+        kvPeak,
+        promptTokens,
+        cachedTokens,
+      },
       ...{ kvBytes: engine.memory().kv, droppedTokens: event.report.kv.droppedTokens },
     };
   }
@@ -80,7 +93,8 @@ async function ask(chat: ChatTurn[], question: string, kv: KvOptions): Promise<T
 }
 
 /** How many of the turns follow what the system says. */
-const followed = (turns: readonly Turn[]): number => turns.filter(({ follows }) => follows).length / Math.max(1, turns.length);
+const followed = (turns: readonly Turn[]): number =>
+  turns.filter(({ follows }) => follows).length / Math.max(1, turns.length);
 
 const answerOf = (chat: readonly ChatTurn[]): string => chat.at(-1)?.content ?? '';
 
@@ -103,13 +117,17 @@ for (let turn = 0; turn < TURNS && errors.length === 0; turn++) {
   try {
     const found = await ask(chat, questionOf(turn), small);
     turns.push(found);
-    console.log(`${turn + 1}: ${JSON.stringify(answerOf(chat))}; ${found.ms.toFixed(0)} ms, at most ${megabytes(found.kvPeak)}`);
+    console.log(
+      `${turn + 1}: ${JSON.stringify(answerOf(chat))}; ${found.ms.toFixed(0)} ms, at most ${megabytes(found.kvPeak)}`,
+    );
   } catch (error) {
     errors.push(String(error));
   }
 }
 
-const kvAtTurns = [25, 50, 75, 100].flatMap((at) => (turns[at - 1] ? [{ turn: at, kvBytes: turns[at - 1]?.kvBytes as number }] : []));
+const kvAtTurns = [25, 50, 75, 100].flatMap((at) =>
+  turns[at - 1] ? [{ turn: at, kvBytes: turns[at - 1]?.kvBytes as number }] : [],
+);
 const kvPeak = Math.max(...turns.map((each) => each.kvPeak));
 const first = followed(turns.slice(0, JUDGED));
 const last = followed(turns.slice(-JUDGED));
@@ -120,19 +138,37 @@ const computed = estimate(turns.slice(1).map(({ cachedTokens, promptTokens }) =>
 // Before the others take its pages.
 if (errors.length === 0) await ask(chat, LAST_QUESTION, small);
 const ship = answerOf(chat);
-const dense = errors.length > 0 ? undefined : { withSystem: await lastTurns(chat, [SYSTEM]), without: await lastTurns(chat, []) };
+const dense =
+  errors.length > 0 ? undefined : { withSystem: await lastTurns(chat, [SYSTEM]), without: await lastTurns(chat, []) };
 
 console.log(`errors: ${errors.length === 0 ? 'none' : errors.join('; ')}`);
-console.log(`keys and values: ${kvAtTurns.map(({ turn, kvBytes }) => `turn ${turn} ${megabytes(kvBytes)}`).join(', ')}; at most ${megabytes(kvPeak)} of ${megabytes(MOST_BYTES)}`);
-console.log(`answers that follow the system: ${first} of the first ${JUDGED}, ${last} of the last ones, ${followed(turns)} of all`);
+console.log(
+  `keys and values: ${kvAtTurns.map(({ turn, kvBytes }) => `turn ${turn} ${megabytes(kvBytes)}`).join(', ')}; at most ${megabytes(kvPeak)} of ${megabytes(MOST_BYTES)}`,
+);
+console.log(
+  `answers that follow the system: ${first} of the first ${JUDGED}, ${last} of the last ones, ${followed(turns)} of all`,
+);
 console.log(`${LAST_QUESTION} (${SHIP}) ${JSON.stringify(ship)}`);
 for (const [name, found] of Object.entries(dense ?? {})) {
-  console.log(`the last ones after ${REMEMBERED} turns in f16, ${name}: ${found.followed} follow; the ship: ${JSON.stringify(found.ship)}`);
+  console.log(
+    `the last ones after ${REMEMBERED} turns in f16, ${name}: ${found.followed} follow; the ship: ${JSON.stringify(found.ship)}`,
+  );
 }
-console.log(`tokens: ${turns.at(-1)?.promptTokens} in the last prompt, ${turns.at(-1)?.droppedTokens} given up; of a prompt ${format(computed)} are computed, the share of the others ${format(cachedShare)}`);
+console.log(
+  `tokens: ${turns.at(-1)?.promptTokens} in the last prompt, ${turns.at(-1)?.droppedTokens} given up; of a prompt ${format(computed)} are computed, the share of the others ${format(cachedShare)}`,
+);
 console.log(`ms per turn ${format(msPerTurn)}`);
 await record('chat', engine.device, {
   ...{ turns: turns.length, pageBytes: PAGE_BYTES, mostBytes: MOST_BYTES, errors, kvAtTurns, kvPeak },
-  ...{ followed: { first, last, all: followed(turns) }, ship, dense, promptTokens: turns.at(-1)?.promptTokens, droppedTokens: turns.at(-1)?.droppedTokens, cachedShare, computed, msPerTurn },
+  ...{
+    followed: { first, last, all: followed(turns) },
+    ship,
+    dense,
+    promptTokens: turns.at(-1)?.promptTokens,
+    droppedTokens: turns.at(-1)?.droppedTokens,
+    cachedShare,
+    computed,
+    msPerTurn,
+  },
 });
 process.exit(0);

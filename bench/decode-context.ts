@@ -44,7 +44,8 @@ const timesOf = (name: string, context: number): number[] =>
   runs.find((each) => each.name === name && each.context === context)?.times ?? [];
 
 /** Of each round's times to those of the same round. */
-const ratioTo = (times: readonly number[], base: readonly number[]) => estimate(times.map((ms, i) => ms / (base[i] ?? NaN)));
+const ratioTo = (times: readonly number[], base: readonly number[]) =>
+  estimate(times.map((ms, i) => ms / (base[i] ?? NaN)));
 
 const growth: Record<string, ReturnType<typeof stepsOf>> = {};
 for (const [name, policy] of Object.entries(POLICIES)) {
@@ -83,7 +84,11 @@ console.log(engine.device);
 const results: Record<string, object> = {};
 for (const name of Object.keys(POLICIES)) {
   const contexts = CONTEXTS.map((context) => ({
-    ...{ context, msPerToken: estimate(timesOf(name, context)), ratio: ratioTo(timesOf(name, context), timesOf(name, first)) },
+    ...{
+      context,
+      msPerToken: estimate(timesOf(name, context)),
+      ratio: ratioTo(timesOf(name, context), timesOf(name, first)),
+    },
     toDense: ratioTo(timesOf(name, context), timesOf('dense', context)),
   }));
   for (const { context, msPerToken, ratio } of contexts) {

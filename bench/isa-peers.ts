@@ -35,9 +35,19 @@ const PAIRS: Record<string, [ours: Peer, theirs: Peer]> = {
   'product, decode': [
     // 576 columns are 18 blocks for 8 lanes, in tiles of 16, each of which has loops of its own: the first fills
     // inputs twice, sums once and has 2 rounds; the second, of 2 blocks, has one of each, of which 6 is 3 again. 4 rows.
-    { label: 'linear-shared', having: 'const NORMED: bool = true', hot: { 3: 128 }, all: { times: { 1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1 }, multiplyAdds: 288 } },
+    {
+      label: 'linear-shared',
+      having: 'const NORMED: bool = true',
+      hot: { 3: 128 },
+      all: { times: { 1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1 }, multiplyAdds: 288 },
+    },
     // 18 blocks for 64 groups of 4 lanes: two of four waves have work; 4 rows.
-    { label: 'mul_mat_vec_q4_1', having: 'array<array<f32, 4>, 1>', hot: { 0: 32 }, all: { times: { 0: 0.5 }, multiplyAdds: 9 } },
+    {
+      label: 'mul_mat_vec_q4_1',
+      having: 'array<array<f32, 4>, 1>',
+      hot: { 0: 32 },
+      all: { times: { 0: 0.5 }, multiplyAdds: 9 },
+    },
   ],
   'product, prefill': [
     // A tile of 64 rows and 64 tokens, a round: 4 steps of 32 columns. Two of four waves fill inputs. 18 blocks are 5 rounds,
@@ -49,17 +59,33 @@ const PAIRS: Record<string, [ours: Peer, theirs: Peer]> = {
   'attention, decode': [
     // A page of 32 keys for a team, which is a wave; three heads. Loops 1 and 2 store the token's own keys and values. Loops 5
     // and 6 have half of a key's components each, 6 takes a load of workgroup memory more.
-    { label: 'attention-decode', hot: { 6: 24, 9: 12 }, all: { times: { 3: 1, 4: 1, 5: 2, 6: 2, 7: 1, 8: 8, 9: 8 }, multiplyAdds: 192 } },
+    {
+      label: 'attention-decode',
+      hot: { 6: 24, 9: 12 },
+      all: { times: { 3: 1, 4: 1, 5: 2, 6: 2, 7: 1, 8: 8, 9: 8 }, multiplyAdds: 192 },
+    },
     // 32 keys, one head. Loop 6 reads the mask, which is not asked for where all keys are seen.
-    { label: 'flash_attn_vec_k', hot: { 4: 4, 9: 4 }, all: { times: { 2: 1, 3: 1, 4: 4, 5: 4, 7: 1, 8: 4, 9: 8 }, multiplyAdds: 64 } },
+    {
+      label: 'flash_attn_vec_k',
+      hot: { 4: 4, 9: 4 },
+      all: { times: { 2: 1, 3: 1, 4: 4, 5: 4, 7: 1, 8: 4, 9: 8 }, multiplyAdds: 64 },
+    },
   ],
   'attention, prefill': [
     // 16 keys, 256 queries. The products with values have no loop left: they are in that of the keys (3), with the softmax
     // and with the staging of keys, which half of the waves leave out. So ours counts as more than it is. A quarter of the
     // waves stages values (6, 7).
-    { label: 'attention-prefill', hot: { 3: 512, 4: 64 }, all: { times: { 3: 1, 4: 8, 5: 8, 6: 0.25, 7: 0.25 }, multiplyAdds: 1024 } },
+    {
+      label: 'attention-prefill',
+      hot: { 3: 512, 4: 64 },
+      all: { times: { 3: 1, 4: 8, 5: 8, 6: 0.25, 7: 0.25 }, multiplyAdds: 1024 },
+    },
     // 64 keys, 4 queries; of the values a quarter of the lanes has work.
-    { label: 'flash_attn_tile', hot: { 4: 64, 6: 4 }, all: { times: { 2: 1, 3: 4, 4: 1, 5: 4, 6: 64 }, multiplyAdds: 128 } },
+    {
+      label: 'flash_attn_tile',
+      hot: { 4: 64, 6: 4 },
+      all: { times: { 2: 1, 3: 4, 4: 1, 5: 4, 6: 64 }, multiplyAdds: 128 },
+    },
   ],
 };
 
@@ -70,11 +96,21 @@ interface Pipeline {
 
 const [, , file] = process.argv;
 const theirs = file === undefined ? [] : (JSON.parse(readFileSync(file, 'utf8')) as Pipeline[]);
-const dispatches = await dispatchesOf({ config: SHAPES['135M'], type: 'Q4_1', features: FEATURE_SETS.all, phases: ['decode'] });
+const dispatches = await dispatchesOf({
+  config: SHAPES['135M'],
+  type: 'Q4_1',
+  features: FEATURE_SETS.all,
+  phases: ['decode'],
+});
 const ours = dispatches.map(({ kernel, code }) => ({ label: kernel, code }));
 
 const chosen = Object.entries(PAIRS).flatMap(([work, peers]) =>
-  (file === undefined ? peers.slice(0, 1) : peers).map((peer, side) => ({ work, peer, by: side === 0 ? 'Chunkwise' : 'ggml-webgpu', code: codeOf(peer, side === 0 ? ours : theirs) })),
+  (file === undefined ? peers.slice(0, 1) : peers).map((peer, side) => ({
+    work,
+    peer,
+    by: side === 0 ? 'Chunkwise' : 'ggml-webgpu',
+    code: codeOf(peer, side === 0 ? ours : theirs),
+  })),
 );
 const assemblies = spirvOf(chosen.map(({ code }) => code));
 const compiler = new IsaCompiler();
@@ -83,19 +119,50 @@ for (const family of FAMILIES) {
   for (const [i, { work, peer, by }] of chosen.entries()) {
     const assembly = assemblies[i] ?? '';
     const { vgprs, spilled, scratch, lds, waves } = (await compiler.compile(assembly, [family]))[family] as IsaFigures;
-    const workgroup = (/LocalSize (\d+) (\d+) (\d+)/.exec(assembly) ?? []).slice(1).reduce((size, length) => size * Number(length), 1);
-    rows.push({ family, work, by, vgprs, spilled, scratch, lds, workgroup, waves, ...perMultiplyAdd(peer, loopsIn(await compiler.disassemble(assembly, family))) });
+    const workgroup = (/LocalSize (\d+) (\d+) (\d+)/.exec(assembly) ?? [])
+      .slice(1)
+      .reduce((size, length) => size * Number(length), 1);
+    rows.push({
+      family,
+      work,
+      by,
+      vgprs,
+      spilled,
+      scratch,
+      lds,
+      workgroup,
+      waves,
+      ...perMultiplyAdd(peer, loopsIn(await compiler.disassemble(assembly, family))),
+    });
   }
 }
 compiler.close();
 
-const FIGURES = ['work', 'by', 'vgprs', 'spilled', 'scratch', 'lds', 'workgroup', 'waves', 'valu', 'vmem', 'valuAll', 'vmemAll'];
+const FIGURES = [
+  'work',
+  'by',
+  'vgprs',
+  'spilled',
+  'scratch',
+  'lds',
+  'workgroup',
+  'waves',
+  'valu',
+  'vmem',
+  'valuAll',
+  'vmemAll',
+];
 printTable(rows, ['family', ...FIGURES] as never[]);
 const before = await recorded<{ rows: string[] }>('isa-peers');
 for (const family of FAMILIES) {
-  const lines = (rows as Record<string, string | number>[]).filter((row) => row['family'] === family).map((row) => FIGURES.map((name) => row[name]).join(' · '));
-  const kept = file === undefined ? (before[family]?.rows.filter((line) => !line.includes(' · Chunkwise · ')) ?? []) : [];
-  const inPairs = Object.keys(PAIRS).flatMap((work) => [...lines, ...kept].filter((line) => line.startsWith(`${work} · `)));
+  const lines = (rows as Record<string, string | number>[])
+    .filter((row) => row['family'] === family)
+    .map((row) => FIGURES.map((name) => row[name]).join(' · '));
+  const kept =
+    file === undefined ? (before[family]?.rows.filter((line) => !line.includes(' · Chunkwise · ')) ?? []) : [];
+  const inPairs = Object.keys(PAIRS).flatMap((work) =>
+    [...lines, ...kept].filter((line) => line.startsWith(`${work} · `)),
+  );
   await record('isa-peers', family, { columns: FIGURES.join(' · '), rows: inPairs });
 }
 
@@ -118,6 +185,8 @@ function perMultiplyAdd({ label, hot, all }: Peer, loops: readonly LoopFigures[]
     return rounded(ratios.reduce((sum, ratio) => sum + ratio, 0) / ratios.length);
   };
   const inAll = (name: 'valu' | 'vmem'): number =>
-    rounded(Object.entries(all.times).reduce((sum, [place, times]) => sum + times * loop(place)[name], 0) / all.multiplyAdds);
+    rounded(
+      Object.entries(all.times).reduce((sum, [place, times]) => sum + times * loop(place)[name], 0) / all.multiplyAdds,
+    );
   return { valu: inHot('valu'), vmem: inHot('vmem'), valuAll: inAll('valu'), vmemAll: inAll('vmem') };
 }

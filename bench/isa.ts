@@ -21,11 +21,23 @@ const ALL = {
   phases: PHASES,
 };
 
-const FIGURES = ['vgprs', 'spilled', 'scratch', 'lds', 'waves', 'instructions', 'valu', 'vmem'] as const satisfies readonly (keyof IsaFigures)[];
+const FIGURES = [
+  'vgprs',
+  'spilled',
+  'scratch',
+  'lds',
+  'waves',
+  'instructions',
+  'valu',
+  'vmem',
+] as const satisfies readonly (keyof IsaFigures)[];
 const PLACE = ['kernel', 'site', 'shape', 'type', 'phase', 'features'] as const satisfies readonly (keyof IsaRow)[];
 
 const string = { type: 'string' } as const;
-const { values, positionals } = parseArgs({ options: { families: string, shapes: string, types: string, features: string, phases: string }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { families: string, shapes: string, types: string, features: string, phases: string },
+  allowPositionals: true,
+});
 
 function chosen<T extends string>(name: keyof typeof ALL, all: readonly T[]): readonly T[] {
   const wanted: readonly string[] = values[name]?.split(',') ?? all;
@@ -54,7 +66,13 @@ if (positionals.length === 0 && Object.keys(values).length === 0) {
       const key = [row.kernel, row.type, row.features].join();
       if (!worst.has(key)) worst.set(key, row);
     }
-    const lines = [...worst.values()].map((row) => [PLACE.map((name) => row[name]).join(' · '), ...FIGURES.map((name) => row[name])].join(' '));
-    await record('isa', family, { pipelines: own.length, columns: ['worst pipeline', ...FIGURES].join(' '), rows: lines });
+    const lines = [...worst.values()].map((row) =>
+      [PLACE.map((name) => row[name]).join(' · '), ...FIGURES.map((name) => row[name])].join(' '),
+    );
+    await record('isa', family, {
+      pipelines: own.length,
+      columns: ['worst pipeline', ...FIGURES].join(' '),
+      rows: lines,
+    });
   }
 }

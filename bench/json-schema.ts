@@ -31,12 +31,16 @@ const engine = await openInNode({ contextLength: 1024, queueLimit: 200 });
 const runs: Record<string, Counts> = {};
 for (const temperature of [1, 0]) {
   const counts: Counts = { answers: 0, ended: 0, valid: 0, tokens: 0, faults: [] };
-  const asked = Object.entries(SCHEMAS).flatMap(([name, schema]) => PROMPTS.map((prompt, seed) => ({ name, schema, prompt, seed })));
+  const asked = Object.entries(SCHEMAS).flatMap(([name, schema]) =>
+    PROMPTS.map((prompt, seed) => ({ name, schema, prompt, seed })),
+  );
   await Promise.all(
     asked.map(async ({ name, schema, prompt, seed }) => {
       const options = { sampling: { ...GREEDY, temperature, seed }, stop: [], maxTokens: MAX_TOKENS };
       const messages = [{ role: 'user' as const, content: `${prompt} ${name}` }];
-      const { text, end } = await readAnswer(engine.chat(messages, { ...options, responseFormat: { type: 'json_schema', schema } }));
+      const { text, end } = await readAnswer(
+        engine.chat(messages, { ...options, responseFormat: { type: 'json_schema', schema } }),
+      );
       counts.answers++;
       counts.tokens += end.usage.completionTokens;
       if (end.finishReason !== 'stop') return void counts.faults.push(`${name}: cut off at ${MAX_TOKENS} tokens`);
@@ -46,10 +50,16 @@ for (const temperature of [1, 0]) {
       else counts.faults.push(`${name}: ${faults.join(', ')}: ${text}`);
     }),
   );
-  console.log(`temperature ${temperature}: ${counts.answers} answers, ${counts.ended} ended, ${counts.valid} valid, ${counts.tokens} tokens`);
+  console.log(
+    `temperature ${temperature}: ${counts.answers} answers, ${counts.ended} ended, ${counts.valid} valid, ${counts.tokens} tokens`,
+  );
   for (const fault of counts.faults) console.log(`  ${fault}`);
   runs[`temperature ${temperature}`] = counts;
-  await record('json-schema', engine.device, { schemas: Object.keys(SCHEMAS).length, prompts: PROMPTS.length, ...runs });
+  await record('json-schema', engine.device, {
+    schemas: Object.keys(SCHEMAS).length,
+    prompts: PROMPTS.length,
+    ...runs,
+  });
 }
 process.exit(0);
 

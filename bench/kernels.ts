@@ -10,7 +10,9 @@ async function show(device: string, kernels: KernelTiming[]): Promise<void> {
   console.log(device);
   for (const { kernel, ms, dispatches, weightBytes } of kernels) {
     const total = (ms * dispatches).toFixed(2).padStart(7);
-    console.log(`  ${total} ms  ${kernel.padEnd(16)} ${dispatches} × ${ms.toFixed(3)} ms, ${weightBytes} bytes of weights`);
+    console.log(
+      `  ${total} ms  ${kernel.padEnd(16)} ${dispatches} × ${ms.toFixed(3)} ms, ${weightBytes} bytes of weights`,
+    );
   }
   await record('kernels', device, { context: CONTEXT, kernels });
 }

@@ -14,7 +14,8 @@ import { measureShort } from './support/paper/short.ts';
 import { measureSpeed, measureTasks } from './support/paper/speed.ts';
 import { heldOutQuestions, heldOutTokens } from './support/texts.ts';
 
-const listOf = (variable: string, otherwise: readonly string[]): readonly string[] => process.env[variable]?.split(',') ?? otherwise;
+const listOf = (variable: string, otherwise: readonly string[]): readonly string[] =>
+  process.env[variable]?.split(',') ?? otherwise;
 const countOf = (variable: string, otherwise: number): number => Number(process.env[variable] ?? otherwise);
 
 const PARTS = ['speed', 'tasks', 'perplexity', 'answers'] as const;
@@ -29,7 +30,11 @@ const speedSettings = {
 const windows = { context: countOf('CHUNKWISE_WINDOW', 2048), windows: countOf('CHUNKWISE_WINDOWS', 4) };
 const questions = countOf('CHUNKWISE_QUESTIONS', Infinity);
 
-const isThere = (path: string): Promise<boolean> => access(path).then(() => true, () => false);
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
 
 async function speed(folder: string): Promise<RankSection> {
   const room = Math.max(...speedSettings.contexts) + 2 * speedSettings.steps; // a token may be read again as two
@@ -41,7 +46,11 @@ async function speed(folder: string): Promise<RankSection> {
 
 /** Of those that speculate, and what they are held against. */
 async function tasks(folder: string): Promise<RankSection> {
-  const settings = { context: Math.max(...speedSettings.contexts), steps: countOf('CHUNKWISE_TASK_STEPS', 96), rounds: countOf('CHUNKWISE_ROUNDS', 5) };
+  const settings = {
+    context: Math.max(...speedSettings.contexts),
+    steps: countOf('CHUNKWISE_TASK_STEPS', 96),
+    rounds: countOf('CHUNKWISE_ROUNDS', 5),
+  };
   const speculating = names.filter((name) => name === BASELINE || 'speculate' in MODES[name]);
   return withModes(speculating, join(folder, 'squad'), settings.context + 2 * settings.steps, async (modes) => {
     const text = await heldOutTokens(modes[0]!.engine, 'wikitext', settings.context);
@@ -51,10 +60,21 @@ async function tasks(folder: string): Promise<RankSection> {
 
 async function perplexity(folder: string): Promise<RankSection> {
   const texts: NonNullable<RankSection['perplexity']>['texts'] = {};
-  for (const [text, trained] of [['wikitext', 'wikitext'], ['drama', 'shakespeare']] as const) {
+  for (const [text, trained] of [
+    ['wikitext', 'wikitext'],
+    ['drama', 'shakespeare'],
+  ] as const) {
     const adapter = (await isThere(join(folder, trained))) ? trained : 'wikitext';
     console.log(`${text}, with the adapter ${adapter}`);
-    texts[text] = { adapter, modes: await measurePerplexity(names, join(folder, adapter), (engine, count) => heldOutTokens(engine, trained, count), windows) };
+    texts[text] = {
+      adapter,
+      modes: await measurePerplexity(
+        names,
+        join(folder, adapter),
+        (engine, count) => heldOutTokens(engine, trained, count),
+        windows,
+      ),
+    };
   }
   return { perplexity: { ...windows, texts } };
 }

@@ -11,7 +11,12 @@ import { measureRounds } from './support/peers/rounds.ts';
 import { keep } from './support/peers/sections.ts';
 import { measureShort } from './support/peers/short.ts';
 
-const { CHUNKWISE_CONTEXTS = '256,2048', CHUNKWISE_STEPS = '16', CHUNKWISE_ROUNDS = '3', CHUNKWISE_PEERS = '' } = process.env;
+const {
+  CHUNKWISE_CONTEXTS = '256,2048',
+  CHUNKWISE_STEPS = '16',
+  CHUNKWISE_ROUNDS = '3',
+  CHUNKWISE_PEERS = '',
+} = process.env;
 
 async function measureAll(): Promise<void> {
   const contexts = CHUNKWISE_CONTEXTS.split(',').map(Number);
@@ -25,10 +30,16 @@ async function measureAll(): Promise<void> {
     chunkwiseInNode(contextLength, adapter !== undefined),
     llamaInNode('vulkan', adapter === undefined ? undefined : { path: adapter }),
     llamaInNode(false, adapter === undefined ? undefined : { path: adapter }),
-    ...BROWSER_PEERS.filter(({ takesAdapters }) => takesAdapters || adapter === undefined).map((peer) => inChromium(peer, contextLength, adapter)),
+    ...BROWSER_PEERS.filter(({ takesAdapters }) => takesAdapters || adapter === undefined).map((peer) =>
+      inChromium(peer, contextLength, adapter),
+    ),
   ]);
   const reference = (adapted: boolean) => llamaInNode(false, adapted ? { path: gguf } : undefined);
-  const found = await measureRounds(peers.filter(({ name }) => name.includes(CHUNKWISE_PEERS)), reference, settings);
+  const found = await measureRounds(
+    peers.filter(({ name }) => name.includes(CHUNKWISE_PEERS)),
+    reference,
+    settings,
+  );
   await keep(device, { full: { ...settings, peers: found } });
 }
 

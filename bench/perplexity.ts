@@ -16,5 +16,11 @@ const llama = (await llamaPerplexity(MODEL, tokens)).perplexity;
 const difference = perplexity / llama - 1;
 console.log(`${engine.device}: perplexity ${perplexity.toFixed(4)} over ${nlls.length} tokens`);
 console.log(`llama.cpp: ${llama.toFixed(4)}; ours differs by ${(100 * difference).toFixed(3)} %`);
-await record('perplexity', engine.device, { text: 'wikitext-2 test', tokens: nlls.length, perplexity, llama, difference });
+await record('perplexity', engine.device, {
+  text: 'wikitext-2 test',
+  tokens: nlls.length,
+  perplexity,
+  llama,
+  difference,
+});
 process.exit(0);

@@ -43,6 +43,15 @@ const whole = quantile(await times(session, sequence, STEPS / 10), UNDISTURBED);
 doNothing(session.device);
 await times(session, sequence, 200); // until it is compiled
 const script = quantile(await times(session, sequence, STEPS), UNDISTURBED);
-console.log(`${engine.device}: a step of ${dispatchesPerToken} dispatches: ${script.toFixed(3)} ms of JavaScript, ${whole.toFixed(3)} ms with WebGPU's calls`);
-await record('record', engine.device, { context: CONTEXT, steps: STEPS, quantile: UNDISTURBED, dispatchesPerToken, msOfJavaScript: script, msWithCalls: whole });
+console.log(
+  `${engine.device}: a step of ${dispatchesPerToken} dispatches: ${script.toFixed(3)} ms of JavaScript, ${whole.toFixed(3)} ms with WebGPU's calls`,
+);
+await record('record', engine.device, {
+  context: CONTEXT,
+  steps: STEPS,
+  quantile: UNDISTURBED,
+  dispatchesPerToken,
+  msOfJavaScript: script,
+  msWithCalls: whole,
+});
 process.exit(0);

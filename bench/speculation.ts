@@ -37,7 +37,9 @@ for (const [name, asked] of Object.entries<Task>(TASKS)) {
     const second = await answer(asked, isPlainFirst);
     const [plain, speculated] = isPlainFirst ? [first, second] : [second, first];
     tie ??= await marginWhereTheyPart(asked, plain.tokens, speculated.tokens);
-    console.log(`  ${name}: ${plain.msPerToken.toFixed(1)} ms a token, with speculation ${speculated.msPerToken.toFixed(1)} (${speculated.tokensPerStep.toFixed(2)} tokens a step)`);
+    console.log(
+      `  ${name}: ${plain.msPerToken.toFixed(1)} ms a token, with speculation ${speculated.msPerToken.toFixed(1)} (${speculated.tokensPerStep.toFixed(2)} tokens a step)`,
+    );
     if (round < 0) continue;
     speedups.push(plain.msPerToken / speculated.msPerToken);
     tokensPerStep += speculated.tokensPerStep / ROUNDS;
@@ -46,7 +48,9 @@ for (const [name, asked] of Object.entries<Task>(TASKS)) {
   results[name] = { speedup: estimate(speedups), tokensPerStep, tokens, ...(tie !== undefined && { tie }) };
 }
 for (const [name, { speedup, tokensPerStep, tie }] of Object.entries(results)) {
-  console.log(`${engine.device}: ${name}: ${format(speedup)} times as fast, ${tokensPerStep.toFixed(2)} tokens a step, ${tie === undefined ? 'the same tokens' : `other tokens from where two logits were ${tie} apart`}`);
+  console.log(
+    `${engine.device}: ${name}: ${format(speedup)} times as fast, ${tokensPerStep.toFixed(2)} tokens a step, ${tie === undefined ? 'the same tokens' : `other tokens from where two logits were ${tie} apart`}`,
+  );
 }
 const before = NAMES && (await recorded<object>('speculation'))[engine.device];
 await record('speculation', engine.device, { ...before, rounds: ROUNDS, maxTokens: MAX_TOKENS, ...results });
@@ -54,7 +58,11 @@ engine.dispose();
 process.exit(0);
 
 /** How far apart the logits of the first two tokens are that differ; undefined where none do. */
-async function marginWhereTheyPart({ prompt, options }: Task, plain: readonly number[], speculated: readonly number[]): Promise<number | undefined> {
+async function marginWhereTheyPart(
+  { prompt, options }: Task,
+  plain: readonly number[],
+  speculated: readonly number[],
+): Promise<number | undefined> {
   const at = plain.findIndex((token, i) => token !== speculated[i]);
   if (at < 0) return undefined;
   const tokens = [...engine.tokenizer.encode(prompt), ...plain.slice(0, at)];

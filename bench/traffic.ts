@@ -28,18 +28,90 @@ interface Case {
 const NO_PRODUCT = /^(?!linear)/;
 
 const CASES: readonly Case[] = [
-  { name: 'prefill of 512 tokens, 1B, Q4_K', shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 512, kernel: /./ },
-  { name: 'the same once the speed of the device is known', shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 512, isMeasured: true, kernel: /linear/ },
-  { name: 'attention of a prefill of 4,096 tokens, 1B', shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 4096, kernel: /attention/ },
-  { name: 'decode at context 1,024, 1B, Q4_K', shape: '1B', type: 'Q4_K', phase: 'decode', promptTokens: 1024, kernel: /./ },
-  { name: 'decode at context 1,024, 1B, Q6_K', shape: '1B', type: 'Q6_K', phase: 'decode', promptTokens: 1024, kernel: /linear/ },
-  { name: 'decode at context 1,024, 135M, Q8_0', shape: '135M', type: 'Q8_0', phase: 'decode', promptTokens: 1024, kernel: /./ },
-  { name: 'decode at context 1,024, 135M, Q4_0', shape: '135M', type: 'Q4_0', phase: 'decode', promptTokens: 1024, kernel: /linear/ },
-  ...(['delta net', 'gated attention', 'experts', 'convolution', 'layer inputs', 'window', 'whole norms'] as const).flatMap((shape) =>
-    (['prefill', 'decode'] as const).map((phase) => ({ name: `${phase} of a model's layer: ${shape}, Q8_0`, shape, type: 'Q8_0', phase, promptTokens: 256, kernel: NO_PRODUCT }) as const),
+  {
+    name: 'prefill of 512 tokens, 1B, Q4_K',
+    shape: '1B',
+    type: 'Q4_K',
+    phase: 'prefill',
+    promptTokens: 512,
+    kernel: /./,
+  },
+  {
+    name: 'the same once the speed of the device is known',
+    shape: '1B',
+    type: 'Q4_K',
+    phase: 'prefill',
+    promptTokens: 512,
+    isMeasured: true,
+    kernel: /linear/,
+  },
+  {
+    name: 'attention of a prefill of 4,096 tokens, 1B',
+    shape: '1B',
+    type: 'Q4_K',
+    phase: 'prefill',
+    promptTokens: 4096,
+    kernel: /attention/,
+  },
+  {
+    name: 'decode at context 1,024, 1B, Q4_K',
+    shape: '1B',
+    type: 'Q4_K',
+    phase: 'decode',
+    promptTokens: 1024,
+    kernel: /./,
+  },
+  {
+    name: 'decode at context 1,024, 1B, Q6_K',
+    shape: '1B',
+    type: 'Q6_K',
+    phase: 'decode',
+    promptTokens: 1024,
+    kernel: /linear/,
+  },
+  {
+    name: 'decode at context 1,024, 135M, Q8_0',
+    shape: '135M',
+    type: 'Q8_0',
+    phase: 'decode',
+    promptTokens: 1024,
+    kernel: /./,
+  },
+  {
+    name: 'decode at context 1,024, 135M, Q4_0',
+    shape: '135M',
+    type: 'Q4_0',
+    phase: 'decode',
+    promptTokens: 1024,
+    kernel: /linear/,
+  },
+  ...(
+    ['delta net', 'gated attention', 'experts', 'convolution', 'layer inputs', 'window', 'whole norms'] as const
+  ).flatMap((shape) =>
+    (['prefill', 'decode'] as const).map(
+      (phase) =>
+        ({
+          name: `${phase} of a model's layer: ${shape}, Q8_0`,
+          shape,
+          type: 'Q8_0',
+          phase,
+          promptTokens: 256,
+          kernel: NO_PRODUCT,
+        }) as const,
+    ),
   ),
   ...(Object.keys(WEIGHT_FORMATS) as GgmlType[]).flatMap((type) =>
-    (['prefill', 'decode'] as const).map((phase) => ({ name: `${phase} of all types: 1B, ${type}`, shape: '1B', type, phase, promptTokens: 64, kernel: /linear/ }) as const),
+    (['prefill', 'decode'] as const).map(
+      (phase) =>
+        ({
+          name: `${phase} of all types: 1B, ${type}`,
+          shape: '1B',
+          type,
+          phase,
+          promptTokens: 64,
+          kernel: /linear/,
+        }) as const,
+    ),
   ),
 ];
 
@@ -65,9 +137,23 @@ async function traced(tracer: Tracer, dispatches: readonly PhasedDispatch[]): Pr
 }
 
 function sumOf(row: Row, more: Traffic): Row {
-  const [bytes, distinct, fetched, fetchedOnce] = [row.bytes + more.bytes, row.distinct + more.distinct, row.fetched + more.fetched, row.fetchedOnce + more.fetchedOnce];
+  const [bytes, distinct, fetched, fetchedOnce] = [
+    row.bytes + more.bytes,
+    row.distinct + more.distinct,
+    row.fetched + more.fetched,
+    row.fetchedOnce + more.fetchedOnce,
+  ];
   const mean = (of: 'sectors' | 'lanes'): number => (row[of] * row.fetched + more[of] * more.fetched) / fetched;
-  return { ...row, bytes, distinct, fetched, fetchedOnce, reuse: bytes / distinct, sectors: mean('sectors'), lanes: mean('lanes') };
+  return {
+    ...row,
+    bytes,
+    distinct,
+    fetched,
+    fetchedOnce,
+    reuse: bytes / distinct,
+    sectors: mean('sectors'),
+    lanes: mean('lanes'),
+  };
 }
 
 const GB = 1e9;
@@ -77,7 +163,8 @@ type Sums = Record<'asked' | 'distinct' | 'fetched' | 'fetchedOnce' | 'sectors',
 
 /** GB of a whole model's pass that the rows chosen by `isWanted` ask for, keep apart, and fetch; and sectors over those needed. */
 function gigabytes(rows: readonly Row[], numLayers: number, isWanted: (row: Row) => boolean): Sums {
-  const sum = (of: (row: Row) => number): number => rows.filter(isWanted).reduce((total, row) => total + of(row) * (row.once ? 1 : numLayers), 0);
+  const sum = (of: (row: Row) => number): number =>
+    rows.filter(isWanted).reduce((total, row) => total + of(row) * (row.once ? 1 : numLayers), 0);
   const fetched = sum((row) => row.fetched);
   return {
     asked: digits(sum((row) => row.bytes) / GB),
@@ -90,10 +177,22 @@ function gigabytes(rows: readonly Row[], numLayers: number, isWanted: (row: Row)
 
 const [part = '', ofCase = ''] = process.argv.slice(2);
 const tracer = await Tracer.open();
-for (const { name, shape, type, phase, promptTokens, isMeasured = false, kernel } of CASES.filter((one) => one.name.includes(ofCase))) {
+for (const { name, shape, type, phase, promptTokens, isMeasured = false, kernel } of CASES.filter((one) =>
+  one.name.includes(ofCase),
+)) {
   const config = SHAPES[shape];
-  const all = await dispatchesOf({ config, type, features: FEATURE_SETS.all, phases: [phase], promptTokens, isMeasured });
-  const rows = await traced(tracer, all.filter((one) => one.phase === phase && kernel.test(one.kernel) && one.kernel.includes(part)));
+  const all = await dispatchesOf({
+    config,
+    type,
+    features: FEATURE_SETS.all,
+    phases: [phase],
+    promptTokens,
+    isMeasured,
+  });
+  const rows = await traced(
+    tracer,
+    all.filter((one) => one.phase === phase && kernel.test(one.kernel) && one.kernel.includes(part)),
+  );
   const isLoad = ({ kind }: Row): boolean => kind === 'load';
   const sums = {
     weights: gigabytes(rows, config.numLayers, (row) => isLoad(row) && row.binding.startsWith('weight')),
@@ -109,10 +208,30 @@ for (const { name, shape, type, phase, promptTokens, isMeasured = false, kernel 
     misses: kind === 'load' && figures.sectors > SECTORS_BAR ? '*' : '',
   }));
   console.log(`\n${name}; GB of loads in all layers: ${JSON.stringify(sums)}`);
-  printTable(shown, ['kernel', 'binding', 'label', 'kind', 'MB', 'fetched', 'once', 'reuse', 'sectors', 'lanes', 'misses']);
+  printTable(shown, [
+    'kernel',
+    'binding',
+    'label',
+    'kind',
+    'MB',
+    'fetched',
+    'once',
+    'reuse',
+    'sectors',
+    'lanes',
+    'misses',
+  ]);
   if (part === '') {
     const missed = shown.filter(({ misses }) => misses);
-    const lines = missed.map(({ kernel, binding, label, MB, fetched, once, reuse, sectors, lanes }) => ({ access: `${kernel}: ${binding} of ${label}`, MB, fetched, once, reuse, sectors, lanes }));
+    const lines = missed.map(({ kernel, binding, label, MB, fetched, once, reuse, sectors, lanes }) => ({
+      access: `${kernel}: ${binding} of ${label}`,
+      MB,
+      fetched,
+      once,
+      reuse,
+      sectors,
+      lanes,
+    }));
     await record('traffic', name, { gigabytes: sums, misses: lines });
   }
 }

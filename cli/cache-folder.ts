@@ -3,7 +3,10 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 /** Where what can be found again is kept of a user: `CHUNKWISE_CACHE`, or a folder at the platform's usual place. */
-export function cacheFolder(env: NodeJS.ProcessEnv = process.env, platform: NodeJS.Platform = process.platform): string {
+export function cacheFolder(
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+): string {
   const { CHUNKWISE_CACHE, LOCALAPPDATA, XDG_CACHE_HOME } = env;
   if (CHUNKWISE_CACHE) return CHUNKWISE_CACHE;
   if (platform === 'win32') return join(LOCALAPPDATA || join(homedir(), 'AppData', 'Local'), 'chunkwise');

@@ -2,7 +2,10 @@
 import { KV_MODES, KV_PRIORITIES, MOST_KV_ERROR_BUDGET, type KvOptions } from '../src/cache/kv-options.ts';
 import { choiceFlag, type Flags, numberFlag } from './flags.ts';
 
-const json = { type: 'boolean', about: 'one JSON object on stdout; where it fails { "error": { code, message, file, field, reason } }' } as const;
+const json = {
+  type: 'boolean',
+  about: 'one JSON object on stdout; where it fails { "error": { code, message, file, field, reason } }',
+} as const;
 const seed = { type: 'string', value: 'N', about: 'of sampling and of shuffled ranks; default 0' } as const;
 const text = { type: 'string', value: 'FILE', about: 'a text file' } as const;
 const context = { type: 'string', value: 'N', about: 'tokens of a window, or of a text with its answer' } as const;
@@ -12,9 +15,17 @@ const streams = { type: 'string', value: 'N', about: 'sequences that share a dec
 /** Which ranks of the adapters each token gets; see `ranks.ts`. */
 export const RANK_FLAGS = {
   ranks: { type: 'string', value: 'chunkwise|uniform|shuffled|N', about: 'ranks of each token; default chunkwise' },
-  estimator: { type: 'string', value: 'NAME', about: 'what tells how hard a token is: openness (default), surprisal, …' },
+  estimator: {
+    type: 'string',
+    value: 'NAME',
+    about: 'what tells how hard a token is: openness (default), surprisal, …',
+  },
   'equal-mean-rank': { type: 'boolean', about: 'with --ranks uniform: as many as chunkwise would take' },
-  'rank-error-budget': { type: 'string', value: 'F', about: 'what the lowest level may lose of an adapter, relative L2' },
+  'rank-error-budget': {
+    type: 'string',
+    value: 'F',
+    about: 'what the lowest level may lose of an adapter, relative L2',
+  },
   'save-plan': { type: 'string', value: 'FILE', about: 'records which token got which ranks' },
   plan: { type: 'string', value: 'FILE', about: 'follows such a record, to the same logits' },
 } as const satisfies Flags;
@@ -24,7 +35,11 @@ export const KV_FLAGS = {
   kv: { type: 'string', value: KV_MODES.join('|'), about: 'form of the cache; default dense' },
   'kv-error-budget': { type: 'string', value: 'F', about: 'of policy: what it may cost, in percent of perplexity' },
   'kv-memory-budget': { type: 'string', value: 'BYTES', about: 'of policy: what the pages of a text may take' },
-  'kv-priority': { type: 'string', value: KV_PRIORITIES.join('|'), about: 'of policy: which budget holds where both cannot' },
+  'kv-priority': {
+    type: 'string',
+    value: KV_PRIORITIES.join('|'),
+    about: 'of policy: which budget holds where both cannot',
+  },
   'kv-shadow': { type: 'boolean', about: 'reports the true error beside the estimate' },
 } as const satisfies Flags;
 
@@ -45,16 +60,29 @@ export function kvOptions({ 'kv-shadow': kvShadow, ...flags }: KvFlags): KvOptio
   };
 }
 
-const model = { type: 'string', value: 'PATH', about: 'a GGUF file, a .safetensors file with config.json and tokenizer.json beside it, or a folder' } as const;
+const model = {
+  type: 'string',
+  value: 'PATH',
+  about: 'a GGUF file, a .safetensors file with config.json and tokenizer.json beside it, or a folder',
+} as const;
 
 /** Flags of every command that runs a model. */
 export const MODEL_FLAGS = {
   model,
-  adapter: { type: 'string', multiple: true, value: 'PATH[:scale]', about: "a LoRA adapter, PEFT's folder or a GGUF file; several are summed" },
+  adapter: {
+    type: 'string',
+    multiple: true,
+    value: 'PATH[:scale]',
+    about: "a LoRA adapter, PEFT's folder or a GGUF file; several are summed",
+  },
   lora: { type: 'string', value: 'fused|unfused', about: 'how adapters are computed; unfused is the plain form' },
   ...RANK_FLAGS,
   ...KV_FLAGS,
-  weights: { type: 'string', value: 'F16|Q8_0|Q4_1|stored', about: 'what safetensors become; default Q8_0, or Q4_1 where memory is short' },
+  weights: {
+    type: 'string',
+    value: 'F16|Q8_0|Q4_1|stored',
+    about: 'what safetensors become; default Q8_0, or Q4_1 where memory is short',
+  },
   'gpu-adapter': { type: 'string', value: 'NAME', about: "part of the GPU adapter's name" },
   'context-length': { type: 'string', value: 'N', about: 'tokens that the cache holds' },
   'memory-limit': { type: 'string', value: 'BYTES', about: 'of GPU memory' },
@@ -75,7 +103,11 @@ export const GENERATE_FLAGS = {
   'json-schema': { type: 'string', value: 'FILE', about: 'the answer is JSON valid by this schema' },
   grammar: { type: 'string', value: 'FILE', about: 'the answer is of this EBNF grammar' },
   speculate: { type: 'boolean', about: 'verifies several tokens a step, where that is faster' },
-  'draft-model': { type: 'string', value: 'PATH', about: 'a smaller model of the same tokens, which drafts what --speculate verifies' },
+  'draft-model': {
+    type: 'string',
+    value: 'PATH',
+    about: 'a smaller model of the same tokens, which drafts what --speculate verifies',
+  },
   ...MODEL_FLAGS,
 } as const satisfies Flags;
 

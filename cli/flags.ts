@@ -33,7 +33,10 @@ export function required(name: string, value: string | undefined): string {
 /** What stands behind the command without a flag. Errors: `bad_request` where it is missing, or something follows it. */
 export function positional(name: string, [first, second]: readonly string[]): string {
   if (second === undefined) return required(name, first);
-  throw new ChunkwiseError('bad_request', { field: name, reason: `is one, but ${JSON.stringify(second.slice(0, 100))} follows` });
+  throw new ChunkwiseError('bad_request', {
+    field: name,
+    reason: `is one, but ${JSON.stringify(second.slice(0, 100))} follows`,
+  });
 }
 
 /** A flag's number, or undefined without it. Errors: `bad_request` when it is none or out of range. */
@@ -46,7 +49,11 @@ export function numberFlag(name: string, value: string | undefined, min = 0, max
 }
 
 /** One of `choices`, or undefined without the flag. Errors: `bad_request`. */
-export function choiceFlag<T extends string>(name: string, value: string | undefined, choices: readonly T[]): T | undefined {
+export function choiceFlag<T extends string>(
+  name: string,
+  value: string | undefined,
+  choices: readonly T[],
+): T | undefined {
   if (value === undefined) return undefined;
   const choice = choices.find((known) => known === value);
   if (choice !== undefined) return choice;

@@ -20,6 +20,4 @@ export const ladderStore = (folder: string): LadderStore => ({
 
 /** Rank ladders as they lie in `ladders/` in the model's folder, or built here and now. */
 export const buildLadders = (folder: string): LadderBuilder =>
-  cachedLadders(ladderStore(join(folder, 'ladders')), async (adapter, options) =>
-    buildAdapterLadder(adapter, options),
-  );
+  cachedLadders(ladderStore(join(folder, 'ladders')), async (adapter, options) => buildAdapterLadder(adapter, options));

@@ -32,7 +32,12 @@ export async function modelFiles(path: string): Promise<string[]> {
   const names = await namesIn(folder).catch((): string[] => []);
   if (!names.includes(name)) return [path]; // to be missed by its name
   // An index is of the parts, whatever else lies there.
-  return isIndex ? pick(folder, names.filter((other) => !other.endsWith('.gguf') && other !== 'model.safetensors')) : pick(folder, names, name);
+  return isIndex
+    ? pick(
+        folder,
+        names.filter((other) => !other.endsWith('.gguf') && other !== 'model.safetensors'),
+      )
+    : pick(folder, names, name);
 }
 
 /** With those in sentence-transformers' folders. */

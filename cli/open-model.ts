@@ -42,7 +42,17 @@ export async function withModel<T>(
     const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
     const gpu = nodeGpu(flags['gpu-adapter']);
     const engine = await openEngine({
-      ...{ gpu, sources, ...(draftSources.length > 0 && { draftModel: draftSources }), contextLength, memoryLimitBytes, wait: napping, loadXgrammar, lora, weights },
+      ...{
+        gpu,
+        sources,
+        ...(draftSources.length > 0 && { draftModel: draftSources }),
+        contextLength,
+        memoryLimitBytes,
+        wait: napping,
+        loadXgrammar,
+        lora,
+        weights,
+      },
       ...{ buildLadders: buildLadders(await folderOf(model)), tuning: tuningStore() },
     });
     try {

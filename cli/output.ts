@@ -7,7 +7,9 @@ export interface Output {
 }
 
 /** What a command that failed prints with `--json`. */
-export function failure(error: unknown): { error: { code: string; message: string; file?: string; field?: string; reason?: string } } {
+export function failure(error: unknown): {
+  error: { code: string; message: string; file?: string; field?: string; reason?: string };
+} {
   if (error instanceof ChunkwiseError) return { error: { code: error.code, message: error.message, ...error.detail } };
   return { error: { code: 'internal', message: error instanceof Error ? error.message : String(error) } };
 }

@@ -22,7 +22,11 @@ export async function run(args: readonly string[], { stdout, stderr }: Streams):
   } catch (error) {
     const isOurs = error instanceof ChunkwiseError;
     if (isJson) stdout(`${JSON.stringify(failure(error))}\n`);
-    stderr(isOurs ? `chunkwise: ${error.message} [${error.code}]\n` : `chunkwise: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    stderr(
+      isOurs
+        ? `chunkwise: ${error.message} [${error.code}]\n`
+        : `chunkwise: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
     return isOurs && error.code === 'bad_request' ? 2 : 1;
   }
 }

@@ -49,7 +49,7 @@ export const formatEstimate = ({ value, interval: [low, high] }: Estimate, digit
 function ranks(values: readonly number[]): Float64Array {
   const order = Uint32Array.from(values, (_, i) => i).sort((i, j) => (values[i] as number) - (values[j] as number));
   const result = new Float64Array(values.length);
-  for (let start = 0; start < order.length; ) {
+  for (let start = 0; start < order.length;) {
     let end = start + 1;
     const valueAt = (place: number): number => values[order[place] as number] as number;
     while (end < order.length && valueAt(end) === valueAt(start)) end++;

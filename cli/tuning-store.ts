@@ -15,6 +15,7 @@ export function tuningStore(folder = cacheFolder()): TuningStore {
   return {
     get: async (key) => (await read())[key],
     // A damaged file is begun anew.
-    set: async (key, chosen) => writeWhole(file, JSON.stringify({ ...(await read().catch(() => ({}))), [key]: chosen }, null, 1)),
+    set: async (key, chosen) =>
+      writeWhole(file, JSON.stringify({ ...(await read().catch(() => ({}))), [key]: chosen }, null, 1)),
   };
 }

@@ -11,7 +11,9 @@ export const loadXgrammar: LoadXgrammar = async () => {
   const module = { exports: {} };
   const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
   const names = ['exports', 'require', 'module', '__filename', '__dirname'];
-  const run = compileFunction(await readFile(filename, 'utf8'), names, { filename, importModuleDynamically }) as (...args: unknown[]) => void;
+  const run = compileFunction(await readFile(filename, 'utf8'), names, { filename, importModuleDynamically }) as (
+    ...args: unknown[]
+  ) => void;
   run(module.exports, createRequire(filename), module, filename, dirname(filename));
   return module.exports as Xgrammar;
 };

@@ -198,7 +198,9 @@ async function loadAnother(declined: string | File[]): Promise<void> {
   if (next !== declined && !loader.isLoading) await loader.load(next, false);
 }
 
-byId('new-chat', HTMLButtonElement).addEventListener('click', () => open(newConversation(settings.values.systemPrompt)));
+byId('new-chat', HTMLButtonElement).addEventListener('click', () =>
+  open(newConversation(settings.values.systemPrompt)),
+);
 byId('retry', HTMLButtonElement).addEventListener('click', () => loader.retry());
 byId('other-model', HTMLButtonElement).addEventListener('click', () => byId('open-models', HTMLButtonElement).click());
 for (const id of ['model-file', 'picker-file']) {
@@ -212,14 +214,20 @@ for (const id of ['model-file', 'picker-file']) {
 }
 watchDrops({ onModel: (files) => void loader.load(files, true), onAdapter: (files) => picker.open(files) });
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && !event.defaultPrevented && !document.querySelector('dialog[open], :popover-open')) stop();
+  if (event.key === 'Escape' && !event.defaultPrevented && !document.querySelector('dialog[open], :popover-open'))
+    stop();
 });
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') void conversations.read().then(update);
 });
-storage.onFull = () => notify('storage', { text: 'The browser has no room left: what changes now is not kept. What must not be lost can be exported.' });
+storage.onFull = () =>
+  notify('storage', {
+    text: 'The browser has no room left: what changes now is not kept. What must not be lost can be exported.',
+  });
 if (storage.state === 'newer') {
-  notify('storage', { text: 'A newer version of this page keeps your conversations: they are safe, but not shown. Reload for it.' });
+  notify('storage', {
+    text: 'A newer version of this page keeps your conversations: they are safe, but not shown. Reload for it.',
+  });
 } else if (storage.state === 'unavailable') {
   notify('storage', { text: 'This browser keeps nothing for this page: conversations end with it.' });
 }

@@ -43,7 +43,12 @@ for (const [name, source] of Object.entries(ENTRIES)) {
     localBuild: isAccepted,
     messageCallback: (message) => {
       // Told below; and that its own compiler is an older one.
-      if (['console-api-report-not-copied', 'console-compiler-version-notice', 'console-preamble'].includes(message.messageId)) message.logLevel = ExtractorLogLevel.None;
+      if (
+        ['console-api-report-not-copied', 'console-compiler-version-notice', 'console-preamble'].includes(
+          message.messageId,
+        )
+      )
+        message.logLevel = ExtractorLogLevel.None;
     },
   });
   if (isCheck && apiReportChanged) {

@@ -7,7 +7,12 @@ const SUFFIX = '.wgsl?raw';
 export const bareShader = (text: string): string =>
   text
     .split('\n')
-    .map((line) => line.replace(/\/\/.*$/, '').replace(/ ?([=,:;{}()*+/]) ?/g, '$1').trim())
+    .map((line) =>
+      line
+        .replace(/\/\/.*$/, '')
+        .replace(/ ?([=,:;{}()*+/]) ?/g, '$1')
+        .trim(),
+    )
     .filter((line) => line !== '')
     .join('\n');
 

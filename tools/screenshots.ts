@@ -59,7 +59,12 @@ async function newChat(page: Page): Promise<void> {
 }
 
 /** The state the page is in, at both widths. A picture of one scheme alone does not name it. */
-async function take(page: Page, name: string, schemes: ('light' | 'dark')[], ready?: (width: string) => Promise<void>): Promise<void> {
+async function take(
+  page: Page,
+  name: string,
+  schemes: ('light' | 'dark')[],
+  ready?: (width: string) => Promise<void>,
+): Promise<void> {
   for (const [width, size] of Object.entries(WIDTHS)) {
     await page.setViewportSize(size);
     await ready?.(width);

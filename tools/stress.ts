@@ -15,7 +15,8 @@ for (let seed = first; seed < first + rounds; seed++) {
   for (const fault of faults) console.log(fault);
   failed += Number(faults.length > 0);
   const done = seed - first + 1;
-  if (done % 50 === 0 || done === rounds) console.log(`${done} rounds from seed ${first}, ${failed} failed; answers: ${JSON.stringify(stress.outcomes)}`);
+  if (done % 50 === 0 || done === rounds)
+    console.log(`${done} rounds from seed ${first}, ${failed} failed; answers: ${JSON.stringify(stress.outcomes)}`);
 }
 stress.dispose();
 process.exit(failed > 0 ? 1 : 0);

@@ -23,7 +23,11 @@ import type { AdapterFiles, ConfirmLoad } from './protocol.ts';
  * those of a hub id are found without the network too. Throws `network`, `over_limit`, `bad_file`, `bad_request`;
  * `unsupported` for a pickle; `aborted` where `confirm` says so.
  */
-export async function openAdapter(files: AdapterFiles, hub: HubOptions, confirm: ConfirmLoad | undefined): Promise<AdapterSource> {
+export async function openAdapter(
+  files: AdapterFiles,
+  hub: HubOptions,
+  confirm: ConfirmLoad | undefined,
+): Promise<AdapterSource> {
   const options = { kind: 'adapter', confirm, onProgress: () => undefined } as const;
   if ('hub' in files) {
     const [config, weights] = await openStored(files.hub, await findOnHub(files.hub, hub), options);

@@ -86,13 +86,17 @@ const worker: EngineWorker = {
     const onProgress = withRate((event: LoadProgress): void => tell({ type: 'progress', event }));
     const check = (remote: readonly ByteSource[]) => checkModel(remote, { gpu, ...options });
     hubOptions = hub;
-    const budgetBytes = options.memoryLimitBytes ?? (navigator.deviceMemory ?? DEFAULT_MEMORY_GIB) * MODEL_SHARE * 2 ** 30;
+    const budgetBytes =
+      options.memoryLimitBytes ?? (navigator.deviceMemory ?? DEFAULT_MEMORY_GIB) * MODEL_SHARE * 2 ** 30;
     const sources = await openModel(model, { hub, budgetBytes, onProgress, check, confirm });
     const checkDraft = async (remote: readonly ByteSource[]) => {
       await checkDraftModel(remote, await openModelFile(sources));
       return checkModel(remote, { gpu, ...options, contextLength: undefined });
     };
-    const draftSources = draftModel === undefined ? undefined : await openModel(draftModel, { hub, budgetBytes, onProgress, check: checkDraft, confirm });
+    const draftSources =
+      draftModel === undefined
+        ? undefined
+        : await openModel(draftModel, { hub, budgetBytes, onProgress, check: checkDraft, confirm });
     const opened = await openAnyEngine({
       gpu,
       sources,
@@ -108,7 +112,15 @@ const worker: EngineWorker = {
     });
     core = opened;
     const { gpuAdapter, autotunes } = options;
-    measuring = { gpu, sources, gpuAdapter, autotunes, tuning: tuningStore, host: navigator.userAgent, memoryLimitBytes: budgetBytes };
+    measuring = {
+      gpu,
+      sources,
+      gpuAdapter,
+      autotunes,
+      tuning: tuningStore,
+      host: navigator.userAgent,
+      memoryLimitBytes: budgetBytes,
+    };
     tellMemory();
     const { model: name, contextLength, device, chatTraits } = opened;
     return { model: name, contextLength, device, chat: chatTraits };
@@ -138,7 +150,11 @@ const worker: EngineWorker = {
   measureDevice(port, { budgetMs }) {
     void serveStream(port, (signal) => {
       const loaded = engine();
-      if (!(loaded instanceof LocalEngine)) throw new ChunkwiseError('unsupported', { field: 'model', reason: 'a device is measured with a model that answers, and an encoder is loaded' });
+      if (!(loaded instanceof LocalEngine))
+        throw new ChunkwiseError('unsupported', {
+          field: 'model',
+          reason: 'a device is measured with a model that answers, and an encoder is loaded',
+        });
       if (!measuring) throw new Error('loaded, but not to be measured');
       return watchMemory(deviceEvents(loaded, { ...measuring, budgetMs, signal }));
     });

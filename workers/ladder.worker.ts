@@ -12,7 +12,10 @@ export interface LadderWorker {
 const worker: LadderWorker = {
   build(adapter, options) {
     const ladder = buildAdapterLadder(adapter, options);
-    return transfer(ladder, ladder.modules.flatMap(({ a, bTransposed }) => [a.buffer, bTransposed.buffer]));
+    return transfer(
+      ladder,
+      ladder.modules.flatMap(({ a, bTransposed }) => [a.buffer, bTransposed.buffer]),
+    );
   },
 };
 

@@ -10,7 +10,11 @@ export function holdLock(locks: LockManager, name: string): Promise<() => void> 
  * Calls `onEnd` when a thread has ended. One that is ended from outside, or by the browser for want of memory, says nothing,
  * but the lock is free again that it took by `hold`.
  */
-export async function watchThread(hold: (lock: string) => Promise<void>, onEnd: () => void, signal?: AbortSignal): Promise<void> {
+export async function watchThread(
+  hold: (lock: string) => Promise<void>,
+  onEnd: () => void,
+  signal?: AbortSignal,
+): Promise<void> {
   const { locks } = globalThis.navigator as { locks?: LockManager };
   if (!locks) return; // the page is not secure: nothing runs there
   const lock = `chunkwise thread ${crypto.randomUUID()}`;

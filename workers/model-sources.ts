@@ -28,7 +28,12 @@ export const unlisted = (keys: readonly string[], error: ChunkwiseError): Wanted
   keys.map((key) => ({ url: key, key, headers: {}, unlisted: error }));
 
 /** The files of a model by its hub id or URL. Throws what `listRepo` and `pickModelFiles` throw. */
-export async function findModelFiles(model: string, hub: HubOptions, budgetBytes: number, options: RemoteOptions): Promise<WantedFile[]> {
+export async function findModelFiles(
+  model: string,
+  hub: HubOptions,
+  budgetBytes: number,
+  options: RemoteOptions,
+): Promise<WantedFile[]> {
   const id = parseHubId(model);
   if (!id) return shardNames(model).map((url) => ({ url, key: url, headers: hubHeaders(url, hub) }));
   const repo = await list(id, hub, options);
@@ -50,7 +55,8 @@ const WEIGHTS = /adapter_model\.safetensors(?=$|[?#])/;
 
 /** Throws why an adapter's weights could not be had: that the folder has them as a pickle instead, or else `error`. */
 export async function explainMissing(url: string, hub: HubOptions, error: unknown): Promise<never> {
-  const isMissing = error instanceof ChunkwiseError && error.code === 'network' && /^status 404/.test(error.detail.reason);
+  const isMissing =
+    error instanceof ChunkwiseError && error.code === 'network' && /^status 404/.test(error.detail.reason);
   if (!isMissing || !WEIGHTS.test(url)) throw error;
   const pickle = url.replace(WEIGHTS, 'adapter_model.bin');
   const isThere = await describeRemote(pickle, { headers: hubHeaders(pickle, hub), attempts: 1 }).then(
@@ -63,7 +69,12 @@ export async function explainMissing(url: string, hub: HubOptions, error: unknow
 const list = (id: HubId, hub: HubOptions, options: RemoteOptions): ReturnType<typeof listRepo> =>
   listRepo(id, hub, (url) => readJson(url, { ...options, headers: hubHeaders(url, hub) }));
 
-function wantedFile({ url, path, size, oid, sha256 }: HubFile, { repo, revision }: HubId, hub: HubOptions, { license }: HubRepo): WantedFile {
+function wantedFile(
+  { url, path, size, oid, sha256 }: HubFile,
+  { repo, revision }: HubId,
+  hub: HubOptions,
+  { license }: HubRepo,
+): WantedFile {
   const key = `${new URL(url).origin}/${repo}/resolve/${revision}/${path}`;
   return { url, key, headers: hubHeaders(url, hub), known: { size, content: oid, sha256 }, license };
 }

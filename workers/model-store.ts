@@ -50,27 +50,42 @@ export async function openModel(
   if (typeof model !== 'string') {
     const blobs = await Promise.all(model.map(async (file) => (file instanceof Blob ? file : file.getFile())));
     const sources = blobs.map((blob, i) => new BlobSource(blob instanceof File ? blob.name : `file ${i + 1}`, blob));
-    await askFirst({ kind: 'model', name: sources[0]?.name ?? '' }, options.confirm, async () => sources.map((source) => ({ source })));
+    await askFirst({ kind: 'model', name: sources[0]?.name ?? '' }, options.confirm, async () =>
+      sources.map((source) => ({ source })),
+    );
     return sources;
   }
   const manifest = await readManifest(model);
   const isWhole = manifest && !manifest.isPartial;
-  const wanted = await findModelFiles(model, hub, budgetBytes, isWhole ? { attempts: 1 } : {}).catch((error: unknown) => {
-    if (!isWhole || !isOffline(error)) throw error;
-    return unlisted(manifest.files, error);
-  });
+  const wanted = await findModelFiles(model, hub, budgetBytes, isWhole ? { attempts: 1 } : {}).catch(
+    (error: unknown) => {
+      if (!isWhole || !isOffline(error)) throw error;
+      return unlisted(manifest.files, error);
+    },
+  );
   return openStored(model, wanted, { kind: 'model', ...options });
 }
 
 /** Files that were downloaded, or are now, checked and ready to be read; they come again where they are deleted meanwhile. */
-export async function openStored(name: string, wanted: readonly WantedFile[], options: StoreOptions): Promise<ByteSource[]> {
+export async function openStored(
+  name: string,
+  wanted: readonly WantedFile[],
+  options: StoreOptions,
+): Promise<ByteSource[]> {
   const { kind, confirm, onProgress } = options;
   const opened = await askFirst({ kind, name }, confirm, (onMissing) => storeFiles(name, wanted, options, onMissing));
-  return lastingSources(opened, () => storeFiles(name, wanted, { kind, confirm: undefined, onProgress }, () => undefined));
+  return lastingSources(opened, () =>
+    storeFiles(name, wanted, { kind, confirm: undefined, onProgress }, () => undefined),
+  );
 }
 
 /** One tab downloads; the others wait, tell how far it is, and find the files, or go on where it ended. */
-async function storeFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions, onMissing: OnMissing): Promise<StoredFile[]> {
+async function storeFiles(
+  name: string,
+  wanted: readonly WantedFile[],
+  options: StoreOptions,
+  onMissing: OnMissing,
+): Promise<StoredFile[]> {
   const files = await Promise.all(wanted.map(({ key }) => nameOf(key)));
   const tabs = new BroadcastChannel(`chunkwise ${files[0]}`);
   tabs.onmessage = ({ data }) => {
@@ -88,7 +103,8 @@ async function storeFiles(name: string, wanted: readonly WantedFile[], options: 
         options.onProgress(progress);
         tabs.postMessage(progress);
       };
-      const bring = (): Promise<StoredFile[]> => keep(name, () => bringFiles(name, wanted, { ...options, onProgress }, onMissing));
+      const bring = (): Promise<StoredFile[]> =>
+        keep(name, () => bringFiles(name, wanted, { ...options, onProgress }, onMissing));
       return bring().catch((error: unknown) => {
         if (!(error instanceof OutdatedDownload)) throw error;
         return bring();
@@ -99,7 +115,12 @@ async function storeFiles(name: string, wanted: readonly WantedFile[], options: 
   }
 }
 
-async function bringFiles(name: string, wanted: readonly WantedFile[], options: StoreOptions, onMissing: OnMissing): Promise<StoredFile[]> {
+async function bringFiles(
+  name: string,
+  wanted: readonly WantedFile[],
+  options: StoreOptions,
+  onMissing: OnMissing,
+): Promise<StoredFile[]> {
   const before = await readManifest(name);
   const manifest: Manifest = { version: 2, kind: options.kind, files: wanted.map(({ key }) => key) };
   const parts = await openParts(wanted, before);
@@ -116,16 +137,25 @@ async function bringFiles(name: string, wanted: readonly WantedFile[], options: 
     const isKept = await writeManifest(name, { ...manifest, versions });
     // What the manifest speaks of stays; anything else only takes room.
     if (isKept || !before) for (const { old } of parts) await old.remove().catch(() => undefined);
-    return await Promise.all(parts.map(async ({ key, file, store }) => ({ source: new BlobSource(key, await file.blob()), version: store.note?.version ?? '' })));
+    return await Promise.all(
+      parts.map(async ({ key, file, store }) => ({
+        source: new BlobSource(key, await file.blob()),
+        version: store.note?.version ?? '',
+      })),
+    );
   } finally {
     closeParts(parts);
   }
 }
 
-const sum = (parts: readonly Part[], of: 'size' | 'missing'): number => parts.reduce((total, { file }) => total + file[of], 0);
+const sum = (parts: readonly Part[], of: 'size' | 'missing'): number =>
+  parts.reduce((total, { file }) => total + file[of], 0);
 
 /** What the header says, where it can be read before the rest. */
-async function refuseEarly(parts: readonly Part[], { check, onProgress }: StoreOptions): Promise<{ license: string | undefined } | undefined> {
+async function refuseEarly(
+  parts: readonly Part[],
+  { check, onProgress }: StoreOptions,
+): Promise<{ license: string | undefined } | undefined> {
   onProgress({ phase: 'header', bytes: 0, total: 0 });
   const isReadable = parts.every(({ file }) => file.missing === 0 || file.hasRanges);
   const header = check && isReadable ? await check(parts.map(({ file }) => file)) : undefined;

@@ -23,7 +23,11 @@ export function openThread<T>(
   const thread = wrap<Thread>(port1);
   const ended = new Promise<never>((_, reject) => {
     startThread(name, transfer(port2, [port2])).catch((failure: Error) => reject(toError(failure)));
-    watchThread((lock) => thread.hold(lock), () => reject(toError()), signal).catch(() => undefined); // some origins get no locks
+    watchThread(
+      (lock) => thread.hold(lock),
+      () => reject(toError()),
+      signal,
+    ).catch(() => undefined); // some origins get no locks
   });
   return { thread: thread as Remote<T & Thread>, ended };
 }

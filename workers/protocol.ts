@@ -1,6 +1,13 @@
 import type { KvMap } from '../src/cache/kv-map.ts';
 import type { MemoryReport } from '../src/config/memory-report.ts';
-import type { AdapterInfo, EmbedOptions, GenerateOptions, LoadProgress, PlanEvent, SavedSize } from '../src/engine/types.ts';
+import type {
+  AdapterInfo,
+  EmbedOptions,
+  GenerateOptions,
+  LoadProgress,
+  PlanEvent,
+  SavedSize,
+} from '../src/engine/types.ts';
 import type { GpuAdapterOptions } from '../src/gpu/device.ts';
 import type { HubOptions } from '../src/hub/hub-api.ts';
 import type { ChatTurn, ToolDefinition } from '../src/tokenizer/chat-template.ts';
@@ -55,7 +62,8 @@ export interface EngineInfo {
 }
 
 /** An adapter's files, their absolute URLs, or its hub id. */
-export type AdapterFiles = { hub: string } | { config: string | Blob; weights: string | Blob } | { gguf: string | Blob };
+export type AdapterFiles =
+  { hub: string } | { config: string | Blob; weights: string | Blob } | { gguf: string | Blob };
 
 /** A text, or its tokens. */
 export type EmbeddingInput = string | readonly number[];

@@ -21,7 +21,10 @@ export interface Part {
  * The parts as the server has them now; where one cannot be asked for, all of them as they were whole together. Throws
  * `network`, `over_limit`, `busy`.
  */
-export async function openParts(wanted: readonly WantedFile[], { versions = {} }: Partial<Manifest> = {}): Promise<Part[]> {
+export async function openParts(
+  wanted: readonly WantedFile[],
+  { versions = {} }: Partial<Manifest> = {},
+): Promise<Part[]> {
   const parts: Part[] = [];
   try {
     for (const each of wanted) parts.push(await openPart(each, versions[each.key]));
@@ -39,10 +42,14 @@ export function closeParts(parts: readonly Part[]): void {
 }
 
 /** There is no judging by the error: a server that is not there may be one that refuses. */
-export const isOffline = (error: unknown): error is ChunkwiseError => error instanceof ChunkwiseError && error.code === 'network';
+export const isOffline = (error: unknown): error is ChunkwiseError =>
+  error instanceof ChunkwiseError && error.code === 'network';
 
 /** `version`: of the copy that belongs to what is whole. */
-async function openPart({ url, key, headers, known, unlisted }: WantedFile, version: string | undefined): Promise<Part> {
+async function openPart(
+  { url, key, headers, known, unlisted }: WantedFile,
+  version: string | undefined,
+): Promise<Part> {
   if (unlisted) throw unlisted;
   const places = await placesOf(key);
   const whole = wholeOf(places, version);

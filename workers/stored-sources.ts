@@ -21,9 +21,12 @@ export function lastingSources(opened: readonly StoredFile[], reopen: () => Prom
       const reason = `its copy in the browser's storage is gone: ${error.detail.reason}`;
       throw new ChunkwiseError(error.code, { ...error.detail, reason }, { cause: error });
     });
-    const changed = brought.find(({ version, source }, i) => version !== opened[i]?.version || source.size !== opened[i].source.size);
+    const changed = brought.find(
+      ({ version, source }, i) => version !== opened[i]?.version || source.size !== opened[i].source.size,
+    );
     if (!changed) return brought;
-    const reason = "its copy in the browser's storage is gone, and the server has another version now, which createEngine loads";
+    const reason =
+      "its copy in the browser's storage is gone, and the server has another version now, which createEngine loads";
     throw new ChunkwiseError('bad_file', { file: changed.source.name, reason });
   };
   return opened.map(({ source: { name, size } }, i) => ({

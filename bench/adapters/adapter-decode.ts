@@ -29,14 +29,26 @@ async function interleaved(forms: Record<string, () => Promise<number>>): Promis
 }
 
 /** Prints and records them, with the ratio of each to another one of its round. */
-async function report(device: string, times: Record<string, number[]>, ratios: Record<string, [string, string]>, bytes: object) {
+async function report(
+  device: string,
+  times: Record<string, number[]>,
+  ratios: Record<string, [string, string]>,
+  bytes: object,
+) {
   const ratioOf = ([over, under]: [string, string]) =>
     estimate((times[over] ?? []).map((ms, i) => ms / (times[under]?.[i] ?? NaN)));
   const estimated = Object.fromEntries(Object.entries(ratios).map(([name, pair]) => [name, ratioOf(pair)]));
   const msPerToken = Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, estimate(ms)]));
   console.log(device);
   for (const [name, ratio] of Object.entries(estimated)) console.log(`  ${name}: ${format(ratio)}`);
-  await record('adapter-decode', device, { context: CONTEXT, rounds: ROUNDS, adapter: ADAPTER, msPerToken, slowdown: estimated, ...bytes });
+  await record('adapter-decode', device, {
+    context: CONTEXT,
+    rounds: ROUNDS,
+    adapter: ADAPTER,
+    msPerToken,
+    slowdown: estimated,
+    ...bytes,
+  });
 }
 
 const ms = ({ msPerToken }: Timing): number => msPerToken.median;

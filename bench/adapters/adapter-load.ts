@@ -34,7 +34,9 @@ for (let round = 0; round <= ROUNDS; round++) {
   }
 }
 const load = { firstMs: estimate(first), keptMs: estimate(kept) };
-console.log(`${engine.device}: the first load takes ${format(load.firstMs)} ms, with the ladder kept ${format(load.keptMs)} ms`);
+console.log(
+  `${engine.device}: the first load takes ${format(load.firstMs)} ms, with the ladder kept ${format(load.keptMs)} ms`,
+);
 
 for (const name of [ADAPTER, OTHER]) await loadAdapter(engine, name);
 /** Milliseconds to the first token of a prompt that is not in the cache. */

@@ -32,12 +32,18 @@ for (let round = 0; round < ROUNDS; round++) {
     }
   });
   engine.dispose();
-  console.log(`  ${Object.entries(times).map(([name, ms]) => `${name} ${ms.at(-1)?.toFixed(2)}`).join(', ')} ms a token`);
+  console.log(
+    `  ${Object.entries(times)
+      .map(([name, ms]) => `${name} ${ms.at(-1)?.toFixed(2)}`)
+      .join(', ')} ms a token`,
+  );
 }
 const slowdownOf = (ms: readonly number[]) => estimate(ms.map((each, i) => each / (times.base[i] ?? NaN)));
 const slowdown = { chunkwise: slowdownOf(times.chunkwise), uniform: slowdownOf(times.uniform) };
 const { base, chunkwise, uniform } = times;
 const msPerToken = { base: estimate(base), chunkwise: estimate(chunkwise), uniform: estimate(uniform) };
-console.log(`${device}: chunkwise takes ${format(slowdown.chunkwise)} times as long, uniform ${format(slowdown.uniform)}`);
+console.log(
+  `${device}: chunkwise takes ${format(slowdown.chunkwise)} times as long, uniform ${format(slowdown.uniform)}`,
+);
 await record('adapter-prefill', device, { tokens: TOKENS, rounds: ROUNDS, adapter: ADAPTER, msPerToken, slowdown });
 process.exit(0);

@@ -39,7 +39,8 @@ interface Window {
 
 async function wholeLogits(engine: LocalEngine, tokens: readonly number[], whole: Adaptation): Promise<Window> {
   const logits = new Float32Array(tokens.length * engine.tokenizer.vocabSize);
-  const keep = (start: number, length: number, rows: Float32Array): void => logits.set(rows, (start * rows.length) / length);
+  const keep = (start: number, length: number, rows: Float32Array): void =>
+    logits.set(rows, (start * rows.length) / length);
   await engine.alone((session) => eachLogits(session, tokens, keep, { adaptation: whole }));
   return { tokens, logits };
 }
@@ -70,7 +71,12 @@ const lead = (a: readonly number[], b: readonly number[]): Estimate =>
 const summary = ({ nlls, kl, meanRank }: Scored) => ({ perplexity: Math.exp(mean(nlls)), kl: mean(kl), meanRank });
 
 /** `shuffled`: of several orders, the mean of every token. */
-async function shuffledScores(engine: LocalEngine, windows: readonly Window[], name: string, options: RankOptions): Promise<Scored> {
+async function shuffledScores(
+  engine: LocalEngine,
+  windows: readonly Window[],
+  name: string,
+  options: RankOptions,
+): Promise<Scored> {
   const all: Scored[] = [];
   for (let planSeed = 1; planSeed <= SHUFFLES; planSeed++) {
     const adaptation = await engine.adapt([{ name, scale: 1 }], { ...options, ranks: 'shuffled', planSeed });
@@ -78,22 +84,40 @@ async function shuffledScores(engine: LocalEngine, windows: readonly Window[], n
   }
   const averaged = (of: (each: Scored) => number[]) =>
     of(all[0] as Scored).map((_, i) => mean(all.map((each) => of(each)[i] as number)));
-  return { nlls: averaged(({ nlls }) => nlls), kl: averaged(({ kl }) => kl), meanRank: mean(all.map(({ meanRank }) => meanRank)) };
+  return {
+    nlls: averaged(({ nlls }) => nlls),
+    kl: averaged(({ kl }) => kl),
+    meanRank: mean(all.map(({ meanRank }) => meanRank)),
+  };
 }
 
-async function compare(engine: LocalEngine, windows: readonly Window[], name: string, whole: Scored, options: RankOptions) {
+async function compare(
+  engine: LocalEngine,
+  windows: readonly Window[],
+  name: string,
+  whole: Scored,
+  options: RankOptions,
+) {
   const uses = [{ name, scale: 1 }];
   const chunkwise = await scored(engine, windows, await engine.adapt(uses, options));
-  const equal = await scored(engine, windows, await engine.adapt(uses, { ...options, ranks: 'uniform', equalMeanRank: true }));
+  const equal = await scored(
+    engine,
+    windows,
+    await engine.adapt(uses, { ...options, ranks: 'uniform', equalMeanRank: true }),
+  );
   const shuffled = await shuffledScores(engine, windows, name, options);
   const rows = { chunkwise, equalMeanRank: equal, shuffled };
   for (const [label, each] of Object.entries(rows)) {
     const { perplexity, kl, meanRank } = summary(each);
-    console.log(`  ${label}: perplexity ${perplexity.toFixed(4)}, KL ${kl.toExponential(3)}, mean rank ${meanRank.toFixed(2)}`);
+    console.log(
+      `  ${label}: perplexity ${perplexity.toFixed(4)}, KL ${kl.toExponential(3)}, mean rank ${meanRank.toFixed(2)}`,
+    );
   }
   const klLead = { equalMeanRank: lead(chunkwise.kl, equal.kl), shuffled: lead(chunkwise.kl, shuffled.kl) };
   const nllLead = { equalMeanRank: lead(chunkwise.nlls, equal.nlls), shuffled: lead(chunkwise.nlls, shuffled.nlls) };
-  console.log(`  chunkwise's KL above: equal mean ${formatEstimate(klLead.equalMeanRank, 6)}, shuffled ${formatEstimate(klLead.shuffled, 6)}`);
+  console.log(
+    `  chunkwise's KL above: equal mean ${formatEstimate(klLead.equalMeanRank, 6)}, shuffled ${formatEstimate(klLead.shuffled, 6)}`,
+  );
   return {
     ...Object.fromEntries(Object.entries(rows).map(([label, each]) => [label, summary(each)])),
     perplexityToWhole: Math.exp(mean(chunkwise.nlls) - mean(whole.nlls)) - 1,
@@ -115,7 +139,9 @@ for (const name of NAMES) {
   const whole = await scored(engine, windows, adaptation);
   const base = await scored(engine, windows, UNADAPTED);
   console.log(`${name}, ${windows.length} windows of ${WINDOW} tokens, rank ${rank}`);
-  console.log(`  whole: perplexity ${summary(whole).perplexity.toFixed(4)}, base ${summary(base).perplexity.toFixed(4)}`);
+  console.log(
+    `  whole: perplexity ${summary(whole).perplexity.toFixed(4)}, base ${summary(base).perplexity.toFixed(4)}`,
+  );
   const plans: Record<string, object> = {};
   for (const estimator of [undefined, ...estimators]) {
     console.log(` estimator: ${estimator ?? 'the default'}`);
@@ -125,6 +151,10 @@ for (const name of NAMES) {
   engine.unloadAdapter(name);
 }
 const highest = Math.max(...Object.values(results).map(({ rank }) => rank));
-const parts = ['adapter-ranks', ...(FOLDER === undefined ? [] : [highest]), ...(estimators.length > 0 ? ['estimators'] : [])];
+const parts = [
+  'adapter-ranks',
+  ...(FOLDER === undefined ? [] : [highest]),
+  ...(estimators.length > 0 ? ['estimators'] : []),
+];
 await record(parts.join('-'), engine.device, results);
 process.exit(0);

@@ -11,7 +11,8 @@ const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 3);
 /** Calls of base and activated adapter by turns, in each round. */
 const CALLS = 5;
 const [ORDINARY, ACTIVATED] = ['squad', 'squad-alora'];
-const QUESTION = 'Question: What is it about?\nAnswer with the shortest exact phrase from the text above, and nothing else.';
+const QUESTION =
+  'Question: What is it about?\nAnswer with the shortest exact phrase from the text above, and nothing else.';
 
 const engine = await openInNode();
 for (const name of [ORDINARY, ACTIVATED]) await loadAdapter(engine, name);
@@ -33,13 +34,27 @@ for (let round = 0; round < ROUNDS; round++) {
     times.base.push(await firstToken(prompt, undefined, held));
     times.activated.push(await firstToken(prompt, ACTIVATED, held));
   }
-  console.log(`  ${Object.entries(times).map(([name, ms]) => `${name} ${ms.at(-1)?.toFixed(0)}`).join(', ')} ms`);
+  console.log(
+    `  ${Object.entries(times)
+      .map(([name, ms]) => `${name} ${ms.at(-1)?.toFixed(0)}`)
+      .join(', ')} ms`,
+  );
 }
 const overBase = estimate(times.activated.map((ms, i) => ms / (times.base[i] ?? NaN)));
 const underOrdinary = estimate(times.activated.map((ms, i) => (times.ordinary[Math.floor(i / CALLS)] ?? NaN) / ms));
 const ttftMs = { base: estimate(times.base), activated: estimate(times.activated), ordinary: estimate(times.ordinary) };
-console.log(`${engine.device}: ${format(overBase)} times the base's going on; the ordinary adapter takes ${format(underOrdinary)} times as long`);
-await record('alora', engine.device, { tokens: held, newTokens, rounds: ROUNDS, calls: CALLS, ttftMs, overBase, underOrdinary });
+console.log(
+  `${engine.device}: ${format(overBase)} times the base's going on; the ordinary adapter takes ${format(underOrdinary)} times as long`,
+);
+await record('alora', engine.device, {
+  tokens: held,
+  newTokens,
+  rounds: ROUNDS,
+  calls: CALLS,
+  ttftMs,
+  overBase,
+  underOrdinary,
+});
 engine.dispose();
 process.exit(0);
 
@@ -49,7 +64,8 @@ async function firstToken(text: string, adapter: string | undefined, cached?: nu
   for await (const event of engine.complete(text, { sampling: GREEDY, stop: [], maxTokens: 1, adapters })) {
     if (event.type !== 'end') continue;
     const { usage, report } = event;
-    if (cached !== undefined && usage.cachedTokens !== cached) throw new Error(`${usage.cachedTokens} tokens were cached, not ${cached}`);
+    if (cached !== undefined && usage.cachedTokens !== cached)
+      throw new Error(`${usage.cachedTokens} tokens were cached, not ${cached}`);
     return report.ttftMs;
   }
   throw new Error('no answer');

@@ -15,7 +15,8 @@ for (const name of DEMO_ADAPTERS) {
   const tokens = await heldOutTokens(engine, name, TOKENS);
   const found = await estimators(engine, [{ name, scale: 1 }], tokens, WINDOW);
   console.log(`${name}: ${found.tokens} tokens, mean KL ${found.meanKl.toFixed(4)} nats`);
-  for (const [estimator, value] of Object.entries(found.spearman)) console.log(`  ${estimator}: ${formatEstimate(value)}`);
+  for (const [estimator, value] of Object.entries(found.spearman))
+    console.log(`  ${estimator}: ${formatEstimate(value)}`);
   results[name] = found;
   engine.unloadAdapter(name);
 }

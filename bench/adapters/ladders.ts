@@ -22,7 +22,10 @@ for (const name of ['wikitext', 'shakespeare'] as const) {
   const all = await heldOutTokens(engine, name, CALIBRATION + MEASURED);
   const tokens = all.slice(CALIBRATION);
   const calibrated = await engine.alone((session) => inputRms(session, all.slice(0, CALIBRATION)));
-  for (const [kind, rms] of [['plain', undefined], ['weighted', calibrated]] as const) {
+  for (const [kind, rms] of [
+    ['plain', undefined],
+    ['weighted', calibrated],
+  ] as const) {
     weights = rms;
     await loadAdapter(engine, name);
     const uses = [{ name, scale: 1 }];
@@ -33,7 +36,9 @@ for (const name of ['wikitext', 'shakespeare'] as const) {
       const { kl } = await engine.alone((session) => divergence(session, tokens, whole, cut));
       const result = { perplexity: Math.exp(mean(nlls)), kl: mean(kl) };
       results[`${name}, rank ${ranks}, ${kind}`] = result;
-      console.log(`${name}, rank ${ranks}, ${kind}: perplexity ${result.perplexity.toFixed(4)}, KL ${result.kl.toExponential(3)}`);
+      console.log(
+        `${name}, rank ${ranks}, ${kind}: perplexity ${result.perplexity.toFixed(4)}, KL ${result.kl.toExponential(3)}`,
+      );
     }
     engine.unloadAdapter(name);
   }

@@ -13,11 +13,14 @@ const CONTEXT = Number(process.env.CHUNKWISE_CONTEXT ?? 2048);
 const TRAINED = 8192;
 const LENGTH = Number(process.env.CHUNKWISE_LENGTH ?? 12_288);
 
-const perplexityOf = (nlls: readonly number[]): number => Math.exp(nlls.reduce((sum, nll) => sum + nll, 0) / nlls.length);
+const perplexityOf = (nlls: readonly number[]): number =>
+  Math.exp(nlls.reduce((sum, nll) => sum + nll, 0) / nlls.length);
 
 /** Of each stretch of CONTEXT tokens. */
 function byStretch(nlls: readonly number[]): number[] {
-  return Array.from({ length: Math.ceil(nlls.length / CONTEXT) }, (_, i) => perplexityOf(nlls.slice(i * CONTEXT, (i + 1) * CONTEXT)));
+  return Array.from({ length: Math.ceil(nlls.length / CONTEXT) }, (_, i) =>
+    perplexityOf(nlls.slice(i * CONTEXT, (i + 1) * CONTEXT)),
+  );
 }
 
 async function measured(contextLength: number, window: number, length: number, policy = DENSE) {
@@ -34,7 +37,9 @@ const anew = await measured(CONTEXT, CONTEXT, LENGTH);
 const whole = await measured(TRAINED, TRAINED, Math.min(TRAINED, LENGTH));
 const results = { shifting, anew, whole };
 for (const [name, { stretches, droppedTokens, kvPeak }] of Object.entries(results)) {
-  console.log(`${name}: ${stretches.map((each) => each.toFixed(2)).join(', ')}; ${droppedTokens} tokens given up, keys and values at most ${(kvPeak / 1e6).toFixed(1)} MB`);
+  console.log(
+    `${name}: ${stretches.map((each) => each.toFixed(2)).join(', ')}; ${droppedTokens} tokens given up, keys and values at most ${(kvPeak / 1e6).toFixed(1)} MB`,
+  );
 }
 await record('context-shift', device, { context: CONTEXT, length: LENGTH, trained: TRAINED, ...results });
 process.exit(0);

@@ -2,7 +2,14 @@
 // same windows. Of the budgets tried, the smallest is taken whose pages are no larger at the text's end than the form's.
 // CHUNKWISE_TEXTS, CHUNKWISE_FORMS: some of the texts, and of the forms, by name, beside what is recorded of the others;
 // CHUNKWISE_BUDGETS, from the smallest on; CHUNKWISE_CONTEXT, CHUNKWISE_WINDOWS.
-import { type CacheCost, cachedPerplexity, costLine, costOf, formatIncrease, increaseOver } from '../../cli/evaluations/kv.ts';
+import {
+  type CacheCost,
+  cachedPerplexity,
+  costLine,
+  costOf,
+  formatIncrease,
+  increaseOver,
+} from '../../cli/evaluations/kv.ts';
 import { type KvMode, policyOf } from '../../src/cache/kv-options.ts';
 import type { Perplexity } from '../../src/measure/evaluate.ts';
 import { openInNode } from '../support/engine.ts';
@@ -15,7 +22,9 @@ const TEXTS = process.env.CHUNKWISE_TEXTS?.split(',');
 /** From the one with most bytes on, as budgets are tried from the smallest on. */
 const ALL_FORMS: readonly KvMode[] = ['q8', 'q4', 'q3', 'k3v2'];
 const FORMS = (process.env.CHUNKWISE_FORMS?.split(',') ?? ALL_FORMS) as readonly KvMode[];
-const BUDGETS = process.env.CHUNKWISE_BUDGETS?.split(',').map(Number) ?? [0.02, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.4, 2, 3, 4.5];
+const BUDGETS = process.env.CHUNKWISE_BUDGETS?.split(',').map(Number) ?? [
+  0.02, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.4, 2, 3, 4.5,
+];
 
 interface Result {
   kv: KvMode;
@@ -46,7 +55,9 @@ async function* policies(tokens: readonly number[], dense: Perplexity) {
 for (const [name, tokens] of Object.entries(all)) {
   if (TEXTS && !TEXTS.includes(name)) continue;
   const dense = await perplexityWith(tokens, {});
-  console.log(`${name}: ${dense.tokens} tokens in windows of ${CONTEXT}; dense: perplexity ${dense.perplexity.toFixed(4)}`);
+  console.log(
+    `${name}: ${dense.tokens} tokens in windows of ${CONTEXT}; dense: perplexity ${dense.perplexity.toFixed(4)}`,
+  );
   const tried = policies(tokens, dense);
   let policy = (await tried.next()).value;
   const results: Result[] = [];
@@ -64,6 +75,8 @@ for (const [name, tokens] of Object.entries(all)) {
   const { texts = {} } = (await recorded<{ texts: Texts }>(NAME))[engine.device] ?? {};
   const before = texts[name]?.results.filter(({ kv }) => !FORMS.includes(kv)) ?? [];
   const inOrder = [...before, ...results].sort((a, b) => ALL_FORMS.indexOf(a.kv) - ALL_FORMS.indexOf(b.kv));
-  await record(NAME, engine.device, { texts: { ...texts, [name]: { tokens: dense.tokens, context: CONTEXT, results: inOrder } } });
+  await record(NAME, engine.device, {
+    texts: { ...texts, [name]: { tokens: dense.tokens, context: CONTEXT, results: inOrder } },
+  });
 }
 process.exit(0);

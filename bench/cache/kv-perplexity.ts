@@ -25,7 +25,9 @@ for (const [name, tokens] of Object.entries(texts)) {
   if (TEXTS && !TEXTS.includes(name)) continue;
   const found = await comparedCaches(engine, tokens, CONTEXT, modes);
   results[name] = found;
-  console.log(`${name}: ${found.tokens} tokens in windows of ${CONTEXT}; dense: perplexity ${found.dense.perplexity.toFixed(4)}, ${(found.dense.bytes / 1e6).toFixed(1)} MB`);
+  console.log(
+    `${name}: ${found.tokens} tokens in windows of ${CONTEXT}; dense: perplexity ${found.dense.perplexity.toFixed(4)}, ${(found.dense.bytes / 1e6).toFixed(1)} MB`,
+  );
   for (const result of found.results) console.log(`  ${lineOf(result)}`);
 }
 await record(`kv-${kvShadow ? 'errors' : 'perplexity'}-${CONTEXT}`, engine.device, { texts: results });

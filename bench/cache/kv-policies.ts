@@ -32,12 +32,22 @@ const share = (oursCosts.pageBytes * pages - (pages - old)) / old;
 console.log(`of ${pages} pages ${old} are old: others keep ${(100 * share).toFixed(1)} % of them`);
 
 const results: object[] = [oursCosts];
-for (const [name, policyOfShare] of Object.entries({ 'sliding window': slidingWindow, 'heavy hitters': heavyHitters, 'latest attention': latestAttention })) {
+for (const [name, policyOfShare] of Object.entries({
+  'sliding window': slidingWindow,
+  'heavy hitters': heavyHitters,
+  'latest attention': latestAttention,
+})) {
   const found = await cachedPerplexity(engine, tokens, CONTEXT, policyOfShare(share));
   const cost = costOf(found, dense);
   const overOurs = increaseOver(ours, found);
   console.log(`${costLine(name, cost)}; over ours + % ${formatIncrease(overOurs)}`);
   results.push({ name, ...cost, overOurs });
 }
-await record(`kv-policies-${CONTEXT}`, engine.device, { tokens: dense.tokens, context: CONTEXT, share, dense: { perplexity: dense.perplexity, bytes: dense.memoryPeak.kv }, results });
+await record(`kv-policies-${CONTEXT}`, engine.device, {
+  tokens: dense.tokens,
+  context: CONTEXT,
+  share,
+  dense: { perplexity: dense.perplexity, bytes: dense.memoryPeak.kv },
+  results,
+});
 process.exit(0);

@@ -40,7 +40,9 @@ async function filled(context: number, options: RankOptions & KvOptions): Promis
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 const breakdown = (memory: MemoryReport): string =>
-  Object.entries(memory).map(([name, bytes]) => `${name} ${megabytes(bytes)}`).join(', ');
+  Object.entries(memory)
+    .map(([name, bytes]) => `${name} ${megabytes(bytes)}`)
+    .join(', ');
 
 /** What the pages may take for the whole to be smaller by `saving`: in all, and an element of a key or value in bits. */
 function needed(saving: number, uniform: Filled, chunkwise: Filled) {
@@ -62,12 +64,18 @@ for (const context of CONTEXTS) {
   console.log(`context ${context}: ${percent(saving)} fewer bytes, at the peak ${percent(peakSaving)}`);
   for (const [name, each] of Object.entries({ uniform, chunkwise })) {
     const { tokens, memory, peak } = each;
-    console.log(`  ${name}, ${tokens} tokens: ${breakdown(memory)}, pages ${megabytes(pageBytes(each.report.kv))}; at most ${megabytes(peak.total)}`);
+    console.log(
+      `  ${name}, ${tokens} tokens: ${breakdown(memory)}, pages ${megabytes(pageBytes(each.report.kv))}; at most ${megabytes(peak.total)}`,
+    );
   }
-  console.log(`  pages have ${bitsPerElement.toFixed(2)} bits an element; without any it were ${percent(mostSaved)} fewer bytes`);
+  console.log(
+    `  pages have ${bitsPerElement.toFixed(2)} bits an element; without any it were ${percent(mostSaved)} fewer bytes`,
+  );
   for (const { saving, pages, bitsPerElement } of wanted) {
     const pagesTold = `pages of ${megabytes(pages)}, ${bitsPerElement.toFixed(2)} bits an element`;
-    console.log(`  ${percent(saving)} fewer take ${pages > 0 ? pagesTold : 'smaller weights: no cache is small enough'}`);
+    console.log(
+      `  ${percent(saving)} fewer take ${pages > 0 ? pagesTold : 'smaller weights: no cache is small enough'}`,
+    );
   }
   results.push({ context, saving, peakSaving, bitsPerElement, mostSaved, wanted, uniform, chunkwise });
 }

@@ -17,14 +17,29 @@ export interface Continued {
 export type AnswerOptions = Omit<GenerateOptions, 'sampling' | 'stop' | 'maxTokens'>;
 
 /** Goes on with `prompt` greedily for `maxTokens` tokens, whatever they are: none ends the answer. */
-export async function goOn(engine: LocalEngine, prompt: string, maxTokens: number, options: AnswerOptions): Promise<Continued> {
+export async function goOn(
+  engine: LocalEngine,
+  prompt: string,
+  maxTokens: number,
+  options: AnswerOptions,
+): Promise<Continued> {
   const { buffers } = (await engine.session()).device;
   buffers.watchPeak();
   const logitBias = new Map([...engine.tokenizer.eosIds].map((id) => [id, -1000]));
-  for await (const event of engine.complete(prompt, { ...options, maxTokens, sampling: { ...GREEDY, logitBias }, stop: [] })) {
+  for await (const event of engine.complete(prompt, {
+    ...options,
+    maxTokens,
+    sampling: { ...GREEDY, logitBias },
+    stop: [],
+  })) {
     if (event.type !== 'end') continue;
     const { promptTokens, completionTokens } = event.usage;
-    return { tokens: promptTokens + completionTokens, report: event.report, memory: engine.memory(), peak: buffers.peak };
+    return {
+      tokens: promptTokens + completionTokens,
+      report: event.report,
+      memory: engine.memory(),
+      peak: buffers.peak,
+    };
   }
   throw new Error('an answer without an end');
 }

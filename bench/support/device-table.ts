@@ -15,7 +15,9 @@ export function deviceTable(reports: readonly DeviceReport[]): string {
   const lines = reports.flatMap(({ device, host, ceilings, models }) =>
     models.map(({ name, speeds }) => {
       const [at256] = speeds.filter(({ adapter }) => !adapter);
-      const reads = [ceilings.readGbPerSecond, ceilings.readInRunsGbPerSecond, ceilings.copyGbPerSecond].filter((figure) => typeof figure === 'number');
+      const reads = [ceilings.readGbPerSecond, ceilings.readInRunsGbPerSecond, ceilings.copyGbPerSecond].filter(
+        (figure) => typeof figure === 'number',
+      );
       const cells = [
         `${device.name}, ${browserOf(host)}`,
         reads.length > 0 ? `${round(Math.max(...reads))} GB/s` : 'not measured',
@@ -30,11 +32,15 @@ export function deviceTable(reports: readonly DeviceReport[]): string {
 }
 
 /** `Chrome 143` of a user agent; Node as it is. */
-export const browserOf = (host: string): string => (/(Edg|Firefox|Chrome|Version)\/\d+/.exec(host)?.[0] ?? host).replace('/', ' ');
+export const browserOf = (host: string): string =>
+  (/(Edg|Firefox|Chrome|Version)\/\d+/.exec(host)?.[0] ?? host).replace('/', ' ');
 
 const speedOf = (speed: DecodeSpeed | PrefillSpeed | undefined): string =>
-  speed ? `${round(speed.tokensPerSecond)} tok/s (${percent('fractionOfMemory' in speed ? speed.fractionOfMemory : speed.fractionOfCompute)})` : 'not measured';
+  speed
+    ? `${round(speed.tokensPerSecond)} tok/s (${percent('fractionOfMemory' in speed ? speed.fractionOfMemory : speed.fractionOfCompute)})`
+    : 'not measured';
 
 const percent = (fraction: number | null): string => (fraction === null ? '–' : `${Math.round(100 * fraction)} %`);
 
-const round = (figure: Exclude<Figure, object>): string => String(figure < 100 ? Number(figure.toPrecision(2)) : Math.round(figure));
+const round = (figure: Exclude<Figure, object>): string =>
+  String(figure < 100 ? Number(figure.toPrecision(2)) : Math.round(figure));

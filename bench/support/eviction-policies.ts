@@ -44,7 +44,10 @@ export const latestAttention = (share: number): CachePolicy => ({
 });
 
 /** All there may be: beyond KvCache.mostCopies, 32 pages a layer that are left, the latest are not asked about, and stay. */
-const candidates = (view: CacheView): Change[] => oldPages(view).filter(({ now }) => now.form === 'f16').map(evicted);
+const candidates = (view: CacheView): Change[] =>
+  oldPages(view)
+    .filter(({ now }) => now.form === 'f16')
+    .map(evicted);
 
 const evicted = ({ page, layer }: OldPage): Change => ({ page, layer, ...EVICTED });
 
@@ -55,13 +58,21 @@ const afterwards = (view: CacheView): CacheView => ({ ...view, tokens: view.page
 const oldAfterwards = (view: CacheView): number => oldPages(afterwards(view)).length / numLayers(view);
 
 /** Of each layer as many as are too many, those of least score first, none of its `recent` latest old pages. */
-function leastOf(share: number, trials: readonly Trial[], view: CacheView, scoreOf: (trial: Trial) => number, recent: number): Trial[] {
+function leastOf(
+  share: number,
+  trials: readonly Trial[],
+  view: CacheView,
+  scoreOf: (trial: Trial) => number,
+  recent: number,
+): Trial[] {
   const old = oldPages(afterwards(view));
   const firstRecent = (old.at(-1)?.page ?? 0) - recent + 1;
   const kept = keptOf(share, oldAfterwards(view));
   return Array.from({ length: numLayers(view) }, (_, layer) => {
     const left = old.filter(({ now, layer: of }) => of === layer && now.form === 'f16').length;
-    const byScore = trials.filter(({ page, layer: of }) => of === layer && page < firstRecent).sort((a, b) => scoreOf(a) - scoreOf(b));
+    const byScore = trials
+      .filter(({ page, layer: of }) => of === layer && page < firstRecent)
+      .sort((a, b) => scoreOf(a) - scoreOf(b));
     return byScore.slice(0, Math.max(0, left - kept));
   }).flat();
 }

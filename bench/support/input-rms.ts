@@ -26,7 +26,12 @@ export async function inputRms(session: Session, tokens: readonly number[]): Pro
   const tapped: Tapped[] = [];
   let size = 0;
   for (let layer = 0; layer < config.numLayers; layer++) {
-    for (const linears of [['attn_q', 'attn_k', 'attn_v'], ['attn_output'], ['ffn_gate', 'ffn_up'], ['ffn_down']] as const) {
+    for (const linears of [
+      ['attn_q', 'attn_k', 'attn_v'],
+      ['attn_output'],
+      ['ffn_gate', 'ffn_up'],
+      ['ffn_down'],
+    ] as const) {
       const width = linearShape(config, linears[0])[1];
       tapped.push({ layer, linears, width, offset: size });
       size += ids.length * width * 4;

@@ -40,7 +40,10 @@ const QUESTION_STEP = 20;
 /** Answered questions of the held-out articles, as the chats that a model's template is for. */
 async function answeredQuestions(metadata: TokenizerMetadata): Promise<string> {
   const questions = await heldOutQuestions();
-  return chatsOf(metadata, questions.filter((_, i) => i % QUESTION_STEP === 0));
+  return chatsOf(
+    metadata,
+    questions.filter((_, i) => i % QUESTION_STEP === 0),
+  );
 }
 
 async function chatsOf(metadata: TokenizerMetadata, questions: readonly Question[]): Promise<string> {
@@ -69,13 +72,22 @@ async function chats(metadata: TokenizerMetadata): Promise<string> {
 /** By what a cache is judged: of each the first `count` tokens. */
 export async function cacheTexts(engine: LocalEngine, count: number): Promise<Record<string, number[]>> {
   const { plan } = await engine.session();
-  const texts = { wikitext: await heldOut('wikitext'), drama: await heldOut('shakespeare'), code: await ownSources(), chats: await chats(plan.tokenizer) };
-  return Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, firstTokens(engine, text, count, name === 'chats')]));
+  const texts = {
+    wikitext: await heldOut('wikitext'),
+    drama: await heldOut('shakespeare'),
+    code: await ownSources(),
+    chats: await chats(plan.tokenizer),
+  };
+  return Object.fromEntries(
+    Object.entries(texts).map(([name, text]) => [name, firstTokens(engine, text, count, name === 'chats')]),
+  );
 }
 
 /** `areChats`: of a template, whose control tokens are read as such. */
 function firstTokens({ tokenizer }: LocalEngine, text: string, count: number, areChats: boolean): number[] {
-  return tokenizer.encode(text.slice(0, CHARACTERS_PER_TOKEN * count), { addSpecial: false, parseSpecial: areChats }).slice(0, count);
+  return tokenizer
+    .encode(text.slice(0, CHARACTERS_PER_TOKEN * count), { addSpecial: false, parseSpecial: areChats })
+    .slice(0, count);
 }
 
 /** The first `count` tokens of held-out text of the kind that a demonstration adapter is for; of `squad` 3,000 at most. */

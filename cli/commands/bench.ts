@@ -33,19 +33,22 @@ export async function bench(args: string[]): Promise<Output> {
   const streams = Math.floor(numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? 1);
   const kv = kvOptions(values);
   const policy = policyOf(kv);
-  const measures: Record<string, (session: Session, length: number, adaptations: Adaptation[]) => Promise<Measured[]>> = {
-    decode: async (session, length, adaptations) => [await measureDecode(session, length, steps, adaptations, { policy })],
-    prefill: async (session, length, [adaptation]) => [
-      await measurePrefill(session, anyTokens(session, length), PREFILL_REPEATS, adaptation, policy),
-    ],
-    kernels: async (session, length) => [summed(length, await measureKernels(session, length, 1))],
-    attention: async (session, length) => {
-      const timings: Measured[] = [];
-      const forms = session.plan.config.perLayerInputs === undefined ? FORMS : FORMS.slice(0, 1);
-      for (const form of kv.kv ? [kv] : forms) timings.push(...(await measureAttention(session, length, form)));
-      return timings;
-    },
-  };
+  const measures: Record<string, (session: Session, length: number, adaptations: Adaptation[]) => Promise<Measured[]>> =
+    {
+      decode: async (session, length, adaptations) => [
+        await measureDecode(session, length, steps, adaptations, { policy }),
+      ],
+      prefill: async (session, length, [adaptation]) => [
+        await measurePrefill(session, anyTokens(session, length), PREFILL_REPEATS, adaptation, policy),
+      ],
+      kernels: async (session, length) => [summed(length, await measureKernels(session, length, 1))],
+      attention: async (session, length) => {
+        const timings: Measured[] = [];
+        const forms = session.plan.config.perLayerInputs === undefined ? FORMS : FORMS.slice(0, 1);
+        for (const form of kv.kv ? [kv] : forms) timings.push(...(await measureAttention(session, length, form)));
+        return timings;
+      },
+    };
   const measure = Object.hasOwn(measures, what) ? measures[what] : undefined;
   if (!measure) {
     throw new ChunkwiseError('bad_request', { field: 'bench', reason: `one of ${Object.keys(measures).join(', ')}` });
@@ -57,23 +60,30 @@ export async function bench(args: string[]): Promise<Output> {
   const asked = numberFlag('context-length', values['context-length'], 1);
   // Attention alone is quickly measured at any context; the others leave room for what is decoded.
   const contextLength = what === 'attention' ? Math.max(asked ?? 0, ...lengths) : asked;
-  return withModel(values, async (engine, uses) => {
-    const adaptations: Adaptation[] = [];
-    for (let stream = 0; stream < streams; stream++) {
-      const own = streams === 1 ? uses : uses.slice(stream % uses.length).slice(0, 1);
-      adaptations.push(await engine.adapt(own, ranks));
-    }
-    const streaming = what === 'decode' ? undefined : await engine.alone(measureStreamingRead); // decoding measures it beside each context
-    const results: object[] = [];
-    for (const length of lengths) {
-      for (const result of await engine.alone((session) => measure(session, length, adaptations))) {
-        results.push({ ...result, ...(streaming !== undefined && { ratioToStreamingRead: result.gbPerSecond / streaming }) });
+  return withModel(
+    values,
+    async (engine, uses) => {
+      const adaptations: Adaptation[] = [];
+      for (let stream = 0; stream < streams; stream++) {
+        const own = streams === 1 ? uses : uses.slice(stream % uses.length).slice(0, 1);
+        adaptations.push(await engine.adapt(own, ranks));
       }
-    }
-    await recorder.save(values['save-plan']);
-    const json = { device: engine.device, results };
-    return { json, text: [engine.device, ...results.map((result) => JSON.stringify(result))].join('\n') };
-  }, contextLength);
+      const streaming = what === 'decode' ? undefined : await engine.alone(measureStreamingRead); // decoding measures it beside each context
+      const results: object[] = [];
+      for (const length of lengths) {
+        for (const result of await engine.alone((session) => measure(session, length, adaptations))) {
+          results.push({
+            ...result,
+            ...(streaming !== undefined && { ratioToStreamingRead: result.gbPerSecond / streaming }),
+          });
+        }
+      }
+      await recorder.save(values['save-plan']);
+      const json = { device: engine.device, results };
+      return { json, text: [engine.device, ...results.map((result) => JSON.stringify(result))].join('\n') };
+    },
+    contextLength,
+  );
 }
 
 interface Measured {
@@ -83,7 +93,14 @@ interface Measured {
 
 /** A step as the sum of its dispatches, each timed by itself. */
 function summed(context: number, kernels: readonly KernelTiming[]) {
-  const sum = (of: (timing: KernelTiming) => number): number => kernels.reduce((total, each) => total + of(each) * each.dispatches, 0);
+  const sum = (of: (timing: KernelTiming) => number): number =>
+    kernels.reduce((total, each) => total + of(each) * each.dispatches, 0);
   const msPerToken = { median: sum(({ ms }) => ms), p95: sum(({ msP95 }) => msP95) };
-  return { context, msPerToken, dispatchesPerToken: sum(() => 1), gbPerSecond: sum(({ weightBytes }) => weightBytes) / msPerToken.median / 1e6, kernels };
+  return {
+    context,
+    msPerToken,
+    dispatchesPerToken: sum(() => 1),
+    gbPerSecond: sum(({ weightBytes }) => weightBytes) / msPerToken.median / 1e6,
+    kernels,
+  };
 }

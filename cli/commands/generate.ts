@@ -55,10 +55,22 @@ export async function generate(args: string[]): Promise<Output> {
     if (!end) throw new Error('generation ended without its report');
     await recorder.save(values['save-plan']);
     const { finishReason, report, usage } = end;
-    const json = { text, tokens, finishReason, ...report, memory, memoryPeak: addMemory(...buffers.map(({ peak }) => peak)), device: engine.device, usage };
+    const json = {
+      text,
+      tokens,
+      finishReason,
+      ...report,
+      memory,
+      memoryPeak: addMemory(...buffers.map(({ peak }) => peak)),
+      device: engine.device,
+      usage,
+    };
     const { ttftMs, msPerToken, tokensPerSecond } = report;
     const speed = `${tokensPerSecond.toFixed(1)} tokens/s, ${msPerToken.median.toFixed(1)} ms a token`;
-    return { json, text: `\n[${tokens.length} tokens, first after ${ttftMs.toFixed(0)} ms, ${speed}, ${engine.device}]` };
+    return {
+      json,
+      text: `\n[${tokens.length} tokens, first after ${ttftMs.toFixed(0)} ms, ${speed}, ${engine.device}]`,
+    };
   });
 }
 
@@ -69,7 +81,8 @@ async function readFormat(flags: { 'json-schema'?: string; grammar?: string }): 
     new ChunkwiseError('bad_request', { field: flag, reason: String(cause) }, { cause });
   if (schema !== undefined && grammar !== undefined) throw bad('--grammar', 'goes not with --json-schema');
   try {
-    if (schema !== undefined) return { type: 'json_schema', schema: JSON.parse(await readFile(schema, 'utf8')) as unknown };
+    if (schema !== undefined)
+      return { type: 'json_schema', schema: JSON.parse(await readFile(schema, 'utf8')) as unknown };
     return grammar === undefined ? undefined : { type: 'grammar', grammar: await readFile(grammar, 'utf8') };
   } catch (cause) {
     throw bad(schema === undefined ? '--grammar' : '--json-schema', cause);

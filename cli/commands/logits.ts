@@ -29,7 +29,11 @@ export async function logits(args: string[]): Promise<Output> {
       throw new ChunkwiseError('bad_request', { field: listed ? '--tokens' : '--text', reason });
     }
     const file = await open(out, 'w').catch((cause: unknown) => {
-      throw new ChunkwiseError('bad_request', { file: out, field: '--out', reason: `cannot be written: ${String(cause)}` }, { cause });
+      throw new ChunkwiseError(
+        'bad_request',
+        { file: out, field: '--out', reason: `cannot be written: ${String(cause)}` },
+        { cause },
+      );
     });
     try {
       const writes: Promise<unknown>[] = [];

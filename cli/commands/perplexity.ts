@@ -39,7 +39,10 @@ export async function perplexity(args: string[]): Promise<Output> {
       await recorder.save(values['save-plan']);
       const { perplexity, nll, tokens: count, meanRank, kv, memory, memoryPeak } = result;
       const json = { perplexity, nll, tokens: count, meanRank, kv, memory, memoryPeak, device: engine.device };
-      return { json, text: `perplexity ${result.perplexity.toFixed(4)} over ${result.tokens} tokens${uses.length > 0 ? `, mean rank ${result.meanRank.toFixed(2)}` : ''}` };
+      return {
+        json,
+        text: `perplexity ${result.perplexity.toFixed(4)} over ${result.tokens} tokens${uses.length > 0 ? `, mean rank ${result.meanRank.toFixed(2)}` : ''}`,
+      };
     },
     context,
   );

@@ -20,6 +20,9 @@ export async function wgsl(args: string[]): Promise<Output> {
     const texts = known.filter(({ name }) => name === kernel).map(({ text }) => text);
     if (texts.length > 0) return { json: { kernel, device: engine.device, texts }, text: texts.join('\n\n') };
     const names = [...new Set(known.map(({ name }) => name))].sort().join(', ');
-    throw new ChunkwiseError('bad_request', { field: 'KERNEL', reason: `${JSON.stringify(kernel.slice(0, 40))} is not one of ${names}` });
+    throw new ChunkwiseError('bad_request', {
+      field: 'KERNEL',
+      reason: `${JSON.stringify(kernel.slice(0, 40))} is not one of ${names}`,
+    });
   });
 }

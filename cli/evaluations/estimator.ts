@@ -25,7 +25,11 @@ const BLOCK = 32;
  */
 export async function evaluateEstimator(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, ESTIMATOR_FLAGS);
-  refuseFlags(values, [...Object.keys(RANK_FLAGS), 'kv-shadow'], 'every token is computed with all ranks and with none');
+  refuseFlags(
+    values,
+    [...Object.keys(RANK_FLAGS), 'kv-shadow'],
+    'every token is computed with all ranks and with none',
+  );
   const policy = policyOf(kvOptions(values));
   const text = await readText(required('text', values.text));
   const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
@@ -45,7 +49,13 @@ export async function evaluateEstimator(args: string[]): Promise<Output> {
 }
 
 /** Spearman's correlation of every estimator's complexity with KL(full rank ‖ rank 0), over windows of `context` tokens. */
-export async function estimators(engine: LocalEngine, uses: readonly AdapterUse[], tokens: readonly number[], context: number, policy?: CachePolicy) {
+export async function estimators(
+  engine: LocalEngine,
+  uses: readonly AdapterUse[],
+  tokens: readonly number[],
+  context: number,
+  policy?: CachePolicy,
+) {
   const { tokenizer } = engine;
   const vocabulary = { size: tokenizer.vocabSize, text: (token: number) => tokenizer.decode([token]) };
   const full = await engine.adapt(uses, { ranks: 'uniform' });
@@ -67,7 +77,12 @@ export async function estimators(engine: LocalEngine, uses: readonly AdapterUse[
 const NAMES = [...(Object.keys(ESTIMATORS) as EstimatorName[]), 'entropyBefore'] as const;
 
 /** Complexity of every token: for that of position t an estimator knows the tokens, or the model's entropy, up to t. */
-function estimateOf(name: (typeof NAMES)[number], vocabulary: Vocabulary, window: readonly number[], { entropy }: Divergence): number[] {
+function estimateOf(
+  name: (typeof NAMES)[number],
+  vocabulary: Vocabulary,
+  window: readonly number[],
+  { entropy }: Divergence,
+): number[] {
   if (name === 'entropyBefore') return window.map((_, i) => entropyComplexity(entropy[i - 1] ?? 0));
   const estimator = ESTIMATORS[name](vocabulary);
   return window.map((token, i) => estimator.push(token, entropy[i]));

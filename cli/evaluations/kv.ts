@@ -27,11 +27,16 @@ export async function evaluateKv(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, EVAL_KV_FLAGS);
   const text = await readText(required('text', values.text));
   const { kv, kvShadow = values.shadow, ...budget } = kvOptions(values);
-  const budgets = (values.budget ?? values['kv-error-budget'] ?? DEFAULT_BUDGETS).split(',').map((each) => numberFlag('budget', each, 0, MOST_KV_ERROR_BUDGET) as number);
-  const forms: readonly Exclude<KvOptions['kv'], undefined>[] = kv === undefined || kv === 'dense' ? ['q8', 'q4', 'policy'] : [kv];
+  const budgets = (values.budget ?? values['kv-error-budget'] ?? DEFAULT_BUDGETS)
+    .split(',')
+    .map((each) => numberFlag('budget', each, 0, MOST_KV_ERROR_BUDGET) as number);
+  const forms: readonly Exclude<KvOptions['kv'], undefined>[] =
+    kv === undefined || kv === 'dense' ? ['q8', 'q4', 'policy'] : [kv];
   const modes = forms.flatMap((form): KvOptions[] => {
     const shadow = kvShadow && { kvShadow };
-    return form === 'policy' ? budgets.map((kvErrorBudget) => ({ kv: form, ...budget, kvErrorBudget, ...shadow })) : [{ kv: form, ...shadow }];
+    return form === 'policy'
+      ? budgets.map((kvErrorBudget) => ({ kv: form, ...budget, kvErrorBudget, ...shadow }))
+      : [{ kv: form, ...shadow }];
   });
   const recorder = new PlanRecorder();
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
@@ -43,7 +48,10 @@ export async function evaluateKv(args: string[]): Promise<Output> {
       const tokens = engine.tokenizer.encode(text, { addSpecial: false }).slice(0, maxTokens);
       const found = await comparedCaches(engine, tokens, context, modes, await engine.adapt(uses, ranks));
       await recorder.save(values['save-plan']);
-      return { json: { ...found, device: engine.device }, text: [`dense: perplexity ${found.dense.perplexity.toFixed(4)}`, ...found.results.map(lineOf)].join('\n') };
+      return {
+        json: { ...found, device: engine.device },
+        text: [`dense: perplexity ${found.dense.perplexity.toFixed(4)}`, ...found.results.map(lineOf)].join('\n'),
+      };
     },
     context,
   );
@@ -73,14 +81,28 @@ interface OverLayers {
 export type ComparedCache = KvOptions & CacheCost;
 
 /** Perplexity over windows of `context` tokens and bytes of the cache, with each of `modes` and with every page in f16. */
-export async function comparedCaches(engine: LocalEngine, tokens: readonly number[], context: number, modes: readonly KvOptions[], adaptation?: Adaptation) {
+export async function comparedCaches(
+  engine: LocalEngine,
+  tokens: readonly number[],
+  context: number,
+  modes: readonly KvOptions[],
+  adaptation?: Adaptation,
+) {
   const dense = await cachedPerplexity(engine, tokens, context, policyOf(), { adaptation });
   const results: ComparedCache[] = [];
   for (const mode of modes) {
-    const found = await cachedPerplexity(engine, tokens, context, policyOf(mode), { shadows: mode.kvShadow, adaptation });
+    const found = await cachedPerplexity(engine, tokens, context, policyOf(mode), {
+      shadows: mode.kvShadow,
+      adaptation,
+    });
     results.push({ ...mode, ...costOf(found, dense) });
   }
-  return { tokens: dense.tokens, context, dense: { perplexity: dense.perplexity, bytes: dense.memoryPeak.kv }, results };
+  return {
+    tokens: dense.tokens,
+    context,
+    dense: { perplexity: dense.perplexity, bytes: dense.memoryPeak.kv },
+    results,
+  };
 }
 
 /**
@@ -95,7 +117,13 @@ export function cachedPerplexity(
   how: Pick<PerplexityWindow, 'adaptation' | 'shadows'> = {},
 ): Promise<Perplexity> {
   const { addBos, bosId } = engine.tokenizer;
-  const windows = { context, start: 0, maxTokens: tokens.length, bosId: addBos ? bosId : undefined, piece: PAGE_TOKENS };
+  const windows = {
+    context,
+    start: 0,
+    maxTokens: tokens.length,
+    bosId: addBos ? bosId : undefined,
+    piece: PAGE_TOKENS,
+  };
   return engine.alone((session) => perplexity(session, tokens, { ...windows, ...how, policy }));
 }
 
@@ -110,7 +138,10 @@ export function costOf(found: Perplexity, dense: Perplexity): CacheCost {
   };
 }
 
-const overLayers = (errors: readonly number[]): OverLayers => ({ median: quantile(errors, 0.5), most: quantile(errors, 1) });
+const overLayers = (errors: readonly number[]): OverLayers => ({
+  median: quantile(errors, 0.5),
+  most: quantile(errors, 1),
+});
 
 /** Of perplexity on the same tokens, as a fraction. */
 export function increaseOver(base: Perplexity, found: Perplexity): Estimate {
@@ -135,6 +166,8 @@ export function costLine(name: string, { increase, bytes, pageBytes, error, shad
     `pages at the end ${percent(pageBytes)}`,
     `estimated error ${error.median.toFixed(4)}, worst layer ${error.most.toFixed(4)}`,
     ...(shadowError ? [`true error ${shadowError.median.toFixed(4)}, worst layer ${shadowError.most.toFixed(4)}`] : []),
-    Object.entries(pages).map(([form, count]) => `${form} ${count}`).join(' '),
+    Object.entries(pages)
+      .map(([form, count]) => `${form} ${count}`)
+      .join(' '),
   ].join('; ');
 }

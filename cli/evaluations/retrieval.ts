@@ -32,7 +32,10 @@ export async function evaluateRetrieval(args: string[]): Promise<Output> {
       const cases = await retrievalCases(engine, filler, context, depths);
       const found = await retrieval(engine, cases, mode, { adaptation: await engine.adapt(uses, ranks) });
       await recorder.save(values['save-plan']);
-      return { json: { context, ...found, device: engine.device }, text: [...found.cases.map(lineOf), summaryOf(found)].join('\n') };
+      return {
+        json: { context, ...found, device: engine.device },
+        text: [...found.cases.map(lineOf), summaryOf(found)].join('\n'),
+      };
     },
     context,
   );
@@ -49,7 +52,18 @@ export interface RetrievalCase {
 }
 
 /** Invented: nothing the model has read tells their codes. */
-const PLACES = ['Aldmouth', 'Brackwater', 'Corvenna', 'Dunlisk', 'Eskerry', 'Farrowgate', 'Gullhaven', 'Hestrand', 'Inverloe', 'Jorvath'];
+const PLACES = [
+  'Aldmouth',
+  'Brackwater',
+  'Corvenna',
+  'Dunlisk',
+  'Eskerry',
+  'Farrowgate',
+  'Gullhaven',
+  'Hestrand',
+  'Inverloe',
+  'Jorvath',
+];
 
 const factOf = (i: number) => {
   const statement = `The secret code of the harbour of ${PLACES[i % PLACES.length]} is`;
@@ -62,7 +76,12 @@ const factOf = (i: number) => {
  * fact in it, evenly from the beginning to the end, and then asks for it; the answer's first words, up to the fact, are
  * given. Errors: `bad_request` where it is too short.
  */
-export async function retrievalCases(engine: LocalEngine, filler: readonly number[], context: number, depths: number): Promise<RetrievalCase[]> {
+export async function retrievalCases(
+  engine: LocalEngine,
+  filler: readonly number[],
+  context: number,
+  depths: number,
+): Promise<RetrievalCase[]> {
   const { tokenizer } = engine;
   const { plan } = await engine.session();
   const plain = (text: string): number[] => tokenizer.encode(text, { addSpecial: false });
@@ -79,9 +98,16 @@ export async function retrievalCases(engine: LocalEngine, filler: readonly numbe
     const tail = [...plain(`\n\n${question}`), ...turn, ...plain(statement), ...plain(code).slice(0, spaces)];
     const answer = plain(code).slice(spaces);
     const room = context - head.length - fact.length - tail.length - answer.length;
-    if (room < 1) throw new ChunkwiseError('bad_request', { field: '--context', reason: `${context} tokens leave no room for a text` });
+    if (room < 1)
+      throw new ChunkwiseError('bad_request', {
+        field: '--context',
+        reason: `${context} tokens leave no room for a text`,
+      });
     if (filler.length < room) {
-      throw new ChunkwiseError('bad_request', { field: '--text', reason: `it has ${filler.length} tokens, ${room} are needed` });
+      throw new ChunkwiseError('bad_request', {
+        field: '--text',
+        reason: `it has ${filler.length} tokens, ${room} are needed`,
+      });
     }
     const start = Math.floor(((filler.length - room) * i) / Math.max(1, depths - 1));
     const text = filler.slice(start, start + room);
@@ -136,16 +162,31 @@ export async function retrieval(
   const results: RetrievalResult[] = [];
   for (const { depth, tokens, answerTokens, answer } of cases) {
     const scored = async (kv: KvOptions) => {
-      const { logProbs, isGreedy, kv: report } = await engine.alone((session) => scoreAnswer(session, tokens, answerTokens, { adaptation, policy: policyOf(kv) }));
+      const {
+        logProbs,
+        isGreedy,
+        kv: report,
+      } = await engine.alone((session) =>
+        scoreAnswer(session, tokens, answerTokens, { adaptation, policy: policyOf(kv) }),
+      );
       return { found: isGreedy, logProb: mean(logProbs), bytes: mean(Object.values(report.bytes)) };
     };
     const [dense, other] = [await scored({}), await scored(mode)];
     const retrieved = ({ found, logProb }: Retrieved): Retrieved => ({ found, logProb });
-    const result = { depth, answer, dense: retrieved(dense), mode: retrieved(other), pageBytes: other.bytes / dense.bytes };
+    const result = {
+      depth,
+      answer,
+      dense: retrieved(dense),
+      mode: retrieved(other),
+      pageBytes: other.bytes / dense.bytes,
+    };
     results.push(result);
     progress?.(result);
   }
-  const both = <T>(of: (name: 'dense' | 'mode') => T): Record<'dense' | 'mode', T> => ({ dense: of('dense'), mode: of('mode') });
+  const both = <T>(of: (name: 'dense' | 'mode') => T): Record<'dense' | 'mode', T> => ({
+    dense: of('dense'),
+    mode: of('mode'),
+  });
   return {
     mode: { ...budget, ...mode },
     depths: results.length,

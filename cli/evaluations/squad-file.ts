@@ -23,13 +23,19 @@ export const HELD_OUT_ARTICLES = 12;
 
 /** Questions of the last `articles` articles of a file in SQuAD 1.1's form. Errors: `bad_file`. */
 export async function readSquad(file: string, articles: number): Promise<Question[]> {
-  const bad = (reason: string, cause?: unknown) => new ChunkwiseError('bad_file', { file, field: 'data', reason }, { cause });
+  const bad = (reason: string, cause?: unknown) =>
+    new ChunkwiseError('bad_file', { file, field: 'data', reason }, { cause });
   const text = await readText(file);
   try {
     const { data } = JSON.parse(text) as { data: SquadArticle[] };
     const questions = data.slice(-articles).flatMap(({ paragraphs }) =>
       paragraphs.flatMap(({ context, qas }) =>
-        qas.map(({ id, question, answers }) => ({ id, context, question, answers: answers.map((answer) => answer.text) })),
+        qas.map(({ id, question, answers }) => ({
+          id,
+          context,
+          question,
+          answers: answers.map((answer) => answer.text),
+        })),
       ),
     );
     if (questions.length === 0) throw bad('no questions');
@@ -48,7 +54,12 @@ const DEFAULT_PROMPT = fileURLToPath(new URL('../../demo/public/adapters/squad/p
 /** The prompt an adapter was trained with, from its folder; else the demonstration adapter's. Errors: `bad_file`. */
 export async function readPrompt(adapterFolder: string | undefined): Promise<SquadPrompt> {
   const own = adapterFolder === undefined ? undefined : join(adapterFolder, 'prompt.json');
-  const hasOwn = own !== undefined && (await readFile(own).then(() => true, () => false));
+  const hasOwn =
+    own !== undefined &&
+    (await readFile(own).then(
+      () => true,
+      () => false,
+    ));
   const file = hasOwn ? own : DEFAULT_PROMPT;
   const { template, maxTokens } = JSON.parse(await readText(file)) as Partial<SquadPrompt>;
   if (typeof template === 'string' && typeof maxTokens === 'number') return { template, maxTokens };

@@ -38,7 +38,13 @@ export async function evaluateSquad(args: string[]): Promise<Output> {
   const kv = kvOptions(values);
   return withModel(values, async (engine, adapters) => {
     const progress = (done: number) => !values.json && process.stderr.write(`\r${done} of ${questions.length}`);
-    const answered = await answerQuestions(engine, questions, prompt, { adapters, ...kv, ...ranks }, { streams, progress });
+    const answered = await answerQuestions(
+      engine,
+      questions,
+      prompt,
+      { adapters, ...kv, ...ranks },
+      { streams, progress },
+    );
     return { json: { ...answered, device: engine.device }, text: formatAnswers(answered) };
   });
 }

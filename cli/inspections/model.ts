@@ -37,7 +37,9 @@ export async function inspectModel(path: string): Promise<Output> {
     const lines = [
       `${format}, ${architecture ?? 'no architecture'}, ${tensors.length} tensors, ${totalBytes} bytes`,
       ...(isAdapter(json) ? [] : [reason === null ? 'runs here' : `does not run here: ${reason}`]),
-      ...Object.entries(metadata).map(([key, value]) => `${key} = ${typeof value === 'string' ? value : JSON.stringify(value)}`),
+      ...Object.entries(metadata).map(
+        ([key, value]) => `${key} = ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+      ),
       ...tensors.map(({ name, shape, type, bytes }) => `${name} [${shape.join(', ')}] ${type} ${bytes}`),
     ];
     return { json, text: lines.join('\n') };
@@ -67,7 +69,8 @@ async function readGgufFiles(sources: readonly ByteSource[]): Promise<Found> {
 async function readFolder(sources: readonly ByteSource[]): Promise<Found> {
   const source = sources.find(({ name }) => /(^|[/\\])config\.json$/.test(name));
   const config = source && (await JsonFields.read(source)).values;
-  const text = (key: string): string | null => (typeof config?.[key] === 'string' && config[key] !== '' ? config[key] : null);
+  const text = (key: string): string | null =>
+    typeof config?.[key] === 'string' && config[key] !== '' ? config[key] : null;
   const files = await Promise.all(sources.filter((each) => isSafetensors([each])).map(readSafetensors));
   return {
     format: 'safetensors',

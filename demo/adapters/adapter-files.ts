@@ -6,7 +6,8 @@ export function adapterOfFiles(files: readonly File[]): AdapterSource {
   const gguf = files.find(({ name }) => name.endsWith('.gguf'));
   if (gguf) return { gguf };
   // A folder may hold other JSON files too.
-  const config = files.find(({ name }) => name === 'adapter_config.json') ?? files.find(({ name }) => name.endsWith('.json'));
+  const config =
+    files.find(({ name }) => name === 'adapter_config.json') ?? files.find(({ name }) => name.endsWith('.json'));
   const weights = files.find(({ name }) => name.endsWith('.safetensors'));
   if (config && weights) return { config, weights };
   // The engine says why it does not read one.

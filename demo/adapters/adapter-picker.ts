@@ -182,7 +182,9 @@ export class AdapterPicker {
     this.select.disabled = loading || !this.engine;
     if (!loading) this.select.value = choice;
     this.own.hidden = this.select.value !== OWN;
-    this.state.textContent = loading ? `Loading ${this.select.value === OWN ? 'it' : this.select.value} …` : stateOf(info);
+    this.state.textContent = loading
+      ? `Loading ${this.select.value === OWN ? 'it' : this.select.value} …`
+      : stateOf(info);
     this.unloadButton.hidden = loading || !info;
     this.exampleButton.hidden = loading || !info || !this.listed;
     this.compare.disabled = loading || !info;

@@ -11,4 +11,8 @@ export function download(name: string, text: string, type: string): void {
 }
 
 /** A file's name of any text: letters and digits of any language are safe in every file system. */
-export const fileName = (title: string): string => title.replace(/[^\p{L}\p{N}]+/gu, ' ').trim().slice(0, 50);
+export const fileName = (title: string): string =>
+  title
+    .replace(/[^\p{L}\p{N}]+/gu, ' ')
+    .trim()
+    .slice(0, 50);

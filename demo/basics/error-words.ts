@@ -18,10 +18,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
     'This browser does not compile what models run on',
     'Update it and the graphics driver, or use a current Chrome, Edge, Firefox or Safari.',
   ],
-  wrong_results: [
-    'This GPU computes wrong answers',
-    'Update its driver and the browser, or use another device.',
-  ],
+  wrong_results: ['This GPU computes wrong answers', 'Update its driver and the browser, or use another device.'],
   network: ['The model could not be downloaded', 'Check the connection and the model’s address, then try again.'],
   storage_lost: [
     'What was stored here has been deleted',
@@ -46,14 +43,23 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   queue_full: ['Too many requests are waiting', 'Wait for the running answer, then send again.'],
   bad_request: ['The model refused this request', 'Check the settings, then send again.'],
   aborted: ['Stopped', 'The request was stopped before it was done.'],
-  abandoned: ['The answer was not read', 'The page did not take it for a while, and it was given up. Send your message again.'],
-  disposed: ['The engine stopped', 'Its thread was ended, often for want of memory. Reload the page to start it again.'],
+  abandoned: [
+    'The answer was not read',
+    'The page did not take it for a while, and it was given up. Send your message again.',
+  ],
+  disposed: [
+    'The engine stopped',
+    'Its thread was ended, often for want of memory. Reload the page to start it again.',
+  ],
 };
 
 /** Where an adapter is at fault, and not the model. */
 const ADAPTER_WORDS: Partial<typeof WORDS> = {
   network: ['The adapter could not be downloaded', 'Check the connection and its address, then choose it again.'],
-  bad_file: ['This file is not an adapter that can be read', 'It may be damaged, or of another model. Try another one.'],
+  bad_file: [
+    'This file is not an adapter that can be read',
+    'It may be damaged, or of another model. Try another one.',
+  ],
   unsupported: ['This kind of adapter is not supported', 'Plain LoRA of a model’s linear layers runs here.'],
   over_limit: ['This adapter is too large for this device', 'Unload another one first, or try one of lower rank.'],
   bad_request: ['The adapter was refused', 'See why below, then choose again.'],
@@ -61,7 +67,10 @@ const ADAPTER_WORDS: Partial<typeof WORDS> = {
 
 /** Where the browser's storage is at fault, and not the device. */
 const STORAGE_WORDS: Partial<typeof WORDS> = {
-  over_limit: ['The browser has no room left', 'Delete what is not needed of this site’s data, or free room on the disk, then try again.'],
+  over_limit: [
+    'The browser has no room left',
+    'Delete what is not needed of this site’s data, or free room on the disk, then try again.',
+  ],
 };
 
 /** Clear words for any error, with its code where it has one. */

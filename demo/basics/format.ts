@@ -26,7 +26,11 @@ export function formatRank(rank: number): string {
 
 /** What a model's address or file name says about it. */
 export function modelName(address: string): string {
-  const file = address.replace(/[?#].*$/, '').split('/').at(-1) ?? '';
+  const file =
+    address
+      .replace(/[?#].*$/, '')
+      .split('/')
+      .at(-1) ?? '';
   return decoded(file).replace(/(-\d{5}-of-\d{5})?\.gguf$/, '');
 }
 

@@ -1,7 +1,14 @@
 import type { ChatMessage, Engine } from '../../src/api/index.ts';
 import type { ChosenAdapter } from '../adapters/adapter-picker.ts';
 import type { AnswerView } from './answer-view.ts';
-import { type Conversation, type Conversations, type Exchange, newConversation, newId, titleOf } from './conversations.ts';
+import {
+  type Conversation,
+  type Conversations,
+  type Exchange,
+  newConversation,
+  newId,
+  titleOf,
+} from './conversations.ts';
 import { errorWords } from '../basics/error-words.ts';
 import type { RankRecord } from '../readouts/rank-record.ts';
 import { RankStrip } from '../readouts/rank-strip.ts';
@@ -165,9 +172,14 @@ export class Chat {
     const settings = { ...means.settings, seed: means.settings.seed ?? Math.floor(Math.random() * MOST_SEED) };
     const beside = view.compare();
     exchange.comparison = {};
-    const warmUp = { settings: { ...settings, maxTokens: Math.min(WARM_UP_TOKENS, settings.maxTokens) }, adapter, isCompared: true };
+    const warmUp = {
+      settings: { ...settings, maxTokens: Math.min(WARM_UP_TOKENS, settings.maxTokens) },
+      adapter,
+      isCompared: true,
+    };
     await beside.whileWarmingUp(async () => {
-      for (const way of WAYS) for await (const piece of answerPieces(engine, asked, { ...warmUp, way }, signal)) void piece;
+      for (const way of WAYS)
+        for await (const piece of answerPieces(engine, asked, { ...warmUp, way }, signal)) void piece;
     });
     const { measured } = (await this.answer({ ...own, means: { ...means, settings } })) ?? {};
     if (measured) {

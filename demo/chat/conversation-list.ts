@@ -65,7 +65,9 @@ export class ConversationList {
   }
 
   private rename(conversation: Conversation): void {
-    const item = [...this.list.children].find((each) => each instanceof HTMLElement && each.dataset['id'] === conversation.id);
+    const item = [...this.list.children].find(
+      (each) => each instanceof HTMLElement && each.dataset['id'] === conversation.id,
+    );
     const open = item?.querySelector('.conversation');
     if (!open) return;
     const field = create('input', 'rename');

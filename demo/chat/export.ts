@@ -21,5 +21,7 @@ function asJson({ title, changed, systemPrompt, exchanges }: Conversation): stri
 function asMarkdown({ title, systemPrompt, exchanges }: Conversation): string {
   const quote = (text: string): string => text.replace(/^/gm, '> ');
   const system = systemPrompt === '' ? [] : ['System:', quote(systemPrompt)];
-  return [`# ${title}`, ...system, ...exchanges.flatMap(({ prompt, answer }) => [quote(prompt), answer])].join('\n\n') + '\n';
+  return (
+    [`# ${title}`, ...system, ...exchanges.flatMap(({ prompt, answer }) => [quote(prompt), answer])].join('\n\n') + '\n'
+  );
 }

@@ -74,7 +74,10 @@ function addCopyButton(pre: HTMLElement): void {
   const language = /language-([\w+#-]+)/.exec(pre.querySelector('code')?.className ?? '')?.[1] ?? '';
   const box = create('div', 'code');
   const head = create('div', 'code-head');
-  head.append(create('span', '', language), copyButton(() => pre.textContent));
+  head.append(
+    create('span', '', language),
+    copyButton(() => pre.textContent),
+  );
   pre.replaceWith(box);
   box.append(head, pre);
   scrollable(pre, language === '' ? 'Code' : `Code, ${language}`);

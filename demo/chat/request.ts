@@ -1,4 +1,11 @@
-import { type ChatMessage, ChunkwiseError, type CompletionOptions, type Engine, type GenerationReport, type Usage } from '../../src/api/index.ts';
+import {
+  type ChatMessage,
+  ChunkwiseError,
+  type CompletionOptions,
+  type Engine,
+  type GenerationReport,
+  type Usage,
+} from '../../src/api/index.ts';
 import type { ChosenAdapter } from '../adapters/adapter-picker.ts';
 import { formatBytes, formatCount, formatMs } from '../basics/format.ts';
 import { kvOptions } from '../settings/kv-settings.ts';
@@ -42,7 +49,12 @@ export interface Recipe {
 }
 
 /** Where the page's form of the cache is left as it is, a model that keeps all in 16 bits does so. */
-export async function* answerPieces(engine: Engine, asked: Asked, recipe: Recipe, signal: AbortSignal): AsyncGenerator<Piece, void> {
+export async function* answerPieces(
+  engine: Engine,
+  asked: Asked,
+  recipe: Recipe,
+  signal: AbortSignal,
+): AsyncGenerator<Piece, void> {
   const { settings } = recipe;
   try {
     yield* pieces(engine, asked, recipe, signal);
@@ -68,7 +80,8 @@ async function* pieces(engine: Engine, asked: Asked, recipe: Recipe, signal: Abo
 }
 
 function optionsOf({ settings, adapter, way, isCompared = false }: Recipe) {
-  const { temperature, topP, topK, minP, presencePenalty, seed, maxTokens, speculate, ranks, adapterScale, ...cache } = settings;
+  const { temperature, topP, topK, minP, presencePenalty, seed, maxTokens, speculate, ranks, adapterScale, ...cache } =
+    settings;
   return {
     temperature,
     top_p: topP,
@@ -89,7 +102,10 @@ function optionsOf({ settings, adapter, way, isCompared = false }: Recipe) {
   } satisfies CompletionOptions;
 }
 
-function measuredOf(usage: Usage, { ttftMs, msPerToken, tokensPerSecond, tokensPerStep, kv, meanRank }: GenerationReport): Measured {
+function measuredOf(
+  usage: Usage,
+  { ttftMs, msPerToken, tokensPerSecond, tokensPerStep, kv, meanRank }: GenerationReport,
+): Measured {
   return {
     tokens: usage.completion_tokens,
     promptTokens: usage.prompt_tokens,
@@ -105,7 +121,14 @@ function measuredOf(usage: Usage, { ttftMs, msPerToken, tokensPerSecond, tokensP
 }
 
 /** The line below an answer. */
-export function noteOf({ tokens, promptTokens, cachedTokens, msPerToken, tokensPerStep = 1, kvBytes }: Measured): string {
+export function noteOf({
+  tokens,
+  promptTokens,
+  cachedTokens,
+  msPerToken,
+  tokensPerStep = 1,
+  kvBytes,
+}: Measured): string {
   return [
     `${formatCount(tokens)} tokens`,
     `${formatMs(msPerToken)} each`,

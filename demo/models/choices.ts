@@ -29,14 +29,19 @@ export function inOrder(choices: readonly Choice[]): Choice[] {
 export function closestTo(failed: string, choices: readonly Choice[], isTooLarge: boolean): Choice | undefined {
   const name = modelName(failed);
   const size = parametersOf(name);
-  const others = choices.filter(({ model, fit }) => fileOf(model.id) !== fileOf(failed) && (fit === undefined || canRun(fit)));
+  const others = choices.filter(
+    ({ model, fit }) => fileOf(model.id) !== fileOf(failed) && (fit === undefined || canRun(fit)),
+  );
   const below = others.filter(({ model }) => {
     const own = parametersOf(model.name) ?? Infinity;
     return size !== undefined && (isTooLarge ? own < size : own <= size);
   });
   if (below.length === 0 && isTooLarge && size !== undefined) return undefined;
   const largest = below.length > 0 ? 1 : -1;
-  const rank = ({ model }: Choice): [kin: number, size: number] => [kinship(name, model.name), largest * (parametersOf(model.name) ?? 0)];
+  const rank = ({ model }: Choice): [kin: number, size: number] => [
+    kinship(name, model.name),
+    largest * (parametersOf(model.name) ?? 0),
+  ];
   return [...(below.length > 0 ? below : others)].sort((a, b) => {
     const [[kinA, sizeA], [kinB, sizeB]] = [rank(a), rank(b)];
     return kinB - kinA || sizeB - sizeA;
@@ -45,7 +50,8 @@ export function closestTo(failed: string, choices: readonly Choice[], isTooLarge
 
 /** Parameters as a name tells them: `135M`, `1.7B`, `8x7B` (of a mixture all), `E2B`. */
 export function parametersOf(name: string): number | undefined {
-  const [, experts = '1', count, unit] = /(?:^|[-_ ./:])(?:(\d+)x|e)?(\d+(?:\.\d+)?)([bm])(?=[-_ ./:]|$)/i.exec(name) ?? [];
+  const [, experts = '1', count, unit] =
+    /(?:^|[-_ ./:])(?:(\d+)x|e)?(\d+(?:\.\d+)?)([bm])(?=[-_ ./:]|$)/i.exec(name) ?? [];
   if (count === undefined || unit === undefined) return undefined;
   return Number(experts) * Number(count) * (unit.toLowerCase() === 'b' ? 1e9 : 1e6);
 }

@@ -55,7 +55,9 @@ export class HubListing {
           this.facts.set(id, await askOf(id));
           return undefined;
         } catch (error) {
-          return error instanceof ChunkwiseError ? error : new ChunkwiseError('network', { file: id, reason: String(error) });
+          return error instanceof ChunkwiseError
+            ? error
+            : new ChunkwiseError('network', { file: id, reason: String(error) });
         }
       }),
     );
@@ -67,7 +69,11 @@ export class HubListing {
 async function askOf(id: string): Promise<HubFacts> {
   const [repo = '', file = ''] = id.split(':');
   const url = new URL(`/api/models/${repo}/revision/main?blobs=true`, modelUrl(repo)).href;
-  const answer = await fetch(url, { credentials: 'omit', referrerPolicy: 'no-referrer', signal: AbortSignal.timeout(TIMEOUT_MS) }).catch((error: unknown) => {
+  const answer = await fetch(url, {
+    credentials: 'omit',
+    referrerPolicy: 'no-referrer',
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  }).catch((error: unknown) => {
     throw new ChunkwiseError('network', { file: repo, reason: String(error) });
   });
   if (!answer.ok) throw new ChunkwiseError('bad_file', { file: repo, reason: `status ${answer.status}` });
@@ -96,10 +102,20 @@ export function readListing(answer: unknown, repo: string, file: string): Omit<H
 }
 
 /** A licence without a name of its own on the hub is `other`, and its name stands beside. */
-function licenseOf(card: Record<string, unknown>, tags: unknown, page: string): Pick<HubFacts, 'license' | 'licenseUrl'> {
+function licenseOf(
+  card: Record<string, unknown>,
+  tags: unknown,
+  page: string,
+): Pick<HubFacts, 'license' | 'licenseUrl'> {
   const { license, license_name: name, license_link: link } = card;
-  const tag: unknown = Array.isArray(tags) ? tags.find((each) => typeof each === 'string' && each.startsWith('license:')) : undefined;
-  const told = [license === 'other' ? name : undefined, license, typeof tag === 'string' ? tag.slice('license:'.length) : undefined];
+  const tag: unknown = Array.isArray(tags)
+    ? tags.find((each) => typeof each === 'string' && each.startsWith('license:'))
+    : undefined;
+  const told = [
+    license === 'other' ? name : undefined,
+    license,
+    typeof tag === 'string' ? tag.slice('license:'.length) : undefined,
+  ];
   return {
     license: told.find((each): each is string => typeof each === 'string' && each !== ''),
     licenseUrl: typeof link === 'string' && isSecure(link) ? link : page,
@@ -107,7 +123,8 @@ function licenseOf(card: Record<string, unknown>, tags: unknown, page: string): 
 }
 
 /** Of anything: none where it has none. */
-const fieldsOf = (value: unknown): Record<string, unknown> => (typeof value === 'object' && value !== null ? { ...value } : {});
+const fieldsOf = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null ? { ...value } : {};
 
 /** A link is a stranger's text: it may lead elsewhere, but run nothing. */
 const isSecure = (url: string): boolean => URL.canParse(url) && new URL(url).protocol === 'https:';
@@ -119,5 +136,12 @@ const isTime = (value: unknown): boolean => typeof value === 'number' && Math.ab
 function isFacts(value: unknown): value is HubFacts {
   const { asked, created, bytes, license, licenseUrl } = fieldsOf(value);
   const isText = license === undefined || typeof license === 'string';
-  return isTime(asked) && isTime(created) && isSize(bytes) && isText && typeof licenseUrl === 'string' && isSecure(licenseUrl);
+  return (
+    isTime(asked) &&
+    isTime(created) &&
+    isSize(bytes) &&
+    isText &&
+    typeof licenseUrl === 'string' &&
+    isSecure(licenseUrl)
+  );
 }

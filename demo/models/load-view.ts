@@ -56,7 +56,8 @@ export class LoadView {
     const { title, advice, detail } = errorWords(error);
     this.loading.hidden = true;
     byId('failure-title', HTMLElement).textContent = title;
-    byId('failure-advice', HTMLElement).textContent = current === undefined ? advice : `${advice} ${current} still answers.`;
+    byId('failure-advice', HTMLElement).textContent =
+      current === undefined ? advice : `${advice} ${current} still answers.`;
     byId('failure-detail', HTMLElement).textContent = detail;
     this.closest.hidden = this.openClosest.hidden = true;
     this.failure.hidden = false;

@@ -20,19 +20,32 @@ export interface ShownModel {
 const month = new Intl.DateTimeFormat('en', { month: 'short', year: 'numeric', timeZone: 'UTC' });
 
 /** A button that opens it, and below what the hub says of it, with a link to the licence. */
-export function modelItem({ name, about, size, fit, isOffered, facts, speed, isCurrent, choose }: ShownModel): HTMLElement {
+export function modelItem({
+  name,
+  about,
+  size,
+  fit,
+  isOffered,
+  facts,
+  speed,
+  isCurrent,
+  choose,
+}: ShownModel): HTMLElement {
   const item = create('li', 'model-item');
   const button = create('button', 'model-choice');
   button.type = 'button';
   button.disabled = !isOffered;
   const beside = create('span', 'model-facts');
-  for (const told of [size, isOffered ? fit : undefined]) if (told !== undefined) beside.append(create('span', '', told));
+  for (const told of [size, isOffered ? fit : undefined])
+    if (told !== undefined) beside.append(create('span', '', told));
   button.append(create('strong', '', name), beside, create('span', 'model-about', about));
   if (!isOffered) button.append(create('span', 'model-reason', fit));
   if (isCurrent) button.ariaCurrent = 'true';
   button.addEventListener('click', choose);
   item.append(button);
-  const told = [facts && month.format(facts.created), facts && licenseLink(facts, name), speed].filter((each) => each !== undefined);
+  const told = [facts && month.format(facts.created), facts && licenseLink(facts, name), speed].filter(
+    (each) => each !== undefined,
+  );
   if (told.length > 0) {
     const terms = create('p', 'model-terms');
     terms.append(...told.flatMap((each, i) => (i === 0 ? [each] : [' · ', each])));

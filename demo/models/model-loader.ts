@@ -126,7 +126,8 @@ export class ModelLoader {
       this.hasFailed = true;
       this.view.fail(error, engine && modelName(engine.model));
       this.events.onFail();
-      if (error instanceof ChunkwiseError && CANNOT_RUN.includes(error.code)) void this.nameClosest(TOO_LARGE.includes(error.code));
+      if (error instanceof ChunkwiseError && CANNOT_RUN.includes(error.code))
+        void this.nameClosest(TOO_LARGE.includes(error.code));
     }
     this.events.onChange();
   }

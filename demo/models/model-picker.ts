@@ -44,7 +44,11 @@ export class ModelPicker {
   }
 
   async restore(): Promise<void> {
-    const [opened] = await Promise.all([this.storage.get<string[]>(OPENED_KEY), this.listing.restore(), this.speeds.restore()]);
+    const [opened] = await Promise.all([
+      this.storage.get<string[]>(OPENED_KEY),
+      this.listing.restore(),
+      this.speeds.restore(),
+    ]);
     this.opened = opened ?? [];
   }
 
@@ -69,13 +73,20 @@ export class ModelPicker {
   }
 
   /** The model of the list to open in place of `failed`, and what to say of it. */
-  async closestTo(failed: string, isTooLarge: boolean): Promise<{ name: string; address: string; about: string } | undefined> {
+  async closestTo(
+    failed: string,
+    isTooLarge: boolean,
+  ): Promise<{ name: string; address: string; about: string } | undefined> {
     const closest = closestTo(failed, this.choices(await deviceRoom()), isTooLarge);
     if (!closest) return undefined;
     const { model, address, facts, isHere, fit } = closest;
     const which = fit === 'fits' ? 'that fits this device' : 'on this page’s list';
     const size = facts ? `, ${formatBytes(facts.bytes)} to download.` : '. Its size is told before it is downloaded.';
-    return { name: model.name, address, about: `The closest model ${which} is ${model.name}${isHere ? ', already here.' : size}` };
+    return {
+      name: model.name,
+      address,
+      about: `The closest model ${which} is ${model.name}${isHere ? ', already here.' : size}`,
+    };
   }
 
   close(): void {
@@ -92,7 +103,10 @@ export class ModelPicker {
     const room = await deviceRoom();
     const listed = new Set(MODELS.map(({ id }) => fileOf(id)));
     const others = this.opened.filter((address) => !listed.has(fileOf(address)));
-    this.list.replaceChildren(...others.map((address) => this.otherItem(address)), ...inOrder(this.choices(room)).map((choice) => this.item(choice, room)));
+    this.list.replaceChildren(
+      ...others.map((address) => this.otherItem(address)),
+      ...inOrder(this.choices(room)).map((choice) => this.item(choice, room)),
+    );
   }
 
   private choices(room: DeviceRoom): Choice[] {
@@ -166,7 +180,11 @@ export class ModelPicker {
 /** How asking the hub went, where not all that was asked for came. */
 function failureOf(failed: readonly ChunkwiseError[]): string {
   if (failed.length === 0) return '';
-  if (failed.length === MODELS.length && failed.every(({ code }) => code === 'network')) return `${HUB_HOST} could not be reached. `;
+  if (failed.length === MODELS.length && failed.every(({ code }) => code === 'network'))
+    return `${HUB_HOST} could not be reached. `;
   const more = failed.length > MOST_NAMED ? ` and ${failed.length - MOST_NAMED} more` : '';
-  return `${HUB_HOST} did not tell of some: ${failed.slice(0, MOST_NAMED).map(({ message }) => message).join('; ')}${more}. `;
+  return `${HUB_HOST} did not tell of some: ${failed
+    .slice(0, MOST_NAMED)
+    .map(({ message }) => message)
+    .join('; ')}${more}. `;
 }

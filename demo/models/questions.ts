@@ -24,7 +24,10 @@ export function linkQuestion(model: string, bytes: number | undefined): Question
 }
 
 /** Before a download that is larger than the default model's. `current`: the model that stays where it is declined. */
-export function downloadQuestion({ kind, name, bytes, missingBytes, license }: FoundFiles, current: string | undefined): Question {
+export function downloadQuestion(
+  { kind, name, bytes, missingBytes, license }: FoundFiles,
+  current: string | undefined,
+): Question {
   const url = new URL(modelUrl(name));
   const size = formatBytes(missingBytes);
   return {
@@ -45,7 +48,9 @@ export function downloadQuestion({ kind, name, bytes, missingBytes, license }: F
 export function foundLine({ name, bytes, license }: FoundFiles): string {
   const url = new URL(modelUrl(name));
   // A name may have signs that turn the direction of what comes after it.
-  return [hostOf(url), nameOf(url), formatBytes(bytes), ...(license === undefined ? [] : [shownLicense(license)])].join(' · ');
+  return [hostOf(url), nameOf(url), formatBytes(bytes), ...(license === undefined ? [] : [shownLicense(license)])].join(
+    ' · ',
+  );
 }
 
 const LONGEST_LICENSE = 60;

@@ -36,5 +36,8 @@ export class Speeds {
 const isRate = (value: unknown): boolean => Number.isFinite(value) && (value as number) > 0;
 
 function isKept(value: unknown): value is Map<string, number[]> {
-  return value instanceof Map && [...value].every(([file, rates]) => typeof file === 'string' && Array.isArray(rates) && rates.every(isRate));
+  return (
+    value instanceof Map &&
+    [...value].every(([file, rates]) => typeof file === 'string' && Array.isArray(rates) && rates.every(isRate))
+  );
 }

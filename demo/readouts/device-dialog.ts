@@ -28,7 +28,9 @@ export class DeviceDialog {
     this.stop.addEventListener('click', () => this.abort?.abort());
     this.dialog.addEventListener('close', () => this.abort?.abort());
     this.copy.addEventListener('click', () => void this.copyJson());
-    this.save.addEventListener('click', () => download(`${fileName(this.report?.device.name ?? 'device')}.json`, this.json, 'application/json'));
+    this.save.addEventListener('click', () =>
+      download(`${fileName(this.report?.device.name ?? 'device')}.json`, this.json, 'application/json'),
+    );
   }
 
   /** This engine's device is measured from now on. */
@@ -59,7 +61,9 @@ export class DeviceDialog {
       this.show('done');
     } catch (error) {
       const { title, advice, detail } = errorWords(error);
-      this.failure.textContent = signal.aborted ? 'Stopped. Nothing was kept of it.' : `${title}. ${advice} (${detail})`;
+      this.failure.textContent = signal.aborted
+        ? 'Stopped. Nothing was kept of it.'
+        : `${title}. ${advice} (${detail})`;
       this.show('failed');
     } finally {
       this.abort = undefined;
@@ -80,7 +84,10 @@ export class DeviceDialog {
   }
 
   private async copyJson(): Promise<void> {
-    const isCopied = await navigator.clipboard.writeText(this.json).then(() => true, () => false);
+    const isCopied = await navigator.clipboard.writeText(this.json).then(
+      () => true,
+      () => false,
+    );
     this.copy.textContent = isCopied ? 'Copied' : 'The browser does not copy: save it';
     setTimeout(() => (this.copy.textContent = 'Copy JSON'), 3000);
   }

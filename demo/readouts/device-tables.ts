@@ -6,31 +6,58 @@ import { formatBytes, formatCount, formatMs, formatRate, modelName } from '../ba
 type Cell = readonly [value: string, note?: string];
 
 /** What was found of a device, as tables: of itself, of its ceilings and latencies, and of each model. */
-export function deviceTables({ device, host, variant, budgetMs, tookMs, ceilings, latency, models }: DeviceReport): HTMLElement[] {
+export function deviceTables({
+  device,
+  host,
+  variant,
+  budgetMs,
+  tookMs,
+  ceilings,
+  latency,
+  models,
+}: DeviceReport): HTMLElement[] {
   const choices = Object.entries(variant).map(([name, value]) => `${name} ${String(value)}`);
   return [
-    table('Device', [], [
-      ['GPU', [device.name]],
-      ['Class', [device.class === 'cpu' ? 'software adapter' : 'GPU', `subgroups of ${device.subgroupSize ?? 'several sizes'}`]],
-      ['Browser', [host]],
-      ['Features', [device.features.join(', ') || 'none']],
-      ['Largest buffer', [formatBytes(device.maxBufferBytes), `${formatBytes(device.maxBindingBytes)} in a binding`]],
-      ['Variants', ['', choices.join(', ')]],
-      ['Time', [formatMs(tookMs), `of ${formatMs(budgetMs)}`]],
-    ]),
-    table('At most', [], [
-      ['Reading', figure(ceilings.readGbPerSecond, gb)],
-      ['Reading in runs', figure(ceilings.readInRunsGbPerSecond, gb)],
-      ['Copying', figure(ceilings.copyGbPerSecond, gb)],
-      ['Multiply-adds, f32', figure(ceilings.f32GflopPerSecond, gflop)],
-      ['Multiply-adds, f16', figure(ceilings.f16GflopPerSecond, gflop)],
-    ]),
-    table('Latency', [], [
-      ['From submission to result', figure(latency.readbackMs, formatMs)],
-      ['A new kernel', figure(latency.newKernelMs, formatMs)],
-      [`The model’s ${latency.modelPipelines} kernels`, figure(latency.modelPipelinesMs, formatMs)],
-      ...models.map((model) => [`First token, ${modelName(model.name)}`, firstToken(model)] as const),
-    ]),
+    table(
+      'Device',
+      [],
+      [
+        ['GPU', [device.name]],
+        [
+          'Class',
+          [
+            device.class === 'cpu' ? 'software adapter' : 'GPU',
+            `subgroups of ${device.subgroupSize ?? 'several sizes'}`,
+          ],
+        ],
+        ['Browser', [host]],
+        ['Features', [device.features.join(', ') || 'none']],
+        ['Largest buffer', [formatBytes(device.maxBufferBytes), `${formatBytes(device.maxBindingBytes)} in a binding`]],
+        ['Variants', ['', choices.join(', ')]],
+        ['Time', [formatMs(tookMs), `of ${formatMs(budgetMs)}`]],
+      ],
+    ),
+    table(
+      'At most',
+      [],
+      [
+        ['Reading', figure(ceilings.readGbPerSecond, gb)],
+        ['Reading in runs', figure(ceilings.readInRunsGbPerSecond, gb)],
+        ['Copying', figure(ceilings.copyGbPerSecond, gb)],
+        ['Multiply-adds, f32', figure(ceilings.f32GflopPerSecond, gflop)],
+        ['Multiply-adds, f16', figure(ceilings.f16GflopPerSecond, gflop)],
+      ],
+    ),
+    table(
+      'Latency',
+      [],
+      [
+        ['From submission to result', figure(latency.readbackMs, formatMs)],
+        ['A new kernel', figure(latency.newKernelMs, formatMs)],
+        [`The model’s ${latency.modelPipelines} kernels`, figure(latency.modelPipelinesMs, formatMs)],
+        ...models.map((model) => [`First token, ${modelName(model.name)}`, firstToken(model)] as const),
+      ],
+    ),
     ...models.map(modelTable),
   ];
 }
@@ -40,7 +67,10 @@ function modelTable({ name, weightBytes, speeds }: ModelSpeeds): HTMLElement {
   const rows = speeds.map(({ context, adapter, decode, prefill }) => {
     const decoded: Cell = isMissing(decode)
       ? missing(decode)
-      : [formatRate(decode.tokensPerSecond), `${formatMs(decode.msPerToken)}, ${share(decode.fractionOfMemory)} of memory`];
+      : [
+          formatRate(decode.tokensPerSecond),
+          `${formatMs(decode.msPerToken)}, ${share(decode.fractionOfMemory)} of memory`,
+        ];
     const prefilled: Cell = isMissing(prefill)
       ? missing(prefill)
       : [formatRate(prefill.tokensPerSecond), `${share(prefill.fractionOfCompute)} of arithmetic`];
@@ -54,18 +84,24 @@ const firstToken = ({ firstTokenMs, promptTokens }: ModelSpeeds): Cell => {
   return [value, note ?? `after a prompt of ${formatCount(promptTokens)} tokens`];
 };
 
-const isMissing = (value: unknown): value is NotMeasured => typeof value === 'object' && value !== null && 'notMeasured' in value;
+const isMissing = (value: unknown): value is NotMeasured =>
+  typeof value === 'object' && value !== null && 'notMeasured' in value;
 
 const missing = ({ notMeasured }: NotMeasured): Cell => ['not measured', notMeasured];
 
-const figure = (value: Figure, format: (value: number) => string): Cell => (isMissing(value) ? missing(value) : [format(value)]);
+const figure = (value: Figure, format: (value: number) => string): Cell =>
+  isMissing(value) ? missing(value) : [format(value)];
 
 const rounded = (value: number): string => (value < 100 ? value.toPrecision(2) : formatCount(Math.round(value)));
 const gb = (value: number): string => `${rounded(value)} GB/s`;
 const gflop = (value: number): string => `${rounded(value)} GFLOP/s`;
 const share = (fraction: number | null): string => (fraction === null ? '–' : `${Math.round(100 * fraction)} %`);
 
-function table(title: string, heads: readonly string[], rows: readonly (readonly [head: string, ...cells: Cell[]])[]): HTMLElement {
+function table(
+  title: string,
+  heads: readonly string[],
+  rows: readonly (readonly [head: string, ...cells: Cell[]])[],
+): HTMLElement {
   const made = create('table', 'measured');
   made.append(create('caption', '', title));
   if (heads.length > 0) {

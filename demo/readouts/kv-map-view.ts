@@ -47,7 +47,10 @@ export class KvMapView {
   private say({ forms, layers, pages, bytes }: KvEvent): void {
     this.size.textContent = `${formatCount(pages)} pages × ${layers} layers · ${formatBytes(bytes)}`;
     this.section.dataset['bytes'] = String(bytes);
-    const counts = PAGE_FORMS.map((form, code) => ({ form, count: forms.reduce((sum, each) => sum + Number(each === code), 0) }));
+    const counts = PAGE_FORMS.map((form, code) => ({
+      form,
+      count: forms.reduce((sum, each) => sum + Number(each === code), 0),
+    }));
     const present = counts.filter(({ count }) => count > 0);
     const words = present.map(({ form, count }) => `${formatCount(count)} in ${form}`).join(', ');
     if (words === this.said) return;
@@ -78,7 +81,10 @@ export class KvMapView {
     if (!context) return;
     const styles = getComputedStyle(this.section);
     const colors = PAGE_FORMS.map((form) => styles.getPropertyValue(`--${form}`));
-    const [gapX, gapY] = [cellWidth, cellHeight].map((side) => (side < LEAST_WITH_GAP ? 0 : Math.round(scale))) as [number, number];
+    const [gapX, gapY] = [cellWidth, cellHeight].map((side) => (side < LEAST_WITH_GAP ? 0 : Math.round(scale))) as [
+      number,
+      number,
+    ];
     // On whole device pixels, so that no edge is blurred.
     const edge = (cells: number, side: number): number => Math.round(cells * side * scale);
     forms.forEach((form, at) => {

@@ -17,7 +17,10 @@ export class Sparkline {
 
   constructor(container: HTMLElement) {
     const styles = getComputedStyle(document.documentElement);
-    const color = (name: string): (() => string) => () => styles.getPropertyValue(name);
+    const color =
+      (name: string): (() => string) =>
+      () =>
+        styles.getPropertyValue(name);
     this.plot = new uPlot(
       {
         width: Math.max(container.clientWidth, 1),

@@ -12,7 +12,12 @@ export interface KvChoice {
   kvPriority: 'error' | 'memory';
 }
 
-export const DEFAULT_KV: KvChoice = { kv: 'policy', kvErrorBudget: DEFAULT_KV_ERROR_BUDGET, kvMemory: 0, kvPriority: 'error' };
+export const DEFAULT_KV: KvChoice = {
+  kv: 'policy',
+  kvErrorBudget: DEFAULT_KV_ERROR_BUDGET,
+  kvMemory: 0,
+  kvPriority: 'error',
+};
 
 /** The part of the settings that is about the cache. */
 export class KvSettings {
@@ -51,7 +56,12 @@ export class KvSettings {
 }
 
 /** What a request says of it: budgets are for `policy` alone. */
-export function kvOptions({ kv, kvErrorBudget, kvMemory, kvPriority }: KvChoice): Pick<CompletionOptions, 'kv' | 'kvErrorBudget' | 'kvMemoryBudget' | 'kvPriority'> {
+export function kvOptions({
+  kv,
+  kvErrorBudget,
+  kvMemory,
+  kvPriority,
+}: KvChoice): Pick<CompletionOptions, 'kv' | 'kvErrorBudget' | 'kvMemoryBudget' | 'kvPriority'> {
   if (kv !== 'policy') return { kv };
   return { kv, kvErrorBudget, ...(kvMemory > 0 && { kvMemoryBudget: kvMemory * 1e6, kvPriority }) };
 }

@@ -72,7 +72,10 @@ export class SettingsDialog {
   }
 
   async restore(): Promise<void> {
-    const [kept, adapter] = await Promise.all([this.storage.get<Partial<Settings>>(KEY), this.storage.get<string>(ADAPTER_KEY)]);
+    const [kept, adapter] = await Promise.all([
+      this.storage.get<Partial<Settings>>(KEY),
+      this.storage.get<string>(ADAPTER_KEY),
+    ]);
     this.keptAdapter = adapter ?? '';
     this.show({ ...DEFAULTS, ...kept });
   }
@@ -104,7 +107,20 @@ export class SettingsDialog {
     void this.storage.set(ADAPTER_KEY, name);
   }
 
-  private show({ temperature, topP, topK, minP, presencePenalty, seed, maxTokens, speculate, systemPrompt, ranks, adapterScale, ...cache }: Settings): void {
+  private show({
+    temperature,
+    topP,
+    topK,
+    minP,
+    presencePenalty,
+    seed,
+    maxTokens,
+    speculate,
+    systemPrompt,
+    ranks,
+    adapterScale,
+    ...cache
+  }: Settings): void {
     this.temperature.valueAsNumber = temperature;
     this.topP.valueAsNumber = topP;
     this.topK.valueAsNumber = topK;

@@ -37,7 +37,7 @@ const TOKENS = 170;
 const GRAMMAR = 'root ::= "the " ("red" | "green" | "blue") " sea"';
 
 /** What the scripted model is asked. */
-const TEMPLATE = "{{ messages[-1].content }}";
+const TEMPLATE = '{{ messages[-1].content }}';
 
 let server: DemoServer;
 let firefox: Browser;
@@ -56,7 +56,10 @@ beforeAll(async () => {
   firefox = await launchFirefox();
   page = await firefox.newPage();
   await page.goto(`${server.url()}index.js`); // any document of this origin will do
-  await page.addScriptTag({ type: 'module', content: "import * as chunkwise from '/index.js'; globalThis.chunkwise = chunkwise;" });
+  await page.addScriptTag({
+    type: 'module',
+    content: "import * as chunkwise from '/index.js'; globalThis.chunkwise = chunkwise;",
+  });
   await page.waitForFunction(() => 'chunkwise' in globalThis);
   node = await openInNode(file);
   return async () => {
@@ -109,7 +112,9 @@ it('hears of a token without waiting for the clock by which Firefox looks at its
 
 it('answers with an adapter, by a grammar, and after a text that was saved', async () => {
   const folder = join(server.adapters, 'small');
-  const [config, weights] = await Promise.all([CONFIG_FILE, WEIGHTS_FILE].map((name) => FileSource.open(join(folder, name))));
+  const [config, weights] = await Promise.all(
+    [CONFIG_FILE, WEIGHTS_FILE].map((name) => FileSource.open(join(folder, name))),
+  );
   if (config && weights) await node.loadAdapter('small', { config, weights });
   await page.evaluate((url) => globalThis.engine.adapters.load('small', url), `${server.url()}adapters/small/`);
   const plain = await inFirefox();
@@ -170,11 +175,15 @@ it('opens the page again without its server, and answers', async () => {
     await demo.waitForSelector('#prompt');
     await demo.type('#prompt', prompt);
     await demo.keyboard.press('Enter');
-    const answered = await demo.waitForFunction((prompt) => {
-      const said = [...document.querySelectorAll<HTMLElement>('[data-testid=message]')].slice(-2);
-      const [question, answer] = said.map((message) => message.querySelector<HTMLElement>('.text')?.innerText);
-      return question === prompt && said[1]?.ariaBusy !== 'true' && answer;
-    }, {}, prompt);
+    const answered = await demo.waitForFunction(
+      (prompt) => {
+        const said = [...document.querySelectorAll<HTMLElement>('[data-testid=message]')].slice(-2);
+        const [question, answer] = said.map((message) => message.querySelector<HTMLElement>('.text')?.innerText);
+        return question === prompt && said[1]?.ariaBusy !== 'true' && answer;
+      },
+      {},
+      prompt,
+    );
     return (await answered.jsonValue()) || undefined;
   };
   try {

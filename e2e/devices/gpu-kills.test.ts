@@ -27,7 +27,11 @@ const opened = openForKills(FILE, MODEL);
 beforeAll(async () => {
   const folder = join(opened.server.adapters, 'poet');
   mkdirSync(folder);
-  const adapter = tinyAdapter(readModelConfig(await openGguf([new BytesSource(FILE, MODEL)])), { seed: 3, targets: ['down_proj'], gain: 2 });
+  const adapter = tinyAdapter(readModelConfig(await openGguf([new BytesSource(FILE, MODEL)])), {
+    seed: 3,
+    targets: ['down_proj'],
+    gain: 2,
+  });
   writeFileSync(join(folder, CONFIG_FILE), JSON.stringify(adapter.config));
   writeFileSync(join(folder, WEIGHTS_FILE), peftWeights(adapter));
 });
@@ -48,13 +52,16 @@ const run = (page: Page, deed: Deed): Promise<Done> =>
       let tokens = 0;
       const answer = async (request: Omit<Chunkwise.CompletionRequest, 'stream'>): Promise<string | undefined> => {
         const remove = engine.on('token', () => tokens++);
-        const whole = await engine.completions.create({ max_tokens: 6, temperature: 0, ...request, stream: false }).finally(remove);
+        const whole = await engine.completions
+          .create({ max_tokens: 6, temperature: 0, ...request, stream: false })
+          .finally(remove);
         return whole.choices[0]?.text;
       };
       const deeds: Record<Deed, () => Promise<unknown>> = {
         create: async () => {
           globalThis.phases = [];
-          const onProgress = ({ phase, bytes }: Chunkwise.LoadProgress): void => void globalThis.phases.push(bytes > 0 ? phase : `${phase} begins`);
+          const onProgress = ({ phase, bytes }: Chunkwise.LoadProgress): void =>
+            void globalThis.phases.push(bytes > 0 ? phase : `${phase} begins`);
           globalThis.engine = await chunkwise.createEngine({ model: url, contextLength: 512, onProgress });
         },
         ask: () => answer({ prompt: 'One two' }),
@@ -105,7 +112,8 @@ describe.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))('round %i: the GP
     const phases = await page.evaluate(() => globalThis.phases);
     expect(phases.indexOf('upload')).toBeGreaterThan(phases.lastIndexOf('download'));
     right = { ask: await run(page, 'ask'), prompt: await run(page, 'prompt'), trial: await run(page, 'trial') };
-    for (const { value, tokens } of Object.values(right)) expect([value, tokens]).toEqual([expect.stringMatching(/./), 6]);
+    for (const { value, tokens } of Object.values(right))
+      expect([value, tokens]).toEqual([expect.stringMatching(/./), 6]);
   });
 
   it.each<[string, Moment, string]>([

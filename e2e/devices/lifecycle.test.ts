@@ -45,20 +45,30 @@ it('downloads a model again that was deleted elsewhere, when the GPU is lost', a
   const text = await ask();
   const other = await page.context().newPage();
   await importPackage(other, opened.server);
-  await other.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry('chunkwise-models', { recursive: true }));
+  await other.evaluate(async () =>
+    (await navigator.storage.getDirectory()).removeEntry('chunkwise-models', { recursive: true }),
+  );
   await other.close();
   opened.hub.forget();
   await opened.killer.kill();
   expect(await ask()).toBe(text);
   expect(opened.hub.sentBytes(FILE)).toBe(MODEL.length);
   // Without its server: the error tells, and the next request tries again.
-  await page.evaluate(async () => (await navigator.storage.getDirectory()).removeEntry('chunkwise-models', { recursive: true }));
+  await page.evaluate(async () =>
+    (await navigator.storage.getDirectory()).removeEntry('chunkwise-models', { recursive: true }),
+  );
   opened.hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(404).end());
   await opened.killer.kill();
   const failed = await page.evaluate(() =>
-    globalThis.engine.completions.create({ prompt: 'One two' }).then(() => ({}), ({ code, message }: Chunkwise.ChunkwiseError) => ({ code, message })),
+    globalThis.engine.completions.create({ prompt: 'One two' }).then(
+      () => ({}),
+      ({ code, message }: Chunkwise.ChunkwiseError) => ({ code, message }),
+    ),
   );
-  expect(failed).toEqual({ code: 'network', message: expect.stringMatching(/small\.gguf: its copy in the browser's storage is gone: .*404/) as string });
+  expect(failed).toEqual({
+    code: 'network',
+    message: expect.stringMatching(/small\.gguf: its copy in the browser's storage is gone: .*404/) as string,
+  });
   opened.hub.behaviour = {};
   expect(await ask()).toBe(text);
 });
@@ -67,7 +77,12 @@ it('refuses what is no option, listener, signal or request, by name', async () =
   const codes = await page.evaluate(async (model) => {
     const { engine, chunkwise } = globalThis;
     type Loose = (...values: unknown[]) => unknown;
-    const loose = engine as unknown as { on: Loose; chat: { completions: { create: Loose } }; embeddings: { create: Loose }; adapters: { unload: Loose } };
+    const loose = engine as unknown as {
+      on: Loose;
+      chat: { completions: { create: Loose } };
+      embeddings: { create: Loose };
+      adapters: { unload: Loose };
+    };
     const codeOf = async (call: () => unknown): Promise<string> => {
       try {
         await call();
@@ -88,14 +103,28 @@ it('refuses what is no option, listener, signal or request, by name', async () =
       signal: await codeOf(() => chat({ messages, max_tokens: 1 }, { signal: {} })),
       options: await codeOf(() => chat({ messages, max_tokens: 1 }, 5)),
       request: await codeOf(() => chat(null)),
-      getter: await codeOf(() => chat({ get messages() { throw new Error('broken'); } })),
-      schema: await codeOf(() => chat({ messages, response_format: { type: 'json_schema', json_schema: { schema: cyclic } } })),
+      getter: await codeOf(() =>
+        chat({
+          get messages() {
+            throw new Error('broken');
+          },
+        }),
+      ),
+      schema: await codeOf(() =>
+        chat({ messages, response_format: { type: 'json_schema', json_schema: { schema: cyclic } } }),
+      ),
       embed: await codeOf(() => loose.embeddings.create({ input: 'x' }, { signal: 'now' })),
       unload: await codeOf(() => loose.adapters.unload(Symbol('name'))),
       none: await codeOf(() => createEngine()),
       created: await codeOf(() => createEngine({ model, signal: {} })),
       progress: await codeOf(() => createEngine({ model, onProgress: 'often' })),
-      broken: await codeOf(() => createEngine({ get model() { throw new Error('broken'); } })),
+      broken: await codeOf(() =>
+        createEngine({
+          get model() {
+            throw new Error('broken');
+          },
+        }),
+      ),
       after: await codeOf(() => chat({ messages, max_tokens: 1 }, { signal: null })),
     };
   }, opened.modelUrl);
@@ -121,7 +150,11 @@ it('refuses what is no option, listener, signal or request, by name', async () =
 const end = (how: 'terminate' | 'close' | 'dispose'): Promise<(string | undefined)[]> =>
   page.evaluate(async (how) => {
     const { engine, threads } = globalThis;
-    const codeOf = (work: Promise<unknown>) => work.then(() => 'fine', ({ code }: Chunkwise.ChunkwiseError) => code);
+    const codeOf = (work: Promise<unknown>) =>
+      work.then(
+        () => 'fine',
+        ({ code }: Chunkwise.ChunkwiseError) => code,
+      );
     const request = { prompt: 'Once', max_tokens: 100, temperature: 0 };
     const begun = new Promise<void>((resolve) => engine.on('token', () => resolve()));
     const answers = [codeOf(engine.completions.create(request)), codeOf(engine.saveCache('x'))];
@@ -131,15 +164,23 @@ const end = (how: 'terminate' | 'close' | 'dispose'): Promise<(string | undefine
     else if (how === 'close') threads.at(-1)?.postMessage('close');
     else disposals.push(codeOf(engine.dispose()), codeOf(engine.dispose()));
     const during = await Promise.all([...answers, ...disposals]);
-    return [...during, await codeOf(engine.completions.create(request)), await codeOf(engine.memory()), await codeOf(engine.dispose())];
+    return [
+      ...during,
+      await codeOf(engine.completions.create(request)),
+      await codeOf(engine.memory()),
+      await codeOf(engine.dispose()),
+    ];
   }, how);
 
-it.each(['terminate', 'close'] as const)('ends all calls when the worker does, by %s; another engine is right', async (how) => {
-  const text = await ask();
-  expect(await end(how)).toEqual(['disposed', 'disposed', 'disposed', 'disposed', 'fine']);
-  expect(await create()).toEqual({});
-  expect(await ask()).toBe(text);
-});
+it.each(['terminate', 'close'] as const)(
+  'ends all calls when the worker does, by %s; another engine is right',
+  async (how) => {
+    const text = await ask();
+    expect(await end(how)).toEqual(['disposed', 'disposed', 'disposed', 'disposed', 'fine']);
+    expect(await create()).toEqual({});
+    expect(await ask()).toBe(text);
+  },
+);
 
 it('is disposed of as often as it is asked to', async () => {
   expect(await end('dispose')).toEqual(['disposed', 'disposed', 'fine', 'fine', 'disposed', 'disposed', 'fine']);
@@ -153,7 +194,10 @@ it('begins a download anew when the site’s data are cleared meanwhile', async 
   const creating = create(fresh);
   await held;
   const session = await fresh.context().newCDPSession(fresh);
-  await session.send('Storage.clearDataForOrigin', { origin: new URL(opened.server.url()).origin, storageTypes: 'all' });
+  await session.send('Storage.clearDataForOrigin', {
+    origin: new URL(opened.server.url()).origin,
+    storageTypes: 'all',
+  });
   release();
   expect(await creating).toEqual({});
   await fresh.context().close();

@@ -22,7 +22,10 @@ let elsewhere: Server;
 /** The packed package, installed into apps that other tools build: none has a configuration. */
 beforeAll(async () => {
   models = mkdtempSync(join(tmpdir(), 'chunkwise-apps-'));
-  writeFileSync(join(models, 'tiny.gguf'), tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, neverEnds: true }));
+  writeFileSync(
+    join(models, 'tiny.gguf'),
+    tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, neverEnds: true }),
+  );
   browser = await launchBrowser('lavapipe');
   apps = await serve(APPS);
   elsewhere = await serve(models);
@@ -41,7 +44,17 @@ it('Vite, built and as a server for development', async () => {
 });
 
 it('webpack', async () => {
-  await runInApps('npx', 'webpack', 'build', '--mode', 'production', '--entry', './main.js', '--output-path', 'dist/webpack');
+  await runInApps(
+    'npx',
+    'webpack',
+    'build',
+    '--mode',
+    'production',
+    '--entry',
+    './main.js',
+    '--output-path',
+    'dist/webpack',
+  );
   await expectAnswer(writePage('webpack', './main.js'));
 });
 
@@ -65,7 +78,18 @@ it('no bundler: a module script, with the package on its own origin and on anoth
 });
 
 it('Node: the command line', async () => {
-  const { stdout } = await runInApps('npx', 'chunkwise', 'generate', '--model', join(models, 'tiny.gguf'), '--prompt', 'One', '--max-tokens', '10', '--json');
+  const { stdout } = await runInApps(
+    'npx',
+    'chunkwise',
+    'generate',
+    '--model',
+    join(models, 'tiny.gguf'),
+    '--prompt',
+    'One',
+    '--max-tokens',
+    '10',
+    '--json',
+  );
   expect((JSON.parse(stdout) as { tokens: number[] }).tokens).toHaveLength(10);
 });
 
@@ -77,9 +101,11 @@ async function expectAnswer(url: string): Promise<void> {
   page.on('console', (message) => said.push(message.text()));
   page.on('pageerror', (error) => said.push(error.message));
   await page.goto(`${url}?model=${encodeURIComponent(`${urlOf(elsewhere)}/tiny.gguf`)}`);
-  await page.waitForFunction(() => /tokens|failed/.test(document.title), undefined, { timeout: 100_000 }).catch((error: unknown) => {
-    throw new Error(`no answer; the page said: ${said.join('\n')}`, { cause: error });
-  });
+  await page
+    .waitForFunction(() => /tokens|failed/.test(document.title), undefined, { timeout: 100_000 })
+    .catch((error: unknown) => {
+      throw new Error(`no answer; the page said: ${said.join('\n')}`, { cause: error });
+    });
   expect(await page.title()).toBe('10 tokens');
 }
 
@@ -101,7 +127,12 @@ async function started(program: string, ...args: string[]): Promise<string> {
   // npx starts the server as a process of its own: both are in the child's group.
   onTestFinished(() => void process.kill(-(child.pid as number)));
   const url = `http://localhost:${port}/`;
-  while (!(await fetch(url).then(({ ok }) => ok, () => false))) {
+  while (
+    !(await fetch(url).then(
+      ({ ok }) => ok,
+      () => false,
+    ))
+  ) {
     if (child.exitCode !== null) throw new Error(`${args.join(' ')} ended with ${child.exitCode}`);
     await sleep(200);
   }

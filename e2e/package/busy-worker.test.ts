@@ -25,7 +25,9 @@ beforeAll(async () => {
   await page.evaluate(() => {
     globalThis.count = (words) => {
       const content = Array.from({ length: words }, (_, i) => (i * 7919).toString(36)).join(' ');
-      return globalThis.engine.countTokens([{ role: 'user', content }]).catch(({ code }: Chunkwise.ChunkwiseError) => code);
+      return globalThis.engine
+        .countTokens([{ role: 'user', content }])
+        .catch(({ code }: Chunkwise.ChunkwiseError) => code);
     };
   });
 });
@@ -34,17 +36,23 @@ it('an abort ends streams and calls while the worker is busy, and the next reque
   const result = await page.evaluate(async (words) => {
     const { engine } = globalThis;
     const ask = { messages: [{ role: 'user' as const, content: 'Hello' }], temperature: 0, max_tokens: 8 };
-    const say = async (): Promise<string | null | undefined> => (await engine.chat.completions.create(ask)).choices[0]?.message.content;
+    const say = async (): Promise<string | null | undefined> =>
+      (await engine.chat.completions.create(ask)).choices[0]?.message.content;
     const before = await say();
     const order: string[] = [];
     const counting = globalThis.count(words).then(() => order.push('counted'));
     const control = new AbortController();
     const { signal } = control;
     const read = async (): Promise<void> => {
-      for await (const chunk of await engine.chat.completions.create({ ...ask, stream: true }, { signal })) order.push(chunk.id);
+      for await (const chunk of await engine.chat.completions.create({ ...ask, stream: true }, { signal }))
+        order.push(chunk.id);
     };
     const ended = (work: Promise<unknown>) => work.catch(({ code }: Chunkwise.ChunkwiseError) => order.push(code));
-    const all = [read(), engine.chat.completions.create({ ...ask, n: 2 }, { signal }), engine.embeddings.create({ input: 'One' }, { signal })];
+    const all = [
+      read(),
+      engine.chat.completions.create({ ...ask, n: 2 }, { signal }),
+      engine.embeddings.create({ input: 'One' }, { signal }),
+    ];
     const aborted = Promise.all(all.map(ended));
     control.abort();
     await aborted;
@@ -60,8 +68,14 @@ it('refuses what is nested too deep to be sent to the worker', async () => {
   const code = await page.evaluate(async () => {
     let schema: Record<string, unknown> = { type: 'null' };
     for (let depth = 0; depth < 100_000; depth++) schema = { type: 'array', items: schema };
-    const request = { messages: [{ role: 'user' as const, content: 'x' }], response_format: { type: 'json_schema' as const, json_schema: { name: 'x', schema } } };
-    return globalThis.engine.chat.completions.create(request).then(() => '', ({ code }: Chunkwise.ChunkwiseError) => code);
+    const request = {
+      messages: [{ role: 'user' as const, content: 'x' }],
+      response_format: { type: 'json_schema' as const, json_schema: { name: 'x', schema } },
+    };
+    return globalThis.engine.chat.completions.create(request).then(
+      () => '',
+      ({ code }: Chunkwise.ChunkwiseError) => code,
+    );
   });
   expect(code).toBe('bad_request');
 });

@@ -1,6 +1,13 @@
 import type { Page } from 'playwright';
 import { expect, it } from 'vitest';
-import { describeWays, holdEngine, openClients, openPages, provideEngine, reachEngine } from '../support/clients-page.ts';
+import {
+  describeWays,
+  holdEngine,
+  openClients,
+  openPages,
+  provideEngine,
+  reachEngine,
+} from '../support/clients-page.ts';
 
 const pages = openPages();
 
@@ -9,7 +16,10 @@ const modelsOf = (page: Page) =>
   page.evaluate(() =>
     globalThis.openai.models.list().then(
       ({ data }) => data.map(({ id }) => id),
-      ({ status, code }: InstanceType<typeof globalThis.clients.OpenAI.APIError>) => ({ status: status as number, code }),
+      ({ status, code }: InstanceType<typeof globalThis.clients.OpenAI.APIError>) => ({
+        status: status as number,
+        code,
+      }),
     ),
   );
 
@@ -51,8 +61,20 @@ describeWays(pages, loadTiny, (asking, way) => {
         method: 'POST',
         body: new Blob([JSON.stringify({ ...request, max_completion_tokens: 2, stream: true })]),
       });
-      const completion = await globalThis.openai.completions.create({ model: 'tiny', prompt: 'One two', max_tokens: 3 });
-      return { whole, text, pieces, usage, completion, by: response.headers.get('chunkwise-answered-by'), events: await raw.text() };
+      const completion = await globalThis.openai.completions.create({
+        model: 'tiny',
+        prompt: 'One two',
+        max_tokens: 3,
+      });
+      return {
+        whole,
+        text,
+        pieces,
+        usage,
+        completion,
+        by: response.headers.get('chunkwise-answered-by'),
+        events: await raw.text(),
+      };
     });
     expect(result.whole).toMatchObject({ object: 'chat.completion', model: 'tiny', usage: { completion_tokens: 12 } });
     expect(result.whole.choices[0]).toMatchObject({ finish_reason: 'length', message: { content: result.text } });
@@ -62,7 +84,8 @@ describeWays(pages, loadTiny, (asking, way) => {
     expect(result.by).toBe('device');
     const events = result.events.split('\n\n');
     expect(events.slice(-2)).toEqual(['data: [DONE]', '']);
-    for (const event of events.slice(0, -2)) expect(JSON.parse(event.replace(/^data: /, ''))).toMatchObject({ model: 'tiny' });
+    for (const event of events.slice(0, -2))
+      expect(JSON.parse(event.replace(/^data: /, ''))).toMatchObject({ model: 'tiny' });
   });
 
   it('the AI SDK generates, streams and embeds', async () => {
@@ -92,7 +115,9 @@ describeWays(pages, loadTiny, (asking, way) => {
       const tokens = await embeddings.create({ model: 'tiny', input: [[5, 6], [7]] });
       return { coded, plain, adapted, tokens };
     });
-    expect(result.coded.data.map(({ embedding }) => embedding)).toEqual(result.plain.data.map(({ embedding }) => embedding));
+    expect(result.coded.data.map(({ embedding }) => embedding)).toEqual(
+      result.plain.data.map(({ embedding }) => embedding),
+    );
     expect(result.plain.data.map(({ index }) => index)).toEqual([0, 1]);
     expect(result.plain.usage.prompt_tokens).toBe(result.plain.usage.total_tokens);
     expect(result.adapted.model).toBe('poet');
@@ -105,7 +130,13 @@ describeWays(pages, loadTiny, (asking, way) => {
       const { openai } = globalThis;
       const ask = async (model: string, fields: object = {}) => {
         const messages = [{ role: 'user' as const, content: 'Hi' }];
-        const answer = await openai.chat.completions.create({ model, messages, max_tokens: 12, temperature: 0, ...fields });
+        const answer = await openai.chat.completions.create({
+          model,
+          messages,
+          max_tokens: 12,
+          temperature: 0,
+          ...fields,
+        });
         return [answer.model, answer.choices[0]?.message.content];
       };
       const listed = (await openai.models.list()).data;
@@ -139,9 +170,12 @@ describeWays(pages, loadTiny, (asking, way) => {
           return [status as number, code, param];
         }
       };
-      const status = async (path: string, init?: RequestInit) => (await reach.fetch(`${reach.baseURL}/${path}`, init)).status;
+      const status = async (path: string, init?: RequestInit) =>
+        (await reach.fetch(`${reach.baseURL}/${path}`, init)).status;
       // Four are answered side by side, and none may wait.
-      const busy = await Promise.all(['One.', 'Two.', 'Three.', 'Four.', 'Five.'].map((content) => ask({ messages: [{ role: 'user', content }] })));
+      const busy = await Promise.all(
+        ['One.', 'Two.', 'Three.', 'Four.', 'Five.'].map((content) => ask({ messages: [{ role: 'user', content }] })),
+      );
       return {
         model: await ask({ model: 'gpt-4' }),
         field: await ask({ temperature: -1 }),
@@ -194,10 +228,18 @@ describeWays(pages, loadTiny, (asking, way) => {
       } catch (error) {
         name = (error as Error).constructor.name;
       }
-      const whole = openai.chat.completions.create({ ...request, max_tokens: 40 }, { signal: AbortSignal.timeout(100) });
-      const failed = await whole.then(() => 'fine', () => 'aborted');
+      const whole = openai.chat.completions.create(
+        { ...request, max_tokens: 40 },
+        { signal: AbortSignal.timeout(100) },
+      );
+      const failed = await whole.then(
+        () => 'fine',
+        () => 'aborted',
+      );
       // Soon everything is free again.
-      const after = await Promise.all([1, 2, 3, 4].map(() => openai.chat.completions.create({ ...request, max_tokens: 2 }, { maxRetries: 8 })));
+      const after = await Promise.all(
+        [1, 2, 3, 4].map(() => openai.chat.completions.create({ ...request, max_tokens: 2 }, { maxRetries: 8 })),
+      );
       return { name, failed, after: after.map((answer) => answer.usage?.completion_tokens) };
     });
     expect(result).toMatchObject({ failed: 'aborted', after: [2, 2, 2, 2] });

@@ -24,7 +24,11 @@ async function newPage({ browser, server } = opened): Promise<Page> {
 /** Loads the tiny model, with the autotuner or as the device has it. */
 const load = (page: Page, options: { autotune?: boolean }): Promise<string> =>
   page.evaluate(async (options) => {
-    const engine = await globalThis.chunkwise.createEngine({ model: 'models/tiny.gguf', contextLength: 128, ...options });
+    const engine = await globalThis.chunkwise.createEngine({
+      model: 'models/tiny.gguf',
+      contextLength: 128,
+      ...options,
+    });
     await engine.dispose();
     return engine.device;
   }, options);
@@ -33,7 +37,12 @@ const load = (page: Page, options: { autotune?: boolean }): Promise<string> =>
 const stored = (page: Page, change: Record<string, unknown> = {}): Promise<[key: string, value: unknown][]> =>
   page.evaluate(async (change) => {
     const done = <T>(request: IDBRequest<T>): Promise<T> =>
-      new Promise((resolve, reject) => Object.assign(request, { onsuccess: () => resolve(request.result), onerror: () => reject(new Error(request.error?.name)) }));
+      new Promise((resolve, reject) =>
+        Object.assign(request, {
+          onsuccess: () => resolve(request.result),
+          onerror: () => reject(new Error(request.error?.name)),
+        }),
+      );
     if (!(await indexedDB.databases()).some(({ name }) => name === 'chunkwise-tuning')) return [];
     const database = await done(indexedDB.open('chunkwise-tuning'));
     const store = database.transaction('choices', 'readwrite').objectStore('choices');
@@ -72,8 +81,13 @@ async function tuned(context: BrowserContext, code: string): Promise<{ page: Pag
   await firstInWorkers(page, code);
   await importPackage(page, opened.server);
   const text = await page.evaluate(async () => {
-    globalThis.engine = await globalThis.chunkwise.createEngine({ model: 'models/tiny.gguf', contextLength: 128, autotune: true });
-    return (await globalThis.engine.completions.create({ prompt: 'One two', max_tokens: 4, temperature: 0 })).choices[0]?.text;
+    globalThis.engine = await globalThis.chunkwise.createEngine({
+      model: 'models/tiny.gguf',
+      contextLength: 128,
+      autotune: true,
+    });
+    return (await globalThis.engine.completions.create({ prompt: 'One two', max_tokens: 4, temperature: 0 })).choices[0]
+      ?.text;
   });
   return { page, text };
 }
@@ -108,7 +122,10 @@ it('opens where the browser allows no database', async () => {
   await page.context().close();
 });
 
-it.each([['lavapipe', opened], ['swiftshader', swiftshader]])('%s computes right by its own kernels, so that no others stand in', async (_, on) => {
+it.each([
+  ['lavapipe', opened],
+  ['swiftshader', swiftshader],
+])('%s computes right by its own kernels, so that no others stand in', async (_, on) => {
   const page = await newPage(on);
   await load(page, {});
   const kept = (await stored(page)).filter(([key]) => isOfSelfCheck(key)).map(([, value]) => value);
@@ -124,8 +141,19 @@ it('loads adapters along with the model, and fails as a whole where one cannot b
       adapters: { poet: 'adapters/shakespeare/' },
     });
     const say = async (adapter?: string): Promise<string | undefined> =>
-      (await engine.completions.create({ prompt: 'One two', max_tokens: 6, temperature: 0, ...(adapter && { adapter }) })).choices[0]?.text;
-    const result = { names: (await engine.adapters.list()).map(({ name }) => name), plain: await say(), poet: await say('poet') };
+      (
+        await engine.completions.create({
+          prompt: 'One two',
+          max_tokens: 6,
+          temperature: 0,
+          ...(adapter && { adapter }),
+        })
+      ).choices[0]?.text;
+    const result = {
+      names: (await engine.adapters.list()).map(({ name }) => name),
+      plain: await say(),
+      poet: await say('poet'),
+    };
     await engine.dispose();
     return result;
   });
@@ -134,23 +162,48 @@ it('loads adapters along with the model, and fails as a whole where one cannot b
   await expect.poll(() => page.workers().length).toBe(0);
   const refused = await page.evaluate(async () => {
     const options = { model: 'models/tiny.gguf', contextLength: 128, adapters: { none: 'adapters/none/' } };
-    return globalThis.chunkwise.createEngine(options).then(() => undefined, ({ code, detail }: { code: string; detail: object }) => ({ code, detail }));
+    return globalThis.chunkwise.createEngine(options).then(
+      () => undefined,
+      ({ code, detail }: { code: string; detail: object }) => ({ code, detail }),
+    );
   });
-  expect(refused).toMatchObject({ code: 'network', detail: { file: expect.stringMatching(/adapters\/none\/adapter_config\.json$/) as string } });
+  expect(refused).toMatchObject({
+    code: 'network',
+    detail: { file: expect.stringMatching(/adapters\/none\/adapter_config\.json$/) as string },
+  });
   await expect.poll(() => page.workers().length).toBe(0);
 });
 
 it('brings a draft model beside the model, and answers the same with it', async () => {
   const page = await newPage();
-  writeFileSync(join(opened.server.folder, 'draft.gguf'), tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, numLayers: 1, contextLength: 64 }));
+  writeFileSync(
+    join(opened.server.folder, 'draft.gguf'),
+    tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, numLayers: 1, contextLength: 64 }),
+  );
   const [plain, drafted] = await page.evaluate(async () => {
     const answers = [];
     for (const draftModel of [undefined, 'models/draft.gguf']) {
       const asked: string[] = [];
-      const confirmLoad = ({ name }: { name: string }): boolean => asked.push(name.slice(name.lastIndexOf('/') + 1)) > 0;
-      const engine = await globalThis.chunkwise.createEngine({ model: 'models/tiny.gguf', contextLength: 128, ...(draftModel && { draftModel }), confirmLoad });
-      const { choices } = await engine.completions.create({ prompt: 'One two', max_tokens: 80, temperature: 0, speculate: true });
-      answers.push({ asked, text: choices[0]?.text, memory: await engine.memory(), stored: (await engine.cache.list()).length });
+      const confirmLoad = ({ name }: { name: string }): boolean =>
+        asked.push(name.slice(name.lastIndexOf('/') + 1)) > 0;
+      const engine = await globalThis.chunkwise.createEngine({
+        model: 'models/tiny.gguf',
+        contextLength: 128,
+        ...(draftModel && { draftModel }),
+        confirmLoad,
+      });
+      const { choices } = await engine.completions.create({
+        prompt: 'One two',
+        max_tokens: 80,
+        temperature: 0,
+        speculate: true,
+      });
+      answers.push({
+        asked,
+        text: choices[0]?.text,
+        memory: await engine.memory(),
+        stored: (await engine.cache.list()).length,
+      });
       await engine.dispose();
     }
     return answers as [(typeof answers)[0], (typeof answers)[0]];
@@ -167,10 +220,24 @@ it('refuses a draft model with other tokens before its weights are downloaded', 
   const refused = await page.evaluate(async () => {
     const asked: string[] = [];
     const confirmLoad = ({ name }: { name: string }): boolean => asked.push(name) > 0;
-    const options = { model: 'models/tiny.gguf', draftModel: 'models/SmolLM2-135M-Instruct.Q4_1.gguf', contextLength: 128, confirmLoad };
-    const error = await globalThis.chunkwise.createEngine(options).then(() => undefined, ({ code, detail }: { code: string; detail: object }) => ({ code, detail }));
+    const options = {
+      model: 'models/tiny.gguf',
+      draftModel: 'models/SmolLM2-135M-Instruct.Q4_1.gguf',
+      contextLength: 128,
+      confirmLoad,
+    };
+    const error = await globalThis.chunkwise.createEngine(options).then(
+      () => undefined,
+      ({ code, detail }: { code: string; detail: object }) => ({ code, detail }),
+    );
     return { asked: asked.length, error };
   });
-  expect(refused).toMatchObject({ asked: 1, error: { code: 'unsupported', detail: { file: expect.stringMatching(/SmolLM2/) as string, field: 'tokenizer.ggml.tokens' } } });
+  expect(refused).toMatchObject({
+    asked: 1,
+    error: {
+      code: 'unsupported',
+      detail: { file: expect.stringMatching(/SmolLM2/) as string, field: 'tokenizer.ggml.tokens' },
+    },
+  });
   await expect.poll(() => page.workers().length).toBe(0);
 });

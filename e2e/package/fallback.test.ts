@@ -55,7 +55,10 @@ const ask = (page: Page, options: { memoryLimitBytes?: number } = {}) =>
         if (chunk.chunkwise) told.add(chunk.chunkwise.answeredBy);
       }
       const completion = await engine.completions.create({ prompt: 'One two', max_tokens: 3, temperature: 0 });
-      const fetched = await engine.fetch('/v1/chat/completions', { method: 'POST', body: JSON.stringify({ ...request, stream: true }) });
+      const fetched = await engine.fetch('/v1/chat/completions', {
+        method: 'POST',
+        body: JSON.stringify({ ...request, stream: true }),
+      });
       const events = await fetched.text();
       return {
         by: engine.answeredBy,
@@ -80,7 +83,11 @@ describe('without WebGPU', () => {
     const result = await ask(page);
     expect(result).toMatchObject({ by: 'server', told: ['server'], header: 'server', isDone: true });
     expect(result.device).toContain(server.baseURL);
-    expect(result.whole).toMatchObject({ object: 'chat.completion', usage: { completion_tokens: 6 }, chunkwise: { answeredBy: 'server' } });
+    expect(result.whole).toMatchObject({
+      object: 'chat.completion',
+      usage: { completion_tokens: 6 },
+      chunkwise: { answeredBy: 'server' },
+    });
     expect(result.text).toBe(result.whole.choices[0]?.message.content);
     expect(result.completion[0]).toBe('server');
     expect(sent.filter((route) => route === '/chat/completions').length).toBeGreaterThanOrEqual(3);
@@ -90,19 +97,27 @@ describe('without WebGPU', () => {
     const codes = await page.evaluate(async () => {
       const { held: engine } = globalThis;
       const messages = [{ role: 'user' as const, content: 'Hi' }];
-      const codeOf = (work: Promise<unknown>) => work.then(() => 'fine', ({ code, detail }: { code: string; detail: { field?: string } }) => [code, detail.field]);
+      const codeOf = (work: Promise<unknown>) =>
+        work.then(
+          () => 'fine',
+          ({ code, detail }: { code: string; detail: { field?: string } }) => [code, detail.field],
+        );
       const mixed = [{ name: 'a' }, { name: 'b' }];
       const abort = new AbortController();
       const stream = await engine.chat.completions.create({ messages, stream: true }, { signal: abort.signal });
-      const aborted = codeOf((async () => {
-        for await (const chunk of stream) if (chunk.choices.length > 0) abort.abort();
-      })());
+      const aborted = codeOf(
+        (async () => {
+          for await (const chunk of stream) if (chunk.choices.length > 0) abort.abort();
+        })(),
+      );
       return {
         memory: await codeOf(engine.memory()),
         saveCache: await codeOf(engine.saveCache('x')),
         mixed: await codeOf(engine.chat.completions.create({ messages, adapter: mixed })),
         adapter: await codeOf(engine.adapters.load('nowhere', 'x/')),
-        long: await codeOf(engine.chat.completions.create({ messages: [{ role: 'user', content: 'word '.repeat(4000) }] })),
+        long: await codeOf(
+          engine.chat.completions.create({ messages: [{ role: 'user', content: 'word '.repeat(4000) }] }),
+        ),
         aborted: await aborted,
         disposed: await engine.dispose().then(() => codeOf(engine.chat.completions.create({ messages }))),
       };
@@ -119,22 +134,36 @@ describe('without WebGPU', () => {
   });
 
   it('tells no key, whatever fails', async () => {
-    const errors = await page.evaluate(async ([baseURL]) => {
-      const { createEngine } = globalThis.clients;
-      const apiKey = 'sk-a-wrong-key';
-      const echo = () => Promise.resolve(Response.json({ error: { message: `Incorrect key: ${apiKey}` } }, { status: 401 }));
-      const fail = async (fallback: object) => {
-        try {
-          await createEngine({ model: 'models/tiny.gguf', fallback: { baseURL, apiKey, ...fallback } });
-          return 'fine';
-        } catch (error) {
-          const { code, message, detail } = error as { code: string; message: string; detail: object };
-          return JSON.stringify([code, message, detail]);
-        }
-      };
-      return [await fail({}), await fail({ fetch: echo }), await fail({ baseURL: 'http://localhost:9/v1' }), await fail({ apiKey: 5 })];
-    }, [server.baseURL] as const);
-    expect(errors.map((error) => (JSON.parse(error) as string[])[0])).toEqual(['network', 'network', 'network', 'bad_request']);
+    const errors = await page.evaluate(
+      async ([baseURL]) => {
+        const { createEngine } = globalThis.clients;
+        const apiKey = 'sk-a-wrong-key';
+        const echo = () =>
+          Promise.resolve(Response.json({ error: { message: `Incorrect key: ${apiKey}` } }, { status: 401 }));
+        const fail = async (fallback: object) => {
+          try {
+            await createEngine({ model: 'models/tiny.gguf', fallback: { baseURL, apiKey, ...fallback } });
+            return 'fine';
+          } catch (error) {
+            const { code, message, detail } = error as { code: string; message: string; detail: object };
+            return JSON.stringify([code, message, detail]);
+          }
+        };
+        return [
+          await fail({}),
+          await fail({ fetch: echo }),
+          await fail({ baseURL: 'http://localhost:9/v1' }),
+          await fail({ apiKey: 5 }),
+        ];
+      },
+      [server.baseURL] as const,
+    );
+    expect(errors.map((error) => (JSON.parse(error) as string[])[0])).toEqual([
+      'network',
+      'network',
+      'network',
+      'bad_request',
+    ]);
     for (const error of errors) expect(error).not.toContain('sk-a-wrong-key');
   });
 });
@@ -146,8 +175,17 @@ describe('with WebGPU', () => {
 
   it('the device answers, and the server is not asked', async () => {
     const result = await ask(page);
-    expect(result).toMatchObject({ by: 'device', told: ['device'], completion: ['device', expect.any(Number)], header: 'device', isDone: true });
-    expect(result.whole.chunkwise).toMatchObject({ answeredBy: 'device', dispatchesPerLayer: expect.any(Number) as unknown });
+    expect(result).toMatchObject({
+      by: 'device',
+      told: ['device'],
+      completion: ['device', expect.any(Number)],
+      header: 'device',
+      isDone: true,
+    });
+    expect(result.whole.chunkwise).toMatchObject({
+      answeredBy: 'device',
+      dispatchesPerLayer: expect.any(Number) as unknown,
+    });
     expect(sent).toEqual([]);
     await page.evaluate(() => globalThis.held.dispose());
   });

@@ -13,7 +13,9 @@ it("a page's own files, a handle of its private file system and a File, answer a
     await body?.pipeTo(await handle.createWritable());
     return [handle];
   });
-  const file = await page.evaluateHandle(async () => [new File([await (await fetch('models/tiny.gguf')).blob()], 'own.gguf')]);
+  const file = await page.evaluateHandle(async () => [
+    new File([await (await fetch('models/tiny.gguf')).blob()], 'own.gguf'),
+  ]);
   const own = [await loadModel(page, { model: handle }), await loadModel(page, { model: file })];
   expect(await stored(page)).toEqual({ list: [], size: 0 });
   const { text } = await loadModel(page, { model: 'models/tiny.gguf' });

@@ -38,13 +38,31 @@ it('loads one engine in StrictMode, for all components with equal options, and k
 it('streams an answer into its messages, and stops', async () => {
   await press('a', 'Send');
   await expectState('a', /streaming/);
-  await expect.poll(() => page.locator('#a .assistant').innerText().catch(() => ''), { timeout: 60_000 }).not.toBe('');
+  await expect
+    .poll(
+      () =>
+        page
+          .locator('#a .assistant')
+          .innerText()
+          .catch(() => ''),
+      { timeout: 60_000 },
+    )
+    .not.toBe('');
   await press('a', 'Stop');
   await expectState('a', /idle, no error/);
   expect(await page.locator('#a .user').allInnerTexts()).toEqual(['Hi']);
   expect(await page.locator('#b p').count()).toBe(0);
   await press('b', 'Send');
-  await expect.poll(() => page.locator('#b .assistant').innerText().catch(() => ''), { timeout: 60_000 }).not.toBe('');
+  await expect
+    .poll(
+      () =>
+        page
+          .locator('#b .assistant')
+          .innerText()
+          .catch(() => ''),
+      { timeout: 60_000 },
+    )
+    .not.toBe('');
 });
 
 it('keeps the engine while one component is left, and ends it after the last', async () => {

@@ -16,7 +16,11 @@ beforeAll(async () => {
 
 const SCHEMA = {
   type: 'object',
-  properties: { name: { type: 'string', maxLength: 8 }, age: { type: 'integer', minimum: 0, maximum: 150 }, tags: { type: 'array', items: { enum: ['a', 'b'] }, maxItems: 3 } },
+  properties: {
+    name: { type: 'string', maxLength: 8 },
+    age: { type: 'integer', minimum: 0, maximum: 150 },
+    tags: { type: 'array', items: { enum: ['a', 'b'] }, maxItems: 3 },
+  },
   required: ['name', 'age', 'tags'],
   additionalProperties: false,
 } as const;
@@ -24,13 +28,18 @@ const SCHEMA = {
 /** Bytes of the scripts that the page has fetched. */
 const scriptBytes = () =>
   page.evaluate(() => {
-    const scripts = performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('.js')) as PerformanceResourceTiming[];
+    const scripts = performance
+      .getEntriesByType('resource')
+      .filter(({ name }) => name.endsWith('.js')) as PerformanceResourceTiming[];
     return scripts.reduce((sum, { decodedBodySize }) => sum + decodedBodySize, 0);
   });
 
 it('streams answers that are valid by a schema, several at once, with their log-probabilities', async () => {
   const plain = await page.evaluate(() =>
-    globalThis.engine.chat.completions.create({ messages: [{ role: 'user', content: 'A person, please.' }], max_tokens: 2 }),
+    globalThis.engine.chat.completions.create({
+      messages: [{ role: 'user', content: 'A person, please.' }],
+      max_tokens: 2,
+    }),
   );
   const before = await scriptBytes();
   const { texts, reasons, logprobs, last } = await page.evaluate(async (schema) => {
@@ -87,7 +96,13 @@ it('gives the same whole, and ends all answers when one request is aborted', asy
       .catch((error: Chunkwise.ChunkwiseError) => error.code);
     setTimeout(() => abort.abort(), 150);
     const refused = await engine.chat.completions
-      .create({ messages, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'array', uniqueItems: true } } } })
+      .create({
+        messages,
+        response_format: {
+          type: 'json_schema',
+          json_schema: { name: 'x', schema: { type: 'array', uniqueItems: true } },
+        },
+      })
       .catch((error: Chunkwise.ChunkwiseError) => [error.code, error.detail.field]);
     return { whole, completion, aborted: await aborted, refused };
   }, SCHEMA);

@@ -83,14 +83,27 @@ it('completes texts, is interrupted, tells of the device, and refuses what has n
       await codeOf(engine.getMessage()),
     ];
     const limit = await engine.getMaxStorageBufferBindingSize();
-    return { progress, before, completion, stats, isWhole, refused, embeddings, limit, vendor: await engine.getGPUVendor() };
+    return {
+      progress,
+      before,
+      completion,
+      stats,
+      isWhole,
+      refused,
+      embeddings,
+      limit,
+      vendor: await engine.getGPUVendor(),
+    };
   }, model);
   expect(result.progress.length).toBeGreaterThan(1);
   expect(result.progress.every((share) => share >= 0 && share <= 1)).toBe(true);
   expect(result.completion).toMatchObject({ object: 'text_completion', usage: { completion_tokens: 3 } });
   expect(result.before).toBe('');
   expect(result.stats).toMatch(/tokens\/sec/);
-  expect(result.embeddings.data.map(({ embedding }) => Math.hypot(...embedding))).toEqual([expect.closeTo(1, 5), expect.closeTo(1, 5)]);
+  expect(result.embeddings.data.map(({ embedding }) => Math.hypot(...embedding))).toEqual([
+    expect.closeTo(1, 5),
+    expect.closeTo(1, 5),
+  ]);
   expect(result.isWhole).toBe(true);
   expect(result.limit).toBeGreaterThanOrEqual(128 * 2 ** 20);
   expect(result.vendor).toBe('google');
@@ -114,7 +127,9 @@ it("hands a model in MLC's format to web-llm, with its config", async () => {
     );
   // From web-llm's own list.
   await load('Llama-3.2-1B-Instruct-q4f32_1-MLC');
-  expect(asked).toContain('https://huggingface.co/mlc-ai/Llama-3.2-1B-Instruct-q4f32_1-MLC/resolve/main/mlc-chat-config.json');
+  expect(asked).toContain(
+    'https://huggingface.co/mlc-ai/Llama-3.2-1B-Instruct-q4f32_1-MLC/resolve/main/mlc-chat-config.json',
+  );
   expect(await largestScript()).toBeGreaterThan(WEB_LLM_BYTES);
   // From the app's list.
   await load('ours', { model: 'https://models.test/ours', model_lib: 'https://models.test/ours.wasm' });

@@ -59,7 +59,8 @@ describe.each(KINDS)('a chat on %s', (kind) => {
     afterEach(() => demo.page.getByRole('button', { name: 'New chat' }).click());
 
     it('takes memory for nothing but its cache, and shows it', async () => {
-      const fixed = () => Promise.all(['weights', 'activations', 'staging', 'adapters'].map((category) => demo.bytes(category)));
+      const fixed = () =>
+        Promise.all(['weights', 'activations', 'staging', 'adapters'].map((category) => demo.bytes(category)));
       const before = await fixed();
       const kvBefore = await demo.bytes('kv');
       expect(await demo.bytes()).toBeGreaterThan(700_000);

@@ -13,7 +13,10 @@ const HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>
 const opened = openForTests(serveDemo);
 
 async function open(maxTokens = 12): Promise<{ demo: DemoPage; violations: string[] }> {
-  const context = await opened.browser.newContext({ acceptDownloads: true, permissions: ['clipboard-read', 'clipboard-write'] });
+  const context = await opened.browser.newContext({
+    acceptDownloads: true,
+    permissions: ['clipboard-read', 'clipboard-write'],
+  });
   const violations = await watchViolations(context);
   const demo = await DemoPage.openIn(context, opened.server.url('tiny.gguf'));
   await demo.loaded();
@@ -64,7 +67,10 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
   expect(await titles(page)).toEqual([long, `Sea ${HOSTILE}`]);
   expect(await demo.answers.count()).toBe(0);
 
-  await page.getByRole('button', { name: `Sea ${HOSTILE}` }).first().click();
+  await page
+    .getByRole('button', { name: `Sea ${HOSTILE}` })
+    .first()
+    .click();
   expect(await demo.answers.last().locator('.text').innerText()).toBe(first.text);
   expect(await demo.systemPrompt()).toBe('');
   const second = await demo.ask('And then?');
@@ -81,7 +87,10 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
     format: 'chunkwise-conversation',
     version: 1,
     title: `Sea ${HOSTILE}`,
-    exchanges: [{ prompt: 'Tell me of the sea.', state: 'done' }, { prompt: 'And then?', state: 'done' }],
+    exchanges: [
+      { prompt: 'Tell me of the sea.', state: 'done' },
+      { prompt: 'And then?', state: 'done' },
+    ],
   });
   const markdown = await exported('Export as Markdown');
   expect(markdown.text).toMatch(/^# Sea <img[^\n]+\n\n> Tell me of the sea\.\n\n[\s\S]+\n\n> And then\?\n\n/);
@@ -103,15 +112,23 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
   const session = await page.context().newCDPSession(page);
   const { origin } = new URL(opened.server.url());
   const kept = async () => {
-    const [found] = Object.entries(await readDatabase(page, 'chunkwise-page', 'values')).filter(([key]) => key.startsWith('conversation '));
+    const [found] = Object.entries(await readDatabase(page, 'chunkwise-page', 'values')).filter(([key]) =>
+      key.startsWith('conversation '),
+    );
     return (found?.[1] as { exchanges: { prompt: string }[] }).exchanges;
   };
   const before = await kept();
   await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1 });
-  await page.getByRole('button', { name: `Sea ${HOSTILE}` }).first().click();
+  await page
+    .getByRole('button', { name: `Sea ${HOSTILE}` })
+    .first()
+    .click();
   // The browser counts what is there late: the beginning of what is asked may be kept.
   let isTold = false;
-  const told = page.locator('.notice', { hasText: 'The browser has no room left' }).waitFor().finally(() => (isTold = true));
+  const told = page
+    .locator('.notice', { hasText: 'The browser has no room left' })
+    .waitFor()
+    .finally(() => (isTold = true));
   const asked: string[] = [];
   while (!isTold) {
     asked.push(`And on night ${asked.length + 1}?`);
@@ -122,7 +139,12 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
   await session.send('Storage.overrideQuotaForOrigin', { origin });
   await demo.ask('And by day?');
   await reload(demo);
-  expect((await kept()).map(({ prompt }) => prompt)).toEqual(['Tell me of the sea.', 'And then?', ...asked, 'And by day?']);
+  expect((await kept()).map(({ prompt }) => prompt)).toEqual([
+    'Tell me of the sea.',
+    'And then?',
+    ...asked,
+    'And by day?',
+  ]);
   expect(violations).toEqual([]);
   await demo.close();
 });
@@ -151,7 +173,10 @@ it('retries and edits: the last answer in its place, an earlier one in a copy, f
   // What was said before is all still there.
   expect(await titles(page)).toHaveLength(2);
   await page.locator('.conversation').last().click();
-  expect(await mine.locator('.text').allInnerTexts()).toEqual(['Sing of the harbour and its ships.', 'And of the storm?']);
+  expect(await mine.locator('.text').allInnerTexts()).toEqual([
+    'Sing of the harbour and its ships.',
+    'And of the storm?',
+  ]);
   expect(violations).toEqual([]);
   await demo.close();
 });
@@ -208,7 +233,10 @@ it('takes over what an older version stored, and leaves alone what a newer one d
   await page.goto(`${opened.server.url()}icons/icon.svg`); // the same origin, and no page that writes
   await emptyDatabase(page, 'chunkwise-page');
   const settings = { temperature: 0.65, maxTokens: 7, systemPrompt: 'Be brief.', kv: 'q4' };
-  await writeDatabase(page, 'keyval-store', 'keyval', { 'chunkwise-demo-settings': settings, 'chunkwise-demo-adapter': 'shakespeare' });
+  await writeDatabase(page, 'keyval-store', 'keyval', {
+    'chunkwise-demo-settings': settings,
+    'chunkwise-demo-adapter': 'shakespeare',
+  });
   await page.goto(opened.server.url('tiny.gguf'));
   await demo.loaded();
   await page.locator('#adapter-unload').waitFor();

@@ -10,13 +10,19 @@ import { DemoPage } from '../support/demo-page.ts';
 it('serves the page from its sources, as npm start does, and knows all that it needs before the first visit', async () => {
   const root = fileURLToPath(new URL('../../demo/', import.meta.url));
   const cacheDir = mkdtempSync(join(tmpdir(), 'chunkwise-vite-'));
-  const server = await createServer({ root, configFile: `${root}vite.config.ts`, cacheDir, server: { port: 0, strictPort: false } });
+  const server = await createServer({
+    root,
+    configFile: `${root}vite.config.ts`,
+    cacheDir,
+    server: { port: 0, strictPort: false },
+  });
   const browser = await launchBrowser('lavapipe');
   try {
     await server.listen();
     const optimizer = server.environments.client.depsOptimizer;
     await optimizer?.scanProcessing;
-    const known = (): string[] => Object.keys({ ...optimizer?.metadata.optimized, ...optimizer?.metadata.discovered }).sort();
+    const known = (): string[] =>
+      Object.keys({ ...optimizer?.metadata.optimized, ...optimizer?.metadata.discovered }).sort();
     const scanned = known();
     const demo = await DemoPage.open(browser, server.resolvedUrls?.local[0] ?? '');
     await demo.loaded();

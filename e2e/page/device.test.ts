@@ -12,7 +12,10 @@ const NARROW = { width: 390, height: 844 };
 const opened = openForTests(serveDemo);
 let demo: DemoPage;
 beforeAll(async () => {
-  const context = await opened.browser.newContext({ viewport: WIDE, permissions: ['clipboard-read', 'clipboard-write'] });
+  const context = await opened.browser.newContext({
+    viewport: WIDE,
+    permissions: ['clipboard-read', 'clipboard-write'],
+  });
   demo = await DemoPage.openIn(context, opened.server.url('tiny.gguf'));
   await demo.loaded();
   await demo.setMaxTokens(8);
@@ -29,7 +32,11 @@ async function faults(): Promise<string[]> {
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme });
       const { violations } = await new AxeBuilder({ page }).analyze();
-      found.push(...violations.flatMap(({ id, nodes }) => nodes.map(({ target }) => `${size.width} ${colorScheme}: ${id} ${target.join(' ')}`)));
+      found.push(
+        ...violations.flatMap(({ id, nodes }) =>
+          nodes.map(({ target }) => `${size.width} ${colorScheme}: ${id} ${target.join(' ')}`),
+        ),
+      );
     }
     const overflow = await page.locator('#measure').evaluate((dialog) => dialog.scrollWidth - dialog.clientWidth);
     if (overflow > 0) found.push(`${overflow} pixels too wide at ${size.width}`);
@@ -58,15 +65,27 @@ it('measures, shows what it found in tables, and gives it as JSON', async () => 
   expect(await row('Copying').innerText()).toMatch(/\d GB\/s/);
   expect(await row('Multiply-adds, f32').innerText()).toMatch(/\d GFLOP\/s/);
   const speeds = tables.locator('table').nth(3);
-  expect(await speeds.getByRole('row', { name: /^256 / }).first().innerText()).toMatch(/tok\/s\s+[\d.]+ ms, \d+ % of memory\s+([\d.]+ tok\/s\s+\d+ % of arithmetic|not measured)/);
-  expect(await speeds.getByRole('row', { name: /^8,192 / }).first().innerText()).toMatch(/not measured\s*beyond the context of 4096 tokens/);
+  expect(await speeds.getByRole('row', { name: /^256 / }).first().innerText()).toMatch(
+    /tok\/s\s+[\d.]+ ms, \d+ % of memory\s+([\d.]+ tok\/s\s+\d+ % of arithmetic|not measured)/,
+  );
+  expect(
+    await speeds
+      .getByRole('row', { name: /^8,192 / })
+      .first()
+      .innerText(),
+  ).toMatch(/not measured\s*beyond the context of 4096 tokens/);
   expect(await faults()).toEqual([]);
 
   await button('Copy JSON').click();
   await button('Copied').waitFor();
   const copied = await page.evaluate(() => navigator.clipboard.readText());
   const report = JSON.parse(copied) as DeviceReport;
-  expect(report).toMatchObject({ format: 'chunkwise-device', version: 1, budgetMs: 30_000, host: await page.evaluate(() => navigator.userAgent) });
+  expect(report).toMatchObject({
+    format: 'chunkwise-device',
+    version: 1,
+    budgetMs: 30_000,
+    host: await page.evaluate(() => navigator.userAgent),
+  });
   expect(report.models[0]?.speeds[0]?.decode).toHaveProperty('tokensPerSecond');
   const [saved] = await Promise.all([page.waitForEvent('download'), button('Save JSON').click()]);
   expect(saved.suggestedFilename()).toBe(`${report.device.name.replace(/[^\w]+/g, ' ')}.json`);

@@ -19,7 +19,11 @@ async function failureOf(demo: DemoPage): Promise<{ title: string; detail: strin
 describe('a model that cannot be loaded', () => {
   it.each([
     ['missing.gguf', 'The model could not be downloaded', /^network – .*missing\.gguf: status 404$/],
-    ['half-00001-of-00002.gguf', 'The model could not be downloaded', /^network – .*half-00002-of-\d+\.gguf: status 404$/],
+    [
+      'half-00001-of-00002.gguf',
+      'The model could not be downloaded',
+      /^network – .*half-00002-of-\d+\.gguf: status 404$/,
+    ],
     ['garbage.gguf', 'This file is not a model that can be read', /^bad_file – .*garbage\.gguf: magic: not a GGUF/],
   ])('%s', async (model, title, detail) => {
     const demo = await DemoPage.open(opened.browser, opened.server.url(model));

@@ -15,7 +15,9 @@ interface Stored {
 
 /** The conversations that are stored, by title. */
 async function stored(page: Page): Promise<Record<string, Stored['exchanges']>> {
-  const values = Object.entries(await readDatabase(page, 'chunkwise-page', 'values')).filter(([key]) => key.startsWith('conversation '));
+  const values = Object.entries(await readDatabase(page, 'chunkwise-page', 'values')).filter(([key]) =>
+    key.startsWith('conversation '),
+  );
   return Object.fromEntries(values.map(([, value]) => [(value as Stored).title, (value as Stored).exchanges]));
 }
 
@@ -46,7 +48,10 @@ const setFullAt = (page: Page, at: number): Promise<void> =>
 /** Whether the page says that there is no room; it is told so once. */
 async function isTold(page: Page): Promise<boolean> {
   const notice = page.locator('.notice', { hasText: 'The browser has no room left' });
-  const isThere = await notice.waitFor({ timeout: 5000 }).then(() => true, () => false);
+  const isThere = await notice.waitFor({ timeout: 5000 }).then(
+    () => true,
+    () => false,
+  );
   if (isThere) await notice.getByRole('button', { name: 'Dismiss' }).click();
   return isThere;
 }
@@ -78,7 +83,10 @@ it('without room at each write of a conversation: the user is told, what was who
     await setFullAt(page, Infinity);
     const again = await demo.ask('And again?');
     const whole = (await stored(page))['Of the land.'] ?? [];
-    expect(whole.slice(-2)).toMatchObject([{ prompt: `And ${at}?`, answer: text, state: 'done' }, { prompt: 'And again?', answer: again.text, state: 'done' }]);
+    expect(whole.slice(-2)).toMatchObject([
+      { prompt: `And ${at}?`, answer: text, state: 'done' },
+      { prompt: 'And again?', answer: again.text, state: 'done' },
+    ]);
     expect(whole.slice(0, -2)).toEqual(asked);
     asked.push(...whole.slice(-2));
   }
@@ -126,7 +134,10 @@ it('without room at each write of its first visit: nothing that an older version
     outcomes.push(hasSettings);
     const said = await page.locator('.notice').allInnerTexts();
     // Where it has them it keeps what comes, too.
-    expect({ at, said }).toEqual({ at, said: hasSettings ? [] : [expect.stringContaining('This browser keeps nothing for this page') as string] });
+    expect({ at, said }).toEqual({
+      at,
+      said: hasSettings ? [] : [expect.stringContaining('This browser keeps nothing for this page') as string],
+    });
     const { page: next } = await nextVisit(context);
     expect(await next.locator('#temperature').inputValue()).toBe('0.65');
     expect(await next.locator('.notice').count()).toBe(0);

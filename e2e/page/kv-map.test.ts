@@ -28,16 +28,27 @@ async function mapOf({ page }: DemoPage) {
   const map = page.getByTestId('kv-map');
   const legend = map.locator('[data-form]');
   const counts = await legend.evaluateAll((items) =>
-    Object.fromEntries(items.map((item) => [(item as HTMLElement).dataset['form'] ?? '', Number((item as HTMLElement).dataset['count'])])),
+    Object.fromEntries(
+      items.map((item) => [
+        (item as HTMLElement).dataset['form'] ?? '',
+        Number((item as HTMLElement).dataset['count']),
+      ]),
+    ),
   );
-  return { counts, bytes: Number(await map.getAttribute('data-bytes')), label: await map.getByRole('img').getAttribute('aria-label') };
+  return {
+    counts,
+    bytes: Number(await map.getAttribute('data-bytes')),
+    label: await map.getByRole('img').getAttribute('aria-label'),
+  };
 }
 
 /** Colours of the map's pages in its middle row, first to last, doubles left out. */
 const paintedRow = ({ page }: DemoPage) =>
   page.locator('#kv-map-canvas').evaluate((canvas: HTMLCanvasElement) => {
     const { data } = canvas.getContext('2d')!.getImageData(0, Math.floor(canvas.height / 2) + 1, canvas.width, 1);
-    const colors = Array.from({ length: canvas.width }, (_, x) => data.slice(4 * x, 4 * x + 4).join(' ')).filter((color) => !color.endsWith(' 0'));
+    const colors = Array.from({ length: canvas.width }, (_, x) => data.slice(4 * x, 4 * x + 4).join(' ')).filter(
+      (color) => !color.endsWith(' 0'),
+    );
     return colors.filter((color, i) => color !== colors[i - 1]);
   });
 
@@ -92,7 +103,17 @@ it('shows every page in 16 bits with the dense cache, and fewer bytes in other f
 });
 
 it('answers with a model that keeps all in 16 bits, and is refused other forms', async () => {
-  const keeps = tinyModel({ architecture: 'gemma4', type: 'Q4_0', seed: 1, numLayers: 6, hiddenSize: 64, intermediateSize: 96, headDim: 32, contextLength: 4096, neverEnds: true });
+  const keeps = tinyModel({
+    architecture: 'gemma4',
+    type: 'Q4_0',
+    seed: 1,
+    numLayers: 6,
+    hiddenSize: 64,
+    intermediateSize: 96,
+    headDim: 32,
+    contextLength: 4096,
+    neverEnds: true,
+  });
   writeFileSync(join(opened.server.folder, 'keeps.gguf'), keeps);
   const demo = await open(opened.browser, 'keeps.gguf');
   expect((await demo.ask(PROMPT)).note).toMatch(/^Cut at the longest answer · 36 tokens/);
@@ -134,7 +155,12 @@ it('sends the budgets with the request, and keeps them across visits', async () 
     const sent = await demo.sentToWorkers();
     await demo.ask('Hello.');
     const call = JSON.stringify(await sent.jsonValue());
-    return Object.fromEntries([...call.matchAll(/"(kv\w*)":("\w+"|[\d.]+)/g)].map(([, name, value]) => [name, JSON.parse(value ?? '') as unknown])) as Record<string, unknown>;
+    return Object.fromEntries(
+      [...call.matchAll(/"(kv\w*)":("\w+"|[\d.]+)/g)].map(([, name, value]) => [
+        name,
+        JSON.parse(value ?? '') as unknown,
+      ]),
+    ) as Record<string, unknown>;
   };
   expect(await asked()).toEqual({ kv: 'policy', kvErrorBudget: DEFAULT_KV_ERROR_BUDGET });
   await demo.setSlider('Error budget of the cache', 0.25);

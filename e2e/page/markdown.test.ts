@@ -76,7 +76,10 @@ it('draws the same text letter by letter as at once, and what is done is not dra
   try {
     const page = await browser.newPage();
     await page.goto(`${address}adapters/squad/prompt.json`); // of the same origin, and not the page itself
-    await page.addScriptTag({ type: 'module', content: `globalThis.markdown = await import('${address}chat/markdown.ts')` });
+    await page.addScriptTag({
+      type: 'module',
+      content: `globalThis.markdown = await import('${address}chat/markdown.ts')`,
+    });
     await page.waitForFunction(() => 'markdown' in globalThis);
     const draw = (texts: string[]) =>
       page.evaluate((texts) => {
@@ -97,7 +100,9 @@ it('draws the same text letter by letter as at once, and what is done is not dra
     expect(sample?.grown).toBe(sample?.whole);
     expect(sample).toMatchObject({ kept: true, blocks: 8 });
     expect(sample?.whole).toContain('<pre><code class="language-python">def f():\n\n    return 1\n</code></pre>');
-    expect(sample?.whole).toContain('<a href="https://example.com/x" target="_blank" rel="noopener noreferrer">link</a>');
+    expect(sample?.whole).toContain(
+      '<a href="https://example.com/x" target="_blank" rel="noopener noreferrer">link</a>',
+    );
     expect(hostile?.grown).toBe(hostile?.whole);
   } finally {
     await server.close();
@@ -116,7 +121,10 @@ it('shows hostile text of a model, a prompt and a title as text', async () => {
     await demo.loaded();
     const exchange = { prompt: HOSTILE, form: 'chat', answer: `${HOSTILE}\n\n${SAMPLE}`, state: 'done', note: HOSTILE };
     const conversation = { id: '"]<img>', title: HOSTILE, changed: 1, systemPrompt: HOSTILE, exchanges: [exchange] };
-    await writeDatabase(page, 'chunkwise-page', 'values', { 'conversation x': conversation, 'conversation y': { id: 7 } });
+    await writeDatabase(page, 'chunkwise-page', 'values', {
+      'conversation x': conversation,
+      'conversation y': { id: 7 },
+    });
     await page.reload();
     await demo.loaded();
     await page.locator('.conversation').click();
@@ -126,7 +134,9 @@ it('shows hostile text of a model, a prompt and a title as text', async () => {
     const links = await answer.locator('a').evaluateAll((all) => all.map((link) => link.getAttribute('href')));
     expect(links.filter((href) => href !== null && !href.startsWith('https://'))).toEqual([]);
     const handlers = await page.evaluate(() =>
-      [...document.querySelectorAll('.messages *, .conversations *')].flatMap((each) => each.getAttributeNames()).filter((name) => name.startsWith('on')),
+      [...document.querySelectorAll('.messages *, .conversations *')]
+        .flatMap((each) => each.getAttributeNames())
+        .filter((name) => name.startsWith('on')),
     );
     expect(handlers).toEqual([]);
     // Not lost, but told.

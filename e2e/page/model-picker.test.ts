@@ -23,7 +23,12 @@ let hub: HubServer;
 let isAway: boolean;
 beforeAll(async () => {
   hub = await HubServer.start(OWN_REPO, { [OWN_FILE]: OWN });
-  const unsupported = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, metadata: { 'general.architecture': 'qwen3vlmoe' } });
+  const unsupported = tinyModel({
+    architecture: 'llama',
+    type: 'Q4_0',
+    seed: 1,
+    metadata: { 'general.architecture': 'qwen3vlmoe' },
+  });
   writeFileSync(join(opened.server.folder, 'Qwen3-VL-30B-A3B-Q4_K_M.gguf'), unsupported);
 });
 afterAll(() => hub.close());
@@ -33,11 +38,15 @@ beforeEach(() => {
   hub.listed.clear();
   for (const [i, { id }] of models.entries()) {
     const [repo = '', file = ''] = id.split(':');
-    if (repo !== OWN_REPO) hub.listed.set(repo, listing(file, { size: 1e6 * (i + 1), createdAt: `2024-03-${10 + i}T00:00:00.000Z` }));
+    if (repo !== OWN_REPO)
+      hub.listed.set(repo, listing(file, { size: 1e6 * (i + 1), createdAt: `2024-03-${10 + i}T00:00:00.000Z` }));
   }
 });
 
-const listing = (file: string, { size = 5e6, createdAt = '2024-03-01T00:00:00.000Z', cardData = { license: 'mit' } as object }) => ({ createdAt, cardData, siblings: [{ rfilename: file, size }] });
+const listing = (
+  file: string,
+  { size = 5e6, createdAt = '2024-03-01T00:00:00.000Z', cardData = { license: 'mit' } as object },
+) => ({ createdAt, cardData, siblings: [{ rfilename: file, size }] });
 
 /** What the hub says of the model of this name from now on. */
 function tell(name: string, told: Parameters<typeof listing>[1] | string): void {
@@ -46,7 +55,9 @@ function tell(name: string, told: Parameters<typeof listing>[1] | string): void 
 }
 
 /** A page for which the stand-in is the hub. */
-async function openPage(url: string): Promise<{ demo: DemoPage; page: Page; context: BrowserContext; violations: string[] }> {
+async function openPage(
+  url: string,
+): Promise<{ demo: DemoPage; page: Page; context: BrowserContext; violations: string[] }> {
   const context = await opened.browser.newContext({ serviceWorkers: 'block' }); // what goes through one is not routed
   const violations = await watchViolations(context);
   await context.route(`${HUB}/**`, async (route) => {
@@ -77,16 +88,28 @@ const names = (page: Page): Promise<string[]> => items(page).locator('strong').a
 
 /** Whether axe finds nothing, and nothing scrolls sideways, on a screen and on a phone. */
 async function expectAccessible(page: Page): Promise<void> {
-  for (const size of [{ width: 390, height: 844 }, { width: 1280, height: 800 }]) {
+  for (const size of [
+    { width: 390, height: 844 },
+    { width: 1280, height: 800 },
+  ]) {
     await page.setViewportSize(size);
     const { violations } = await new AxeBuilder({ page }).analyze();
-    const wide = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll('dialog[open], .model-list')].filter((each) => each.scrollWidth > each.clientWidth).length);
+    const wide = await page.evaluate(
+      () =>
+        [document.documentElement, ...document.querySelectorAll('dialog[open], .model-list')].filter(
+          (each) => each.scrollWidth > each.clientWidth,
+        ).length,
+    );
     expect({ size, violations: violations.map(({ id }) => id), wide }).toEqual({ size, violations: [], wide: 0 });
   }
 }
 
 it('asks the hub at a click alone, lists newest first with its sizes and licences, and greys what is too large', async () => {
-  tell('SmolLM2 360M', { size: 386_400_000, createdAt: '2026-02-03T00:00:00.000Z', cardData: { license: 'other', license_name: 'my-licence', license_link: 'https://example.org/terms' } });
+  tell('SmolLM2 360M', {
+    size: 386_400_000,
+    createdAt: '2026-02-03T00:00:00.000Z',
+    cardData: { license: 'other', license_name: 'my-licence', license_link: 'https://example.org/terms' },
+  });
   tell('Gemma 3 1B', { size: 9e12, createdAt: '2027-01-01T00:00:00.000Z' });
   const { demo, page, context, violations } = await openPage(opened.server.url('missing.gguf'));
   await page.getByTestId('load-error').waitFor();
@@ -98,17 +121,26 @@ it('asks the hub at a click alone, lists newest first with its sizes and licence
 
   expect(await askHub(page)).toMatch(/^Dates, sizes and licences as huggingface\.co told them on \w+ \d+, \d{4}\.$/);
   const asked = hub.requests.map(({ path }) => path);
-  expect(asked.sort()).toEqual(models.map(({ id }) => `/api/models/${id.split(':')[0] ?? ''}/revision/main?blobs=true`).sort());
+  expect(asked.sort()).toEqual(
+    models.map(({ id }) => `/api/models/${id.split(':')[0] ?? ''}/revision/main?blobs=true`).sort(),
+  );
   // Of November, the stand-in's own; March backwards; then what cannot run.
-  const march = models.map(({ name }) => name).filter((name) => !['SmolLM2 360M', 'Qwen3 0.6B', 'Gemma 3 1B'].includes(name)).reverse();
+  const march = models
+    .map(({ name }) => name)
+    .filter((name) => !['SmolLM2 360M', 'Qwen3 0.6B', 'Gemma 3 1B'].includes(name))
+    .reverse();
   expect(await names(page)).toEqual(['SmolLM2 360M', 'Qwen3 0.6B', ...march, 'Gemma 3 1B']);
-  expect(await item(page, 'SmolLM2 360M').innerText()).toMatch(/386\.4 MB\s+Fits this device[\s\S]+Feb 2026 · my-licence$/);
+  expect(await item(page, 'SmolLM2 360M').innerText()).toMatch(
+    /386\.4 MB\s+Fits this device[\s\S]+Feb 2026 · my-licence$/,
+  );
   const licence = item(page, 'SmolLM2 360M').getByRole('link', { name: 'Licence of SmolLM2 360M: my-licence' });
   expect(await licence.getAttribute('href')).toBe('https://example.org/terms');
   expect(await item(page, 'Qwen3 0.6B').innerText()).toContain('Nov 2024 · apache-2.0');
   expect(await item(page, 'Qwen3 0.6B').getByRole('link').getAttribute('href')).toBe(`${HUB}/${OWN_REPO}`);
   expect(await item(page, 'Gemma 3 1B').getByRole('button').isDisabled()).toBe(true);
-  expect(await item(page, 'Gemma 3 1B').innerText()).toMatch(/9000\.00 GB[\s\S]+Too large: takes 9000\.11 GB of memory with its cache, and [\d.]+ GB are for models here/);
+  expect(await item(page, 'Gemma 3 1B').innerText()).toMatch(
+    /9000\.00 GB[\s\S]+Too large: takes 9000\.11 GB of memory with its cache, and [\d.]+ GB are for models here/,
+  );
   expect(await item(page, 'Qwen3 4B').getByRole('button').isEnabled()).toBe(true);
 
   await expectAccessible(page);
@@ -138,7 +170,11 @@ it('says of which models the hub told nothing that can be read, and goes on with
   tell('SmolLM3 3B', '[[[[');
   const said = await askHub(page);
   expect(said).toMatch(/^huggingface\.co did not tell of some: [^;]+;[^;]+;[^;]+\. Dates/);
-  for (const told of ['bartowski/Llama-3.2-1B-Instruct-GGUF: siblings: is not a list of files', 'Qwen/Qwen3-4B-GGUF: size: is no length in bytes']) expect(said).toContain(told);
+  for (const told of [
+    'bartowski/Llama-3.2-1B-Instruct-GGUF: siblings: is not a list of files',
+    'Qwen/Qwen3-4B-GGUF: size: is no length in bytes',
+  ])
+    expect(said).toContain(told);
   expect(await item(page, 'Qwen3 4B').innerText()).not.toContain('MB');
   expect(await item(page, 'SmolLM2 1.7B').innerText()).toContain('8.0 MB');
   expect((await names(page)).slice(-3).sort()).toEqual(['Llama 3.2 1B', 'Qwen3 4B', 'SmolLM3 3B']);
@@ -161,7 +197,14 @@ it('says of which models the hub told nothing that can be read, and goes on with
       await new Promise((resolve) => (writing.oncomplete = resolve));
       opening.result.close();
     },
-    { kept: [[id('Qwen3 4B'), good], [id('Qwen3 1.7B'), { ...good, created: 1e300 }], [id('Gemma 3 1B'), { ...good, licenseUrl: 'javascript:alert(1)' }]] as [string, object][], file: id('Qwen3 4B').split(':')[1] ?? '' },
+    {
+      kept: [
+        [id('Qwen3 4B'), good],
+        [id('Qwen3 1.7B'), { ...good, created: 1e300 }],
+        [id('Gemma 3 1B'), { ...good, licenseUrl: 'javascript:alert(1)' }],
+      ] as [string, object][],
+      file: id('Qwen3 4B').split(':')[1] ?? '',
+    },
   );
   await page.reload();
   await page.getByTestId('load-error').waitFor();
@@ -198,7 +241,9 @@ it('names the closest model where one cannot run, and opens it after a click', a
   expect(await demo.read('load-error')).toMatch(/^unsupported – /);
   const closest = page.getByTestId('closest');
   await closest.waitFor();
-  expect(await closest.innerText()).toBe('The closest model on this page’s list is Qwen3 4B. Its size is told before it is downloaded.');
+  expect(await closest.innerText()).toBe(
+    'The closest model on this page’s list is Qwen3 4B. Its size is told before it is downloaded.',
+  );
   expect(hub.requests).toEqual([]);
 
   await expectAccessible(page);
@@ -210,7 +255,9 @@ it('names the closest model where one cannot run, and opens it after a click', a
   await page.keyboard.press('Escape');
   await page.getByRole('button', { name: 'Try again' }).click();
   await closest.waitFor();
-  expect(await closest.innerText()).toMatch(/^The closest model that fits this device is Qwen3 0\.6B, [\d.]+ kB to download\.$/);
+  expect(await closest.innerText()).toMatch(
+    /^The closest model that fits this device is Qwen3 0\.6B, [\d.]+ kB to download\.$/,
+  );
   await page.getByRole('button', { name: 'Open Qwen3 0.6B' }).click();
   await page.locator('#failure').waitFor({ state: 'hidden' });
   await demo.loaded();

@@ -11,12 +11,25 @@ import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 
-const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, numLayers: 4, metadata: { 'general.license': 'mit' } });
+const MODEL = tinyModel({
+  architecture: 'llama',
+  type: 'F32',
+  seed: 2,
+  numLayers: 4,
+  metadata: { 'general.license': 'mit' },
+});
 /** Most that reading the header ahead may take. */
 const HEADER = 4_000_000;
 
 /** Another origin that serves the model, as well or badly as a test wants. */
-let behaviour: { hasRanges: boolean; breakAt?: number; status?: number; version: string; claimedSize?: number; before?: (from: number) => Promise<unknown> };
+let behaviour: {
+  hasRanges: boolean;
+  breakAt?: number;
+  status?: number;
+  version: string;
+  claimedSize?: number;
+  before?: (from: number) => Promise<unknown>;
+};
 /** Bytes of bodies sent. */
 let sent: number;
 let connections: number;
@@ -146,7 +159,9 @@ it('tells size and licence before a larger download; declined, what was there an
   await demo.typeModel(modelUrl);
   const offer = page.getByTestId('offer');
   await offer.waitFor();
-  expect(await offer.innerText()).toMatch(/^Download 200\.0 MB\?\s+localhost:\d+\s+Model\s+tiny\s+Size\s+200\.0 MB\s+Licence\s+mit\s/);
+  expect(await offer.innerText()).toMatch(
+    /^Download 200\.0 MB\?\s+localhost:\d+\s+Model\s+tiny\s+Size\s+200\.0 MB\s+Licence\s+mit\s/,
+  );
   const asked = sent;
   expect(asked).toBeLessThan(HEADER);
   await page.getByRole('button', { name: 'Keep tiny' }).click();
@@ -242,7 +257,8 @@ it('says so when the storage is full in the middle of a download', async () => {
   const session = await demo.page.context().newCDPSession(demo.page);
   const { origin } = new URL(opened.server.url());
   // There is room when the page asks, and none for what comes behind the header.
-  behaviour.before = async (from) => from > 0 && (await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1 }));
+  behaviour.before = async (from) =>
+    from > 0 && (await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1 }));
   await demo.page.goto(link());
   await demo.accept();
   await demo.page.getByTestId('load-error').waitFor();

@@ -78,7 +78,14 @@ it('runs from any folder of a static host, then without network or server, and a
   await demo.loaded();
   await page.locator('#adapter-unload').waitFor(); // the adapter that was chosen
   // The network is gone, though after a reload Chromium's navigator.onLine forgets that it is to be.
-  expect(await page.evaluate(() => fetch('models/none').then(() => 'answered', () => 'no network'))).toBe('no network');
+  expect(
+    await page.evaluate(() =>
+      fetch('models/none').then(
+        () => 'answered',
+        () => 'no network',
+      ),
+    ),
+  ).toBe('no network');
   await demo.chooseAdapter('none');
   expect((await demo.ask('Hello.')).text).toBe(text);
 
@@ -108,9 +115,12 @@ it('runs from any folder of a static host, then without network or server, and a
   const { page: other } = await DemoPage.openIn(context, address);
   await noticeOf(other).waitFor();
   // Requests that the worker does not answer, as of a download, keep no version from taking over.
-  await other.evaluate((addresses) => {
-    for (const each of addresses) setInterval(() => void fetch(each).catch(() => undefined), 10);
-  }, ['http://localhost:1/', 'models/none']);
+  await other.evaluate(
+    (addresses) => {
+      for (const each of addresses) setInterval(() => void fetch(each).catch(() => undefined), 10);
+    },
+    ['http://localhost:1/', 'models/none'],
+  );
   // In the second tab nothing waits any more.
   for (const tab of [page, other]) {
     await noticeOf(tab).getByRole('button', { name: 'Reload' }).click();
@@ -148,10 +158,16 @@ async function newPage(): Promise<Page> {
   const context = await opened.browser.newContext();
   await context.addInitScript(() => {
     if (!('serviceWorker' in navigator)) return; // before the page is opened
-    const register = Reflect.get(ServiceWorkerContainer.prototype, 'register') as (...args: unknown[]) => Promise<ServiceWorkerRegistration>;
-    Reflect.set(ServiceWorkerContainer.prototype, 'register', function (this: ServiceWorkerContainer, ...args: unknown[]) {
-      return (globalThis.registering = Reflect.apply(register, this, args));
-    });
+    const register = Reflect.get(ServiceWorkerContainer.prototype, 'register') as (
+      ...args: unknown[]
+    ) => Promise<ServiceWorkerRegistration>;
+    Reflect.set(
+      ServiceWorkerContainer.prototype,
+      'register',
+      function (this: ServiceWorkerContainer, ...args: unknown[]) {
+        return (globalThis.registering = Reflect.apply(register, this, args));
+      },
+    );
   });
   return context.newPage();
 }

@@ -56,7 +56,9 @@ it('is accessible in every state, and never wider than a phone', async () => {
   await page.setViewportSize(NARROW);
   await page.getByRole('button', { name: 'Chats' }).click();
   await page.getByRole('button', { name: 'Actions for Hello.' }).waitFor();
-  expect(await new AxeBuilder({ page }).analyze().then((results) => results.violations.map(({ id }) => id))).toEqual([]);
+  expect(await new AxeBuilder({ page }).analyze().then((results) => results.violations.map(({ id }) => id))).toEqual(
+    [],
+  );
   await page.keyboard.press('Escape');
   await page.locator('#sidebar').waitFor({ state: 'hidden' });
   await page.setViewportSize(WIDE);
@@ -83,14 +85,20 @@ it('is used by keyboard, and tells a screen reader of an answer once', async () 
   const words = (text: string): string => text.replace(/\s+/g, ' ').trim();
   // The announcement is what the model wrote; the page shows it as Markdown.
   expect(words((await told.jsonValue())[0] ?? '').slice(0, 3)).toBe(words(text).slice(0, 3));
-  expect(await page.locator('#messages').evaluate((list) => list.closest('[aria-live]') ?? list.querySelector('[aria-live]'))).toBeNull();
+  expect(
+    await page
+      .locator('#messages')
+      .evaluate((list) => list.closest('[aria-live]') ?? list.querySelector('[aria-live]')),
+  ).toBeNull();
 });
 
 it('shows a welcome that is longer than the screen from its top', async () => {
   await page.setViewportSize({ ...NARROW, height: 500 });
   await page.reload();
   await demo.loaded();
-  const [top, room] = await page.locator('#scroller').evaluate(({ scrollTop, scrollHeight, clientHeight }) => [scrollTop, scrollHeight - clientHeight]);
+  const [top, room] = await page
+    .locator('#scroller')
+    .evaluate(({ scrollTop, scrollHeight, clientHeight }) => [scrollTop, scrollHeight - clientHeight]);
   expect(room).toBeGreaterThan(0);
   expect(top).toBe(0);
   await page.setViewportSize(WIDE);
@@ -106,7 +114,9 @@ it('sends the sampling settings, and keeps them', async () => {
   await demo.loaded();
   const sent = await demo.sentToWorkers();
   await demo.ask('Hello.');
-  expect(JSON.stringify(await sent.jsonValue())).toMatch(/"temperature":0,"topK":7,"topP":0\.9,"minP":0\.1,.*"presencePenalty":1\.5,.*"seed":42/);
+  expect(JSON.stringify(await sent.jsonValue())).toMatch(
+    /"temperature":0,"topK":7,"topP":0\.9,"minP":0\.1,.*"presencePenalty":1\.5,.*"seed":42/,
+  );
 });
 
 it('compares with ordinary LoRA: the same prompt both ways, measured side by side, and kept', async () => {
@@ -126,14 +136,23 @@ it('compares with ordinary LoRA: the same prompt both ways, measured side by sid
   const read = async () =>
     Promise.all(
       (await columns().all()).map(async (column) => {
-        const rows = await column.locator('dl div').evaluateAll((all) =>
-          all.map((row) => [row.querySelector('dt')?.textContent ?? '', row.querySelector('dd')?.textContent ?? '']),
-        );
-        return { title: await column.locator('h3').innerText(), text: await column.locator('.text').innerText(), ...Object.fromEntries(rows) as Record<string, string> };
+        const rows = await column
+          .locator('dl div')
+          .evaluateAll((all) =>
+            all.map((row) => [row.querySelector('dt')?.textContent ?? '', row.querySelector('dd')?.textContent ?? '']),
+          );
+        return {
+          title: await column.locator('h3').innerText(),
+          text: await column.locator('.text').innerText(),
+          ...(Object.fromEntries(rows) as Record<string, string>),
+        };
       }),
     );
   const [ours, ordinary] = (await read()) as Record<string, string>[];
-  expect(ours).toMatchObject({ 'First token': expect.stringMatching(/m?s$/) as string, Speed: expect.stringMatching(/tok\/s$/) as string });
+  expect(ours).toMatchObject({
+    'First token': expect.stringMatching(/m?s$/) as string,
+    Speed: expect.stringMatching(/tok\/s$/) as string,
+  });
   expect(ours?.['Prompt reused']).toMatch(/^0 of \d+$/);
   expect(ordinary?.['Prompt reused']).toBe(ours?.['Prompt reused']);
   expect(Number(ours?.['Mean rank'])).toBeLessThan(8);

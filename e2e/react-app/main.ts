@@ -22,7 +22,11 @@ function Chat({ id, model, contextLength }: ChatProps): ReactNode {
   return h(
     'section',
     { id },
-    h('output', null, [describe(state), isStreaming ? 'streaming' : 'idle', codeOf(error), `rendered ${renders}`].join(', ')),
+    h(
+      'output',
+      null,
+      [describe(state), isStreaming ? 'streaming' : 'idle', codeOf(error), `rendered ${renders}`].join(', '),
+    ),
     button('Render', () => setRenders(renders + 1)),
     button('Send', () => void send('Hi')),
     button('Stop', stop),
@@ -38,4 +42,11 @@ function describe({ status, engine, error }: EngineState): string {
 const codeOf = (error: unknown): string => (error instanceof ChunkwiseError ? error.code : 'no error');
 
 const root = createRoot(document.getElementById('root') as HTMLElement);
-globalThis.show = (chats) => root.render(h(StrictMode, null, chats.map((chat) => h(Chat, { ...chat, key: chat.id }))));
+globalThis.show = (chats) =>
+  root.render(
+    h(
+      StrictMode,
+      null,
+      chats.map((chat) => h(Chat, { ...chat, key: chat.id })),
+    ),
+  );

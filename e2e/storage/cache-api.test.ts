@@ -51,7 +51,9 @@ it('keeps a model in the Cache API where there is no private file system: listed
   await loadUntil(first, 'upload', model());
   expect(hub.sentBytes(FILE)).toBe(MODEL.length);
   const { pieces, others, files } = await places(first);
-  expect(pieces.map(({ bytes }) => bytes)).toEqual(Array.from({ length: PIECES }, (_, i) => Math.min(PIECE, MODEL.length - i * PIECE)));
+  expect(pieces.map(({ bytes }) => bytes)).toEqual(
+    Array.from({ length: PIECES }, (_, i) => Math.min(PIECE, MODEL.length - i * PIECE)),
+  );
   expect(others).toBeGreaterThan(0);
   expect(files).toEqual([]);
 
@@ -60,8 +62,14 @@ it('keeps a model in the Cache API where there is no private file system: listed
   expect(text).not.toBe('');
   expect(phases).not.toContain('download');
   expect(hub.sentBytes(FILE)).toBe(0);
-  expect(await stored(second)).toEqual({ list: [{ kind: 'model', name: 'owner/tiny', bytes: MODEL.length }], size: MODEL.length });
-  expect([await deleteStored(second, 'owner/tiny'), await deleteStored(second, 'owner/tiny')]).toEqual([undefined, 'bad_request']);
+  expect(await stored(second)).toEqual({
+    list: [{ kind: 'model', name: 'owner/tiny', bytes: MODEL.length }],
+    size: MODEL.length,
+  });
+  expect([await deleteStored(second, 'owner/tiny'), await deleteStored(second, 'owner/tiny')]).toEqual([
+    undefined,
+    'bad_request',
+  ]);
   expect(await stored(second)).toEqual({ list: [], size: 0 });
   expect(await places(second)).toEqual({ pieces: [], others: 0, files: [] });
 });

@@ -40,14 +40,20 @@ const load = (page: Page, { endpoint }: HubServer) =>
       control.abort();
     };
     const options = { model: 'owner/tiny', hub: { endpoint }, contextLength: 128, onProgress, signal: control.signal };
-    const error = await globalThis.chunkwise.createEngine(options).then(() => undefined, (thrown: Chunkwise.ChunkwiseError) => thrown);
+    const error = await globalThis.chunkwise.createEngine(options).then(
+      () => undefined,
+      (thrown: Chunkwise.ChunkwiseError) => thrown,
+    );
     return bytes === undefined ? { code: error?.code, ...error?.detail } : { bytes };
   }, endpoint);
 
 const FULL = { code: 'over_limit', field: 'storage' };
 
 /** The manifests lie in IndexedDB in both; that pieces in the private file system outlast it is tested in Node. */
-describe.each([['the private file system', ''], ['the Cache API', 'delete StorageManager.prototype.getDirectory;']])('in %s', (place, without) => {
+describe.each([
+  ['the private file system', ''],
+  ['the Cache API', 'delete StorageManager.prototype.getDirectory;'],
+])('in %s', (place, without) => {
   const isCache = place === 'the Cache API';
 
   async function visit(context: BrowserContext, fullAt = Infinity): Promise<Page> {
@@ -58,7 +64,10 @@ describe.each([['the private file system', ''], ['the Cache API', 'delete Storag
   }
 
   /** Does `work` in a storage that is full from each of its writes on, and returns how often it met that with an error. */
-  async function atEach(writes: number, work: (context: BrowserContext, at: number) => Promise<boolean>): Promise<number> {
+  async function atEach(
+    writes: number,
+    work: (context: BrowserContext, at: number) => Promise<boolean>,
+  ): Promise<number> {
     let errors = 0;
     for (let at = 1; at <= writes; at++) {
       const context = await opened.browser.newContext();
@@ -126,7 +135,8 @@ describe.each([['the private file system', ''], ['the Cache API', 'delete Storag
     const context = await opened.browser.newContext();
     const page = await visit(context);
     await loadModel(page, modelOf(hub));
-    const setFullAt = (at: number) => Promise.all(page.workers().map((worker) => worker.evaluate((at) => void (globalThis.storageFullAt = at), at)));
+    const setFullAt = (at: number) =>
+      Promise.all(page.workers().map((worker) => worker.evaluate((at) => void (globalThis.storageFullAt = at), at)));
     await setFullAt(0);
     expect(await deleteStored(page, 'owner/tiny')).toBe('over_limit');
     await setFullAt(Infinity);

@@ -50,8 +50,16 @@ const load = (page: Page, options: { model: string; hub: Chunkwise.HubOptions })
       globalThis.told.push(event);
       if (event.phase === 'upload' || event.phase === 'compile') control.abort();
     };
-    const loading = globalThis.chunkwise.createEngine({ ...options, contextLength: 128, onProgress, signal: control.signal });
-    const error = await loading.then(() => undefined, (thrown: Chunkwise.ChunkwiseError) => thrown);
+    const loading = globalThis.chunkwise.createEngine({
+      ...options,
+      contextLength: 128,
+      onProgress,
+      signal: control.signal,
+    });
+    const error = await loading.then(
+      () => undefined,
+      (thrown: Chunkwise.ChunkwiseError) => thrown,
+    );
     if (control.signal.aborted || !error) return undefined;
     return { code: error.code, ...error.detail, shown: `${String(error)} ${error.stack ?? ''}` };
   }, options);
@@ -68,14 +76,20 @@ const textsIn = (page: Page, folder: string): Promise<Record<string, string>> =>
     const found: Record<string, string> = {};
     const files = await (await navigator.storage.getDirectory()).getDirectoryHandle(folder, { create: true });
     for await (const handle of files.values()) {
-      if (handle.kind === 'file') found[handle.name] = handle.name.endsWith('.gguf') ? '' : await (await handle.getFile()).text();
+      if (handle.kind === 'file')
+        found[handle.name] = handle.name.endsWith('.gguf') ? '' : await (await handle.getFile()).text();
     }
     return found;
   }, folder);
 
 /** Resolves when a worker has come to where `FREEZE` is, and does nothing more. */
 const isFrozen = (page: Page) =>
-  page.evaluate(() => new Promise((resolve) => new BroadcastChannel('frozen').addEventListener('message', () => resolve(true), { once: true })));
+  page.evaluate(
+    () =>
+      new Promise((resolve) =>
+        new BroadcastChannel('frozen').addEventListener('message', () => resolve(true), { once: true }),
+      ),
+  );
 const FREEZE = "new BroadcastChannel('frozen').postMessage(''); for (;;);";
 
 it('a gated model, behind a redirect to another origin: the token goes to the hub alone, and is nowhere else', async () => {
@@ -93,13 +107,16 @@ it('a gated model, behind a redirect to another origin: the token goes to the hu
   ]);
   hub.requests.length = 0;
   expect(await load(page, tiny('gated', TOKEN))).toBeUndefined();
-  const sentTo = (origin: string) => new Set(hub.requests.filter((each) => each.origin === origin).map(({ authorization }) => authorization));
+  const sentTo = (origin: string) =>
+    new Set(hub.requests.filter((each) => each.origin === origin).map(({ authorization }) => authorization));
   expect([sentTo('hub'), sentTo('cdn')]).toEqual([new Set([`Bearer ${TOKEN}`]), new Set([undefined])]);
   expect(hub.sentBytes(FILE)).toBe(MODEL.length);
   const told = await page.evaluate(() => globalThis.told);
   const manifests = await readDatabase(page, 'chunkwise-models', 'manifests');
   expect(Object.keys(manifests)).toContain('owner/tiny@gated');
-  expect(JSON.stringify([errors, told, printed, manifests, await textsIn(page, 'chunkwise-models')])).not.toMatch(/hf_|Bearer/);
+  expect(JSON.stringify([errors, told, printed, manifests, await textsIn(page, 'chunkwise-models')])).not.toMatch(
+    /hf_|Bearer/,
+  );
   await page.close();
 });
 
@@ -108,7 +125,9 @@ it('a tab waits for the download of another, shows it and goes on with it; a thi
   hub.behaviour.instead = ({ to, size }) => to === size;
   const first = await visit();
   void load(first, tiny('main')).catch(() => undefined);
-  await first.waitForFunction(() => (globalThis.told as typeof globalThis.told | undefined)?.some(({ phase }) => phase === 'download'));
+  await first.waitForFunction(() =>
+    (globalThis.told as typeof globalThis.told | undefined)?.some(({ phase }) => phase === 'download'),
+  );
   const second = await visit();
   const waiting = load(second, tiny('main'));
   await second.waitForFunction(async () => ((await navigator.locks.query()).pending ?? []).length > 0);
@@ -126,7 +145,8 @@ it('a tab waits for the download of another, shows it and goes on with it; a thi
 });
 
 it('a tab killed in the middle of a write: the next goes on, and what is held does not come again', async () => {
-  const journals = async () => Object.entries(await textsIn(running, 'chunkwise-models')).filter(([name]) => name.endsWith('.journal'));
+  const journals = async () =>
+    Object.entries(await textsIn(running, 'chunkwise-models')).filter(([name]) => name.endsWith('.journal'));
   const before = new Set((await journals()).map(([name]) => name));
   // The journal's head, a piece and its line, another piece, and half of its line.
   const page = await visit(`
@@ -173,12 +193,17 @@ it('a storage that is full: a download goes on when there is room; a text outlas
       return (await globalThis.engine.completions.create(request)).usage?.prompt_tokens_details?.cached_tokens;
     }, words);
   const save = (name: string) =>
-    running.evaluate((name) => globalThis.engine.saveCache(name).catch(({ code, detail }: Chunkwise.ChunkwiseError) => ({ code, ...detail })), name);
+    running.evaluate(
+      (name) =>
+        globalThis.engine.saveCache(name).catch(({ code, detail }: Chunkwise.ChunkwiseError) => ({ code, ...detail })),
+      name,
+    );
   await ask(2);
   const kept = await save('kept');
   await ask(8);
   await limit(0);
-  for (const name of ['kept', 'new']) expect(await save(name)).toMatchObject({ code: 'over_limit', file: name, field: 'storage' });
+  for (const name of ['kept', 'new'])
+    expect(await save(name)).toMatchObject({ code: 'over_limit', file: name, field: 'storage' });
   expect((await stored(running)).list.filter(({ kind }) => kind === 'text')).toMatchObject([{ name: 'kept' }]);
   await session.send('Storage.overrideQuotaForOrigin', { origin });
 

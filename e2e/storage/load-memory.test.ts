@@ -12,7 +12,7 @@ const LARGE = { numLayers: 2, hiddenSize: 1024, intermediateSize: 3072, numHeads
 
 const opened = openForTests(servePackage);
 
-it('a GGUF file is never as a whole in JavaScript\'s memory while it is downloaded, stored, verified and uploaded', async () => {
+it("a GGUF file is never as a whole in JavaScript's memory while it is downloaded, stored, verified and uploaded", async () => {
   const model = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, ...LARGE });
   expect(model.length).toBeGreaterThan(90e6);
   writeFileSync(join(opened.server.folder, 'large.gguf'), model);

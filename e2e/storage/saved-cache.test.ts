@@ -17,7 +17,11 @@ it('goes on from a text that was saved in an earlier visit', async () => {
   const ask = () =>
     page.evaluate(async (asked) => {
       const { choices, usage } = await globalThis.engine.chat.completions.create(asked);
-      return { text: choices[0]?.message.content, cached: usage.prompt_tokens_details.cached_tokens, prompt: usage.prompt_tokens };
+      return {
+        text: choices[0]?.message.content,
+        cached: usage.prompt_tokens_details.cached_tokens,
+        prompt: usage.prompt_tokens,
+      };
     }, request);
   await visit(page, opened.server);
   const first = await ask();
@@ -26,8 +30,17 @@ it('goes on from a text that was saved in an earlier visit', async () => {
   const loaded = await page.evaluate(async () => {
     const { engine } = globalThis;
     const codeOf = (work: Promise<unknown>) => work.catch((error: unknown) => (error as Chunkwise.ChunkwiseError).code);
-    const codes = [await codeOf(engine.loadCache('b')), await codeOf(engine.saveCache('b')), await codeOf(engine.loadCache(''))];
-    return { codes, list: await engine.cache.list(), size: await engine.cache.size(), loaded: await engine.loadCache('a/ä') };
+    const codes = [
+      await codeOf(engine.loadCache('b')),
+      await codeOf(engine.saveCache('b')),
+      await codeOf(engine.loadCache('')),
+    ];
+    return {
+      codes,
+      list: await engine.cache.list(),
+      size: await engine.cache.size(),
+      loaded: await engine.loadCache('a/ä'),
+    };
   });
   expect(loaded.codes).toEqual(['bad_request', 'bad_request', 'bad_request']);
   const [model, ...texts] = loaded.list;

@@ -44,7 +44,12 @@ const adapted = (page: Page, source: string) =>
   page.evaluate(async (source) => {
     const { engine } = globalThis;
     await engine.adapters.load('poet', source);
-    const answer = await engine.completions.create({ prompt: 'One two', max_tokens: 6, temperature: 0, adapter: 'poet' });
+    const answer = await engine.completions.create({
+      prompt: 'One two',
+      max_tokens: 6,
+      temperature: 0,
+      adapter: 'poet',
+    });
     await engine.adapters.unload('poet');
     return answer.choices[0]?.text;
   }, source);
@@ -63,33 +68,44 @@ it('a safetensors model by its hub id, quantized as it is loaded, without its hu
   const { list } = await stored(page);
   expect(list).toEqual([{ kind: 'model', name: 'owner/qwen', bytes: expect.any(Number) as number }]);
   expect(list[0]?.bytes).toBeGreaterThan(safetensors.files['model.safetensors']!.length);
-  expect([await deleteStored(page, 'owner/qwen'), await deleteStored(page, 'owner/qwen')]).toEqual([undefined, 'bad_request']);
+  expect([await deleteStored(page, 'owner/qwen'), await deleteStored(page, 'owner/qwen')]).toEqual([
+    undefined,
+    'bad_request',
+  ]);
   expect((await stored(page)).size).toBe(0);
 });
 
 it('asks before a download, with what it brings; declined, nothing but the header has come', async () => {
   const page = await visit();
   const load = (answer: boolean) =>
-    page.evaluate(async ([options, answer]) => {
-      const asked: Chunkwise.FoundFiles[] = [];
-      const confirmLoad = (found: Chunkwise.FoundFiles): boolean => asked.push(found) === 1 && answer;
-      const codeOf = ({ code }: Chunkwise.ChunkwiseError): string => code;
-      try {
-        const engine = await globalThis.chunkwise.createEngine({ ...options, contextLength: 128, confirmLoad });
-        const adapter = await engine.adapters.load('poet', { gguf: 'adapters/shakespeare/adapter.gguf' }).catch(codeOf);
-        await engine.dispose();
-        return { asked, adapter };
-      } catch (error) {
-        return { asked, code: codeOf(error as Chunkwise.ChunkwiseError) };
-      }
-    }, [tiny(), answer] as const);
+    page.evaluate(
+      async ([options, answer]) => {
+        const asked: Chunkwise.FoundFiles[] = [];
+        const confirmLoad = (found: Chunkwise.FoundFiles): boolean => asked.push(found) === 1 && answer;
+        const codeOf = ({ code }: Chunkwise.ChunkwiseError): string => code;
+        try {
+          const engine = await globalThis.chunkwise.createEngine({ ...options, contextLength: 128, confirmLoad });
+          const adapter = await engine.adapters
+            .load('poet', { gguf: 'adapters/shakespeare/adapter.gguf' })
+            .catch(codeOf);
+          await engine.dispose();
+          return { asked, adapter };
+        } catch (error) {
+          return { asked, code: codeOf(error as Chunkwise.ChunkwiseError) };
+        }
+      },
+      [tiny(), answer] as const,
+    );
   const model = { kind: 'model', name: 'owner/tiny', bytes: MODEL.length };
   const license = 'apache-2.0';
   expect(await load(false)).toEqual({ asked: [{ ...model, missingBytes: MODEL.length, license }], code: 'aborted' });
   const header = hub.sentBytes(FILE);
   expect(header).toBeLessThan(MODEL.length);
   const { asked, adapter } = await load(true);
-  expect(asked).toMatchObject([{ ...model, missingBytes: MODEL.length - header, license }, { kind: 'adapter', name: expect.stringMatching(/adapter\.gguf$/) as string }]);
+  expect(asked).toMatchObject([
+    { ...model, missingBytes: MODEL.length - header, license },
+    { kind: 'adapter', name: expect.stringMatching(/adapter\.gguf$/) as string },
+  ]);
   expect(adapter).toBe('aborted');
   expect(await load(false)).toEqual({ asked: [{ ...model, missingBytes: 0 }], code: 'aborted' });
   expect(hub.sentTwice(FILE)).toBe(0);
@@ -104,7 +120,8 @@ it('two tabs, one download', async () => {
 it('goes on where a killed tab ended, and heals a file that was tampered with', async () => {
   // The last piece never comes.
   hub.behaviour.cutAt = () => (PIECES - 1) * PIECE;
-  hub.behaviour.instead = ({ from, response }) => from >= (PIECES - 1) * PIECE && Boolean(response.writeHead(503, { 'Retry-After': '60' }).end());
+  hub.behaviour.instead = ({ from, response }) =>
+    from >= (PIECES - 1) * PIECE && Boolean(response.writeHead(503, { 'Retry-After': '60' }).end());
   const page = await visit();
   void store(page, tiny()).catch(() => undefined);
   await expect.poll(() => hub.sentBytes(FILE), { timeout: 60_000 }).toBe((PIECES - 1) * PIECE);
@@ -115,15 +132,18 @@ it('goes on where a killed tab ended, and heals a file that was tampered with', 
   expect([hub.sentBytes(FILE), hub.sentTwice(FILE)]).toEqual([MODEL.length, 0]);
 
   const tampering = await visit();
-  await tampering.evaluate(async (at) => {
-    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('chunkwise-models');
-    for await (const handle of folder.values()) {
-      if (handle.kind !== 'file' || !handle.name.endsWith('.gguf')) continue;
-      const writable = await handle.createWritable({ keepExistingData: true });
-      await writable.write({ type: 'write', position: at, data: new Uint8Array(100) });
-      await writable.close();
-    }
-  }, 2 * PIECE + 1000);
+  await tampering.evaluate(
+    async (at) => {
+      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('chunkwise-models');
+      for await (const handle of folder.values()) {
+        if (handle.kind !== 'file' || !handle.name.endsWith('.gguf')) continue;
+        const writable = await handle.createWritable({ keepExistingData: true });
+        await writable.write({ type: 'write', position: at, data: new Uint8Array(100) });
+        await writable.close();
+      }
+    },
+    2 * PIECE + 1000,
+  );
   hub.forget();
   await store(tampering, tiny());
   expect(hub.sentBytes(FILE)).toBe(PIECE);
@@ -135,23 +155,42 @@ it('takes over what an older version stored', async () => {
   const etag = `"${createHash('sha256').update(MODEL).digest('hex').slice(0, 32)}"`;
   const held = 2 * PIECE + 500;
   const page = await visit();
-  await page.evaluate(async ({ name, note, data }) => {
-    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('chunkwise-models', { create: true });
-    const write = async (file: string, bytes: BlobPart): Promise<void> => {
-      const writable = await (await folder.getFileHandle(file, { create: true })).createWritable();
-      await writable.write(new Blob([bytes]));
-      await writable.close();
-    };
-    await write(`${name}.gguf`, Uint8Array.from(atob(data), (character) => character.charCodeAt(0)));
-    await write(`${name}.json`, note);
-  }, { name, note: JSON.stringify({ url, size: MODEL.length, version: etag }), data: Buffer.from(MODEL.subarray(0, held)).toString('base64') });
+  await page.evaluate(
+    async ({ name, note, data }) => {
+      const folder = await (
+        await navigator.storage.getDirectory()
+      ).getDirectoryHandle('chunkwise-models', { create: true });
+      const write = async (file: string, bytes: BlobPart): Promise<void> => {
+        const writable = await (await folder.getFileHandle(file, { create: true })).createWritable();
+        await writable.write(new Blob([bytes]));
+        await writable.close();
+      };
+      await write(
+        `${name}.gguf`,
+        Uint8Array.from(atob(data), (character) => character.charCodeAt(0)),
+      );
+      await write(`${name}.json`, note);
+    },
+    {
+      name,
+      note: JSON.stringify({ url, size: MODEL.length, version: etag }),
+      data: Buffer.from(MODEL.subarray(0, held)).toString('base64'),
+    },
+  );
   await store(page, { model: url, hub: {} });
   expect(hub.sentBytes(FILE)).toBe(MODEL.length - 2 * PIECE);
 });
 
 it('an adapter by its hub id: stored and listed as one, there without its hub, and deleted', async () => {
-  const adapter = tinyAdapter(readModelConfig(await openGguf([new BytesSource(FILE, MODEL)])), { seed: 3, rank: 8, gain: 2 });
-  const files = { [CONFIG_FILE]: new TextEncoder().encode(JSON.stringify(adapter.config)), [WEIGHTS_FILE]: peftWeights(adapter) };
+  const adapter = tinyAdapter(readModelConfig(await openGguf([new BytesSource(FILE, MODEL)])), {
+    seed: 3,
+    rank: 8,
+    gain: 2,
+  });
+  const files = {
+    [CONFIG_FILE]: new TextEncoder().encode(JSON.stringify(adapter.config)),
+    [WEIGHTS_FILE]: peftWeights(adapter),
+  };
   for (const [name, bytes] of Object.entries(files)) writeFileSync(join(opened.server.adapters, name), bytes);
   const poets = await HubServer.start('owner/poet', files);
   const options = { model: hub.fileUrl(FILE), hub: { endpoint: poets.endpoint } };

@@ -64,7 +64,11 @@ export async function openClients(page: Page, server: DemoServer): Promise<void>
 /** Loads an engine into the page. */
 export async function holdEngine(page: Page, model: string): Promise<void> {
   await page.evaluate(async (file) => {
-    globalThis.held = await globalThis.clients.createEngine({ model: `models/${file}`, contextLength: 1024, queueLimit: 0 });
+    globalThis.held = await globalThis.clients.createEngine({
+      model: `models/${file}`,
+      contextLength: 1024,
+      queueLimit: 0,
+    });
   }, model);
 }
 
@@ -84,7 +88,12 @@ export async function reachEngine(page: Page, way: Way): Promise<void> {
       through === 'engine.fetch' && engine
         ? { baseURL: 'http://anywhere.invalid/some/path/v1', fetch: (input, init) => engine.fetch(input, init) }
         : { baseURL: `${location.origin}/v1`, fetch: (input, init) => fetch(input, init) };
-    globalThis.openai = new OpenAI({ apiKey: 'none', dangerouslyAllowBrowser: true, maxRetries: 0, ...globalThis.reach });
+    globalThis.openai = new OpenAI({
+      apiKey: 'none',
+      dangerouslyAllowBrowser: true,
+      maxRetries: 0,
+      ...globalThis.reach,
+    });
   }, way);
 }
 
@@ -112,7 +121,11 @@ export function openPages(): ClientPages {
 }
 
 /** The same tests for both ways to the engine that `load` loads into a page; `asking` is the page whose clients reach it. */
-export function describeWays(pages: ClientPages, load: (holder: Page) => Promise<void>, tests: (asking: () => Page, way: Way) => void): void {
+export function describeWays(
+  pages: ClientPages,
+  load: (holder: Page) => Promise<void>,
+  tests: (asking: () => Page, way: Way) => void,
+): void {
   describe.each(WAYS)('through %s', (way) => {
     const asking = (): Page => (way === 'engine.fetch' ? pages.holder : pages.other);
     beforeAll(async () => {

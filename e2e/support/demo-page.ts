@@ -67,7 +67,8 @@ export class DemoPage {
   /** Chooses in the settings, by label. */
   async setChoices(choices: Record<string, string>): Promise<void> {
     await this.page.getByRole('button', { name: 'Settings' }).click();
-    for (const [label, choice] of Object.entries(choices)) await this.page.getByLabel(label, { exact: true }).selectOption(choice);
+    for (const [label, choice] of Object.entries(choices))
+      await this.page.getByLabel(label, { exact: true }).selectOption(choice);
     await this.page.getByRole('button', { name: 'Done' }).click();
   }
 
@@ -113,7 +114,10 @@ export class DemoPage {
   async sendAndSee(text: string): Promise<void> {
     await this.send(text);
     const last = '[data-testid=message][aria-busy] .text';
-    await this.page.waitForFunction((query) => (document.querySelector<HTMLElement>(query)?.innerText.length ?? 0) > 5, last);
+    await this.page.waitForFunction(
+      (query) => (document.querySelector<HTMLElement>(query)?.innerText.length ?? 0) > 5,
+      last,
+    );
   }
 
   /** Sends, waits for the whole answer, and returns its text and the line below it. */

@@ -6,7 +6,13 @@ import { type Plugin, preview } from 'vite';
 import { serveModels } from '../../demo/shell/serve-models.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, WEIGHTS_FILE } from '../../tests/support/models/tiny-adapter.ts';
+import {
+  CONFIG_FILE,
+  ggufAdapter,
+  peftWeights,
+  tinyAdapter,
+  WEIGHTS_FILE,
+} from '../../tests/support/models/tiny-adapter.ts';
 import { BytesSource } from '../../tests/support/bytes-source.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
@@ -34,7 +40,14 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
   const folder = mkdtempSync(join(tmpdir(), 'chunkwise-models-'));
   symlinkSync(REAL_MODEL, join(folder, basename(REAL_MODEL)));
   // Deep enough to be watched while it answers.
-  const tiny = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, numLayers: 12, contextLength: 4096, neverEnds: true });
+  const tiny = tinyModel({
+    architecture: 'llama',
+    type: 'Q4_0',
+    seed: 1,
+    numLayers: 12,
+    contextLength: 4096,
+    neverEnds: true,
+  });
   writeFileSync(join(folder, 'tiny.gguf'), tiny);
   writeFileSync(join(folder, 'half-00001-of-00002.gguf'), tiny);
   writeFileSync(join(folder, 'garbage.gguf'), 'This is not a model. '.repeat(1000));
@@ -42,7 +55,10 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
   const redirect: Plugin = {
     name: 'redirect',
     configurePreviewServer: ({ middlewares }) => {
-      middlewares.use('/models/leads-on.gguf', (_, response) => void response.writeHead(302, { Location: served.leadsTo }).end());
+      middlewares.use(
+        '/models/leads-on.gguf',
+        (_, response) => void response.writeHead(302, { Location: served.leadsTo }).end(),
+      );
     },
   };
   const server = await preview({

@@ -29,7 +29,11 @@ function limitStorage(at: number): void {
   };
 
   /** Puts another method in place of one, which it is handed. */
-  const replace = <Self, Result>(prototype: object, name: string, method: (self: Self, before: () => Result) => Result): void => {
+  const replace = <Self, Result>(
+    prototype: object,
+    name: string,
+    method: (self: Self, before: () => Result) => Result,
+  ): void => {
     const before = Reflect.get(prototype, name) as (...args: unknown[]) => Result;
     Reflect.set(prototype, name, function (this: Self, ...args: unknown[]) {
       return method(this, () => Reflect.apply(before, this, args));

@@ -42,7 +42,10 @@ export class GpuKiller {
     const session = await browser.newBrowserCDPSession();
     const server = createServer((_, response) => {
       response.setHeader('Access-Control-Allow-Origin', '*');
-      void killer.kill().then(() => response.end(), () => response.writeHead(500).end());
+      void killer.kill().then(
+        () => response.end(),
+        () => response.writeHead(500).end(),
+      );
     });
     const killer = new GpuKiller(session, server);
     await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
@@ -103,7 +106,8 @@ export async function arm(page: Page, moment: Moment): Promise<void> {
 }
 
 async function engineThread(page: Page): Promise<Thread | undefined> {
-  for (const worker of page.workers().reverse()) if (await worker.evaluate(() => 'arm' in globalThis).catch(() => false)) return worker;
+  for (const worker of page.workers().reverse())
+    if (await worker.evaluate(() => 'arm' in globalThis).catch(() => false)) return worker;
   return undefined;
 }
 

@@ -30,7 +30,12 @@ export async function watchHeap(page: Page): Promise<{ stop: () => { peak: numbe
       waiting.set(id, resolve);
       setTimeout(() => resolve(undefined), 1000); // a worker that computes answers late, or has ended
     });
-    await session.send('Target.sendMessageToTarget', { sessionId, message: JSON.stringify({ id, method: 'Runtime.getHeapUsage' }) }).catch(() => undefined);
+    await session
+      .send('Target.sendMessageToTarget', {
+        sessionId,
+        message: JSON.stringify({ id, method: 'Runtime.getHeapUsage' }),
+      })
+      .catch(() => undefined);
     return answer.finally(() => waiting.delete(id));
   };
   let peak = 0;

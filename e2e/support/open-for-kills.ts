@@ -6,8 +6,19 @@ import { openForTests } from './open-for-tests.ts';
 import { servePackage } from './package-page.ts';
 
 /** A model that is downloaded in some pieces, with small heads: its kernels are compiled anew each time. */
-export const piecesModel = (sizes: Pick<TinyModelOptions, 'numLayers' | 'intermediateSize' | 'contextLength'>): Uint8Array =>
-  tinyModel({ architecture: 'llama', type: 'F32', seed: 2, hiddenSize: 64, numHeads: 2, numKvHeads: 1, ...sizes, neverEnds: true });
+export const piecesModel = (
+  sizes: Pick<TinyModelOptions, 'numLayers' | 'intermediateSize' | 'contextLength'>,
+): Uint8Array =>
+  tinyModel({
+    architecture: 'llama',
+    type: 'F32',
+    seed: 2,
+    hiddenSize: 64,
+    numHeads: 2,
+    numKvHeads: 1,
+    ...sizes,
+    neverEnds: true,
+  });
 
 interface Killable extends ReturnType<typeof openForTests> {
   killer: GpuKiller;

@@ -12,7 +12,10 @@ interface Opened {
  * What `serve` serves and a browser, there from before the first test of a file to after its last. On lavapipe, unless the
  * adapter matters: it keeps compiled shaders on disk, where SwiftShader compiles them anew for each engine.
  */
-export function openForTests(serve: () => Promise<DemoServer>, launch = (): Promise<Browser> => launchBrowser('lavapipe')): Opened {
+export function openForTests(
+  serve: () => Promise<DemoServer>,
+  launch = (): Promise<Browser> => launchBrowser('lavapipe'),
+): Opened {
   const opened = {} as Opened;
   beforeAll(async () => {
     const server = await serve();

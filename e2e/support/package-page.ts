@@ -15,7 +15,10 @@ export const servePackage = (): Promise<DemoServer> => serveDemo('../dist');
 /** Opens a bare page with the package in `globalThis.chunkwise`. */
 export async function importPackage(page: Page, server: DemoServer): Promise<void> {
   await page.goto(`${server.url()}index.js`); // any document of this origin will do
-  await page.addScriptTag({ type: 'module', content: "import * as chunkwise from '/index.js'; globalThis.chunkwise = chunkwise;" });
+  await page.addScriptTag({
+    type: 'module',
+    content: "import * as chunkwise from '/index.js'; globalThis.chunkwise = chunkwise;",
+  });
   await page.waitForFunction(() => 'chunkwise' in globalThis);
 }
 
@@ -41,7 +44,8 @@ interface ModelToLoad {
 export function loadModel(page: Page, options: ModelToLoad): Promise<{ phases: string[]; text: string | undefined }> {
   return page.evaluate(async (options) => {
     const phases: string[] = [];
-    const onProgress = ({ phase }: Chunkwise.LoadProgress): void => void (phases.at(-1) === phase || phases.push(phase));
+    const onProgress = ({ phase }: Chunkwise.LoadProgress): void =>
+      void (phases.at(-1) === phase || phases.push(phase));
     globalThis.engine = await globalThis.chunkwise.createEngine({ ...options, contextLength: 128, onProgress });
     const answer = await globalThis.engine.completions.create({ prompt: 'One two', max_tokens: 6, temperature: 0 });
     return { phases, text: answer.choices[0]?.text };
@@ -53,22 +57,40 @@ export function loadModel(page: Page, options: ModelToLoad): Promise<{ phases: s
  * compilation behind it. Rejects when it fails before.
  */
 export function loadUntil(page: Page, end: 'upload' | 'compile', options: ModelToLoad): Promise<void> {
-  return page.evaluate(async ([end, options]) => {
-    const control = new AbortController();
-    const onProgress = ({ phase }: Chunkwise.LoadProgress): void => {
-      if (phase === end || phase === 'compile') control.abort();
-    };
-    const loading = globalThis.chunkwise.createEngine({ ...options, contextLength: 128, onProgress, signal: control.signal });
-    await loading.catch((error: unknown) => {
-      if (!control.signal.aborted) throw error;
-    });
-  }, [end, options] as const);
+  return page.evaluate(
+    async ([end, options]) => {
+      const control = new AbortController();
+      const onProgress = ({ phase }: Chunkwise.LoadProgress): void => {
+        if (phase === end || phase === 'compile') control.abort();
+      };
+      const loading = globalThis.chunkwise.createEngine({
+        ...options,
+        contextLength: 128,
+        onProgress,
+        signal: control.signal,
+      });
+      await loading.catch((error: unknown) => {
+        if (!control.signal.aborted) throw error;
+      });
+    },
+    [end, options] as const,
+  );
 }
 
 /** What `globalThis.engine` says of what is stored. */
 export const stored = (page: Page): Promise<{ list: Chunkwise.StoredEntry[]; size: number }> =>
-  page.evaluate(async () => ({ list: await globalThis.engine.cache.list(), size: await globalThis.engine.cache.size() }));
+  page.evaluate(async () => ({
+    list: await globalThis.engine.cache.list(),
+    size: await globalThis.engine.cache.size(),
+  }));
 
 /** Deletes what is stored under a name; the code of the error where there is none. */
 export const deleteStored = (page: Page, name: string): Promise<string | undefined> =>
-  page.evaluate((name) => globalThis.engine.cache.delete(name).then(() => undefined, ({ code }: Chunkwise.ChunkwiseError) => code), name);
+  page.evaluate(
+    (name) =>
+      globalThis.engine.cache.delete(name).then(
+        () => undefined,
+        ({ code }: Chunkwise.ChunkwiseError) => code,
+      ),
+    name,
+  );

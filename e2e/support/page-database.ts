@@ -11,7 +11,10 @@ export function readDatabase(page: Page, name: string, store: string): Promise<R
         });
       const database = await done(indexedDB.open(name));
       const values = database.transaction(store).objectStore(store);
-      const [keys, all] = await Promise.all([done(values.getAllKeys()), done(values.getAll() as IDBRequest<unknown[]>)]);
+      const [keys, all] = await Promise.all([
+        done(values.getAllKeys()),
+        done(values.getAll() as IDBRequest<unknown[]>),
+      ]);
       database.close();
       return Object.fromEntries(keys.map((key, i) => [key as string, all[i]]));
     },
@@ -20,7 +23,12 @@ export function readDatabase(page: Page, name: string, store: string): Promise<R
 }
 
 /** Writes as idb-keyval does, into a database that may not be there yet. */
-export async function writeDatabase(page: Page, name: string, store: string, values: Record<string, unknown>): Promise<void> {
+export async function writeDatabase(
+  page: Page,
+  name: string,
+  store: string,
+  values: Record<string, unknown>,
+): Promise<void> {
   await page.evaluate(
     async ([name, store, values]) => {
       const opening = indexedDB.open(name);
@@ -44,7 +52,8 @@ export async function holdDatabase(page: Page, name: string, store: string): Pro
       const values = opening.result.transaction(store, 'readwrite').objectStore(store);
       const held = { isHeld: true };
       const goOn = (): void => {
-        if (held.isHeld) values.count().onsuccess = goOn; // a transaction lives as long as something is asked of it
+        if (held.isHeld)
+          values.count().onsuccess = goOn; // a transaction lives as long as something is asked of it
         else opening.result.close();
       };
       goOn();

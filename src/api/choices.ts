@@ -46,7 +46,9 @@ export function afterTheFirst<T>(answers: readonly AsyncGenerator<T, void>[]): A
  * Chunks of several answers as they come, each with its answer's index; the usage of all in the last one. As many are
  * read at once as there are streams. What ends one with an error, or the reader, ends all.
  */
-export async function* mergeChunks<C extends Chunk>(answers: readonly AsyncGenerator<C, void>[]): AsyncGenerator<C, void> {
+export async function* mergeChunks<C extends Chunk>(
+  answers: readonly AsyncGenerator<C, void>[],
+): AsyncGenerator<C, void> {
   const running = new Map<number, Promise<{ index: number; next: IteratorResult<C, void> }>>();
   const waiting = [...answers.entries()];
   const usages: C[] = [];
@@ -76,11 +78,15 @@ export async function* mergeChunks<C extends Chunk>(answers: readonly AsyncGener
 }
 
 /** Several answers in one, each read whole by `read`; what else it says is the first one's. What ends one with an error ends all. */
-export async function mergeAnswers<T, A extends Chunk>(answers: readonly AsyncGenerator<T, void>[], read: (events: AsyncIterable<T>) => Promise<A>): Promise<A> {
+export async function mergeAnswers<T, A extends Chunk>(
+  answers: readonly AsyncGenerator<T, void>[],
+  read: (events: AsyncIterable<T>) => Promise<A>,
+): Promise<A> {
   const done: A[] = [];
   const waiting = [...answers.entries()];
   const work = async (): Promise<void> => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) done[next[0]] = withIndex(await read(next[1]), next[0]);
+    for (let next = waiting.shift(); next; next = waiting.shift())
+      done[next[0]] = withIndex(await read(next[1]), next[0]);
   };
   try {
     await Promise.all(Array.from({ length: Math.min(MAX_STREAMS, answers.length) }, work));

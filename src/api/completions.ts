@@ -32,11 +32,20 @@ export interface Answerer {
 }
 
 /** `create` of chats and of texts. */
-export function completions({ client, listeners, model, traits, defaults }: Answerer): Pick<Engine, 'chat' | 'completions'> {
+export function completions({
+  client,
+  listeners,
+  model,
+  traits,
+  defaults,
+}: Answerer): Pick<Engine, 'chat' | 'completions'> {
   /** An answer for each of `options`. Nothing runs before the first event of one is asked for. */
   const answersTo = (id: string, prompt: Prompt, options: readonly SentOptions[], signal?: AbortSignal) =>
     afterTheFirst(options.map((own) => tellTokens(listeners, id, client.generate(id, prompt, own, signal))));
-  const chat = async (request: ChatCompletionRequest, call?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> => {
+  const chat = async (
+    request: ChatCompletionRequest,
+    call?: CallOptions,
+  ): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> => {
     const signal = parseCall(call);
     const asked = checked('request', () => parseChatRequest(withDefaults(request, defaults), traits));
     const { messages, tools, newReader, options, choices, stream, includeUsage } = asked;
@@ -45,7 +54,10 @@ export function completions({ client, listeners, model, traits, defaults }: Answ
     if (stream) return mergeChunks(answers.map((events) => chatChunks(head, events, includeUsage, newReader)));
     return mergeAnswers(answers, (events) => wholeChat(head, events, newReader));
   };
-  const complete = async (request: CompletionRequest, call?: CallOptions): Promise<AsyncIterable<Completion> | Completion> => {
+  const complete = async (
+    request: CompletionRequest,
+    call?: CallOptions,
+  ): Promise<AsyncIterable<Completion> | Completion> => {
     const signal = parseCall(call);
     const asked = checked('request', () => parseCompletionRequest(withDefaults(request, defaults)));
     const { prompt, options, choices, stream, includeUsage } = asked;

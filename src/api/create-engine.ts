@@ -5,7 +5,16 @@ import { asShown } from './chat/written-calls.ts';
 import { checkFunction, checkSignal, checked } from './checks.ts';
 import { type Answerer, completions } from './completions.ts';
 import { Listeners } from './listeners.ts';
-import { baseUrl, parseAdapterSource, parseAdapterSources, parseCacheName, parseCall, parseEngineOptions, parseName, parseStoredKind } from './options.ts';
+import {
+  baseUrl,
+  parseAdapterSource,
+  parseAdapterSources,
+  parseCacheName,
+  parseCall,
+  parseEngineOptions,
+  parseName,
+  parseStoredKind,
+} from './options.ts';
 import { parseDefaults } from './request-defaults.ts';
 import type { Engine, EngineOptions, ModelFile } from './types.ts';
 import { WorkerClient } from './worker-client.ts';
@@ -29,7 +38,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     onProgress: checkFunction(options.onProgress, 'onProgress'),
     signal: checkSignal(options.signal),
   }));
-  const { parseFallback, canFallBack } = wantedFallback === undefined ? {} : await import('./fallback/parse-fallback.ts');
+  const { parseFallback, canFallBack } =
+    wantedFallback === undefined ? {} : await import('./fallback/parse-fallback.ts');
   const fallback = parseFallback && checked('options', () => parseFallback(wantedFallback, baseUrl()));
   const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
@@ -44,7 +54,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   try {
     const { chat: traits, ...info } = await client.load(load, (event) => tell(listeners, event), confirm);
     for (const [name, files] of adapters) await client.loadAdapter(name, files);
-    return served({ ...info, answeredBy: 'device', ...methods({ client, listeners, model: info.model, traits, defaults }) });
+    return served({
+      ...info,
+      answeredBy: 'device',
+      ...methods({ client, listeners, model: info.model, traits, defaults }),
+    });
   } catch (error) {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
     if (!fallback || !canFallBack?.(error)) throw error;
@@ -84,10 +98,16 @@ function methods(answerer: Answerer): Methods {
   const { client, listeners, model, traits } = answerer;
   return {
     ...completions(answerer),
-    embeddings: { create: async (request, call) => (await import('./embeddings.ts')).embed(client, model, request, parseCall(call)) },
+    embeddings: {
+      create: async (request, call) => (await import('./embeddings.ts')).embed(client, model, request, parseCall(call)),
+    },
     rerank: async (request, call) => (await import('./rerank.ts')).rerank(client, model, request, parseCall(call)),
     adapters: {
-      load: async (name, source) => client.loadAdapter(parseName(name), checked('source', () => parseAdapterSource(source, baseUrl()))),
+      load: async (name, source) =>
+        client.loadAdapter(
+          parseName(name),
+          checked('source', () => parseAdapterSource(source, baseUrl())),
+        ),
       unload: async (name) => client.unloadAdapter(parseName(name)),
       list: () => client.adapters(),
     },
@@ -100,7 +120,13 @@ function methods(answerer: Answerer): Methods {
     },
     memory: () => client.memory(),
     measureDevice: async (options) => (await import('./measure-device.ts')).measureDevice(client, options),
-    countTokens: async (messages) => client.countTokens(asShown(checked('messages', () => parseMessages(messages)), traits)),
+    countTokens: async (messages) =>
+      client.countTokens(
+        asShown(
+          checked('messages', () => parseMessages(messages)),
+          traits,
+        ),
+      ),
     on: (event, fn) => listeners.add(event, fn),
     dispose: () => client.dispose(),
   };

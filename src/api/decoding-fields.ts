@@ -24,7 +24,12 @@ export const DECODING_FIELDS = {
 } as const;
 
 /** Fields that would change the answer, with the value that does not. */
-const UNSUPPORTED: Readonly<Record<string, unknown>> = { best_of: 1, echo: false, suffix: '', parallel_tool_calls: true };
+const UNSUPPORTED: Readonly<Record<string, unknown>> = {
+  best_of: 1,
+  echo: false,
+  suffix: '',
+  parallel_tool_calls: true,
+};
 
 /** Whether a field may be sent though nothing is done about it. Throws `bad_request` where something would have to be. */
 export function isIdle(name: string, value: unknown): boolean {

@@ -23,13 +23,20 @@ export async function embed(
     data.push({ object: 'embedding', index: data.length, embedding: isBase64 ? base64(vector) : [...vector] });
     tokens += count;
   }
-  return { object: 'list', model, data, usage: { prompt_tokens: tokens, total_tokens: tokens }, chunkwise: { answeredBy: 'device' } };
+  return {
+    object: 'list',
+    model,
+    data,
+    usage: { prompt_tokens: tokens, total_tokens: tokens },
+    chunkwise: { answeredBy: 'device' },
+  };
 }
 
 export function parseEmbeddingRequest(request: unknown) {
   if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
   const { input, encoding_format: format, adapter, dimensions } = request;
-  if (dimensions !== undefined && dimensions !== null) refuse('dimensions', 'cannot be chosen: they are those of the model');
+  if (dimensions !== undefined && dimensions !== null)
+    refuse('dimensions', 'cannot be chosen: they are those of the model');
   for (const [name, value] of Object.entries(request)) {
     if (value !== undefined && value !== null && !FIELDS.includes(name)) refuse(name, 'is not a field of this request');
   }

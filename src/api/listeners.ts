@@ -16,7 +16,8 @@ export class Listeners {
 
   /** Returns the function that removes `fn` again. Throws `bad_request` for an event that there is not, or no function. */
   add<E extends keyof EngineEvents>(event: E, fn: Listener<E>): () => void {
-    if (!Object.hasOwn(this.byEvent, event)) refuse('event', `must be one of ${Object.keys(this.byEvent).join(', ')}, but is ${describe(event)}`);
+    if (!Object.hasOwn(this.byEvent, event))
+      refuse('event', `must be one of ${Object.keys(this.byEvent).join(', ')}, but is ${describe(event)}`);
     if (typeof fn !== 'function') refuse('listener', `must be a function, but is ${describe(fn)}`);
     // A wrapper, so that a function added twice is called twice and removed once.
     const listener: Listener<E> = (value) => fn(value);

@@ -3,7 +3,11 @@ import type { ChatLogprobs, ChatTokenLogprob, TextLogprobs } from './types.ts';
 
 /** Log-probabilities of some tokens as OpenAI's chats have them. */
 export function chatLogprobs(tokens: readonly TokenLogprobs[]): ChatLogprobs {
-  const one = ({ token, logprob, bytes }: TokenChance): ChatTokenLogprob => ({ token, logprob, bytes: bytes.length > 0 ? [...bytes] : null });
+  const one = ({ token, logprob, bytes }: TokenChance): ChatTokenLogprob => ({
+    token,
+    logprob,
+    bytes: bytes.length > 0 ? [...bytes] : null,
+  });
   return { content: tokens.map((chance) => ({ ...one(chance), top_logprobs: chance.top.map(one) })), refusal: null };
 }
 
@@ -19,7 +23,10 @@ export function newPlaces(): (bytes: readonly number[]) => number {
 }
 
 /** The same as its completions have them; `placeOf`: of the tokens of one text. */
-export function textLogprobs(tokens: readonly TokenLogprobs[], placeOf: (bytes: readonly number[]) => number): TextLogprobs {
+export function textLogprobs(
+  tokens: readonly TokenLogprobs[],
+  placeOf: (bytes: readonly number[]) => number,
+): TextLogprobs {
   return {
     tokens: tokens.map(({ token }) => token),
     token_logprobs: tokens.map(({ logprob }) => logprob),

@@ -5,7 +5,16 @@ import { parseHubId } from '../hub/model-id.ts';
 import type { WeightType } from '../weights/quantize.ts';
 import { isPickleName, pickleError } from '../errors/pickle-error.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, checkNumber, checkOneOf, checkSignal, checked, describe, refuse } from './checks.ts';
+import {
+  checkBoolean,
+  checkInteger,
+  checkNumber,
+  checkOneOf,
+  checkSignal,
+  checked,
+  describe,
+  refuse,
+} from './checks.ts';
 import type { EngineOptions } from './types.ts';
 
 /** What relative URLs are relative to. */
@@ -24,7 +33,10 @@ export function parseEngineOptions(options: EngineOptions, baseUrl: string): Loa
     memoryLimitBytes: integer('memoryLimitBytes', 1),
     weights: checkOneOf(WEIGHTS, options.weights, 'weights'),
     queueLimit: integer('queueLimit', 0),
-    readTimeoutMs: options.readTimeoutMs === undefined ? undefined : checkNumber(options.readTimeoutMs, 'readTimeoutMs', 0, Infinity),
+    readTimeoutMs:
+      options.readTimeoutMs === undefined
+        ? undefined
+        : checkNumber(options.readTimeoutMs, 'readTimeoutMs', 0, Infinity),
     autotunes: options.autotune === undefined ? undefined : checkBoolean(options.autotune, 'autotune'),
     gpuAdapter: parseGpuAdapter(options.gpuAdapter),
   };
@@ -55,14 +67,19 @@ export function parseCacheName(given: unknown): string {
   } catch {
     refuse('name', 'has half a character');
   }
-  return bytes <= MOST_NAME_BYTES ? name : refuse('name', `takes ${bytes} bytes as a file's name; at most ${MOST_NAME_BYTES} are allowed`);
+  return bytes <= MOST_NAME_BYTES
+    ? name
+    : refuse('name', `takes ${bytes} bytes as a file's name; at most ${MOST_NAME_BYTES} are allowed`);
 }
 
 /** Checks the adapters to load with a model. Throws `bad_request`, naming the field. */
 export function parseAdapterSources(adapters: unknown, baseUrl: string): (readonly [name: string, AdapterFiles])[] {
   if (adapters === undefined) return [];
   if (!isRecord(adapters)) refuse('adapters', `must be an object of adapters by name, but is ${describe(adapters)}`);
-  return Object.entries(adapters).map(([name, source]) => [parseName(name), parseAdapterSource(source, baseUrl, `adapters.${name}`)]);
+  return Object.entries(adapters).map(([name, source]) => [
+    parseName(name),
+    parseAdapterSource(source, baseUrl, `adapters.${name}`),
+  ]);
 }
 
 /** Checks an adapter's files. Throws `bad_request`, naming the field; `unsupported` for a pickle. */
@@ -70,7 +87,10 @@ export function parseAdapterSource(source: unknown, baseUrl: string, field = 'so
   if (typeof source === 'string') {
     if (isPickleName(source)) throw pickleError(source, 'adapter');
     if (parseHubId(source)) return { hub: source };
-    return { config: fileIn(source, 'adapter_config.json', field, baseUrl), weights: fileIn(source, 'adapter_model.safetensors', field, baseUrl) };
+    return {
+      config: fileIn(source, 'adapter_config.json', field, baseUrl),
+      weights: fileIn(source, 'adapter_model.safetensors', field, baseUrl),
+    };
   }
   if (!isRecord(source)) refuse(field, `must be a URL or an object of files, but is ${describe(source)}`);
   const { gguf, config, weights } = source;
@@ -97,7 +117,8 @@ function parseUrl(url: string, field: string, baseUrl: string): string {
   } catch {
     return refuse(field, `${describe(url)} is not a URL`);
   }
-  if (parsed.username !== '' || parsed.password !== '') refuse(field, 'has a name or a password in it, which browsers do not send');
+  if (parsed.username !== '' || parsed.password !== '')
+    refuse(field, 'has a name or a password in it, which browsers do not send');
   return parsed.href;
 }
 
@@ -144,9 +165,14 @@ function parseHub(hub: unknown, baseUrl: string): HubOptions {
   if (hub === undefined) return {};
   if (!isRecord(hub)) refuse('hub', `must be an object, but is ${describe(hub)}`);
   const { endpoint, token } = hub;
-  if (endpoint !== undefined && typeof endpoint !== 'string') refuse('hub.endpoint', `must be a URL, but is ${describe(endpoint)}`);
-  if (token !== undefined && (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token))) refuse('hub.token', 'is not a token');
-  return { ...(endpoint !== undefined && { endpoint: parseUrl(endpoint, 'hub.endpoint', baseUrl) }), ...(token !== undefined && { token }) };
+  if (endpoint !== undefined && typeof endpoint !== 'string')
+    refuse('hub.endpoint', `must be a URL, but is ${describe(endpoint)}`);
+  if (token !== undefined && (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)))
+    refuse('hub.token', 'is not a token');
+  return {
+    ...(endpoint !== undefined && { endpoint: parseUrl(endpoint, 'hub.endpoint', baseUrl) }),
+    ...(token !== undefined && { token }),
+  };
 }
 
 const KINDS = ['model', 'adapter', 'text'] as const;

@@ -57,7 +57,10 @@ const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
 export const OWN_FIELDS: ReadonlySet<string> = new Set(Object.keys(OWN));
 
 /** Checks a chat request. Throws `bad_request`, naming the field; `unsupported` for tools that the model knows not of. */
-export function parseChatRequest(request: ChatCompletionRequest, traits: ChatTraits): ParsedRequest & Omit<ParsedChat, 'callFormat'> {
+export function parseChatRequest(
+  request: ChatCompletionRequest,
+  traits: ChatTraits,
+): ParsedRequest & Omit<ParsedChat, 'callFormat'> {
   const fields = fieldsOf(request, 'messages', 'tools', 'tool_choice', 'top_logprobs');
   const { callFormat: responseFormat, ...chat } = parseChat(fields, traits);
   const { options, ...parsed } = parseOptions(fields, 'chat');
@@ -165,7 +168,9 @@ export function parseKv({ kv, kvPriority, kvShadow, ...fields }: Record<string, 
   const priority = checkOneOf(KV_PRIORITIES, kvPriority, 'kvPriority');
   return {
     ...(mode && { kv: mode }),
-    ...(kvErrorBudget !== undefined && { kvErrorBudget: checkNumber(kvErrorBudget, 'kvErrorBudget', 0, MOST_KV_ERROR_BUDGET) }),
+    ...(kvErrorBudget !== undefined && {
+      kvErrorBudget: checkNumber(kvErrorBudget, 'kvErrorBudget', 0, MOST_KV_ERROR_BUDGET),
+    }),
     ...(kvMemoryBudget !== undefined && { kvMemoryBudget: checkInteger(kvMemoryBudget, 'kvMemoryBudget', 1) }),
     ...(priority && { kvPriority: priority }),
     ...(kvShadow !== undefined && { kvShadow: checkBoolean(kvShadow, 'kvShadow') }),
@@ -178,7 +183,8 @@ function parseStop(value: unknown = []): string[] {
   return stops.map((stop) => {
     if (typeof stop !== 'string') refuse('stop', `must be a string or an array of them, but holds ${describe(stop)}`);
     if (stop === '') refuse('stop', 'holds an empty string');
-    if (stop.length > MAX_STOP_CHARS) refuse('stop', `holds a string of ${stop.length} characters; at most ${MAX_STOP_CHARS} are allowed`);
+    if (stop.length > MAX_STOP_CHARS)
+      refuse('stop', `holds a string of ${stop.length} characters; at most ${MAX_STOP_CHARS} are allowed`);
     return stop;
   });
 }

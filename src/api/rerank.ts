@@ -7,18 +7,32 @@ import type { WorkerClient } from './worker-client.ts';
 const FIELDS = ['query', 'documents', 'top_n', 'return_documents', 'model', 'user'];
 
 /** Errors: `bad_request`, naming the field, and those of the engine. */
-export async function rerank(client: WorkerClient, model: string, request: RerankRequest, signal: AbortSignal | undefined): Promise<RerankResponse> {
+export async function rerank(
+  client: WorkerClient,
+  model: string,
+  request: RerankRequest,
+  signal: AbortSignal | undefined,
+): Promise<RerankResponse> {
   const { query, documents, mostResults, returnsDocuments } = checked('request', () => parseRerankRequest(request));
   const results: RerankResponse['results'] = [];
   let tokens = 0;
   const scored = client.stream<DocumentScore>((remote, port) => remote.rerank(port, query, documents), signal);
   for await (const { score, tokens: count } of scored) {
     const index = results.length;
-    results.push({ index, relevance_score: score, ...(returnsDocuments && { document: { text: documents[index] ?? '' } }) });
+    results.push({
+      index,
+      relevance_score: score,
+      ...(returnsDocuments && { document: { text: documents[index] ?? '' } }),
+    });
     tokens += count;
   }
   const best = results.sort((a, b) => b.relevance_score - a.relevance_score).slice(0, mostResults);
-  return { model, usage: { prompt_tokens: tokens, total_tokens: tokens }, results: best, chunkwise: { answeredBy: 'device' } };
+  return {
+    model,
+    usage: { prompt_tokens: tokens, total_tokens: tokens },
+    results: best,
+    chunkwise: { answeredBy: 'device' },
+  };
 }
 
 export function parseRerankRequest(request: unknown) {

@@ -1,7 +1,15 @@
 import type { GenerateEvent, TokenLogprobs } from '../engine/types.ts';
 import type { AnswerReader } from './chat/answer-reader.ts';
 import { chatLogprobs, newPlaces, textLogprobs } from './logprobs.ts';
-import type { AnswerDelta, AnswerMessage, AnswerReport, ChatCompletion, ChatCompletionChunk, Completion, Usage } from './types.ts';
+import type {
+  AnswerDelta,
+  AnswerMessage,
+  AnswerReport,
+  ChatCompletion,
+  ChatCompletionChunk,
+  Completion,
+  Usage,
+} from './types.ts';
 
 type End = Extract<GenerateEvent, { type: 'end' }>;
 type Head = { id: string; created: number; model: string };
@@ -33,7 +41,8 @@ export async function* chatChunks(
     const logprobs = logprobsOf(event);
     const deltas = reader.push(event.text);
     if (logprobs && deltas.length === 0) deltas.push({}); // its text is held back
-    for (const [i, delta] of deltas.entries()) yield chunk(delta, null, i === 0 && logprobs ? chatLogprobs([logprobs]) : null);
+    for (const [i, delta] of deltas.entries())
+      yield chunk(delta, null, i === 0 && logprobs ? chatLogprobs([logprobs]) : null);
     if (event.type === 'token') continue;
     for (const delta of reader.flush()) yield chunk(delta);
     const chunkwise = reportOf(event);
@@ -98,7 +107,9 @@ export async function wholeCompletion(head: Head, events: AsyncIterable<Generate
   return {
     ...head,
     object: 'text_completion',
-    choices: [{ index: 0, text, finish_reason: end.finishReason, logprobs: tokens && textLogprobs(tokens, newPlaces()) }],
+    choices: [
+      { index: 0, text, finish_reason: end.finishReason, logprobs: tokens && textLogprobs(tokens, newPlaces()) },
+    ],
     usage: usageOf(end),
     chunkwise: reportOf(end),
   };

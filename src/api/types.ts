@@ -6,7 +6,14 @@ export type { ConfirmLoad, FoundFiles, StoredEntry } from '../../workers/protoco
 export type { Chunk, ChunkPlan, LevelRule } from '../chunking/chunk-plan.ts';
 export type { ChunkerOptions } from '../chunking/chunker.ts';
 export type { RampRow } from '../chunking/ramps.ts';
-export type { AdapterInfo, AdapterSpectrum, GenerationReport, LoadProgress, PlannedChunk, SavedSize } from '../engine/types.ts';
+export type {
+  AdapterInfo,
+  AdapterSpectrum,
+  GenerationReport,
+  LoadProgress,
+  PlannedChunk,
+  SavedSize,
+} from '../engine/types.ts';
 export type { GpuAdapterOptions } from '../gpu/device.ts';
 export type {
   ContextSpeeds,

@@ -37,7 +37,8 @@ export class WorkerClient {
     private readonly threads: PageThreads,
   ) {
     this.remote = wrap<EngineWorker>(worker);
-    const fail = (how: string): void => this.end(new ChunkwiseError('disposed', { reason: `the engine's worker ${how}` }));
+    const fail = (how: string): void =>
+      this.end(new ChunkwiseError('disposed', { reason: `the engine's worker ${how}` }));
     this.worker.onerror = (event) => {
       event.preventDefault();
       fail(`failed: ${event.message || 'it could not be started'}`);
@@ -66,9 +67,21 @@ export class WorkerClient {
     return new WorkerClient(new engine.default({ name: 'engine' }), threads);
   }
 
-  load(options: LoadOptions, onEvent: (event: WorkerEvent) => void, confirm: ConfirmLoad | undefined): Promise<EngineInfo> {
+  load(
+    options: LoadOptions,
+    onEvent: (event: WorkerEvent) => void,
+    confirm: ConfirmLoad | undefined,
+  ): Promise<EngineInfo> {
     const grammarLibrary = async (): Promise<string> => (await import('@mlc-ai/web-xgrammar/lib/index.js?raw')).default;
-    return this.unlessGone(() => this.remote.load(options, proxy(onEvent), proxy(this.threads.start), proxy(grammarLibrary), confirm && proxy(confirm)));
+    return this.unlessGone(() =>
+      this.remote.load(
+        options,
+        proxy(onEvent),
+        proxy(this.threads.start),
+        proxy(grammarLibrary),
+        confirm && proxy(confirm),
+      ),
+    );
   }
 
   /** Nothing runs before the first item is asked for. */
@@ -143,7 +156,10 @@ export class WorkerClient {
   }
 
   /** `ask`: for what is then served on the port. */
-  async *stream<T>(ask: (remote: Remote<EngineWorker>, port: MessagePort) => Promise<void>, signal: AbortSignal | undefined): AsyncGenerator<T, void> {
+  async *stream<T>(
+    ask: (remote: Remote<EngineWorker>, port: MessagePort) => Promise<void>,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<T, void> {
     const { port1, port2 } = new MessageChannel();
     const unsent = new AbortController();
     if (!this.gone.signal.aborted) {

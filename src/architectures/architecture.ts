@@ -97,7 +97,9 @@ export const everyNth = (n: number, numLayers: number): number[] =>
 export const outputNormOf = ({ outputNorm = 'output_norm' }: Architecture): string => `${outputNorm}.weight`;
 
 /** llama.cpp's name of the norm of what the MLP reads. */
-export const mlpNormOf = ({ norms }: Pick<Architecture, 'norms'>): NormName => (norms.includes('ffn_norm') ? 'ffn_norm' : 'post_attention_norm');
+export const mlpNormOf = ({ norms }: Pick<Architecture, 'norms'>): NormName =>
+  norms.includes('ffn_norm') ? 'ffn_norm' : 'post_attention_norm';
 
 /** What transformers calls a linear within a layer. */
-export const linearPath = ({ linearPaths }: Pick<Architecture, 'linearPaths'>, name: LinearName): string => linearPaths?.[name] ?? LINEARS[name].path;
+export const linearPath = ({ linearPaths }: Pick<Architecture, 'linearPaths'>, name: LinearName): string =>
+  linearPaths?.[name] ?? LINEARS[name].path;

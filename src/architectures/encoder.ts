@@ -17,10 +17,24 @@ export interface EncoderType {
 
 /** transformers' `model_type` of them (modeling_bert.py, modeling_xlm_roberta.py). */
 export const ENCODER_TYPES: ReadonlyMap<string, EncoderType> = new Map<string, EncoderType>([
-  ['bert', { architecture: 'bert', prefix: 'bert.', crossEncoder: 'BertForSequenceClassification', classifier: { cls: 'pooler.dense', 'cls.output': 'classifier' } }],
+  [
+    'bert',
+    {
+      architecture: 'bert',
+      prefix: 'bert.',
+      crossEncoder: 'BertForSequenceClassification',
+      classifier: { cls: 'pooler.dense', 'cls.output': 'classifier' },
+    },
+  ],
   [
     'xlm-roberta',
-    { architecture: 'bert', prefix: 'roberta.', crossEncoder: 'XLMRobertaForSequenceClassification', classifier: { cls: 'classifier.dense', 'cls.output': 'classifier.out_proj' }, startsBehindPadding: true },
+    {
+      architecture: 'bert',
+      prefix: 'roberta.',
+      crossEncoder: 'XLMRobertaForSequenceClassification',
+      classifier: { cls: 'classifier.dense', 'cls.output': 'classifier.out_proj' },
+      startsBehindPadding: true,
+    },
   ],
 ]);
 
@@ -81,7 +95,11 @@ export function bertTensors(config: BertConfig): Map<string, readonly number[]> 
     }
   }
   if (pooling === 'rank') {
-    for (const [name, outputs] of [['cls', hiddenSize], ['cls.output', 1]] as const) shapes.set(`${name}.weight`, [outputs, hiddenSize]).set(`${name}.bias`, [outputs]);
+    for (const [name, outputs] of [
+      ['cls', hiddenSize],
+      ['cls.output', 1],
+    ] as const)
+      shapes.set(`${name}.weight`, [outputs, hiddenSize]).set(`${name}.bias`, [outputs]);
   }
   return shapes;
 }

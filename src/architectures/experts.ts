@@ -19,7 +19,10 @@ export interface ExpertPaths extends Readonly<Record<ExpertLinearName, string>> 
 }
 
 /** `[outFeatures, inFeatures]` of an expert's linear. */
-export function expertShape({ hiddenSize, experts }: Pick<ModelConfig, 'hiddenSize' | 'experts'>, name: ExpertLinearName): [number, number] {
+export function expertShape(
+  { hiddenSize, experts }: Pick<ModelConfig, 'hiddenSize' | 'experts'>,
+  name: ExpertLinearName,
+): [number, number] {
   const width = experts?.intermediateSize ?? 0;
   return name === 'ffn_down_exps' ? [hiddenSize, width] : [width, hiddenSize];
 }

@@ -16,7 +16,23 @@ import { qwen35 } from './qwen35.ts';
 import { qwen3moe } from './qwen3moe.ts';
 import { smollm3 } from './smollm3.ts';
 
-const LIST: readonly Architecture[] = [llama, qwen2, qwen3, granite, smollm3, gemma3, gemmaEmbedding, phi3, mistral3, lfm2, qwen35, qwen3moe, lfm2moe, olmoe, gemma4];
+const LIST: readonly Architecture[] = [
+  llama,
+  qwen2,
+  qwen3,
+  granite,
+  smollm3,
+  gemma3,
+  gemmaEmbedding,
+  phi3,
+  mistral3,
+  lfm2,
+  qwen35,
+  qwen3moe,
+  lfm2moe,
+  olmoe,
+  gemma4,
+];
 
 /** By GGUF's `general.architecture`. */
 export const ARCHITECTURES: ReadonlyMap<string, Architecture> = new Map(LIST.map((one) => [one.name, one]));

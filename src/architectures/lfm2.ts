@@ -10,7 +10,13 @@ export const lfm2: Architecture = {
   modelTypes: {
     lfm2: {
       defaults: {
-        ...{ vocab_size: 65_536, num_attention_heads: 32, num_key_value_heads: 8, max_position_embeddings: 128_000, norm_eps: 1e-5 },
+        ...{
+          vocab_size: 65_536,
+          num_attention_heads: 32,
+          num_key_value_heads: 8,
+          max_position_embeddings: 128_000,
+          norm_eps: 1e-5,
+        },
         ...{ rope_theta: 1_000_000, tie_word_embeddings: true, conv_bias: false, conv_L_cache: 3 },
         ...{ block_auto_adjust_ff_dim: true, block_multiple_of: 256, block_ffn_dim_multiplier: 1 },
       },
@@ -21,8 +27,18 @@ export const lfm2: Architecture = {
   qkvBias: 'where present',
   activation: 'silu',
   norms: [...INPUT_NORMS, ...QK_NORMS],
-  normPaths: { attn_norm: 'operator_norm', ffn_norm: 'ffn_norm', attn_q_norm: 'self_attn.q_layernorm', attn_k_norm: 'self_attn.k_layernorm' },
-  linearPaths: { attn_output: 'self_attn.out_proj', ffn_gate: 'feed_forward.w1', ffn_up: 'feed_forward.w3', ffn_down: 'feed_forward.w2' },
+  normPaths: {
+    attn_norm: 'operator_norm',
+    ffn_norm: 'ffn_norm',
+    attn_q_norm: 'self_attn.q_layernorm',
+    attn_k_norm: 'self_attn.k_layernorm',
+  },
+  linearPaths: {
+    attn_output: 'self_attn.out_proj',
+    ffn_gate: 'feed_forward.w1',
+    ffn_up: 'feed_forward.w3',
+    ffn_down: 'feed_forward.w2',
+  },
   outputNorm: 'token_embd_norm',
   hasConvolutions: true,
 };

@@ -8,9 +8,21 @@ export const lfm2moe: Architecture = {
   modelTypes: {
     lfm2_moe: {
       defaults: {
-        ...{ vocab_size: 65_536, num_attention_heads: 32, num_key_value_heads: 8, max_position_embeddings: 128_000, norm_eps: 1e-5 },
+        ...{
+          vocab_size: 65_536,
+          num_attention_heads: 32,
+          num_key_value_heads: 8,
+          max_position_embeddings: 128_000,
+          norm_eps: 1e-5,
+        },
         ...{ rope_theta: 1_000_000, tie_word_embeddings: true, conv_bias: false, conv_L_cache: 3 },
-        ...{ num_dense_layers: 2, num_experts_per_tok: 4, norm_topk_prob: true, use_expert_bias: true, routed_scaling_factor: 1 },
+        ...{
+          num_dense_layers: 2,
+          num_experts_per_tok: 4,
+          norm_topk_prob: true,
+          use_expert_bias: true,
+          routed_scaling_factor: 1,
+        },
       },
       keys: { rms_norm_eps: 'norm_eps', tie_word_embeddings: 'tie_embedding' },
     },

@@ -1,7 +1,10 @@
 import { deltaWidths } from '../config/delta-net.ts';
 import { hasExperts, hasState, isConvolved, type ModelConfig, sharesKeys } from '../config/model-config.ts';
 
-type Sizes = Pick<ModelConfig, 'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads' | 'deltaNet' | 'gatesAttention'>;
+type Sizes = Pick<
+  ModelConfig,
+  'hiddenSize' | 'intermediateSize' | 'headDim' | 'numHeads' | 'numKvHeads' | 'deltaNet' | 'gatesAttention'
+>;
 type Parts = Pick<ModelConfig, 'convolution' | 'deltaNet' | 'sharedKeys' | 'experts'>;
 type Layers = Parts & Pick<ModelConfig, 'numLayers'>;
 
@@ -32,7 +35,8 @@ interface Linear {
   isRotated?: true;
 }
 
-export type LinearGroup = 'qkv' | 'output' | 'gateUp' | 'down' | 'convInput' | 'convOutput' | 'deltaInput' | 'deltaOutput';
+export type LinearGroup =
+  'qkv' | 'output' | 'gateUp' | 'down' | 'convInput' | 'convOutput' | 'deltaInput' | 'deltaOutput';
 
 /** The linears of layers by llama.cpp's names (src/llama-arch.cpp), in the order in which adapters keep them; a group's are neighbours. */
 export const LINEARS = {
@@ -77,7 +81,8 @@ export const isRotated = (name: LinearName): boolean => linear(name).isRotated =
 export const isResidual = (name: LinearName): boolean => LINEARS[name].outputs === 'hidden';
 
 /** The linears of a group, in order. */
-export const linearsOfGroup = (group: LinearGroup): LinearName[] => LINEAR_NAMES.filter((name) => LINEARS[name].group === group);
+export const linearsOfGroup = (group: LinearGroup): LinearName[] =>
+  LINEAR_NAMES.filter((name) => LINEARS[name].group === group);
 
 /** What a layer has to see other tokens with. */
 const MIXERS = {
@@ -91,7 +96,8 @@ const MLP: readonly LinearGroup[] = ['gateUp', 'down'];
 
 /** The linears that a layer of a model has, in order; those of experts are not among them. */
 export function linearsOfLayer(model: Parts, layer: number): LinearName[] {
-  const mixer: readonly LinearGroup[] = MIXERS[isConvolved(model, layer) ? 'convolution' : hasState(model, layer) ? 'deltaNet' : 'attention'];
+  const mixer: readonly LinearGroup[] =
+    MIXERS[isConvolved(model, layer) ? 'convolution' : hasState(model, layer) ? 'deltaNet' : 'attention'];
   const own = [...mixer, ...(hasExperts(model, layer) ? [] : MLP)];
   const isShared = (name: LinearName): boolean => sharesKeys(model, layer) && LINEARS[name].outputs === 'keys';
   return LINEAR_NAMES.filter((name) => own.includes(LINEARS[name].group) && !isShared(name));
@@ -99,10 +105,15 @@ export function linearsOfLayer(model: Parts, layer: number): LinearName[] {
 
 /** The linears that any layer of a model has, in order. */
 export const linearsOfModel = (model: Layers): LinearName[] =>
-  LINEAR_NAMES.filter((name) => Array.from({ length: model.numLayers }, (_, layer) => layer).some((layer) => linearsOfLayer(model, layer).includes(name)));
+  LINEAR_NAMES.filter((name) =>
+    Array.from({ length: model.numLayers }, (_, layer) => layer).some((layer) =>
+      linearsOfLayer(model, layer).includes(name),
+    ),
+  );
 
 /** Most linears of a group that a model has. */
-export const mostSideBySide = (model: Layers): number => Math.max(...linearsOfModel(model).map((name) => linearsOfGroup(LINEARS[name].group).length));
+export const mostSideBySide = (model: Layers): number =>
+  Math.max(...linearsOfModel(model).map((name) => linearsOfGroup(LINEARS[name].group).length));
 
 /** `[outFeatures, inFeatures]` of a linear; of a model whose layers differ in size, by `configOfLayer`. */
 export const linearShape = (model: Sizes, name: LinearName): [number, number] => [

@@ -6,7 +6,10 @@ export const llama: Architecture = {
   name: 'llama',
   modelTypes: {
     llama: { defaults: { max_position_embeddings: 2048 } },
-    mistral: { defaults: { max_position_embeddings: 131_072, num_key_value_heads: 8, sliding_window: 4096 }, window: 'always' },
+    mistral: {
+      defaults: { max_position_embeddings: 131_072, num_key_value_heads: 8, sliding_window: 4096 },
+      window: 'always',
+    },
   },
   ropeLayout: 'interleaved',
   qkvBias: 'where present',

@@ -29,7 +29,10 @@ export const OUTPUT_NORMS: readonly NormName[] = ['post_attention_norm', 'post_f
 export const QK_NORMS: readonly NormName[] = ['attn_q_norm', 'attn_k_norm'];
 
 /** The shape of a norm's weights. */
-export function normShape(model: Pick<ModelConfig, 'hiddenSize' | 'headDim' | 'numHeads' | 'numKvHeads' | 'normsQkWhole'>, name: NormName): [number] {
+export function normShape(
+  model: Pick<ModelConfig, 'hiddenSize' | 'headDim' | 'numHeads' | 'numKvHeads' | 'normsQkWhole'>,
+  name: NormName,
+): [number] {
   const { width, heads }: LayerNorm = NORMS[name];
   return [(heads && model.normsQkWhole ? model[heads] : 1) * model[width]];
 }

@@ -19,6 +19,12 @@ export const olmoe: Architecture = {
     shares: 'softmax',
     normalizes: false,
     isMlpSized: true,
-    paths: { router: 'mlp.gate', experts: 'mlp.experts', ffn_gate_exps: 'gate_proj', ffn_up_exps: 'up_proj', ffn_down_exps: 'down_proj' },
+    paths: {
+      router: 'mlp.gate',
+      experts: 'mlp.experts',
+      ffn_gate_exps: 'gate_proj',
+      ffn_up_exps: 'up_proj',
+      ffn_down_exps: 'down_proj',
+    },
   },
 };

@@ -5,7 +5,10 @@ import { INPUT_NORMS } from './norms.ts';
 export const phi3: Architecture = {
   name: 'phi3',
   modelTypes: {
-    phi3: { defaults: { max_position_embeddings: 4096, original_max_position_embeddings: 4096, rms_norm_eps: 1e-5 }, window: 'always' },
+    phi3: {
+      defaults: { max_position_embeddings: 4096, original_max_position_embeddings: 4096, rms_norm_eps: 1e-5 },
+      window: 'always',
+    },
   },
   ropeLayout: 'half',
   qkvBias: 'where present',

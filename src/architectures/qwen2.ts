@@ -6,7 +6,12 @@ export const qwen2: Architecture = {
   name: 'qwen2',
   modelTypes: {
     qwen2: {
-      defaults: { max_position_embeddings: 32_768, num_key_value_heads: 32, sliding_window: 4096, max_window_layers: 28 },
+      defaults: {
+        max_position_embeddings: 32_768,
+        num_key_value_heads: 32,
+        sliding_window: 4096,
+        max_window_layers: 28,
+      },
       window: 'where used',
     },
   },

@@ -9,7 +9,13 @@ export const qwen35: Architecture = {
   name: 'qwen35',
   modelTypes: {
     qwen3_5_text: {
-      defaults: { max_position_embeddings: 32_768, head_dim: 256, partial_rotary_factor: 0.25, full_attention_interval: 4, linear_conv_kernel_dim: 4 },
+      defaults: {
+        max_position_embeddings: 32_768,
+        head_dim: 256,
+        partial_rotary_factor: 0.25,
+        full_attention_interval: 4,
+        linear_conv_kernel_dim: 4,
+      },
     },
     qwen3_5: { defaults: {}, textConfig: 'text_config' },
   },

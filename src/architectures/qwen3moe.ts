@@ -21,6 +21,12 @@ export const qwen3moe: Architecture = {
   experts: {
     shares: 'softmax',
     normalizes: true,
-    paths: { router: 'mlp.gate', experts: 'mlp.experts', ffn_gate_exps: 'gate_proj', ffn_up_exps: 'up_proj', ffn_down_exps: 'down_proj' },
+    paths: {
+      router: 'mlp.gate',
+      experts: 'mlp.experts',
+      ffn_gate_exps: 'gate_proj',
+      ffn_up_exps: 'up_proj',
+      ffn_down_exps: 'down_proj',
+    },
   },
 };

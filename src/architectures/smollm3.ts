@@ -6,7 +6,12 @@ export const smollm3: Architecture = {
   name: 'smollm3',
   modelTypes: {
     smollm3: {
-      defaults: { max_position_embeddings: 32_768, num_key_value_heads: 4, rope_theta: 2_000_000, tie_word_embeddings: true },
+      defaults: {
+        max_position_embeddings: 32_768,
+        num_key_value_heads: 4,
+        rope_theta: 2_000_000,
+        tie_word_embeddings: true,
+      },
       window: 'where used',
     },
   },

@@ -1,7 +1,17 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { QuantizedForm } from '../kernels/formats/page-forms.ts';
 import type { Change } from './cache-page.ts';
-import { type CachePolicy, type CacheView, fullPages, isWhole, LEAST_PAGES, numLayers, oldPages, pagesBeyondContext, type Probe } from './policy.ts';
+import {
+  type CachePolicy,
+  type CacheView,
+  fullPages,
+  isWhole,
+  LEAST_PAGES,
+  numLayers,
+  oldPages,
+  pagesBeyondContext,
+  type Probe,
+} from './policy.ts';
 
 /** What the pages of a layer may be written as, largest first. Merged pages are not: what the latest queries do not look at, later ones may. */
 const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
@@ -47,7 +57,8 @@ export const budgetPolicy = (loss: number): CachePolicy => ({
     if (loss === 0 || full < LEAST_PAGES || !old.every(({ now }) => isWhole(now))) return undefined;
     const pages = [...new Set(old.map(({ page }) => page))];
     const areResting = old.some(({ now }) => now.form !== 'f16');
-    const isDue = full >= (probed.pages < FIRST_PROBE ? FIRST_PROBE : probed.pages + PROBE_EVERY) && probed.pages < LAST_PROBE;
+    const isDue =
+      full >= (probed.pages < FIRST_PROBE ? FIRST_PROBE : probed.pages + PROBE_EVERY) && probed.pages < LAST_PROBE;
     if (isDue) return { pages, forms: areResting ? FORMS.slice(1) : FORMS };
     return areResting || probed.pages > 0 ? undefined : { pages, forms: ['q8'] };
   },
@@ -72,7 +83,11 @@ function formsOfLayers(loss: number, view: CacheView): (QuantizedForm | undefine
   if (probed.pages < LAST_PROBE) return undefined;
   const steps = Array.from({ length: numLayers(view) }, (_, layer) => {
     const costOf = (form: QuantizedForm): number => probed.changeOf(layer, form) * (residualShares[layer] ?? NaN);
-    return convexSteps(layer, halfBytes, FORMS.map((form) => ({ form, bytes: probed.bytesOf(layer, form), loss: costOf(form) })));
+    return convexSteps(
+      layer,
+      halfBytes,
+      FORMS.map((form) => ({ form, bytes: probed.bytesOf(layer, form), loss: costOf(form) })),
+    );
   }).flat();
   const forms: (QuantizedForm | undefined)[] = [];
   const stopped = new Set<number>();
@@ -89,12 +104,17 @@ function formsOfLayers(loss: number, view: CacheView): (QuantizedForm | undefine
 }
 
 /** From `bytes` without loss to smaller forms, each step saving no more for its cost than the one before: the lower convex hull. */
-function convexSteps(layer: number, bytes: number, forms: readonly { form: QuantizedForm; bytes: number; loss: number }[]): Step[] {
+function convexSteps(
+  layer: number,
+  bytes: number,
+  forms: readonly { form: QuantizedForm; bytes: number; loss: number }[],
+): Step[] {
   const steps: Step[] = [];
   let at = { bytes, loss: 0 };
   let rest = forms.filter((each) => each.bytes < bytes && Number.isFinite(each.loss)); // NaN where it was not probed
   while (rest.length > 0) {
-    const rate = (each: { bytes: number; loss: number }): number => Math.max(0, each.loss - at.loss) / (at.bytes - each.bytes);
+    const rate = (each: { bytes: number; loss: number }): number =>
+      Math.max(0, each.loss - at.loss) / (at.bytes - each.bytes);
     const next = rest.reduce((best, each) => (rate(each) <= rate(best) ? each : best));
     steps.push({ layer, form: next.form, saves: at.bytes - next.bytes, costs: Math.max(0, next.loss - at.loss) });
     at = next;

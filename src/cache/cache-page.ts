@@ -17,7 +17,8 @@ export interface LayerPage {
 /** A page of a layer whose window has passed it, whose memory was given back: nothing attends to it any more. */
 export const givenBack = (): LayerPage => ({ form: 'f16', entries: 0, place: { offset: 0, units: 0 }, mass: 0 });
 
-export const isGivenBack = ({ form, entries }: Pick<LayerPage, 'form' | 'entries'>): boolean => form === 'f16' && entries === 0;
+export const isGivenBack = ({ form, entries }: Pick<LayerPage, 'form' | 'entries'>): boolean =>
+  form === 'f16' && entries === 0;
 
 /** What is known of a page besides where it lies. */
 export type PageState = Omit<LayerPage, 'place'>;

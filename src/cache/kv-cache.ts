@@ -5,7 +5,15 @@ import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, pageEntry, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { FOUND_BYTES } from '../kernels/probe-page.ts';
-import { type CachePage, type Change, type Copy, givenBack, isGivenBack, type LayerPage, type PageState } from './cache-page.ts';
+import {
+  type CachePage,
+  type Change,
+  type Copy,
+  givenBack,
+  isGivenBack,
+  type LayerPage,
+  type PageState,
+} from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
 import { probeBytes, StreamProbes } from './stream-probes.ts';
 import { mostStates, type TextState, TextStates } from './text-states.ts';
@@ -19,7 +27,8 @@ export const TASKS_OF_LAYER = 48;
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
 /** Of the errors of every trial at once. */
-export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number => numLayers * TASKS_OF_LAYER * numHeads * FOUND_BYTES;
+export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number =>
+  numLayers * TASKS_OF_LAYER * numHeads * FOUND_BYTES;
 
 export interface CacheSize {
   /** Of all sequences. */
@@ -93,7 +102,9 @@ export class KvCache {
   ) {
     this.numPages = size.numPages;
     this.#mostInSight = pagesInSight(config, size);
-    const own = layerPageCounts(config, size).map((count, layer) => (sharesKeys(config, layer) ? undefined : new LayerPages(device, config, layer, count)));
+    const own = layerPageCounts(config, size).map((count, layer) =>
+      sharesKeys(config, layer) ? undefined : new LayerPages(device, config, layer, count),
+    );
     const source = (layer: number): number => keyLayerOf(config, layer);
     this.layers = own.map((_, layer) => own[source(layer)] as LayerPages);
     const bytes = MAX_STREAMS * size.numPages * PAGE_ENTRY_WORDS * 4;
@@ -118,17 +129,35 @@ export class KvCache {
    * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
    * another, and states behind so many of its tokens each. There must be room for them. Throws where anything is recorded.
    */
-  restore(saved: readonly (readonly PageState[])[], bytes: readonly Uint8Array<ArrayBuffer>[], states: readonly number[] = []): { pages: CachePage[]; states: TextState[] } {
+  restore(
+    saved: readonly (readonly PageState[])[],
+    bytes: readonly Uint8Array<ArrayBuffer>[],
+    states: readonly number[] = [],
+  ): { pages: CachePage[]; states: TextState[] } {
     this.device.buffers.expectNoneRecorded('kv pages');
-    if (!this.hasRoom(saved.length, countInSight(this.config, saved))) throw new Error(`no room for ${saved.length} pages`);
+    if (!this.hasRoom(saved.length, countInSight(this.config, saved)))
+      throw new Error(`no room for ${saved.length} pages`);
     const ofLayers = this.layers.map((layer, i) => {
-      const own = hasState(this.config, i) ? states.map(() => ({ form: 'f16' as const, entries: PAGE_TOKENS, mass: 0 })) : [];
+      const own = hasState(this.config, i)
+        ? states.map(() => ({ form: 'f16' as const, entries: PAGE_TOKENS, mass: 0 }))
+        : [];
       if (sharesKeys(this.config, i)) return saved.map(givenBack);
       return layer.restore([...saved.flatMap((page) => page[i] ?? []), ...own], bytes[i] as Uint8Array<ArrayBuffer>);
     });
     this.#added(saved);
-    const pages = saved.map((_, page) => ({ base: page * PAGE_TOKENS, layers: ofLayers.map((own) => own[page] as LayerPage) }));
-    return { pages, states: states.map((tokens, i) => this.states.restored(tokens, ofLayers.map((own) => own[saved.length + i] ?? givenBack()))) };
+    const pages = saved.map((_, page) => ({
+      base: page * PAGE_TOKENS,
+      layers: ofLayers.map((own) => own[page] as LayerPage),
+    }));
+    return {
+      pages,
+      states: states.map((tokens, i) =>
+        this.states.restored(
+          tokens,
+          ofLayers.map((own) => own[saved.length + i] ?? givenBack()),
+        ),
+      ),
+    };
   }
 
   /** Copies of pages in f16, where there is room for them; else undefined. Throws where anything is recorded. */
@@ -136,7 +165,9 @@ export class KvCache {
     this.device.buffers.expectNoneRecorded('kv pages');
     const states = pages.map(({ layers }) => layers);
     if (!this.hasRoom(pages.length, countInSight(this.config, states))) return undefined;
-    const ofLayers = this.layers.map((layer, i) => (hasPages(this.config, i) ? layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)) : pages.map(givenBack)));
+    const ofLayers = this.layers.map((layer, i) =>
+      hasPages(this.config, i) ? layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)) : pages.map(givenBack),
+    );
     this.#added(states);
     return pages.map(({ base }, page) => ({ base, layers: ofLayers.map((copies) => copies[page] as LayerPage) }));
   }
@@ -150,7 +181,10 @@ export class KvCache {
     });
     while (pages.length > wanted) this.#remove(pages.pop() as CachePage);
     while (pages.length < wanted) {
-      const page = { base: pages.length * PAGE_TOKENS, layers: this.layers.map((layer, i) => (hasPages(this.config, i) ? layer.add('f16') : givenBack())) };
+      const page = {
+        base: pages.length * PAGE_TOKENS,
+        layers: this.layers.map((layer, i) => (hasPages(this.config, i) ? layer.add('f16') : givenBack())),
+      };
       pages.push(page);
       this.#added([page.layers]);
     }
@@ -216,7 +250,9 @@ export class KvCache {
   /** Makes room for copies of pages, by layer. Throws where anything is recorded. */
   copies(pages: readonly CachePage[], changes: readonly Change[]): Copy[] {
     this.device.buffers.expectNoneRecorded('kv pages');
-    const inOrder = [...changes].sort((a, b) => a.layer - b.layer || Number(a.form === 'sparse') - Number(b.form === 'sparse'));
+    const inOrder = [...changes].sort(
+      (a, b) => a.layer - b.layer || Number(a.form === 'sparse') - Number(b.form === 'sparse'),
+    );
     return inOrder.map((change) => {
       const from = pages[change.page]?.layers[change.layer];
       const to = this.layers[change.layer]?.add(change.form, change.entries);
@@ -226,8 +262,14 @@ export class KvCache {
   }
 
   /** Writes tasks: of pages of one layer in two forms each. */
-  #writeTasks(pages: readonly CachePage[], tasks: readonly { page: number; from: LayerPage; to: LayerPage }[], first = 0): void {
-    const words = tasks.flatMap(({ page, from, to }) => [from, to].flatMap((each) => entryOf(each, pages[page]?.base ?? 0)));
+  #writeTasks(
+    pages: readonly CachePage[],
+    tasks: readonly { page: number; from: LayerPage; to: LayerPage }[],
+    first = 0,
+  ): void {
+    const words = tasks.flatMap(({ page, from, to }) =>
+      [from, to].flatMap((each) => entryOf(each, pages[page]?.base ?? 0)),
+    );
     this.device.gpuDevice.queue.writeBuffer(this.tasks, first * TASK_WORDS * 4, Uint32Array.from(words));
   }
 
@@ -289,4 +331,5 @@ export class KvCache {
   }
 }
 
-const entryOf = ({ place, form, entries }: LayerPage, base: number): number[] => pageEntry(place.offset, form, entries, base);
+const entryOf = ({ place, form, entries }: LayerPage, base: number): number[] =>
+  pageEntry(place.offset, form, entries, base);

@@ -33,7 +33,8 @@ interface CachedText {
 }
 
 export function kvReport({ pages, dropped, memoryOverrode, peakKvBytes: peakBytes, probed }: CachedText): KvReport {
-  const zeros = (): Record<PageForm, number> => Object.fromEntries(PAGE_FORMS.map((form) => [form, 0])) as Record<PageForm, number>;
+  const zeros = (): Record<PageForm, number> =>
+    Object.fromEntries(PAGE_FORMS.map((form) => [form, 0])) as Record<PageForm, number>;
   const counts = (pages[0]?.layers ?? []).map(() => new Map<PageForm, number>());
   const report = {
     ...{ pages: zeros(), bytes: zeros(), peakBytes, layerErrors: [] as number[] },
@@ -49,13 +50,18 @@ export function kvReport({ pages, dropped, memoryOverrode, peakKvBytes: peakByte
       if (form !== 'f16') counts[layer]?.set(form, (counts[layer].get(form) ?? 0) + 1);
     });
   }
-  report.layerErrors = counts.map((ofForms, layer) => probed.errorOf(layer, new Map([...ofForms].map(([form, count]) => [form, count / pages.length]))));
+  report.layerErrors = counts.map((ofForms, layer) =>
+    probed.errorOf(layer, new Map([...ofForms].map(([form, count]) => [form, count / pages.length]))),
+  );
   return report;
 }
 
 /** Of all pages, in all layers, and of states. */
 export const kvBytes = (pages: readonly CachePage[], states: readonly TextState[] = []): number =>
-  (pages.reduce((sum, { layers }) => sum + layers.reduce((units, { place }) => units + place.units, 0), 0) + stateUnits(states)) * UNIT_BYTES;
+  (pages.reduce((sum, { layers }) => sum + layers.reduce((units, { place }) => units + place.units, 0), 0) +
+    stateUnits(states)) *
+  UNIT_BYTES;
 
 /** Every page lies in f16, in all layers. */
-export const allHalf = (pages: readonly CachePage[]): boolean => pages.every(({ layers }) => layers.every(({ form }) => form === 'f16'));
+export const allHalf = (pages: readonly CachePage[]): boolean =>
+  pages.every(({ layers }) => layers.every(({ form }) => form === 'f16'));

@@ -32,7 +32,12 @@ export class LayerLosses {
     this.pages = pages;
     for (const each of probed) {
       const { change = 0, size = 0, queries = 0 } = this.#found.get(keyOf(each)) ?? {};
-      this.#found.set(keyOf(each), { ...each, change: each.change + change, size: each.size + size, queries: each.queries + queries });
+      this.#found.set(keyOf(each), {
+        ...each,
+        change: each.change + change,
+        size: each.size + size,
+        queries: each.queries + queries,
+      });
     }
   }
 

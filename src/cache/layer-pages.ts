@@ -36,7 +36,9 @@ export class LayerPages {
   ) {
     this.#pageUnits = layerPageUnits(config, layer);
     this.#mostUnits = mostPages * this.#pageUnits;
-    this.#space = new PageSpace(Math.min(mostPages, hasState(config, layer) ? FIRST_STATES : FIRST_PAGES) * this.#pageUnits);
+    this.#space = new PageSpace(
+      Math.min(mostPages, hasState(config, layer) ? FIRST_STATES : FIRST_PAGES) * this.#pageUnits,
+    );
     this.#buffer = this.#create();
   }
 
@@ -64,13 +66,19 @@ export class LayerPages {
   /** Where these pages lie until the buffer is packed. */
   ranges(pages: readonly LayerPage[]): BufferRange[] {
     const live = pages.filter((page) => !isGivenBack(page));
-    return live.map(({ place }) => ({ buffer: this.#buffer, offset: place.offset * UNIT_BYTES, size: place.units * UNIT_BYTES }));
+    return live.map(({ place }) => ({
+      buffer: this.#buffer,
+      offset: place.offset * UNIT_BYTES,
+      size: place.units * UNIT_BYTES,
+    }));
   }
 
   /** Adds pages as they were saved; `bytes`: of all of them, one behind another. Nothing may be recorded. */
   restore(saved: readonly PageState[], bytes: Uint8Array<ArrayBuffer>): LayerPage[] {
     this.#reserve(bytes.length / UNIT_BYTES);
-    const pages = saved.map((state) => (isGivenBack(state) ? givenBack() : { ...this.add(state.form, state.entries), ...state }));
+    const pages = saved.map((state) =>
+      isGivenBack(state) ? givenBack() : { ...this.add(state.form, state.entries), ...state },
+    );
     let at = 0;
     for (const { buffer, offset, size } of this.ranges(pages)) {
       this.device.gpuDevice.queue.writeBuffer(buffer, offset, bytes, at, size);
@@ -87,7 +95,11 @@ export class LayerPages {
     const [from, to] = [this.ranges(pages), this.ranges(copies)];
     const { buffers, gpuDevice } = this.device;
     // Within one buffer WebGPU copies by way of another.
-    const between = buffers.storage('copied pages', 'kv', from.reduce((sum, { size }) => sum + size, 0));
+    const between = buffers.storage(
+      'copied pages',
+      'kv',
+      from.reduce((sum, { size }) => sum + size, 0),
+    );
     const encoder = gpuDevice.createCommandEncoder();
     from.forEach(({ buffer, offset, size }, i) => encoder.copyBufferToBuffer(buffer, offset, between, i * size, size));
     to.forEach(({ buffer, offset, size }, i) => encoder.copyBufferToBuffer(between, i * size, buffer, offset, size));
@@ -105,7 +117,8 @@ export class LayerPages {
   shrink(): void {
     const room = this.#roomFor(0);
     const { capacity } = this.#space;
-    if (capacity - room >= Math.max((hasState(this.config, this.layer) ? 1 : 2) * this.#pageUnits, WORTH * capacity)) this.#pack(room);
+    if (capacity - room >= Math.max((hasState(this.config, this.layer) ? 1 : 2) * this.#pageUnits, WORTH * capacity))
+      this.#pack(room);
   }
 
   #reserve(units: number): void {

@@ -1,13 +1,24 @@
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { Change } from './cache-page.ts';
 import { kvBytes } from './kv-report.ts';
-import { type CachePolicy, type CacheView, fullPages, oldPages, oldPagesAs, pagesBeyondContext, RECENT_PAGES } from './policy.ts';
+import {
+  type CachePolicy,
+  type CacheView,
+  fullPages,
+  oldPages,
+  oldPagesAs,
+  pagesBeyondContext,
+  RECENT_PAGES,
+} from './policy.ts';
 
 /** What pages are written as, unasked, where memory is short: the smallest form that costs next to nothing, and what the first and recent ones are. */
 const forcedPages = (view: CacheView): Change[] => {
   const isOld = new Set(oldPages(view).map(({ now }) => now));
   const others = fullPages(view).filter(({ now }) => now.form === 'f16' && !isOld.has(now));
-  return [...oldPagesAs(view, 'q4'), ...others.map(({ page, layer }): Change => ({ page, layer, form: 'q8', entries: PAGE_TOKENS }))];
+  return [
+    ...oldPagesAs(view, 'q4'),
+    ...others.map(({ page, layer }): Change => ({ page, layer, form: 'q8', entries: PAGE_TOKENS })),
+  ];
 };
 
 /** Bytes that the sequence's pages come to with what comes next. */
@@ -37,7 +48,10 @@ export const withMemoryBudget = (policy: CachePolicy, bytes: number, wins: boole
       return form === undefined || (form === 'q8' && each.form !== 'q8');
     });
     const isForced = new Set(forced.map(placeOf));
-    return [...wanted.filter((each) => !isForced.has(placeOf(each))), ...forced.map((each) => ({ ...each, forced: true }))];
+    return [
+      ...wanted.filter((each) => !isForced.has(placeOf(each))),
+      ...forced.map((each) => ({ ...each, forced: true })),
+    ];
   },
   drops(view) {
     const beyondContext = policy.drops?.(view) ?? pagesBeyondContext(view);

@@ -75,7 +75,9 @@ export function oldPages(view: CacheView): OldPage[] {
 
 /** Every page that is full, with its places. */
 export function fullPages({ pages, tokens }: CacheView): OldPage[] {
-  return pages.slice(0, Math.floor(tokens / PAGE_TOKENS)).flatMap(({ layers }, page) => layers.map((now, layer) => ({ page, layer, now })));
+  return pages
+    .slice(0, Math.floor(tokens / PAGE_TOKENS))
+    .flatMap(({ layers }, page) => layers.map((now, layer) => ({ page, layer, now })));
 }
 
 /** Whether a page is as it was or next to it, so that it can be written anew. */
@@ -83,7 +85,9 @@ export const isWhole = ({ form }: LayerPage): boolean => form === 'f16' || form 
 
 /** Old pages that are whole, in another form. */
 export const oldPagesAs = (view: CacheView, form: SmallerForm, entries = PAGE_TOKENS): Change[] =>
-  oldPages(view).flatMap(({ page, layer, now }) => (isWhole(now) && now.form !== form ? [{ page, layer, form, entries }] : []));
+  oldPages(view).flatMap(({ page, layer, now }) =>
+    isWhole(now) && now.form !== form ? [{ page, layer, form, entries }] : [],
+  );
 
 /** Every page in one form that is neither the first one nor recent. */
 export const fixedForm = (form: SmallerForm, entries = PAGE_TOKENS): CachePolicy => ({

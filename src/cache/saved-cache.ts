@@ -53,7 +53,18 @@ export interface SavedCache {
 /** The model that a saved cache must be of. */
 export interface SavedFor {
   hash: string;
-  config: Pick<ModelConfig, 'numLayers' | 'numKvHeads' | 'headDim' | 'hiddenSize' | 'vocabSize' | 'window' | 'sharedKeys' | 'convolution' | 'deltaNet'>;
+  config: Pick<
+    ModelConfig,
+    | 'numLayers'
+    | 'numKvHeads'
+    | 'headDim'
+    | 'hiddenSize'
+    | 'vocabSize'
+    | 'window'
+    | 'sharedKeys'
+    | 'convolution'
+    | 'deltaNet'
+  >;
 }
 
 const MAGIC = 0x564b5743; // "CWKV"
@@ -82,7 +93,11 @@ export async function encodeSavedCache({ text, layers }: SavedCache): Promise<Ui
 }
 
 /** The inverse, its layers on `bytes` itself. Errors: `bad_file`, naming `file` and the field; of another model: `model`. */
-export async function decodeSavedCache(bytes: ArrayBuffer, file: string, { hash, config }: SavedFor): Promise<SavedCache> {
+export async function decodeSavedCache(
+  bytes: ArrayBuffer,
+  file: string,
+  { hash, config }: SavedFor,
+): Promise<SavedCache> {
   const check: Check = (holds, field, reason) => {
     if (!holds) throw new ChunkwiseError('bad_file', { file, field, reason });
   };
@@ -118,20 +133,41 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
   check(model === hash, 'model', 'it was saved from another model');
   check(typeof policy === 'string', 'policy', 'it is not a string');
   check(Array.isArray(tokens) && tokens.length > 0, 'tokens', 'there are none');
-  check(tokens.every((token) => isWhole(token, 0, config.vocabSize - 1)), 'tokens', 'one is not in the vocabulary');
+  check(
+    tokens.every((token) => isWhole(token, 0, config.vocabSize - 1)),
+    'tokens',
+    'one is not in the vocabulary',
+  );
   const numPages = pagesFor(tokens.length);
-  check(Array.isArray(pages) && pages.length === numPages, 'pages', `they are not the ${numPages} of ${tokens.length} tokens`);
+  check(
+    Array.isArray(pages) && pages.length === numPages,
+    'pages',
+    `they are not the ${numPages} of ${tokens.length} tokens`,
+  );
   pages.forEach((page: unknown, i) => {
-    check(Array.isArray(page) && page.length === config.numLayers, `page ${i}`, `it is not of ${config.numLayers} layers`);
+    check(
+      Array.isArray(page) && page.length === config.numLayers,
+      `page ${i}`,
+      `it is not of ${config.numLayers} layers`,
+    );
     page.forEach((state, layer) => {
-      const isGone = !hasPages(config, layer) || (shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length));
+      const isGone =
+        !hasPages(config, layer) || (shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length));
       const field = `page ${i} of layer ${layer}`;
       checkPage(state, field, isGone, check);
-      check(state.form === 'f16' || !shortSighted(config).includes(layer), field, `its form is ${state.form} in a layer whose pages are in f16`);
+      check(
+        state.form === 'f16' || !shortSighted(config).includes(layer),
+        field,
+        `its form is ${state.form} in a layer whose pages are in f16`,
+      );
     });
   });
   checkStates(states, config.deltaNet ? tokens.length : 0, check);
-  check(isRecord(probed) && isWhole(probed['pages'], 0) && Array.isArray(probed['losses']), 'probed', 'it is not a number of pages and an array');
+  check(
+    isRecord(probed) && isWhole(probed['pages'], 0) && Array.isArray(probed['losses']),
+    'probed',
+    'it is not a number of pages and an array',
+  );
   (probed['losses'] as unknown[]).forEach((loss, i) => checkLoss(loss, `probed ${i}`, config.numLayers, check));
   checkSpans(adapters, tokens.length, check);
 }
@@ -154,7 +190,11 @@ function checkLoss(loss: unknown, field: string, numLayers: number, check: Check
   check(isWhole(layer, 0, numLayers - 1), field, `its layer is ${JSON.stringify(layer)}`);
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
   for (const each of [change, size]) {
-    check(typeof each === 'number' && each >= 0 && each < Infinity, field, `one of its squares is ${JSON.stringify(each)}`);
+    check(
+      typeof each === 'number' && each >= 0 && each < Infinity,
+      field,
+      `one of its squares is ${JSON.stringify(each)}`,
+    );
   }
   check(isWhole(queries, 1) && isWhole(bytes, 0), field, 'its queries or its bytes are no whole numbers');
 }
@@ -163,7 +203,13 @@ function checkLoss(loss: unknown, field: string, numLayers: number, check: Check
 function checkStates(states: unknown, most: number, check: Check): void {
   if (states === undefined) return;
   check(Array.isArray(states) && states.length <= SAVED_STATES, 'states', 'they are not a short list');
-  states.forEach((tokens: unknown, i) => check(isWhole(tokens, i === 0 ? 1 : (states[i - 1] as number) + 1, most), 'states', `one is behind ${JSON.stringify(tokens)} tokens`));
+  states.forEach((tokens: unknown, i) =>
+    check(
+      isWhole(tokens, i === 0 ? 1 : (states[i - 1] as number) + 1, most),
+      'states',
+      `one is behind ${JSON.stringify(tokens)} tokens`,
+    ),
+  );
 }
 
 function checkPage(state: unknown, field: string, isGone: boolean, check: Check): asserts state is PageState {
@@ -171,15 +217,22 @@ function checkPage(state: unknown, field: string, isGone: boolean, check: Check)
   const { form, entries, mass } = state;
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
   const least = form === 'sparse' ? 1 : PAGE_TOKENS;
-  check(isGone ? form === 'f16' && entries === 0 : isWhole(entries, least, PAGE_TOKENS), field, `it has ${JSON.stringify(entries)} entries`);
+  check(
+    isGone ? form === 'f16' && entries === 0 : isWhole(entries, least, PAGE_TOKENS),
+    field,
+    `it has ${JSON.stringify(entries)} entries`,
+  );
   check(typeof mass === 'number' && mass >= 0 && mass < Infinity, field, `its mass is ${JSON.stringify(mass)}`);
 }
 
 const layerBytes = ({ pages, states = [] }: SavedText, layer: number, config: SavedFor['config']): number =>
-  pages.reduce((sum, page) => {
-    const { form, entries } = page[layer] as PageState;
-    return sum + layerPageUnits(config, layer, form, entries) * UNIT_BYTES;
-  }, hasState(config, layer) ? states.length * layerPageUnits(config, layer) * UNIT_BYTES : 0);
+  pages.reduce(
+    (sum, page) => {
+      const { form, entries } = page[layer] as PageState;
+      return sum + layerPageUnits(config, layer, form, entries) * UNIT_BYTES;
+    },
+    hasState(config, layer) ? states.length * layerPageUnits(config, layer) * UNIT_BYTES : 0,
+  );
 
 function parseJson(bytes: Uint8Array<ArrayBuffer>): unknown {
   try {

@@ -3,7 +3,8 @@ import type { Device } from '../gpu/device.ts';
 import { PROBES, probeFloats } from '../kernels/probe-page.ts';
 
 /** Of one stream and layer. */
-export const probeBytes = ({ numHeads, headDim }: Pick<ModelConfig, 'numHeads' | 'headDim'>): number => PROBES * numHeads * probeFloats(headDim) * 4;
+export const probeBytes = ({ numHeads, headDim }: Pick<ModelConfig, 'numHeads' | 'headDim'>): number =>
+  PROBES * numHeads * probeFloats(headDim) * 4;
 
 /** What the latest queries of each stream that was ever used were and found, by layer; see probe-page.ts. */
 export class StreamProbes {
@@ -37,6 +38,8 @@ export class StreamProbes {
 
   #create(): GPUBuffer[] {
     const bytes = this.#streams * probeBytes(this.config);
-    return Array.from({ length: this.config.numLayers }, (_, layer) => this.device.buffers.storage(`probes ${layer}`, 'kv', bytes));
+    return Array.from({ length: this.config.numLayers }, (_, layer) =>
+      this.device.buffers.storage(`probes ${layer}`, 'kv', bytes),
+    );
   }
 }

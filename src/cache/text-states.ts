@@ -30,7 +30,8 @@ export interface TextState {
 }
 
 /** Most states at once: of `numPages` pages of tokens, and those that are being computed. */
-export const mostStates = (numPages: number): number => Math.ceil((numPages * PAGE_TOKENS) / STATE_TOKENS) + LATEST * MAX_STREAMS;
+export const mostStates = (numPages: number): number =>
+  Math.ceil((numPages * PAGE_TOKENS) / STATE_TOKENS) + LATEST * MAX_STREAMS;
 
 /** The states of texts: they lie where other layers have pages, and batches begin with one and leave another. */
 export class TextStates {
@@ -74,14 +75,22 @@ export class TextStates {
    */
   forget(states: TextState[], from: number, to: number): void {
     this.cut(states, from);
-    this.removeWhere(states, (state) => !(state.isKept || isFarApart(state) || endOf(state) > to - LATEST || endOf(state) === from));
+    this.removeWhere(
+      states,
+      (state) => !(state.isKept || isFarApart(state) || endOf(state) > to - LATEST || endOf(state) === from),
+    );
   }
 
   /** Adds one that is to be computed, with room for a tail if it is to have one. There must be room. Throws where anything is recorded. */
   add(states: TextState[], tokens: number, tail = 0): void {
     this.device.buffers.expectNoneRecorded('states');
     const entries = PAGE_TOKENS + (tail > 0 ? TAIL_TOKENS : 0);
-    states.push({ tokens, tail, isKept: false, layers: this.parts.layers.map((layer, i) => (this.#has(i) ? layer.add('f16', entries) : givenBack())) });
+    states.push({
+      tokens,
+      tail,
+      isKept: false,
+      layers: this.parts.layers.map((layer, i) => (this.#has(i) ? layer.add('f16', entries) : givenBack())),
+    });
     this.#count++;
   }
 
@@ -119,7 +128,14 @@ export class TextStates {
   /** A copy of one. There must be room. Throws where anything is recorded. */
   copyOf({ tokens, tail, isKept, layers }: TextState): TextState {
     this.#count++;
-    return { tokens, tail, isKept, layers: layers.map((page, layer) => (this.#has(layer) ? (this.parts.layers[layer]?.copyOf([page])[0] ?? page) : page)) };
+    return {
+      tokens,
+      tail,
+      isKept,
+      layers: layers.map((page, layer) =>
+        this.#has(layer) ? (this.parts.layers[layer]?.copyOf([page])[0] ?? page) : page,
+      ),
+    };
   }
 
   /** One that was put among the pages of each layer; see `KvCache.restore`. */
@@ -136,10 +152,16 @@ export class TextStates {
   show(firstPage: number, states: readonly TextState[], from: number, to: number): void {
     if (!this.config.deltaNet) return;
     const [before, after] = [stateAt(states, from), states.find((state) => endOf(state) === to)];
-    if (!after || (from > 0 && !before)) throw new Error(`states: ${from} to ${to} of ${states.map(({ tokens, tail }) => `${tokens} + ${tail}`).join()}`);
+    if (!after || (from > 0 && !before))
+      throw new Error(`states: ${from} to ${to} of ${states.map(({ tokens, tail }) => `${tokens} + ${tail}`).join()}`);
     this.parts.tables.forEach((table, layer) => {
       if (!this.#has(layer)) return;
-      const entry = [before?.layers[layer]?.place.offset ?? 0, after.layers[layer]?.place.offset ?? 0, before ? 1 + from - before.tokens : 0, after.tail];
+      const entry = [
+        before?.layers[layer]?.place.offset ?? 0,
+        after.layers[layer]?.place.offset ?? 0,
+        before ? 1 + from - before.tokens : 0,
+        after.tail,
+      ];
       this.device.gpuDevice.queue.writeBuffer(table, firstPage * PAGE_ENTRY_WORDS * 4, Uint32Array.from(entry));
     });
   }
@@ -157,16 +179,22 @@ const stateAt = (states: readonly TextState[], length: number): TextState | unde
   states.findLast((state) => state.tokens <= length && length <= endOf(state));
 
 /** It is gone on from behind a multiple of STATE_TOKENS tokens. */
-const isFarApart = (state: TextState): boolean => Math.floor(endOf(state) / STATE_TOKENS) * STATE_TOKENS >= state.tokens;
+const isFarApart = (state: TextState): boolean =>
+  Math.floor(endOf(state) / STATE_TOKENS) * STATE_TOKENS >= state.tokens;
 
 /** What of a text's states is saved with it, without tails: those of the latest two turns' ends, as of a prompt and its answer, and the one before. */
 export function statesToSave(states: readonly TextState[], config: PageShape): TextState[] {
   const ends = states.filter(({ isKept }) => isKept).slice(-2);
   const before = states.filter(({ tokens }) => tokens < (ends[0]?.tokens ?? Infinity)).slice(-1);
-  return [...before, ...ends].map((state) => ({ ...state, tail: 0, layers: state.layers.map((page, layer) => withoutTail(page, layerPageUnits(config, layer))) }));
+  return [...before, ...ends].map((state) => ({
+    ...state,
+    tail: 0,
+    layers: state.layers.map((page, layer) => withoutTail(page, layerPageUnits(config, layer))),
+  }));
 }
 
-const withoutTail = (page: LayerPage, units: number): LayerPage => (isGivenBack(page) ? page : { ...page, entries: PAGE_TOKENS, place: { ...page.place, units } });
+const withoutTail = (page: LayerPage, units: number): LayerPage =>
+  isGivenBack(page) ? page : { ...page, entries: PAGE_TOKENS, place: { ...page.place, units } };
 
 /** Units of a text's states, in all layers. */
 export const stateUnits = (states: readonly TextState[]): number =>

@@ -14,19 +14,31 @@ const shortSight = ({ window, convolution }: Sighted): { tokens: number; layers:
  * Layers that see the latest tokens alone, whose pages lie in one form and are given back when they are out of sight, and those that have
  * a state in place of pages.
  */
-export const shortSighted = (config: Sighted): readonly number[] => config.deltaNet?.layers ?? shortSight(config)?.layers ?? [];
+export const shortSighted = (config: Sighted): readonly number[] =>
+  config.deltaNet?.layers ?? shortSight(config)?.layers ?? [];
 
 /** What a page of a layer needs of its model. */
-export type PageShape = Pick<ModelConfig, 'numKvHeads' | 'headDim' | 'hiddenSize' | 'window' | 'convolution' | 'deltaNet'>;
+export type PageShape = Pick<
+  ModelConfig,
+  'numKvHeads' | 'headDim' | 'hiddenSize' | 'window' | 'convolution' | 'deltaNet'
+>;
 
 /**
  * Units of a page of a layer: keys and values in a form, or what a convolution takes in, `[PAGE_TOKENS, hiddenSize]` in f32.
  * That is called `f16` too, as what was never written anew; and so is a state, which is no page's but a text's: one with a tail has
  * that many entries more.
  */
-export function layerPageUnits(config: PageShape, layer: number, form: PageForm = 'f16', entries = PAGE_TOKENS): number {
+export function layerPageUnits(
+  config: PageShape,
+  layer: number,
+  form: PageForm = 'f16',
+  entries = PAGE_TOKENS,
+): number {
   if (isConvolved(config, layer)) return (entries * config.hiddenSize * 4) / UNIT_BYTES;
-  if (config.deltaNet && hasState(config, layer)) return entries === 0 ? 0 : (stateBytes(config.deltaNet) + 4 * (entries - PAGE_TOKENS) * broughtFloats(config.deltaNet)) / UNIT_BYTES;
+  if (config.deltaNet && hasState(config, layer))
+    return entries === 0
+      ? 0
+      : (stateBytes(config.deltaNet) + 4 * (entries - PAGE_TOKENS) * broughtFloats(config.deltaNet)) / UNIT_BYTES;
   return pageUnits(form, { numKvHeads: config.numKvHeads, headDim: headDimOfLayer(config, layer) }, entries);
 }
 

@@ -79,7 +79,8 @@ function levelRule(read: Reader, value: unknown): LevelRule {
   const { ranks, rankErrorBudget } = read.object(value, 'levels');
   if (ranks === undefined) return { rankErrorBudget: read.number(rankErrorBudget, 'levels.rankErrorBudget', 0, 1) };
   const list = read.list(ranks, 'levels.ranks', (rank, field) => read.whole(rank, field, MAX_RANK));
-  if (list.length > MAX_LEVELS) throw read.bad('levels.ranks', `has ${list.length} levels; at most ${MAX_LEVELS} are there`);
+  if (list.length > MAX_LEVELS)
+    throw read.bad('levels.ranks', `has ${list.length} levels; at most ${MAX_LEVELS} are there`);
   return { ranks: list };
 }
 

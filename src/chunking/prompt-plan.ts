@@ -44,7 +44,10 @@ export class PromptPlan {
   /** Errors: those of `Planner`. */
   constructor(private readonly request: PlanRequest) {
     const { from, texts, vocabSize, options } = request;
-    this.planner = new Planner({ ...options, vocabulary: { size: vocabSize, text: (token) => texts.get(token) ?? '' } });
+    this.planner = new Planner({
+      ...options,
+      vocabulary: { size: vocabSize, text: (token) => texts.get(token) ?? '' },
+    });
     this.isWhole = options.ranks === 'shuffled' || options.equalMeanRank === true;
     if (this.isWhole) this.pushUntil(Infinity);
     this.taken = from;

@@ -109,7 +109,9 @@ export function rowsBehind(before: RampRow | undefined, last: RampRow, rampWidth
   const age = Math.round((rises ? wHi / wLo : 1 - wHi / wLo) * steps) - 1;
   const end = rises ? levelHi : levelLo;
   return Array.from({ length: count }, (_, i) =>
-    age + 1 + i < rampWidth ? { ...last, wHi: Math.fround(wLo * shareOf(age + 1 + i)) } : { levelLo: end, levelHi: end, wLo, wHi: 0 },
+    age + 1 + i < rampWidth
+      ? { ...last, wHi: Math.fround(wLo * shareOf(age + 1 + i)) }
+      : { levelLo: end, levelHi: end, wLo, wHi: 0 },
   );
 }
 

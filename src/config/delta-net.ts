@@ -23,4 +23,5 @@ export const broughtFloats = (net: DeltaNet): number => deltaWidths(net).convolv
 export const tailBytes = (net: DeltaNet): number => 4 * TAIL_TOKENS * broughtFloats(net);
 
 /** Bytes of all it knows: those, and behind them what its convolution took in of the latest tokens `[taps - 1, convolved]`. */
-export const stateBytes = (net: DeltaNet): number => 4 * (deltaStateFloats(net) + (net.taps - 1) * deltaWidths(net).convolved);
+export const stateBytes = (net: DeltaNet): number =>
+  4 * (deltaStateFloats(net) + (net.taps - 1) * deltaWidths(net).convolved);

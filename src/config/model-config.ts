@@ -154,19 +154,24 @@ export const windowOfLayer = ({ window }: Pick<ModelConfig, 'window'>, layer: nu
   window?.layers.includes(layer) ? window.tokens : undefined;
 
 /** Whether a layer has a convolution in place of attention. */
-export const isConvolved = ({ convolution }: Pick<ModelConfig, 'convolution'>, layer: number): boolean => convolution?.layers.includes(layer) === true;
+export const isConvolved = ({ convolution }: Pick<ModelConfig, 'convolution'>, layer: number): boolean =>
+  convolution?.layers.includes(layer) === true;
 
 /** Whether a layer has a delta net in place of attention. */
-export const hasState = ({ deltaNet }: Pick<ModelConfig, 'deltaNet'>, layer: number): boolean => deltaNet?.layers.includes(layer) === true;
+export const hasState = ({ deltaNet }: Pick<ModelConfig, 'deltaNet'>, layer: number): boolean =>
+  deltaNet?.layers.includes(layer) === true;
 
 /** Whether a layer has experts in place of its MLP. */
-export const hasExperts = ({ experts }: Pick<ModelConfig, 'experts'>, layer: number): boolean => experts !== undefined && layer >= experts.firstLayer;
+export const hasExperts = ({ experts }: Pick<ModelConfig, 'experts'>, layer: number): boolean =>
+  experts !== undefined && layer >= experts.firstLayer;
 
 /** Whether a layer attends to another layer's keys and values. */
-export const sharesKeys = ({ sharedKeys }: Pick<ModelConfig, 'sharedKeys'>, layer: number): boolean => sharedKeys !== undefined && layer >= sharedKeys.from;
+export const sharesKeys = ({ sharedKeys }: Pick<ModelConfig, 'sharedKeys'>, layer: number): boolean =>
+  sharedKeys !== undefined && layer >= sharedKeys.from;
 
 /** Whether a layer has pages of its own in the cache. */
-export const hasPages = (config: Pick<ModelConfig, 'deltaNet' | 'sharedKeys'>, layer: number): boolean => !hasState(config, layer) && !sharesKeys(config, layer);
+export const hasPages = (config: Pick<ModelConfig, 'deltaNet' | 'sharedKeys'>, layer: number): boolean =>
+  !hasState(config, layer) && !sharesKeys(config, layer);
 
 /** The layer whose keys and values a layer attends to: itself, or the last of its kind that has its own. */
 export function keyLayerOf(config: Pick<ModelConfig, 'sharedKeys' | 'window'>, layer: number): number {
@@ -182,12 +187,22 @@ export const headDimOfLayer = ({ window, headDim }: Pick<ModelConfig, 'window' |
   window?.headDim !== undefined && window.layers.includes(layer) ? window.headDim : headDim;
 
 /** Of a model's widest MLP. */
-export const widestMlp = ({ intermediateSize, sharedKeys }: Pick<ModelConfig, 'intermediateSize' | 'sharedKeys'>): number => Math.max(intermediateSize, sharedKeys?.intermediateSize ?? 0);
+export const widestMlp = ({
+  intermediateSize,
+  sharedKeys,
+}: Pick<ModelConfig, 'intermediateSize' | 'sharedKeys'>): number =>
+  Math.max(intermediateSize, sharedKeys?.intermediateSize ?? 0);
 
 /** A model's sizes as one of its layers has them. */
-export function configOfLayer<C extends Pick<ModelConfig, 'window' | 'sharedKeys' | 'headDim' | 'intermediateSize'>>(config: C, layer: number): C {
+export function configOfLayer<C extends Pick<ModelConfig, 'window' | 'sharedKeys' | 'headDim' | 'intermediateSize'>>(
+  config: C,
+  layer: number,
+): C {
   const { sharedKeys } = config;
   const headDim = headDimOfLayer(config, layer);
-  const intermediateSize = sharedKeys && sharesKeys(config, layer) ? sharedKeys.intermediateSize : config.intermediateSize;
-  return headDim === config.headDim && intermediateSize === config.intermediateSize ? config : { ...config, headDim, intermediateSize };
+  const intermediateSize =
+    sharedKeys && sharesKeys(config, layer) ? sharedKeys.intermediateSize : config.intermediateSize;
+  return headDim === config.headDim && intermediateSize === config.intermediateSize
+    ? config
+    : { ...config, headDim, intermediateSize };
 }

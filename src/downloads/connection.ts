@@ -52,13 +52,16 @@ export class Connection {
     let response: Response;
     try {
       // The browser's own cache would keep a second copy of the weights.
-      response = await this.#unlessSilent(fetch(this.url, { cache: 'no-store', headers, signal: this.#control.signal }));
+      response = await this.#unlessSilent(
+        fetch(this.url, { cache: 'no-store', headers, signal: this.#control.signal }),
+      );
     } catch (cause) {
       throw cause instanceof Transient ? cause : new Transient('no answer', undefined, { cause });
     }
     if (response.ok) return response;
     const { status } = response;
-    if (status >= 500 || status === 429 || status === 408) throw new Transient(`status ${status}`, retryAfter(response));
+    if (status >= 500 || status === 429 || status === 408)
+      throw new Transient(`status ${status}`, retryAfter(response));
     throw new Refusal(this.url, status, `status ${status}${this.#why(response)}`);
   }
 

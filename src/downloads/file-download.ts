@@ -62,9 +62,14 @@ export class FileDownload implements ByteSource {
     const whole = remote.size === undefined ? await readPart(remote, 0, Infinity, options) : undefined;
     const size = remote.size ?? whole?.length ?? 0;
     const note = { url, size, version: versionOf(remote), pieceBytes };
-    await keep(url, () => store.begin(note), () => `before its ${size} bytes came`);
+    await keep(
+      url,
+      () => store.begin(note),
+      () => `before its ${size} bytes came`,
+    );
     const file = new FileDownload(note, store, { ...remote, size }, options);
-    for (let i = 0; whole && i * pieceBytes < size; i++) await file.#put(i, whole.slice(i * pieceBytes, (i + 1) * pieceBytes));
+    for (let i = 0; whole && i * pieceBytes < size; i++)
+      await file.#put(i, whole.slice(i * pieceBytes, (i + 1) * pieceBytes));
     return file;
   }
 
@@ -242,14 +247,18 @@ export class FileDownload implements ByteSource {
     let index = first;
     let filled = 0;
     let piece = new Uint8Array(this.#length(index));
-    for await (const chunk of readRemote(remote, first * pieceBytes, Math.min(size, end * pieceBytes), { ...this.options, signal })) {
-      for (let at = 0; at < chunk.length; ) {
+    for await (const chunk of readRemote(remote, first * pieceBytes, Math.min(size, end * pieceBytes), {
+      ...this.options,
+      signal,
+    })) {
+      for (let at = 0; at < chunk.length;) {
         const part = chunk.subarray(at, at + piece.length - filled);
         piece.set(part, filled);
         at += part.length;
         filled += part.length;
         if (filled < piece.length) continue;
-        if (signal?.aborted) throw new ChunkwiseError('aborted', { file: this.name, reason: 'the download was aborted' });
+        if (signal?.aborted)
+          throw new ChunkwiseError('aborted', { file: this.name, reason: 'the download was aborted' });
         await this.#put(index, piece);
         onPiece?.(piece.length);
         index++;

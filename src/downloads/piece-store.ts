@@ -51,9 +51,17 @@ export async function keep<T>(file: string, work: () => Promise<T>, when = (): s
     const name = cause instanceof DOMException ? cause.name : '';
     const detail = { file, field: 'storage' };
     if (name === 'QuotaExceededError') {
-      throw new ChunkwiseError('over_limit', { ...detail, reason: `the browser's storage was full ${when()}` }, { cause });
+      throw new ChunkwiseError(
+        'over_limit',
+        { ...detail, reason: `the browser's storage was full ${when()}` },
+        { cause },
+      );
     }
     if (!GONE.includes(name)) throw cause;
-    throw new OutdatedDownload('storage_lost', { ...detail, reason: `what had come was deleted from the browser's storage ${when()}` }, { cause });
+    throw new OutdatedDownload(
+      'storage_lost',
+      { ...detail, reason: `what had come was deleted from the browser's storage ${when()}` },
+      { cause },
+    );
   }
 }

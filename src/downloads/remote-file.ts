@@ -74,8 +74,12 @@ export async function readJson(url: string, options: RemoteOptions = {}): Promis
   }
 }
 
-async function withRetries<T>(url: string, options: RemoteOptions, work: (connection: Connection) => Promise<T>): Promise<T> {
-  for (let failures = 0; ; ) {
+async function withRetries<T>(
+  url: string,
+  options: RemoteOptions,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  for (let failures = 0; ;) {
     const connection = new Connection(url, options);
     try {
       return await work(connection);
@@ -101,7 +105,7 @@ export async function* readRemote(
   const { url, hasRanges } = file;
   // Without ranges nothing else tells that the file has become longer.
   const readsOn = !hasRanges && to === file.size;
-  for (let at = from, failures = 0; at < to; ) {
+  for (let at = from, failures = 0; at < to;) {
     const connection = new Connection(url, options);
     try {
       // All of it as a range, as it was described: a server that compresses whole files gives them other tags and lengths.
@@ -110,7 +114,8 @@ export async function* readRemote(
       checkAnswer(file, response, at, to);
       let skip = hasRanges ? 0 : at;
       for await (const bytes of connection.body(response)) {
-        if (readsOn && bytes.length > skip + to - at) throw changed(url, `: more comes than the ${to} bytes that it had`);
+        if (readsOn && bytes.length > skip + to - at)
+          throw changed(url, `: more comes than the ${to} bytes that it had`);
         // A body longer than asked for is left where its surplus begins.
         const wanted = bytes.subarray(skip, Math.min(bytes.length, skip + to - at));
         skip = Math.max(0, skip - bytes.length);
@@ -126,7 +131,10 @@ export async function* readRemote(
       // A range within the file's length is missing only where the file has become shorter.
       if (hasRanges && error instanceof Refusal && error.status === 416) throw changed(url, `: ${error.detail.reason}`);
       if (!hasRanges && at > from && error instanceof Transient && !isSteady(file)) {
-        throw new OutdatedDownload('network', { file: url, reason: `${error.message}, and nothing tells whether the file is still the same` });
+        throw new OutdatedDownload('network', {
+          file: url,
+          reason: `${error.message}, and nothing tells whether the file is still the same`,
+        });
       }
       await waitToRetry(url, error, ++failures, options);
     } finally {
@@ -136,14 +144,22 @@ export async function* readRemote(
 }
 
 /** The bytes of `readRemote` in one array; of a file whose length is not told, not too many. */
-export async function readPart(file: RemoteFile, from: number, to: number, options: RemoteOptions): Promise<Uint8Array<ArrayBuffer>> {
+export async function readPart(
+  file: RemoteFile,
+  from: number,
+  to: number,
+  options: RemoteOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
   for await (const bytes of readRemote(file, from, to, options)) {
     chunks.push(bytes);
     length += bytes.length;
     if (to < Infinity || length <= MOST_UNKNOWN_BYTES) continue;
-    throw networkError(file.url, `the server does not tell the file's length; of such at most ${MOST_UNKNOWN_BYTES} bytes are read`);
+    throw networkError(
+      file.url,
+      `the server does not tell the file's length; of such at most ${MOST_UNKNOWN_BYTES} bytes are read`,
+    );
   }
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
@@ -185,10 +201,15 @@ async function waitToRetry(url: string, error: unknown, failures: number, option
     new ChunkwiseError('aborted', { file: url, reason: 'the download was aborted' }, { cause: error });
   if (signal?.aborted) throw aborted();
   if (!(error instanceof Transient)) throw error;
-  if (failures >= attempts) throw networkError(url, `${error.message}, ${failures === 1 ? 'once' : `${failures} times`}`, error);
+  if (failures >= attempts)
+    throw networkError(url, `${error.message}, ${failures === 1 ? 'once' : `${failures} times`}`, error);
   const wait = error.retryAfterMs ?? retryDelayMs * 2 ** (failures - 1) * (1 + Math.random());
   if (wait > LONGEST_WAIT_MS) {
-    throw networkError(url, `${error.message}: the server asks to come again in ${Math.ceil(wait / 1000)} seconds`, error);
+    throw networkError(
+      url,
+      `${error.message}: the server asks to come again in ${Math.ceil(wait / 1000)} seconds`,
+      error,
+    );
   }
   await new Promise<void>((resolve) => {
     const finish = (): void => {

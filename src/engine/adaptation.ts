@@ -22,7 +22,14 @@ export interface Adaptation {
   begin(tokens: readonly number[], from: number): Promise<AdaptedText>;
 }
 
-const NO_PLAN = { rows: async () => [], later: [], decodeRow: FULL_ROW, ladder: [], levels: null, close: () => undefined };
+const NO_PLAN = {
+  rows: async () => [],
+  later: [],
+  decodeRow: FULL_ROW,
+  ladder: [],
+  levels: null,
+  close: () => undefined,
+};
 
 /** `mix` for every token, without a plan. */
 const unplanned = (mix: AdapterMix, spans: readonly AdaptedSpan[]): Adaptation => ({
@@ -65,7 +72,9 @@ export function planned(options: PlanningOptions): Adaptation {
       const active = registry.active(uses, tokens);
       const told = { spans: spans(active), invokedAt: registry.invokedAt(uses, active) };
       if (active.length === 0) return { mix: NO_ADAPTERS, ...NO_PLAN, ...told };
-      const made = recorded ? replay(recorded, tokens, from) : await makePlan(options, settings, active, { tokens, from });
+      const made = recorded
+        ? replay(recorded, tokens, from)
+        : await makePlan(options, settings, active, { tokens, from });
       const { levels } = made;
       const ladder = registry.ladder(active, levels);
       const { mix, release } = await registry.mixByRule(session, active, levels).catch((error: unknown) => {
@@ -81,7 +90,8 @@ export function planned(options: PlanningOptions): Adaptation {
         later: recorded?.table.slice(tokens.length) ?? [],
         async rows(end) {
           const part = await made.part(end);
-          const meanRank = ({ level, scale }: Chunk): number => (scale === 0 ? 0 : (ladder[level] ?? ladder.at(-1) ?? 0));
+          const meanRank = ({ level, scale }: Chunk): number =>
+            scale === 0 ? 0 : (ladder[level] ?? ladder.at(-1) ?? 0);
           const chunks = part.chunks.map((chunk) => ({ ...chunk, meanRank: meanRank(chunk) }));
           onPlan?.({ ...part, chunks, ladder, levels, texts: part.tokens.map(options.text) });
           return part.rows;
@@ -120,8 +130,12 @@ export const followsRecordedPlan = (key: string): boolean => / plan \d+$/.test(k
 /** In decoding the level follows the model's own entropy, smoothed: a single sure token in hard text does not lower it. */
 export const FOLLOW = { thresholds: DEFAULT_THRESHOLDS, hysteresis: 0.03, smoothing: 0.25 };
 
-
-const topRow = ({ length }: readonly number[]): RampRow => ({ levelLo: length - 1, levelHi: length - 1, wLo: 1, wHi: 0 });
+const topRow = ({ length }: readonly number[]): RampRow => ({
+  levelLo: length - 1,
+  levelHi: length - 1,
+  wLo: 1,
+  wHi: 0,
+});
 
 /** What the planner is told; the ladder comes with it. */
 export function settingsOf(options: RankOptions): PlanSettings {

@@ -54,7 +54,15 @@ export class AdapterRegistry {
       singularValues: [...module.singularValues],
     }));
     const invocation = adapter.invocation?.tokens;
-    const info = { name, rank, modules: modules.length, bytes: 0, warnings, spectra, ...(invocation && { invocationTokens: invocation }) };
+    const info = {
+      name,
+      rank,
+      modules: modules.length,
+      bytes: 0,
+      warnings,
+      spectra,
+      ...(invocation && { invocationTokens: invocation }),
+    };
     const plain = this.form === 'unfused' ? adapter : undefined;
     const entry: Entry = { ladder, plain, info, invocation, loaded: undefined, uses: 1 }; // it is not unloaded while it is loaded
     this.#entries.set(name, entry);
@@ -104,7 +112,9 @@ export class AdapterRegistry {
   invokedAt(uses: readonly AdapterUse[], active: readonly ActiveUse[]): Record<string, number | null> | undefined {
     const activated = uses.filter(({ name }) => this.#find(name).invocation);
     if (activated.length === 0) return undefined;
-    return Object.fromEntries(activated.map(({ name }) => [name, active.find((use) => use.name === name)?.from ?? null]));
+    return Object.fromEntries(
+      activated.map(({ name }) => [name, active.find((use) => use.name === name)?.from ?? null]),
+    );
   }
 
   /** Stands for these adapters by content, and scales: the same in another visit, whatever they are called. */
@@ -143,7 +153,10 @@ export class AdapterRegistry {
   async mixByRule(session: Session, uses: readonly ActiveUse[], rule: LevelRule | null) {
     const table = rule ? JSON.stringify(rule) : '';
     const mix = await this.mix(session, uses, table);
-    const { device, transformer: { arena } } = session;
+    const {
+      device,
+      transformer: { arena },
+    } = session;
     const before = arena.buffersIfAny;
     const held: ArenaAdapter[] = [];
     const release = (): void => {

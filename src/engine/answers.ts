@@ -19,7 +19,10 @@ export class Answers {
     private readonly grammars: Grammars,
   ) {}
 
-  chat(messages: readonly ChatTurn[], { tools, ...options }: GenerateOptions & ChatTools): AsyncGenerator<GenerateEvent, void> {
+  chat(
+    messages: readonly ChatTurn[],
+    { tools, ...options }: GenerateOptions & ChatTools,
+  ): AsyncGenerator<GenerateEvent, void> {
     const { texts } = this;
     return this.#answer((shifts) => texts.chat(messages, tools, shifts), options, texts.chatTokenizer);
   }
@@ -29,7 +32,10 @@ export class Answers {
     return this.#answer((shifts) => texts.prompt(prompt, shifts), options, texts.tokenizer);
   }
 
-  async *embed(inputs: readonly (string | readonly number[])[], { adapters = [], signal }: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
+  async *embed(
+    inputs: readonly (string | readonly number[])[],
+    { adapters = [], signal }: EmbedOptions,
+  ): AsyncGenerator<TextEmbedding, void> {
     this.session.throwIfDisposed();
     const texts = inputs.map((input, i) => this.texts.input(input, `input[${i}]`));
     const request = this.requests.open(adapters);

@@ -28,7 +28,11 @@ export async function embedText(
       const states = transformer.states(recorder, length);
       // In one go with the batch: others use the same activations between awaits.
       recorder.submit();
-      add(new Float32Array(await readOnce(device, 'states', [{ buffer: states, offset: 0, size: length * hiddenSize * 4 }])));
+      add(
+        new Float32Array(
+          await readOnce(device, 'states', [{ buffer: states, offset: 0, size: length * hiddenSize * 4 }]),
+        ),
+      );
     };
     await session.prefill(sequence, tokens, onBatch, signal);
   } finally {

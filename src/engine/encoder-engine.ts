@@ -7,7 +7,15 @@ import { createTokenizer } from '../tokenizer/tokenizer.ts';
 import { LiveSession } from './live-session.ts';
 import { DEFAULT_QUEUE_LIMIT, RequestQueue } from './request-queue.ts';
 import { Texts } from './texts.ts';
-import type { DocumentScore, EmbedOptions, EngineCore, EngineCoreOptions, GenerateEvent, SavedCaches, TextEmbedding } from './types.ts';
+import type {
+  DocumentScore,
+  EmbedOptions,
+  EngineCore,
+  EngineCoreOptions,
+  GenerateEvent,
+  SavedCaches,
+  TextEmbedding,
+} from './types.ts';
 import { unlessAbandoned } from './unless-abandoned.ts';
 
 /** Loads an encoder. Errors: those of `openEngine`. */
@@ -68,7 +76,11 @@ export class EncoderEngine implements EngineCore {
     return this.#unlessAbandoned(this.#embed(inputs, options), options);
   }
 
-  rerank(query: string, documents: readonly string[], options: { signal?: AbortSignal }): AsyncGenerator<DocumentScore, void> {
+  rerank(
+    query: string,
+    documents: readonly string[],
+    options: { signal?: AbortSignal },
+  ): AsyncGenerator<DocumentScore, void> {
     return this.#unlessAbandoned(this.#rerank(query, documents, options), options);
   }
 
@@ -96,7 +108,10 @@ export class EncoderEngine implements EngineCore {
     this.#session.dispose();
   }
 
-  async *#embed(inputs: readonly (string | readonly number[])[], { adapters = [], signal }: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
+  async *#embed(
+    inputs: readonly (string | readonly number[])[],
+    { adapters = [], signal }: EmbedOptions,
+  ): AsyncGenerator<TextEmbedding, void> {
     this.#session.throwIfDisposed();
     if (adapters.length > 0) this.#refuse('takes no adapters', 'adapter');
     if (this.#isCrossEncoder) this.#refuse('gives no vectors');
@@ -105,7 +120,11 @@ export class EncoderEngine implements EngineCore {
     for (const [i, vector] of vectors.entries()) yield { vector, tokens: texts[i]!.length };
   }
 
-  async *#rerank(query: string, documents: readonly string[], { signal }: { signal?: AbortSignal }): AsyncGenerator<DocumentScore, void> {
+  async *#rerank(
+    query: string,
+    documents: readonly string[],
+    { signal }: { signal?: AbortSignal },
+  ): AsyncGenerator<DocumentScore, void> {
     this.#session.throwIfDisposed();
     if (!this.#isCrossEncoder) this.#refuse('scores no documents');
     const pairs = this.#pairs(query, documents);
@@ -120,10 +139,17 @@ export class EncoderEngine implements EngineCore {
     const separator = begun.slice(-1);
     const first = this.#pairsBy === 'segments' ? begun : [...begun, ...separator];
     const maxTokens = contextLength - first.length - separator.length;
-    if (maxTokens < 0) throw new ChunkwiseError('context_overflow', { field: 'query', reason: `${first.length} tokens leave no room for a document in a context of ${contextLength}` });
+    if (maxTokens < 0)
+      throw new ChunkwiseError('context_overflow', {
+        field: 'query',
+        reason: `${first.length} tokens leave no room for a document in a context of ${contextLength}`,
+      });
     return documents.map((document, i) => {
       const own = tokenizer.encode(document, { addSpecial: false, maxTokens, field: `documents[${i}]` });
-      return { tokens: [...first, ...own, ...separator], ...(this.#pairsBy === 'segments' && { second: first.length }) };
+      return {
+        tokens: [...first, ...own, ...separator],
+        ...(this.#pairsBy === 'segments' && { second: first.length }),
+      };
     });
   }
 

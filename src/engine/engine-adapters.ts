@@ -63,7 +63,10 @@ export class EngineAdapters {
     const options = ranks === 'all' ? { ranks: 'uniform' as const } : ranks;
     if (lora === 'unfused') {
       if ((options.ranks ?? 'uniform') !== 'uniform' || options.plan || options.equalMeanRank) {
-        throw new ChunkwiseError('unsupported', { field: 'ranks', reason: 'adapters in their plain form have all ranks' });
+        throw new ChunkwiseError('unsupported', {
+          field: 'ranks',
+          reason: 'adapters in their plain form have all ranks',
+        });
       }
       return wholeAdapters(await this.#registry.mix(session, uses));
     }

@@ -49,7 +49,8 @@ export class LiveSession<S extends Losable = Session> {
   /** Throws what failed in `session`, or that the engine was disposed meanwhile. */
   failed(error: unknown, session: S | undefined): never {
     this.throwIfDisposed(error);
-    if (session && error instanceof ChunkwiseError && error.code === 'device_lost') this.#drop(session, error.detail.reason);
+    if (session && error instanceof ChunkwiseError && error.code === 'device_lost')
+      this.#drop(session, error.detail.reason);
     throw error;
   }
 

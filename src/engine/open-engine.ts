@@ -58,7 +58,13 @@ export class LocalEngine implements EngineCore {
   constructor(options: EngineCoreOptions, session: Session, tokenizer: Tokenizer) {
     const { plan, device } = session;
     const { config, contextLength, numPages } = plan;
-    const { queueLimit = DEFAULT_QUEUE_LIMIT, loadXgrammar = noXgrammar, savedCaches, sources, readTimeoutMs } = options;
+    const {
+      queueLimit = DEFAULT_QUEUE_LIMIT,
+      loadXgrammar = noXgrammar,
+      savedCaches,
+      sources,
+      readTimeoutMs,
+    } = options;
     const vocabulary = { ...tokenizer, vocabSize: config.vocabSize, byteText: bytesInAlphabet };
     this.#session = new LiveSession(() => openSessionWithDrafts(options), session);
     this.#adapters = new EngineAdapters(this.#session, tokenizer, options);
@@ -96,7 +102,10 @@ export class LocalEngine implements EngineCore {
   }
 
   rerank(): never {
-    throw new ChunkwiseError('unsupported', { field: 'model', reason: `${this.model} scores no documents: a cross-encoder does` });
+    throw new ChunkwiseError('unsupported', {
+      field: 'model',
+      reason: `${this.model} scores no documents: a cross-encoder does`,
+    });
   }
 
   countTokens(messages: readonly ChatTurn[]): number {

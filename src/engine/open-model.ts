@@ -7,6 +7,10 @@ import type { EngineCoreOptions } from './types.ts';
 /** Loads whatever model the files hold: one that answers, or one that only embeds. Errors: those of `openEngine`. */
 export async function openAnyEngine(options: EngineCoreOptions): Promise<LocalEngine | EncoderEngine> {
   const { isEncoder, header } = await modelKind(options.sources);
-  if (isEncoder && options.draftModel) throw new ChunkwiseError('unsupported', { field: 'draftModel', reason: 'an encoder answers nothing, so nothing is drafted' });
+  if (isEncoder && options.draftModel)
+    throw new ChunkwiseError('unsupported', {
+      field: 'draftModel',
+      reason: 'an encoder answers nothing, so nothing is drafted',
+    });
   return (isEncoder ? openEncoderEngine : openEngine)({ ...options, ...(header && { header }) });
 }

@@ -78,7 +78,10 @@ export class SavedSequences implements SavedCaches {
 
   #place(): CacheStore {
     if (this.store) return this.store;
-    throw new ChunkwiseError('unsupported', { field: 'savedCaches', reason: 'this engine was given no place to save to' });
+    throw new ChunkwiseError('unsupported', {
+      field: 'savedCaches',
+      reason: 'this engine was given no place to save to',
+    });
   }
 
   #modelHash(): Promise<string> {
@@ -105,7 +108,8 @@ interface LatestText extends Pick<SavedCache, 'layers'> {
 /** The text that was computed last. Nothing may run meanwhile. Errors: `bad_request`, `unsupported`, `device_lost`. */
 async function readLatest({ device, sequences, transformer }: Session): Promise<LatestText> {
   const latest = sequences.idle.at(-1);
-  if (!latest) throw new ChunkwiseError('bad_request', { field: 'saveCache', reason: 'no computed text is in the cache' });
+  if (!latest)
+    throw new ChunkwiseError('bad_request', { field: 'saveCache', reason: 'no computed text is in the cache' });
   const { tokens, pages, states, dropped, policy, probed } = latest;
   const adapters = latest.spans.filter(({ from }) => from < tokens.length);
   if (adapters.some(({ key }) => followsRecordedPlan(key))) {
@@ -113,7 +117,10 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
     throw new ChunkwiseError('unsupported', { field: 'plan', reason });
   }
   if (dropped > 0) {
-    throw new ChunkwiseError('unsupported', { field: 'pages', reason: 'tokens in the middle of the text were given up' });
+    throw new ChunkwiseError('unsupported', {
+      field: 'pages',
+      reason: 'tokens in the middle of the text were given up',
+    });
   }
   transformer.cache.giveBackBehind(pages, latest.heldTokens); // what is kept follows from the text's length alone
   const kept = statesToSave(states, transformer.config);
@@ -122,10 +129,21 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
     const ranges = layer.ranges([...pages, ...kept].flatMap((page) => page.layers[i] ?? []));
     layers.push(new Uint8Array(await readOnce(device, 'saved pages', ranges)));
   }
-  const saved = pages.map((page) =>
-    page.layers.map(({ form, entries, mass }) => ({ form, entries, mass })),
-  );
-  return { text: { tokens, adapters, policy: policy.key, pages: saved, ...(kept.length > 0 && { states: kept.map((state) => state.tokens) }), probed: { pages: probed.pages, losses: probed.found.filter(({ change, size }) => Number.isFinite(change + size)) } }, layers };
+  const saved = pages.map((page) => page.layers.map(({ form, entries, mass }) => ({ form, entries, mass })));
+  return {
+    text: {
+      tokens,
+      adapters,
+      policy: policy.key,
+      pages: saved,
+      ...(kept.length > 0 && { states: kept.map((state) => state.tokens) }),
+      probed: {
+        pages: probed.pages,
+        losses: probed.found.filter(({ change, size }) => Number.isFinite(change + size)),
+      },
+    },
+    layers,
+  };
 }
 
 /** Puts a text among those that requests go on from, at the cost of those longest unused. Nothing may run meanwhile. */

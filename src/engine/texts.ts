@@ -43,14 +43,21 @@ export class Texts {
   /** A text to embed, or its tokens. Errors: `bad_request`, `context_overflow`, naming `field`. */
   input(input: string | readonly number[], field: string): readonly number[] {
     const { vocabSize } = this.tokenizer;
-    const tokens = typeof input === 'string' ? this.tokenizer.encode(input, { maxTokens: this.contextLength, field }) : input;
+    const tokens =
+      typeof input === 'string' ? this.tokenizer.encode(input, { maxTokens: this.contextLength, field }) : input;
     const unknown = tokens.find((token) => token >= vocabSize);
     if (tokens.length === 0) throw new ChunkwiseError('bad_request', { field, reason: 'it has no tokens' });
     if (unknown !== undefined) {
-      throw new ChunkwiseError('bad_request', { field, reason: `token ${unknown} is not in the vocabulary of ${vocabSize}` });
+      throw new ChunkwiseError('bad_request', {
+        field,
+        reason: `token ${unknown} is not in the vocabulary of ${vocabSize}`,
+      });
     }
     if (tokens.length <= this.contextLength) return tokens;
-    throw new ChunkwiseError('context_overflow', { field, reason: `${tokens.length} tokens in a context of ${this.contextLength}` });
+    throw new ChunkwiseError('context_overflow', {
+      field,
+      reason: `${tokens.length} tokens in a context of ${this.contextLength}`,
+    });
   }
 
   /** Errors: `bad_request`, `context_overflow`. */

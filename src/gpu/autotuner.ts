@@ -55,7 +55,9 @@ export async function autotune(
 ): Promise<void> {
   let budget = BUDGET_MS;
   for (const [i, contest] of contests.entries()) {
-    const texts = contest.candidates.map((candidate) => withVariant(device, candidate, () => renderKernel(contest.kernel())));
+    const texts = contest.candidates.map((candidate) =>
+      withVariant(device, candidate, () => renderKernel(contest.kernel())),
+    );
     const key = `${device.name}, ${textHash(texts.join())}: ${contest.name}`;
     const known = await store.get(key).catch(() => undefined);
     let chosen = contest.candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(known));
@@ -90,7 +92,12 @@ interface Clock {
 
 const timePassed = ({ now, began, compiling }: Clock): number => now() - began - compiling;
 
-async function fastest(device: Device, recorder: Recorder, [first, ...others]: readonly [Entrant, ...Entrant[]], clock: Clock): Promise<Candidate> {
+async function fastest(
+  device: Device,
+  recorder: Recorder,
+  [first, ...others]: readonly [Entrant, ...Entrant[]],
+  clock: Clock,
+): Promise<Candidate> {
   const { now, budget, left } = clock;
   const submission = async ({ candidate, record }: Entrant, share: number, count = 1): Promise<number> => {
     const began = now();
@@ -147,13 +154,18 @@ function within(factor: number, entrants: readonly Entrant[]): Entrant[] {
 
 /** The candidates that the driver takes, the device's own first. */
 async function entrants(device: Device, contest: Contest): Promise<Entrant[]> {
-  const ownFirst = [...contest.candidates].sort((a, b) => Number(isOf(device.variant, b)) - Number(isOf(device.variant, a)));
+  const ownFirst = [...contest.candidates].sort(
+    (a, b) => Number(isOf(device.variant, b)) - Number(isOf(device.variant, a)),
+  );
   const kernels = ownFirst.map((candidate) => withVariant(device, candidate, () => contest.kernel()));
   await Promise.all(kernels.map((kernel) => device.pipelines.prepare(kernel).catch(() => undefined))); // side by side
   const taken: Entrant[] = [];
   for (const candidate of ownFirst) {
     const record = withVariant(device, candidate, () => contest.make());
-    const isTaken = await device.pipelines.ready().then(() => true, () => false);
+    const isTaken = await device.pipelines.ready().then(
+      () => true,
+      () => false,
+    );
     if (isTaken) taken.push({ candidate, record, times: [] });
   }
   return taken;

@@ -39,12 +39,30 @@ export interface Variant {
 /** What suits devices of a class, as far as is known without timing. */
 export const VARIANTS: Record<DeviceClass, Variant> = {
   cpu: {
-    ...{ workgroup: 64, prefillWorkgroup: 8, tileRows: 0, rowWorkgroup: 8, lanes: 1, decodeWorkgroup: 0, decodeLanes: 0, decodeRows: 0 },
+    ...{
+      workgroup: 64,
+      prefillWorkgroup: 8,
+      tileRows: 0,
+      rowWorkgroup: 8,
+      lanes: 1,
+      decodeWorkgroup: 0,
+      decodeLanes: 0,
+      decodeRows: 0,
+    },
     ...{ sharedPages: false, attentionWorkgroup: 8, attentionHeads: 4, attentionTile: 0, attentionVectors: 0 },
     ...{ scanWorkgroup: 8, scanTile: 2048, repacksOnHost: true, batchTokens: 64 },
   },
   gpu: {
-    ...{ workgroup: 32, prefillWorkgroup: 256, tileRows: 64, rowWorkgroup: 32, lanes: 32, decodeWorkgroup: 256, decodeLanes: 32, decodeRows: 4 },
+    ...{
+      workgroup: 32,
+      prefillWorkgroup: 256,
+      tileRows: 64,
+      rowWorkgroup: 32,
+      lanes: 32,
+      decodeWorkgroup: 256,
+      decodeLanes: 32,
+      decodeRows: 4,
+    },
     ...{ sharedPages: true, attentionWorkgroup: 256, attentionHeads: 1, attentionTile: 512, attentionVectors: 2 },
     ...{ scanWorkgroup: 256, scanTile: 1024, repacksOnHost: false, batchTokens: 512 },
   },

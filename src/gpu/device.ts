@@ -54,7 +54,10 @@ export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}
   const { gpuDevice, info } = await requestDevice(gpu, options, isWanted);
   const language = LANGUAGE_FEATURES.filter((feature) => isWanted(feature) && gpu.wgslLanguageFeatures?.has(feature)); // browsers had none at first
   const offered = [...DEVICE_FEATURES.filter((feature) => gpuDevice.features.has(feature)), ...language];
-  const [features, wait] = await Promise.all([usableFeatures(gpuDevice, offered), options.wait ?? waitFor(gpuDevice.queue)]);
+  const [features, wait] = await Promise.all([
+    usableFeatures(gpuDevice, offered),
+    options.wait ?? waitFor(gpuDevice.queue),
+  ]);
   const name = [info.vendor, info.architecture, info.description || info.device].filter(Boolean).join(' ');
   const deviceClass = options.deviceClass ?? classOf(info);
   const buffers = new Buffers(gpuDevice);
@@ -107,7 +110,9 @@ async function requestDevice(
     try {
       const gpuAdapter = await gpu.requestAdapter({ powerPreference: 'high-performance', ...options.gpuAdapter });
       if (!gpuAdapter) continue;
-      const requiredFeatures = DEVICE_FEATURES.filter((feature) => isWanted(feature) && gpuAdapter.features.has(feature));
+      const requiredFeatures = DEVICE_FEATURES.filter(
+        (feature) => isWanted(feature) && gpuAdapter.features.has(feature),
+      );
       const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, gpuAdapter.limits[limit]]));
       const gpuDevice = await gpuAdapter.requestDevice({ requiredFeatures, requiredLimits });
       knownToWork.add(gpu);
@@ -117,7 +122,11 @@ async function requestDevice(
     }
   }
   if (knownToWork.has(gpu)) {
-    throw new ChunkwiseError('device_lost', { reason: 'WebGPU has no adapter any more; it may have one when the browser is restarted' }, { cause });
+    throw new ChunkwiseError(
+      'device_lost',
+      { reason: 'WebGPU has no adapter any more; it may have one when the browser is restarted' },
+      { cause },
+    );
   }
   const reason = cause instanceof Error ? `WebGPU gives no device: ${cause.message}` : 'WebGPU has no adapter here';
   throw new ChunkwiseError('no_webgpu', { reason }, { cause });

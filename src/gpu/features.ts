@@ -20,7 +20,11 @@ const TRIALS: Record<OptionalFeature, Pick<KernelText, 'sources' | 'enables' | '
 };
 
 /** `value`: a vec4f, of `x` and `local`. */
-function trial(libraries: readonly string[], value: string, enables: readonly string[] = []): (typeof TRIALS)[OptionalFeature] {
+function trial(
+  libraries: readonly string[],
+  value: string,
+  enables: readonly string[] = [],
+): (typeof TRIALS)[OptionalFeature] {
   const main = `@compute @workgroup_size(LANES) fn main(@builtin(local_invocation_index) local: u32) {
     let x = values[local].x;
     values[local] = ${value};
@@ -35,7 +39,10 @@ export function trialModule(feature: OptionalFeature): string {
 }
 
 /** Those of `offered` whose module this device's compiler takes. */
-export async function usableFeatures(gpuDevice: GPUDevice, offered: readonly OptionalFeature[]): Promise<ReadonlySet<OptionalFeature>> {
+export async function usableFeatures(
+  gpuDevice: GPUDevice,
+  offered: readonly OptionalFeature[],
+): Promise<ReadonlySet<OptionalFeature>> {
   const compiled = await Promise.all(offered.map((feature) => compiles(gpuDevice, feature)));
   return new Set(offered.filter((_, i) => compiled[i]));
 }

@@ -37,7 +37,9 @@ export class Governor {
   #learn(flops: number, ms: number): void {
     const measured = flops / Math.max(ms, 0.001);
     const isBrief = ms < BRIEF_MS;
-    const believed = isBrief ? Math.max(measured, this.#flopsPerMs) : Math.max(measured, this.#before, LEAST_FLOPS / TARGET_MS);
+    const believed = isBrief
+      ? Math.max(measured, this.#flopsPerMs)
+      : Math.max(measured, this.#before, LEAST_FLOPS / TARGET_MS);
     if (!isBrief) this.#before = measured;
     this.#flopsPerMs = Math.min(believed, 2 * this.#flopsPerMs);
   }

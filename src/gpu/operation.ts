@@ -22,7 +22,11 @@ export interface Operation<Size = unknown> {
   groups(size: Size): Groups;
 }
 
-export function createOperation<Size>(device: Device, kernel: Kernel<Size>, bounds: Readonly<Record<string, Bound>>): Operation<Size> {
+export function createOperation<Size>(
+  device: Device,
+  kernel: Kernel<Size>,
+  bounds: Readonly<Record<string, Bound>>,
+): Operation<Size> {
   const pipeline = device.pipelines.get(kernel);
   const entries = kernel.bindings.map(({ name }, binding) => {
     const bound = bounds[name];

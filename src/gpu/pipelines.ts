@@ -33,7 +33,12 @@ export class Pipelines {
     if (known) return known;
     const { made: pipeline, refusal } = refusable(this.gpuDevice, () => {
       const { descriptor, storageLayout } = this.#describe(kernel, code);
-      return { kernel, fields: fieldsOf(kernel.params), gpuPipeline: this.gpuDevice.createComputePipeline(descriptor), storageLayout };
+      return {
+        kernel,
+        fields: fieldsOf(kernel.params),
+        gpuPipeline: this.gpuDevice.createComputePipeline(descriptor),
+        storageLayout,
+      };
     });
     this.#byText.set(code, pipeline);
     this.#refusals.push(
@@ -60,7 +65,13 @@ export class Pipelines {
       return { gpuPipeline: this.gpuDevice.createComputePipelineAsync(descriptor), storageLayout };
     });
     const [gpuPipeline] = await Promise.all([made.gpuPipeline, refusal]);
-    if (!this.#byText.has(code)) this.#byText.set(code, { kernel, fields: fieldsOf(kernel.params), gpuPipeline, storageLayout: made.storageLayout });
+    if (!this.#byText.has(code))
+      this.#byText.set(code, {
+        kernel,
+        fields: fieldsOf(kernel.params),
+        gpuPipeline,
+        storageLayout: made.storageLayout,
+      });
   }
 
   /** Errors: `kernel_refused`, naming the first of them. */
@@ -69,7 +80,10 @@ export class Pipelines {
     if (refused) throw new ChunkwiseError('kernel_refused', refused);
   }
 
-  #describe(kernel: KernelText, code: string): { descriptor: GPUComputePipelineDescriptor; storageLayout: GPUBindGroupLayout } {
+  #describe(
+    kernel: KernelText,
+    code: string,
+  ): { descriptor: GPUComputePipelineDescriptor; storageLayout: GPUBindGroupLayout } {
     const { name: label } = kernel;
     const storageLayout = this.#storageLayout(kernel);
     const layout = this.gpuDevice.createPipelineLayout({ bindGroupLayouts: [storageLayout, this.paramsLayout] });

@@ -42,7 +42,12 @@ export class Readback {
   }
 
   #create(): GPUBuffer {
-    return this.device.buffers.create(this.label, 'staging', this.size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+    return this.device.buffers.create(
+      this.label,
+      'staging',
+      this.size,
+      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    );
   }
 
   #giveBack(buffer: GPUBuffer): void {
@@ -74,7 +79,8 @@ export async function readOnce(device: Device, label: string, parts: readonly Bu
 }
 
 /** Resolves when all that was submitted is done. Errors: `device_lost`. */
-export const finished = (device: Device): Promise<void> => unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
+export const finished = (device: Device): Promise<void> =>
+  unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
 
 /** Errors: `device_lost`. */
 export function throwIfLost(device: Device, cause?: unknown): void {

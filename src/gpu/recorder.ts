@@ -87,7 +87,14 @@ export class Recorder implements Dispatcher {
 
   /** Dispatches `operation` over `groups` workgroups. */
   run({ pipeline, bindGroup }: Operation, [x, y = 1, z = 1]: Groups, params: Params = {}): void {
-    const dispatch = { pipeline: pipeline.gpuPipeline, bindGroup, offset: this.#slots.offset(pipeline.fields, params), x, y, z };
+    const dispatch = {
+      pipeline: pipeline.gpuPipeline,
+      bindGroup,
+      offset: this.#slots.offset(pipeline.fields, params),
+      x,
+      y,
+      z,
+    };
     this.#list?.push(dispatch);
     this.#dispatch(dispatch);
     if (this.#depth === 0) this.submit();

@@ -5,6 +5,8 @@ export function refusable<T>(gpuDevice: GPUDevice, work: () => T): { made: T; re
   const made = work();
   // A lost device's scopes may reject; the loss is reported where it is noticed.
   const popped = Promise.allSettled([gpuDevice.popErrorScope(), gpuDevice.popErrorScope()]);
-  const refusal = popped.then((results) => results.map((result) => (result.status === 'fulfilled' ? result.value?.message : undefined)));
+  const refusal = popped.then((results) =>
+    results.map((result) => (result.status === 'fulfilled' ? result.value?.message : undefined)),
+  );
   return { made, refusal: refusal.then((messages) => messages.find((message) => message !== undefined)) };
 }

@@ -33,7 +33,11 @@ const MOST_ERROR = 0.03;
  * The device's variant where all that is computed with it is right, or one with which it is; the device keeps its own.
  * Errors: `wrong_results` where there is none, `device_lost`.
  */
-export async function rightVariant(device: Device, recorder: Recorder, groups: readonly CheckGroup[]): Promise<Variant> {
+export async function rightVariant(
+  device: Device,
+  recorder: Recorder,
+  groups: readonly CheckGroup[],
+): Promise<Variant> {
   const before = device.variant;
   try {
     for (const { candidates, checks } of groups) await takeRight(device, recorder, [{}, ...candidates], checks);
@@ -43,7 +47,12 @@ export async function rightVariant(device: Device, recorder: Recorder, groups: r
   }
 }
 
-async function takeRight(device: Device, recorder: Recorder, candidates: readonly Candidate[], checks: readonly Check[]): Promise<void> {
+async function takeRight(
+  device: Device,
+  recorder: Recorder,
+  candidates: readonly Candidate[],
+  checks: readonly Check[],
+): Promise<void> {
   const own = device.variant;
   let first: Check | undefined;
   for (const candidate of candidates) {
@@ -59,7 +68,10 @@ async function takeRight(device: Device, recorder: Recorder, candidates: readonl
 async function firstWrong(device: Device, recorder: Recorder, checks: readonly Check[]): Promise<Check | undefined> {
   for (const check of checks) {
     const record = check.make();
-    const isTaken = await device.pipelines.ready().then(() => true, () => false);
+    const isTaken = await device.pipelines.ready().then(
+      () => true,
+      () => false,
+    );
     if (!isTaken) return check;
     recorder.inOneGo(() => record(recorder));
     const found = check.read(await readOnce(device, 'checked', check.result));

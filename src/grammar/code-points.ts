@@ -40,13 +40,27 @@ export const PLAIN_BEYOND = intersection(PLAIN, [[0x80, ALL[1]]]);
 const UTF8: readonly { lead: number; points: readonly Range[] }[] = [
   { lead: 0, points: [[0, 0x7f]] },
   { lead: 0xc0, points: [[0x80, 0x7ff]] },
-  { lead: 0xe0, points: complement([[0, 0x7ff], [0xd800, 0xdfff], [0x10000, ALL[1]]]) },
+  {
+    lead: 0xe0,
+    points: complement([
+      [0, 0x7ff],
+      [0xd800, 0xdfff],
+      [0x10000, ALL[1]],
+    ]),
+  },
   { lead: 0xf0, points: [[0x10000, ALL[1]]] },
 ];
 
 /** Bytes that characters of `ranges` begin with. */
 export const firstBytesOf = (ranges: readonly Range[]): Range[] =>
-  union(UTF8.flatMap(({ lead, points }, more) => intersection(ranges, points).map(([first, last]): Range => [lead + highest(first, more), lead + highest(last, more)])));
+  union(
+    UTF8.flatMap(({ lead, points }, more) =>
+      intersection(ranges, points).map(([first, last]): Range => [
+        lead + highest(first, more),
+        lead + highest(last, more),
+      ]),
+    ),
+  );
 
 /** Of a code point the value in the first of its bytes, of which `more` follow. */
 const highest = (point: number, more: number): number => Math.floor(point / 64 ** more);
@@ -73,15 +87,23 @@ function bytesOf(characters: readonly Followed[], more: number, lead: number): s
   if (more === 0) return characters.map(({ ranges, behind }) => `${byteOf(ranges, lead)}${behind}`);
   const size = 64 ** more;
   const alike = new Map<string, { rest: readonly Followed[]; bytes: Range[] }>();
-  const ends = characters.flatMap(({ ranges }) => ranges.flatMap(([first, last]) => [highest(first, more), highest(last, more)]));
+  const ends = characters.flatMap(({ ranges }) =>
+    ranges.flatMap(([first, last]) => [highest(first, more), highest(last, more)]),
+  );
   for (const bytes of rangesBetween(ends.flatMap((byte) => [byte, byte + 1]))) {
     const start = bytes[0] * size; // what comes behind the others of these bytes is the same
     const inside = within(characters, [[start, start + size - 1]]);
-    const rest = inside.map(({ ranges, behind }) => ({ ranges: ranges.map(([first, last]): Range => [first - start, last - start]), behind }));
+    const rest = inside.map(({ ranges, behind }) => ({
+      ranges: ranges.map(([first, last]): Range => [first - start, last - start]),
+      behind,
+    }));
     const key = JSON.stringify(rest);
     if (rest.length > 0) alike.set(key, { rest, bytes: [...(alike.get(key)?.bytes ?? []), bytes] });
   }
-  return Array.from(alike.values(), ({ rest, bytes }) => `${byteOf(union(bytes), lead)} (${bytesOf(rest, more - 1, 0x80).join(' | ')})`);
+  return Array.from(
+    alike.values(),
+    ({ rest, bytes }) => `${byteOf(union(bytes), lead)} (${bytesOf(rest, more - 1, 0x80).join(' | ')})`,
+  );
 }
 
 /** From each of these numbers to below the next one. */
@@ -91,7 +113,9 @@ export function rangesBetween(starts: readonly number[]): Range[] {
 }
 
 const within = (characters: readonly Followed[], points: readonly Range[]): Followed[] =>
-  characters.map(({ ranges, behind }) => ({ ranges: intersection(ranges, points), behind })).filter(({ ranges }) => ranges.length > 0);
+  characters
+    .map(({ ranges, behind }) => ({ ranges: intersection(ranges, points), behind }))
+    .filter(({ ranges }) => ranges.length > 0);
 
 /** EBNF of one byte of `ranges`, `lead` added. */
 function byteOf(ranges: readonly Range[], lead: number): string {

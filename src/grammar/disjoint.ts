@@ -39,7 +39,9 @@ function tagsOf(branch: Schema, name: string): readonly string[] | undefined {
   const property = propertiesOf(branch)[name];
   const values = isSchema(property) ? valuesOf(property) : undefined;
   // Objects are equal whatever the order of their members.
-  return values?.some((value) => typeof value === 'object' && value !== null) ? undefined : values?.map((value) => JSON.stringify(value));
+  return values?.some((value) => typeof value === 'object' && value !== null)
+    ? undefined
+    : values?.map((value) => JSON.stringify(value));
 }
 
 function valuesOf(schema: Schema): readonly unknown[] | undefined {

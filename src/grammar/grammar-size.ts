@@ -57,7 +57,8 @@ interface Rule {
   depth: number;
 }
 
-const TOKEN = /#[^\n]*|"(?:[^"\\\n]|\\.)*"?|\[(?:[^\]\\]|\\.)*\]?|\{\s*(\d+)\s*,?\s*(\d*)\s*\}|([A-Za-z_][\w.-]*)(\s*::=)?|[()|]/gs;
+const TOKEN =
+  /#[^\n]*|"(?:[^"\\\n]|\\.)*"?|\[(?:[^\]\\]|\\.)*\]?|\{\s*(\d+)\s*,?\s*(\d*)\s*\}|([A-Za-z_][\w.-]*)(\s*::=)?|[()|]/gs;
 
 /** `leaves`: the states of rules that are put in place of their names. */
 function readRules(ebnf: string, leaves: ReadonlyMap<string, number>): Rule[] {
@@ -95,7 +96,8 @@ function readRules(ebnf: string, leaves: ReadonlyMap<string, number>): Rule[] {
         repeated = leaves.get(name) ?? SMALL;
         last = isFirst ? repeated : SMALL;
         if (rule) rule.refers = true;
-      } else if (token !== '|') last = repeated = token.startsWith('[') ? statesOfClass(token) : Math.max(0, token.length - 2) * SMALL;
+      } else if (token !== '|')
+        last = repeated = token.startsWith('[') ? statesOfClass(token) : Math.max(0, token.length - 2) * SMALL;
       isFirst = token === '(' || token === '|';
       if (rule) rule.depth = Math.max(rule.depth, groups.length - 1);
     }
@@ -107,11 +109,15 @@ function readRules(ebnf: string, leaves: ReadonlyMap<string, number>): Rule[] {
 /** By how many letters of ASCII it has, the space one of them. */
 function statesOfClass(token: string): number {
   if (token.startsWith('[^')) return 1;
-  const members = Array.from(token.slice(1, -1).matchAll(/\\x(..)|\\u(.{4})|\\U(.{8})|\\?(.)/gsu), ([, x, u, U, plain]) => {
-    const hex = x ?? u ?? U;
-    return hex === undefined ? (plain ?? '') : parseInt(hex, 16);
-  });
-  const point = (member: string | number = 0): number => (typeof member === 'string' ? (member.codePointAt(0) ?? 0) : member);
+  const members = Array.from(
+    token.slice(1, -1).matchAll(/\\x(..)|\\u(.{4})|\\U(.{8})|\\?(.)/gsu),
+    ([, x, u, U, plain]) => {
+      const hex = x ?? u ?? U;
+      return hex === undefined ? (plain ?? '') : parseInt(hex, 16);
+    },
+  );
+  const point = (member: string | number = 0): number =>
+    typeof member === 'string' ? (member.codePointAt(0) ?? 0) : member;
   let letters = 0;
   for (let i = 0; i < members.length; i++) {
     const isRange = members[i + 1] === '-' && i + 2 < members.length;

@@ -60,7 +60,11 @@ export class Grammars {
       this.#library ??= this.#open();
       const { xgrammar, compiler } = await this.#library.catch((cause: unknown) => {
         this.#library = undefined; // a later request may have better luck
-        throw new ChunkwiseError('unsupported', { field: 'response_format', reason: `grammars cannot be loaded: ${String(cause)}` }, { cause });
+        throw new ChunkwiseError(
+          'unsupported',
+          { field: 'response_format', reason: `grammars cannot be loaded: ${String(cause)}` },
+          { cause },
+        );
       });
       try {
         return { xgrammar, compiled: this.#compiled.get(ebnf) ?? (await compile(xgrammar, compiler, ebnf, format)) };
@@ -107,7 +111,12 @@ const fieldOf = ({ type }: ResponseFormat): string =>
 const schemaOf = (format: Exclude<ResponseFormat, { type: 'grammar' }>): unknown =>
   format.type === 'json_schema' ? format.schema : { type: 'object' };
 
-async function compile({ Grammar }: Xgrammar, compiler: GrammarCompiler, ebnf: string, format: ResponseFormat): Promise<CompiledGrammar> {
+async function compile(
+  { Grammar }: Xgrammar,
+  compiler: GrammarCompiler,
+  ebnf: string,
+  format: ResponseFormat,
+): Promise<CompiledGrammar> {
   let reason = 'cannot be read as a grammar; the console says why';
   try {
     const grammar = await Grammar.fromEBNF(ebnf);
@@ -141,7 +150,10 @@ export class TokenGrammar {
   async allowed(): Promise<Uint32Array<ArrayBuffer> | undefined> {
     const mask = await this.#mask();
     if (mask || this.matcher.isTerminated()) return mask;
-    throw new ChunkwiseError('bad_request', { field: this.field, reason: 'leads to where no token may follow, and the answer may not end' });
+    throw new ChunkwiseError('bad_request', {
+      field: this.field,
+      reason: 'leads to where no token may follow, and the answer may not end',
+    });
   }
 
   async #mask(): Promise<Uint32Array<ArrayBuffer> | undefined> {

@@ -8,7 +8,16 @@ import { type Bounds, decimals, integers } from './number-ranges.ts';
 import { type PatternGrammar, patternOf } from './pattern.ts';
 import { placeOf, refuseCircles, resolve } from './references.ts';
 import { repeated } from './repeated.ts';
-import { boundOf, countOf, hasType, isSchema, type JsonType, type Schema, typesOf, wholeKeyword } from './schema-keywords.ts';
+import {
+  boundOf,
+  countOf,
+  hasType,
+  isSchema,
+  type JsonType,
+  type Schema,
+  typesOf,
+  wholeKeyword,
+} from './schema-keywords.ts';
 
 /** A class, not a group: repeated as it stands it is one place of the grammar, whose mask is made when it is compiled. */
 const LETTERS = anyOf([{ ranges: PLAIN_ASCII, behind: '' }]);
@@ -103,7 +112,8 @@ class SchemaGrammar {
   #rule(ebnf: string, at: string): string {
     const known = this.#rules.get(ebnf);
     if (known !== undefined) return known;
-    if (this.#rules.size >= MOST.rules) badSchema(at, `comes after ${MOST.rules} rules of the grammar, which is as many as are supported`);
+    if (this.#rules.size >= MOST.rules)
+      badSchema(at, `comes after ${MOST.rules} rules of the grammar, which is as many as are supported`);
     const name = `r${this.#rules.size}`;
     this.#rules.set(this.#counted(ebnf, at), name);
     return name;
@@ -118,7 +128,8 @@ class SchemaGrammar {
   /** Parts are counted, and what is made of them: what is far too long is refused before it is made. */
   #counted(ebnf: string, at: string): string {
     this.#length += ebnf.length;
-    if (this.#length > 2 * MOST.text) badSchema(at, `makes the grammar longer than ${MOST.text} characters, which is as long as is supported`);
+    if (this.#length > 2 * MOST.text)
+      badSchema(at, `makes the grammar longer than ${MOST.text} characters, which is as long as is supported`);
     return ebnf;
   }
 
@@ -153,7 +164,8 @@ class SchemaGrammar {
   #string(schema: Schema, at: string): string {
     const { pattern, format } = schema;
     const kinds = ['pattern', 'format', 'minLength', 'maxLength'].filter((keyword) => keyword in schema);
-    if (kinds.length > 1 && !kinds[0]?.startsWith('min')) badSchema(`${at}.${kinds[1]}`, `is not supported beside ${kinds[0]}`);
+    if (kinds.length > 1 && !kinds[0]?.startsWith('min'))
+      badSchema(`${at}.${kinds[1]}`, `is not supported beside ${kinds[0]}`);
     if (pattern !== undefined) {
       if (typeof pattern !== 'string') badSchema(`${at}.pattern`, 'must be a string');
       return quoted(this.#pattern(pattern, `${at}.pattern`));
@@ -224,15 +236,18 @@ class SchemaGrammar {
     const { at } = place;
     const { properties = {}, required = [], additionalProperties } = schema;
     if (!isSchema(properties)) badSchema(`${at}.properties`, 'must be an object');
-    if (!Array.isArray(required) || required.some((name) => typeof name !== 'string')) badSchema(`${at}.required`, 'must be an array of strings');
+    if (!Array.isArray(required) || required.some((name) => typeof name !== 'string'))
+      badSchema(`${at}.required`, 'must be an array of strings');
     const needed = new Set(required as string[]);
     const isOpen = isSchema(additionalProperties) || additionalProperties === true;
     const others = isOpen ? additionalProperties : additionalProperties !== false;
     const unnamed = [...needed].filter((name) => !Object.hasOwn(properties, name));
-    if (unnamed.length > 0 && others === false) badSchema(`${at}.required`, `names '${unnamed[0]}', which is not allowed`);
+    if (unnamed.length > 0 && others === false)
+      badSchema(`${at}.required`, `names '${unnamed[0]}', which is not allowed`);
     const names = [...Object.keys(properties), ...unnamed];
     const long = names.find(({ length }) => length > MOST_NAME);
-    if (long !== undefined) badSchema(at, `names a property in ${long.length} characters; at most ${MOST_NAME} are supported`);
+    if (long !== undefined)
+      badSchema(at, `names a property in ${long.length} characters; at most ${MOST_NAME} are supported`);
     if (names.length === 0 && others === false) return '("{" ws "}")';
     const pair = (key: string, value: unknown, where: string): string =>
       this.#rule(`${key} ws ":" ws ${this.#value(value, { ...place, at: where })} ws`, where);
@@ -240,7 +255,9 @@ class SchemaGrammar {
       const known = Object.hasOwn(properties, name);
       return pair(literal(JSON.stringify(name)), known ? properties[name] : others, `${at}.properties.${name}`);
     });
-    const other = (isOpen || names.length === 0) && pair(`"\\"" ${notStrings(names, (ebnf) => this.#rule(ebnf, at))} "\\""`, others, `${at}.additionalProperties`);
+    const other =
+      (isOpen || names.length === 0) &&
+      pair(`"\\"" ${notStrings(names, (ebnf) => this.#rule(ebnf, at))} "\\""`, others, `${at}.additionalProperties`);
     // From the last property to the first: what may follow where something stands before, and where nothing does.
     let after = this.#rule(other ? `("," ws ${other})*` : '""', at);
     let first = this.#rule(other ? `(${other} ("," ws ${other})*)?` : '""', at);
@@ -260,7 +277,8 @@ class SchemaGrammar {
     const most = countOf(schema, 'maxItems', at, Infinity);
     if (least > most) badSchema(`${at}.minItems`, 'is above maxItems');
     if (!Array.isArray(prefixItems)) badSchema(`${at}.prefixItems`, 'must be an array');
-    const inner = (value: unknown, where: string): string => this.#rule(`${this.#value(value, { ...place, at: `${at}.${where}` })} ws`, at);
+    const inner = (value: unknown, where: string): string =>
+      this.#rule(`${this.#value(value, { ...place, at: `${at}.${where}` })} ws`, at);
     const fixed = prefixItems.slice(0, most).map((item: unknown, i) => inner(item, `prefixItems[${i}]`));
     const [fewest, many] = [Math.max(0, least - fixed.length), most - fixed.length];
     if (items === false || many === 0) {
@@ -268,7 +286,8 @@ class SchemaGrammar {
       return `("[" ws ${fixed.join(' "," ws ')} "]")`;
     }
     const item = inner(items, 'items');
-    if (fixed.length > 0) return `("[" ws ${fixed.join(' "," ws ')} ${this.#counts(`("," ws ${item})`, fewest, many, at)} "]")`;
+    if (fixed.length > 0)
+      return `("[" ws ${fixed.join(' "," ws ')} ${this.#counts(`("," ws ${item})`, fewest, many, at)} "]")`;
     const list = `${item} ${this.#counts(`("," ws ${item})`, Math.max(0, fewest - 1), many - 1, at)}`;
     return `("[" ws ${fewest > 0 ? list : `(${list})?`} "]")`;
   }
@@ -300,7 +319,9 @@ function numberOf(type: 'integer' | 'number', schema: Schema, at: string): strin
   let bounds: Bounds = { least: aboveLeast ? above : least, most: belowMost ? below : most, aboveLeast, belowMost };
   if (whole) bounds = wholeBounds(bounds);
   const range = whole ? integers(bounds) : decimals(bounds);
-  return range === undefined ? badSchema(at, 'has bounds that leave no number, or of more than 15 digits') : `(${range})`;
+  return range === undefined
+    ? badSchema(at, 'has bounds that leave no number, or of more than 15 digits')
+    : `(${range})`;
 }
 
 /** Bounds of the integers within bounds that need not be whole. */

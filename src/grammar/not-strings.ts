@@ -36,7 +36,8 @@ function rest({ children, isEnd }: Node, rule: (ebnf: string) => string, depth: 
   const taken: Range[] = Array.from(children.keys(), (char) => [pointOf(char), pointOf(char)]);
   const alternatives = [`${classOf(intersection(PLAIN, complement(taken)))} ${ANY}`];
   for (const [char, child] of children) {
-    if (!/["\\\u0000-\u001f]/.test(char) && char.isWellFormed()) alternatives.push(`${literal(char)} ${rest(child, rule, depth + 1)}`);
+    if (!/["\\\u0000-\u001f]/.test(char) && char.isWellFormed())
+      alternatives.push(`${literal(char)} ${rest(child, rule, depth + 1)}`);
   }
   if (!isEnd) alternatives.push('""');
   const ebnf = `(${alternatives.join(' | ')})`;

@@ -19,10 +19,7 @@ export function integers({ least = -Infinity, most = Infinity, aboveLeast, below
   const low = aboveLeast ? least + 1 : least;
   const high = belowMost ? most - 1 : most;
   if (low > high) return undefined;
-  return either([
-    low < 0 && negative(upTo(Math.max(1, -high), -low, 0)),
-    high >= 0 && upTo(Math.max(0, low), high, 0),
-  ]);
+  return either([low < 0 && negative(upTo(Math.max(1, -high), -low, 0)), high >= 0 && upTo(Math.max(0, low), high, 0)]);
 }
 
 /**
@@ -41,11 +38,15 @@ export function decimals({ least = -Infinity, most = Infinity, aboveLeast, below
   if (places > 0 && [low, high].some((end) => Number.isFinite(end) && !Number.isSafeInteger(end))) return undefined;
   const left = belowMost ? Math.max(0, MOST_DIGITS - digitsOf(Math.abs(high), 0).length) : MOST_MORE;
   const more = places === 0 ? `("." [0-9]{1,${MOST_MORE}})?` : `[0-9]{0,${Math.min(left, MOST_MORE)}}`;
-  const from = (first: number, last: number): string | false => first <= last && `${group(upTo(first, last, places))} ${more}`;
+  const from = (first: number, last: number): string | false =>
+    first <= last && `${group(upTo(first, last, places))} ${more}`;
   const exactly = (value: number): string => upTo(value, value, places);
   return either([
     // Below zero low itself is the end that no more decimals may go past; an open end is past it already.
-    low < 0 && negative(either([Number.isFinite(low) && exactly(-low), from(Math.max(0, -high) + (belowMost ? 1 : 0), -low - 1)]) ?? ''),
+    low < 0 &&
+      negative(
+        either([Number.isFinite(low) && exactly(-low), from(Math.max(0, -high) + (belowMost ? 1 : 0), -low - 1)]) ?? '',
+      ),
     high > 0 && from(Math.max(0, low), high - 1),
     high >= 0 && !belowMost && Number.isFinite(high) && exactly(high),
   ]);
@@ -79,7 +80,10 @@ function upTo(first: number, last: number, places: number): string {
 }
 
 /** Whole digits, of numbers too that are written with an exponent otherwise. */
-const digitsOf = (value: number, places: number): string => BigInt(Number.isFinite(value) ? value : 0).toString().padStart(places + 1, '0');
+const digitsOf = (value: number, places: number): string =>
+  BigInt(Number.isFinite(value) ? value : 0)
+    .toString()
+    .padStart(places + 1, '0');
 
 /** Digit strings between two of the same length. */
 function sameLength(least: string, most: string, places: number): string {

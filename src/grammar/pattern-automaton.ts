@@ -55,7 +55,12 @@ function shortened(pattern: Pattern): Pattern {
   if ('parts' in pattern) return { ...pattern, parts: pattern.parts.map(shortened) };
   if (pattern.kind !== 'repeated') return pattern;
   const { part, least, most } = pattern;
-  return { kind: 'repeated', part: shortened(part), least: Math.min(least, least === most ? 2 : 1), most: most === Infinity ? most : Math.min(most, 2) };
+  return {
+    kind: 'repeated',
+    part: shortened(part),
+    least: Math.min(least, least === most ? 2 : 1),
+    most: most === Infinity ? most : Math.min(most, 2),
+  };
 }
 
 /** The places of a pattern's characters, and which may follow which (Glushkov 1961). */
@@ -79,7 +84,9 @@ class PatternAutomaton {
 
   get isDeterministic(): boolean {
     if (!this.#ranges.every(isPlain)) return false;
-    const bytes = this.#ranges.map((ranges) => firstBytesOf(ranges).flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i)));
+    const bytes = this.#ranges.map((ranges) =>
+      firstBytesOf(ranges).flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i)),
+    );
     return [this.#whole.first, ...this.#next].every((next) => {
       const all = Array.from(next, (place) => bytes[place] ?? []).flat();
       return new Set(all).size === all.length;
@@ -99,18 +106,24 @@ class PatternAutomaton {
     indexOf({ next: this.#whole.first, isEnd: this.#whole.isEmpty });
     const rules: string[] = [];
     let steps = 0;
-    for (const { next, isEnd } of states) { // it grows
+    for (const { next, isEnd } of states) {
+      // it grows
       const byState = new Map<number, Range[]>(); // that they lead to
       for (const [range, places] of this.#steps(next)) {
         const behind = new Set(places.flatMap((place) => [...(this.#next[place] ?? [])]));
-        const index = indexOf({ next: [...behind].sort((a, b) => a - b), isEnd: places.some((place) => ends.has(place)) });
+        const index = indexOf({
+          next: [...behind].sort((a, b) => a - b),
+          isEnd: places.some((place) => ends.has(place)),
+        });
         byState.set(index, byState.get(index) ?? []);
         byState.get(index)?.push(range);
         steps++;
       }
       if (states.length > MOST.states || steps > MOST.steps) return undefined;
       const characters = Array.from(byState, ([index, ranges]) => ({ ranges, behind: ` ${nameOf(index)}` }));
-      rules.push(`${nameOf(rules.length)} ::= ${[...(characters.length > 0 ? [anyOf(characters)] : []), ...(isEnd ? ['""'] : [])].join(' | ')}`);
+      rules.push(
+        `${nameOf(rules.length)} ::= ${[...(characters.length > 0 ? [anyOf(characters)] : []), ...(isEnd ? ['""'] : [])].join(' | ')}`,
+      );
     }
     return rules;
   }
@@ -137,7 +150,11 @@ class PatternAutomaton {
         return this.#inOrder(pattern.parts.map((part) => this.#partOf(part)));
       case 'alternatives': {
         const parts = pattern.parts.map((part) => this.#partOf(part));
-        return { isEmpty: parts.some(({ isEmpty }) => isEmpty), first: parts.flatMap(({ first }) => first), last: parts.flatMap(({ last }) => last) };
+        return {
+          isEmpty: parts.some(({ isEmpty }) => isEmpty),
+          first: parts.flatMap(({ first }) => first),
+          last: parts.flatMap(({ last }) => last),
+        };
       }
       case 'repeated':
         return this.#repeated(pattern);
@@ -184,13 +201,18 @@ class PatternAutomaton {
 function isPlain(ranges: readonly Range[]): boolean {
   const beyond = intersection(ranges, PLAIN_BEYOND);
   const [first, last] = ranges[0] ?? [];
-  return beyond.length === 0 || JSON.stringify(beyond) === JSON.stringify(PLAIN_BEYOND) || (ranges.length === 1 && first === last);
+  return (
+    beyond.length === 0 ||
+    JSON.stringify(beyond) === JSON.stringify(PLAIN_BEYOND) ||
+    (ranges.length === 1 && first === last)
+  );
 }
 
 const NOTHING: Part = { isEmpty: true, first: [], last: [] };
 
 /** Where there is no end to them, the last one follows itself. */
-const copiesOf = ({ least, most }: Pick<Repeated, 'least' | 'most'>): number => (most === Infinity ? Math.max(1, least) : most);
+const copiesOf = ({ least, most }: Pick<Repeated, 'least' | 'most'>): number =>
+  most === Infinity ? Math.max(1, least) : most;
 
 /** Ranges of all its characters; what has none counts too. */
 function rangesIn(pattern: Pattern): number {

@@ -19,7 +19,11 @@ const SPACES: readonly Range[] = [
   [0x3000, 0x3000],
   [0xfeff, 0xfeff],
 ];
-const LINE_ENDS: readonly Range[] = [[0x0a, 0x0a], [0x0d, 0x0d], [0x2028, 0x2029]];
+const LINE_ENDS: readonly Range[] = [
+  [0x0a, 0x0a],
+  [0x0d, 0x0d],
+  [0x2028, 0x2029],
+];
 const CLASSES: Readonly<Record<string, readonly Range[]>> = {
   d: DIGITS,
   w: WORDS,
@@ -54,7 +58,8 @@ export interface PatternGrammar {
  * have `room` characters at most: a pattern whose automaton is too large is left as it stands.
  */
 export function patternOf(source: string, at: string, name: string, room: number): PatternGrammar {
-  if (source.length > MOST_LENGTH) badSchema(at, `has ${source.length} characters; at most ${MOST_LENGTH} are supported`);
+  if (source.length > MOST_LENGTH)
+    badSchema(at, `has ${source.length} characters; at most ${MOST_LENGTH} are supported`);
   try {
     new RegExp(source, 'u');
   } catch {
@@ -214,7 +219,8 @@ class PatternReader {
 
   #class(ranges: readonly Range[]): Pattern {
     const plain = intersection(ranges, PLAIN);
-    if (plain.length === 0) badSchema(this.at, 'has a class of characters that JSON escapes alone, which is not supported');
+    if (plain.length === 0)
+      badSchema(this.at, 'has a class of characters that JSON escapes alone, which is not supported');
     return { kind: 'class', ranges: plain };
   }
 

@@ -31,7 +31,8 @@ export function isSchema(value: unknown): value is Schema {
 }
 
 /** The keyword that says all of a schema's values, if one does. */
-export const wholeOf = (schema: Schema): Whole | undefined => (Object.keys(WHOLE) as Whole[]).find((keyword) => keyword in schema);
+export const wholeOf = (schema: Schema): Whole | undefined =>
+  (Object.keys(WHOLE) as Whole[]).find((keyword) => keyword in schema);
 
 /** The same. Refuses what it would hide, and what no grammar says. */
 export function wholeKeyword(schema: Schema, at: string): Whole | undefined {
@@ -49,7 +50,9 @@ export function typesOf(schema: Schema, at: string): readonly JsonType[] | undef
     types = TYPES.filter((known) => known !== 'integer' && OF_TYPE[known].some((keyword) => keyword in schema));
   } else {
     const named: unknown[] = Array.isArray(type) ? type : [type];
-    types = named.map((name) => TYPES.find((known) => known === name) ?? badSchema(`${at}.type`, `must be of ${TYPES.join(', ')}`));
+    types = named.map(
+      (name) => TYPES.find((known) => known === name) ?? badSchema(`${at}.type`, `must be of ${TYPES.join(', ')}`),
+    );
     if (types.length === 0) badSchema(`${at}.type`, 'is empty');
   }
   refuseOthers(schema, ['type', ...types.flatMap((known) => OF_TYPE[known])], at, '');
@@ -58,7 +61,8 @@ export function typesOf(schema: Schema, at: string): readonly JsonType[] | undef
 
 function refuseOthers(schema: Schema, known: readonly string[], at: string, where: string): void {
   for (const keyword of Object.keys(schema)) {
-    if (!known.includes(keyword) && !ANNOTATIONS.includes(keyword)) badSchema(`${at}.${keyword}`, `is not supported${where}`);
+    if (!known.includes(keyword) && !ANNOTATIONS.includes(keyword))
+      badSchema(`${at}.${keyword}`, `is not supported${where}`);
   }
 }
 

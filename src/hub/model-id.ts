@@ -19,6 +19,7 @@ const MODEL_FILE = /\.(gguf|safetensors|json)$/i;
  */
 export function parseHubId(text: string): HubId | undefined {
   const [, repo, revision = 'main', file] = ID.exec(text) ?? [];
-  if (repo === undefined || (file === undefined && MODEL_FILE.test(text)) || file?.split('/').includes('..')) return undefined;
+  if (repo === undefined || (file === undefined && MODEL_FILE.test(text)) || file?.split('/').includes('..'))
+    return undefined;
   return { repo, revision, ...(file !== undefined && { file }) };
 }

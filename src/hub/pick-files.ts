@@ -4,7 +4,15 @@ import type { HubFile, HubRepo } from './hub-api.ts';
 import type { HubId } from './model-id.ts';
 
 /** What of a safetensors model is read beside its weights. */
-const MODEL_TEXTS = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json', 'chat_template.jinja', 'modules.json', 'sentence_bert_config.json'];
+const MODEL_TEXTS = [
+  'config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'generation_config.json',
+  'chat_template.jinja',
+  'modules.json',
+  'sentence_bert_config.json',
+];
 /** And what sentence-transformers has in folders of their own. */
 const MODULE_FILES = /^(?:1_Pooling\/config\.json|\d_Dense\/(?:config\.json|model\.safetensors))$/;
 const INDEX = 'model.safetensors.index.json';
@@ -14,7 +22,8 @@ const PICKLED_ADAPTER = 'adapter_model.bin';
 const PICKLED_MODEL = /^pytorch_model.*\.bin$/;
 
 /** Types of weights that run here, as file names tell them; floats last, since they take most. */
-const QUANTIZED = /[-._](Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q2_K(_S)?|Q3_K(_[SML])?|Q4_K(_[SM])?|Q5_K(_[SM])?|Q6_K|IQ4_(NL|XS)|TQ[12]_0|MXFP4|Q1_0)(?=[-.])/i;
+const QUANTIZED =
+  /[-._](Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q2_K(_S)?|Q3_K(_[SML])?|Q4_K(_[SM])?|Q5_K(_[SM])?|Q6_K|IQ4_(NL|XS)|TQ[12]_0|MXFP4|Q1_0)(?=[-.])/i;
 const FLOAT = /[-._](BF16|F16|FP16|F32)(?=[-.])/i;
 const SAFETENSORS_SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
 const SHARD = /-(\d{5})-of-\d{5}(?=\.gguf$)/;
@@ -30,7 +39,9 @@ export function pickModelFiles(id: HubId, repo: HubRepo, budgetBytes: number): H
     return named.path.endsWith('.safetensors') ? safetensorsFiles(id, repo, named) : shardsOf(named, repo);
   }
   const first = ({ path }: HubFile): boolean => (SHARD.exec(path)?.[1] ?? '00001') === '00001';
-  const models = repo.files.filter((file) => /\.gguf$/i.test(file.path) && !/mmproj|imatrix/i.test(file.path) && first(file));
+  const models = repo.files.filter(
+    (file) => /\.gguf$/i.test(file.path) && !/mmproj|imatrix/i.test(file.path) && first(file),
+  );
   const candidates = [QUANTIZED, FLOAT, /./]
     .map((type) => models.filter(({ path }) => type.test(path)))
     .find((found) => found.length > 0);
@@ -50,13 +61,19 @@ export function pickAdapterFiles(id: HubId, repo: HubRepo): { config: HubFile; w
 
 function safetensorsFiles(id: HubId, repo: HubRepo, named?: HubFile): HubFile[] {
   const inRoot = repo.files.filter(({ path }) => !path.includes('/'));
-  const single = (named && !SAFETENSORS_SHARD.test(named.path) ? named : undefined) ?? inRoot.find(({ path }) => path === 'model.safetensors');
+  const single =
+    (named && !SAFETENSORS_SHARD.test(named.path) ? named : undefined) ??
+    inRoot.find(({ path }) => path === 'model.safetensors');
   const shards = inRoot.filter(({ path }) => SAFETENSORS_SHARD.test(path) || path === INDEX);
   const weights = single ? [single] : shards;
   if (weights.length === 0) {
     const pickle = inRoot.find(({ path }) => PICKLED_MODEL.test(path));
     if (pickle) throw pickleError(`${id.repo}/${pickle.path}`, 'model');
-    throw new ChunkwiseError('bad_request', { file: id.repo, field: 'model', reason: 'holds neither a GGUF nor a safetensors model' });
+    throw new ChunkwiseError('bad_request', {
+      file: id.repo,
+      field: 'model',
+      reason: 'holds neither a GGUF nor a safetensors model',
+    });
   }
   return [...repo.files.filter(({ path }) => MODEL_TEXTS.includes(path) || MODULE_FILES.test(path)), ...weights];
 }
@@ -64,7 +81,9 @@ function safetensorsFiles(id: HubId, repo: HubRepo, named?: HubFile): HubFile[] 
 function shardsOf(file: HubFile, repo: HubRepo): HubFile[] {
   if (!SHARD.test(file.path)) return [file];
   const family = file.path.replace(SHARD, '');
-  return repo.files.filter(({ path }) => SHARD.test(path) && path.replace(SHARD, '') === family).sort((a, b) => (a.path < b.path ? -1 : 1));
+  return repo.files
+    .filter(({ path }) => SHARD.test(path) && path.replace(SHARD, '') === family)
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 function findFile({ repo: name, revision }: HubId, repo: HubRepo, path: string): HubFile {

@@ -35,14 +35,22 @@ export function attentionMergeKernels(device: Device, heads: Heads): Record<'dec
   const together = { name: 'attention-merge', sources: [keepProbe, rotation, rotatedValue, splitOutputs, source] };
   const alone = { name: 'attention-merge-alone', sources: [keepProbe, rotation, splitOutputs, aloneSource] };
   return {
-    prefill: lanes === 1 ? ofItems(heads, rotatedTogether(heads.headDim), workgroup, alone) : ofItems(heads, 4, workgroup, together),
+    prefill:
+      lanes === 1
+        ? ofItems(heads, rotatedTogether(heads.headDim), workgroup, alone)
+        : ofItems(heads, 4, workgroup, together),
     // A head has a workgroup, so that a barrier waits for few.
     decode: sharedPages ? shared(device, heads) : ofItems(heads, 4, heads.headDim / 4, together),
   };
 }
 
 /** An invocation has so many components of a head. */
-function ofItems(heads: Heads, components: number, workgroup: number, text: Pick<KernelText, 'name' | 'sources'>): Merge {
+function ofItems(
+  heads: Heads,
+  components: number,
+  workgroup: number,
+  text: Pick<KernelText, 'name' | 'sources'>,
+): Merge {
   const items = (heads.numHeads * heads.headDim) / components;
   return {
     ...text,

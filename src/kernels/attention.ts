@@ -72,7 +72,11 @@ export function lengthInSight({ length }: BatchLength, window: number | undefine
 }
 
 /** Queries of `qkv` over the pages → `partial_outputs [T, splits, numHeads, headDim + 4]`. Splits begin where each token sees. */
-export function attentionKernel(device: Device, heads: Heads, { halfOnly, window }: PageSight): Kernel<{ tokens: number; splits: number }> {
+export function attentionKernel(
+  device: Device,
+  heads: Heads,
+  { halfOnly, window }: PageSight,
+): Kernel<{ tokens: number; splits: number }> {
   const half = halfPrecision(device);
   const scale = scoreScaling(heads);
   const { attentionWorkgroup } = device.variant;

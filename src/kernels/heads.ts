@@ -1,16 +1,31 @@
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Constant } from '../gpu/kernel.ts';
 
-export type Heads = Pick<ModelConfig, 'numHeads' | 'numKvHeads' | 'headDim' | 'qkNorm' | 'valueNorm' | 'rmsNormEps' | 'attentionScale' | 'rotaryDim' | 'rotaryScale' | 'temperature' | 'gatesAttention'>;
+export type Heads = Pick<
+  ModelConfig,
+  | 'numHeads'
+  | 'numKvHeads'
+  | 'headDim'
+  | 'qkNorm'
+  | 'valueNorm'
+  | 'rmsNormEps'
+  | 'attentionScale'
+  | 'rotaryDim'
+  | 'rotaryScale'
+  | 'temperature'
+  | 'gatesAttention'
+>;
 
 /** Tokens of a page of the KV cache. */
 export const PAGE_TOKENS = 32;
 
 /** Heads of a row of what attention reads: queries, then where they are gated the gates of what they attend to, and the first of the keys. */
-export const firstKey = ({ numHeads, gatesAttention }: Pick<Heads, 'numHeads' | 'gatesAttention'>): number => (gatesAttention ? 2 : 1) * numHeads;
+export const firstKey = ({ numHeads, gatesAttention }: Pick<Heads, 'numHeads' | 'gatesAttention'>): number =>
+  (gatesAttention ? 2 : 1) * numHeads;
 
 /** Floats of such a row: those, keys and values. */
-export const rowWidth = (heads: Pick<Heads, 'numHeads' | 'numKvHeads' | 'headDim' | 'gatesAttention'>): number => (firstKey(heads) + 2 * heads.numKvHeads) * heads.headDim;
+export const rowWidth = (heads: Pick<Heads, 'numHeads' | 'numKvHeads' | 'headDim' | 'gatesAttention'>): number =>
+  (firstKey(heads) + 2 * heads.numKvHeads) * heads.headDim;
 
 /** Constants shared by the kernels that know heads and pages. */
 export const headConstants = ({ numHeads, numKvHeads, headDim, gatesAttention }: Heads): Record<string, Constant> => ({

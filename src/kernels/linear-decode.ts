@@ -56,7 +56,18 @@ export interface LinearDecodeSize {
  * experts the first one of the slice, and how many it has: its rows are those of one.
  */
 export function linearDecodeKernel(device: Device, options: LinearDecodeOptions): Kernel<LinearDecodeSize> {
-  const { type, columns, normEps, gate, accumulate = false, hasBias = false, adds, lowers, routed, tokens = 1 } = options;
+  const {
+    type,
+    columns,
+    normEps,
+    gate,
+    accumulate = false,
+    hasBias = false,
+    adds,
+    lowers,
+    routed,
+    tokens = 1,
+  } = options;
   const reader = weightReader(device, type, columns);
   const reduce = reduction(device);
   const loading = inputLoading(device);
@@ -112,7 +123,10 @@ export function linearBindings(
 }
 
 /** The same: `lowers` where workgroups behind its own compute A · x, `routed` where tokens go through experts. */
-export const linearParams = (lora: ParamsLayout, { lowers, routed }: Pick<LinearDecodeOptions, 'lowers' | 'routed'>): ParamsLayout => ({
+export const linearParams = (
+  lora: ParamsLayout,
+  { lowers, routed }: Pick<LinearDecodeOptions, 'lowers' | 'routed'>,
+): ParamsLayout => ({
   ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', tokens: 'u32', outputWidth: 'u32' },
   ...lora,
   ...(lowers && { groups: 'u32' }),

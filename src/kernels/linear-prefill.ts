@@ -29,7 +29,10 @@ export const TILE_TOKENS = 8;
  * `x [T, columns]` → `y [T, outputWidth]`, T rounded up to a multiple of TILE_TOKENS. Params: the slice's first output
  * row, its rows, what the product is multiplied by before the bias, and the width of y.
  */
-export function linearPrefillKernel(device: Device, options: LinearPrefillOptions): Kernel<{ rows: number; tokens: number }> {
+export function linearPrefillKernel(
+  device: Device,
+  options: LinearPrefillOptions,
+): Kernel<{ rows: number; tokens: number }> {
   const { prefillWorkgroup } = device.variant;
   const { type, columns, accumulate = false, hasBias = false, adds } = options;
   const reader = weightReader(device, type, columns);

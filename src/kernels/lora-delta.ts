@@ -22,7 +22,10 @@ export interface LoraDeltaOptions {
  * `x [T, width]` → `y [T, width]` = x + scale · B · h, and h' = A · (y · norm_weight) into `low_next`. Params: those of
  * lora-layout.ts. Of its workgroups WRITING write y, and `lowering` ones among them compute h'.
  */
-export function loraDeltaKernel(device: Device, { width, adds, scale = 1, lowers }: LoraDeltaOptions): Kernel<{ lowering: number; tokens: number }> {
+export function loraDeltaKernel(
+  device: Device,
+  { width, adds, scale = 1, lowers }: LoraDeltaOptions,
+): Kernel<{ lowering: number; tokens: number }> {
   const reduce = reduction(device);
   const loading = inputLoading(device);
   const isShared = device.variant.lanes > 1;
@@ -31,9 +34,22 @@ export function loraDeltaKernel(device: Device, { width, adds, scale = 1, lowers
   const writing = adds ? Math.ceil(width / 4 / reduce.workgroup) : 0;
   return {
     name: 'lora-delta',
-    sources: [...(isShared ? [reduce.source] : [block, loading.input]), ...lora.sources, adds ? loraAdd : loraNone, ...low.sources, source],
+    sources: [
+      ...(isShared ? [reduce.source] : [block, loading.input]),
+      ...lora.sources,
+      adds ? loraAdd : loraNone,
+      ...low.sources,
+      source,
+    ],
     enables: loading.enables,
-    constants: { ...reduce.constants, ...lora.constants, ...low.constants, BLOCKS: width / 32, WRITING: writing, SCALE: { f32: scale } },
+    constants: {
+      ...reduce.constants,
+      ...lora.constants,
+      ...low.constants,
+      BLOCKS: width / 32,
+      WRITING: writing,
+      SCALE: { f32: scale },
+    },
     bindings: [
       { name: 'x', type: 'array<vec4f>', access: 'read' },
       { name: 'norm_weight', type: 'array<vec4f>', access: 'read' },

@@ -5,7 +5,12 @@ import type { Kernel } from '../gpu/kernel.ts';
 import { reduction } from './slot-choices.ts';
 
 /** `x [T, width]` from token `params.start` on → `y [tokens, width]`, RMS-normed and weighted (arXiv 1910.07467); `accumulate`: added to y; all times `params.scale`. */
-export function rmsNormKernel(device: Device, width: number, eps: number, accumulate = false): Kernel<{ tokens: number }> {
+export function rmsNormKernel(
+  device: Device,
+  width: number,
+  eps: number,
+  accumulate = false,
+): Kernel<{ tokens: number }> {
   const { source: reduce, constants, rowsPerGroup } = reduction(device);
   return {
     name: 'rms-norm',

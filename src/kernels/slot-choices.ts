@@ -34,7 +34,9 @@ export const ACTIVATIONS: Record<Activation, string> = { silu: activationSilu, g
 
 /** Library and constants of which keys a token sees: the latest `tokens`, or all. */
 export const windowOf = (tokens?: number): Pick<Kernel, 'constants'> & { source: string } =>
-  tokens === undefined ? { source: windowNone, constants: {} } : { source: windowLatest, constants: { WINDOW: tokens } };
+  tokens === undefined
+    ? { source: windowNone, constants: {} }
+    : { source: windowLatest, constants: { WINDOW: tokens } };
 
 /** Library and constants of what scores are multiplied by before their softmax. */
 export function scoreScaling(heads: Heads): Pick<Kernel, 'constants'> & { source: string } {
@@ -44,11 +46,16 @@ export function scoreScaling(heads: Heads): Pick<Kernel, 'constants'> & { source
   if (!isPartial && !temperature) return { source: scaleOne, constants: { SCALE } };
   const { beta, tokens } = temperature ?? { beta: 0, tokens: 1 };
   const passed = { PASSED_SCALE: { f32: attentionScale }, ROTATED4: rotaryDim / 8 };
-  return { source: scaleByPlace, constants: { SCALE, ...passed, TEMPERATURE: { f32: beta }, TEMPERATURE_TOKENS: tokens } };
+  return {
+    source: scaleByPlace,
+    constants: { SCALE, ...passed, TEMPERATURE: { f32: beta }, TEMPERATURE_TOKENS: tokens },
+  };
 }
 
 /** Library and constants of `reduce_sum` on this device. */
-export function reduction(device: Device): Pick<Kernel, 'constants'> & { source: string; workgroup: number; rowsPerGroup: number } {
+export function reduction(
+  device: Device,
+): Pick<Kernel, 'constants'> & { source: string; workgroup: number; rowsPerGroup: number } {
   const { rowWorkgroup, lanes } = device.variant;
   const constants = { WORKGROUP: rowWorkgroup, LANES: lanes, KEPT: 0 };
   const rowsPerGroup = rowWorkgroup / lanes;
@@ -68,7 +75,9 @@ export const byteUnpacking = (device: Device): string =>
  * Libraries and directives of `load_block`, `load_squares` and `low_columns`: how invocations that each do rows of their
  * own, and so need the same inputs, come by them. Where they share out a row instead, each needs others.
  */
-export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input: string; squares: string; low: string } {
+export function inputLoading(
+  device: Device,
+): Pick<Kernel, 'enables'> & { input: string; squares: string; low: string } {
   const shared = device.variant.lanes === 1 && device.features.has('subgroups');
   if (shared && device.subgroupSize === 8) {
     return { input: inputBroadcast8, squares: squaresBroadcast8, low: lowBroadcast8, enables: ['subgroups'] };
@@ -83,10 +92,15 @@ export function inputLoading(device: Device): Pick<Kernel, 'enables'> & { input:
 const PAIRS = 4;
 
 /** Libraries and constants of `lora_low` on this device, and how many components of h a workgroup computes with it. */
-export function loraLow(device: Device): { sources: readonly string[]; constants: Record<string, Constant>; components: number } {
+export function loraLow(device: Device): {
+  sources: readonly string[];
+  constants: Record<string, Constant>;
+  components: number;
+} {
   if (device.variant.lanes > 1) return { sources: [runVectors, lowPart], constants: {}, components: 4 };
   const pairs = 2 * reduction(device).rowsPerGroup;
   // Several pairs take branches, and lavapipe, whose subgroups have eight invocations, is known to jump over those.
-  if (device.subgroupSize === 8) return { sources: [loraPair, runPairs, lowPart], constants: { PAIRS }, components: PAIRS * pairs };
+  if (device.subgroupSize === 8)
+    return { sources: [loraPair, runPairs, lowPart], constants: { PAIRS }, components: PAIRS * pairs };
   return { sources: [loraPair, runOnePair, lowPart], constants: {}, components: pairs };
 }

@@ -61,7 +61,13 @@ function sharingHeads(half: string, heads: Heads, stores: boolean): Sharing {
   return {
     name: 'store-kv-shared',
     sources: [half, storedHalf, rotation, rotatedValue, heads.qkNorm ? qkNorm : noQkNorm, sharedSource],
-    constants: { ...headConstants(heads), ...choices(heads, stores), WORKGROUP: SHARED_WORKGROUP, HEADS_ABREAST: abreast, STORED_HEADS: stored },
+    constants: {
+      ...headConstants(heads),
+      ...choices(heads, stores),
+      WORKGROUP: SHARED_WORKGROUP,
+      HEADS_ABREAST: abreast,
+      STORED_HEADS: stored,
+    },
     groups: ({ tokens }) => [Math.ceil(stored / abreast), tokens],
   };
 }

@@ -47,7 +47,18 @@ export interface Activations {
 
 /** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
-  const { hiddenSize, numHeads, headDim, vocabSize, numLayers, convolution, deltaNet, experts, perLayerInputs = 0, isDraftHead } = config;
+  const {
+    hiddenSize,
+    numHeads,
+    headDim,
+    vocabSize,
+    numLayers,
+    convolution,
+    deltaNet,
+    experts,
+    perLayerInputs = 0,
+    isDraftHead,
+  } = config;
   const ofConvolution = convolution ? hiddenSize : 0;
   const { projected, values } = deltaNet ? deltaWidths(deltaNet) : { projected: 0, values: 0 };
   const { count = 0, used = 0, intermediateSize: expertSize = 0 } = experts ?? {};
@@ -59,10 +70,16 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
     between: FEW_TOKENS * hiddenSize * 4,
     normed: rows(hiddenSize),
     qkv: rows(Math.max(rowWidth(config), 3 * ofConvolution, projected, count)),
-    partials: Math.max(Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim), groupedPlaces(batchTokens * used, count) * PLACE_WORDS) * 4,
+    partials:
+      Math.max(
+        Math.max(batchTokens, MAX_SPLITS) * numHeads * partialFloats(headDim),
+        groupedPlaces(batchTokens * used, count) * PLACE_WORDS,
+      ) * 4,
     attended: rows(Math.max(numHeads * headDim, ofConvolution, values, ROUTE_WORDS * used)),
     convolved: deltaNet ? (batchTokens + MAX_STREAMS * TAIL_TOKENS) * broughtFloats(deltaNet) * 4 : 4,
-    gateUp: rows(Math.max(2 * mlpSize, used * hiddenSize, numLayers * perLayerInputs, isDraftHead ? 2 * hiddenSize : 0)),
+    gateUp: rows(
+      Math.max(2 * mlpSize, used * hiddenSize, numLayers * perLayerInputs, isDraftHead ? 2 * hiddenSize : 0),
+    ),
     gated: rows(Math.max(mlpSize, used * expertSize, perLayerInputs)),
     layerInputs: rows(Math.max(1, numLayers * perLayerInputs)),
     low: rows(MAX_RANK),

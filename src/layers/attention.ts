@@ -60,8 +60,17 @@ export class Attention {
     this.#store = following([() => buffers.pages.buffer], () => this.#bindStore());
     this.#store(); // compiled while the model is opened
     this.#attend = new PagedAttention(place, buffers);
-    this.#gate = config.gatesAttention ? createOperation(device, sigmoidMulKernel(device, config), { x: qkv, y: attended }) : undefined;
-    this.#output = new ResidualLinear(place, { group: 'output', matrix: weights.output, x: attended, y: x, adaptedY: x, postNorm: weights.postNorm });
+    this.#gate = config.gatesAttention
+      ? createOperation(device, sigmoidMulKernel(device, config), { x: qkv, y: attended })
+      : undefined;
+    this.#output = new ResidualLinear(place, {
+      group: 'output',
+      matrix: weights.output,
+      x: attended,
+      y: x,
+      adaptedY: x,
+      postNorm: weights.postNorm,
+    });
     this.pageForms = new PageForms(place, buffers);
   }
 
@@ -89,6 +98,13 @@ export class Attention {
     const { queryNorm, keyNorm } = this.weights;
     const { pages, table, rope } = this.buffers;
     const norms = { ...(queryNorm && { query_norm_weight: queryNorm }), ...(keyNorm && { key_norm_weight: keyNorm }) };
-    return createOperation(device, storeKvKernel(device, config, !sharesKeys(config, layer)), { batch_table: batchTable, qkv, kv: pages.buffer, pages: table, rope, ...norms });
+    return createOperation(device, storeKvKernel(device, config, !sharesKeys(config, layer)), {
+      batch_table: batchTable,
+      qkv,
+      kv: pages.buffer,
+      pages: table,
+      rope,
+      ...norms,
+    });
   }
 }

@@ -62,7 +62,11 @@ export class GatedDeltaNet {
     this.#input = new NormedLinears(place, { group: 'deltaInput', matrices: input, norm, x, adaptedX: x, y: qkv });
     this.#mix = following([() => buffers.pages.buffer], () => this.#bind());
     this.#mix(); // compiled while the model is opened
-    this.#normHeads = createOperation(device, gatedNormKernel(device, net, config.rmsNormEps), { x: qkv, norm_weight: headNorm, y: attended });
+    this.#normHeads = createOperation(device, gatedNormKernel(device, net, config.rmsNormEps), {
+      x: qkv,
+      norm_weight: headNorm,
+      y: attended,
+    });
     this.#output = new ResidualLinear(place, { group: 'deltaOutput', matrix: output, x: attended, y: x, adaptedY: x });
   }
 
@@ -89,7 +93,13 @@ export class GatedDeltaNet {
     const { taps, decayRate, decayBias } = weights;
     return [
       createOperation(device, causalConvKernel(device, net), { ...bounds, x: qkv, taps, y: convolved }),
-      createOperation(device, deltaRuleKernel(device, net), { ...bounds, x: convolved, decay_rate: decayRate, decay_bias: decayBias, y: attended }),
+      createOperation(device, deltaRuleKernel(device, net), {
+        ...bounds,
+        x: convolved,
+        decay_rate: decayRate,
+        decay_bias: decayBias,
+        y: attended,
+      }),
     ];
   }
 }

@@ -23,7 +23,10 @@ export class GatedLinears {
     const { device, config, activations } = place;
     const { gateUp, gated } = activations;
     this.#apart = new NormedLinears(place, { ...options, group: 'gateUp', y: gateUp });
-    this.#siluMul = createOperation(device, siluMulKernel(device, config.intermediateSize, config.activation), { x: gateUp, y: gated });
+    this.#siluMul = createOperation(device, siluMulKernel(device, config.intermediateSize, config.activation), {
+      x: gateUp,
+      y: gated,
+    });
     this.#fused = this.#fuse(options.x);
   }
 
@@ -37,7 +40,8 @@ export class GatedLinears {
     const { tokens, kind, loras } = batch;
     const fused = batch.lora ? this.#adaptedFused : this.#fused;
     // The product cannot be made before an adapter's plain form has changed the two.
-    if (fused && kind === 'decode' && !changes(loras, this.place.layer, this.#apart.names)) return fused.record(recorder, batch);
+    if (fused && kind === 'decode' && !changes(loras, this.place.layer, this.#apart.names))
+      return fused.record(recorder, batch);
     this.#apart.record(recorder, batch);
     recorder.run(this.#siluMul, this.#siluMul.groups({ tokens }));
   }

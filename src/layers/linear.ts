@@ -74,7 +74,8 @@ export class Linear {
       const params = ofSlice(slice);
       const [groups, runs] = operation.groups({ outputs: gate ? slice.rows / 2 : slice.rows, tokens });
       // A matrix in several slices is lowered for once.
-      const riding = lora && !norm && i === 0 ? (params.adapters ?? 0) * (params.runs ?? 0) * lora.site.widths.length : 0;
+      const riding =
+        lora && !norm && i === 0 ? (params.adapters ?? 0) * (params.runs ?? 0) * lora.site.widths.length : 0;
       recorder.run(operation, [groups + riding * Math.min(tokens, atOnce), runs], { ...params, groups });
     });
   }

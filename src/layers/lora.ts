@@ -1,5 +1,11 @@
 import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
-import { LINEAR_NAMES, type LinearGroup, type LinearName, linearShape, linearsOfGroup } from '../architectures/linears.ts';
+import {
+  LINEAR_NAMES,
+  type LinearGroup,
+  type LinearName,
+  linearShape,
+  linearsOfGroup,
+} from '../architectures/linears.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
@@ -13,7 +19,16 @@ import type { BatchShape } from './batch.ts';
 import type { LayerPlace } from './layer-place.ts';
 
 /** Behind a norm A · x is there before the linears run; for the others it is computed beside them, for what comes after. */
-const LOW_OF = { qkv: 'lowNormed', convInput: 'lowNormed', deltaInput: 'lowNormed', gateUp: 'lowNormed', output: 'lowResidual', convOutput: 'lowResidual', deltaOutput: 'lowResidual', down: 'lowResidual' } as const;
+const LOW_OF = {
+  qkv: 'lowNormed',
+  convInput: 'lowNormed',
+  deltaInput: 'lowNormed',
+  gateUp: 'lowNormed',
+  output: 'lowResidual',
+  convOutput: 'lowResidual',
+  deltaOutput: 'lowResidual',
+  down: 'lowResidual',
+} as const;
 
 /** The linears of a layer that read one input together, and what their adapters' A · input is kept in. */
 export interface LoraInputs {
@@ -24,7 +39,10 @@ export interface LoraInputs {
 /** A group's linears, as an adapter changes them. */
 export function loraInputs(config: ModelConfig, group: LinearGroup): LoraInputs {
   const linears = linearsOfGroup(group);
-  const site = { first: LINEAR_NAMES.indexOf(linears[0] as LinearName), widths: linears.map((name) => linearShape(config, name)[0]) };
+  const site = {
+    first: LINEAR_NAMES.indexOf(linears[0] as LinearName),
+    widths: linears.map((name) => linearShape(config, name)[0]),
+  };
   return { site, low: LOW_OF[group] };
 }
 

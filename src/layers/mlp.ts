@@ -41,7 +41,11 @@ export class Mlp {
     const { layer, config, activations } = this.place;
     this.#gateUp.attach(buffers);
     this.#down.attach(buffers, {
-      ...{ y: activations.x, lowers: next?.reads ?? loraInputs(config, 'gateUp'), normWeight: (next ?? this).norm.weight },
+      ...{
+        y: activations.x,
+        lowers: next?.reads ?? loraInputs(config, 'gateUp'),
+        normWeight: (next ?? this).norm.weight,
+      },
       ...{ layer: next ? layer + 1 : layer, isLast: !next },
     });
   }

@@ -27,7 +27,11 @@ export class Norm {
   }
 
   /** Norms `tokens` tokens of x from `start` on into the first places of the output, which `scale` multiplies, with what was there. */
-  record(recorder: Dispatcher, tokens: number, { start = 0, scale = 1 }: { start?: number; scale?: number } = {}): void {
+  record(
+    recorder: Dispatcher,
+    tokens: number,
+    { start = 0, scale = 1 }: { start?: number; scale?: number } = {},
+  ): void {
     recorder.run(this.#operation, this.#operation.groups({ tokens }), { start, tokens, scale });
   }
 }

@@ -63,8 +63,11 @@ export class NormedLinears {
     const inputs = loraInputs(config, group);
     const { outputWidth } = placeInGroup(config, this.names[0] as LinearName);
     const lora = buffers && { ...inputs, layer, buffers };
-    const linears = (kind: Batch['kind'], from: GPUBuffer) => linearsOf(device, matrices, { x: from, y, norm, bias, kind, lora, outputWidth });
+    const linears = (kind: Batch['kind'], from: GPUBuffer) =>
+      linearsOf(device, matrices, { x: from, y, norm, bias, kind, lora, outputWidth });
     const form = { decode: linears('decode', buffers ? adaptedX : x), prefill: linears('prefill', x) };
-    return buffers ? { ...form, lowering: new LoraLowering(place, { x: norm.output, columns: config.hiddenSize, inputs }, buffers) } : form;
+    return buffers
+      ? { ...form, lowering: new LoraLowering(place, { x: norm.output, columns: config.hiddenSize, inputs }, buffers) }
+      : form;
   }
 }

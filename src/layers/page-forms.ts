@@ -20,7 +20,9 @@ export interface ProbedQueries {
 
 /** What pages in other forms than f16 need. Drivers take seconds to compile it. */
 export const pageFormKernels = (device: Device, config: ModelConfig): Kernel[] => [
-  ...new Set(Object.values(attentionKernels(device, config, { halfOnly: false, stores: storesTokens(device, config) }))),
+  ...new Set(
+    Object.values(attentionKernels(device, config, { halfOnly: false, stores: storesTokens(device, config) })),
+  ),
   quantizePageKernel(device, config),
   probePageKernel(device, config),
 ];
@@ -34,7 +36,9 @@ export class PageForms {
   constructor({ device, config, layer }: LayerPlace, { tasks, errors, rope, pages, probes }: AttentionBuffers) {
     const kv = (): GPUBuffer => pages.buffer;
     const qkv = (): GPUBuffer => probes.buffer(layer);
-    this.#quantize = following([kv], () => createOperation(device, quantizePageKernel(device, config), { tasks, kv: kv() }));
+    this.#quantize = following([kv], () =>
+      createOperation(device, quantizePageKernel(device, config), { tasks, kv: kv() }),
+    );
     this.#condense = following([kv, qkv], () =>
       createOperation(device, condensePageKernel(device, config), { tasks, kv: kv(), qkv: qkv(), rope }),
     );

@@ -59,8 +59,20 @@ export class PagedAttention {
     const { device, config, activations } = this.place;
     const { batchTable, qkv, partials } = activations;
     const { pages, table, rope } = this.buffers;
-    const bounds = { batch_table: batchTable, qkv, kv: pages.buffer, pages: table, rope, partial_outputs: partials, ...this.#finished() };
-    const kernels = attentionKernels(device, config, { halfOnly, stores: storesTokens(device, config), window: this.#window });
+    const bounds = {
+      batch_table: batchTable,
+      qkv,
+      kv: pages.buffer,
+      pages: table,
+      rope,
+      partial_outputs: partials,
+      ...this.#finished(),
+    };
+    const kernels = attentionKernels(device, config, {
+      halfOnly,
+      stores: storesTokens(device, config),
+      window: this.#window,
+    });
     const bind = (kernel: AttentionKernel): Attend => ({ kernel, operation: createOperation(device, kernel, bounds) });
     return byKind(kernels, bind);
   }

@@ -32,7 +32,11 @@ export interface FirstHalf {
 /** What computes A · norm(x) for a layer's first half, where nothing before it does: in decoding. `place`: of that layer. */
 export const beforeFirstHalf = (place: LayerPlace, { norm, reads }: FirstHalf, buffers: ArenaBuffers): LoraDelta => {
   const { x, between } = place.activations;
-  return new LoraDelta(place, { x, y: between, width: place.config.hiddenSize, lowers: reads, normWeight: norm.weight }, buffers);
+  return new LoraDelta(
+    place,
+    { x, y: between, width: place.config.hiddenSize, lowers: reads, normWeight: norm.weight },
+    buffers,
+  );
 };
 
 /** A layer's second half: its norm, and whether adapters change it. */
@@ -42,8 +46,17 @@ export interface SecondHalf {
 }
 
 /** What comes after a layer's first half. A token being decoded goes on in `between`; in x, where it was normed. */
-export const beforeSecondHalf = ({ layer, config, activations }: LayerPlace, { norm, isAdapted }: SecondHalf): NextLinears => ({
-  ...{ y: activations.between, lowers: loraInputs(config, 'gateUp'), normWeight: norm.weight, layer, isLast: !isAdapted },
+export const beforeSecondHalf = (
+  { layer, config, activations }: LayerPlace,
+  { norm, isAdapted }: SecondHalf,
+): NextLinears => ({
+  ...{
+    y: activations.between,
+    lowers: loraInputs(config, 'gateUp'),
+    normWeight: norm.weight,
+    layer,
+    isLast: !isAdapted,
+  },
 });
 
 interface Form extends Record<Batch['kind'], Linear> {
@@ -96,8 +109,10 @@ export class ResidualLinear {
     const { normed, between } = activations;
     const inputs = loraInputs(config, group);
     const lora = adapters && { ...inputs, layer, buffers: adapters.buffers };
-    const linear = (kind: Batch['kind'], to: GPUBuffer) => new Linear(device, matrix, { x, y: postNorm ? normed : to, accumulate: !postNorm, kind, lora });
-    const norm = (from: GPUBuffer) => postNorm && new Norm(device, postNorm, config.rmsNormEps, { x: from, output: y, accumulate: true });
+    const linear = (kind: Batch['kind'], to: GPUBuffer) =>
+      new Linear(device, matrix, { x, y: postNorm ? normed : to, accumulate: !postNorm, kind, lora });
+    const norm = (from: GPUBuffer) =>
+      postNorm && new Norm(device, postNorm, config.rmsNormEps, { x: from, output: y, accumulate: true });
     const [ofPrefill, ofDecode] = [norm(normed), norm(adapters ? between : normed)];
     const form = {
       ...{ decode: linear('decode', adapters ? adaptedY : y), prefill: linear('prefill', y) },
@@ -107,7 +122,11 @@ export class ResidualLinear {
     const { buffers, next } = adapters;
     const [, columns] = linearShape(config, this.#names[0] as LinearName);
     const delta = (changes: Partial<LoraDeltaOptions>) =>
-      new LoraDelta({ ...place, layer: next.layer }, { ...next, x: adaptedY, width: config.hiddenSize, ...changes }, buffers);
+      new LoraDelta(
+        { ...place, layer: next.layer },
+        { ...next, x: adaptedY, width: config.hiddenSize, ...changes },
+        buffers,
+      );
     const adds = { adds: inputs, scale: config.residualScale };
     return {
       ...form,

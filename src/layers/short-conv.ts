@@ -72,6 +72,13 @@ export class ShortConv {
     const { pages, table } = this.buffers;
     const { taps } = this.weights;
     const kernel = shortConvKernel(device, config.hiddenSize, taps.size / 4 / config.hiddenSize);
-    return createOperation(device, kernel, { batch_table: batchTable, pages: table, x: qkv, taps, state: pages.buffer, y: attended });
+    return createOperation(device, kernel, {
+      batch_table: batchTable,
+      pages: table,
+      x: qkv,
+      taps,
+      state: pages.buffer,
+      y: attended,
+    });
   }
 }

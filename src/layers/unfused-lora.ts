@@ -45,12 +45,7 @@ export class LoraProduct implements PlainProduct {
 }
 
 /** Records the products that `loras` have for `modules` of `layer`. */
-export function recordLora(
-  recorder: Dispatcher,
-  batch: Batch,
-  layer: number,
-  modules: readonly LinearName[],
-): void {
+export function recordLora(recorder: Dispatcher, batch: Batch, layer: number, modules: readonly LinearName[]): void {
   for (const { layers, scale } of batch.loras) {
     for (const module of modules) layers[layer]?.[module]?.record(recorder, batch, scale);
   }

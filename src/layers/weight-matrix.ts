@@ -57,7 +57,12 @@ interface EmptyMatrix extends Omit<WeightMatrix, 'slices'> {
 }
 
 /** A matrix whose weights are to come. Errors: `over_limit`, naming its tensor. */
-export function emptyMatrix(device: Device, label: string, category: MemoryCategory, { type, rows, columns, tensor, together = 1 }: EmptyMatrix): WeightMatrix {
+export function emptyMatrix(
+  device: Device,
+  label: string,
+  category: MemoryCategory,
+  { type, rows, columns, tensor, together = 1 }: EmptyMatrix,
+): WeightMatrix {
   const fitting = sliceRows(device.limits, type, columns);
   const perSlice = fitting - (fitting % together);
   if (perSlice === 0) {
@@ -74,7 +79,12 @@ export function emptyMatrix(device: Device, label: string, category: MemoryCateg
 
 /** A matrix of one slice, whose weights stand for none: to time kernels with. `rows`: at most `sliceRows`. */
 export function blankMatrix(device: Device, type: GgmlType, rows: number, columns: number): WeightMatrix {
-  return { type, rows, columns, slices: [createSlice(device, 'blank', 'staging', { type, columns, rowStart: 0, rows })] };
+  return {
+    type,
+    rows,
+    columns,
+    slices: [createSlice(device, 'blank', 'staging', { type, columns, rowStart: 0, rows })],
+  };
 }
 
 /** Gives a matrix's buffers back. */
@@ -95,7 +105,11 @@ function createSlice(device: Device, label: string, category: MemoryCategory, pa
   const names = planeNames(type);
   // Whole fours of rows, as scales of four runs lie together (slots/scales/super6.wgsl).
   const sizes = names.map((name) => align(planeBytes(type, name, columns) * Math.ceil(rows / 4) * 4));
-  const buffer = device.buffers.storage(label, category, sizes.reduce((sum, size) => sum + size, 0));
+  const buffer = device.buffers.storage(
+    label,
+    category,
+    sizes.reduce((sum, size) => sum + size, 0),
+  );
   let offset = 0;
   const planes: Partial<Record<PlaneName, BufferRange>> = {};
   names.forEach((name, i) => {

@@ -2,7 +2,13 @@ import { quantile } from '../config/quantile.ts';
 import { noErrors } from '../gpu/error-scopes.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { createOperation } from '../gpu/operation.ts';
-import { MULTIPLY_ADD_FLOPS, MULTIPLY_ADD_INVOCATIONS, MULTIPLY_ADD_WAYS, multiplyAddKernel, type Precision } from '../kernels/ceilings/multiply-add.ts';
+import {
+  MULTIPLY_ADD_FLOPS,
+  MULTIPLY_ADD_INVOCATIONS,
+  MULTIPLY_ADD_WAYS,
+  multiplyAddKernel,
+  type Precision,
+} from '../kernels/ceilings/multiply-add.ts';
 import { streamCopyKernel } from '../kernels/ceilings/stream-copy.ts';
 import { STREAM_BYTES, streamReadKernel } from '../kernels/ceilings/stream-read.ts';
 import type { Session } from '../session/session.ts';
@@ -62,7 +68,11 @@ export async function measureMultiplyAdds(session: Session, precision: Precision
         const operation = createOperation(device, kernel, { y });
         await device.pipelines.ready();
         let iterations = 8;
-        const call = (): Call => ({ operation, groups: kernel.groups({}), params: { iterations, factor: 0.5, addend: 1 } });
+        const call = (): Call => ({
+          operation,
+          groups: kernel.groups({}),
+          params: { iterations, factor: 0.5, addend: 1 },
+        });
         const once = async (): Promise<number> => quantile(await timeCalls(session, [call()], 1, 1), 0.5);
         while (iterations < MOST_ITERATIONS && (await once()) < SUBMISSION_MS) iterations *= 4;
         const ms = quantile(await timeCalls(session, [call()], 1, 3), 0.5);

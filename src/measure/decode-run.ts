@@ -39,7 +39,9 @@ export class DecodeRun {
   async time(steps: number): Promise<number> {
     const { session, sequence } = this;
     const next = (): Promise<DrawnToken> => {
-      const asked = session.decode([greedy(sequence, ++this.#tokens)]).then(([drawn]) => (this.drawn = drawn as DrawnToken));
+      const asked = session
+        .decode([greedy(sequence, ++this.#tokens)])
+        .then(([drawn]) => (this.drawn = drawn as DrawnToken));
       sequence.tokens.push(this.drawn.token); // as in a chat, it counts as cached once its step is asked for
       return asked;
     };

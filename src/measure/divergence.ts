@@ -46,7 +46,11 @@ export async function divergence(
   }
 }
 
-async function logitsOf(session: Session, sequence: Sequence | undefined, piece: readonly number[]): Promise<Float32Array> {
+async function logitsOf(
+  session: Session,
+  sequence: Sequence | undefined,
+  piece: readonly number[],
+): Promise<Float32Array> {
   if (!sequence) throw new Error('no sequence');
   let logits = new Float32Array();
   await session.prefill(sequence, piece, async (_start, length) => {

@@ -76,7 +76,8 @@ export async function timeSteps(
   const decode = (position: number): Promise<DrawnToken[]> =>
     session.decode(sequences.map((sequence) => greedy(sequence, position))) as Promise<DrawnToken[]>; // none is held
   // As in a chat, a token counts as cached once it is read and its step is asked for; the policy goes by that.
-  const keep = (drawn: readonly DrawnToken[]): void => sequences.forEach(({ tokens }, i) => tokens.push(drawn[i]?.token ?? 0));
+  const keep = (drawn: readonly DrawnToken[]): void =>
+    sequences.forEach(({ tokens }, i) => tokens.push(drawn[i]?.token ?? 0));
   const times: number[] = [];
   try {
     const first: DrawnToken[] = [];
@@ -105,7 +106,13 @@ export async function timeSteps(
 }
 
 /** Times the prefill of `tokens`, `repeats` times. What they say matters with an adapter, or a policy: these follow it. */
-export async function measurePrefill(session: Session, tokens: readonly number[], repeats: number, adaptation?: Adaptation, policy?: CachePolicy) {
+export async function measurePrefill(
+  session: Session,
+  tokens: readonly number[],
+  repeats: number,
+  adaptation?: Adaptation,
+  policy?: CachePolicy,
+) {
   const { recorder, transformer, device } = session;
   const context = tokens.length;
   const times: number[] = [];
@@ -117,7 +124,8 @@ export async function measurePrefill(session: Session, tokens: readonly number[]
   }
   const median = quantile(times, 0.5);
   // Each batch reads the weights.
-  const gbPerSecond = (Math.ceil(context / transformer.batchTokens) * device.buffers.report().weights) / (median * context) / 1e6;
+  const gbPerSecond =
+    (Math.ceil(context / transformer.batchTokens) * device.buffers.report().weights) / (median * context) / 1e6;
   return {
     context,
     msPerToken: { median, p95: quantile(times, 0.95) },
@@ -128,7 +136,12 @@ export async function measurePrefill(session: Session, tokens: readonly number[]
 }
 
 /** Milliseconds a token of a prefill of `tokens`, none of which is in the cache. */
-export async function timePrefill(session: Session, tokens: readonly number[], adaptation?: Adaptation, policy?: CachePolicy): Promise<number> {
+export async function timePrefill(
+  session: Session,
+  tokens: readonly number[],
+  adaptation?: Adaptation,
+  policy?: CachePolicy,
+): Promise<number> {
   const sequence = new Sequence(undefined, 0, policy);
   const start = performance.now();
   await prefillAndDraw(session, sequence, tokens, adaptation);
@@ -166,7 +179,14 @@ export async function measureKernels(session: Session, context: number, tokens: 
     const ms = quantile(times, 0.5);
     const { pipeline, weightBytes } = call.operation;
     const gbPerSecond = weightBytes / ms / 1e6;
-    timings.push({ kernel: pipeline.kernel.name, ms, msP95: quantile(times, 0.95), dispatches: calls.length, weightBytes, gbPerSecond });
+    timings.push({
+      kernel: pipeline.kernel.name,
+      ms,
+      msP95: quantile(times, 0.95),
+      dispatches: calls.length,
+      weightBytes,
+      gbPerSecond,
+    });
   }
   session.release(sequence);
   return timings;
@@ -175,7 +195,11 @@ export async function measureKernels(session: Session, context: number, tokens: 
 /** Dispatches of a step of `tokens` tokens after `context`, for which `sequence` has pages. */
 export function stepCalls(session: Session, sequence: Sequence, context: number, tokens: number): Call[] {
   const trace = new Trace();
-  const places = Array.from({ length: tokens }, (_, i) => ({ sequence, position: context + i, place: FIRST_PREFILL_TOKEN + i }));
+  const places = Array.from({ length: tokens }, (_, i) => ({
+    sequence,
+    position: context + i,
+    place: FIRST_PREFILL_TOKEN + i,
+  }));
   // What a state that it goes on from holds does not matter.
   if (context > 0) session.sequences.advance(sequence, 0, context);
   const { numLayers, perLayerInputs = 0 } = session.plan.config;

@@ -15,13 +15,19 @@ export interface Call {
  * Milliseconds of these dispatches: of each of `repeats` submissions of `count` of them, after one to warm up. Errors:
  * `device_lost`.
  */
-export async function timeCalls(session: Session, calls: readonly Call[], count: number, repeats = 5): Promise<number[]> {
+export async function timeCalls(
+  session: Session,
+  calls: readonly Call[],
+  count: number,
+  repeats = 5,
+): Promise<number[]> {
   const { device, recorder } = session;
   const times: number[] = [];
   for (let repeat = 0; repeat <= repeats; repeat++) {
     const start = performance.now();
     recorder.inOneGo(() => {
-      for (let i = 0; i < count; i++) for (const { operation, groups, params } of calls) recorder.run(operation, groups, params);
+      for (let i = 0; i < count; i++)
+        for (const { operation, groups, params } of calls) recorder.run(operation, groups, params);
     });
     await finished(device);
     if (repeat > 0) times.push((performance.now() - start) / count);

@@ -54,12 +54,27 @@ export interface BidirectionalActivations extends TextActivations {
 }
 
 /** Bytes of each; `batchTokens` is a multiple of the prefill tile. */
-export function bidirectionalActivationBytes({ decoder, denseWidth = 0 }: BidirectionalConfig, batchTokens: number): Record<keyof BidirectionalActivations, number> {
+export function bidirectionalActivationBytes(
+  { decoder, denseWidth = 0 }: BidirectionalConfig,
+  batchTokens: number,
+): Record<keyof BidirectionalActivations, number> {
   const { hiddenSize, intermediateSize, numHeads, headDim } = decoder;
   const rows = (width: number): number => batchTokens * width * 4;
   return {
-    ...{ tokens: rows(1), batchTable: rows(4), spans: rows(2), x: rows(hiddenSize), normed: rows(hiddenSize), qkv: rows(rowWidth(decoder)) },
-    ...{ attended: rows(numHeads * headDim), wide: rows(Math.max(2 * intermediateSize, denseWidth)), gated: rows(intermediateSize), pooled: rows(hiddenSize) },
+    ...{
+      tokens: rows(1),
+      batchTable: rows(4),
+      spans: rows(2),
+      x: rows(hiddenSize),
+      normed: rows(hiddenSize),
+      qkv: rows(rowWidth(decoder)),
+    },
+    ...{
+      attended: rows(numHeads * headDim),
+      wide: rows(Math.max(2 * intermediateSize, denseWidth)),
+      gated: rows(intermediateSize),
+      pooled: rows(hiddenSize),
+    },
   };
 }
 
@@ -100,17 +115,30 @@ export class BidirectionalEncoder implements TextEncoder {
     const { decoder } = config;
     const { hiddenSize, intermediateSize, rmsNormEps, activation, embeddingScale } = decoder;
     const sizes = Object.entries(bidirectionalActivationBytes(config, batchTokens));
-    this.activations = Object.fromEntries(sizes.map(([name, size]) => [name, device.buffers.storage(name, 'activations', size)])) as Record<keyof BidirectionalActivations, GPUBuffer>;
+    this.activations = Object.fromEntries(
+      sizes.map(([name, size]) => [name, device.buffers.storage(name, 'activations', size)]),
+    ) as Record<keyof BidirectionalActivations, GPUBuffer>;
     const { tokens, batchTable, spans, x, normed, qkv, attended, wide, gated, pooled } = this.activations;
     const inputNorm = (weight: GPUBuffer): Norm => new Norm(device, weight, rmsNormEps, { x, output: normed });
-    const addedNorm = (weight: GPUBuffer): Norm => new Norm(device, weight, rmsNormEps, { x: normed, output: x, accumulate: true });
-    const linears = (matrices: Matrices, from: GPUBuffer, to: GPUBuffer): Linear[] => linearsOf(device, matrices, { x: from, y: to, kind: 'prefill' });
+    const addedNorm = (weight: GPUBuffer): Norm =>
+      new Norm(device, weight, rmsNormEps, { x: normed, output: x, accumulate: true });
+    const linears = (matrices: Matrices, from: GPUBuffer, to: GPUBuffer): Linear[] =>
+      linearsOf(device, matrices, { x: from, y: to, kind: 'prefill' });
     this.#embedding = new Embedding(device, weights.embeddings, embeddingScale, { tokens, batchTable, x });
     this.#layers = weights.layers.map((layer, i) => ({
       attentionNorm: inputNorm(layer.attentionNorm),
       qkv: linears(layer.qkv, normed, qkv),
-      rotate: createOperation(device, rotateHeadsKernel(device, decoder), { batch_table: batchTable, rope: layer.rope, norm_weights: layer.headNorms, qkv }),
-      attention: createOperation(device, attentionTextsKernel(device, { ...decoder, reach: reachOfLayer(config, i) }), { batch_table: batchTable, qkv, y: attended }),
+      rotate: createOperation(device, rotateHeadsKernel(device, decoder), {
+        batch_table: batchTable,
+        rope: layer.rope,
+        norm_weights: layer.headNorms,
+        qkv,
+      }),
+      attention: createOperation(device, attentionTextsKernel(device, { ...decoder, reach: reachOfLayer(config, i) }), {
+        batch_table: batchTable,
+        qkv,
+        y: attended,
+      }),
       attentionOutput: linears(layer.attentionOutput, attended, normed),
       attentionOutputNorm: addedNorm(layer.attentionOutputNorm),
       mlpNorm: inputNorm(layer.mlpNorm),
@@ -121,13 +149,17 @@ export class BidirectionalEncoder implements TextEncoder {
     }));
     this.#outputNorm = inputNorm(weights.outputNorm);
     this.#pool = createOperation(device, poolTextsKernel(device, hiddenSize), { spans, x: normed, pooled });
-    this.#dense = weights.dense.flatMap((matrix, i) => (i === 0 ? linears([matrix], pooled, wide) : linears([matrix], wide, pooled)));
+    this.#dense = weights.dense.flatMap((matrix, i) =>
+      i === 0 ? linears([matrix], pooled, wide) : linears([matrix], wide, pooled),
+    );
   }
 
   /** The last states are in `normed`. */
   forward(recorder: Recorder, tokens: number, texts: number): void {
-    const run = (operation: Operation<{ tokens: number }>): void => recorder.run(operation, operation.groups({ tokens }), { tokens });
-    const multiply = (linears: readonly Linear[], rows = tokens): void => linears.forEach((linear) => linear.record(recorder, { kind: 'prefill', tokens: rows }));
+    const run = (operation: Operation<{ tokens: number }>): void =>
+      recorder.run(operation, operation.groups({ tokens }), { tokens });
+    const multiply = (linears: readonly Linear[], rows = tokens): void =>
+      linears.forEach((linear) => linear.record(recorder, { kind: 'prefill', tokens: rows }));
     this.#embedding.record(recorder, { tokens });
     for (const layer of this.#layers) {
       layer.attentionNorm.record(recorder, tokens);

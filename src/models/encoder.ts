@@ -54,7 +54,10 @@ export interface EncoderActivations extends TextActivations {
 }
 
 /** Bytes of each; `batchTokens` is a multiple of the prefill tile. */
-export function encoderActivationBytes({ hiddenSize, intermediateSize }: BertConfig, batchTokens: number): Record<keyof EncoderActivations, number> {
+export function encoderActivationBytes(
+  { hiddenSize, intermediateSize }: BertConfig,
+  batchTokens: number,
+): Record<keyof EncoderActivations, number> {
   const rows = (width: number): number => batchTokens * width * 4;
   return {
     ...{ tokens: rows(1), batchTable: rows(4), spans: rows(2), x: rows(hiddenSize), qkv: rows(3 * hiddenSize) },
@@ -98,17 +101,32 @@ export class Encoder implements TextEncoder {
     const { hiddenSize, intermediateSize, layerNormEps } = config;
     this.classifier = weights.classifier;
     const sizes = Object.entries(encoderActivationBytes(config, batchTokens));
-    this.activations = Object.fromEntries(sizes.map(([name, size]) => [name, device.buffers.storage(name, 'activations', size)])) as Record<keyof EncoderActivations, GPUBuffer>;
+    this.activations = Object.fromEntries(
+      sizes.map(([name, size]) => [name, device.buffers.storage(name, 'activations', size)]),
+    ) as Record<keyof EncoderActivations, GPUBuffer>;
     const { tokens, batchTable, spans, x, qkv, attended, wide, pooled } = this.activations;
-    const norm = ({ weight, bias }: LayerNormWeights) => createOperation(device, layerNormKernel(device, hiddenSize, layerNormEps), { norm_weight: weight, norm_bias: bias, x });
+    const norm = ({ weight, bias }: LayerNormWeights) =>
+      createOperation(device, layerNormKernel(device, hiddenSize, layerNormEps), {
+        norm_weight: weight,
+        norm_bias: bias,
+        x,
+      });
     const linears = ({ matrices, bias }: BiasedWeights, from: GPUBuffer, to: GPUBuffer) =>
       linearsOf(device, matrices, { x: from, y: to, bias, accumulate: to === x, kind: 'prefill' });
     this.#embedding = new Embedding(device, weights.embeddings, 1, { tokens, batchTable, x });
-    this.#positions = createOperation(device, addPositionsKernel(device, hiddenSize), { batch_table: batchTable, positions: weights.positions, x });
+    this.#positions = createOperation(device, addPositionsKernel(device, hiddenSize), {
+      batch_table: batchTable,
+      positions: weights.positions,
+      x,
+    });
     this.#embeddingNorm = norm(weights.embeddingNorm);
     this.#layers = weights.layers.map((layer) => ({
       qkv: linears(layer.qkv, x, qkv),
-      attention: createOperation(device, attentionTextsKernel(device, config), { batch_table: batchTable, qkv, y: attended }),
+      attention: createOperation(device, attentionTextsKernel(device, config), {
+        batch_table: batchTable,
+        qkv,
+        y: attended,
+      }),
       attentionOutput: linears(layer.attentionOutput, attended, x),
       attentionNorm: norm(layer.attentionNorm),
       up: linears(layer.up, x, wide),
@@ -121,8 +139,10 @@ export class Encoder implements TextEncoder {
 
   /** The last states are in `x`. */
   forward(recorder: Recorder, tokens: number, texts: number): void {
-    const run = (operation: Operation<{ tokens: number }>): void => recorder.run(operation, operation.groups({ tokens }), { tokens });
-    const multiply = (linears: readonly Linear[]): void => linears.forEach((linear) => linear.record(recorder, { kind: 'prefill', tokens }));
+    const run = (operation: Operation<{ tokens: number }>): void =>
+      recorder.run(operation, operation.groups({ tokens }), { tokens });
+    const multiply = (linears: readonly Linear[]): void =>
+      linears.forEach((linear) => linear.record(recorder, { kind: 'prefill', tokens }));
     this.#embedding.record(recorder, { tokens });
     run(this.#positions);
     run(this.#embeddingNorm);

@@ -73,7 +73,11 @@ export function kernelContests(
     },
   });
   return {
-    contests: [linear('decode', 1, ROWS), linear('prefill', PREFILL_TOKENS, PREFILL), ...attentionContests(device, config, buffer)],
+    contests: [
+      linear('decode', 1, ROWS),
+      linear('prefill', PREFILL_TOKENS, PREFILL),
+      ...attentionContests(device, config, buffer),
+    ],
     release() {
       for (const matrix of matrices) destroyMatrix(device, matrix);
       for (const one of made) device.buffers.destroy(one);

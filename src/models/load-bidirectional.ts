@@ -10,8 +10,13 @@ import { ropeTable, windowTable } from './rope-table.ts';
 import type { TensorLoader } from './tensor-loader.ts';
 
 /** The weights of an encoder of a decoder's layers, for texts of up to `contextLength` tokens. Errors: those of `TensorLoader`. */
-export async function readBidirectional(tensors: TensorLoader, { decoder, denseWidth }: BidirectionalConfig, contextLength: number): Promise<BidirectionalWeights> {
-  const upload = (table: Float32Array): GPUBuffer => tensors.buffer('rope', new Uint8Array(table.buffer), 'activations');
+export async function readBidirectional(
+  tensors: TensorLoader,
+  { decoder, denseWidth }: BidirectionalConfig,
+  contextLength: number,
+): Promise<BidirectionalWeights> {
+  const upload = (table: Float32Array): GPUBuffer =>
+    tensors.buffer('rope', new Uint8Array(table.buffer), 'activations');
   const embeddings = await tensors.matrix('token_embd.weight');
   const rope = upload(ropeTable(decoder, contextLength));
   const windowed = decoder.window && windowTable(decoder, decoder.window, contextLength);
@@ -19,12 +24,29 @@ export async function readBidirectional(tensors: TensorLoader, { decoder, denseW
   const layers = [];
   for (let i = 0; i < decoder.numLayers; i++) {
     const name = (part: string): string => `blk.${i}.${part}.weight`;
-    const linears = (group: LinearGroup): Promise<WeightMatrix[]> => tensors.matrices(name(group), linearsOfGroup(group).map((linear) => ({ tensor: tensors.tensor(name(linear)) })));
+    const linears = (group: LinearGroup): Promise<WeightMatrix[]> =>
+      tensors.matrices(
+        name(group),
+        linearsOfGroup(group).map((linear) => ({ tensor: tensors.tensor(name(linear)) })),
+      );
     const vector = (part: string): Promise<GPUBuffer> => tensors.vector(name(part));
     layers.push({
-      ...{ attentionNorm: await vector('attn_norm'), qkv: await linears('qkv'), headNorms: await readHeadNorms(tensors, name) },
-      ...{ rope: windowOfLayer(decoder, i) === undefined ? rope : windowRope, attentionOutput: await linears('output'), attentionOutputNorm: await vector('post_attention_norm') },
-      ...{ mlpNorm: await vector('ffn_norm'), gateUp: await linears('gateUp'), down: await linears('down'), mlpOutputNorm: await vector('post_ffw_norm') },
+      ...{
+        attentionNorm: await vector('attn_norm'),
+        qkv: await linears('qkv'),
+        headNorms: await readHeadNorms(tensors, name),
+      },
+      ...{
+        rope: windowOfLayer(decoder, i) === undefined ? rope : windowRope,
+        attentionOutput: await linears('output'),
+        attentionOutputNorm: await vector('post_attention_norm'),
+      },
+      ...{
+        mlpNorm: await vector('ffn_norm'),
+        gateUp: await linears('gateUp'),
+        down: await linears('down'),
+        mlpOutputNorm: await vector('post_ffw_norm'),
+      },
     });
   }
   const outputNorm = await tensors.vector(outputNormOf(architectureOf(decoder)));

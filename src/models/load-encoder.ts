@@ -21,7 +21,12 @@ export interface EncoderOptions extends LoadingOptions {
 }
 
 /** Reads an encoder's tensors (by name, as `checkEncoderTensors` returns them) onto the GPU. Errors: those of `TensorLoader`. */
-export async function loadEncoder(device: Device, config: EncoderConfig, tensors: ReadonlyMap<string, TensorInfo>, options: EncoderOptions): Promise<TextEncoder> {
+export async function loadEncoder(
+  device: Device,
+  config: EncoderConfig,
+  tensors: ReadonlyMap<string, TensorInfo>,
+  options: EncoderOptions,
+): Promise<TextEncoder> {
   const upload = new WeightUpload(device, options.recorder);
   try {
     const loader = new TensorLoader(device, tensors, upload, options);
@@ -40,12 +45,21 @@ export async function loadEncoder(device: Device, config: EncoderConfig, tensors
 }
 
 async function readWeights(tensors: TensorLoader, config: BertConfig): Promise<EncoderWeights> {
-  const norm = async (name: string): Promise<LayerNormWeights> => ({ weight: await tensors.vector(`${name}.weight`), bias: await tensors.vector(`${name}.bias`) });
+  const norm = async (name: string): Promise<LayerNormWeights> => ({
+    weight: await tensors.vector(`${name}.weight`),
+    bias: await tensors.vector(`${name}.bias`),
+  });
   const linears = async (label: string, ...names: string[]): Promise<BiasedWeights> => {
     const biases: Uint8Array[] = [];
     for (const name of names) biases.push(await tensors.read(`${name}.bias`));
     const bias = tensors.buffer(`${label}.bias`, new Uint8Array(await new Blob(biases as BlobPart[]).arrayBuffer()));
-    return { matrices: await tensors.matrices(`${label}.weight`, names.map((name) => ({ tensor: tensors.tensor(`${name}.weight`) }))), bias };
+    return {
+      matrices: await tensors.matrices(
+        `${label}.weight`,
+        names.map((name) => ({ tensor: tensors.tensor(`${name}.weight`) })),
+      ),
+      bias,
+    };
   };
   const embeddings = await tensors.matrix('token_embd.weight');
   const positions = await readPositions(tensors, config);
@@ -62,18 +76,34 @@ async function readWeights(tensors: TensorLoader, config: BertConfig): Promise<E
       outputNorm: await norm(name('layer_output_norm')),
     });
   }
-  const classifier = config.pooling === 'rank' ? new Classifier(await readDense(tensors, 'cls'), await readDense(tensors, 'cls.output')) : undefined;
+  const classifier =
+    config.pooling === 'rank'
+      ? new Classifier(await readDense(tensors, 'cls'), await readDense(tensors, 'cls.output'))
+      : undefined;
   return { embeddings, positions, embeddingNorm, layers, classifier };
 }
 
-const readFloats = async (tensors: TensorLoader, name: string): Promise<Float32Array> => dequantize(tensors.tensor(name).type, await tensors.read(name));
+const readFloats = async (tensors: TensorLoader, name: string): Promise<Float32Array> =>
+  dequantize(tensors.tensor(name).type, await tensors.read(name));
 
-const readDense = async (tensors: TensorLoader, name: string): Promise<Dense> => ({ weight: await readFloats(tensors, `${name}.weight`), bias: await readFloats(tensors, `${name}.bias`) });
+const readDense = async (tensors: TensorLoader, name: string): Promise<Dense> => ({
+  weight: await readFloats(tensors, `${name}.weight`),
+  bias: await readFloats(tensors, `${name}.bias`),
+});
 
 /** Positions and segments are added to every token alike, so they are added up here: a table of positions for each segment. */
-async function readPositions(tensors: TensorLoader, { hiddenSize, contextLength, numSegments }: BertConfig): Promise<GPUBuffer> {
-  const [positions, segments] = [await readFloats(tensors, 'position_embd.weight'), await readFloats(tensors, 'token_types.weight')];
+async function readPositions(
+  tensors: TensorLoader,
+  { hiddenSize, contextLength, numSegments }: BertConfig,
+): Promise<GPUBuffer> {
+  const [positions, segments] = [
+    await readFloats(tensors, 'position_embd.weight'),
+    await readFloats(tensors, 'token_types.weight'),
+  ];
   const size = contextLength * hiddenSize;
-  const table = Float32Array.from({ length: numSegments * size }, (_, i) => positions[i % size]! + segments[Math.floor(i / size) * hiddenSize + (i % hiddenSize)]!);
+  const table = Float32Array.from(
+    { length: numSegments * size },
+    (_, i) => positions[i % size]! + segments[Math.floor(i / size) * hiddenSize + (i % hiddenSize)]!,
+  );
   return tensors.buffer('positions', new Uint8Array(table.buffer));
 }

@@ -35,7 +35,11 @@ export async function loadLora(
   };
   const upload = async (name: string, values: Float32Array, columns: number): Promise<WeightMatrix> => {
     const bytes = quantize('F16', values);
-    const source = { name, size: bytes.length, read: async (at: number, size: number) => bytes.subarray(at, at + size) };
+    const source = {
+      name,
+      size: bytes.length,
+      read: async (at: number, size: number) => bytes.subarray(at, at + size),
+    };
     const shape = [values.length / columns, columns];
     const tensor = { name, shape, type: 'F16', bytes: bytes.length, offset: 0, source } as const;
     const matrix = await weights.matrix(name, [{ tensor }], { category: 'adapters' });

@@ -6,7 +6,15 @@ import { QK_NORMS } from '../architectures/norms.ts';
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import { deltaWidths } from '../config/delta-net.ts';
-import { configOfLayer, type Experts as ExpertsConfig, hasExperts, hasState, isConvolved, type ModelConfig, sharesKeys } from '../config/model-config.ts';
+import {
+  configOfLayer,
+  type Experts as ExpertsConfig,
+  hasExperts,
+  hasState,
+  isConvolved,
+  type ModelConfig,
+  sharesKeys,
+} from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation } from '../gpu/operation.ts';
@@ -84,7 +92,9 @@ async function loaded(
 ): Promise<Transformer> {
   const upload = new WeightUpload(device, options.recorder);
   try {
-    const transformer = await load(new Loader(device, config, new TensorLoader(device, tensors, upload, options), options));
+    const transformer = await load(
+      new Loader(device, config, new TensorLoader(device, tensors, upload, options), options),
+    );
     await upload.finish();
     return transformer;
   } finally {
@@ -113,8 +123,16 @@ class Loader {
     const embeddings = await this.tensors.matrix('token_embd.weight');
     const layers = [];
     for (let i = 0; i < config.numLayers; i++) {
-      const rope = config.unrotatedLayers.includes(i) ? tables.unrotated : config.window?.layers.includes(i) ? tables.window : tables.rotated;
-      const mixer = isConvolved(config, i) ? await this.shortConv(i) : hasState(config, i) ? await this.deltaNet(i) : await this.attention(i, rope);
+      const rope = config.unrotatedLayers.includes(i)
+        ? tables.unrotated
+        : config.window?.layers.includes(i)
+          ? tables.window
+          : tables.rotated;
+      const mixer = isConvolved(config, i)
+        ? await this.shortConv(i)
+        : hasState(config, i)
+          ? await this.deltaNet(i)
+          : await this.attention(i, rope);
       const mlp = config.experts && hasExperts(config, i) ? await this.experts(i, config.experts) : await this.mlp(i);
       layers.push({ mixer, mlp, input: config.perLayerInputs === undefined ? undefined : await this.layerInput(i) });
     }
@@ -124,10 +142,26 @@ class Loader {
     const embedding = new Embedding(device, embeddings, config.embeddingScale, this.#activations);
     const { batchTokens, states } = this.options;
     const inputs = config.perLayerInputs === undefined ? undefined : await this.layerInputs(config.perLayerInputs);
-    const logitCap = config.logitCap === undefined ? undefined : createOperation(device, capLogitsKernel(device, config.vocabSize, config.logitCap), { logits });
+    const logitCap =
+      config.logitCap === undefined
+        ? undefined
+        : createOperation(device, capLogitsKernel(device, config.vocabSize, config.logitCap), { logits });
     const matrices = { embeddings, output: outputMatrix };
     const kept = states && new KeptStates(device, this.#activations, outputNorm, states);
-    return new Transformer(device, { config, batchTokens, activations: this.#activations, cache: this.#cache, embedding, inputs, layers, outputNorm, output, matrices, kept, logitCap });
+    return new Transformer(device, {
+      config,
+      batchTokens,
+      activations: this.#activations,
+      cache: this.#cache,
+      embedding,
+      inputs,
+      layers,
+      outputNorm,
+      output,
+      matrices,
+      kept,
+      logitCap,
+    });
   }
 
   async loadDraftHead({ matrices, outputNorm: modelNorm, kept }: Transformer): Promise<Transformer> {
@@ -145,12 +179,25 @@ class Loader {
       states,
     });
     const layers = [{ mixer: await this.attention(0, rotated), mlp: await this.mlp(0) }];
-    const weight = this.tensors.has(name(DRAFT.outputNorm)) ? await this.tensors.vector(name(DRAFT.outputNorm)) : modelNorm.weight;
+    const weight = this.tensors.has(name(DRAFT.outputNorm))
+      ? await this.tensors.vector(name(DRAFT.outputNorm))
+      : modelNorm.weight;
     const outputNorm = new Norm(device, weight, config.rmsNormEps, { x, output: normed });
     const output = new Linear(device, matrices.output, { x: normed, y: logits });
     const { batchTokens } = this.options;
     const own = new KeptStates(device, this.#activations, outputNorm, states);
-    return new Transformer(device, { config, batchTokens, activations: this.#activations, cache: this.#cache, embedding, layers, outputNorm, output, matrices, kept: own });
+    return new Transformer(device, {
+      config,
+      batchTokens,
+      activations: this.#activations,
+      cache: this.#cache,
+      embedding,
+      layers,
+      outputNorm,
+      output,
+      matrices,
+      kept: own,
+    });
   }
 
   async attention(layer: number, rope: GPUBuffer): Promise<Attention> {
@@ -159,17 +206,39 @@ class Loader {
     const name = (part: string): string => `blk.${layer}.${part}`;
     const norm = await this.norm(name('attn_norm.weight'));
     const own = linearsOfLayer(config, layer);
-    const sources = linearsOfGroup('qkv').filter((linear) => own.includes(linear)).map((linear) => this.rows(name(`${linear}.weight`), linear));
+    const sources = linearsOfGroup('qkv')
+      .filter((linear) => own.includes(linear))
+      .map((linear) => this.rows(name(`${linear}.weight`), linear));
     const bias = config.qkvBias ? await this.qkvBias(layer) : undefined;
     const qkv = await this.tensors.matrices(name('qkv'), sources);
     const output = await this.tensors.matrix(name('attn_output.weight'));
     const [queryNorm, keyNorm] = config.qkNorm
-      ? [await this.headNorm(name('attn_q_norm.weight')), await this.headNorm(name(`attn_${sharesKeys(config, layer) ? 'q' : 'k'}_norm.weight`))] // without keys the other is not read
+      ? [
+          await this.headNorm(name('attn_q_norm.weight')),
+          await this.headNorm(name(`attn_${sharesKeys(config, layer) ? 'q' : 'k'}_norm.weight`)),
+        ] // without keys the other is not read
       : [];
     const wholeNorm = config.normsQkWhole ? await this.wholeNorm(layer) : undefined;
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
-    const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer, slotPages, tasks, errors, probes, rope };
-    const weights = { norm, qkv, bias, output, queryNorm, keyNorm, wholeNorm, postNorm: await this.postNorm(name('post_attention_norm')) };
+    const buffers = {
+      pages: layers[layer] as LayerPages,
+      table: tables[layer] as GPUBuffer,
+      slotPages,
+      tasks,
+      errors,
+      probes,
+      rope,
+    };
+    const weights = {
+      norm,
+      qkv,
+      bias,
+      output,
+      queryNorm,
+      keyNorm,
+      wholeNorm,
+      postNorm: await this.postNorm(name('post_attention_norm')),
+    };
     return new Attention({ device, layer, config, activations: this.#activations }, buffers, weights);
   }
 
@@ -181,7 +250,10 @@ class Loader {
     const outputNorm = await this.tensors.vector(name(PER_LAYER.outputNorm));
     const scales = this.tensors.has(name(PER_LAYER.scale)) ? await this.tensors.read(name(PER_LAYER.scale)) : undefined;
     const [scale = 1] = scales ? new Float32Array(scales.slice().buffer) : [];
-    return new LayerInput({ device, layer, config, activations: this.#activations }, { gate, output, outputNorm, scale });
+    return new LayerInput(
+      { device, layer, config, activations: this.#activations },
+      { gate, output, outputNorm, scale },
+    );
   }
 
   /** `width`: of what each layer takes in. */
@@ -197,11 +269,19 @@ class Loader {
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
     const norm = await this.norm(name('attn_norm'));
     const input = await this.tensors.matrix(name('shortconv.in_proj'));
-    const taps = this.tensors.buffer(name(CONVOLUTION), latestFirst(await this.tensors.read(name(CONVOLUTION)), config.hiddenSize));
+    const taps = this.tensors.buffer(
+      name(CONVOLUTION),
+      latestFirst(await this.tensors.read(name(CONVOLUTION)), config.hiddenSize),
+    );
     const output = await this.tensors.matrix(name('shortconv.out_proj'));
     const { layers, tables } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, table: tables[layer] as GPUBuffer };
-    return new ShortConv({ device, layer, config, activations: this.#activations }, buffers, { norm, input, taps, output });
+    return new ShortConv({ device, layer, config, activations: this.#activations }, buffers, {
+      norm,
+      input,
+      taps,
+      output,
+    });
   }
 
   async deltaNet(layer: number): Promise<GatedDeltaNet> {
@@ -210,20 +290,42 @@ class Loader {
     if (!net) throw new Error(`layer ${layer} has no delta net`);
     const name = (part: string): string => `blk.${layer}.${part}`;
     const norm = await this.norm(name('attn_norm.weight'));
-    const input = await this.tensors.matrices(name('delta input'), linearsOfGroup('deltaInput').map((linear) => this.rows(name(`${linear}.weight`))));
-    const taps = this.tensors.buffer(name(DELTA.convolution), latestFirst(await this.tensors.read(name(DELTA.convolution)), deltaWidths(net).convolved));
-    const [decayRate, decayBias, headNorm] = [await this.decayRate(name(DELTA.decayRate)), await this.tensors.vector(name(DELTA.decayBias)), await this.tensors.vector(name(DELTA.norm))];
+    const input = await this.tensors.matrices(
+      name('delta input'),
+      linearsOfGroup('deltaInput').map((linear) => this.rows(name(`${linear}.weight`))),
+    );
+    const taps = this.tensors.buffer(
+      name(DELTA.convolution),
+      latestFirst(await this.tensors.read(name(DELTA.convolution)), deltaWidths(net).convolved),
+    );
+    const [decayRate, decayBias, headNorm] = [
+      await this.decayRate(name(DELTA.decayRate)),
+      await this.tensors.vector(name(DELTA.decayBias)),
+      await this.tensors.vector(name(DELTA.norm)),
+    ];
     const output = await this.tensors.matrix(name('ssm_out.weight'));
     const { layers, tables } = this.#cache;
     const buffers = { pages: layers[layer] as LayerPages, places: tables[layer] as GPUBuffer };
-    return new GatedDeltaNet({ device, layer, config, activations: this.#activations }, net, buffers, { norm, input, taps, decayRate, decayBias, headNorm, output });
+    return new GatedDeltaNet({ device, layer, config, activations: this.#activations }, net, buffers, {
+      norm,
+      input,
+      taps,
+      decayRate,
+      decayBias,
+      headNorm,
+      output,
+    });
   }
 
   /** Of each value head: above 0 a state would grow without end. */
   async decayRate(name: string): Promise<GPUBuffer> {
     const bytes = await this.tensors.read(name);
     if (new Float32Array(bytes.slice().buffer).every((rate) => rate <= 0)) return this.tensors.buffer(name, bytes);
-    throw new ChunkwiseError('bad_file', { file: this.tensors.tensor(name).source.name, field: name, reason: 'a rate of decay must not be above 0' });
+    throw new ChunkwiseError('bad_file', {
+      file: this.tensors.tensor(name).source.name,
+      field: name,
+      reason: 'a rate of decay must not be above 0',
+    });
   }
 
   async mlp(layer: number): Promise<Mlp> {
@@ -234,7 +336,10 @@ class Loader {
     const gateUp = await this.tensors.matrices(`blk.${layer}.ffn_gate_up`, sources);
     const down = await this.tensors.matrix(name('ffn_down'));
     const postNorm = await this.postNorm(`blk.${layer}.post_ffw_norm`);
-    return new Mlp({ device: this.device, layer, config, activations: this.#activations }, { norm, gateUp, down, postNorm });
+    return new Mlp(
+      { device: this.device, layer, config, activations: this.#activations },
+      { norm, gateUp, down, postNorm },
+    );
   }
 
   async experts(layer: number, { count, shares }: ExpertsConfig): Promise<Experts> {
@@ -242,9 +347,16 @@ class Loader {
     const norm = await this.norm(name(mlpNormOf(architectureOf(this.config))));
     const router = await this.tensors.matrix(name(ROUTER));
     const bias = shares === 'sigmoid' ? await this.tensors.vector(`blk.${layer}.${EXPERT_BIAS}`) : undefined;
-    const gateUp = await this.tensors.experts(`blk.${layer}.ffn_gate_up_exps`, [name('ffn_gate_exps'), name('ffn_up_exps')], count);
+    const gateUp = await this.tensors.experts(
+      `blk.${layer}.ffn_gate_up_exps`,
+      [name('ffn_gate_exps'), name('ffn_up_exps')],
+      count,
+    );
     const down = await this.tensors.experts(`blk.${layer}.ffn_down_exps`, [name('ffn_down_exps')], count);
-    return new Experts({ device: this.device, layer, config: this.config, activations: this.#activations }, { norm, router, bias, gateUp, down });
+    return new Experts(
+      { device: this.device, layer, config: this.config, activations: this.#activations },
+      { norm, router, bias, gateUp, down },
+    );
   }
 
   async norm(name: string): Promise<Norm> {
@@ -278,21 +390,32 @@ class Loader {
         return order ? orderedRows(bytes, 4, order) : bytes;
       }),
     );
-    return this.tensors.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
+    return this.tensors.buffer(
+      `blk.${layer}.qkv.bias`,
+      new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()),
+    );
   }
 
   /** Of q, then k, each over all of its heads. */
   async wholeNorm(layer: number): Promise<GPUBuffer> {
     const parts = await Promise.all(QK_NORMS.map((name) => this.tensors.read(`blk.${layer}.${name}.weight`)));
-    return this.tensors.buffer(`blk.${layer}.qk_norm.weight`, new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
+    return this.tensors.buffer(
+      `blk.${layer}.qk_norm.weight`,
+      new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()),
+    );
   }
 
   async ropeTables(): Promise<Record<'rotated' | 'unrotated' | 'window', GPUBuffer>> {
     const { config } = this;
     const { contextLength } = this.options;
-    const [always, short, long] = [await this.divisors('rope_freqs.weight'), await this.divisors('rope_factors_short.weight'), await this.divisors('rope_factors_long.weight')];
+    const [always, short, long] = [
+      await this.divisors('rope_freqs.weight'),
+      await this.divisors('rope_factors_short.weight'),
+      await this.divisors('rope_factors_long.weight'),
+    ];
     const floats = config.shortContext === undefined ? always : contextLength <= config.shortContext ? short : long;
-    const upload = (table: Float32Array): GPUBuffer => this.tensors.buffer('rope', new Uint8Array(table.buffer), 'activations');
+    const upload = (table: Float32Array): GPUBuffer =>
+      this.tensors.buffer('rope', new Uint8Array(table.buffer), 'activations');
     const rotated = upload(ropeTable(config, contextLength, floats));
     const unrotated = config.unrotatedLayers.length > 0 ? upload(unrotatedTable(config, contextLength)) : rotated;
     const window = config.window && windowTable(config, config.window, contextLength);
@@ -304,14 +427,21 @@ class Loader {
     if (!this.tensors.has(name)) return undefined;
     const floats = new Float32Array((await this.tensors.read(name)).slice().buffer);
     if (floats.every((divisor) => divisor > 0)) return floats;
-    throw new ChunkwiseError('bad_file', { file: this.tensors.tensor(name).source.name, field: name, reason: 'a divisor must be above 0' });
+    throw new ChunkwiseError('bad_file', {
+      file: this.tensors.tensor(name).source.name,
+      field: name,
+      reason: 'a divisor must be above 0',
+    });
   }
 
   /** Of q's or k's heads, in the order of the kernels' rotation. */
   async headNorm(name: string): Promise<GPUBuffer> {
     const { headDim, rotaryDim = headDim } = this.config;
     const bytes = await this.tensors.read(name);
-    return this.tensors.buffer(name, rotaryDim === headDim ? bytes : orderedRows(bytes, 4, pairedRows(headDim, rotaryDim)));
+    return this.tensors.buffer(
+      name,
+      rotaryDim === headDim ? bytes : orderedRows(bytes, 4, pairedRows(headDim, rotaryDim)),
+    );
   }
 }
 
@@ -319,5 +449,7 @@ class Loader {
 function latestFirst(bytes: Uint8Array, width: number): Uint8Array {
   const weights = new Float32Array(bytes.slice().buffer);
   const taps = weights.length / width;
-  return new Uint8Array(weights.map((_, i) => weights[(i % width) * taps + taps - 1 - Math.floor(i / width)] as number).buffer);
+  return new Uint8Array(
+    weights.map((_, i) => weights[(i % width) * taps + taps - 1 - Math.floor(i / width)] as number).buffer,
+  );
 }

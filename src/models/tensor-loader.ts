@@ -51,9 +51,15 @@ export class TensorLoader {
   experts(label: string, names: readonly string[], count: number): Promise<WeightMatrix> {
     const tensors = names.map((name) => this.tensor(name));
     const rows = tensors.map(({ shape: [all = 0] }) => all / count);
-    const sources = Array.from({ length: count }, (_, expert) => tensors.map((tensor, i) => ({ tensor: rowsOf(tensor, tensor.name, expert * rows[i]!, rows[i]!) }))).flat();
+    const sources = Array.from({ length: count }, (_, expert) =>
+      tensors.map((tensor, i) => ({ tensor: rowsOf(tensor, tensor.name, expert * rows[i]!, rows[i]!) })),
+    ).flat();
     const whole = tensors.length === 1 ? tensors.map((tensor) => ({ tensor })) : sources;
-    return this.#upload(label, whole, rows.reduce((sum, each) => sum + each));
+    return this.#upload(
+      label,
+      whole,
+      rows.reduce((sum, each) => sum + each),
+    );
   }
 
   async vector(name: string): Promise<GPUBuffer> {

@@ -35,10 +35,23 @@ export class TokenRows {
   }
 
   async #readRow(id: number): Promise<Float32Array> {
-    const { name, type, shape: [rows = 0], bytes, offset, source } = this.tensor;
+    const {
+      name,
+      type,
+      shape: [rows = 0],
+      bytes,
+      offset,
+      source,
+    } = this.tensor;
     const rowBytes = bytes / rows;
-    const values = dequantize(type, await source.read(offset + id * rowBytes, rowBytes)).map((value) => value * this.scale);
+    const values = dequantize(type, await source.read(offset + id * rowBytes, rowBytes)).map(
+      (value) => value * this.scale,
+    );
     if (values.every(Number.isFinite)) return values;
-    throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason: `row ${id} has a number that is not finite` });
+    throw new ChunkwiseError('bad_file', {
+      file: source.name,
+      field: name,
+      reason: `row ${id} has a number that is not finite`,
+    });
   }
 }

@@ -150,7 +150,11 @@ export class Transformer {
   head(recorder: Dispatcher, start: number, tokens: number): void {
     if (tokens > HEAD_TOKENS) throw new Error(`head: ${tokens} tokens`);
     this.parts.outputNorm.record(recorder, tokens, { start });
-    this.parts.output.record(recorder, { tokens, kind: tokens <= mostDecoded(this.device) ? 'decode' : 'prefill' }, 1 / this.config.logitDivisor);
+    this.parts.output.record(
+      recorder,
+      { tokens, kind: tokens <= mostDecoded(this.device) ? 'decode' : 'prefill' },
+      1 / this.config.logitDivisor,
+    );
     const cap = this.parts.logitCap;
     if (cap) recorder.run(cap, cap.groups({ tokens }));
   }

@@ -18,7 +18,11 @@ export interface ChatState {
 }
 
 /** A chat with an engine (that of `useChunkwise`), which begins with `opening`. An answer ends with its component. */
-export function useChat(engine: Engine | undefined, request: ChatRequest = {}, opening: readonly ChatMessage[] = []): ChatState {
+export function useChat(
+  engine: Engine | undefined,
+  request: ChatRequest = {},
+  opening: readonly ChatMessage[] = [],
+): ChatState {
   const [messages, setMessages] = useState(opening);
   const [isStreaming, setIsStreaming] = useState(false);
   const [error, setError] = useState<unknown>();
@@ -35,7 +39,10 @@ export function useChat(engine: Engine | undefined, request: ChatRequest = {}, o
     setError(undefined);
     try {
       let answer = '';
-      for await (const chunk of await engine.chat.completions.create({ ...request, messages: asked, stream: true }, { signal })) {
+      for await (const chunk of await engine.chat.completions.create(
+        { ...request, messages: asked, stream: true },
+        { signal },
+      )) {
         answer += chunk.choices[0]?.delta.content ?? '';
         setMessages([...asked, { role: 'assistant', content: answer }]);
       }

@@ -12,17 +12,28 @@ export function deltaNet(net: DeltaNet, own: Tensor, x: Rows, eps: number): Rows
   const betas = matmul(x, own('ssm_beta.weight'));
   const alphas = matmul(x, own('ssm_alpha.weight'));
   const [rate, bias] = [own('ssm_a'), own('ssm_dt.bias')];
-  const states = Array.from({ length: numValueHeads }, () => Array.from({ length: headDim }, () => new Float64Array(headDim)));
+  const states = Array.from({ length: numValueHeads }, () =>
+    Array.from({ length: headDim }, () => new Float64Array(headDim)),
+  );
   const outputs = mixed.map((row, t) => {
     const part = (i: number): Float64Array => row.subarray(i * headDim, (i + 1) * headDim);
     const heads = states.map((state, head) => {
-      const keyHead = net.valueHeads === 'tiled' ? head % numKeyHeads : Math.floor((head * numKeyHeads) / numValueHeads);
+      const keyHead =
+        net.valueHeads === 'tiled' ? head % numKeyHeads : Math.floor((head * numKeyHeads) / numValueHeads);
       const beta = 1 / (1 + Math.exp(-betas[t]![head]!));
       const decay = Math.exp(rate[head]! * Math.log1p(Math.exp(alphas[t]![head]! + bias[head]!)));
-      return deltaStep(state, { query: part(keyHead), key: part(numKeyHeads + keyHead), value: part(2 * numKeyHeads + head), beta, decay });
+      return deltaStep(state, {
+        query: part(keyHead),
+        key: part(numKeyHeads + keyHead),
+        value: part(2 * numKeyHeads + head),
+        beta,
+        decay,
+      });
     });
     const normed = norm(heads, own('ssm_norm.weight'), eps);
-    return Float64Array.from(normed.flatMap((head, h) => [...head.map((value, i) => value * silu(gates[t]![h * headDim + i]!))]));
+    return Float64Array.from(
+      normed.flatMap((head, h) => [...head.map((value, i) => value * silu(gates[t]![h * headDim + i]!))]),
+    );
   });
   return matmul(outputs, own('ssm_out.weight'));
 }

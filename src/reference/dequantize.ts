@@ -38,7 +38,8 @@ const DECODERS: Record<GgmlType, BlockDecoder> = {
   },
   Q2_0: (view, at, out, to) => {
     const d = half(view, at);
-    for (let i = 0; i < 64; i++) out[to + i] = d * (((view.getUint8(at + 2 + Math.floor(i / 4)) >> (2 * (i % 4))) & 3) - 1);
+    for (let i = 0; i < 64; i++)
+      out[to + i] = d * (((view.getUint8(at + 2 + Math.floor(i / 4)) >> (2 * (i % 4))) & 3) - 1);
   },
   // Blocks of 32: scale d (, minimum m), (the fifth bits,) then 16 bytes whose low nibbles come first.
   Q4_0: (view, at, out, to) => {
@@ -83,7 +84,8 @@ const DECODERS: Record<GgmlType, BlockDecoder> = {
   Q2_K: (view, at, out, to) => {
     for (let i = 0; i < 256; i++) {
       const scales = view.getUint8(at + (i >> 4));
-      out[to + i] = half(view, at + 80) * (scales & 15) * bitPair(view, at + 16, i) - half(view, at + 82) * (scales >> 4);
+      out[to + i] =
+        half(view, at + 80) * (scales & 15) * bitPair(view, at + 16, i) - half(view, at + 82) * (scales >> 4);
     }
   },
   // 32 bytes of upper bits (one for an element of each group of 32), bit pairs, 12 bytes of 6-bit scales, d.
@@ -142,7 +144,8 @@ const DECODERS: Record<GgmlType, BlockDecoder> = {
       const high = view.getUint16(at + 2, true) >> (2 * group);
       const low = view.getUint8(at + 4 + (group >> 1)) >> (group % 2 ? 4 : 0);
       const scale = (low & 15) + 16 * (high & 3) - 32;
-      for (let i = 0; i < 32; i++) out[to + 32 * group + i] = d * scale * nonLinear(nibble(view, at + 8 + 16 * group, i));
+      for (let i = 0; i < 32; i++)
+        out[to + 32 * group + i] = d * scale * nonLinear(nibble(view, at + 8 + 16 * group, i));
     }
   },
   // d, a byte for four sizes, then a word a group: four times the signs of seven elements, and a scale of four bits.
@@ -166,7 +169,11 @@ const DECODERS: Record<GgmlType, BlockDecoder> = {
   // Digits of base 3, five a byte and at last four, then d. A byte is a fraction: its digits come out by multiplication.
   TQ1_0: (view, at, out, to) => {
     const d = half(view, at + 52);
-    const runs = [[0, 32, 5], [32, 16, 5], [48, 4, 4]] as const;
+    const runs = [
+      [0, 32, 5],
+      [32, 16, 5],
+      [48, 4, 4],
+    ] as const;
     let i = to;
     for (const [start, count, digits] of runs) {
       for (let digit = 0; digit < digits; digit++) {

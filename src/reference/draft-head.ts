@@ -16,6 +16,7 @@ export function draftLogits(model: ReferenceModel, head: ReferenceModel, tokens:
   const joined = embeddings.map((row, t) => Float64Array.from([...row, ...states[t]!]));
   const ownNorm = head.tensors.get('blk.0.nextn.shared_head_norm.weight');
   const whole = ownNorm ? { ...head, tensors: new Map([...head.tensors, ['output_norm.weight', ownNorm]]) } : head;
-  const output = model.tensors.get(model.config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight') ?? new Float32Array();
+  const output =
+    model.tensors.get(model.config.tiedEmbeddings ? 'token_embd.weight' : 'output.weight') ?? new Float32Array();
   return matmul(throughLayers(whole, tokens, matmul(joined, tensor('blk.0.nextn.eh_proj.weight'))), output);
 }

@@ -30,6 +30,7 @@ export async function readReferenceDraftHead(sources: readonly ByteSource[]): Pr
 
 async function dequantized(tensors: ReadonlyMap<string, TensorInfo>): Promise<Map<string, Float32Array>> {
   const floats = new Map<string, Float32Array>();
-  for (const [key, { type, source, offset, bytes }] of tensors) floats.set(key, dequantize(type, await source.read(offset, bytes)));
+  for (const [key, { type, source, offset, bytes }] of tensors)
+    floats.set(key, dequantize(type, await source.read(offset, bytes)));
   return floats;
 }

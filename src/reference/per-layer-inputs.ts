@@ -13,13 +13,23 @@ export function layerInputs({ config, tensors }: ReferenceModel, tokens: readonl
   const projected = scaled(matmul(x, tensor('per_layer_model_proj.weight')), 1 / Math.sqrt(hiddenSize));
   return Array.from({ length: numLayers }, (_, layer) => {
     const own = projected.map((row) => row.subarray(layer * width, (layer + 1) * width));
-    const rows = tokens.map((id) => Float64Array.from(table.subarray((id * numLayers + layer) * width, (id * numLayers + layer + 1) * width)));
-    return scaled(add(norm(own, tensor('per_layer_proj_norm.weight'), rmsNormEps), scaled(rows, Math.sqrt(width))), Math.SQRT1_2);
+    const rows = tokens.map((id) =>
+      Float64Array.from(table.subarray((id * numLayers + layer) * width, (id * numLayers + layer + 1) * width)),
+    );
+    return scaled(
+      add(norm(own, tensor('per_layer_proj_norm.weight'), rmsNormEps), scaled(rows, Math.sqrt(width))),
+      Math.SQRT1_2,
+    );
   });
 }
 
 /** (x + norm(Wout · (activation(Wgate · x) · input))) · scale. */
-export function withLayerInput({ activation, rmsNormEps }: ModelConfig, own: (name: string) => Float32Array | undefined, x: Rows, input: Rows): Rows {
+export function withLayerInput(
+  { activation, rmsNormEps }: ModelConfig,
+  own: (name: string) => Float32Array | undefined,
+  x: Rows,
+  input: Rows,
+): Rows {
   const tensor = (name: string): Float32Array => own(name) ?? new Float32Array();
   const gates = matmul(x, tensor('inp_gate.weight'));
   const taken = gates.map((row, t) => row.map((gate, i) => ACTIVATIONS[activation](gate) * (input[t]?.[i] ?? 0)));

@@ -4,7 +4,12 @@ import type { ModelConfig, Yarn } from '../config/model-config.ts';
  * RoPE (arXiv 2104.09864) of one head `[headDim]` at `position`, in the file's own layout. `divisors`: of each
  * frequency, `[rotaryDim / 2]` (ggml's freq_factors).
  */
-export function rotate(config: ModelConfig, head: Float64Array, position: number, divisors?: Float32Array): Float64Array {
+export function rotate(
+  config: ModelConfig,
+  head: Float64Array,
+  position: number,
+  divisors?: Float32Array,
+): Float64Array {
   const { headDim, ropeTheta, ropeLinearScale = 1, yarn, ropeLayout, rotaryDim = headDim, rotaryScale = 1 } = config;
   const rotated = head.slice();
   for (let i = 0; i < rotaryDim / 2; i++) {
@@ -20,8 +25,14 @@ export function rotate(config: ModelConfig, head: Float64Array, position: number
 }
 
 /** The i-th angle between `angle` and that divided by the factor (YaRN, arXiv 2309.00071, equation 20 and its γ by indices, as all have it). */
-function stretched({ factor, originalContext, betaFast, betaSlow, truncate, extFactor }: Yarn, angle: number, i: number, { rotaryDim, ropeTheta }: { rotaryDim: number; ropeTheta: number }): number {
-  const index = (turns: number): number => ((rotaryDim / 2) * Math.log(originalContext / (2 * Math.PI * turns))) / Math.log(ropeTheta);
+function stretched(
+  { factor, originalContext, betaFast, betaSlow, truncate, extFactor }: Yarn,
+  angle: number,
+  i: number,
+  { rotaryDim, ropeTheta }: { rotaryDim: number; ropeTheta: number },
+): number {
+  const index = (turns: number): number =>
+    ((rotaryDim / 2) * Math.log(originalContext / (2 * Math.PI * turns))) / Math.log(ropeTheta);
   const from = Math.max(truncate ? Math.floor(index(betaFast)) : index(betaFast), 0);
   const to = Math.min(truncate ? Math.ceil(index(betaSlow)) : index(betaSlow), rotaryDim - 1);
   const slowed = i <= from ? 0 : i >= to ? 1 : (i - from) / (to - from);

@@ -14,7 +14,11 @@ export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() =
     throw new ChunkwiseError('bad_request', { field: 'engine', reason: 'must be an engine, with a fetch' });
   }
   const { serviceWorker, locks } = globalThis.navigator as Partial<Pick<Navigator, 'serviceWorker' | 'locks'>>;
-  if (!serviceWorker || !locks) throw new ChunkwiseError('unsupported', { field: 'serviceWorker', reason: 'the page is not secure, or its browser has none' });
+  if (!serviceWorker || !locks)
+    throw new ChunkwiseError('unsupported', {
+      field: 'serviceWorker',
+      reason: 'the page is not secure, or its browser has none',
+    });
   const id = crypto.randomUUID();
   const answering = new Set<Promise<void>>();
   const onMessage = ({ data, ports: [port] }: MessageEvent<unknown>): void => {
@@ -51,7 +55,8 @@ async function* answer(
   yield { status: response.status, headers: [...response.headers] };
   const reader = response.body?.getReader();
   try {
-    for (let part = await reader?.read(); part?.done === false && !signal.aborted; part = await reader?.read()) yield part.value;
+    for (let part = await reader?.read(); part?.done === false && !signal.aborted; part = await reader?.read())
+      yield part.value;
   } finally {
     await reader?.cancel();
   }

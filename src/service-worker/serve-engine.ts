@@ -2,7 +2,14 @@ import { readStream } from '../../workers/port-stream.ts';
 import { describeError, HttpError } from '../api/http/http-error.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { holdLock, watchLock } from '../../workers/locks.ts';
-import { type ForwardedRequest, OFFER_LOCK, PAGE_LOCK, type ResponseHead, type ResponsePart, type Search } from './protocol.ts';
+import {
+  type ForwardedRequest,
+  OFFER_LOCK,
+  PAGE_LOCK,
+  type ResponseHead,
+  type ResponsePart,
+  type Search,
+} from './protocol.ts';
 import type { ServiceWorkerClient, ServiceWorkerScope } from './scope.ts';
 
 export interface ServeOptions {
@@ -19,7 +26,10 @@ export function serveEngine({ path = 'v1/' }: ServeOptions = {}): void {
   const scope = globalThis as unknown as ServiceWorkerScope;
   const served = new URL(path, scope.registration.scope);
   if (!served.pathname.endsWith('/v1/')) {
-    throw new ChunkwiseError('bad_request', { field: 'path', reason: `must end in /v1/, but is ${JSON.stringify(path)}` });
+    throw new ChunkwiseError('bad_request', {
+      field: 'path',
+      reason: `must end in /v1/, but is ${JSON.stringify(path)}`,
+    });
   }
   scope.addEventListener('fetch', (event) => {
     const { request } = event;
@@ -32,17 +42,16 @@ export function serveEngine({ path = 'v1/' }: ServeOptions = {}): void {
 }
 
 /** Aborts `ended` when the answer has ended. */
-async function answer(
-  scope: ServiceWorkerScope,
-  request: Request,
-  ended: AbortController,
-): Promise<Response> {
+async function answer(scope: ServiceWorkerScope, request: Request, ended: AbortController): Promise<Response> {
   const { signal } = request;
   try {
     const parts = await forward(scope, request, ended.signal);
     const { value } = await parts.next();
     const { status, headers } = value as ResponseHead;
-    return new Response(bodyOf(parts, () => ended.abort()), { status, headers });
+    return new Response(
+      bodyOf(parts, () => ended.abort()),
+      { status, headers },
+    );
   } catch (error) {
     ended.abort();
     signal.throwIfAborted();
@@ -62,7 +71,8 @@ async function forward(
   if (offer === undefined) throw new HttpError(503, 'no_engine', null, 'no page of this origin holds an engine');
   const id = offer.slice(OFFER_LOCK.length);
   const gone = new AbortController();
-  const onGone = (): void => gone.abort(new ChunkwiseError('disposed', { reason: 'the page that held the engine is gone' }));
+  const onGone = (): void =>
+    gone.abort(new ChunkwiseError('disposed', { reason: 'the page that held the engine is gone' }));
   watchLock(locks, PAGE_LOCK + id, onGone, ended);
   const client = await findClient(await clients.matchAll({ includeUncontrolled: true }), id, gone.signal);
   const { url, method, headers, signal } = request;
@@ -77,7 +87,11 @@ async function forward(
 }
 
 /** The page that offers the engine of this id. Rejects when it is gone. */
-function findClient(clients: readonly ServiceWorkerClient[], id: string, gone: AbortSignal): Promise<ServiceWorkerClient> {
+function findClient(
+  clients: readonly ServiceWorkerClient[],
+  id: string,
+  gone: AbortSignal,
+): Promise<ServiceWorkerClient> {
   const search: Search = { type: 'chunkwise-search', id };
   return new Promise((resolve, reject) => {
     const onGone = (): void => reject(gone.reason as ChunkwiseError);

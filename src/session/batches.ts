@@ -102,7 +102,12 @@ export class Batches implements StepComputer {
    * Records the forward pass over a batch, which must be submitted before another is recorded. Pages and adapters may lie
    * elsewhere when its next layers are.
    */
-  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], { tap, layers, rows, drafted = 0 }: ForwardOptions = {}): void {
+  forward(
+    recorder: Dispatcher,
+    kind: Batch['kind'],
+    tokens: readonly BatchToken[],
+    { tap, layers, rows, drafted = 0 }: ForwardOptions = {},
+  ): void {
     const { device, transformer, ranks, sequences: cached } = this.parts;
     const { cache, activations, arena } = transformer;
     const sequences = [...new Set(tokens.map(({ sequence }) => sequence))];
@@ -141,13 +146,21 @@ export class Batches implements StepComputer {
     const halfOnly = sequences.every(({ pages }) => allHalf(pages));
     const apart = sequences.length === tokens.length;
     const behind = Math.max(...spans.map(({ sequence: { states }, from }) => cache.states.behind(states, from)));
-    const keepsStates = transformer.config.isDraftHead === true || sequences.some((sequence) => sequence === this.keptFor);
-    transformer.forward(recorder, { kind, tokens: tokens.length, length, apart, behind, halfOnly, loras, lora: adapted?.lora, tap, keepsStates }, layers);
+    const keepsStates =
+      transformer.config.isDraftHead === true || sequences.some((sequence) => sequence === this.keptFor);
+    transformer.forward(
+      recorder,
+      { kind, tokens: tokens.length, length, apart, behind, halfOnly, loras, lora: adapted?.lora, tap, keepsStates },
+      layers,
+    );
   }
 
   /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
   async sample(length: number, draw: DrawRequest): Promise<DrawnToken> {
-    const [drawn] = await this.#noted([draw], this.#draw([draw], () => this.parts.draws.record(length - 1, [draw])));
+    const [drawn] = await this.#noted(
+      [draw],
+      this.#draw([draw], () => this.parts.draws.record(length - 1, [draw])),
+    );
     return drawn as DrawnToken;
   }
 
@@ -169,11 +182,18 @@ export class Batches implements StepComputer {
   }
 
   /** Resolves once a step is submitted, with what it will have drawn. `last`: the tokens that it computes, where their rows must be read first. */
-  async #submitStep(draws: readonly DrawRequest[], last: readonly Promise<number>[] | undefined): Promise<{ drawn: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
+  async #submitStep(
+    draws: readonly DrawRequest[],
+    last: readonly Promise<number>[] | undefined,
+  ): Promise<{ drawn: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
     const { recorder, transformer } = this.parts;
     const groups = byAdapters(draws);
     const ids = last && (await Promise.all(last));
-    const rows = ids && (await Promise.all(groups.map((group) => transformer.rowsOf(group.map((draw) => ids[draws.indexOf(draw)] as number)))));
+    const rows =
+      ids &&
+      (await Promise.all(
+        groups.map((group) => transformer.rowsOf(group.map((draw) => ids[draws.indexOf(draw)] as number))),
+      ));
     while (this.#held) await this.#held;
     const trials: Promise<void>[] = [];
     const drawn = this.#draw(draws, () => {
@@ -183,7 +203,11 @@ export class Batches implements StepComputer {
       }
       for (const [i, group] of groups.entries()) {
         if (i > 0) recorder.submit(); // the table is written once a submission
-        const tokens = group.map(({ sequence, position }) => ({ sequence, position: position - 1, place: sequence.slot }));
+        const tokens = group.map(({ sequence, position }) => ({
+          sequence,
+          position: position - 1,
+          place: sequence.slot,
+        }));
         this.forward(recorder, 'decode', tokens, { rows: rows?.[i] });
         this.parts.draws.record(0, group);
       }
@@ -197,24 +221,47 @@ export class Batches implements StepComputer {
    * each behind a token of the draft that was drawn before it and takes the row that it was computed with. Keys and values of
    * the others are overwritten before anything attends to their positions.
    */
-  async verify(draw: DrawRequest, { tokens: draft, rows: drafted, text, allowed }: Draft, onSubmit: () => void = () => undefined): Promise<DrawnToken[]> {
+  async verify(
+    draw: DrawRequest,
+    { tokens: draft, rows: drafted, text, allowed }: Draft,
+    onSubmit: () => void = () => undefined,
+  ): Promise<DrawnToken[]> {
     const { recorder, device, transformer, draws } = this.parts;
     const rows = this.#takesRows ? await transformer.rowsOf([await this.#lastOf(draw.sequence), ...draft]) : undefined;
     while (this.#held) await this.#held;
     onSubmit();
     const { sequence, position } = draw;
     const first: BatchToken = { sequence, position: position - 1, place: sequence.slot };
-    const tokens = [first, ...draft.map((_, i): BatchToken => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i, row: drafted?.[i] }))];
+    const tokens = [
+      first,
+      ...draft.map((_, i): BatchToken => ({
+        sequence,
+        position: position + i,
+        place: FIRST_PREFILL_TOKEN + i,
+        row: drafted?.[i],
+      })),
+    ];
     let trial: Promise<void> | undefined;
     const drawn = await recorder.inOneGo(() => {
       const before = recorder.dispatches;
       trial = this.lengthen(sequence, position - 1, position + draft.length);
-      device.gpuDevice.queue.writeBuffer(transformer.activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(draft));
-      this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens, { rows, drafted: draft.length });
-      return draws.verify(tokens.map((_, i) => ({ ...draw, position: position + i, allowed: allowed?.[i] })), before);
+      device.gpuDevice.queue.writeBuffer(
+        transformer.activations.tokens,
+        FIRST_PREFILL_TOKEN * 4,
+        new Uint32Array(draft),
+      );
+      this.forward(recorder, tokens.length > mostDecoded(device) ? 'prefill' : 'decode', tokens, {
+        rows,
+        drafted: draft.length,
+      });
+      return draws.verify(
+        tokens.map((_, i) => ({ ...draw, position: position + i, allowed: allowed?.[i] })),
+        before,
+      );
     });
     await trial;
-    const isGoneOnFrom = ({ token, row: chosen }: DrawnToken, i: number): boolean => token === draft[i] && (!chosen || isSameRow(chosen, drafted?.[i]));
+    const isGoneOnFrom = ({ token, row: chosen }: DrawnToken, i: number): boolean =>
+      token === draft[i] && (!chosen || isSameRow(chosen, drafted?.[i]));
     const count = drawn.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;
     const kept = drawn.slice(0, count);
     void this.#noted([draw], Promise.resolve(kept.slice(-1)));
@@ -229,7 +276,10 @@ export class Batches implements StepComputer {
 
   /** Draws from the logits that a step held, which is submitted; submits. */
   async drawHeld(draw: DrawRequest): Promise<DrawnToken> {
-    const [drawn] = await this.#noted([draw], this.#draw([draw], () => this.parts.draws.recordHeld(draw)));
+    const [drawn] = await this.#noted(
+      [draw],
+      this.#draw([draw], () => this.parts.draws.recordHeld(draw)),
+    );
     return drawn as DrawnToken;
   }
 
@@ -261,14 +311,19 @@ export class Batches implements StepComputer {
   #lastOf(sequence: Sequence): Promise<number> {
     const { device, transformer } = this.parts;
     const place = { buffer: transformer.activations.tokens, offset: sequence.slot * 4, size: 4 };
-    return this.#last.get(sequence) ?? readOnce(device, 'last token', [place]).then((bytes) => new Uint32Array(bytes)[0] as number);
+    return (
+      this.#last.get(sequence) ??
+      readOnce(device, 'last token', [place]).then((bytes) => new Uint32Array(bytes)[0] as number)
+    );
   }
 }
 
 /** WGSL divides to within 2.5 units in the last place. */
 const ROW_TOLERANCE = 1e-6;
 const isSameRow = (a: RampRow, b: RampRow | undefined): boolean =>
-  a.levelLo === b?.levelLo && a.levelHi === b.levelHi && Math.max(Math.abs(a.wLo - b.wLo), Math.abs(a.wHi - b.wHi)) < ROW_TOLERANCE;
+  a.levelLo === b?.levelLo &&
+  a.levelHi === b.levelHi &&
+  Math.max(Math.abs(a.wLo - b.wLo), Math.abs(a.wHi - b.wHi)) < ROW_TOLERANCE;
 
 /** A forward pass takes the plain form of one mix of adapters. */
 function byAdapters(draws: readonly DrawRequest[]): DrawRequest[][] {

@@ -14,7 +14,9 @@ export async function checkModel(
 ): Promise<{ license: string | undefined }> {
   const device = await openDevice(gpu, { gpuAdapter });
   try {
-    const { license } = await withWeights(sources, limits, (header) => (isEncoder(header) ? planEncoder : planHeader)(device, header, limits));
+    const { license } = await withWeights(sources, limits, (header) =>
+      (isEncoder(header) ? planEncoder : planHeader)(device, header, limits),
+    );
     return { license };
   } finally {
     device.close();

@@ -94,11 +94,16 @@ export class DecodeSteps {
       this.#submitIfReady();
     };
     const step = this.computer.decode(batch.map(({ draw }) => draw));
-    step.then(() => this.onResult(this.#underWay > 1), () => undefined);
+    step.then(
+      () => this.onResult(this.#underWay > 1),
+      () => undefined,
+    );
     const results = batch.map(async ({ draw }, i): Promise<DrawnToken> => {
       const later = draw.allowedLater && this.#drawLater(draw, draw.allowedLater);
       const [computed, drawn] = await Promise.all([step.then((all) => all[i] as DrawnToken), later]);
-      return drawn ? { ...drawn, dispatchesPerToken: computed.dispatchesPerToken + drawn.dispatchesPerToken } : computed;
+      return drawn
+        ? { ...drawn, dispatchesPerToken: computed.dispatchesPerToken + drawn.dispatchesPerToken }
+        : computed;
     });
     void Promise.allSettled(results).then(ended);
     results.forEach((result, i) => void result.then(batch[i]?.resolve, batch[i]?.reject));
@@ -112,7 +117,8 @@ export class DecodeSteps {
     try {
       const allowed = await allowedLater;
       await this.computer.heldStepOf(draw.sequence);
-      if (!allowed || this.#streams.get(draw.sequence) !== stream) throw new ChunkwiseError('aborted', { reason: 'the stream ended' });
+      if (!allowed || this.#streams.get(draw.sequence) !== stream)
+        throw new ChunkwiseError('aborted', { reason: 'the stream ended' });
       drawn = this.computer.drawHeld({ ...draw, allowed, allowedLater: undefined }); // submits
     } finally {
       stream.isHeld = false;

@@ -114,10 +114,15 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   const activations = activationBytes(config, batchTokens);
   const rope = ropeTableBytes(config, contextLength);
   const weightBytes = sum(loaded.map(gpuBytes));
-  const activationTotal = sum(Object.values(activations)) + ropeTables(config) * rope + samplerBytes(device, config.vocabSize);
+  const activationTotal =
+    sum(Object.values(activations)) + ropeTables(config) * rope + samplerBytes(device, config.vocabSize);
   const totalBytes = weightBytes + cacheBytes(config, cache) + activationTotal + recorderBytes;
 
-  const buffers = { 'kv cache of a layer': Math.max(...layerPageBytes(config, cache)), 'rope table': rope, ...activations };
+  const buffers = {
+    'kv cache of a layer': Math.max(...layerPageBytes(config, cache)),
+    'rope table': rope,
+    ...activations,
+  };
   checkSizes(device, file, { totalBytes, weightBytes, contextLength, buffers }, limits);
   checkMatrices(device, file, loaded, (name) => rowsTogether(config, name));
   const tokenizer = readTokenizerMetadata(model);
@@ -125,11 +130,33 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   const license = licenseOf(model.metadata);
   const draftHead = planDraftHead(device, model, { config, contextLength, numPages, tensors });
   const hasRoom = draftHead && totalBytes + draftHead.totalBytes <= (limits.memoryLimitBytes ?? Infinity);
-  return { file, names, license, config, tokenizer, tensors, contextLength, batchTokens, numPages, tensorBytes, totalBytes, ...(hasRoom && { draftHead }) };
+  return {
+    file,
+    names,
+    license,
+    config,
+    tokenizer,
+    tensors,
+    contextLength,
+    batchTokens,
+    numPages,
+    tensorBytes,
+    totalBytes,
+    ...(hasRoom && { draftHead }),
+  };
 }
 
 /** Undefined where there is none, or one that the device cannot hold: answers are the same without. Errors: `bad_file`. */
-function planDraftHead(device: Device, model: ModelHeader, { config, contextLength, numPages, tensors: shared }: Pick<ModelPlan, 'config' | 'contextLength' | 'numPages' | 'tensors'>): DraftHeadPlan | undefined {
+function planDraftHead(
+  device: Device,
+  model: ModelHeader,
+  {
+    config,
+    contextLength,
+    numPages,
+    tensors: shared,
+  }: Pick<ModelPlan, 'config' | 'contextLength' | 'numPages' | 'tensors'>,
+): DraftHeadPlan | undefined {
   const head = draftHeadTensors(model, config);
   if (!head) return undefined;
   const batchTokens = Math.min(device.variant.batchTokens, DRAFT_BATCH_TOKENS);
@@ -141,8 +168,22 @@ function planDraftHead(device: Device, model: ModelHeader, { config, contextLeng
   const most = Math.max(states, ...layerPageBytes(head.config, cache), ...Object.values(activations));
   if (most > device.limits.maxStorageBufferBindingSize) return undefined;
   const tensorBytes = sum(own.map(({ bytes }) => bytes));
-  const totalBytes = states + sum(own.map(gpuBytes)) + cacheBytes(head.config, cache) + sum(Object.values(activations)) + ropeTableBytes(config, contextLength) + samplerBytes(device, config.vocabSize) + recorderBytes;
-  return { config: head.config, tensors: head.tensors, batchTokens, tensorBytes: tensorBytes + (output?.bytes ?? 0), totalBytes, states };
+  const totalBytes =
+    states +
+    sum(own.map(gpuBytes)) +
+    cacheBytes(head.config, cache) +
+    sum(Object.values(activations)) +
+    ropeTableBytes(config, contextLength) +
+    samplerBytes(device, config.vocabSize) +
+    recorderBytes;
+  return {
+    config: head.config,
+    tensors: head.tensors,
+    batchTokens,
+    tensorBytes: tensorBytes + (output?.bytes ?? 0),
+    totalBytes,
+    states,
+  };
 }
 
 /** What a model takes of the GPU: all together, and its largest buffers by their names. */
@@ -155,7 +196,12 @@ interface Sizes {
 }
 
 /** Errors: `over_limit`. */
-export function checkSizes(device: Device, file: string, { totalBytes, weightBytes, contextLength, buffers }: Sizes, { memoryLimitBytes = Infinity }: ModelLimits): void {
+export function checkSizes(
+  device: Device,
+  file: string,
+  { totalBytes, weightBytes, contextLength, buffers }: Sizes,
+  { memoryLimitBytes = Infinity }: ModelLimits,
+): void {
   if (totalBytes > memoryLimitBytes) {
     const reason = `the model needs ${totalBytes} bytes of GPU memory (${weightBytes} of weights), the limit is ${memoryLimitBytes}`;
     throw new ChunkwiseError('over_limit', { file, field: 'memoryLimitBytes', reason });
@@ -175,7 +221,12 @@ function rowsTogether({ experts, hiddenSize }: ModelConfig, name: string): numbe
 }
 
 /** Errors: `over_limit`, naming the tensor. `together`: rows that stay in one slice. */
-export function checkMatrices(device: Device, file: string, tensors: readonly TensorInfo[], together: (name: string) => number = () => 1): void {
+export function checkMatrices(
+  device: Device,
+  file: string,
+  tensors: readonly TensorInfo[],
+  together: (name: string) => number = () => 1,
+): void {
   for (const { name, type, shape } of tensors) {
     if (shape[1] === undefined || sliceRows(device.limits, type, shape[1]) >= together(name)) continue;
     const reason = `${Math.max(256, together(name))} rows of ${shape[1]} columns in ${type} exceed this device's largest buffer or binding`;

@@ -26,10 +26,18 @@ export async function openSession(options: SessionOptions): Promise<Session> {
 /** With `variant`, or what the device has of itself; where that computes wrong, says which one does not. */
 async function openWith(options: SessionOptions, variant?: Variant): Promise<Session | { right: Variant }> {
   const { onProgress, signal, wait, gpuAdapter, without, deviceClass } = options;
-  const device = await openDevice(options.gpu, { wait, gpuAdapter, without, deviceClass, onLost: options.onDeviceLost });
+  const device = await openDevice(options.gpu, {
+    wait,
+    gpuAdapter,
+    without,
+    deviceClass,
+    onLost: options.onDeviceLost,
+  });
   try {
     onProgress?.({ phase: 'header', bytes: 0, total: 0 });
-    const plan = options.header ? planHeader(device, options.header, options) : await planModel(device, options.sources, options);
+    const plan = options.header
+      ? planHeader(device, options.header, options)
+      : await planModel(device, options.sources, options);
     const opened = await noErrors(device, plan.file, async () => {
       const recorder = new Recorder(device);
       const { tuning, autotunes = device.deviceClass === 'gpu' } = options;
@@ -43,7 +51,13 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
       };
       const head = options.withDraftHead ? plan.draftHead : undefined;
       const states = head && draftStates(device, head);
-      const transformer = await loadTransformer(device, plan.config, plan.tensors, { ...plan, onBytes, signal, recorder, states });
+      const transformer = await loadTransformer(device, plan.config, plan.tensors, {
+        ...plan,
+        onBytes,
+        signal,
+        recorder,
+        states,
+      });
       onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
       const session = new Session(device, plan, transformer, recorder, options);
       await device.pipelines.ready();
@@ -62,7 +76,12 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
   }
 }
 
-async function tune(device: Device, recorder: Recorder, { config, tensors }: ModelPlan, store: TuningStore): Promise<void> {
+async function tune(
+  device: Device,
+  recorder: Recorder,
+  { config, tensors }: ModelPlan,
+  store: TuningStore,
+): Promise<void> {
   const { contests, release } = kernelContests(device, config, tensors);
   await autotune(device, recorder, contests, store);
   release();

@@ -55,7 +55,15 @@ class Traced {
     const { start, end, began, ended, waitedMs } = this.asked;
     const submitted = performance.now();
     const done = (): void =>
-      this.onTrace({ start, end, planBegan: began, planEnded: ended, waitedMs, submitted, completed: performance.now() });
+      this.onTrace({
+        start,
+        end,
+        planBegan: began,
+        planEnded: ended,
+        waitedMs,
+        submitted,
+        completed: performance.now(),
+      });
     queue.onSubmittedWorkDone().then(done, () => undefined);
   }
 }

@@ -8,7 +8,10 @@ const FEWEST = 8;
 /** FLOPs of one layer for a batch of `tokens` tokens, the last of a text of `length`. */
 export function layerFlops(config: ModelConfig, tokens: number, length: number): number {
   const { hiddenSize, numHeads, headDim, experts, perLayerInputs = 0 } = config;
-  const mlpSize = Math.max(experts ? experts.used * experts.intermediateSize : 0, experts?.firstLayer === 0 ? 0 : widestMlp(config));
+  const mlpSize = Math.max(
+    experts ? experts.used * experts.intermediateSize : 0,
+    experts?.firstLayer === 0 ? 0 : widestMlp(config),
+  );
   const weights = hiddenSize * (numHeads * headDim + rowWidth(config) + 3 * mlpSize + 2 * perLayerInputs);
   const attended = 2 * numHeads * headDim * length; // scores, and sums of values
   return 2 * tokens * (weights + attended);
@@ -24,7 +27,8 @@ export class PrefillSizes {
   /** Tokens of the next batch behind `position`: `most`, or half as many until a submission holds a layer. */
   tokens(most: number, position: number): number {
     let tokens = most;
-    while (tokens >= 2 * FEWEST && layerFlops(this.config, tokens, position + tokens) > this.governor.flops) tokens = Math.floor(tokens / 2);
+    while (tokens >= 2 * FEWEST && layerFlops(this.config, tokens, position + tokens) > this.governor.flops)
+      tokens = Math.floor(tokens / 2);
     return tokens;
   }
 

@@ -52,13 +52,16 @@ export class Prefill {
     const rows = new PlannedRows(sequence, onTrace);
     const ask = (left: number): number => {
       const { length: position } = sequence.tokens;
-      const most = Math.min(this.#mostTokens(sequence), transformer.config.deltaNet ? STATE_TOKENS - (position % STATE_TOKENS) : Infinity);
+      const most = Math.min(
+        this.#mostTokens(sequence),
+        transformer.config.deltaNet ? STATE_TOKENS - (position % STATE_TOKENS) : Infinity,
+      );
       const length = Math.min(this.#sizes.tokens(most, sequence.placeOf(position)), left);
       rows.ask(length);
       return length;
     };
     let length = ask(tokens.length);
-    for (let start = 0; start < tokens.length; ) {
+    for (let start = 0; start < tokens.length;) {
       const trace = await rows.take();
       const batch = tokens.slice(start, start + length);
       const first = start;
@@ -78,7 +81,12 @@ export class Prefill {
    * Submits a batch in one go, or some layers after others; then nobody else computes one until it is whole. Layers of few
    * tokens, in the form of decoding, keep more than x: they are never apart.
    */
-  async #batch(sequence: Sequence, batch: readonly number[], onBatch: () => Promise<void> | void, signal?: AbortSignal): Promise<Begun> {
+  async #batch(
+    sequence: Sequence,
+    batch: readonly number[],
+    onBatch: () => Promise<void> | void,
+    signal?: AbortSignal,
+  ): Promise<Begun> {
     const { batches, transformer } = this.parts;
     const rows = await transformer.rowsOf(batch);
     await this.#room();
@@ -89,8 +97,9 @@ export class Prefill {
     try {
       const length = sequence.placeOf(sequence.tokens.length) + batch.length;
       let trial: Begun['trial'];
-      for (let from = 0; ; ) {
-        const to = kindOf(batch) === 'decode' ? numLayers : from + this.#sizes.layers(numLayers - from, batch.length, length);
+      for (let from = 0; ;) {
+        const to =
+          kindOf(batch) === 'decode' ? numLayers : from + this.#sizes.layers(numLayers - from, batch.length, length);
         const begun = this.#submit(sequence, { batch, rows }, { from, to }, onBatch);
         trial ??= begun.trial;
         if (to === numLayers) return { trial, visit: begun.visit };
@@ -104,7 +113,12 @@ export class Prefill {
   }
 
   /** Submits these layers of a batch: with the first ones its ids, with the last ones what `onBatch` records. */
-  #submit(sequence: Sequence, { batch, rows }: { batch: readonly number[]; rows: ForwardOptions['rows'] }, layers: LayerRange, onBatch: () => Promise<void> | void): Begun {
+  #submit(
+    sequence: Sequence,
+    { batch, rows }: { batch: readonly number[]; rows: ForwardOptions['rows'] },
+    layers: LayerRange,
+    onBatch: () => Promise<void> | void,
+  ): Begun {
     const { recorder, batches, transformer, device } = this.parts;
     const { config, activations } = transformer;
     const { queue } = device.gpuDevice;

@@ -38,7 +38,9 @@ export class RankCounter {
     const linears = adapters.adapters.reduce((sum, { adapter }) => sum + adapter.modules.length, 0);
     const products = this.#tokens[slot]! * linears;
     if (products === 0) return 0;
-    const bytes = await this.#readback.submit(this.recorder, [{ buffer: this.arena.counters, offset: slot * BYTES, size: BYTES }]);
+    const bytes = await this.#readback.submit(this.recorder, [
+      { buffer: this.arena.counters, offset: slot * BYTES, size: BYTES },
+    ]);
     return new Uint32Array(bytes)[0]! / products;
   }
 }

@@ -35,7 +35,8 @@ export class SequenceCache {
    */
   makeRoom(count: number, inSight = 0, states = 0): void {
     const { cache } = this;
-    while (!(cache.hasRoom(count, inSight) && states <= cache.states.room) && this.#idle.length > 0) this.#forget(this.#idle.shift());
+    while (!(cache.hasRoom(count, inSight) && states <= cache.states.room) && this.#idle.length > 0)
+      this.#forget(this.#idle.shift());
   }
 
   /**
@@ -73,7 +74,10 @@ export class SequenceCache {
    * cut to it; at least one token is left to compute. `isFurther`: one more answer to a request: it may begin with copies
    * of what another answer has computed.
    */
-  take(prompt: readonly number[], { spans = BASE_SPANS, slot = 0, policy = DENSE, isFurther = false, isAnew = false }: Wanted = {}): Sequence {
+  take(
+    prompt: readonly number[],
+    { spans = BASE_SPANS, slot = 0, policy = DENSE, isFurther = false, isAnew = false }: Wanted = {},
+  ): Sequence {
     const sequence = this.#take(prompt, { spans, slot, policy, isFurther, isAnew });
     sequence.spans = spans; // what is shared is computed as both say
     this.#running.add(sequence);
@@ -86,7 +90,10 @@ export class SequenceCache {
     let shared = 0;
     for (const sequence of this.#idle) {
       if (sequence.policy.key !== policy.key) continue;
-      const length = this.#inSight(sequence, this.#resumable(sequence, Math.min(alike(sequence, prompt, spans), prompt.length - 1)));
+      const length = this.#inSight(
+        sequence,
+        this.#resumable(sequence, Math.min(alike(sequence, prompt, spans), prompt.length - 1)),
+      );
       if (length > shared) [best, shared] = [sequence, length];
     }
     const copied = isFurther && this.#copyOfRunning(prompt, wanted, shared);
@@ -103,7 +110,11 @@ export class SequenceCache {
    * A sequence that begins with copies of whole pages of one that is being computed, where they hold more than `least`
    * tokens of `prompt`: of a dense one, whose pages stay as they are. The step of its last token may not be submitted yet.
    */
-  #copyOfRunning(prompt: readonly number[], { spans, slot, policy }: Required<Wanted>, least: number): Sequence | undefined {
+  #copyOfRunning(
+    prompt: readonly number[],
+    { spans, slot, policy }: Required<Wanted>,
+    least: number,
+  ): Sequence | undefined {
     if (policy.key !== DENSE.key) return undefined;
     for (const running of this.#running) {
       const { tokens, pages, rows } = running;
@@ -117,7 +128,13 @@ export class SequenceCache {
       if (!copies) return undefined;
       const known = whole.filter((state) => state.tokens === shared).map((state) => states.copyOf(state));
       const sequence = new Sequence(NO_ADAPTERS, slot, policy);
-      return Object.assign(sequence, { tokens: tokens.slice(0, shared), pages: copies, states: known, rows: rows.slice(0, shared), reused: shared });
+      return Object.assign(sequence, {
+        tokens: tokens.slice(0, shared),
+        pages: copies,
+        states: known,
+        rows: rows.slice(0, shared),
+        reused: shared,
+      });
     }
     return undefined;
   }

@@ -64,7 +64,14 @@ export class Session {
     this.sequences = new SequenceCache(transformer.cache);
     const { sequences, trials, ranks, draws } = this;
     this.#batches = new Batches({ device, transformer, recorder, sequences, trials, ranks, draws });
-    this.#prefill = new Prefill({ device, transformer, recorder, batches: this.#batches, contextLength: plan.contextLength, onTrace: options.onTrace });
+    this.#prefill = new Prefill({
+      device,
+      transformer,
+      recorder,
+      batches: this.#batches,
+      contextLength: plan.contextLength,
+      onTrace: options.onTrace,
+    });
     this.stepCosts = new StepCosts(device, () => this.lookAhead.stepMs);
     this.steps = new DecodeSteps(this.#batches, (underWay) => this.lookAhead.arrived(underWay));
   }
@@ -214,4 +221,5 @@ export class Session {
 }
 
 /** Whether pages take another form in a text of that length. */
-const mayShrink = ({ policy }: Sequence, length: number): boolean => policy.key !== DENSE.key && length >= LEAST_PAGES * PAGE_TOKENS;
+const mayShrink = ({ policy }: Sequence, length: number): boolean =>
+  policy.key !== DENSE.key && length >= LEAST_PAGES * PAGE_TOKENS;

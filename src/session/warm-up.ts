@@ -33,5 +33,9 @@ async function expectFinite({ device, plan, transformer: { activations } }: Sess
   const row = { buffer: activations.logits, offset: 0, size: plan.config.vocabSize * 4 };
   const logits = new Float32Array(await readOnce(device, 'logits', [row]));
   if (logits.every(Number.isFinite)) return;
-  throw new ChunkwiseError('bad_file', { file: plan.file, field: 'tensors', reason: 'the first logits that are computed of them are not finite' });
+  throw new ChunkwiseError('bad_file', {
+    file: plan.file,
+    field: 'tensors',
+    reason: 'the first logits that are computed of them are not finite',
+  });
 }

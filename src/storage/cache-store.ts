@@ -38,7 +38,11 @@ export const cacheStore: CacheStore = {
       } catch (cause) {
         if (!(cause instanceof DOMException)) throw cause;
         if (cause.name !== 'QuotaExceededError') {
-          throw new ChunkwiseError('storage_lost', { file: name, reason: `could not be written: ${cause.message}` }, { cause });
+          throw new ChunkwiseError(
+            'storage_lost',
+            { file: name, reason: `could not be written: ${cause.message}` },
+            { cause },
+          );
         }
         const reason = `the browser's storage has no room for ${bytes.length} bytes`;
         throw new ChunkwiseError('over_limit', { file: name, field: 'storage', reason }, { cause });
@@ -66,7 +70,10 @@ export const cacheStore: CacheStore = {
 };
 
 /** Tabs take turns with a name. */
-async function alone<T>(name: string, work: (folder: FileSystemDirectoryHandle, fileName: string) => Promise<T>): Promise<T> {
+async function alone<T>(
+  name: string,
+  work: (folder: FileSystemDirectoryHandle, fileName: string) => Promise<T>,
+): Promise<T> {
   const folder = await cacheFolder();
   const fileName = encodeURIComponent(name) + SUFFIX;
   return withFiles([fileName], { file: name }, () => work(folder, fileName));

@@ -108,7 +108,12 @@ export async function deleteModel(name: string): Promise<boolean> {
       if (!stored.has(file)) continue;
       for (const place of await openPieces(file)) await place.remove();
     }
-    if (own) await keep(name, () => del(name, manifests), () => 'while it was deleted');
+    if (own)
+      await keep(
+        name,
+        () => del(name, manifests),
+        () => 'while it was deleted',
+      );
   }).catch((error: unknown) => {
     throw isTaken(error) ? busy(name, error) : error;
   });

@@ -66,7 +66,9 @@ export class OpfsPieces implements PieceStore {
   }
 
   /** By their names: what each file is a copy of, and the bytes it takes. */
-  static async list(folder: FileSystemDirectoryHandle): Promise<Map<string, { url: string | undefined; bytes: number }>> {
+  static async list(
+    folder: FileSystemDirectoryHandle,
+  ): Promise<Map<string, { url: string | undefined; bytes: number }>> {
     const files = new Map<string, File>();
     for await (const handle of folder.values()) {
       const file = handle.kind === 'file' && (await handle.getFile().catch(() => undefined)); // deleted meanwhile

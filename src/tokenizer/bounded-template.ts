@@ -42,8 +42,10 @@ export class BoundedTemplate {
 
   /** Throws an Error when it cannot be read. */
   constructor(source: string) {
-    if (source.length > MOST_SOURCE) throw new Error(`it has ${source.length} characters; at most ${MOST_SOURCE} are supported`);
-    if (source.match(/\s+/g)?.some(({ length }) => length > MOST_BLANKS)) throw new Error(`it has more than ${MOST_BLANKS} blanks in a row`);
+    if (source.length > MOST_SOURCE)
+      throw new Error(`it has ${source.length} characters; at most ${MOST_SOURCE} are supported`);
+    if (source.match(/\s+/g)?.some(({ length }) => length > MOST_BLANKS))
+      throw new Error(`it has more than ${MOST_BLANKS} blanks in a row`);
     this.#program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
     this.#findWritten(this.#program);
   }
@@ -52,7 +54,15 @@ export class BoundedTemplate {
   render(variables: Record<string, unknown>, size: number): string {
     const budget = new TemplateBudget(size);
     const environment = new Environment();
-    const globals = { true: true, True: true, false: false, False: false, none: null, None: null, ...functions(budget) };
+    const globals = {
+      true: true,
+      True: true,
+      false: false,
+      False: false,
+      none: null,
+      None: null,
+      ...functions(budget),
+    };
     for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
     return new BoundedInterpreter(environment, budget, this.#written).run(this.#program).toString();
   }
@@ -144,7 +154,11 @@ class BoundedInterpreter extends Interpreter {
       case 'FilterExpression':
       case 'FilterStatement': {
         if (isFirst || isWritten) operation.first += budget.wholeOf(value);
-        else operation.others *= Math.max(1, typeof value.value === 'number' ? Math.abs(value.value) : budget.wholeOf(value));
+        else
+          operation.others *= Math.max(
+            1,
+            typeof value.value === 'number' ? Math.abs(value.value) : budget.wholeOf(value),
+          );
         return budget.payForFilter(nameOf(node.filter), operation);
       }
       case 'CallExpression':

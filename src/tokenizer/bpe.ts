@@ -38,7 +38,11 @@ export function byteLevelBpe(metadata: TokenizerMetadata): Bpe {
  * SentencePiece's BPE has no list of merges: any two neighbours whose joined text is a token may be merged, the highest
  * score first, the leftmost of equals. So every division of a token is a merge, ranked by the token's score.
  */
-export function sentencePieceBpe(metadata: TokenizerMetadata, { texts, ids, types }: Vocabulary, scores: ArrayLike<number>): Bpe {
+export function sentencePieceBpe(
+  metadata: TokenizerMetadata,
+  { texts, ids, types }: Vocabulary,
+  scores: ArrayLike<number>,
+): Bpe {
   const model = emptyModel();
   const distinct = [...new Set(Array.from(scores))].sort((a, b) => b - a);
   const rankOfScore = new Map(distinct.map((score, rank) => [score, rank]));

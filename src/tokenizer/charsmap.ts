@@ -33,7 +33,8 @@ export function readCharsmap(bytes: Uint8Array, refuse: (reason: string) => neve
   if (bytes.length > MOST_BYTES) refuse(`it has ${bytes.length} bytes; at most ${MOST_BYTES} are read`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const trieBytes = bytes.length < 4 ? 0 : view.getUint32(0, true);
-  if (trieBytes === 0 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length) refuse(`a trie of ${trieBytes} bytes does not fit into ${bytes.length}`);
+  if (trieBytes === 0 || trieBytes % 4 !== 0 || 4 + trieBytes > bytes.length)
+    refuse(`a trie of ${trieBytes} bytes does not fit into ${bytes.length}`);
   const units = Uint32Array.from({ length: trieBytes / 4 }, (_, i) => view.getUint32(4 + 4 * i, true));
   const readText = textReader(bytes.subarray(4 + trieBytes), refuse);
   const texts = new Map<number, string>();
@@ -43,7 +44,8 @@ export function readCharsmap(bytes: Uint8Array, refuse: (reason: string) => neve
     // A node's children are within one block of 256.
     if ((children | 0xff) >= units.length) refuse(`it leads beyond the ${units.length} units of its trie`);
     let height = heights.get(children);
-    if (depth + (height ?? 0) > MOST_KEY_BYTES) refuse(`it leads in circles, or to keys of more than ${MOST_KEY_BYTES} bytes`);
+    if (depth + (height ?? 0) > MOST_KEY_BYTES)
+      refuse(`it leads in circles, or to keys of more than ${MOST_KEY_BYTES} bytes`);
     if (height !== undefined) return height;
     height = 0;
     for (let byte = 1; byte < 256; byte++) {
@@ -57,23 +59,27 @@ export function readCharsmap(bytes: Uint8Array, refuse: (reason: string) => neve
   };
   goThrough(rootOf(units), 0);
 
-  const find = (isLongest: boolean) => (key: Uint8Array, start: number): Match | undefined => {
-    let match: Match | undefined;
-    for (let children = rootOf(units), at = start; at < key.length; at++) {
-      const next = childrenBy(units, children, key[at]!);
-      if (next < 0) break;
-      if (endsKey(units, children, key[at]!)) match = { length: at + 1 - start, text: texts.get(placeOfText(units, next))! };
-      if (match && !isLongest) break;
-      children = next;
-    }
-    return match;
-  };
+  const find =
+    (isLongest: boolean) =>
+    (key: Uint8Array, start: number): Match | undefined => {
+      let match: Match | undefined;
+      for (let children = rootOf(units), at = start; at < key.length; at++) {
+        const next = childrenBy(units, children, key[at]!);
+        if (next < 0) break;
+        if (endsKey(units, children, key[at]!))
+          match = { length: at + 1 - start, text: texts.get(placeOfText(units, next))! };
+        if (match && !isLongest) break;
+        children = next;
+      }
+      return match;
+    };
   return { shortest: find(false), longest: find(true) };
 }
 
 const childrenOf = (place: number, unit: number): number => (place ^ ((unit >>> 10) << ((unit & 0x200) >>> 6))) >>> 0;
 const rootOf = (units: Uint32Array): number => childrenOf(0, units[0]!);
-const endsKey = (units: Uint32Array, children: number, byte: number): boolean => (units[children ^ byte]! & 0x100) !== 0;
+const endsKey = (units: Uint32Array, children: number, byte: number): boolean =>
+  (units[children ^ byte]! & 0x100) !== 0;
 const placeOfText = (units: Uint32Array, children: number): number => units[children]! & 0x7fffffff;
 
 /** Where the children of a node's child lie; -1 where it has none by that byte, as none has by 0. */
@@ -104,7 +110,7 @@ export function replaceLongest(map: Charsmap): (text: string) => string {
     const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
     let replaced = '';
     let kept = 0;
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const match = map.longest(bytes, at);
       if (match) {
         replaced += decoder.decode(bytes.subarray(kept, at)) + match.text;
@@ -149,7 +155,7 @@ const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
 /** What is seen as one character each. V8's segmenter takes time by its whole text at each step, so it gets a little at a time. */
 function* graphemes(text: string): Generator<string> {
-  for (let at = 0, size = SEGMENTED_CHARS; at < text.length; ) {
+  for (let at = 0, size = SEGMENTED_CHARS; at < text.length;) {
     const end = at + size + (text.codePointAt(at + size - 1)! > 0xffff ? 1 : 0);
     const segments = Array.from(segmenter.segment(text.slice(at, end)), ({ segment }) => segment);
     if (end < text.length) segments.pop(); // it may go on

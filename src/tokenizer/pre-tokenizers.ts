@@ -40,7 +40,9 @@ const GPT4O = pattern(`${CASED_WORD}(?:${CONTRACTIONS})?|\\p{N}{1,3}| ?[^\\s\\p{
 const OWN_UPPER = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]';
 const OWN_LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]';
 const OWN_CASED_WORD = `[^\\r\\n\\p{L}\\p{N}]?(?:${OWN_UPPER}*${OWN_LOWER}+|${OWN_UPPER}+${OWN_LOWER}*)`;
-const OWN_GPT4O = pattern(`${OWN_CASED_WORD}(?:${CONTRACTIONS})?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`);
+const OWN_GPT4O = pattern(
+  `${OWN_CASED_WORD}(?:${CONTRACTIONS})?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`,
+);
 const OWN_TEKKEN = pattern(`${OWN_CASED_WORD}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`);
 
 const gpt2: PreTokenizer = { patterns: [GPT2] };

@@ -26,7 +26,11 @@ export function createScheme(metadata: TokenizerMetadata, vocabulary: Vocabulary
     case 'gemma4':
       return mergedSentencePiece(metadata, vocabulary);
     default:
-      throw unsupported(metadata, 'tokenizer.ggml.model', `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama, bert, t5, gemma4)`);
+      throw unsupported(
+        metadata,
+        'tokenizer.ggml.model',
+        `tokenizer '${metadata.model.slice(0, 80)}' (known: gpt2, llama, bert, t5, gemma4)`,
+      );
   }
 }
 
@@ -57,11 +61,13 @@ function preTokenizer(metadata: TokenizerMetadata): PreTokenizer {
 }
 
 /** Characters without a token are the tokens of their bytes. */
-const byteFallback = ({ unkId }: TokenizerMetadata, { ids }: Vocabulary): Scheme['fallback'] => (piece) =>
-  Array.from(encoder.encode(piece)).flatMap((byte) => {
-    const name = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
-    return ids.get(name) ?? unkId ?? [];
-  });
+const byteFallback =
+  ({ unkId }: TokenizerMetadata, { ids }: Vocabulary): Scheme['fallback'] =>
+  (piece) =>
+    Array.from(encoder.encode(piece)).flatMap((byte) => {
+      const name = `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
+      return ids.get(name) ?? unkId ?? [];
+    });
 
 const bytesOfPiece: Scheme['bytes'] = (text, type) =>
   type === TOKEN_TYPES.byte ? Uint8Array.of(parseInt(text.slice(3, 5), 16)) : encoder.encode(text.replaceAll('▁', ' '));

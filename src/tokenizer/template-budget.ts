@@ -57,7 +57,10 @@ export class TemplateBudget {
   }
 
   /** `first`: what it is applied to, as `value` or as text; `others`: product of the sizes of its arguments. */
-  payForFilter(name: string, { first, firstValue, others }: { first: number; firstValue?: Value; others: number }): void {
+  payForFilter(
+    name: string,
+    { first, firstValue, others }: { first: number; firstValue?: Value; others: number },
+  ): void {
     const depth = name === 'tojson' && firstValue ? Math.max(1, this.#extentOf(firstValue).depth) : 1; // is indented by
     this.spend(first * (FILTER_STEPS[name] ?? 0) * (MULTIPLIED.includes(name) ? others * depth : 1));
   }
@@ -84,7 +87,8 @@ export class TemplateBudget {
     const extent: Extent = { size: 0, depth: 0, isFixed: value.type !== 'NamespaceValue' };
     const add = (part: Value): void => {
       this.spend(1); // a namespace is counted each time
-      const inner = depth < MOST_DEPTH ? this.#extentOf(part, depth + 1) : { size: 0, depth: MOST_DEPTH, isFixed: false };
+      const inner =
+        depth < MOST_DEPTH ? this.#extentOf(part, depth + 1) : { size: 0, depth: MOST_DEPTH, isFixed: false };
       extent.size += 1 + inner.size;
       extent.depth = Math.max(extent.depth, 1 + inner.depth);
       extent.isFixed &&= inner.isFixed;

@@ -87,10 +87,15 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
 }
 
 /** From text to ids, without BOS and EOS. */
-function textEncoder(vocabulary: Vocabulary, scheme: Scheme): (text: string, parseSpecial: boolean) => Iterable<number> {
+function textEncoder(
+  vocabulary: Vocabulary,
+  scheme: Scheme,
+): (text: string, parseSpecial: boolean) => Iterable<number> {
   const { ids } = vocabulary;
   const specials = [specialPattern(vocabulary, false), specialPattern(vocabulary, true)] as const;
-  const encodeWord = remembering((word) => scheme.pieces(word).flatMap((piece) => ids.get(piece) ?? scheme.fallback(piece)));
+  const encodeWord = remembering((word) =>
+    scheme.pieces(word).flatMap((piece) => ids.get(piece) ?? scheme.fallback(piece)),
+  );
   return function* (text, parseSpecial) {
     const special = specials[parseSpecial ? 1 : 0];
     // With one capture group, split gives plain text at even places and special tokens at odd ones.

@@ -27,7 +27,10 @@ export function unigram(metadata: TokenizerMetadata, vocabulary: Vocabulary): Sc
     words: wordCutter(metadata, vocabulary),
     pieces: pieceFinder(metadata, vocabulary, scores),
     fallback: () => [unkId],
-    bytes: (text, type) => (type === TOKEN_TYPES.byte ? Uint8Array.of(parseInt(text.slice(3, 5), 16)) : encoder.encode(text.replaceAll('▁', ' '))),
+    bytes: (text, type) =>
+      type === TOKEN_TYPES.byte
+        ? Uint8Array.of(parseInt(text.slice(3, 5), 16))
+        : encoder.encode(text.replaceAll('▁', ' ')),
     addBos: false,
     addEos: true,
   };
@@ -36,10 +39,19 @@ export function unigram(metadata: TokenizerMetadata, vocabulary: Vocabulary): Sc
 /** From text to words, each with ▁ in front. */
 function wordCutter(metadata: TokenizerMetadata, { texts }: Vocabulary): Scheme['words'] {
   const { charsmap, mergesSpaces, spaces } = metadata;
-  const map = charsmap && charsmap.length > 0 ? readCharsmap(charsmap, (reason) => fail(metadata, 'bad_file', 'precompiled_charsmap', reason)) : undefined;
+  const map =
+    charsmap && charsmap.length > 0
+      ? readCharsmap(charsmap, (reason) => fail(metadata, 'bad_file', 'precompiled_charsmap', reason))
+      : undefined;
   const replace = map ? (spaces === undefined ? replaceLongest : replaceGraphemes)(map) : (text: string) => text;
   if (spaces === undefined) {
-    if (mergesSpaces !== true) fail(metadata, 'unsupported', 'remove_extra_whitespaces', 'a Unigram tokenizer that keeps all spaces is not supported');
+    if (mergesSpaces !== true)
+      fail(
+        metadata,
+        'unsupported',
+        'remove_extra_whitespaces',
+        'a Unigram tokenizer that keeps all spaces is not supported',
+      );
     // Words are cut apart where no token crosses the place before a space.
     const spacesLead = !texts.some((text) => /[^▁]▁/u.test(text));
     return (text) => {
@@ -57,7 +69,8 @@ function wordCutter(metadata: TokenizerMetadata, { texts }: Vocabulary): Scheme[
 const cutAt = (text: string, spaces: RegExp): string[] => text.split(spaces).filter((word) => word !== '');
 
 /** Cuts before each ▁, one of which is put in front (huggingface/tokenizers, pre_tokenizers/metaspace.rs). */
-const metaspace = (text: string): string[] => (text === '' ? [] : ((text.startsWith('▁') ? text : `▁${text}`).match(/▁[^▁]*/gu) ?? []));
+const metaspace = (text: string): string[] =>
+  text === '' ? [] : ((text.startsWith('▁') ? text : `▁${text}`).match(/▁[^▁]*/gu) ?? []);
 
 /** Where a text's last character is that is no space. */
 function endOf(text: string): number {
@@ -81,7 +94,8 @@ function pieceFinder(metadata: TokenizerMetadata, vocabulary: Vocabulary, scores
   };
   const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
   const hasBytes = bytes.every((name) => types[ids.get(name) ?? -1] === TOKEN_TYPES.byte);
-  const unknown = (chars: string): string[] => (hasBytes ? Array.from(encoder.encode(chars), (byte) => bytes[byte]!) : ['']);
+  const unknown = (chars: string): string[] =>
+    hasBytes ? Array.from(encoder.encode(chars), (byte) => bytes[byte]!) : [''];
 
   return (word) => {
     // By where a piece ends: the best sum of scores up to there, where that piece begins, and whether it is unknown.
@@ -99,7 +113,7 @@ function pieceFinder(metadata: TokenizerMetadata, vocabulary: Vocabulary, scores
     for (let start = 0, next = 0; start < word.length; start = next) {
       next = start + (word.codePointAt(start)! > 0xffff ? 2 : 1);
       let isKnown = false;
-      for (let end = start, from = 0, to = pieces.length; end < word.length && from < to; ) {
+      for (let end = start, from = 0, to = pieces.length; end < word.length && from < to;) {
         const unit = word.charCodeAt(end);
         from = firstFrom(unit, end - start, from, to);
         to = firstFrom(unit + 1, end - start, from, to);
@@ -113,7 +127,7 @@ function pieceFinder(metadata: TokenizerMetadata, vocabulary: Vocabulary, scores
       if (!isKnown) put(start, next, unknownScore, 1);
     }
     const found: string[][] = [];
-    for (let end = word.length; end > 0; ) {
+    for (let end = word.length; end > 0;) {
       let start = starts[end]!;
       if (isUnknown[end]) while (start > 0 && isUnknown[start]) start = starts[start]!;
       const piece = word.slice(start, end);
@@ -128,7 +142,13 @@ function pieceFinder(metadata: TokenizerMetadata, vocabulary: Vocabulary, scores
 function sortedPieces(metadata: TokenizerMetadata, { texts, types }: Vocabulary): Uint32Array {
   const pieces = Uint32Array.from(texts.keys()).filter((id) => types[id] === TOKEN_TYPES.normal && texts[id] !== '');
   const long = pieces.find((id) => texts[id]!.length > MOST_PIECE_CHARS);
-  if (long !== undefined) fail(metadata, 'unsupported', 'tokens', `token ${long} has ${texts[long]!.length} characters; of Unigram at most ${MOST_PIECE_CHARS} are supported`);
+  if (long !== undefined)
+    fail(
+      metadata,
+      'unsupported',
+      'tokens',
+      `token ${long} has ${texts[long]!.length} characters; of Unigram at most ${MOST_PIECE_CHARS} are supported`,
+    );
   return pieces.sort((a, b) => (texts[a]! < texts[b]! ? -1 : 1));
 }
 

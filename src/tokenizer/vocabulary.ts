@@ -39,7 +39,11 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   texts.forEach((text, id) => {
     if (text === '') return;
     if (text.length > MOST_TOKEN_CHARS) {
-      throw badKey(metadata, 'tokens', `token ${id} has ${text.length} characters; at most ${MOST_TOKEN_CHARS} are read`);
+      throw badKey(
+        metadata,
+        'tokens',
+        `token ${id} has ${text.length} characters; at most ${MOST_TOKEN_CHARS} are read`,
+      );
     }
     if (ids.has(text) && metadata.model !== 'gemma4') {
       throw badKey(
@@ -54,12 +58,18 @@ export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   const typeOf = (id: number): number => tokenTypes?.[id] ?? TOKEN_TYPES.normal;
   const isEnd = (text: string, id: number): boolean =>
     END_TEXTS.has(text) && (text !== HTML_END || named.includes(id) || typeOf(id) === TOKEN_TYPES.control);
-  const ends = [...END_TEXTS].map((text) => ids.get(text)).filter((id) => id !== undefined && isEnd(texts[id] ?? '', id));
+  const ends = [...END_TEXTS]
+    .map((text) => ids.get(text))
+    .filter((id) => id !== undefined && isEnd(texts[id] ?? '', id));
   const endIds = new Set([...named, ...ends].filter((id) => id !== undefined));
   const types = Uint8Array.from(texts, (text, id) => (isEnd(text, id) ? TOKEN_TYPES.control : typeOf(id)));
   const sought = texts.reduce((sum, text, id) => sum + (SOUGHT.includes(types[id] ?? 0) ? text.length : 0), 0);
   if (sought > MOST_SOUGHT_CHARS) {
-    throw badKey(metadata, 'token_type', `control and user-defined tokens have ${sought} characters; at most ${MOST_SOUGHT_CHARS} are read`);
+    throw badKey(
+      metadata,
+      'token_type',
+      `control and user-defined tokens have ${sought} characters; at most ${MOST_SOUGHT_CHARS} are read`,
+    );
   }
   return { texts, ids, types, endIds };
 }

@@ -24,7 +24,11 @@ const encoder = new TextEncoder();
 export function wordPiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
   const { unkId } = metadata;
   if (unkId === undefined) {
-    throw new ChunkwiseError('bad_file', { file: metadata.file, field: 'tokenizer.ggml.unknown_token_id', reason: 'missing; a WordPiece tokenizer cannot do without' });
+    throw new ChunkwiseError('bad_file', {
+      file: metadata.file,
+      field: 'tokenizer.ggml.unknown_token_id',
+      reason: 'missing; a WordPiece tokenizer cannot do without',
+    });
   }
   const isCased = hasCapitals(vocabulary);
   const { lowercases = !isCased, stripsAccents = lowercases } = metadata;
@@ -53,7 +57,7 @@ function piecesOf(word: string, longest: number, ids: ReadonlyMap<string, number
   const chars = Array.from(word);
   if (chars.length > MOST_WORD_CHARS) return unknown;
   const pieces: string[] = [];
-  for (let start = 0; start < chars.length; ) {
+  for (let start = 0; start < chars.length;) {
     let end = Math.min(chars.length, start + longest);
     const piece = (): string => (start === 0 ? '▁' : '') + chars.slice(start, end).join('');
     while (end > start && !ids.has(piece())) end--;
@@ -66,4 +70,5 @@ function piecesOf(word: string, longest: number, ids: ReadonlyMap<string, number
 }
 
 /** Models that tell capitals apart have tokens with such; GGUF files say nothing else of it. */
-const hasCapitals = ({ texts, types }: Vocabulary): boolean => texts.some((text, id) => types[id] === TOKEN_TYPES.normal && !/^▁?\[/.test(text) && /\p{Lu}/u.test(text));
+const hasCapitals = ({ texts, types }: Vocabulary): boolean =>
+  texts.some((text, id) => types[id] === TOKEN_TYPES.normal && !/^▁?\[/.test(text) && /\p{Lu}/u.test(text));

@@ -44,7 +44,9 @@ export class MLCEngine implements MLCEngineInterface {
     // web-llm's classes have a private field, so that nothing else is of their types: what is public of them is checked.
     const create: Create = this.chatCompletion.bind(this);
     const chat: { completions: Public<WebLlm.Chat['completions']> } = { completions: { create } };
-    const completions: Public<WebLlm.Completions> = { create: this.completion.bind(this) as WebLlm.Completions['create'] };
+    const completions: Public<WebLlm.Completions> = {
+      create: this.completion.bind(this) as WebLlm.Completions['create'],
+    };
     const embeddings: Public<WebLlm.Embeddings> = { create: (request) => this.embedding(request) };
     this.chat = chat as WebLlm.Chat;
     this.completions = completions as WebLlm.Completions;
@@ -75,7 +77,9 @@ export class MLCEngine implements MLCEngineInterface {
 
   chatCompletion(request: WebLlm.ChatCompletionRequestNonStreaming): Promise<WebLlm.ChatCompletion>;
   chatCompletion(request: WebLlm.ChatCompletionRequestStreaming): Promise<AsyncIterable<WebLlm.ChatCompletionChunk>>;
-  chatCompletion(request: WebLlm.ChatCompletionRequestBase): Promise<AsyncIterable<WebLlm.ChatCompletionChunk> | WebLlm.ChatCompletion>;
+  chatCompletion(
+    request: WebLlm.ChatCompletionRequestBase,
+  ): Promise<AsyncIterable<WebLlm.ChatCompletionChunk> | WebLlm.ChatCompletion>;
   async chatCompletion(
     request: WebLlm.ChatCompletionRequestBase,
   ): Promise<AsyncIterable<WebLlm.ChatCompletionChunk> | WebLlm.ChatCompletion> {
@@ -160,7 +164,8 @@ export class MLCEngine implements MLCEngineInterface {
   }
 
   #loaded(): OwnEngine | MLCEngineInterface {
-    if (this.#backend === undefined) throw new ChunkwiseError('disposed', { reason: 'no model is loaded: call reload()' });
+    if (this.#backend === undefined)
+      throw new ChunkwiseError('disposed', { reason: 'no model is loaded: call reload()' });
     return this.#backend;
   }
 

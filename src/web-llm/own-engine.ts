@@ -22,7 +22,14 @@ import { chatOf, chunkOf, completionOf, embeddingsOf, statsText } from './respon
 /** What answers behind an `MLCEngine`: this runtime, or web-llm. */
 export type Backend = Pick<
   MLCEngineInterface,
-  'chatCompletion' | 'completion' | 'embedding' | 'interruptGenerate' | 'unload' | 'resetChat' | 'getMessage' | 'runtimeStatsText'
+  | 'chatCompletion'
+  | 'completion'
+  | 'embedding'
+  | 'interruptGenerate'
+  | 'unload'
+  | 'resetChat'
+  | 'getMessage'
+  | 'runtimeStatsText'
 >;
 
 /** This runtime's engine under web-llm's methods. */

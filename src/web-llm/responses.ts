@@ -1,4 +1,10 @@
-import type { ChatCompletion, ChatCompletionChunk, Completion, CompletionUsage, CreateEmbeddingResponse } from '@mlc-ai/web-llm';
+import type {
+  ChatCompletion,
+  ChatCompletionChunk,
+  Completion,
+  CompletionUsage,
+  CreateEmbeddingResponse,
+} from '@mlc-ai/web-llm';
 import type * as Own from '../api/types.ts';
 
 // Responses as web-llm types them: they have OpenAI's shapes on both sides, but for web-llm's timings in the usage.
@@ -13,10 +19,17 @@ export function chunkOf({ chunkwise, usage, ...rest }: Own.ChatCompletionChunk):
 
 /** Without log-probabilities: to ask for them as web-llm has it (`logprobs: true`) is refused. */
 export function completionOf({ chunkwise, usage, choices, ...rest }: Own.Completion): Completion {
-  return { ...rest, choices: choices.map((choice) => ({ ...choice, logprobs: null })), ...(usage && chunkwise && { usage: usageOf(usage, chunkwise) }) };
+  return {
+    ...rest,
+    choices: choices.map((choice) => ({ ...choice, logprobs: null })),
+    ...(usage && chunkwise && { usage: usageOf(usage, chunkwise) }),
+  };
 }
 
-export function embeddingsOf({ chunkwise: _, usage, data, ...rest }: Own.EmbeddingResponse, seconds: number): CreateEmbeddingResponse {
+export function embeddingsOf(
+  { chunkwise: _, usage, data, ...rest }: Own.EmbeddingResponse,
+  seconds: number,
+): CreateEmbeddingResponse {
   return {
     ...rest,
     // Its types have no base64, though its requests do.

@@ -34,10 +34,13 @@ export function readDeltaNet(
   const taps = integer('ssm.conv_kernel');
   checkMultiple(metadata, `${name}.ssm.state_size`, headDim, 16);
   checkMultiple(metadata, `${name}.ssm.time_step_rank`, numValueHeads, 8); // adapters' kernels have eight outputs at a time
-  if (numValueHeads % numKeyHeads !== 0) fail(metadata, `${name}.ssm.group_count`, `${numKeyHeads} key heads do not divide ${numValueHeads} value heads`);
-  if (taps === 1) fail(metadata, `${name}.ssm.conv_kernel`, 'a convolution of one token is not supported', 'unsupported');
+  if (numValueHeads % numKeyHeads !== 0)
+    fail(metadata, `${name}.ssm.group_count`, `${numKeyHeads} key heads do not divide ${numValueHeads} value heads`);
+  if (taps === 1)
+    fail(metadata, `${name}.ssm.conv_kernel`, 'a convolution of one token is not supported', 'unsupported');
   const inner = `${name}.ssm.inner_size`;
-  if (metadata.number(inner) !== numValueHeads * headDim) fail(metadata, inner, `values of another size than keys, ${headDim}, are not supported`, 'unsupported');
+  if (metadata.number(inner) !== numValueHeads * headDim)
+    fail(metadata, inner, `values of another size than keys, ${headDim}, are not supported`, 'unsupported');
   return { numKeyHeads, numValueHeads, headDim, taps, valueHeads, layers };
 }
 
@@ -47,11 +50,15 @@ function readLayers(metadata: GgufMetadata, name: string, numLayers: number): nu
   const key = `${name}.attention.recurrent_layers`;
   const flags = metadata.get(key);
   if (flags === undefined) {
-    const attending = everyNth(readInteger(metadata, `${name}.full_attention_interval`, 1024, DEFAULT_INTERVAL), numLayers);
+    const attending = everyNth(
+      readInteger(metadata, `${name}.full_attention_interval`, 1024, DEFAULT_INTERVAL),
+      numLayers,
+    );
     return all.filter((layer) => !attending.includes(layer));
   }
   const listed: unknown[] = Array.isArray(flags) || ArrayBuffer.isView(flags) ? [...flags] : [];
   const isFlag = (flag: unknown): boolean => typeof flag === 'boolean' || Number(flag) === 0 || Number(flag) === 1;
-  if (listed.length < numLayers || !listed.every(isFlag)) fail(metadata, key, `must be a flag for each of ${numLayers} layers`);
+  if (listed.length < numLayers || !listed.every(isFlag))
+    fail(metadata, key, `must be a flag for each of ${numLayers} layers`);
   return all.filter((layer) => Boolean(Number(listed[layer])));
 }

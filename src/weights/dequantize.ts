@@ -31,7 +31,10 @@ const ELEMENTS: Record<Quantized, (block: Block, i: number) => number> = {
   },
   Q3_K: (block, i) => {
     const s = i >> 4;
-    const scale = ((block.byte(96 + (s & 7)) >> (s < 8 ? 0 : 4)) & 15) + 16 * ((block.byte(104 + (s & 3)) >> (2 * (s >> 2))) & 3) - 32;
+    const scale =
+      ((block.byte(96 + (s & 7)) >> (s < 8 ? 0 : 4)) & 15) +
+      16 * ((block.byte(104 + (s & 3)) >> (2 * (s >> 2))) & 3) -
+      32;
     return block.half(108) * scale * (pair(block, 32, i) + 4 * ((block.byte(i & 31) >> (i >> 5)) & 1) - 4);
   },
   Q4_K: (block, i) => scaled(block, i, groupNibble(block, 16, i)),
@@ -88,14 +91,17 @@ export function dequantize(type: GgmlType, bytes: Uint8Array): Float32Array<Arra
 const signed = (byte: number): number => (byte << 24) >> 24;
 
 /** Of 32 in 16 bytes: the first 16 are the low nibbles. */
-const nibble = (block: Block, start: number, i: number): number => (block.byte(start + (i & 15)) >> (i < 16 ? 0 : 4)) & 15;
+const nibble = (block: Block, start: number, i: number): number =>
+  (block.byte(start + (i & 15)) >> (i < 16 ? 0 : 4)) & 15;
 
 /** Of 256: four groups of 32 share as many bytes. */
-const pair = (block: Block, start: number, i: number): number => (block.byte(start + 32 * (i >> 7) + (i & 31)) >> (2 * ((i >> 5) & 3))) & 3;
+const pair = (block: Block, start: number, i: number): number =>
+  (block.byte(start + 32 * (i >> 7) + (i & 31)) >> (2 * ((i >> 5) & 3))) & 3;
 
 /** Of 256: a byte has five digits, of 32 or 16 elements on, and the last four bytes have four. */
 function ternary(block: Block, i: number): number {
-  const [at, digit] = i < 160 ? [i & 31, i >> 5] : i < 240 ? [32 + (i & 15), (i - 160) >> 4] : [48 + (i & 3), (i - 240) >> 2];
+  const [at, digit] =
+    i < 160 ? [i & 31, i >> 5] : i < 240 ? [32 + (i & 15), (i - 160) >> 4] : [48 + (i & 3), (i - 240) >> 2];
   return (((block.byte(at) * 3 ** digit) & 255) * 3) >> 8;
 }
 
@@ -106,7 +112,8 @@ function bitCount(bits: number): number {
 }
 
 /** Of 256: two groups of 32 share as many bytes, the even one in the low nibbles. */
-const groupNibble = (block: Block, start: number, i: number): number => (block.byte(start + 32 * (i >> 6) + (i & 31)) >> (i & 32 ? 4 : 0)) & 15;
+const groupNibble = (block: Block, start: number, i: number): number =>
+  (block.byte(start + 32 * (i >> 6) + (i & 31)) >> (i & 32 ? 4 : 0)) & 15;
 
 /** With the 6-bit scale and minimum of the element's group (get_scale_min_k4). */
 function scaled(block: Block, i: number, code: number): number {

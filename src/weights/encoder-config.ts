@@ -8,7 +8,12 @@ import { checkAgainst, wantedTensors } from './model-tensors.ts';
 import type { TensorInfo } from './tensor-info.ts';
 
 /** GGUF's numbers of them (llama.cpp, include/llama.h, llama_pooling_type). */
-export const POOLINGS: ReadonlyMap<number, Pooling> = new Map([[1, 'mean'], [2, 'cls'], [3, 'last'], [4, 'rank']]);
+export const POOLINGS: ReadonlyMap<number, Pooling> = new Map([
+  [1, 'mean'],
+  [2, 'cls'],
+  [3, 'last'],
+  [4, 'rank'],
+]);
 
 /** llama.cpp's names of the dense layers behind pooling. */
 export const DENSE = ['dense_2.weight', 'dense_3.weight'] as const;
@@ -30,7 +35,8 @@ export function readEncoderConfig(file: ModelHeader): EncoderConfig {
   const { metadata } = file;
   const architecture = metadata.string('general.architecture');
   const causal = `${architecture}.attention.causal`;
-  if (metadata.optionalBoolean(causal) === true) fail(metadata, causal, 'an encoder whose tokens see only those before them is not supported', 'unsupported');
+  if (metadata.optionalBoolean(causal) === true)
+    fail(metadata, causal, 'an encoder whose tokens see only those before them is not supported', 'unsupported');
   return architecture === 'bert' ? readBertConfig(file) : readBidirectionalConfig(file);
 }
 
@@ -45,20 +51,54 @@ function readBertConfig({ metadata, tensors, isNormalized = true }: ModelHeader)
   const headDim = hiddenSize / numHeads;
   checkMultiple(metadata, key('embedding_length'), hiddenSize, 32);
   checkMultiple(metadata, key('feed_forward_length'), intermediateSize, 32);
-  if (!Number.isInteger(headDim)) fail(metadata, key('attention.head_count'), `${numHeads} heads do not divide the hidden size ${hiddenSize}`);
-  if (headDim % 4 !== 0 || headDim > 256) fail(metadata, key('attention.head_count'), `a head of ${headDim} is not a multiple of 4 up to 256`, 'unsupported');
+  if (!Number.isInteger(headDim))
+    fail(metadata, key('attention.head_count'), `${numHeads} heads do not divide the hidden size ${hiddenSize}`);
+  if (headDim % 4 !== 0 || headDim > 256)
+    fail(metadata, key('attention.head_count'), `a head of ${headDim} is not a multiple of 4 up to 256`, 'unsupported');
   const model = metadata.string('tokenizer.ggml.model');
-  if (model !== 'bert' && model !== 't5') fail(metadata, 'tokenizer.ggml.model', `an encoder with the tokenizer ${JSON.stringify(model.slice(0, 40))} is not supported; with bert or t5 it is`, 'unsupported');
+  if (model !== 'bert' && model !== 't5')
+    fail(
+      metadata,
+      'tokenizer.ggml.model',
+      `an encoder with the tokenizer ${JSON.stringify(model.slice(0, 40))} is not supported; with bert or t5 it is`,
+      'unsupported',
+    );
   const pairs = model === 'bert' ? 'segments' : 'separators';
   const pooling = readPooling(metadata, key('pooling_type'));
   const numSegments = rowsOf('token_types.weight') ?? 1;
-  if (numSegments > MOST_SEGMENTS) fail(metadata, 'token_types.weight', `${numSegments} segments; at most ${MOST_SEGMENTS} are supported`, 'unsupported');
+  if (numSegments > MOST_SEGMENTS)
+    fail(
+      metadata,
+      'token_types.weight',
+      `${numSegments} segments; at most ${MOST_SEGMENTS} are supported`,
+      'unsupported',
+    );
   if (pooling === 'rank') {
-    if (pairs === 'segments' && numSegments < 2) fail(metadata, 'token_types.weight', 'a cross-encoder that has learned one segment does not tell two texts apart', 'unsupported');
-    const standsBetween = metadata.optionalBoolean('tokenizer.ggml.add_bos_token') === true && metadata.optionalBoolean('tokenizer.ggml.add_eos_token') !== false;
-    if (pairs === 'separators' && !standsBetween) fail(metadata, 'tokenizer.ggml.add_bos_token', 'a cross-encoder whose texts do not stand between two tokens is not supported', 'unsupported');
+    if (pairs === 'segments' && numSegments < 2)
+      fail(
+        metadata,
+        'token_types.weight',
+        'a cross-encoder that has learned one segment does not tell two texts apart',
+        'unsupported',
+      );
+    const standsBetween =
+      metadata.optionalBoolean('tokenizer.ggml.add_bos_token') === true &&
+      metadata.optionalBoolean('tokenizer.ggml.add_eos_token') !== false;
+    if (pairs === 'separators' && !standsBetween)
+      fail(
+        metadata,
+        'tokenizer.ggml.add_bos_token',
+        'a cross-encoder whose texts do not stand between two tokens is not supported',
+        'unsupported',
+      );
     const labels = rowsOf('cls.output.weight') ?? 1;
-    if (labels !== 1) fail(metadata, 'cls.output.weight', `a classifier of ${labels} labels is not supported; one that gives a score is`, 'unsupported');
+    if (labels !== 1)
+      fail(
+        metadata,
+        'cls.output.weight',
+        `a classifier of ${labels} labels is not supported; one that gives a score is`,
+        'unsupported',
+      );
   }
   return {
     architecture,
@@ -81,27 +121,51 @@ function readBidirectionalConfig(file: ModelHeader): BidirectionalConfig {
   const { architecture, hiddenSize, vocabSize, contextLength } = decoder;
   const poolingKey = `${architecture}.pooling_type`;
   const pooling = readPooling(metadata, poolingKey);
-  if (pooling === 'rank') fail(metadata, poolingKey, `a ${architecture} model that scores pairs of texts is not supported`, 'unsupported');
+  if (pooling === 'rank')
+    fail(metadata, poolingKey, `a ${architecture} model that scores pairs of texts is not supported`, 'unsupported');
   const denseWidth = tensors.find(({ name }) => name === DENSE[0])?.shape[0];
   if (hasDense && denseWidth === undefined) {
-    fail(metadata, DENSE[0], 'the tensor is missing: the vectors of a file that was converted without the dense layers (--sentence-transformers-dense-modules) would be others than the model\'s');
+    fail(
+      metadata,
+      DENSE[0],
+      "the tensor is missing: the vectors of a file that was converted without the dense layers (--sentence-transformers-dense-modules) would be others than the model's",
+    );
   }
   if (denseWidth !== undefined) checkMultiple(metadata, DENSE[0], denseWidth, 32);
   if (decoder.shortContext !== undefined || decoder.temperature) {
-    fail(metadata, `${architecture}.rope.scaling.type`, 'LongRoPE and scores by position are not supported in an encoder', 'unsupported');
+    fail(
+      metadata,
+      `${architecture}.rope.scaling.type`,
+      'LongRoPE and scores by position are not supported in an encoder',
+      'unsupported',
+    );
   }
   const own = { ...decoder, tiedEmbeddings: true, qkvBias: false }; // an output matrix or a bias is refused, by its name
-  return { architecture, hiddenSize, vocabSize, contextLength, pooling, isNormalized, decoder: own, ...(denseWidth !== undefined && { denseWidth }) };
+  return {
+    architecture,
+    hiddenSize,
+    vocabSize,
+    contextLength,
+    pooling,
+    isNormalized,
+    decoder: own,
+    ...(denseWidth !== undefined && { denseWidth }),
+  };
 }
 
 function readPooling(metadata: GgufMetadata, key: string): Pooling {
-  if (!metadata.has(key)) return fail(metadata, key, "missing: the model does not say how a text's states become one vector");
+  if (!metadata.has(key))
+    return fail(metadata, key, "missing: the model does not say how a text's states become one vector");
   const type = metadata.number(key);
-  return POOLINGS.get(type) ?? fail(metadata, key, `pooling ${type} is not supported; 1 (mean), 2 (CLS), 3 (last) and 4 (rank) are`, 'unsupported');
+  return (
+    POOLINGS.get(type) ??
+    fail(metadata, key, `pooling ${type} is not supported; 1 (mean), 2 (CLS), 3 (last) and 4 (rank) are`, 'unsupported')
+  );
 }
 
 /** As `checkTensors` of models that answer. */
-export const checkEncoderTensors = (file: ModelHeader, config: EncoderConfig): ReadonlyMap<string, TensorInfo> => checkAgainst(file, config.architecture, encoderTensors(config));
+export const checkEncoderTensors = (file: ModelHeader, config: EncoderConfig): ReadonlyMap<string, TensorInfo> =>
+  checkAgainst(file, config.architecture, encoderTensors(config));
 
 /** Every tensor that an encoder has, by name. */
 export function encoderTensors(config: EncoderConfig): ReturnType<typeof wantedTensors> {
@@ -109,5 +173,7 @@ export function encoderTensors(config: EncoderConfig): ReturnType<typeof wantedT
   const { hiddenSize, denseWidth } = config;
   const wanted = wantedTensors(config.decoder);
   wanted.delete('rope_freqs.weight'); // divisors that the forward pass would leave out
-  return denseWidth === undefined ? wanted : wanted.set(DENSE[0], { shape: [denseWidth, hiddenSize] }).set(DENSE[1], { shape: [hiddenSize, denseWidth] });
+  return denseWidth === undefined
+    ? wanted
+    : wanted.set(DENSE[0], { shape: [denseWidth, hiddenSize] }).set(DENSE[1], { shape: [hiddenSize, denseWidth] });
 }

@@ -7,7 +7,11 @@ import type { TensorInfo } from './tensor-info.ts';
  */
 export function deinterleaveRows(rows: Uint8Array, rowBytes: number, headDim: number): Uint8Array<ArrayBuffer> {
   const half = headDim / 2;
-  return orderedRows(rows, rowBytes, Array.from({ length: headDim }, (_, row) => 2 * (row % half) + Number(row >= half)));
+  return orderedRows(
+    rows,
+    rowBytes,
+    Array.from({ length: headDim }, (_, row) => 2 * (row % half) + Number(row >= half)),
+  );
 }
 
 /**
@@ -26,12 +30,18 @@ export function pairedRows(headDim: number, rotaryDim: number): number[] {
  * Which row of a tensor of q's or k's heads becomes the i-th, head by head, or for gated queries of all heads at once; undefined where
  * they are in order. In files a head's gates are behind its query; then all of them are behind all queries.
  */
-export function rowOrder(model: Pick<ModelConfig, 'headDim' | 'rotaryDim' | 'numHeads' | 'gatesAttention'>, linear: string): number[] | undefined {
+export function rowOrder(
+  model: Pick<ModelConfig, 'headDim' | 'rotaryDim' | 'numHeads' | 'gatesAttention'>,
+  linear: string,
+): number[] | undefined {
   const { headDim, rotaryDim = headDim, numHeads, gatesAttention } = model;
   const order = pairedRows(headDim, rotaryDim);
   if (!gatesAttention || linear !== 'attn_q') return rotaryDim === headDim ? undefined : order;
   const heads = Array.from({ length: numHeads }, (_, head) => head * 2 * headDim);
-  return [...heads.flatMap((start) => order.map((row) => start + row)), ...heads.flatMap((start) => order.map((_, i) => start + headDim + i))];
+  return [
+    ...heads.flatMap((start) => order.map((row) => start + row)),
+    ...heads.flatMap((start) => order.map((_, i) => start + headDim + i)),
+  ];
 }
 
 /** The rows of whole heads, each head's in this order. */
@@ -50,15 +60,20 @@ export function withOrderedRows(tensor: TensorInfo, order: readonly number[]): T
   const rowBytes = size / (shape[0] ?? 1);
   const read = async (at: number, length: number): Promise<Uint8Array> => {
     const first = Math.floor(at / rowBytes);
-    const rows = Array.from({ length: Math.ceil((at + length) / rowBytes) - first }, (_, i) => sourceRow(first + i, order));
+    const rows = Array.from({ length: Math.ceil((at + length) / rowBytes) - first }, (_, i) =>
+      sourceRow(first + i, order),
+    );
     const start = rows.reduce((least, row) => Math.min(least, row), Infinity);
     const end = rows.reduce((most, row) => Math.max(most, row), 0) + 1;
     const bytes = await source.read(offset + start * rowBytes, (end - start) * rowBytes);
     const ordered = new Uint8Array(rows.length * rowBytes);
-    rows.forEach((row, i) => ordered.set(bytes.subarray((row - start) * rowBytes, (row - start + 1) * rowBytes), i * rowBytes));
+    rows.forEach((row, i) =>
+      ordered.set(bytes.subarray((row - start) * rowBytes, (row - start + 1) * rowBytes), i * rowBytes),
+    );
     return ordered.subarray(at - first * rowBytes, at - first * rowBytes + length);
   };
   return { ...tensor, offset: 0, source: { name: source.name, size, read } };
 }
 
-const sourceRow = (row: number, order: readonly number[]): number => row - (row % order.length) + order[row % order.length]!;
+const sourceRow = (row: number, order: readonly number[]): number =>
+  row - (row % order.length) + order[row % order.length]!;

@@ -2,8 +2,16 @@ import { ChunkwiseError, type ErrorCode } from '../errors/chunkwise-error.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
 
 /** A whole number from 1 to `max`, or `fallback` where there is none. Layers `without` one do not count. */
-export function readInteger(metadata: GgufMetadata, key: string, max: number, fallback?: number, without: readonly number[] = []): number {
-  const value = ofEveryLayer(metadata, key, without) ?? (fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback));
+export function readInteger(
+  metadata: GgufMetadata,
+  key: string,
+  max: number,
+  fallback?: number,
+  without: readonly number[] = [],
+): number {
+  const value =
+    ofEveryLayer(metadata, key, without) ??
+    (fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback));
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   return fail(metadata, key, `must be an integer from 1 to ${max}, but is ${value}`);
 }
@@ -18,7 +26,12 @@ function ofEveryLayer(metadata: GgufMetadata, key: string, without: readonly num
 }
 
 /** A number in a range, above 0, or `fallback` where there is none. Numbers in these ranges leave what is computed of them finite. */
-export function readRange(metadata: GgufMetadata, key: string, [least, most]: readonly [number, number], fallback?: number): number {
+export function readRange(
+  metadata: GgufMetadata,
+  key: string,
+  [least, most]: readonly [number, number],
+  fallback?: number,
+): number {
   const value = fallback === undefined ? metadata.number(key) : (metadata.optionalNumber(key) ?? fallback);
   if (!(value > 0 && value <= most)) fail(metadata, key, `must be above 0 and at most ${most}, but is ${value}`);
   return value >= least ? value : fail(metadata, key, `must be at least ${least}, but is ${value}`);

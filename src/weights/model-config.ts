@@ -4,7 +4,14 @@ import { ARCHITECTURES } from '../architectures/index.ts';
 import type { Experts, ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
 import type { GgufMetadata } from './gguf/gguf-metadata.ts';
 import { readDeltaNet } from './delta-config.ts';
-import { checkSources, firstSharing, MOST_OF_LAYERS, readMlpWidths, readPerLayerInputs, readWindowHeads } from './gguf/layer-sizes.ts';
+import {
+  checkSources,
+  firstSharing,
+  MOST_OF_LAYERS,
+  readMlpWidths,
+  readPerLayerInputs,
+  readWindowHeads,
+} from './gguf/layer-sizes.ts';
 import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
 import type { ModelHeader } from './model-header.ts';
 import { readRope } from './rope-config.ts';
@@ -34,7 +41,8 @@ export const MOST_TOKENS = 2 ** 21;
  */
 export function readModelConfig(file: ModelHeader): ModelConfig {
   const name = file.metadata.get('general.architecture');
-  if (typeof name === 'string' && ENCODERS.has(name)) fail(file.metadata, 'general.architecture', `a ${name} model embeds texts, and answers nothing`, 'unsupported');
+  if (typeof name === 'string' && ENCODERS.has(name))
+    fail(file.metadata, 'general.architecture', `a ${name} model embeds texts, and answers nothing`, 'unsupported');
   return readDecoderConfig(file);
 }
 
@@ -51,7 +59,11 @@ export function readDecoderConfig(file: ModelHeader): ModelConfig {
   const numLayers = integer('block_count') - draftLayers(metadata, architecture);
   if (numLayers < 1) fail(metadata, key('block_count'), 'no layer but those that draft');
   const hiddenSize = integer('embedding_length');
-  const widths = readMlpWidths(metadata, found, { from: firstSharing(metadata, found, numLayers), numLayers, most: MOST.feed_forward_length });
+  const widths = readMlpWidths(metadata, found, {
+    from: firstSharing(metadata, found, numLayers),
+    numLayers,
+    most: MOST.feed_forward_length,
+  });
   const numHeads = integer('attention.head_count');
   const convolution = readConvolution(metadata, found, numLayers);
   const numKvHeads = integer('attention.head_count_kv', numHeads, convolution?.layers);
@@ -103,7 +115,11 @@ export function draftLayers(metadata: GgufMetadata, architecture: string): numbe
   return fail(metadata, key, `must be an integer from 0 to ${MOST.block_count}, but is ${count}`);
 }
 
-function readStates({ metadata, valueHeads }: ModelHeader, found: Architecture, numLayers: number): Pick<ModelConfig, 'deltaNet' | 'gatesAttention'> {
+function readStates(
+  { metadata, valueHeads }: ModelHeader,
+  found: Architecture,
+  numLayers: number,
+): Pick<ModelConfig, 'deltaNet' | 'gatesAttention'> {
   const deltaNet = readDeltaNet(metadata, found, numLayers, valueHeads);
   return { ...(deltaNet && { deltaNet }), ...(found.gatesAttention && { gatesAttention: true }) };
 }
@@ -139,17 +155,23 @@ function checkHeads(
   if (value !== headDim) fail(metadata, field, `${value} differs from the head size ${headDim}`, 'unsupported');
 }
 
-function checkUnsupportedFeatures(metadata: GgufMetadata, { name: architecture, window: hasWindow, experts, capsLogits }: Architecture, contextLength: number): void {
+function checkUnsupportedFeatures(
+  metadata: GgufMetadata,
+  { name: architecture, window: hasWindow, experts, capsLogits }: Architecture,
+  contextLength: number,
+): void {
   const count = `${architecture}.expert_count`;
   if (!experts && (metadata.optionalNumber(count) ?? 0) !== 0) {
     fail(metadata, count, `mixtures of experts are not supported in ${architecture} models`, 'unsupported');
   }
   for (const cap of ['attn_logit_softcapping', ...(capsLogits ? [] : ['final_logit_softcapping'])]) {
     const field = `${architecture}.${cap}`;
-    if ((metadata.optionalNumber(field) ?? 0) !== 0) fail(metadata, field, 'soft caps are not supported', 'unsupported');
+    if ((metadata.optionalNumber(field) ?? 0) !== 0)
+      fail(metadata, field, 'soft caps are not supported', 'unsupported');
   }
   const clamp = `${architecture}.attention.clamp_kqv`;
-  if ((metadata.optionalNumber(clamp) ?? 0) !== 0) fail(metadata, clamp, 'clamped queries, keys and values are not supported', 'unsupported');
+  if ((metadata.optionalNumber(clamp) ?? 0) !== 0)
+    fail(metadata, clamp, 'clamped queries, keys and values are not supported', 'unsupported');
   if (hasWindow) return;
   const window = `${architecture}.attention.sliding_window`;
   const width = metadata.optionalNumber(window) ?? 0;
@@ -183,7 +205,8 @@ function readWindow(
   const headDim = readWindowHeads(metadata, architecture, heads);
   const own = { ropeTheta, ...(headDim !== undefined && { headDim }) };
   if (Array.isArray(flags)) {
-    if (flags.length !== numLayers || flags.some((flag) => typeof flag !== 'boolean')) fail(metadata, pattern, `must be a boolean for each of ${numLayers} layers`);
+    if (flags.length !== numLayers || flags.some((flag) => typeof flag !== 'boolean'))
+      fail(metadata, pattern, `must be a boolean for each of ${numLayers} layers`);
     return { window: { tokens, layers: all.filter((layer) => flags[layer] === true), ...own } };
   }
   const whole = everyNth(readInteger(metadata, pattern, MOST.block_count, window.allBut), numLayers);
@@ -191,38 +214,79 @@ function readWindow(
 }
 
 /** Layers without key heads have a convolution (llama.cpp, src/models/lfm2.cpp); one at least attends. */
-function readConvolution(metadata: GgufMetadata, { name, hasConvolutions }: Architecture, numLayers: number): ShortConvolution | undefined {
+function readConvolution(
+  metadata: GgufMetadata,
+  { name, hasConvolutions }: Architecture,
+  numLayers: number,
+): ShortConvolution | undefined {
   const key = `${name}.attention.head_count_kv`;
   if (!hasConvolutions || !ArrayBuffer.isView(metadata.get(key))) return undefined;
   const heads = metadata.numbers(key);
   if (heads.length !== numLayers) fail(metadata, key, `must be a number for each of ${numLayers} layers`);
   const layers = Array.from({ length: numLayers }, (_, layer) => layer).filter((layer) => heads[layer] === 0);
   if (layers.length === numLayers) fail(metadata, key, 'no layer attends', 'unsupported');
-  return layers.length === 0 ? undefined : { taps: readInteger(metadata, `${name}.shortconv.l_cache`, MOST['shortconv.l_cache']), layers };
+  return layers.length === 0
+    ? undefined
+    : { taps: readInteger(metadata, `${name}.shortconv.l_cache`, MOST['shortconv.l_cache']), layers };
 }
 
 /** Of every layer, or all but the first ones (llama.cpp, src/models/qwen3moe.cpp, lfm2moe.cpp). */
-function readExperts(metadata: GgufMetadata, { name, experts }: Architecture, numLayers: number): { experts?: Experts } {
+function readExperts(
+  metadata: GgufMetadata,
+  { name, experts }: Architecture,
+  numLayers: number,
+): { experts?: Experts } {
   if (!experts) return {};
   const integer = (key: keyof typeof MOST): number => readInteger(metadata, `${name}.${key}`, MOST[key]);
-  const [count, used, intermediateSize] = [integer('expert_count'), integer('expert_used_count'), integer(experts.isMlpSized ? 'feed_forward_length' : 'expert_feed_forward_length')];
-  if (used > count) fail(metadata, `${name}.expert_used_count`, `a token goes through ${used} experts, but there are ${count}`);
+  const [count, used, intermediateSize] = [
+    integer('expert_count'),
+    integer('expert_used_count'),
+    integer(experts.isMlpSized ? 'feed_forward_length' : 'expert_feed_forward_length'),
+  ];
+  if (used > count)
+    fail(metadata, `${name}.expert_used_count`, `a token goes through ${used} experts, but there are ${count}`);
   checkMultiple(metadata, `${name}.expert_feed_forward_length`, intermediateSize, 32);
   const firstLayer = metadata.optionalNumber(`${name}.leading_dense_block_count`) ?? 0;
-  if (!Number.isInteger(firstLayer) || firstLayer < 0 || firstLayer >= numLayers) fail(metadata, `${name}.leading_dense_block_count`, `must be an integer from 0 to ${numLayers - 1}, but is ${firstLayer}`);
+  if (!Number.isInteger(firstLayer) || firstLayer < 0 || firstLayer >= numLayers)
+    fail(
+      metadata,
+      `${name}.leading_dense_block_count`,
+      `must be an integer from 0 to ${numLayers - 1}, but is ${firstLayer}`,
+    );
   checkGating(metadata, name, experts);
-  return { experts: { count, used, intermediateSize, firstLayer, shares: experts.shares, normalizes: metadata.optionalBoolean(`${name}.expert_weights_norm`) ?? experts.normalizes } };
+  return {
+    experts: {
+      count,
+      used,
+      intermediateSize,
+      firstLayer,
+      shares: experts.shares,
+      normalizes: metadata.optionalBoolean(`${name}.expert_weights_norm`) ?? experts.normalizes,
+    },
+  };
 }
 
 /** Files of such models need not say what they all do. */
 function checkGating(metadata: GgufMetadata, name: string, { shares }: NonNullable<Architecture['experts']>): void {
   const known = { softmax: 1, sigmoid: 2 }[shares]; // llama.cpp, llama_expert_gating_func_type
   const gating = metadata.optionalNumber(`${name}.expert_gating_func`) ?? known;
-  if (gating !== known) fail(metadata, `${name}.expert_gating_func`, `${gating} is not supported in such a model; ${known} (${shares}) is`, 'unsupported');
+  if (gating !== known)
+    fail(
+      metadata,
+      `${name}.expert_gating_func`,
+      `${gating} is not supported in such a model; ${known} (${shares}) is`,
+      'unsupported',
+    );
   const scale = metadata.optionalNumber(`${name}.expert_weights_scale`) ?? 1;
-  if (scale !== 0 && scale !== 1) fail(metadata, `${name}.expert_weights_scale`, `shares times ${scale} are not supported`, 'unsupported');
+  if (scale !== 0 && scale !== 1)
+    fail(metadata, `${name}.expert_weights_scale`, `shares times ${scale} are not supported`, 'unsupported');
   if (shares === 'sigmoid' && metadata.optionalBoolean(`${name}.expert_weights_norm`) === false) {
-    fail(metadata, `${name}.expert_weights_norm`, 'sigmoids that are not divided by their sum are not supported', 'unsupported');
+    fail(
+      metadata,
+      `${name}.expert_weights_norm`,
+      'sigmoids that are not divided by their sum are not supported',
+      'unsupported',
+    );
   }
 }
 
@@ -240,7 +304,10 @@ function readMultipliers(
   const cap = `${name}.final_logit_softcapping`;
   return {
     ...(capsLogits && (metadata.optionalNumber(cap) ?? 0) !== 0 && { logitCap: readRange(metadata, cap, [1e-6, 1e6]) }),
-    attentionScale: read('attentionScale') ?? attentionScale ?? (numLayers === scoresByHidden ? Math.sqrt(numHeads / hiddenSize) : undefined),
+    attentionScale:
+      read('attentionScale') ??
+      attentionScale ??
+      (numLayers === scoresByHidden ? Math.sqrt(numHeads / hiddenSize) : undefined),
     embeddingScale: read('embeddingScale') ?? (scalesEmbeddings ? Math.sqrt(hiddenSize) : 1),
     residualScale: read('residualScale') ?? 1,
     logitDivisor: read('logitDivisor') ?? 1,
@@ -252,5 +319,7 @@ export function readVocabSize(metadata: GgufMetadata, architecture: string): num
   const list = 'tokenizer.ggml.tokens';
   if (!metadata.has(list)) return readInteger(metadata, `${architecture}.vocab_size`, MOST_TOKENS);
   const size = metadata.strings(list).length;
-  return size >= 1 && size <= MOST_TOKENS ? size : fail(metadata, list, `${size} tokens; 1 to ${MOST_TOKENS} are allowed`);
+  return size >= 1 && size <= MOST_TOKENS
+    ? size
+    : fail(metadata, list, `${size} tokens; 1 to ${MOST_TOKENS} are allowed`);
 }

@@ -2,9 +2,24 @@ import { deltaWidths } from '../config/delta-net.ts';
 import { outputNormOf } from '../architectures/architecture.ts';
 import { architectureOf } from '../architectures/index.ts';
 import { EXPERT_BIAS, EXPERT_LINEARS, expertShape, ROUTER } from '../architectures/experts.ts';
-import { FUSED, type FusedName, linearShape, linearsOfGroup, linearsOfLayer, placeInGroup } from '../architectures/linears.ts';
+import {
+  FUSED,
+  type FusedName,
+  linearShape,
+  linearsOfGroup,
+  linearsOfLayer,
+  placeInGroup,
+} from '../architectures/linears.ts';
 import { type NormName, normShape, QK_NORMS } from '../architectures/norms.ts';
-import { configOfLayer, type Experts, hasExperts, hasState, isConvolved, type ModelConfig, sharesKeys } from '../config/model-config.ts';
+import {
+  configOfLayer,
+  type Experts,
+  hasExperts,
+  hasState,
+  isConvolved,
+  type ModelConfig,
+  sharesKeys,
+} from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { draftLayers } from './model-config.ts';
 import type { ModelHeader } from './model-header.ts';
@@ -18,8 +33,12 @@ import { rowsOf, type TensorInfo } from './tensor-info.ts';
  */
 export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
   const drafts = draftLayers(file.metadata, config.architecture) > 0;
-  const own = file.tensors.filter(({ name }) => !drafts || Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? 0) < config.numLayers);
-  const tensors = architectureOf(config).isFused ? own.flatMap((tensor) => unfused(tensor, config)) : own.filter((tensor) => !isUnused(tensor, config));
+  const own = file.tensors.filter(
+    ({ name }) => !drafts || Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? 0) < config.numLayers,
+  );
+  const tensors = architectureOf(config).isFused
+    ? own.flatMap((tensor) => unfused(tensor, config))
+    : own.filter((tensor) => !isUnused(tensor, config));
   const found = checkAgainst({ metadata: file.metadata, tensors }, config.architecture, wantedTensors(config));
   if (config.experts) checkGates(found, config.numLayers);
   return found;
@@ -32,7 +51,11 @@ function isUnused({ name }: TensorInfo, config: ModelConfig): boolean {
 }
 
 /** The same of any model, by the tensors that it is to have. */
-export function checkAgainst({ metadata, tensors }: ModelHeader, architecture: string, wanted: ReadonlyMap<string, WantedTensor>): ReadonlyMap<string, TensorInfo> {
+export function checkAgainst(
+  { metadata, tensors }: ModelHeader,
+  architecture: string,
+  wanted: ReadonlyMap<string, WantedTensor>,
+): ReadonlyMap<string, TensorInfo> {
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   for (const tensor of tensors) {
     if (wanted.has(tensor.name)) continue;
@@ -108,15 +131,26 @@ export const DRAFT = {
  * The tensors of a model's draft head, by the names that they have in a model of one layer, and its own in DRAFT; undefined where the
  * file has none that is run, which shares embeddings and output with the model. Errors: `bad_file` for a missing or misshapen tensor.
  */
-export function draftHeadTensors(file: ModelHeader, config: ModelConfig): { config: ModelConfig; tensors: ReadonlyMap<string, TensorInfo> } | undefined {
+export function draftHeadTensors(
+  file: ModelHeader,
+  config: ModelConfig,
+): { config: ModelConfig; tensors: ReadonlyMap<string, TensorInfo> } | undefined {
   const head = draftHeadOf(config);
   const prefix = `blk.${config.numLayers}.`;
   const wanted = new Map([...wantedTensors(head)].map(([name, tensor]) => [name.replace('blk.0.', prefix), tensor]));
   const tensors = file.tensors.filter(({ name }) => !name.startsWith('blk.') || name.startsWith(prefix));
-  const isRun = architectureOf(config).draftParts !== undefined && tensors.some(({ name }) => name === `${prefix}${DRAFT.input}`);
-  if (!isRun || tensors.some((tensor) => tensor.name.startsWith(prefix) && !(wanted.has(tensor.name) && isRead(tensor)))) return undefined;
+  const isRun =
+    architectureOf(config).draftParts !== undefined && tensors.some(({ name }) => name === `${prefix}${DRAFT.input}`);
+  if (
+    !isRun ||
+    tensors.some((tensor) => tensor.name.startsWith(prefix) && !(wanted.has(tensor.name) && isRead(tensor)))
+  )
+    return undefined;
   const found = checkAgainst({ metadata: file.metadata, tensors }, head.architecture, wanted);
-  return { config: head, tensors: new Map([...found].map(([name, tensor]) => [name.replace(prefix, 'blk.0.'), tensor])) };
+  return {
+    config: head,
+    tensors: new Map([...found].map(([name, tensor]) => [name.replace(prefix, 'blk.0.'), tensor])),
+  };
 }
 
 /** A model whose one layer is the draft head's: it attends to all. */
@@ -127,11 +161,23 @@ function draftHeadOf(config: ModelConfig): ModelConfig {
 }
 
 /** Tensors that are brought to the GPU. */
-export const onGpu = (tensors: ReadonlyMap<string, TensorInfo>): TensorInfo[] => [...tensors.values()].filter(({ name }) => name !== PER_LAYER.embeddings);
+export const onGpu = (tensors: ReadonlyMap<string, TensorInfo>): TensorInfo[] =>
+  [...tensors.values()].filter(({ name }) => name !== PER_LAYER.embeddings);
 
 /** Every tensor that a model has, by name. */
 export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
-  const { hiddenSize, headDim, vocabSize, numLayers, convolution, deltaNet, experts, perLayerInputs, shortContext, rotaryDim = headDim } = config;
+  const {
+    hiddenSize,
+    headDim,
+    vocabSize,
+    numLayers,
+    convolution,
+    deltaNet,
+    experts,
+    perLayerInputs,
+    shortContext,
+    rotaryDim = headDim,
+  } = config;
   const architecture = architectureOf(config);
   const wanted = new Map<string, WantedTensor>([
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
@@ -148,9 +194,11 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
   }
   for (let layer = 0; layer < numLayers; layer++) {
     const own = configOfLayer(config, layer);
-    const want = (name: string, shape: readonly number[], readAs?: readonly number[]): void => void wanted.set(`blk.${layer}.${name}`, { shape, ...(readAs && { readAs }) });
+    const want = (name: string, shape: readonly number[], readAs?: readonly number[]): void =>
+      void wanted.set(`blk.${layer}.${name}`, { shape, ...(readAs && { readAs }) });
     const attends = !isConvolved(config, layer) && !hasState(config, layer);
-    const isMissing = (name: NormName): boolean => (!attends && QK_NORMS.includes(name)) || (name === 'attn_k_norm' && sharesKeys(config, layer));
+    const isMissing = (name: NormName): boolean =>
+      (!attends && QK_NORMS.includes(name)) || (name === 'attn_k_norm' && sharesKeys(config, layer));
     for (const name of architecture.norms) if (!isMissing(name)) want(`${name}.weight`, normShape(own, name));
     for (const name of linearsOfLayer(config, layer)) want(`${name}.weight`, linearShape(own, name));
     if (perLayerInputs !== undefined) {
@@ -164,8 +212,10 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
       want(DRAFT.input, [hiddenSize, 2 * hiddenSize]);
       wanted.set(`blk.${layer}.${DRAFT.outputNorm}`, { shape: [hiddenSize], optional: true });
     }
-    if (attends && config.qkvBias) for (const name of linearsOfGroup('qkv')) want(`${name}.bias`, [linearShape(config, name)[0]]);
-    if (convolution && !attends) want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], [hiddenSize * convolution.taps]);
+    if (attends && config.qkvBias)
+      for (const name of linearsOfGroup('qkv')) want(`${name}.bias`, [linearShape(config, name)[0]]);
+    if (convolution && !attends)
+      want(`${CONVOLUTION}.weight`, [hiddenSize, convolution.taps], [hiddenSize * convolution.taps]);
     if (deltaNet && !attends) {
       const { convolved } = deltaWidths(deltaNet);
       want(DELTA.convolution, [convolved, deltaNet.taps], [convolved * deltaNet.taps]);
@@ -173,18 +223,26 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
       want(DELTA.decayBias, [deltaNet.numValueHeads]);
       want(DELTA.norm, [deltaNet.headDim]);
     }
-    if (experts && hasExperts(config, layer)) for (const [name, own, readAs] of expertTensors(config, experts)) want(name, own, readAs);
+    if (experts && hasExperts(config, layer))
+      for (const [name, own, readAs] of expertTensors(config, experts)) want(name, own, readAs);
   }
   return wanted;
 }
 
 /** Of a layer: what chooses its experts, and each linear of all of them, which are read as one matrix, one below the other. */
-function expertTensors(config: ModelConfig, { count, shares }: Experts): [name: string, shape: number[], readAs?: number[]][] {
+function expertTensors(
+  config: ModelConfig,
+  { count, shares }: Experts,
+): [name: string, shape: number[], readAs?: number[]][] {
   const stacks = EXPERT_LINEARS.map((name): [string, number[], number[]] => {
     const [rows, columns] = expertShape(config, name);
     return [`${name}.weight`, [count, rows, columns], [count * rows, columns]];
   });
-  return [[`${ROUTER}.weight`, [count, config.hiddenSize]], ...(shares === 'sigmoid' ? [[EXPERT_BIAS, [count]] as [string, number[]]] : []), ...stacks];
+  return [
+    [`${ROUTER}.weight`, [count, config.hiddenSize]],
+    ...(shares === 'sigmoid' ? [[EXPERT_BIAS, [count]] as [string, number[]]] : []),
+    ...stacks,
+  ];
 }
 
 const FUSED_NAME = /^blk\.(\d+)\.(attn_qkv|ffn_up)\.(weight|bias)$/;
@@ -195,8 +253,15 @@ function unfused(tensor: TensorInfo, config: ModelConfig): TensorInfo[] {
   if (name === undefined) return [tensor];
   const linears = linearsOfGroup(FUSED[name as FusedName].group);
   const places = linears.map((linear) => placeInGroup(config, linear).outputStart);
-  checkTensor(tensor, end === 'bias' ? [placeInGroup(config, linears[0]!).outputWidth] : [placeInGroup(config, linears[0]!).outputWidth, config.hiddenSize]);
-  return linears.map((linear, i) => rowsOf(tensor, `blk.${layer}.${linear}.${end}`, places[i]!, linearShape(config, linear)[0]));
+  checkTensor(
+    tensor,
+    end === 'bias'
+      ? [placeInGroup(config, linears[0]!).outputWidth]
+      : [placeInGroup(config, linears[0]!).outputWidth, config.hiddenSize],
+  );
+  return linears.map((linear, i) =>
+    rowsOf(tensor, `blk.${layer}.${linear}.${end}`, places[i]!, linearShape(config, linear)[0]),
+  );
 }
 
 function checkTensor(tensor: TensorInfo, shape: readonly number[]): void {

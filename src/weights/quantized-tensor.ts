@@ -58,6 +58,8 @@ class QuantizedSource implements ByteSource {
     const { type, offset, source } = this.tensor;
     const { blockBytes } = GGML_TYPES[type];
     const floats = decodeFloats(type, await source.read(offset + first * blockBytes, count * blockBytes));
-    return this.type === 'F32' ? new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength) : quantize(this.type, floats);
+    return this.type === 'F32'
+      ? new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength)
+      : quantize(this.type, floats);
   }
 }

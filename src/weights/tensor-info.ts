@@ -16,7 +16,12 @@ export interface TensorInfo {
 }
 
 /** Some rows of a tensor, as one of another name. */
-export function rowsOf({ shape: [rows = 1, ...columns], bytes, offset, ...others }: TensorInfo, name: string, start: number, count: number): TensorInfo {
+export function rowsOf(
+  { shape: [rows = 1, ...columns], bytes, offset, ...others }: TensorInfo,
+  name: string,
+  start: number,
+  count: number,
+): TensorInfo {
   const rowBytes = bytes / rows;
   return { ...others, name, shape: [count, ...columns], offset: offset + start * rowBytes, bytes: count * rowBytes };
 }

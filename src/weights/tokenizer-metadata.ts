@@ -72,5 +72,7 @@ function unigramMetadata(metadata: GgufMetadata): Partial<TokenizerMetadata> {
 /** Of an array of bytes, with a sign or without. */
 function bytesOf(metadata: GgufMetadata, key: string): Uint8Array {
   const values = metadata.numbers(key);
-  return values.BYTES_PER_ELEMENT === 1 ? new Uint8Array(values.buffer, values.byteOffset, values.length) : fail(metadata, key, 'must be an array of bytes');
+  return values.BYTES_PER_ELEMENT === 1
+    ? new Uint8Array(values.buffer, values.byteOffset, values.length)
+    : fail(metadata, key, 'must be an array of bytes');
 }

@@ -14,9 +14,7 @@ interface Semantics {
   targets: { config: Record<string, unknown>; names: string[] }[];
   patterns: { keys: string[]; chosen: Record<string, string> }[];
 }
-const semantics = JSON.parse(
-  await readFile(new URL('./peft-semantics.json', import.meta.url), 'utf8'),
-) as Semantics;
+const semantics = JSON.parse(await readFile(new URL('./peft-semantics.json', import.meta.url), 'utf8')) as Semantics;
 const NAMES = Array.from({ length: 12 }, (_, layer) =>
   linearsOfLayer({}, layer).map((linear) => transformersName({ layer, linear })),
 ).flat();
@@ -51,9 +49,17 @@ test('all-linear is every linear of the layers, in any case of letters', () => {
 });
 
 test('names are mapped one to one', () => {
-  const ofLfm2 = ['self_attn.out_proj', 'conv.in_proj', 'conv.out_proj', 'feed_forward.w1', 'feed_forward.w2', 'feed_forward.w3'].map((path) => `model.layers.3.${path}`);
+  const ofLfm2 = [
+    'self_attn.out_proj',
+    'conv.in_proj',
+    'conv.out_proj',
+    'feed_forward.w1',
+    'feed_forward.w2',
+    'feed_forward.w3',
+  ].map((path) => `model.layers.3.${path}`);
   for (const name of [...NAMES, ...ofLfm2]) expect(transformersName(parseTransformersName(name)!)).toBe(name);
-  for (const root of ['model.language_model.', 'language_model.model.']) expect(transformersName(parseTransformersName(`${root}layers.3.mlp.up_proj`)!)).toBe(`${root}layers.3.mlp.up_proj`);
+  for (const root of ['model.language_model.', 'language_model.model.'])
+    expect(transformersName(parseTransformersName(`${root}layers.3.mlp.up_proj`)!)).toBe(`${root}layers.3.mlp.up_proj`);
   expect(parseTransformersName('model.vision_tower.layers.3.mlp.up_proj')).toBeUndefined();
   expect(parseTransformersName('model.layers.3.conv.conv')).toBeUndefined();
   expect(parseTransformersName('model.layers.01.self_attn.q_proj')).toBeUndefined();
@@ -97,13 +103,20 @@ test('what a full config of PEFT holds beside LoRA is no obstacle; what is unkno
   for (const neutral of [null, false, 0, '', [], {}]) expect(parse({ ...full, later_feature: neutral }).rank).toBe(16);
   for (const value of [3, true, 'x', [0], { a: null }]) {
     const reason = /not known to this version/;
-    await expectError(() => parse({ ...full, later_feature: value }), 'unsupported', { file: FILE, field: 'later_feature', reason });
+    await expectError(() => parse({ ...full, later_feature: value }), 'unsupported', {
+      file: FILE,
+      field: 'later_feature',
+      reason,
+    });
   }
 });
 
-test.each([true, false, null, 'gaussian', 'eva', 'orthogonal', 'mica'])('an adapter that began as %j is the whole change', (init) => {
-  expect(parse({ init_lora_weights: init }).rank).toBe(16);
-});
+test.each([true, false, null, 'gaussian', 'eva', 'orthogonal', 'mica'])(
+  'an adapter that began as %j is the whole change',
+  (init) => {
+    expect(parse({ init_lora_weights: init }).rank).toBe(16);
+  },
+);
 
 test('the tokens of an activated adapter are read; null is none', () => {
   expect(parse({ alora_invocation_tokens: [5, 0, 5] }).invocationTokens).toEqual([5, 0, 5]);
@@ -152,7 +165,10 @@ test.each([
   ['layers_to_transform', -1],
   ['rank_pattern', [1]],
   ['layers_pattern', 'layers'],
-  ...[[], {}, false, 0, 5, '5', ['5'], [5, null], [1.5], [-1], [1e300]].map((value): [string, unknown] => ['alora_invocation_tokens', value]),
+  ...[[], {}, false, 0, 5, '5', ['5'], [5, null], [1.5], [-1], [1e300]].map((value): [string, unknown] => [
+    'alora_invocation_tokens',
+    value,
+  ]),
 ])('%s = %j is a fault of the file', async (field, value) => {
   await expectError(() => parse({ [field]: value }), 'bad_file', { file: FILE, field });
 });

@@ -9,7 +9,14 @@ import { GgufMetadata } from '../../src/weights/gguf/gguf-metadata.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
 import { writeGguf } from '../support/models/gguf-writer.ts';
-import { CONFIG_FILE, ggufAdapter, peftSource, tinyAdapter, tinyConfig, WEIGHTS_FILE } from '../support/models/tiny-adapter.ts';
+import {
+  CONFIG_FILE,
+  ggufAdapter,
+  peftSource,
+  tinyAdapter,
+  tinyConfig,
+  WEIGHTS_FILE,
+} from '../support/models/tiny-adapter.ts';
 import type { FloatType, TinyAdapter } from '../support/models/tiny-adapter.ts';
 
 const llama = await tinyConfig();
@@ -22,18 +29,21 @@ const ggufSource = (adapter: TinyAdapter, model = llama): AdapterSource => ({
 const read = (adapter: TinyAdapter, model = llama): Promise<AdapterModules> =>
   readAdapter(peftSource(adapter), { config: model });
 
-test.each<FloatType>(['F32', 'F16', 'BF16'])('every value of a PEFT adapter in %s arrives in its place', async (type) => {
-  const adapter = tinyAdapter(llama, { seed: 1, type, alpha: 6 });
-  const { modules, warnings } = await read(adapter);
-  expect(warnings).toEqual([]);
-  expect(modules).toHaveLength(14);
-  for (const made of adapter.modules) {
-    const found = modules.find(({ name }) => `${name}.weight` === made.gguf)!;
-    expect(found).toMatchObject({ rank: 4, scale: 1.5, inFeatures: made.inFeatures, outFeatures: made.outFeatures });
-    expect(found.a).toEqual(made.a);
-    expect(found.b).toEqual(made.b);
-  }
-});
+test.each<FloatType>(['F32', 'F16', 'BF16'])(
+  'every value of a PEFT adapter in %s arrives in its place',
+  async (type) => {
+    const adapter = tinyAdapter(llama, { seed: 1, type, alpha: 6 });
+    const { modules, warnings } = await read(adapter);
+    expect(warnings).toEqual([]);
+    expect(modules).toHaveLength(14);
+    for (const made of adapter.modules) {
+      const found = modules.find(({ name }) => `${name}.weight` === made.gguf)!;
+      expect(found).toMatchObject({ rank: 4, scale: 1.5, inFeatures: made.inFeatures, outFeatures: made.outFeatures });
+      expect(found.a).toEqual(made.a);
+      expect(found.b).toEqual(made.b);
+    }
+  },
+);
 
 test.each([
   ['llama, whose q and k rows are permuted', llama],
@@ -51,20 +61,37 @@ test('linears have the names that their architecture gives them, and layers thos
   const lfm2 = await tinyConfig({ architecture: 'lfm2', numLayers: 3 });
   const adapter = tinyAdapter(lfm2, { seed: 2, type: 'F16' });
   const peft = await read(adapter, lfm2);
-  expect(peft.modules.map(({ name }) => `${name}.weight`)).toEqual(expect.arrayContaining(adapter.modules.map(({ gguf }) => gguf)));
+  expect(peft.modules.map(({ name }) => `${name}.weight`)).toEqual(
+    expect.arrayContaining(adapter.modules.map(({ gguf }) => gguf)),
+  );
   expect(peft.modules).toHaveLength(5 + 7 + 5);
   const gguf = await readAdapter(ggufSource(adapter, lfm2), { config: lfm2 });
   expect(peft.modules).toMatchObject(gguf.modules);
   // Layer 0 has a convolution, layer 1 attention.
   const fieldOf = (place: string): string => `base_model.model.model.layers.${place}.lora_A.weight`;
   const refused = (of: TinyAdapter, model: typeof llama, place: string) =>
-    expectError(() => read(of, model), 'unsupported', { file: WEIGHTS_FILE, field: fieldOf(place), reason: /no such linear/ });
-  await refused(tinyAdapter({ ...lfm2, convolution: undefined }, { seed: 2, targets: ['q_proj'], layers: [0] }), lfm2, '0.self_attn.q_proj');
+    expectError(() => read(of, model), 'unsupported', {
+      file: WEIGHTS_FILE,
+      field: fieldOf(place),
+      reason: /no such linear/,
+    });
+  await refused(
+    tinyAdapter({ ...lfm2, convolution: undefined }, { seed: 2, targets: ['q_proj'], layers: [0] }),
+    lfm2,
+    '0.self_attn.q_proj',
+  );
   await refused(tinyAdapter(lfm2, { seed: 2, targets: ['in_proj'], layers: [0] }), llama, '0.conv.in_proj');
   await refused(tinyAdapter(llama, { seed: 2, targets: ['o_proj'], layers: [1] }), lfm2, '1.self_attn.o_proj');
   await refused(tinyAdapter(lfm2, { seed: 2, targets: ['out_proj'], layers: [1] }), llama, '1.self_attn.out_proj');
-  const missing = { ...adapter, modules: adapter.modules.filter(({ name }) => name !== 'model.layers.2.conv.out_proj') };
-  await expectError(() => read(missing, lfm2), 'bad_file', { file: WEIGHTS_FILE, field: fieldOf('2.conv.out_proj'), reason: /missing/ });
+  const missing = {
+    ...adapter,
+    modules: adapter.modules.filter(({ name }) => name !== 'model.layers.2.conv.out_proj'),
+  };
+  await expectError(() => read(missing, lfm2), 'bad_file', {
+    file: WEIGHTS_FILE,
+    field: fieldOf('2.conv.out_proj'),
+    reason: /missing/,
+  });
 });
 
 test('rows and columns of value heads are put in the order of the base, and gates behind all queries', async () => {
@@ -75,21 +102,35 @@ test('rows and columns of value heads are put in the order of the base, and gate
     const found = (await read(adapter, model)).modules.find((one) => one.name === name)!;
     return { ...found, made: adapter.modules.find(({ gguf }) => gguf === `${name}.weight`)! };
   };
-  const rows = (matrix: Float32Array, width: number, picked: readonly number[]): Float32Array => Float32Array.from(picked.flatMap((row) => [...matrix.subarray(row * width, (row + 1) * width)]));
+  const rows = (matrix: Float32Array, width: number, picked: readonly number[]): Float32Array =>
+    Float32Array.from(picked.flatMap((row) => [...matrix.subarray(row * width, (row + 1) * width)]));
   const heads = [0, 4, 1, 5, 2, 6, 3, 7];
   const all = (count: number, start = 0): number[] => Array.from({ length: count }, (_, i) => start + i);
   const ofHeads = heads.flatMap((head) => all(16, head * 16));
-  for (const [name, order] of [['attn_qkv', [...all(64), ...ofHeads.map((row) => 64 + row)]], ['attn_gate', ofHeads], ['ssm_beta', heads], ['ssm_alpha', heads]] as const) {
+  for (const [name, order] of [
+    ['attn_qkv', [...all(64), ...ofHeads.map((row) => 64 + row)]],
+    ['attn_gate', ofHeads],
+    ['ssm_beta', heads],
+    ['ssm_alpha', heads],
+  ] as const) {
     const found = await ofBase(tiled, `blk.0.${name}`);
     expect(found.b, name).toEqual(rows(found.made.b, 4, order));
     expect((await ofBase(grouped, `blk.0.${name}`)).b, name).toEqual(found.made.b);
   }
   const output = await ofBase(tiled, 'blk.0.ssm_out');
-  expect(output.a).toEqual(Float32Array.from(all(4).flatMap((k) => ofHeads.map((column) => output.made.a[k * 128 + column]!))));
+  expect(output.a).toEqual(
+    Float32Array.from(all(4).flatMap((k) => ofHeads.map((column) => output.made.a[k * 128 + column]!))),
+  );
   expect((await ofBase(grouped, 'blk.0.ssm_out')).a).toEqual(output.made.a);
   for (const model of [tiled, grouped]) {
     const queries = await ofBase(model, 'blk.1.attn_q');
-    expect(queries.b).toEqual(rows(queries.made.b, 4, [0, 16].flatMap((gates) => all(4).flatMap((head) => all(16, head * 32 + gates)))));
+    expect(queries.b).toEqual(
+      rows(
+        queries.made.b,
+        4,
+        [0, 16].flatMap((gates) => all(4).flatMap((head) => all(16, head * 32 + gates))),
+      ),
+    );
   }
   const [first, second] = [await read(adapter, tiled), await read(adapter, grouped)];
   expect(first.contentHash).not.toBe(second.contentHash);
@@ -99,8 +140,13 @@ test('an adapter of linears that are one in the file is one of each, in the orde
   const phi3 = await tinyConfig({ architecture: 'phi3', rotaryDim: 8 });
   const adapter = tinyAdapter(phi3, { seed: 5 });
   const { modules } = await read(adapter, phi3);
-  expect(modules.map(({ name }) => name).slice(0, 7)).toEqual(['q', 'k', 'v', 'output'].map((part) => `blk.0.attn_${part}`).concat(['gate', 'up', 'down'].map((part) => `blk.0.ffn_${part}`)));
-  const rowsOf = (b: Float32Array, from: number, count: number): Float32Array => b.subarray(4 * from, 4 * (from + count));
+  expect(modules.map(({ name }) => name).slice(0, 7)).toEqual(
+    ['q', 'k', 'v', 'output']
+      .map((part) => `blk.0.attn_${part}`)
+      .concat(['gate', 'up', 'down'].map((part) => `blk.0.ffn_${part}`)),
+  );
+  const rowsOf = (b: Float32Array, from: number, count: number): Float32Array =>
+    b.subarray(4 * from, 4 * (from + count));
   const found = (name: string) => modules.find((one) => one.name === `blk.0.${name}`)!;
   const [qkv, , gateUp] = adapter.modules;
   for (const name of ['attn_q', 'attn_k', 'attn_v']) expect(found(name).a).toEqual(qkv!.a);
@@ -112,9 +158,17 @@ test('an adapter of linears that are one in the file is one of each, in the orde
   order.forEach((from, to) => expect(rowsOf(found('attn_k').b, 16 + to, 1)).toEqual(rowsOf(qkv!.b, 64 + 16 + from, 1)));
   expect((await readAdapter(ggufSource(adapter, phi3), { config: phi3 })).modules).toEqual(modules);
   const field = 'base_model.model.model.layers.0.self_attn.qkv_proj.lora_A.weight';
-  await expectError(() => read(adapter, llama), 'unsupported', { file: 'adapter_model.safetensors', field, reason: /no such linear/ });
+  await expectError(() => read(adapter, llama), 'unsupported', {
+    file: 'adapter_model.safetensors',
+    field,
+    reason: /no such linear/,
+  });
   const missing = { ...adapter, modules: adapter.modules.slice(1) };
-  await expectError(() => read(missing, phi3), 'bad_file', { file: 'adapter_model.safetensors', field, reason: /calls for this tensor/ });
+  await expectError(() => read(missing, phi3), 'bad_file', {
+    file: 'adapter_model.safetensors',
+    field,
+    reason: /calls for this tensor/,
+  });
 });
 
 test('alpha 0 of a GGUF adapter means a scale of 1, as in llama.cpp', async () => {
@@ -123,22 +177,44 @@ test('alpha 0 of a GGUF adapter means a scale of 1, as in llama.cpp', async () =
   expect(modules.map(({ scale }) => scale)).toEqual(Array(14).fill(1));
 });
 
-test.each(['model.language_model.', 'language_model.model.'])('a model with other parts calls its text’s layers %slayers', async (root) => {
-  const rename = (name: string): string => name.replace(/^model\./, root);
-  const named = 'model.layers.1.mlp.down_proj';
-  const adapter = tinyAdapter(llama, { seed: 4, targets: ['q_proj', 'down_proj'], config: { target_modules: `${root.replaceAll('.', '\\.')}layers\\..*(q|down)_proj`, alpha_pattern: { [rename(named)]: 3 } } });
-  const plain = await read({ ...adapter, config: { ...adapter.config, target_modules: ['q_proj', 'down_proj'], alpha_pattern: { [named]: 3 } } });
-  const other = { ...adapter, modules: adapter.modules.map((module) => ({ ...module, name: rename(module.name) })) };
-  const { modules } = await read(other);
-  expect(modules.map(({ name, scale, a, b }) => ({ name, scale, a, b }))).toEqual(plain.modules.map(({ name, scale, a, b }) => ({ name, scale, a, b })));
-  expect(modules.find(({ name }) => name === 'blk.1.ffn_down')?.scale).toBe(3 / 4);
-  const field = `base_model.model.${rename('model.layers.1.self_attn.q_proj')}.lora_A.weight`;
-  const missing = { ...other, modules: other.modules.filter(({ name }) => name !== rename('model.layers.1.self_attn.q_proj')) };
-  await expectError(() => read(missing), 'bad_file', { file: WEIGHTS_FILE, field, reason: /missing/ });
-  // One linear under two names would be two adapters of it.
-  const mixed = { ...other, config: { ...other.config, target_modules: ['q_proj', 'down_proj'] }, modules: [...other.modules, ...adapter.modules] };
-  await expectError(() => read(mixed), 'bad_file', { file: WEIGHTS_FILE, reason: /otherwise/ });
-});
+test.each(['model.language_model.', 'language_model.model.'])(
+  'a model with other parts calls its text’s layers %slayers',
+  async (root) => {
+    const rename = (name: string): string => name.replace(/^model\./, root);
+    const named = 'model.layers.1.mlp.down_proj';
+    const adapter = tinyAdapter(llama, {
+      seed: 4,
+      targets: ['q_proj', 'down_proj'],
+      config: {
+        target_modules: `${root.replaceAll('.', '\\.')}layers\\..*(q|down)_proj`,
+        alpha_pattern: { [rename(named)]: 3 },
+      },
+    });
+    const plain = await read({
+      ...adapter,
+      config: { ...adapter.config, target_modules: ['q_proj', 'down_proj'], alpha_pattern: { [named]: 3 } },
+    });
+    const other = { ...adapter, modules: adapter.modules.map((module) => ({ ...module, name: rename(module.name) })) };
+    const { modules } = await read(other);
+    expect(modules.map(({ name, scale, a, b }) => ({ name, scale, a, b }))).toEqual(
+      plain.modules.map(({ name, scale, a, b }) => ({ name, scale, a, b })),
+    );
+    expect(modules.find(({ name }) => name === 'blk.1.ffn_down')?.scale).toBe(3 / 4);
+    const field = `base_model.model.${rename('model.layers.1.self_attn.q_proj')}.lora_A.weight`;
+    const missing = {
+      ...other,
+      modules: other.modules.filter(({ name }) => name !== rename('model.layers.1.self_attn.q_proj')),
+    };
+    await expectError(() => read(missing), 'bad_file', { file: WEIGHTS_FILE, field, reason: /missing/ });
+    // One linear under two names would be two adapters of it.
+    const mixed = {
+      ...other,
+      config: { ...other.config, target_modules: ['q_proj', 'down_proj'] },
+      modules: [...other.modules, ...adapter.modules],
+    };
+    await expectError(() => read(mixed), 'bad_file', { file: WEIGHTS_FILE, reason: /otherwise/ });
+  },
+);
 
 test('subsets, ranks of single modules and rsLoRA', async () => {
   const name = 'model.layers.1.mlp.down_proj';
@@ -171,23 +247,33 @@ test('a base of another name is a warning', async () => {
   expect(await warningsFor(['SmolLM2-360M-Instruct'])).toEqual([expect.stringMatching(/SmolLM2-135M.*360M/)]);
 });
 
-test.each(['./base', '../SmolLM2-360M', '/content/base', 'C:\\models\\base', '~/base'])('a base at %s says nothing of its name: no warning', async (place) => {
-  const adapter = tinyAdapter(llama, { seed: 5, targets: ['q_proj'], config: { base_model_name_or_path: place } });
-  expect((await readAdapter(peftSource(adapter), { config: llama, names: ['SmolLM2-135M'] })).warnings).toEqual([]);
-});
+test.each(['./base', '../SmolLM2-360M', '/content/base', 'C:\\models\\base', '~/base'])(
+  'a base at %s says nothing of its name: no warning',
+  async (place) => {
+    const adapter = tinyAdapter(llama, { seed: 5, targets: ['q_proj'], config: { base_model_name_or_path: place } });
+    expect((await readAdapter(peftSource(adapter), { config: llama, names: ['SmolLM2-135M'] })).warnings).toEqual([]);
+  },
+);
 
-const namesOf = (file: string, entries: [string, string][] = []): string[] => baseNames(new GgufMetadata(file, new Map(entries)));
+const namesOf = (file: string, entries: [string, string][] = []): string[] =>
+  baseNames(new GgufMetadata(file, new Map(entries)));
 
 test('a GGUF file is called by its name and its metadata, unless these say nothing', () => {
   expect(namesOf('/models/SmolLM2-135M-Instruct.Q4_1.gguf')).toEqual(['SmolLM2-135M-Instruct']);
   expect(namesOf('https://h/r/main/qwen2.5-0.5b-q4_k_m-00001-of-00002.gguf?download=true')).toEqual(['qwen2.5-0.5b']);
-  expect(namesOf('m.gguf', [['general.basename', 'Qwen2'], ['general.size_label', '7B']])).toEqual(['m', 'Qwen2-7B']);
+  expect(
+    namesOf('m.gguf', [
+      ['general.basename', 'Qwen2'],
+      ['general.size_label', '7B'],
+    ]),
+  ).toEqual(['m', 'Qwen2-7B']);
   expect(namesOf('ggml-model-f16.gguf', [['general.name', 'Model']])).toEqual([]);
   expect(namesOf('model.gguf', [['general.name', 'SmolLM2 135M']])).toEqual(['SmolLM2 135M']);
 });
 
 test('a safetensors model is called by its repository or what it was read from; its folder is only recognised', () => {
-  const named = (file: string, name?: string): string[] => namesOf(file, name === undefined ? [] : [['general.name', name]]);
+  const named = (file: string, name?: string): string[] =>
+    namesOf(file, name === undefined ? [] : [['general.name', name]]);
   expect(named('config.json')).toEqual([]);
   expect(named('/tmp/checkpoint-500/config.json')).toEqual([]);
   expect(named('tuned/config.json', '/fsx/runs/12')).toEqual([]);
@@ -210,7 +296,10 @@ test('a pickle is refused, saying why and what to do, whatever it is called', as
   for (const bytes of [zip, old]) {
     const file = new BytesSource('adapter_model.bin', bytes);
     for (const source of [{ config, weights: file }, { gguf: file }]) {
-      await expectError(() => readAdapter(source, { config: llama }), 'unsupported', { file: 'adapter_model.bin', reason: /pickle, which runs .*save_pretrained/ });
+      await expectError(() => readAdapter(source, { config: llama }), 'unsupported', {
+        file: 'adapter_model.bin',
+        reason: /pickle, which runs .*save_pretrained/,
+      });
     }
   }
 });
@@ -284,7 +373,7 @@ test('another base: other shapes, another architecture', async () => {
   });
 });
 
-test.each([NaN, Infinity, -Infinity])('%d in a factor is refused by the tensor\'s name', async (value) => {
+test.each([NaN, Infinity, -Infinity])("%d in a factor is refused by the tensor's name", async (value) => {
   const adapter = tinyAdapter(llama, { seed: 8 });
   adapter.modules[5]!.b[17] = value;
   const name = 'model.layers.0.mlp.up_proj';
@@ -309,8 +398,16 @@ test('a model file is no adapter, nor is another kind of adapter', async () => {
   await fails({ 'general.type': 'adapter' }, 'adapter.type', 'bad_file');
   await fails({ 'general.type': 'adapter', 'adapter.type': 'other' }, 'adapter.type', 'unsupported');
   await fails({ 'general.type': 'adapter', 'adapter.type': 'lora' }, 'tensors', 'bad_file');
-  await fails({ 'general.type': 'adapter', 'adapter.type': 'lora', 'adapter.lora.prompt_prefix': 'Hi' }, 'tensors', 'bad_file');
-  await fails({ 'general.type': 'adapter', 'adapter.type': 'lora', 'adapter.lora.later': '1' }, 'adapter.lora.later', 'unsupported');
+  await fails(
+    { 'general.type': 'adapter', 'adapter.type': 'lora', 'adapter.lora.prompt_prefix': 'Hi' },
+    'tensors',
+    'bad_file',
+  );
+  await fails(
+    { 'general.type': 'adapter', 'adapter.type': 'lora', 'adapter.lora.later': '1' },
+    'adapter.lora.later',
+    'unsupported',
+  );
 });
 
 test('an activated adapter says with which tokens it begins, in both forms, and of which file they are', async () => {
@@ -324,13 +421,25 @@ test('an activated adapter says with which tokens it begins, in both forms, and 
   const outside = tinyAdapter(llama, { seed: 9, config: { alora_invocation_tokens: [7, llama.vocabSize] } });
   const reason = new RegExp(`token ${llama.vocabSize} is not in the base's vocabulary`);
   await expectError(() => read(outside), 'bad_file', { file: CONFIG_FILE, field: 'alora_invocation_tokens', reason });
-  await expectError(() => readAdapter(ggufSource(outside), { config: llama }), 'bad_file', { file: GGUF, field, reason });
+  await expectError(() => readAdapter(ggufSource(outside), { config: llama }), 'bad_file', {
+    file: GGUF,
+    field,
+    reason,
+  });
   for (const odd of [new Uint32Array(), Int32Array.of(5, -1), Float32Array.of(1.5), '5', ['5'], 5]) {
     const bytes = writeGguf({
       metadata: { 'general.type': 'adapter', 'general.architecture': 'llama', 'adapter.type': 'lora', [field]: odd },
-      tensors: ['a', 'b'].map((factor) => ({ name: `blk.0.attn_q.weight.lora_${factor}`, shape: [1, 1], type: 'F32', bytes: new Uint8Array(4) })),
+      tensors: ['a', 'b'].map((factor) => ({
+        name: `blk.0.attn_q.weight.lora_${factor}`,
+        shape: [1, 1],
+        type: 'F32',
+        bytes: new Uint8Array(4),
+      })),
     });
-    await expectError(() => readAdapter({ gguf: new BytesSource(GGUF, bytes) }, { config: llama }), 'bad_file', { file: GGUF, field });
+    await expectError(() => readAdapter({ gguf: new BytesSource(GGUF, bytes) }, { config: llama }), 'bad_file', {
+      file: GGUF,
+      field,
+    });
   }
 });
 

@@ -33,7 +33,7 @@ function decay({ modules }: TinyAdapter): void {
 }
 
 test.each(Array.from({ length: 16 }, (_, i) => i + 1))(
-  'rank %d, the default model\'s shapes: every level is the best of its rank, the last the whole',
+  "rank %d, the default model's shapes: every level is the best of its rank, the last the whole",
   async (rank) => {
     const adapter = await made({ seed: rank, rank, type: 'F16', targets: FOUR_SHAPES, model: real }, decay);
     const random = new Random(rank);
@@ -59,8 +59,11 @@ test.each(Array.from({ length: 16 }, (_, i) => i + 1))(
   },
 );
 
-test('rank 64 of the default model\'s shapes, and rank 256 of its largest: as exact, and in time', async () => {
-  for (const [rank, targets] of [[64, FOUR_SHAPES], [256, ['down_proj']]] as const) {
+test("rank 64 of the default model's shapes, and rank 256 of its largest: as exact, and in time", async () => {
+  for (const [rank, targets] of [
+    [64, FOUR_SHAPES],
+    [256, ['down_proj']],
+  ] as const) {
     const adapter = await made({ seed: rank, rank, targets, model: real });
     const start = performance.now();
     const ladder = buildAdapterLadder(adapter);
@@ -79,7 +82,10 @@ test('rank 64 of the default model\'s shapes, and rank 256 of its largest: as ex
 });
 
 test('what binary16 loses is what the ladder says it loses', async () => {
-  for (const [gain, limit] of [[0.5, 1e-6], [1e-9, 1]] as const) {
+  for (const [gain, limit] of [
+    [0.5, 1e-6],
+    [1e-9, 1],
+  ] as const) {
     const adapter = await made({ seed: 21, rank: 8, gain }, decay);
     const { modules, halfError, warnings } = buildAdapterLadder(adapter);
     const errors = modules.map((module, i) => squaredErrors(adapter.modules[i]!, module));

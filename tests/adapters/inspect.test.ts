@@ -5,7 +5,14 @@ import { afterAll, expect, test } from 'vitest';
 import { inspect } from '../../cli/commands/inspect.ts';
 import { expectError } from '../support/expect-error.ts';
 import { writeGguf } from '../support/models/gguf-writer.ts';
-import { CONFIG_FILE, ggufAdapter, peftWeights, tinyAdapter, tinyConfig, WEIGHTS_FILE } from '../support/models/tiny-adapter.ts';
+import {
+  CONFIG_FILE,
+  ggufAdapter,
+  peftWeights,
+  tinyAdapter,
+  tinyConfig,
+  WEIGHTS_FILE,
+} from '../support/models/tiny-adapter.ts';
 
 const directory = await mkdtemp(join(tmpdir(), 'adapter-'));
 afterAll(() => rm(directory, { recursive: true }));
@@ -32,7 +39,14 @@ test('a PEFT directory and the GGUF file of the same adapter show the same modul
   expect(peft).toMatchObject({ format: 'PEFT', supported: true, reason: null, rank: 4, alpha: 8 });
   expect(peft.modules[1]).toEqual({ name: 'blk.0.ffn_up', shape: [96, 64], rank: 4, scale: 2 });
   expect(Object.keys(peft.spectra)).toEqual(['blk.0.attn_q', 'blk.0.ffn_up', 'blk.1.attn_q', 'blk.1.ffn_up']);
-  expect(gguf).toMatchObject({ format: 'GGUF LoRA', supported: true, reason: null, rank: 4, alpha: 8, modules: peft.modules });
+  expect(gguf).toMatchObject({
+    format: 'GGUF LoRA',
+    supported: true,
+    reason: null,
+    rank: 4,
+    alpha: 8,
+    modules: peft.modules,
+  });
   expect(peft.meanRanks.at(-1)).toBe(4);
   expect(peft.meanRanks[0]).toBeLessThan(4);
   expect(gguf.meanRanks).toEqual(peft.meanRanks);
@@ -55,14 +69,27 @@ test('of an activated adapter it shows the tokens', async () => {
 
 test('an adapter that does not run here says why', async () => {
   const path = await mkdtemp(join(directory, 'dora-'));
-  const adapter = tinyAdapter(await tinyConfig(), { seed: 1, targets: ['q_proj'], layers: [0], config: { use_dora: true } });
+  const adapter = tinyAdapter(await tinyConfig(), {
+    seed: 1,
+    targets: ['q_proj'],
+    layers: [0],
+    config: { use_dora: true },
+  });
   await writeFile(join(path, CONFIG_FILE), JSON.stringify(adapter.config));
   await writeFile(join(path, WEIGHTS_FILE), peftWeights(adapter));
   const why = { supported: false, rank: null, alpha: null, modules: [], spectra: {} };
-  expect((await inspect([path])).json).toEqual({ ...why, format: 'PEFT', reason: `${join(path, CONFIG_FILE)}: use_dora: is not supported` });
+  expect((await inspect([path])).json).toEqual({
+    ...why,
+    format: 'PEFT',
+    reason: `${join(path, CONFIG_FILE)}: use_dora: is not supported`,
+  });
   const other = join(path, 'other.gguf');
   await writeFile(other, writeGguf({ metadata: { 'general.type': 'adapter', 'adapter.type': 'ia3' }, tensors: [] }));
-  expect((await inspect([other])).json).toMatchObject({ ...why, format: 'GGUF LoRA', reason: expect.stringMatching(/adapter.type: is not "lora"/) as string });
+  expect((await inspect([other])).json).toMatchObject({
+    ...why,
+    format: 'GGUF LoRA',
+    reason: expect.stringMatching(/adapter.type: is not "lora"/) as string,
+  });
 });
 
 test('a directory whose weights are a pickle', async () => {

@@ -1,7 +1,12 @@
 import { expect, test } from 'vitest';
 import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
 import { buildAdapterLadder } from '../../src/adapters/ladder/adapter-ladder.ts';
-import { DEFAULT_RANK_ERROR_BUDGET, fixedRanks, levelRanks, PLANNED_LEVELS } from '../../src/adapters/ladder/ladder-levels.ts';
+import {
+  DEFAULT_RANK_ERROR_BUDGET,
+  fixedRanks,
+  levelRanks,
+  PLANNED_LEVELS,
+} from '../../src/adapters/ladder/ladder-levels.ts';
 import { expectError } from '../support/expect-error.ts';
 import { squaredErrors } from './ladder-products.ts';
 import { peftSource, tinyAdapter, tinyConfig } from '../support/models/tiny-adapter.ts';
@@ -56,7 +61,11 @@ test('where nothing is said, prose takes less than half the ranks, however flat 
 
 test('one rank for all is at most what a module has', () => {
   const modules = [{ singularValues: [3, 2, 1] }, { singularValues: [5] }, { singularValues: [] }];
-  expect([0, 2, 16].map((rank) => fixedRanks(modules, rank))).toEqual([[0, 0, 0], [2, 1, 0], [3, 1, 0]]);
+  expect([0, 2, 16].map((rank) => fixedRanks(modules, rank))).toEqual([
+    [0, 0, 0],
+    [2, 1, 0],
+    [3, 1, 0],
+  ]);
   expect(levelRanks(modules, 0).ranks).toEqual(Array(PLANNED_LEVELS + 1).fill([3, 1, 0]));
 });
 

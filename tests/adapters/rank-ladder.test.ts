@@ -142,7 +142,15 @@ test('a component whose halves differ by twenty orders of magnitude is no roundi
 
 test('210 modules of rank 16 of the default model: time', () => {
   const random = new Random(7);
-  const shapes = [[576, 576], [192, 576], [192, 576], [576, 576], [1536, 576], [1536, 576], [576, 1536]];
+  const shapes = [
+    [576, 576],
+    [192, 576],
+    [192, 576],
+    [576, 576],
+    [1536, 576],
+    [1536, 576],
+    [576, 1536],
+  ];
   const factors = shapes.map(([out = 0, inside = 0]) => ({
     a: random.normals(16 * inside),
     b: random.normals(out * 16),

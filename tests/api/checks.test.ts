@@ -7,17 +7,26 @@ import { parseCall, parseEngineOptions } from '../../src/api/options.ts';
 import { parseCompletionRequest } from '../../src/api/requests.ts';
 import { withDefaults } from '../../src/api/request-defaults.ts';
 
-const refusal = (field: string): Error => expect.objectContaining({ code: 'bad_request', detail: { field, reason: expect.any(String) as string } }) as Error;
+const refusal = (field: string): Error =>
+  expect.objectContaining({ code: 'bad_request', detail: { field, reason: expect.any(String) as string } }) as Error;
 
 const likeSignal = { aborted: false, addEventListener: () => undefined, removeEventListener: () => undefined };
 
-it.each([[{}], [5], ['abort'], [[]], [() => undefined], [likeSignal], [new AbortController()]])('takes no %j for a signal', (signal) => {
-  expect(() => parseCall({ signal })).toThrow(refusal('signal'));
-});
+it.each([[{}], [5], ['abort'], [[]], [() => undefined], [likeSignal], [new AbortController()]])(
+  'takes no %j for a signal',
+  (signal) => {
+    expect(() => parseCall({ signal })).toThrow(refusal('signal'));
+  },
+);
 
 it('takes signals, and calls without any', () => {
   const { signal } = new AbortController();
-  expect([parseCall({ signal }), parseCall({}), parseCall(undefined), parseCall({ signal: null })]).toEqual([signal, undefined, undefined, undefined]);
+  expect([parseCall({ signal }), parseCall({}), parseCall(undefined), parseCall({ signal: null })]).toEqual([
+    signal,
+    undefined,
+    undefined,
+    undefined,
+  ]);
   expect(checkSignal(AbortSignal.abort())?.aborted).toBe(true);
 });
 
@@ -35,7 +44,8 @@ describe('listeners', () => {
 
   it.each([[5], [undefined], [null], ['fn'], [{}]])('that are no function but %j', (listener) => {
     expect(add('token', listener)).toThrow(refusal('listener'));
-    if (listener !== undefined && listener !== null) expect(() => checkFunction(listener, 'listener')).toThrow(refusal('listener'));
+    if (listener !== undefined && listener !== null)
+      expect(() => checkFunction(listener, 'listener')).toThrow(refusal('listener'));
   });
 
   it('are told, and not once they are removed', () => {
@@ -56,13 +66,18 @@ describe('values that throw when they are looked at', () => {
   const getter = (name: string): object => Object.defineProperty({}, name, { enumerable: true, get: broken });
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();
-  const request = (value: unknown) => (): unknown => checked('request', () => parseCompletionRequest(withDefaults(value as never, {})));
+  const request = (value: unknown) => (): unknown =>
+    checked('request', () => parseCompletionRequest(withDefaults(value as never, {})));
 
   it.each<[string, string, () => unknown]>([
     ['a field', 'request', request(getter('prompt'))],
     ['a revoked proxy', 'request', request(proxy)],
     ['a part of a message', 'messages', () => checked('messages', () => parseMessages([getter('role')]))],
-    ['an option', 'options', () => checked('options', () => parseEngineOptions(getter('model') as never, 'https://app.example/'))],
+    [
+      'an option',
+      'options',
+      () => checked('options', () => parseEngineOptions(getter('model') as never, 'https://app.example/')),
+    ],
     ['a signal', 'options', () => parseCall(getter('signal'))],
   ])('%s', (_, field, check) => {
     expect(check).toThrow(refusal(field));
@@ -70,7 +85,8 @@ describe('values that throw when they are looked at', () => {
 });
 
 it('takes no key that a header cannot hold, and does not tell it', () => {
-  const parse = (apiKey: unknown) => (): unknown => parseFallback({ baseURL: 'https://api.example/v1', apiKey }, 'https://app.example/');
+  const parse = (apiKey: unknown) => (): unknown =>
+    parseFallback({ baseURL: 'https://api.example/v1', apiKey }, 'https://app.example/');
   for (const key of ['sk-one\nsk-two', 'sk-ключ', 5]) expect(parse(key)).toThrow(refusal('fallback.apiKey'));
   expect(parse('sk-one\n')).not.toThrow(/sk-one/);
   expect(parse('sk-one')()).toMatchObject({ apiKey: 'sk-one' });

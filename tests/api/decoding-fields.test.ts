@@ -3,7 +3,8 @@ import { optionsOfChoices } from '../../src/api/choices.ts';
 import { parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
 import type { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 
-const chat = (fields: object) => parseChatRequest({ messages: [{ role: 'user', content: 'Hi' }], ...fields }, { opensReasoning: false });
+const chat = (fields: object) =>
+  parseChatRequest({ messages: [{ role: 'user', content: 'Hi' }], ...fields }, { opensReasoning: false });
 const text = (fields: object) => parseCompletionRequest({ prompt: 'Hi', ...fields });
 
 function refusedField(parse: () => unknown): string | undefined {
@@ -26,8 +27,14 @@ describe('response_format', () => {
     const format = { type: 'json_schema', json_schema: { name: 'x', schema, strict: true } };
     expect(formatOf(format)).toEqual({ type: 'json_schema', schema });
     expect(JSON.stringify(formatOf(format))).toContain('"b":{},"a":{}'); // properties keep their order
-    expect(formatOf({ type: 'json_schema', json_schema: { name: 'x' } })).toEqual({ type: 'json_schema', schema: { type: 'object' } });
-    expect(formatOf({ type: 'grammar', grammar: 'root ::= "a"' })).toEqual({ type: 'grammar', grammar: 'root ::= "a"' });
+    expect(formatOf({ type: 'json_schema', json_schema: { name: 'x' } })).toEqual({
+      type: 'json_schema',
+      schema: { type: 'object' },
+    });
+    expect(formatOf({ type: 'grammar', grammar: 'root ::= "a"' })).toEqual({
+      type: 'grammar',
+      grammar: 'root ::= "a"',
+    });
     expect(text({ response_format: { type: 'json_object' } }).options.responseFormat).toEqual({ type: 'json_object' });
   });
 

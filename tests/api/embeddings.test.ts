@@ -4,9 +4,15 @@ import { expectError } from '../support/expect-error.ts';
 
 it.each([
   ['a', ['a']],
-  [['a', 'b'], ['a', 'b']],
+  [
+    ['a', 'b'],
+    ['a', 'b'],
+  ],
   [[1, 2], [[1, 2]]],
-  [[[1, 2], [3]], [[1, 2], [3]]],
+  [
+    [[1, 2], [3]],
+    [[1, 2], [3]],
+  ],
 ])('takes %j', (input, inputs) => {
   expect(parseEmbeddingRequest({ input, model: 'm', adapter: 'a' })).toEqual({
     inputs,

@@ -7,7 +7,12 @@ it('takes any name that a file can have', () => {
 });
 
 it.each([[undefined], [7], [''], ['\ud83d'], ['x'.repeat(201)], ['ä'.repeat(34)]])('refuses %j as a name', (name) => {
-  expect(() => parseCacheName(name)).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'name', reason: expect.any(String) as string } }) as Error);
+  expect(() => parseCacheName(name)).toThrow(
+    expect.objectContaining({
+      code: 'bad_request',
+      detail: { field: 'name', reason: expect.any(String) as string },
+    }) as Error,
+  );
 });
 
 const BASE = 'https://app.example/chat/';
@@ -22,12 +27,19 @@ it.each([
 it('takes a function to be asked, and nothing else', () => {
   const ask = (): boolean => true;
   expect([checkFunction(ask, 'confirmLoad'), checkFunction(undefined, 'confirmLoad')]).toEqual([ask, undefined]);
-  expect(() => checkFunction<unknown>(true, 'confirmLoad')).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'confirmLoad', reason: 'must be a function, but is true' } }) as Error);
+  expect(() => checkFunction<unknown>(true, 'confirmLoad')).toThrow(
+    expect.objectContaining({
+      code: 'bad_request',
+      detail: { field: 'confirmLoad', reason: 'must be a function, but is true' },
+    }) as Error,
+  );
 });
 
 it('reads an adapter as a hub id or a folder', () => {
   expect(parseAdapterSource('owner/adapter', BASE)).toEqual({ hub: 'owner/adapter' });
-  expect(parseAdapterSource('adapters/pirate/', BASE)).toMatchObject({ config: `${BASE}adapters/pirate/adapter_config.json` });
+  expect(parseAdapterSource('adapters/pirate/', BASE)).toMatchObject({
+    config: `${BASE}adapters/pirate/adapter_config.json`,
+  });
   expect(parseAdapterSource('https://h/pirate?token=x', BASE)).toEqual({
     config: 'https://h/pirate/adapter_config.json?token=x',
     weights: 'https://h/pirate/adapter_model.safetensors?token=x',
@@ -36,7 +48,10 @@ it('reads an adapter as a hub id or a folder', () => {
 
 it('refuses a pickle before anything is downloaded, saying what to do', () => {
   const refusal = (file: string): Error =>
-    expect.objectContaining({ code: 'unsupported', detail: { file, reason: expect.stringMatching(/pickle, which runs .*save_pretrained/) as string } }) as Error;
+    expect.objectContaining({
+      code: 'unsupported',
+      detail: { file, reason: expect.stringMatching(/pickle, which runs .*save_pretrained/) as string },
+    }) as Error;
   for (const file of ['pirate/adapter_model.bin', 'https://h/x.pt?download=true']) {
     expect(() => parseAdapterSource(file, BASE)).toThrow(refusal(file));
   }
@@ -51,7 +66,8 @@ it('reads the adapters to load with a model, and names what is wrong with one', 
     ['pirate', { hub: 'owner/adapter' }],
     ['poet', { weights: `${BASE}poet/adapter_model.safetensors` }],
   ]);
-  const refusal = (field: string): Error => expect.objectContaining({ code: 'bad_request', detail: { field, reason: expect.any(String) as string } }) as Error;
+  const refusal = (field: string): Error =>
+    expect.objectContaining({ code: 'bad_request', detail: { field, reason: expect.any(String) as string } }) as Error;
   expect(() => parseAdapterSources('pirate/', BASE)).toThrow(refusal('adapters'));
   expect(() => parseAdapterSources({ '': 'pirate/' }, BASE)).toThrow(refusal('name'));
   expect(() => parseAdapterSources({ pirate: 7 }, BASE)).toThrow(refusal('adapters.pirate'));
@@ -60,15 +76,24 @@ it('reads the adapters to load with a model, and names what is wrong with one', 
 
 it('takes how long an answer may go unread: milliseconds, or for ever', () => {
   const model = 'owner/repo';
-  for (const readTimeoutMs of [undefined, 0, 250, Infinity]) expect(parseEngineOptions({ model, readTimeoutMs }, BASE).readTimeoutMs).toBe(readTimeoutMs);
+  for (const readTimeoutMs of [undefined, 0, 250, Infinity])
+    expect(parseEngineOptions({ model, readTimeoutMs }, BASE).readTimeoutMs).toBe(readTimeoutMs);
   for (const readTimeoutMs of [-1, NaN, '30s' as unknown as number]) {
-    expect(() => parseEngineOptions({ model, readTimeoutMs }, BASE)).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'readTimeoutMs', reason: expect.any(String) as string } }) as Error);
+    expect(() => parseEngineOptions({ model, readTimeoutMs }, BASE)).toThrow(
+      expect.objectContaining({
+        code: 'bad_request',
+        detail: { field: 'readTimeoutMs', reason: expect.any(String) as string },
+      }) as Error,
+    );
   }
 });
 
 it('checks the hub, the weights and the GPU adapter, and never shows a token', () => {
   const model = 'owner/repo';
-  expect(parseEngineOptions({ model, hub: { endpoint: '/mirror', token: 'hf_x' } }, BASE).hub).toEqual({ endpoint: 'https://app.example/mirror', token: 'hf_x' });
+  expect(parseEngineOptions({ model, hub: { endpoint: '/mirror', token: 'hf_x' } }, BASE).hub).toEqual({
+    endpoint: 'https://app.example/mirror',
+    token: 'hf_x',
+  });
   expect(parseEngineOptions({ model, weights: 'Q4_1' }, BASE)).toMatchObject({ weights: 'Q4_1', hub: {} });
   const refused = (options: object): unknown => {
     try {
@@ -77,13 +102,20 @@ it('checks the hub, the weights and the GPU adapter, and never shows a token', (
       return error;
     }
   };
-  expect(refused({ hub: { token: 'hf secret' } })).toMatchObject({ code: 'bad_request', detail: { field: 'hub.token', reason: 'is not a token' } });
+  expect(refused({ hub: { token: 'hf secret' } })).toMatchObject({
+    code: 'bad_request',
+    detail: { field: 'hub.token', reason: 'is not a token' },
+  });
   expect(refused({ hub: 'x' })).toMatchObject({ detail: { field: 'hub' } });
   expect(refused({ weights: 'Q2_K' })).toMatchObject({ detail: { field: 'weights' } });
   expect(refused({ autotune: 'yes' })).toMatchObject({ detail: { field: 'autotune' } });
   expect(refused({ gpuAdapter: 'fast' })).toMatchObject({ detail: { field: 'gpuAdapter' } });
-  expect(refused({ gpuAdapter: { powerPreference: 'turbo' } })).toMatchObject({ detail: { field: 'gpuAdapter.powerPreference' } });
-  expect(refused({ gpuAdapter: { forceFallbackAdapter: 1 } })).toMatchObject({ detail: { field: 'gpuAdapter.forceFallbackAdapter' } });
+  expect(refused({ gpuAdapter: { powerPreference: 'turbo' } })).toMatchObject({
+    detail: { field: 'gpuAdapter.powerPreference' },
+  });
+  expect(refused({ gpuAdapter: { forceFallbackAdapter: 1 } })).toMatchObject({
+    detail: { field: 'gpuAdapter.forceFallbackAdapter' },
+  });
 });
 
 it('refuses an address with a password in it, which it does not show', () => {
@@ -102,10 +134,17 @@ it('refuses an address with a password in it, which it does not show', () => {
 it('reads a draft model as it reads the model, and names it where it is wrong', () => {
   const model = 'owner/repo';
   expect(parseEngineOptions({ model }, BASE).draftModel).toBe(undefined);
-  expect(parseEngineOptions({ model, draftModel: 'models/tiny.gguf' }, BASE).draftModel).toBe(`${BASE}models/tiny.gguf`);
+  expect(parseEngineOptions({ model, draftModel: 'models/tiny.gguf' }, BASE).draftModel).toBe(
+    `${BASE}models/tiny.gguf`,
+  );
   const blob = new Blob([]);
   expect(parseEngineOptions({ model, draftModel: blob }, BASE).draftModel).toEqual([blob]);
   for (const draftModel of ['', [], 7 as never, 'https://user:word@h/x.gguf']) {
-    expect(() => parseEngineOptions({ model, draftModel }, BASE)).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'draftModel', reason: expect.any(String) as string } }) as Error);
+    expect(() => parseEngineOptions({ model, draftModel }, BASE)).toThrow(
+      expect.objectContaining({
+        code: 'bad_request',
+        detail: { field: 'draftModel', reason: expect.any(String) as string },
+      }) as Error,
+    );
   }
 });

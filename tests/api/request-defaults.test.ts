@@ -8,7 +8,8 @@ const messages: ChatCompletionRequest['messages'] = [{ role: 'user', content: 'H
 
 /** What the worker is asked for. */
 function optionsOf(defaults: RequestDefaults, request: Partial<ChatCompletionRequest> = {}): object {
-  return parseChatRequest(withDefaults({ messages, ...request }, parseDefaults(defaults)), { opensReasoning: false }).options;
+  return parseChatRequest(withDefaults({ messages, ...request }, parseDefaults(defaults)), { opensReasoning: false })
+    .options;
 }
 
 describe("an engine's defaults for its requests", () => {
@@ -38,7 +39,9 @@ describe("an engine's defaults for its requests", () => {
 
   it('leave what is no request to its check', () => {
     const nothing = withDefaults(undefined as unknown as ChatCompletionRequest, { ranks: 4 });
-    expect(() => parseChatRequest(nothing, { opensReasoning: false })).toThrow(expect.objectContaining({ code: 'bad_request' }) as Error);
+    expect(() => parseChatRequest(nothing, { opensReasoning: false })).toThrow(
+      expect.objectContaining({ code: 'bad_request' }) as Error,
+    );
   });
 
   it.each([
@@ -48,6 +51,8 @@ describe("an engine's defaults for its requests", () => {
   ])('are checked when the engine is created: %s', (field, defaults) => {
     const check = (): RequestDefaults => parseDefaults(defaults);
     expect(check).toThrow(ChunkwiseError);
-    expect(check).toThrow(expect.objectContaining({ code: 'bad_request', detail: expect.objectContaining({ field }) as object }) as Error);
+    expect(check).toThrow(
+      expect.objectContaining({ code: 'bad_request', detail: expect.objectContaining({ field }) as object }) as Error,
+    );
   });
 });

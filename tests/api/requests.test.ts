@@ -7,8 +7,7 @@ import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 const messages = [{ role: 'user' as const, content: 'Hi' }];
 
 /** Of a request as JavaScript may send it, types or not. */
-const parse = (fields: Record<string, unknown>) =>
-  parseChatRequest({ messages, ...fields }, { opensReasoning: false });
+const parse = (fields: Record<string, unknown>) => parseChatRequest({ messages, ...fields }, { opensReasoning: false });
 
 function refusedField(fields: Record<string, unknown>): string | undefined {
   try {

@@ -5,7 +5,11 @@ import { expectError } from '../support/expect-error.ts';
 it('takes a query and documents, all of which are wanted', () => {
   const taken = { query: 'q', documents: ['a', 'b'], mostResults: 2, returnsDocuments: false };
   expect(parseRerankRequest({ query: 'q', documents: ['a', 'b'], model: 'm' })).toEqual(taken);
-  expect(parseRerankRequest({ query: 'q', documents: ['a', 'b'], top_n: 1, return_documents: true })).toEqual({ ...taken, mostResults: 1, returnsDocuments: true });
+  expect(parseRerankRequest({ query: 'q', documents: ['a', 'b'], top_n: 1, return_documents: true })).toEqual({
+    ...taken,
+    mostResults: 1,
+    returnsDocuments: true,
+  });
 });
 
 it.each([

@@ -11,7 +11,15 @@ const report = {
   tokensPerStep: 1,
   dispatchesPerToken: 4,
   dispatchesPerLayer: 5,
-  kv: { pages: FORMS, bytes: FORMS, peakBytes: 0, layerErrors: [], mergedTokens: 0, droppedTokens: 0, memoryOverrode: false },
+  kv: {
+    pages: FORMS,
+    bytes: FORMS,
+    peakBytes: 0,
+    layerErrors: [],
+    mergedTokens: 0,
+    droppedTokens: 0,
+    memoryOverrode: false,
+  },
 };
 const told = { answeredBy: 'device', ...report };
 const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12, prompt_tokens_details: { cached_tokens: 6 } };
@@ -126,7 +134,15 @@ it('gives them as its completions do, with places in the text', async () => {
 });
 
 it('tells places in the text behind characters of several tokens and control tokens, which have no text', async () => {
-  const of = (text: string, bytes: number[]) => ({ text, logprobs: { token: bytes.length > 0 ? new TextDecoder().decode(Uint8Array.from(bytes)) : '<call>', bytes, logprob: -1, top: [] } });
+  const of = (text: string, bytes: number[]) => ({
+    text,
+    logprobs: {
+      token: bytes.length > 0 ? new TextDecoder().decode(Uint8Array.from(bytes)) : '<call>',
+      bytes,
+      logprob: -1,
+      top: [],
+    },
+  });
   const parts = [of('', [0xf0, 0x9f]), of('', [0x98]), of('😀', [0x80]), of('', []), of('a', [0x61])];
   async function* split(): AsyncGenerator<GenerateEvent, void> {
     for (const part of parts) yield { type: 'token', token: 1, ms: 1, contextUsed: 10, ...part };

@@ -9,19 +9,42 @@ import { type PageForm, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../
 import { Random } from '../support/random.ts';
 
 const HEADS = { numKvHeads: 3, headDim: 64 };
-const NEW: LayerPage = { form: 'f16', entries: PAGE_TOKENS, place: { offset: 0, units: pageUnits('f16', HEADS) }, mass: 0 };
+const NEW: LayerPage = {
+  form: 'f16',
+  entries: PAGE_TOKENS,
+  place: { offset: 0, units: pageUnits('f16', HEADS) },
+  mass: 0,
+};
 const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
 /** What forms change of an output of square 1. */
 const CHANGES: Record<QuantizedForm, number> = { q8: 1e-5, q4: 1e-3, q3: 5e-3, k3v2: 2e-2 };
 const QUERIES = 8;
 
 const pagesOf = (count: number, layers = 1): CachePage[] =>
-  Array.from({ length: count }, (_, i) => ({ base: i * PAGE_TOKENS, layers: Array.from({ length: layers }, () => ({ ...NEW })) }));
+  Array.from({ length: count }, (_, i) => ({
+    base: i * PAGE_TOKENS,
+    layers: Array.from({ length: layers }, () => ({ ...NEW })),
+  }));
 
-function viewOf(pages: readonly CachePage[], residualShares: readonly number[], probed = new LayerLosses(), tokens = pages.length * PAGE_TOKENS): CacheView {
+function viewOf(
+  pages: readonly CachePage[],
+  residualShares: readonly number[],
+  probed = new LayerLosses(),
+  tokens = pages.length * PAGE_TOKENS,
+): CacheView {
   const halfBytes = pageBytes(HEADS);
   const nextBytes = halfBytes * (pages[0]?.layers.length ?? 0);
-  return { probed, residualShares, pages, tokens, upcoming: 1, keptPages: 1, contextLength: 4096, halfBytes, nextBytes };
+  return {
+    probed,
+    residualShares,
+    pages,
+    tokens,
+    upcoming: 1,
+    keptPages: 1,
+    contextLength: 4096,
+    halfBytes,
+    nextBytes,
+  };
 }
 
 const bytesOf = (form: PageForm): number => pageUnits(form, HEADS) * UNIT_BYTES;
@@ -40,7 +63,8 @@ class Text {
 
   /** Another full page, or several. */
   grow(count = 1): this {
-    for (const page of pagesOf(count, this.shares.length)) this.pages.push({ ...page, base: this.pages.length * PAGE_TOKENS });
+    for (const page of pagesOf(count, this.shares.length))
+      this.pages.push({ ...page, base: this.pages.length * PAGE_TOKENS });
     const view = viewOf(this.pages, this.shares, this.probed);
     const probe = this.policy.probes?.(view);
     if (probe) this.#find(probe);
@@ -90,8 +114,13 @@ describe('until it is known what layers bear', () => {
   });
 
   test('a page that is not full stays in f16, and so do the first and the latest without others', () => {
-    const changesOf = (tokens: number) => budgetPolicy(0.01).changes?.(viewOf(pagesOf(4), [1], new LayerLosses(), tokens)) ?? [];
-    expect(changesOf(3 * PAGE_TOKENS + 5).map(({ page, form }) => [page, form])).toEqual([[0, 'q8'], [1, 'q8'], [2, 'q8']]);
+    const changesOf = (tokens: number) =>
+      budgetPolicy(0.01).changes?.(viewOf(pagesOf(4), [1], new LayerLosses(), tokens)) ?? [];
+    expect(changesOf(3 * PAGE_TOKENS + 5).map(({ page, form }) => [page, form])).toEqual([
+      [0, 'q8'],
+      [1, 'q8'],
+      [2, 'q8'],
+    ]);
     expect(changesOf(3 * PAGE_TOKENS - 1)).toEqual([]);
   });
 
@@ -100,10 +129,14 @@ describe('until it is known what layers bear', () => {
     expect(new Text(budgetPolicy(0.01), [1]).grow(7).growTo(30).probes).toEqual([7, 8, 12, 16]);
     expect(new Text(budgetPolicy(0.01), [1]).grow(6).grow(7).grow(1).grow(3).grow(30).probes).toEqual([6, 13, 17]);
     expect(new Text(budgetPolicy(0.01), [1]).grow(40).grow().probes).toEqual([40]);
-    const formsAt = (pages: CachePage[], probed?: LayerLosses) => budgetPolicy(0.01).probes?.(viewOf(pages, [1], probed));
-    const as = (form: PageForm, at: number) => pagesOf(9).with(at, { base: at * PAGE_TOKENS, layers: [{ ...NEW, form }] });
+    const formsAt = (pages: CachePage[], probed?: LayerLosses) =>
+      budgetPolicy(0.01).probes?.(viewOf(pages, [1], probed));
+    const as = (form: PageForm, at: number) =>
+      pagesOf(9).with(at, { base: at * PAGE_TOKENS, layers: [{ ...NEW, form }] });
     expect(formsAt(pagesOf(9))).toEqual({ pages: [1, 2, 3, 4, 5, 6, 7], forms: FORMS });
-    expect(budgetPolicy(0.01).probes?.(viewOf(pagesOf(9), [1], undefined, 8 * PAGE_TOKENS + 3))?.pages).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(budgetPolicy(0.01).probes?.(viewOf(pagesOf(9), [1], undefined, 8 * PAGE_TOKENS + 3))?.pages).toEqual([
+      1, 2, 3, 4, 5, 6,
+    ]);
     expect(formsAt(pagesOf(4))).toEqual({ pages: [1, 2], forms: ['q8'] });
     expect(formsAt(pagesOf(2))).toBeUndefined();
     // What q8 did before pages rested in it is not known any more.
@@ -125,9 +158,15 @@ describe('what layers take', () => {
     const shares = Array.from({ length: 5 }, () => 4 ** (2 * random.next() - 1));
     const loss = 0.02;
     const { decided } = new Text(budgetPolicy(loss), shares).growTo(20);
-    const lossOf = (forms: readonly PageForm[]): number => forms.reduce((sum, form, layer) => sum + (shares[layer] ?? NaN) * (form === 'q8' ? 0 : CHANGES[form as QuantizedForm]), 0);
+    const lossOf = (forms: readonly PageForm[]): number =>
+      forms.reduce(
+        (sum, form, layer) => sum + (shares[layer] ?? NaN) * (form === 'q8' ? 0 : CHANGES[form as QuantizedForm]),
+        0,
+      );
     const sizeOf = (forms: readonly PageForm[]): number => forms.reduce((sum, form) => sum + bytesOf(form), 0);
-    const best = Array.from({ length: FORMS.length ** shares.length }, (_, i) => shares.map((__, layer) => FORMS[Math.floor(i / FORMS.length ** layer) % FORMS.length] as PageForm))
+    const best = Array.from({ length: FORMS.length ** shares.length }, (_, i) =>
+      shares.map((__, layer) => FORMS[Math.floor(i / FORMS.length ** layer) % FORMS.length] as PageForm),
+    )
       .filter((forms) => lossOf(forms) <= loss)
       .reduce((least, forms) => (sizeOf(forms) < sizeOf(least) ? forms : least));
     expect(lossOf(decided as PageForm[])).toBeLessThanOrEqual(loss);
@@ -137,7 +176,9 @@ describe('what layers take', () => {
   test('the more the larger the loss that is allowed', () => {
     const sizes = [1e-6, 1e-4, 1e-3, 1e-2, 1e-1].map((loss) => {
       const { pages } = new Text(budgetPolicy(loss), [0.3, 1, 3]).growTo(30);
-      return pages.flatMap(({ layers }) => layers.map(({ form }) => bytesOf(form))).reduce((sum, bytes) => sum + bytes, 0);
+      return pages
+        .flatMap(({ layers }) => layers.map(({ form }) => bytesOf(form)))
+        .reduce((sum, bytes) => sum + bytes, 0);
     });
     expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
     expect(new Set(sizes).size).toBe(sizes.length);
@@ -145,9 +186,13 @@ describe('what layers take', () => {
 
   test('by the mean of all probes, not by the last; what is not a number is not taken', () => {
     let probe = 0;
-    const text = new Text(budgetPolicy(0.01), [1], (_, form) => CHANGES[form] * (form === 'q4' && probe++ < 2 ? 100 : 1e-3)).growTo(30);
+    const text = new Text(
+      budgetPolicy(0.01),
+      [1],
+      (_, form) => CHANGES[form] * (form === 'q4' && probe++ < 2 ? 100 : 1e-3),
+    ).growTo(30);
     expect(text.decided).toEqual(['k3v2']);
-    expect(text.probed.changeOf(0, 'q4')).toBeCloseTo((2 * 100 + 1e-3) * 1e-3 / 3, 6);
+    expect(text.probed.changeOf(0, 'q4')).toBeCloseTo(((2 * 100 + 1e-3) * 1e-3) / 3, 6);
     expect(new Text(budgetPolicy(0.01), [1], () => NaN).growTo(30).decided).toEqual(['q8']);
     expect(new Text(budgetPolicy(0.01), [NaN]).growTo(30).decided).toEqual(['q8']);
   });
@@ -156,13 +201,33 @@ describe('what layers take', () => {
 test('the error of a layer is that of its pages together', () => {
   const { probed } = new Text(budgetPolicy(0.01), [1]).growTo(16);
   expect(probed.errorOf(0, new Map())).toBe(0);
-  expect(probed.errorOf(0, new Map([['q4', 0.5], ['q3', 0.25]]))).toBeCloseTo(Math.sqrt(0.5 * 1e-3 + 0.25 * 5e-3), 10);
+  expect(
+    probed.errorOf(
+      0,
+      new Map([
+        ['q4', 0.5],
+        ['q3', 0.25],
+      ]),
+    ),
+  ).toBeCloseTo(Math.sqrt(0.5 * 1e-3 + 0.25 * 5e-3), 10);
 });
 
 test('a memory budget that wins forces what the policy does not make as small by itself', () => {
   const changesOf = (pages: CachePage[], policy: CachePolicy) =>
-    withMemoryBudget(policy, 1, true).changes?.(viewOf(pages, [1])).map(({ page, form, forced = false }) => [page, form, forced]);
+    withMemoryBudget(policy, 1, true)
+      .changes?.(viewOf(pages, [1]))
+      .map(({ page, form, forced = false }) => [page, form, forced]);
   const pages = pagesOf(4);
-  expect(changesOf(pages, budgetPolicy(0.01))).toEqual([[0, 'q8', false], [3, 'q8', false], [1, 'q4', true], [2, 'q4', true]]);
-  expect(changesOf(pages, budgetPolicy(0))).toEqual([[1, 'q4', true], [2, 'q4', true], [0, 'q8', true], [3, 'q8', true]]);
+  expect(changesOf(pages, budgetPolicy(0.01))).toEqual([
+    [0, 'q8', false],
+    [3, 'q8', false],
+    [1, 'q4', true],
+    [2, 'q4', true],
+  ]);
+  expect(changesOf(pages, budgetPolicy(0))).toEqual([
+    [1, 'q4', true],
+    [2, 'q4', true],
+    [0, 'q8', true],
+    [3, 'q8', true],
+  ]);
 });

@@ -17,12 +17,25 @@ const viewOf = (massOf: (page: number, layer: number) => number = () => 0, count
     });
     return { base: page * PAGE_TOKENS, layers };
   });
-  return { pages, tokens: count * PAGE_TOKENS, upcoming: 1, keptPages: 1, contextLength: 4096, halfBytes: 1, nextBytes: 1, residualShares: [], probed: new LayerLosses() };
+  return {
+    pages,
+    tokens: count * PAGE_TOKENS,
+    upcoming: 1,
+    keptPages: 1,
+    contextLength: 4096,
+    halfBytes: 1,
+    nextBytes: 1,
+    residualShares: [],
+    probed: new LayerLosses(),
+  };
 };
 
 /** What the policy takes of what it tries, where the latest queries give pages these masses. */
 function chosen(policy: CachePolicy, view: CacheView, massOf: (page: number, layer: number) => number): Trial[] {
-  const trials = (policy.trials?.(view) ?? []).map((change): Trial => ({ ...change, mass: massOf(change.page, change.layer) }));
+  const trials = (policy.trials?.(view) ?? []).map((change): Trial => ({
+    ...change,
+    mass: massOf(change.page, change.layer),
+  }));
   return policy.choose?.(trials, view) ?? [];
 }
 
@@ -31,12 +44,18 @@ function evict(view: CacheView, gone: readonly { page: number; layer: number; en
   const pages = view.pages as CachePage[];
   for (const { page, layer, entries } of gone) {
     const old = pages[page] as CachePage;
-    pages[page] = { ...old, layers: old.layers.with(layer, { ...(old.layers[layer] as LayerPage), form: 'sparse', entries }) };
+    pages[page] = {
+      ...old,
+      layers: old.layers.with(layer, { ...(old.layers[layer] as LayerPage), form: 'sparse', entries }),
+    };
   }
 }
 
 const placesOf = (changes: readonly { page: number; layer: number }[], of = 0): number[] =>
-  changes.filter(({ layer }) => layer === of).map(({ page }) => page).sort((a, b) => a - b);
+  changes
+    .filter(({ layer }) => layer === of)
+    .map(({ page }) => page)
+    .sort((a, b) => a - b);
 
 test('a sliding window gives up the oldest pages of all layers but the first, and none twice', () => {
   const view = viewOf();
@@ -62,7 +81,10 @@ describe('heavy hitters', () => {
 
   test('pages that are gone are not tried again, and as many are left', () => {
     const view = viewOf(massOf);
-    evict(view, chosen(heavyHitters(0.4), view, () => 0));
+    evict(
+      view,
+      chosen(heavyHitters(0.4), view, () => 0),
+    );
     expect(placesOf(heavyHitters(0.4).trials?.(view) ?? [])).toEqual([7, 8, 9, 10]);
     expect(chosen(heavyHitters(0.4), view, () => 0)).toEqual([]);
   });
@@ -71,9 +93,15 @@ describe('heavy hitters', () => {
 describe('latest attention', () => {
   test('goes by what the latest queries give, by layer, whatever was given before', () => {
     const latest = (page: number, layer: number): number => ((page * (layer === 0 ? 3 : 7)) % 11) / 11;
-    const gone = chosen(latestAttention(0.3), viewOf((page, layer) => -latest(page, layer)), latest);
+    const gone = chosen(
+      latestAttention(0.3),
+      viewOf((page, layer) => -latest(page, layer)),
+      latest,
+    );
     for (const layer of [0, 1]) {
-      const kept = Array.from({ length: 10 }, (_, i) => i + 1).sort((a, b) => latest(b, layer) - latest(a, layer)).slice(0, 3);
+      const kept = Array.from({ length: 10 }, (_, i) => i + 1)
+        .sort((a, b) => latest(b, layer) - latest(a, layer))
+        .slice(0, 3);
       expect(placesOf(gone, layer)).toHaveLength(7);
       expect(placesOf(gone, layer)).not.toEqual(expect.arrayContaining([kept[0]]));
       expect(placesOf(gone, layer).filter((page) => kept.includes(page))).toEqual([]);
@@ -82,7 +110,10 @@ describe('latest attention', () => {
 
   test('what came while it was asked counts among the old pages, and is not given up unasked', () => {
     const view = viewOf();
-    const trials = (latestAttention(0.5).trials?.(view) ?? []).map((change): Trial => ({ ...change, mass: change.page }));
+    const trials = (latestAttention(0.5).trials?.(view) ?? []).map((change): Trial => ({
+      ...change,
+      mass: change.page,
+    }));
     const later = viewOf(() => 0, PAGES + 2); // two pages of a batch
     const gone = latestAttention(0.5).choose?.(trials, { ...later, tokens: view.tokens }) ?? [];
     expect(placesOf(gone)).toEqual([1, 2, 3, 4, 5, 6]); // of twelve six are kept

@@ -22,16 +22,25 @@ const PAGES = [
 const LOSS = { layer: 1, form: 'q4' as const, change: 0.5, size: 2, queries: 3, bytes: 512 };
 const PROBED = { pages: 12, losses: [LOSS] };
 
-const SPANS = [{ from: 0, key: '' }, { from: 60, key: 'f00×1 {}' }];
+const SPANS = [
+  { from: 0, key: '' },
+  { from: 60, key: 'f00×1 {}' },
+];
 
 function saved(): SavedCache {
   const random = new Random(1);
   const layers = [0, 1].map((layer) => {
-    const units = PAGES.reduce((sum, layers) => sum + pageUnits(layers[layer]!.form, CONFIG, layers[layer]!.entries), 0);
+    const units = PAGES.reduce(
+      (sum, layers) => sum + pageUnits(layers[layer]!.form, CONFIG, layers[layer]!.entries),
+      0,
+    );
     return Uint8Array.from({ length: units * UNIT_BYTES }, () => random.below(256));
   });
   const tokens = Array.from({ length: 70 }, () => random.below(300));
-  return { text: { model: 'abc', tokens, adapters: SPANS, policy: 'policy 0.1', pages: PAGES, probed: PROBED }, layers };
+  return {
+    text: { model: 'abc', tokens, adapters: SPANS, policy: 'policy 0.1', pages: PAGES, probed: PROBED },
+    layers,
+  };
 }
 
 const decode = (bytes: Uint8Array<ArrayBuffer>, model = FOR) => decodeSavedCache(bytes.slice().buffer, 'story', model);
@@ -45,7 +54,11 @@ async function signed(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayB
 
 const refused = (field: string | RegExp) => ({
   code: 'bad_file',
-  detail: { file: 'story', field: typeof field === 'string' ? field : expect.stringMatching(field) as string, reason: expect.any(String) as string },
+  detail: {
+    file: 'story',
+    field: typeof field === 'string' ? field : (expect.stringMatching(field) as string),
+    reason: expect.any(String) as string,
+  },
 });
 
 test('a text comes back as it was saved', async () => {
@@ -55,7 +68,9 @@ test('a text comes back as it was saved', async () => {
 test('cut anywhere, or with a byte too many, it is refused', async () => {
   const whole = await encodeSavedCache(saved());
   for (let length = 0; length < whole.length; length += length < 64 ? 1 : 97) {
-    await expect(decode(whole.slice(0, length)), `${length} bytes`).rejects.toMatchObject(refused(/^(length|checksum)$/));
+    await expect(decode(whole.slice(0, length)), `${length} bytes`).rejects.toMatchObject(
+      refused(/^(length|checksum)$/),
+    );
   }
   await expect(decode(new Uint8Array([...whole, 0]))).rejects.toMatchObject(refused('checksum'));
 });
@@ -96,14 +111,27 @@ test.each<[string, string, unknown]>([
   ['pages', 'page 1', [PAGES[0], [page('f16')], PAGES[2]]],
   ['pages', 'page 1 of layer 0', [PAGES[0], [null, page('q4')], PAGES[2]]],
   ...[{ form: 'f8' }, { entries: 31 }, { mass: -1 }, { mass: null }, { form: 'sparse', entries: 0 }].map(
-    (odd): [string, string, unknown] => ['pages', 'page 1 of layer 0', [PAGES[0], [{ ...page('q8'), ...odd }, page('q4')], PAGES[2]]],
+    (odd): [string, string, unknown] => [
+      'pages',
+      'page 1 of layer 0',
+      [PAGES[0], [{ ...page('q8'), ...odd }, page('q4')], PAGES[2]],
+    ],
   ),
   ['pages', 'length', [PAGES[0], [page('q4'), page('q4')], PAGES[2]]],
   ['pages', 'length', [PAGES[0], [page('f16'), page('f16')], PAGES[2]]],
-  ...[null, [LOSS], { losses: [LOSS] }, { pages: 0.5, losses: [LOSS] }, { pages: 12 }].map((odd): [string, string, unknown] => ['probed', 'probed', odd]),
-  ...[{ layer: 2 }, { form: 'f8' }, { change: -1 }, { change: null }, { size: -1 }, { size: '2' }, { queries: 0 }, { bytes: 0.5 }].map(
-    (odd): [string, string, unknown] => ['probed', 'probed 0', { pages: 12, losses: [{ ...LOSS, ...odd }] }],
+  ...[null, [LOSS], { losses: [LOSS] }, { pages: 0.5, losses: [LOSS] }, { pages: 12 }].map(
+    (odd): [string, string, unknown] => ['probed', 'probed', odd],
   ),
+  ...[
+    { layer: 2 },
+    { form: 'f8' },
+    { change: -1 },
+    { change: null },
+    { size: -1 },
+    { size: '2' },
+    { queries: 0 },
+    { bytes: 0.5 },
+  ].map((odd): [string, string, unknown] => ['probed', 'probed 0', { pages: 12, losses: [{ ...LOSS, ...odd }] }]),
 ])('whole, but with another %s: %s is refused', async (key, field, value) => {
   const { text, layers } = saved();
   const odd = await encodeSavedCache({ text: { ...text, [key]: value }, layers });
@@ -116,8 +144,19 @@ test('of a layer that sees the latest tokens alone exactly the pages out of sigh
   const pages = [gone, gone, page('f16'), page('f16'), page('f16')].map((first) => [first, page('f16')]);
   const tokens = Array.from({ length: 140 }, (_, i) => i);
   const decoded = async (changed: PageState[][]): Promise<unknown> => {
-    const layers = [0, 1].map((layer) => new Uint8Array(changed.reduce((sum, states) => sum + layerPageUnits(config, layer, states[layer]!.form, states[layer]!.entries), 0) * UNIT_BYTES));
-    return decode(await encodeSavedCache({ text: { ...saved().text, tokens, pages: changed }, layers }), { hash: 'abc', config });
+    const layers = [0, 1].map(
+      (layer) =>
+        new Uint8Array(
+          changed.reduce(
+            (sum, states) => sum + layerPageUnits(config, layer, states[layer]!.form, states[layer]!.entries),
+            0,
+          ) * UNIT_BYTES,
+        ),
+    );
+    return decode(await encodeSavedCache({ text: { ...saved().text, tokens, pages: changed }, layers }), {
+      hash: 'abc',
+      config,
+    });
   };
   expect(await decoded(pages)).toMatchObject({ text: { pages } });
   const put = (at: number, states: PageState[]): PageState[][] => pages.with(at, states);
@@ -135,15 +174,26 @@ test('a text that is no JSON object, or longer than the file, is refused', async
 });
 
 test('states of layers with a delta net follow their pages, of which there are none', async () => {
-  const deltaNet: DeltaNet = { numKeyHeads: 1, numValueHeads: 4, headDim: 16, taps: 4, valueHeads: 'tiled', layers: [1] };
+  const deltaNet: DeltaNet = {
+    numKeyHeads: 1,
+    numValueHeads: 4,
+    headDim: 16,
+    taps: 4,
+    valueHeads: 'tiled',
+    layers: [1],
+  };
   const model = { hash: 'abc', config: { ...CONFIG, deltaNet } };
   const text = { ...saved().text, pages: PAGES.map(() => [page('f16'), page('f16', 0)]), states: [40, 70] };
   const bytes = (length: number): Uint8Array<ArrayBuffer> => Uint8Array.from({ length }, (_, i) => i % 251);
   const layers = [bytes(3 * pageUnits('f16', CONFIG) * UNIT_BYTES), bytes(2 * stateBytes(deltaNet))];
   expect(await decode(await encodeSavedCache({ text, layers }), model)).toEqual({ text, layers });
-  const edited = async (change: object) => decode(await encodeSavedCache({ text: { ...text, ...change }, layers }), model);
-  for (const states of [[0, 70], [70, 40], [40, 71], [40, 40], [40.5, 70], [1, 2, 3, 4], 'x']) await expect(edited({ states }), JSON.stringify(states)).rejects.toMatchObject(refused('states'));
+  const edited = async (change: object) =>
+    decode(await encodeSavedCache({ text: { ...text, ...change }, layers }), model);
+  for (const states of [[0, 70], [70, 40], [40, 71], [40, 40], [40.5, 70], [1, 2, 3, 4], 'x'])
+    await expect(edited({ states }), JSON.stringify(states)).rejects.toMatchObject(refused('states'));
   await expect(edited({ states: [70] })).rejects.toMatchObject(refused('length'));
   await expect(edited({ pages: PAGES.map(() => [page('f16'), page('f16')]) })).rejects.toMatchObject(refused(/page 0/));
-  await expect(decode(await encodeSavedCache({ text: { ...saved().text, states: [70] }, layers: saved().layers }))).rejects.toMatchObject(refused('states'));
+  await expect(
+    decode(await encodeSavedCache({ text: { ...saved().text, states: [70] }, layers: saved().layers })),
+  ).rejects.toMatchObject(refused('states'));
 });

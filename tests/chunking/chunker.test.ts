@@ -35,7 +35,10 @@ function randomOptions(random: Random): ChunkerOptions {
 
 function chunksOf({ complexities, boundaries }: Input, options: Partial<ChunkerOptions>): Span[] {
   const chunker = new Chunker(options);
-  return [...complexities.flatMap((each, i) => chunker.push(each, { before: 0, after: boundaries[i]! })), ...chunker.finish()];
+  return [
+    ...complexities.flatMap((each, i) => chunker.push(each, { before: 0, after: boundaries[i]! })),
+    ...chunker.finish(),
+  ];
 }
 
 /** The rules once more, over the whole text and without any state. */

@@ -164,7 +164,10 @@ describe('openness', () => {
 describe('openness where a text turns', () => {
   const openness = (text: string) => {
     const tokens = tokenizer.encode(text);
-    return { texts: tokens.map((token) => tokenizer.decode([token])), found: estimate(ESTIMATORS.openness(vocabulary), tokens) };
+    return {
+      texts: tokens.map((token) => tokenizer.decode([token])),
+      found: estimate(ESTIMATORS.openness(vocabulary), tokens),
+    };
   };
   const paragraph = prose.slice(0, 300).replaceAll('\n', ' ').trim();
 
@@ -178,8 +181,11 @@ describe('openness where a text turns', () => {
   });
 
   it('does not turn at the ends of verses, nor where a paragraph is said again', () => {
-    const verses = openness('And all the men and women merely players;\nThey have their exits and their entrances;\n'.repeat(2));
-    const atBreaks = (({ texts, found }: typeof verses, from = 0) => found.filter((_, i) => i >= from && texts[i]!.includes('\n')));
+    const verses = openness(
+      'And all the men and women merely players;\nThey have their exits and their entrances;\n'.repeat(2),
+    );
+    const atBreaks = ({ texts, found }: typeof verses, from = 0) =>
+      found.filter((_, i) => i >= from && texts[i]!.includes('\n'));
     expect(Math.max(...atBreaks(verses))).toBeLessThan(1);
     const again = openness(`${paragraph}\n`.repeat(3));
     expect(atBreaks(again)[0]).toBe(1);

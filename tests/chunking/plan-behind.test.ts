@@ -12,7 +12,13 @@ const BEFORE = 57;
 async function told(from: number, step: number): Promise<PlannedPart[]> {
   const taking = tokens.slice(BEFORE);
   const texts = new Map(tokens.map((token) => [token, text(token)]));
-  const plan = await inlinePlans.begin({ tokens: taking, from: Math.max(0, from - BEFORE), texts, vocabSize: 128, options: {} });
+  const plan = await inlinePlans.begin({
+    tokens: taking,
+    from: Math.max(0, from - BEFORE),
+    texts,
+    vocabSize: 128,
+    options: {},
+  });
   const whole = behind(plan, tokens.slice(0, BEFORE), from);
   const parts: PlannedPart[] = [];
   for (let at = from; at < tokens.length; at += step) parts.push(await whole.part(Math.min(tokens.length, at + step)));

@@ -60,7 +60,10 @@ it('saves the plan', async () => {
 it('says with an adapter what ranks the levels are', async () => {
   const config = readModelConfig(await readGguf(new BlobSource('model', await openAsBlob(REAL_MODEL))));
   const adapter = join(folder, 'adapter.gguf');
-  await writeFile(adapter, ggufAdapter(tinyAdapter(config, { seed: 5, rank: 8, targets: ['q_proj'], layers: [0, 1] }), config));
+  await writeFile(
+    adapter,
+    ggufAdapter(tinyAdapter(config, { seed: 5, rank: 8, targets: ['q_proj'], layers: [0, 1] }), config),
+  );
   type Plan = { ladder: number[]; chunks: { level: number; meanRank: number }[] };
   const of = async (...flags: string[]) => (await plan([...ARGS, '--adapter', adapter, ...flags])).json as Plan;
   const { ladder, chunks } = await of();

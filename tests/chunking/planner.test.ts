@@ -165,7 +165,12 @@ describe('options', () => {
       const planner = new Planner({ vocabulary, estimator: 'entropy' });
       for (const token of tokenizer.encode(prose)) planner.push(token, entropy);
       // The last chunk takes the whole adapter, whatever it is.
-      return new Set(planner.finish().chunks.slice(0, -1).map(({ level }) => level));
+      return new Set(
+        planner
+          .finish()
+          .chunks.slice(0, -1)
+          .map(({ level }) => level),
+      );
     };
     expect(levels(0.001)).toEqual(new Set([0]));
     expect(levels(0.6)).toEqual(new Set([4]));

@@ -163,20 +163,23 @@ describe('in decoding', () => {
   });
 });
 
-it.each([0, 1, 2, 4, 7])('the rows behind another are those of decoding as long as no level changes, with ramps of %d tokens', (rampWidth) => {
-  const levels = new Random(rampWidth + 3);
-  const scale = 0.75;
-  const dose = (level: number): Dose => ({ level, scale });
-  for (let run = 0; run < 200; run++) {
-    const changes = Array.from({ length: 1 + levels.below(40) }, () => levels.below(3));
-    const ramp = new DecodeRamp(dose(1), rampWidth);
-    const before = [1, ...changes].map((level) => ramp.next(dose(level)));
-    const behind = Array.from({ length: 12 }, () => ramp.next(dose(ramp.level)));
-    const expected = rowsBehind(before.at(-2), before.at(-1)!, rampWidth, behind.length);
-    behind.forEach(({ levelLo, levelHi, wLo, wHi }, i) => {
-      expect({ ...expected[i], wLo: 0, wHi: 0 }).toEqual({ levelLo, levelHi, wLo: 0, wHi: 0 });
-      expect(expected[i]!.wLo).toBeCloseTo(wLo, 6);
-      expect(expected[i]!.wHi).toBeCloseTo(wHi, 6);
-    });
-  }
-});
+it.each([0, 1, 2, 4, 7])(
+  'the rows behind another are those of decoding as long as no level changes, with ramps of %d tokens',
+  (rampWidth) => {
+    const levels = new Random(rampWidth + 3);
+    const scale = 0.75;
+    const dose = (level: number): Dose => ({ level, scale });
+    for (let run = 0; run < 200; run++) {
+      const changes = Array.from({ length: 1 + levels.below(40) }, () => levels.below(3));
+      const ramp = new DecodeRamp(dose(1), rampWidth);
+      const before = [1, ...changes].map((level) => ramp.next(dose(level)));
+      const behind = Array.from({ length: 12 }, () => ramp.next(dose(ramp.level)));
+      const expected = rowsBehind(before.at(-2), before.at(-1)!, rampWidth, behind.length);
+      behind.forEach(({ levelLo, levelHi, wLo, wHi }, i) => {
+        expect({ ...expected[i], wLo: 0, wHi: 0 }).toEqual({ levelLo, levelHi, wLo: 0, wHi: 0 });
+        expect(expected[i]!.wLo).toBeCloseTo(wLo, 6);
+        expect(expected[i]!.wHi).toBeCloseTo(wHi, 6);
+      });
+    }
+  },
+);

@@ -6,7 +6,10 @@ import { FIXTURES } from '../support/models/encoder-folder.ts';
 
 async function ran(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const written = { stdout: '', stderr: '' };
-  const code = await run(args, { stdout: (text) => (written.stdout += text), stderr: (text) => (written.stderr += text) });
+  const code = await run(args, {
+    stdout: (text) => (written.stdout += text),
+    stderr: (text) => (written.stderr += text),
+  });
   return { code, ...written };
 }
 
@@ -71,5 +74,10 @@ test('a file that is not there is code 1', async () => {
 test.each(['bert', 'cross'])('inspect knows an encoder: %s', async (model) => {
   const { code, stdout } = await ran('inspect', join(FIXTURES, model), '--json');
   expect(code).toBe(0);
-  expect(JSON.parse(stdout)).toMatchObject({ format: 'safetensors', architecture: 'bert', supported: true, reason: null });
+  expect(JSON.parse(stdout)).toMatchObject({
+    format: 'safetensors',
+    architecture: 'bert',
+    supported: true,
+    reason: null,
+  });
 });

@@ -19,8 +19,18 @@ const evaluate = async ([name, ...args]: string[]): Promise<Output> => (await CO
 describe("Spearman's correlation", () => {
   it('is 1 for what rises together, however unevenly, and −1 for what falls', () => {
     const x = [1, 2, 3, 4, 10];
-    expect(spearman(x, x.map((value) => value ** 3))).toBeCloseTo(1, 12);
-    expect(spearman(x, x.map((value) => -Math.exp(value)))).toBeCloseTo(-1, 12);
+    expect(
+      spearman(
+        x,
+        x.map((value) => value ** 3),
+      ),
+    ).toBeCloseTo(1, 12);
+    expect(
+      spearman(
+        x,
+        x.map((value) => -Math.exp(value)),
+      ),
+    ).toBeCloseTo(-1, 12);
     expect(spearman(x, [3, 3, 3, 3, 3])).toBe(0);
   });
 
@@ -73,8 +83,20 @@ describe("SQuAD's scores", () => {
 it('eval estimator gives every estimator with its interval', async () => {
   const { at, flags } = await tinyFiles({ 'text.txt': VARIED_TEXT });
   const { json, text } = await evaluate(['estimator', ...flags, '--text', at('text.txt'), '--context', '200']);
-  const { spearman: found, tokens, meanKl } = json as { spearman: Record<string, Estimate>; tokens: number; meanKl: number };
-  expect(Object.keys(found)).toEqual(['surprisal', 'openness', 'entropy', 'length', 'position', 'unigram', 'entropyBefore']);
+  const {
+    spearman: found,
+    tokens,
+    meanKl,
+  } = json as { spearman: Record<string, Estimate>; tokens: number; meanKl: number };
+  expect(Object.keys(found)).toEqual([
+    'surprisal',
+    'openness',
+    'entropy',
+    'length',
+    'position',
+    'unigram',
+    'entropyBefore',
+  ]);
   for (const { value, interval } of Object.values(found)) {
     expect(interval[0]).toBeLessThan(value);
     expect(interval[1]).toBeGreaterThan(value);
@@ -89,7 +111,12 @@ it('eval kv sets perplexity, bytes and error of each form and budget beside the 
   const args = ['kv', ...flags, '--text', at('text.txt'), '--context', '320', '--max-tokens', '300'];
   const { json } = await evaluate([...args, '--budget', '0,1.5']);
   const { results, dense } = json as { results: ComparedCache[]; dense: { perplexity: number } };
-  expect(results.map(({ kv, kvErrorBudget }) => [kv, kvErrorBudget])).toEqual([['q8', undefined], ['q4', undefined], ['policy', 0], ['policy', 1.5]]);
+  expect(results.map(({ kv, kvErrorBudget }) => [kv, kvErrorBudget])).toEqual([
+    ['q8', undefined],
+    ['q4', undefined],
+    ['policy', 0],
+    ['policy', 1.5],
+  ]);
   const [q8, q4, nothing, policy] = results as [ComparedCache, ComparedCache, ComparedCache, ComparedCache];
   expect(nothing).toMatchObject({ perplexity: dense.perplexity, pageBytes: 1, error: { median: 0, most: 0 } });
   expect(q4.pageBytes).toBeLessThan(q8.pageBytes);
@@ -98,7 +125,10 @@ it('eval kv sets perplexity, bytes and error of each form and budget beside the 
   expect(policy.error.most).toBeGreaterThan(0);
   await expectError(() => evaluate([...args, '--budget', '17']), 'bad_request', { field: '--budget' });
   // The base alone, in one form: all of it differs from what the adapter gives.
-  const base = (await evaluate(['kv', ...flags.slice(0, 2), ...args.slice(6), '--kv', 'k3v2'])).json as { results: ComparedCache[]; dense: { perplexity: number } };
+  const base = (await evaluate(['kv', ...flags.slice(0, 2), ...args.slice(6), '--kv', 'k3v2'])).json as {
+    results: ComparedCache[];
+    dense: { perplexity: number };
+  };
   expect(base.results.map(({ kv }) => kv)).toEqual(['k3v2']);
   expect(base.dense.perplexity).not.toBeCloseTo(dense.perplexity, 3);
 });
@@ -121,7 +151,10 @@ it('eval retrieval asks for a fact at every depth, in the mode asked for and wit
   expect(text).toContain('of 3');
 
   const nothing = (await evaluate([...args, '--kv-error-budget', '0'])).json as Retrieval;
-  expect(nothing).toMatchObject({ mode: { kv: 'policy', kvErrorBudget: 0 }, difference: { value: 0, interval: [0, 0] } });
+  expect(nothing).toMatchObject({
+    mode: { kv: 'policy', kvErrorBudget: 0 },
+    difference: { value: 0, interval: [0, 0] },
+  });
   await expectError(() => evaluate([...args.slice(0, -4), '--context', '60']), 'bad_request', { field: '--context' });
   await expectError(() => evaluate([...args.slice(0, -4), '--context', '1000']), 'bad_request', { field: '--text' });
 });
@@ -131,7 +164,9 @@ it('bench attention measures each form of the cache at each context, for one tok
   const { json } = await bench(['attention', ...flags, '-T', '128,512']);
   const { results } = json as { results: (AttentionTiming & { ratioToStreamingRead: number })[] };
   const forms = ['dense', 'q8', 'q4', 'q3', 'k3v2'];
-  const rows = [128, 512].flatMap((context) => forms.flatMap((kv) => [1, 64].map((tokens) => ({ context, kv, tokens }))));
+  const rows = [128, 512].flatMap((context) =>
+    forms.flatMap((kv) => [1, 64].map((tokens) => ({ context, kv, tokens }))),
+  );
   expect(results).toMatchObject(rows);
   for (const { msPerToken, gbPerSecond, ratioToStreamingRead, dispatchesPerToken, tokens } of results) {
     expect(msPerToken.median).toBeGreaterThan(0);
@@ -142,8 +177,13 @@ it('bench attention measures each form of the cache at each context, for one tok
   const bytes = results.filter(({ context, tokens }) => context === 512 && tokens === 1).map((each) => each.bytes);
   expect(bytes[0]).toBe(512 * 2 * 2 * 64 * 2); // keys and values of 2 heads of 64 components, f16
   expect(bytes).toEqual([...bytes].sort((a, b) => b - a));
-  const policy = (await bench(['attention', ...flags, '-T', '512', '--kv', 'policy'])).json as { results: AttentionTiming[] };
-  expect(policy.results.map(({ kv, tokens }) => [kv, tokens])).toEqual([['policy', 1], ['policy', 64]]);
+  const policy = (await bench(['attention', ...flags, '-T', '512', '--kv', 'policy'])).json as {
+    results: AttentionTiming[];
+  };
+  expect(policy.results.map(({ kv, tokens }) => [kv, tokens])).toEqual([
+    ['policy', 1],
+    ['policy', 64],
+  ]);
   expect(policy.results[0]?.bytes).toBeLessThan(bytes[0] ?? 0);
 });
 
@@ -164,15 +204,30 @@ it('bench decode lets pages take their forms as tokens come', async () => {
 it('eval squad asks the questions of the last twelve articles', async () => {
   const article = (i: number) => ({
     title: `T${i}`,
-    paragraphs: [{ context: `The colour is c${i}.`, qas: [{ id: `q${i}`, question: 'Which colour?', answers: [{ text: `c${i}` }] }] }],
+    paragraphs: [
+      {
+        context: `The colour is c${i}.`,
+        qas: [{ id: `q${i}`, question: 'Which colour?', answers: [{ text: `c${i}` }] }],
+      },
+    ],
   });
   const data = JSON.stringify({ data: Array.from({ length: 14 }, (_, i) => article(i)) });
   const prompt = JSON.stringify({ template: '{context} {question}', maxTokens: 4 });
-  const { at, flags } = await tinyFiles({ 'squad.json': data, 'bad.json': '{"data": [{}]}', 'adapter/prompt.json': prompt });
+  const { at, flags } = await tinyFiles({
+    'squad.json': data,
+    'bad.json': '{"data": [{}]}',
+    'adapter/prompt.json': prompt,
+  });
   const { json } = await evaluate(['squad', ...flags, '--data', at('squad.json'), '--limit', '6']);
-  const { answers, exactMatch, meanRank } = json as { answers: { id: string }[]; exactMatch: Estimate; meanRank: number };
+  const { answers, exactMatch, meanRank } = json as {
+    answers: { id: string }[];
+    exactMatch: Estimate;
+    meanRank: number;
+  };
   expect(answers.map(({ id }) => id)).toEqual(['q2', 'q3', 'q4', 'q5', 'q6', 'q7']);
   expect(exactMatch.value).toBeLessThan(100);
   expect(meanRank).toBeGreaterThan(0);
-  await expectError(() => evaluate(['squad', ...flags, '--data', at('bad.json')]), 'bad_file', { file: at('bad.json') });
+  await expectError(() => evaluate(['squad', ...flags, '--data', at('bad.json')]), 'bad_file', {
+    file: at('bad.json'),
+  });
 });

@@ -27,7 +27,9 @@ test.each(['llama/model.safetensors', 'llama3'])('--model %s: the logits are tho
   const flags = ['--model', join(FIXTURES, path), '--weights', 'stored', '--tokens', ids.join(), '--out', out];
   const { shape } = (await logits(flags)).json as { shape: [number, number] };
   const all = new Float32Array(Uint8Array.from(readFileSync(out)).buffer);
-  const last = Array.from({ length: 4 }, (_, i) => all.subarray((shape[0] - 4 + i) * shape[1], (shape[0] - 3 + i) * shape[1]));
+  const last = Array.from({ length: 4 }, (_, i) =>
+    all.subarray((shape[0] - 4 + i) * shape[1], (shape[0] - 3 + i) * shape[1]),
+  );
   expect(nmse(last, expectedLogits(name))).toBeLessThan(NMSE.reference);
 });
 
@@ -50,19 +52,27 @@ test('perplexity and generate report the memory that a text has at its end, and 
 
 test('--draft-model is beside the model, and the answer is the same with it', async () => {
   const prompt = ['--json', '--prompt', 'The theory of the thing', '--max-tokens', '12', '--speculate'];
-  const [plain, drafted] = [await generate([...MODEL, ...prompt]), await generate([...MODEL, ...prompt, '--draft-model', join(FIXTURES, 'llama')])].map(
-    ({ json }) => json as { tokens: number[]; memory: Figures; memoryPeak: Figures },
-  );
+  const [plain, drafted] = [
+    await generate([...MODEL, ...prompt]),
+    await generate([...MODEL, ...prompt, '--draft-model', join(FIXTURES, 'llama')]),
+  ].map(({ json }) => json as { tokens: number[]; memory: Figures; memoryPeak: Figures });
   expect(drafted?.tokens).toEqual(plain?.tokens);
   expect(drafted?.memory['weights']).toBe(2 * plain!.memory['weights']!);
   expect(drafted!.memoryPeak['total']!).toBeGreaterThanOrEqual(drafted!.memory['total']!);
-  await expectError(() => generate([...MODEL, ...prompt, '--draft-model', '/none.gguf']), 'bad_file', { file: '/none.gguf' });
+  await expectError(() => generate([...MODEL, ...prompt, '--draft-model', '/none.gguf']), 'bad_file', {
+    file: '/none.gguf',
+  });
 });
 
 test('an adapter that is named twice counts twice', async () => {
-  const uses = [{ name: 'a', scale: 1.5 }, { name: 'b:c', scale: -2 }, { name: 'C:\\d', scale: 1 }];
+  const uses = [
+    { name: 'a', scale: 1.5 },
+    { name: 'b:c', scale: -2 },
+    { name: 'C:\\d', scale: 1 },
+  ];
   expect(adapterUses(['a', 'b:c:-2', 'a:0.5', 'C:\\d'])).toEqual(uses);
-  for (const flag of ['a:1.2.3', ':3', '']) await expectError(() => adapterUses([flag]), 'bad_request', { field: '--adapter' });
+  for (const flag of ['a:1.2.3', ':3', ''])
+    await expectError(() => adapterUses([flag]), 'bad_request', { field: '--adapter' });
 });
 
 test('wgsl gives what is compiled of a kernel', async () => {
@@ -76,16 +86,30 @@ test('wgsl gives what is compiled of a kernel', async () => {
 test.each(['prefill', 'kernels'])('bench %s has the figures that all share', async (what) => {
   const { results } = (await bench([what, ...MODEL, '-T', '32'])).json as { results: [Record<string, unknown>] };
   const [result] = results;
-  expect(result).toMatchObject({ context: 32, msPerToken: { median: expect.any(Number) as number, p95: expect.any(Number) as number } });
-  for (const name of ['dispatchesPerToken', 'gbPerSecond', 'ratioToStreamingRead']) expect(result[name]).toBeGreaterThan(0);
+  expect(result).toMatchObject({
+    context: 32,
+    msPerToken: { median: expect.any(Number) as number, p95: expect.any(Number) as number },
+  });
+  for (const name of ['dispatchesPerToken', 'gbPerSecond', 'ratioToStreamingRead'])
+    expect(result[name]).toBeGreaterThan(0);
 });
 
 test('flags that mean nothing to a command, or cannot be honoured, are refused', async () => {
-  await expectError(() => logits(['--text', 'Hi', '--out', 'x', '--kv-shadow']), 'bad_request', { field: '--kv-shadow' });
-  await expectError(() => bench(['decode', '--streams', '2', '--save-plan', 'x']), 'bad_request', { field: '--save-plan' });
+  await expectError(() => logits(['--text', 'Hi', '--out', 'x', '--kv-shadow']), 'bad_request', {
+    field: '--kv-shadow',
+  });
+  await expectError(() => bench(['decode', '--streams', '2', '--save-plan', 'x']), 'bad_request', {
+    field: '--save-plan',
+  });
   await expectError(() => bench(['kernels', '--plan', 'x']), 'bad_request', { field: '--plan' });
-  for (const what of ['taste', 'constructor']) await expectError(() => bench([what]), 'bad_request', { field: 'bench', reason: /one of decode/ });
+  for (const what of ['taste', 'constructor'])
+    await expectError(() => bench([what]), 'bad_request', { field: 'bench', reason: /one of decode/ });
   const out = join(FIXTURES, 'none/x');
-  await expectError(() => logits([...MODEL, '--tokens', '5', '--out', out]), 'bad_request', { file: out, field: '--out' });
-  await expectError(() => generate(['--model', 'x', '--prompt', 'Hi', '--weights', 'Q5_0']), 'bad_request', { field: '--weights' });
+  await expectError(() => logits([...MODEL, '--tokens', '5', '--out', out]), 'bad_request', {
+    file: out,
+    field: '--out',
+  });
+  await expectError(() => generate(['--model', 'x', '--prompt', 'Hi', '--weights', 'Q5_0']), 'bad_request', {
+    field: '--weights',
+  });
 });

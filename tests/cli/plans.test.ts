@@ -22,9 +22,13 @@ test('a saved plan gives the same logits, byte for byte; other ranks give others
   expect((await run('c', '--ranks', 'uniform')).equals(first)).toBe(false);
   const plan = planIn(at('plan.json'));
   expect(new Set(plan.chunks.map(({ level }) => level)).size).toBeGreaterThanOrEqual(3);
-  await expectError(() => logits([...flags, '--text', 'Other', '--out', at('d'), '--plan', at('plan.json')]), 'bad_request', {
-    field: 'plan',
-  });
+  await expectError(
+    () => logits([...flags, '--text', 'Other', '--out', at('d'), '--plan', at('plan.json')]),
+    'bad_request',
+    {
+      field: 'plan',
+    },
+  );
 });
 
 test('perplexity counts mean ranks; its windows are saved as one plan and followed again', async () => {
@@ -36,7 +40,10 @@ test('perplexity counts mean ranks; its windows are saved as one plan and follow
   const plan = planIn(at('plan.json'));
   expect(plan.tokens.length).toBeGreaterThan(300);
   expect(chunkwise.meanRank).toBeCloseTo(meanRank(plan.table, plan.ladder!), 5);
-  expect(await run('--plan', at('plan.json'))).toMatchObject({ perplexity: chunkwise.perplexity, meanRank: chunkwise.meanRank });
+  expect(await run('--plan', at('plan.json'))).toMatchObject({
+    perplexity: chunkwise.perplexity,
+    meanRank: chunkwise.meanRank,
+  });
   expect((await run('--ranks', 'uniform')).meanRank).toBe(12);
   expect((await run('--ranks', '5')).meanRank).toBe(5);
   const equal = await run('--ranks', 'uniform', '--equal-mean-rank');
@@ -47,7 +54,10 @@ test('perplexity counts mean ranks; its windows are saved as one plan and follow
 test('an answer follows the plan it was given by', async () => {
   const { at, flags } = await tinyFiles({});
   const run = async (...more: string[]) =>
-    (await generate([...flags, '--prompt', VARIED_TEXT, '--max-tokens', '8', ...more])).json as { tokens: number[]; meanRank: number };
+    (await generate([...flags, '--prompt', VARIED_TEXT, '--max-tokens', '8', ...more])).json as {
+      tokens: number[];
+      meanRank: number;
+    };
   const first = await run('--save-plan', at('plan.json'));
   const again = await run('--plan', at('plan.json'), '--save-plan', at('again.json'));
   expect(again.tokens).toEqual(first.tokens);
@@ -57,7 +67,10 @@ test('an answer follows the plan it was given by', async () => {
 
 test('flags out of range are refused', async () => {
   const { at, flags } = await tinyFiles({});
-  const run = (...more: string[]) => () => logits([...flags, '--text', 'Hi', '--out', at('x'), ...more]);
+  const run =
+    (...more: string[]) =>
+    () =>
+      logits([...flags, '--text', 'Hi', '--out', at('x'), ...more]);
   await expectError(run('--ranks', 'many'), 'bad_request', { field: '--ranks' });
   await expectError(run('--rank-error-budget', '2'), 'bad_request', { field: '--rank-error-budget' });
   await expectError(run('--equal-mean-rank'), 'bad_request', { field: 'equalMeanRank' });

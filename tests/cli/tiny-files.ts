@@ -15,7 +15,12 @@ export async function tinyFiles(texts: Readonly<Record<string, string>>) {
   const at = (name: string): string => join(folder, name);
   const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 71, contextLength: 1024 });
   const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
-  const adapter = tinyAdapter(config, { seed: 72, rank: 12, gain: 0.1, config: { base_model_name_or_path: 'tiny-llama' } });
+  const adapter = tinyAdapter(config, {
+    seed: 72,
+    rank: 12,
+    gain: 0.1,
+    config: { base_model_name_or_path: 'tiny-llama' },
+  });
   writeFileSync(at('model.gguf'), bytes);
   mkdirSync(at('adapter'));
   writeFileSync(at('adapter/adapter_config.json'), JSON.stringify(adapter.config));

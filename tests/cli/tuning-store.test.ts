@@ -23,7 +23,9 @@ test.each<[string, NodeJS.Platform, NodeJS.ProcessEnv, string]>([
   ['macOS', 'darwin', { XDG_CACHE_HOME: '/cache' }, join(homedir(), 'Library/Caches/chunkwise')],
   ['Windows', 'win32', { LOCALAPPDATA: '/local' }, '/local/chunkwise'],
   ['Windows without its variable', 'win32', {}, join(homedir(), 'AppData/Local/chunkwise')],
-])('%s: what is kept of a user lies there', (_, platform, env, folder) => expect(cacheFolder(env, platform)).toBe(folder));
+])('%s: what is kept of a user lies there', (_, platform, env, folder) =>
+  expect(cacheFolder(env, platform)).toBe(folder),
+);
 
 test('keeps what was found in a folder that it makes, and begins a damaged file anew', async () => {
   const folder = join(temporary(), 'a', 'b');
@@ -39,7 +41,10 @@ test('keeps what was found in a folder that it makes, and begins a damaged file 
 });
 
 /** A file may grow to so many KiB; then the system ends the process, or the write fails as on a full disk. */
-test.each([['killed', ''], ['full', "trap '' XFSZ; "]])('a command that is %s while it writes leaves what was whole', async (how, trap) => {
+test.each([
+  ['killed', ''],
+  ['full', "trap '' XFSZ; "],
+])('a command that is %s while it writes leaves what was whole', async (how, trap) => {
   const folder = temporary();
   const store = tuningStore(folder);
   await store.set('one', { lanes: 1 });
@@ -48,7 +53,11 @@ test.each([['killed', ''], ['full', "trap '' XFSZ; "]])('a command that is %s wh
     await tuningStore(${JSON.stringify(folder)}).set('large', ${JSON.stringify(LARGE)});`;
   const write = (kib: number): void => {
     const script = `${trap}ulimit -f ${kib}; exec '${process.execPath}' --import tsx --input-type=module -e "$CODE"`;
-    execFileSync('bash', ['-c', script], { cwd: ROOT, env: { ...process.env, CODE: code, TSX_DISABLE_CACHE: '1' }, stdio: 'ignore' });
+    execFileSync('bash', ['-c', script], {
+      cwd: ROOT,
+      env: { ...process.env, CODE: code, TSX_DISABLE_CACHE: '1' },
+      stdio: 'ignore',
+    });
   };
   for (const kib of [0, 1, 4]) {
     expect(() => write(kib)).toThrow();

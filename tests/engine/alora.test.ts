@@ -50,7 +50,10 @@ async function pagesOf(engine: LocalEngine, count: number): Promise<Uint8Array[]
 }
 
 /** Asks in turn on one engine, and each by itself on an engine without cached texts: the same answers. How many tokens each took from the cache. */
-async function conversation(turns: readonly (readonly [string, Partial<GenerateOptions>])[], options?: EngineTestOptions): Promise<number[]> {
+async function conversation(
+  turns: readonly (readonly [string, Partial<GenerateOptions>])[],
+  options?: EngineTestOptions,
+): Promise<number[]> {
   const engine = await adaptedEngine(options);
   const alone = await adaptedEngine(options);
   const cached: number[] = [];
@@ -84,10 +87,21 @@ test('base, adapter and base again: each goes on from the base, and answers as i
   const [question, invoked, next] = [`${STORY}Why?`, `${STORY}Why?#j:`, `${STORY}Why? And then?`];
   const engine = await adaptedEngine();
   const shared = lengthOf(engine, question);
-  const cached = await conversation([[question, {}], [invoked, use('judge')], [next, {}], [invoked, use('judge')], [invoked, use('plain')], [next, {}]]);
+  const cached = await conversation([
+    [question, {}],
+    [invoked, use('judge')],
+    [next, {}],
+    [invoked, use('judge')],
+    [invoked, use('plain')],
+    [next, {}],
+  ]);
   // What the adapter wrote is no part of the base's text, nor what an ordinary adapter computes of anybody's.
   expect(cached).toEqual([0, shared, shared, shared, 0, shared]);
-  const [base, judged, ordinary] = [await ask(engine, invoked), await ask(engine, invoked, use('judge')), await ask(engine, invoked, use('plain'))];
+  const [base, judged, ordinary] = [
+    await ask(engine, invoked),
+    await ask(engine, invoked, use('judge')),
+    await ask(engine, invoked, use('plain')),
+  ];
   expect(judged.tokens).not.toEqual(base.tokens);
   expect(judged.tokens).not.toEqual(ordinary.tokens);
   expect(judged.end.report.invokedAt).toEqual({ judge: shared });
@@ -117,7 +131,11 @@ test('without its invocation the base answers alone, and the report says so', as
   const engine = await adaptedEngine();
   const base = await ask(engine, STORY);
   const plans: PlanEvent[] = [];
-  const { tokens, end } = await ask(engine, STORY, { ...use('judge'), ...CHUNKWISE, onPlan: (plan) => plans.push(plan) });
+  const { tokens, end } = await ask(engine, STORY, {
+    ...use('judge'),
+    ...CHUNKWISE,
+    onPlan: (plan) => plans.push(plan),
+  });
   expect(tokens).toEqual(base.tokens);
   expect(end.usage.cachedTokens).toBe(end.usage.promptTokens - 1);
   expect(end.report).toMatchObject({ invokedAt: { judge: null } });
@@ -167,7 +185,11 @@ test('plan events: nothing before the invocation, and no ramp reaches there', as
 test('several answers, and requests side by side, are those of each alone', async () => {
   const prompt = `${STORY}#j: so?`;
   const engine = await adaptedEngine();
-  const [usual, base, ordinary] = [await ask(engine, prompt, use('judge')), await ask(engine, prompt), await ask(engine, prompt, use('plain'))];
+  const [usual, base, ordinary] = [
+    await ask(engine, prompt, use('judge')),
+    await ask(engine, prompt),
+    await ask(engine, prompt, use('plain')),
+  ];
   const busy = await adaptedEngine();
   const answers = await Promise.all([
     ask(busy, prompt, use('judge')),
@@ -199,7 +221,15 @@ test('in a text that went on past its context, what the adapter wrote is not gon
   const story = STORY.slice(0, 64);
   const kv = { kv: 'q4', maxTokens: 100 } as const;
   const judge = { ...use('judge'), ...kv };
-  const cached = await conversation([[story, kv], [`${story}#j:`, judge], [`${story}So it is.`, kv], [`${story}#j:`, judge]], { contextLength: 128 });
+  const cached = await conversation(
+    [
+      [story, kv],
+      [`${story}#j:`, judge],
+      [`${story}So it is.`, kv],
+      [`${story}#j:`, judge],
+    ],
+    { contextLength: 128 },
+  );
   expect(Math.min(...cached.slice(1))).toBeGreaterThan(0);
 });
 
@@ -221,7 +251,8 @@ test('with pages in other forms the base goes on as had it answered in the adapt
 test('what is not honoured is refused by name', async () => {
   const engine = await engineUnderTest(MODEL, { lora: 'unfused' });
   const { config } = (await engine.session()).plan;
-  const load = (alora_invocation_tokens: unknown, into = engine) => into.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 1, config: { alora_invocation_tokens } })));
+  const load = (alora_invocation_tokens: unknown, into = engine) =>
+    into.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 1, config: { alora_invocation_tokens } })));
   const at = { file: 'adapter_config.json', field: 'alora_invocation_tokens' };
   await expectError(() => load([5, 6]), 'unsupported', { ...at, reason: /plain form/ });
   await expectError(() => load([5, config.vocabSize]), 'bad_file', { ...at, reason: /not in the base's vocabulary/ });

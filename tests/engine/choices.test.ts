@@ -15,7 +15,12 @@ const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 31, contextL
 const PROMPT = 'Whatever stands here is read once. '.repeat(3);
 
 const ask = (engine: LocalEngine, seed: number, rest: Partial<GenerateOptions> = {}) =>
-  engine.complete(PROMPT, { sampling: { ...GREEDY, temperature: 1, seed, logitBias: new Map([0, 2].map((id) => [id, -1000])) }, stop: [], maxTokens: 12, ...rest });
+  engine.complete(PROMPT, {
+    sampling: { ...GREEDY, temperature: 1, seed, logitBias: new Map([0, 2].map((id) => [id, -1000])) },
+    stop: [],
+    maxTokens: 12,
+    ...rest,
+  });
 
 /** Answers of which the others begin when the first has given its first token. */
 async function answersBeside(engine: LocalEngine, seeds: readonly number[], rest: Partial<GenerateOptions> = {}) {
@@ -51,7 +56,8 @@ it('share it with adapters too, and copies go on by themselves', async () => {
   expect(answers[1]?.end.usage.cachedTokens).toBe(64);
   const alone = await engineUnderTest(MODEL);
   await alone.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5, gain: 2 })));
-  for (const [i, seed] of [4, 5].entries()) expect(answers[i]?.tokens).toEqual((await answer(ask(alone, seed, adapted))).tokens);
+  for (const [i, seed] of [4, 5].entries())
+    expect(answers[i]?.tokens).toEqual((await answer(ask(alone, seed, adapted))).tokens);
 });
 
 it('wait for their turn, however many others do', async () => {

@@ -19,7 +19,8 @@ const LONG = PROSE.repeat(4);
 
 const start = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}) =>
   engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 12, ...options });
-const ask = (engine: LocalEngine, prompt: string, options?: Partial<GenerateOptions>): Promise<Answer> => answer(start(engine, prompt, options));
+const ask = (engine: LocalEngine, prompt: string, options?: Partial<GenerateOptions>): Promise<Answer> =>
+  answer(start(engine, prompt, options));
 
 let quiet: LocalEngine;
 beforeAll(async () => void (quiet = await openEngine({ gpu: nodeGpu(), wait: napping, sources: [sourceOf(MODEL)] })));
@@ -60,7 +61,14 @@ test('the true errors of several texts are told at once, and nobody beside them 
 });
 
 test('pages take their forms when they would alone, though steps wait for the prompts of others, layer by layer', async () => {
-  const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 7, numLayers: 6, contextLength: 1024, neverEnds: true });
+  const bytes = tinyModel({
+    architecture: 'llama',
+    type: 'F32',
+    seed: 7,
+    numLayers: 6,
+    contextLength: 1024,
+    neverEnds: true,
+  });
   const slowEngine = async (): Promise<LocalEngine> => {
     const engine = await engineUnderTest(bytes);
     vi.spyOn((await engine.session()).governor, 'flops', 'get').mockReturnValue(1);
@@ -135,11 +143,14 @@ test('a step that fails while it is recorded leaves nothing to others, nor a tok
   };
   const tokens: number[] = [];
   const failing = async (): Promise<void> => {
-    for await (const event of start(engine, PROSE, { maxTokens: 40 })) if (event.type === 'token') tokens.push(event.token);
+    for await (const event of start(engine, PROSE, { maxTokens: 40 }))
+      if (event.type === 'token') tokens.push(event.token);
   };
   await expect(failing()).rejects.toThrow('no more');
   expect(tokens).toHaveLength(7); // of the last one the step failed
-  expect(sequences.idle.map((idle) => idle.tokens)).toEqual([[...engine.tokenizer.encode(PROSE), ...tokens.slice(0, 6)]]);
+  expect(sequences.idle.map((idle) => idle.tokens)).toEqual([
+    [...engine.tokenizer.encode(PROSE), ...tokens.slice(0, 6)],
+  ]);
   const [next, other] = [`${PROSE}And`, `Z. ${PROSE}`];
   const answers = await Promise.all([ask(engine, next), ask(engine, other)]);
   expect(answers.map(({ tokens }) => tokens)).toEqual([(await alone(next)).tokens, (await alone(other)).tokens]);
@@ -148,7 +159,13 @@ test('a step that fails while it is recorded leaves nothing to others, nor a tok
 test('pages that are being tried are not changed under the trial, however slowly an answer is read', async () => {
   const engine = await engineUnderTest(MODEL);
   const { gpuDevice } = (await engine.session()).device;
-  const kv = { kv: 'policy', kvErrorBudget: 16, kvMemoryBudget: 7 * PAGE_BYTES, kvPriority: 'error', maxTokens: 60 } as const;
+  const kv = {
+    kv: 'policy',
+    kvErrorBudget: 16,
+    kvMemoryBudget: 7 * PAGE_BYTES,
+    kvPriority: 'error',
+    maxTokens: 60,
+  } as const;
   const prompt = PROSE.repeat(4).slice(0, 240);
   const tokens: number[] = [];
   for await (const event of start(engine, prompt, kv)) {
@@ -187,7 +204,11 @@ test('answers that nobody reads give up their places, and say so when they are r
   const streams = ['A', 'B', 'C', 'D'].map((head) => start(engine, head, { maxTokens: 200 }));
   await Promise.all(streams.map((stream) => readSome(stream)));
   const embedded = engine.embed(['A lamp', 'and a map'], {});
-  const [{ tokens }, saved, vector] = await Promise.all([ask(engine, PROSE, { maxTokens: 200 }), engine.savedCaches.save('x'), embedded.next()]);
+  const [{ tokens }, saved, vector] = await Promise.all([
+    ask(engine, PROSE, { maxTokens: 200 }),
+    engine.savedCaches.save('x'),
+    embedded.next(),
+  ]);
   expect(tokens).toEqual(usual.tokens);
   expect(saved.tokens).toBeGreaterThan(0);
   expect(vector.value?.tokens).toBe(6);

@@ -33,33 +33,56 @@ const ask = (engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt
   answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, ...options }));
 
 /** The same without speculation and with it: tokens a step. */
-async function expectSame(engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<number> {
+async function expectSame(
+  engine: LocalEngine,
+  options: Partial<GenerateOptions> = {},
+  prompt = PROMPT,
+): Promise<number> {
   const plain = await ask(engine, { ...options, speculate: false }, prompt);
   const drafted = await ask(engine, options, prompt);
   expect(plain.end.report.tokensPerStep).toBe(1);
   expect(drafted.tokens).toEqual(plain.tokens);
-  expect({ text: drafted.text, reason: drafted.end.finishReason }).toEqual({ text: plain.text, reason: plain.end.finishReason });
+  expect({ text: drafted.text, reason: drafted.end.finishReason }).toEqual({
+    text: plain.text,
+    reason: plain.end.finishReason,
+  });
   return drafted.end.report.tokensPerStep;
 }
 
 describe('an answer that a model drafts is the same', () => {
-  test.each(['cpu', 'gpu'] as const)('where drafts are right, on class %s: more than four tokens a step', async (deviceClass) => {
-    const engine = await engineWith(model, { deviceClass });
-    expect(await expectSame(engine)).toBeGreaterThan(4);
-    // Goes on from what both models keep of the text.
-    expect(await expectSame(engine, {}, `${PROMPT} and a bell`)).toBeGreaterThan(4);
-    const drafts = (await engine.session()).draftModel!;
-    expect(drafts.sequences.idle.length).toBeGreaterThan(0);
-    for (const { tokens, pages } of drafts.sequences.idle) expect(pages.length).toBe(Math.ceil(tokens.length / 32));
-  });
+  test.each(['cpu', 'gpu'] as const)(
+    'where drafts are right, on class %s: more than four tokens a step',
+    async (deviceClass) => {
+      const engine = await engineWith(model, { deviceClass });
+      expect(await expectSame(engine)).toBeGreaterThan(4);
+      // Goes on from what both models keep of the text.
+      expect(await expectSame(engine, {}, `${PROMPT} and a bell`)).toBeGreaterThan(4);
+      const drafts = (await engine.session()).draftModel!;
+      expect(drafts.sequences.idle.length).toBeGreaterThan(0);
+      for (const { tokens, pages } of drafts.sequences.idle) expect(pages.length).toBe(Math.ceil(tokens.length / 32));
+    },
+  );
 
   test.each(['cpu', 'gpu'] as const)('where layers of both have states, on class %s', async (deviceClass) => {
-    const withStates = { architecture: 'qwen35', type: 'F32', seed: 5, numLayers: 4, contextLength: 512, neverEnds: true } as const;
-    const engine = await engineUnderTest(tinyModel(withStates), { deviceClass, draftModel: [sourceOf(tinyModel(withStates))] });
+    const withStates = {
+      architecture: 'qwen35',
+      type: 'F32',
+      seed: 5,
+      numLayers: 4,
+      contextLength: 512,
+      neverEnds: true,
+    } as const;
+    const engine = await engineUnderTest(tinyModel(withStates), {
+      deviceClass,
+      draftModel: [sourceOf(tinyModel(withStates))],
+    });
     (await engine.session()).stepCosts = new FreeSteps();
     expect(await expectSame(engine)).toBeGreaterThan(4);
     expect(await expectSame(engine, {}, `${PROMPT} and a bell`)).toBeGreaterThan(4);
-    const different = await engineUnderTest(tinyModel(withStates), { deviceClass, draftModel: [sourceOf(tinyModel({ ...withStates, seed: 6 }))] });
+    const different = await engineUnderTest(tinyModel(withStates), {
+      deviceClass,
+      draftModel: [sourceOf(tinyModel({ ...withStates, seed: 6 }))],
+    });
     (await different.session()).stepCosts = new FreeSteps();
     expect(await expectSame(different)).toBeLessThan(2);
   });
@@ -107,10 +130,18 @@ describe('an answer that a model drafts is the same', () => {
     const prompts = [PROMPT, 'The tide, a lamp', 'Who goes there'];
     const alone: number[][] = [];
     for (const prompt of prompts) alone.push((await ask(engine, { speculate: false }, prompt)).tokens);
-    const together = await Promise.all(prompts.map((prompt, i) => ask(engine, { maxTokens: TOKENS - 20 + 10 * i }, prompt)));
+    const together = await Promise.all(
+      prompts.map((prompt, i) => ask(engine, { maxTokens: TOKENS - 20 + 10 * i }, prompt)),
+    );
     together.forEach(({ tokens }, i) => expect(tokens).toEqual(alone[i]?.slice(0, TOKENS - 20 + 10 * i)));
     const controller = new AbortController();
-    const events = engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, signal: controller.signal });
+    const events = engine.complete(PROMPT, {
+      sampling: GREEDY,
+      stop: [],
+      maxTokens: TOKENS,
+      speculate: true,
+      signal: controller.signal,
+    });
     let count = 0;
     const read = async (): Promise<void> => {
       for await (const event of events) if (event.type === 'token' && ++count === 20) controller.abort();
@@ -119,31 +150,34 @@ describe('an answer that a model drafts is the same', () => {
     expect((await ask(engine)).tokens).toEqual(alone[0]);
   });
 
-  test.each(['while it reads', 'while it drafts'])('where the draft model loses its device %s: answers go on without', async (when) => {
-    const engine = await engineWith(model, { gpu: nodeGpu() });
-    const plain = await ask(engine, { speculate: false });
-    const drafts = (await engine.session()).draftModel!;
-    const lose = (): void => drafts.device.gpuDevice.destroy();
-    if (when === 'while it reads') {
-      const prefill = drafts.prefill.bind(drafts);
-      drafts.prefill = (...args) => {
-        const reading = prefill(...args);
-        lose();
-        return reading;
-      };
-    } else {
-      const ask = drafts.steps.ask.bind(drafts.steps);
-      drafts.steps.ask = (draw) => {
-        const step = ask(draw);
-        lose();
-        return step;
-      };
-    }
-    expect((await ask(engine)).tokens).toEqual(plain.tokens);
-    expect(drafts.device.lost()).toBeDefined();
-    expect((await engine.session()).draftModel).toBeUndefined();
-    expect(await expectSame(engine)).toBeLessThan(2);
-  });
+  test.each(['while it reads', 'while it drafts'])(
+    'where the draft model loses its device %s: answers go on without',
+    async (when) => {
+      const engine = await engineWith(model, { gpu: nodeGpu() });
+      const plain = await ask(engine, { speculate: false });
+      const drafts = (await engine.session()).draftModel!;
+      const lose = (): void => drafts.device.gpuDevice.destroy();
+      if (when === 'while it reads') {
+        const prefill = drafts.prefill.bind(drafts);
+        drafts.prefill = (...args) => {
+          const reading = prefill(...args);
+          lose();
+          return reading;
+        };
+      } else {
+        const ask = drafts.steps.ask.bind(drafts.steps);
+        drafts.steps.ask = (draw) => {
+          const step = ask(draw);
+          lose();
+          return step;
+        };
+      }
+      expect((await ask(engine)).tokens).toEqual(plain.tokens);
+      expect(drafts.device.lost()).toBeDefined();
+      expect((await engine.session()).draftModel).toBeUndefined();
+      expect(await expectSame(engine)).toBeLessThan(2);
+    },
+  );
 
   test('where the model loses its device: both come back', async () => {
     const engine = await engineWith(model, { gpu: nodeGpu() });
@@ -177,12 +211,24 @@ test('what the draft model takes is reported, and given back', async () => {
 });
 
 describe('a model is refused that cannot draft', () => {
-  const refused = (draft: Uint8Array, code: 'unsupported' | 'over_limit' | 'bad_file', detail: object, options: EngineTestOptions = {}): Promise<void> =>
-    expectError(() => engineUnderTest(model, { ...options, draftModel: [new BytesSource('draft.gguf', draft)] }), code, { file: 'draft.gguf', ...detail });
+  const refused = (
+    draft: Uint8Array,
+    code: 'unsupported' | 'over_limit' | 'bad_file',
+    detail: object,
+    options: EngineTestOptions = {},
+  ): Promise<void> =>
+    expectError(
+      () => engineUnderTest(model, { ...options, draftModel: [new BytesSource('draft.gguf', draft)] }),
+      code,
+      { file: 'draft.gguf', ...detail },
+    );
 
   test('with other tokens', async () => {
     await refused(tinyModel({ ...MODEL, tokenizer: 'llama' }), 'unsupported', { field: 'tokenizer.ggml.tokens' });
-    await refused(tinyModel({ ...MODEL, vocabSize: 273 + 129 }), 'unsupported', { field: 'tokenizer.ggml.tokens', reason: /402 tokens/ });
+    await refused(tinyModel({ ...MODEL, vocabSize: 273 + 129 }), 'unsupported', {
+      field: 'tokenizer.ggml.tokens',
+      reason: /402 tokens/,
+    });
     const padded = await engineWith(tinyModel({ ...MODEL, vocabSize: 273 + 128 }));
     await expectSame(padded);
   });
@@ -190,7 +236,11 @@ describe('a model is refused that cannot draft', () => {
   test('an encoder, or for an encoder', async () => {
     const encoder = await encoderGguf(encoderFolder());
     await expectError(() => engineUnderTest(model, { draftModel: encoder }), 'unsupported', {});
-    await expectError(() => openAnyEngine({ gpu: lastingGpu(), sources: encoder, draftModel: [sourceOf(model)] }), 'unsupported', { field: 'draftModel' });
+    await expectError(
+      () => openAnyEngine({ gpu: lastingGpu(), sources: encoder, draftModel: [sourceOf(model)] }),
+      'unsupported',
+      { field: 'draftModel' },
+    );
   });
 
   test('damaged, or beyond what the limit leaves', async () => {

@@ -17,7 +17,11 @@ const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 91, contextL
 /** One token; a few, which are computed as in decoding; and more than one batch. */
 const INPUTS = [1, 3, 300].map((length) => randomTokens(length, 270, length));
 
-async function embeddings(engine: Awaited<ReturnType<typeof engineUnderTest>>, inputs: readonly (string | number[])[], adapter?: string) {
+async function embeddings(
+  engine: Awaited<ReturnType<typeof engineUnderTest>>,
+  inputs: readonly (string | number[])[],
+  adapter?: string,
+) {
   const all = [];
   const options = { adapters: adapter === undefined ? [] : [{ name: adapter, scale: 1 }] };
   for await (const embedding of engine.embed(inputs, options)) all.push(embedding);
@@ -61,7 +65,10 @@ describe('an embedding', () => {
   });
 
   it('takes an adapter, with all of its ranks', async () => {
-    const adapter = tinyAdapter(readModelConfig(await openGguf([new BytesSource('tiny.gguf', MODEL)])), { seed: 5, gain: 0.1 });
+    const adapter = tinyAdapter(readModelConfig(await openGguf([new BytesSource('tiny.gguf', MODEL)])), {
+      seed: 5,
+      gain: 0.1,
+    });
     const engine = await engineUnderTest(MODEL);
     await engine.loadAdapter('a', peftSource(adapter));
     const tokens = INPUTS[2] as number[];
@@ -79,29 +86,53 @@ it('refuses texts without tokens, of unknown tokens, or longer than the context,
   await expectError(() => first(['a', []]), 'bad_request', { field: 'input[1]' });
   await expectError(() => first([[273]]), 'bad_request', { field: 'input[0]' });
   await expectError(() => first(['a', 'b', randomTokens(321, 270)]), 'context_overflow', { field: 'input[2]' });
-  await expectError(() => engine.embed(['a'], { adapters: [{ name: 'x', scale: 1 }] }).next(), 'bad_request', { field: 'adapter' });
-  await expectError(() => first(['a', 'b '.repeat(100_000)]), 'context_overflow', { field: 'input[1]', reason: /200000 characters/ });
+  await expectError(() => engine.embed(['a'], { adapters: [{ name: 'x', scale: 1 }] }).next(), 'bad_request', {
+    field: 'adapter',
+  });
+  await expectError(() => first(['a', 'b '.repeat(100_000)]), 'context_overflow', {
+    field: 'input[1]',
+    reason: /200000 characters/,
+  });
   await expectError(() => engine.embed(['a'], { signal: AbortSignal.abort() }).next(), 'aborted', {});
 });
 
-it.each(['llama', 'qwen35', 'lfm2', 'gemma3', 'qwen3moe'] as const)('that is aborted leaves nothing in the cache, beside an answer that stays as it is: %s', async (architecture) => {
-  const bytes = tinyModel({ architecture, type: 'F32', seed: 92, contextLength: 320, numLayers: 6, hiddenSize: 64, intermediateSize: 96, experts: { count: 6, used: 2, intermediateSize: 64 }, tied: false, neverEnds: true });
-  const engine = await engineUnderTest(bytes);
-  const { transformer } = await engine.session();
-  const { cache } = transformer;
-  const chat = (): Promise<string> => answer(engine.chat([USER('Hi')], { maxTokens: 24, sampling: GREEDY, stop: [], recomputePrompt: true })).then(({ text }) => text);
-  const alone = await chat();
-  const [pages, states] = [cache.freePages, cache.states.room];
-  const [plain] = await embeddings(engine, [INPUTS[2] as number[]]);
-  const controller = new AbortController();
-  const aborted = engine.embed([INPUTS[1] as number[], INPUTS[2] as number[], INPUTS[2] as number[]], { signal: controller.signal });
-  const beside = chat();
-  await aborted.next();
-  const next = aborted.next();
-  controller.abort();
-  await expectError(() => next, 'aborted', {});
-  expect(await beside).toBe(alone);
-  expect([cache.freePages, cache.states.room]).toEqual([pages, states]);
-  const [again] = await embeddings(engine, [INPUTS[2] as number[]]);
-  expect(again).toEqual(plain);
-});
+it.each(['llama', 'qwen35', 'lfm2', 'gemma3', 'qwen3moe'] as const)(
+  'that is aborted leaves nothing in the cache, beside an answer that stays as it is: %s',
+  async (architecture) => {
+    const bytes = tinyModel({
+      architecture,
+      type: 'F32',
+      seed: 92,
+      contextLength: 320,
+      numLayers: 6,
+      hiddenSize: 64,
+      intermediateSize: 96,
+      experts: { count: 6, used: 2, intermediateSize: 64 },
+      tied: false,
+      neverEnds: true,
+    });
+    const engine = await engineUnderTest(bytes);
+    const { transformer } = await engine.session();
+    const { cache } = transformer;
+    const chat = (): Promise<string> =>
+      answer(engine.chat([USER('Hi')], { maxTokens: 24, sampling: GREEDY, stop: [], recomputePrompt: true })).then(
+        ({ text }) => text,
+      );
+    const alone = await chat();
+    const [pages, states] = [cache.freePages, cache.states.room];
+    const [plain] = await embeddings(engine, [INPUTS[2] as number[]]);
+    const controller = new AbortController();
+    const aborted = engine.embed([INPUTS[1] as number[], INPUTS[2] as number[], INPUTS[2] as number[]], {
+      signal: controller.signal,
+    });
+    const beside = chat();
+    await aborted.next();
+    const next = aborted.next();
+    controller.abort();
+    await expectError(() => next, 'aborted', {});
+    expect(await beside).toBe(alone);
+    expect([cache.freePages, cache.states.room]).toEqual([pages, states]);
+    const [again] = await embeddings(engine, [INPUTS[2] as number[]]);
+    expect(again).toEqual(plain);
+  },
+);

@@ -13,14 +13,26 @@ import { type Answer, answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
 
-const TINY = { architecture: 'llama', type: 'F32', numLayers: 1, hiddenSize: 64, intermediateSize: 64, contextLength: 1024 } as const;
+const TINY = {
+  architecture: 'llama',
+  type: 'F32',
+  numLayers: 1,
+  hiddenSize: 64,
+  intermediateSize: 64,
+  contextLength: 1024,
+} as const;
 const open = (seed = 11): Promise<LocalEngine> => engineUnderTest(tinyModel({ ...TINY, seed }), { queueLimit: 200 });
 
 interface Asked extends Partial<Omit<GenerateOptions, 'sampling'>> {
   sampling?: Partial<SamplingOptions>;
 }
 
-const ask = (engine: LocalEngine, prompt: string, format?: ResponseFormat, { sampling, ...rest }: Asked = {}): Promise<Answer> => {
+const ask = (
+  engine: LocalEngine,
+  prompt: string,
+  format?: ResponseFormat,
+  { sampling, ...rest }: Asked = {},
+): Promise<Answer> => {
   const options = { sampling: { ...GREEDY, temperature: 1, ...sampling }, stop: [], responseFormat: format, ...rest };
   return answer(engine.complete(prompt, options));
 };
@@ -41,7 +53,12 @@ describe('JSON Schema', () => {
         PROMPTS.map(async (prompt, seed) => {
           const sampling = { seed, logitBias: closing(engine, 2) };
           const { text, end } = await ask(engine, prompt, { type: 'json_schema', schema }, { sampling });
-          return { name, text, finishReason: end.finishReason, faults: end.finishReason === 'stop' ? faultsOf(text, schema) : [] };
+          return {
+            name,
+            text,
+            finishReason: end.finishReason,
+            faults: end.finishReason === 'stop' ? faultsOf(text, schema) : [],
+          };
         }),
       ),
     );
@@ -67,7 +84,14 @@ describe('a grammar', () => {
   it('is what an answer is, whatever the sampling, and ends it', async () => {
     const engine = await open();
     const texts = new Set<string>();
-    for (const sampling of [{}, { temperature: 0 }, { topK: 1 }, { topP: 0.1 }, { minP: 0.5 }, { presencePenalty: 2, frequencyPenalty: 2 }]) {
+    for (const sampling of [
+      {},
+      { temperature: 0 },
+      { topK: 1 },
+      { topP: 0.1 },
+      { minP: 0.5 },
+      { presencePenalty: 2, frequencyPenalty: 2 },
+    ]) {
       const { text, end } = await ask(engine, 'Hi', format, { sampling: { seed: texts.size, ...sampling } });
       expect(text).toMatch(/^ab[cd]{3}!?$/);
       expect(end.finishReason).toBe('stop');
@@ -79,7 +103,13 @@ describe('a grammar', () => {
   it('goes by the bias among what it allows', async () => {
     const engine = await open();
     const [d = 0, end = 0] = [engine.tokenizer.encode('d')[0], [...engine.tokenizer.eosIds][0]];
-    const sampling = { logitBias: new Map([[d, 100], [end, 100], [engine.tokenizer.encode('z')[0] ?? 0, 100]]) };
+    const sampling = {
+      logitBias: new Map([
+        [d, 100],
+        [end, 100],
+        [engine.tokenizer.encode('z')[0] ?? 0, 100],
+      ]),
+    };
     expect((await ask(engine, 'Hi', format, { sampling })).text).toBe('abddd');
   });
 
@@ -94,7 +124,12 @@ describe('a grammar', () => {
   it('cuts no character, though a token has a part of one', async () => {
     const engine = await open();
     for (let seed = 0; seed < 4; seed++) {
-      const { text } = await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= "é" ("α" | "→" | "ω") "😀"' }, { sampling: { seed } });
+      const { text } = await ask(
+        engine,
+        'Hi',
+        { type: 'grammar', grammar: 'root ::= "é" ("α" | "→" | "ω") "😀"' },
+        { sampling: { seed } },
+      );
       expect(text).toMatch(/^é[α→ω]😀$/u);
     }
   });
@@ -125,7 +160,9 @@ describe('a grammar', () => {
     const gpu = countGpu();
     const asked: number[] = [];
     const engine = await open();
-    const { follow } = TokenGrammar.prototype as { follow: (this: TokenGrammar, token: number) => ReturnType<TokenGrammar['follow']> };
+    const { follow } = TokenGrammar.prototype as {
+      follow: (this: TokenGrammar, token: number) => ReturnType<TokenGrammar['follow']>;
+    };
     onTestFinished(() => void Object.assign(TokenGrammar.prototype, { follow }));
     TokenGrammar.prototype.follow = function (token) {
       asked.push(gpu.dispatches);
@@ -143,8 +180,14 @@ describe('a grammar', () => {
 
 describe('what is no grammar is refused before anything is computed', () => {
   it.each([
-    [{ type: 'json_schema', schema: { type: 'integer', multipleOf: 3 } }, 'response_format.json_schema.schema.multipleOf'],
-    [{ type: 'json_schema', schema: { type: 'object', properties: { a: { not: {} } } } }, 'response_format.json_schema.schema.properties.a.not'],
+    [
+      { type: 'json_schema', schema: { type: 'integer', multipleOf: 3 } },
+      'response_format.json_schema.schema.multipleOf',
+    ],
+    [
+      { type: 'json_schema', schema: { type: 'object', properties: { a: { not: {} } } } },
+      'response_format.json_schema.schema.properties.a.not',
+    ],
     [{ type: 'json_schema', schema: 5 }, 'response_format.json_schema.schema'],
     [{ type: 'grammar', grammar: 'root ::= (' }, 'response_format.grammar'],
     [{ type: 'grammar', grammar: 'other ::= "a"' }, 'response_format.grammar'],
@@ -160,7 +203,10 @@ describe('what is no grammar is refused before anything is computed', () => {
     const load = () => (fails ? Promise.reject(new Error('offline')) : loadXgrammar());
     const engine = await engineUnderTest(tinyModel({ ...TINY, seed: 1 }), { loadXgrammar: load });
     const format = { type: 'grammar', grammar: 'root ::= "ok"' } as const;
-    await expect(ask(engine, 'Hi', format)).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'response_format' } });
+    await expect(ask(engine, 'Hi', format)).rejects.toMatchObject({
+      code: 'unsupported',
+      detail: { field: 'response_format' },
+    });
     fails = false;
     expect((await ask(engine, 'Hi', format)).text).toBe('ok');
   });

@@ -13,7 +13,16 @@ async function tokensOf(events: AsyncIterable<GenerateEvent>): Promise<Token[]> 
   return tokens;
 }
 
-const MODEL = { architecture: 'llama', type: 'F32', numLayers: 1, hiddenSize: 64, intermediateSize: 64, contextLength: 256, seed: 21, neverEnds: true } as const;
+const MODEL = {
+  architecture: 'llama',
+  type: 'F32',
+  numLayers: 1,
+  hiddenSize: 64,
+  intermediateSize: 64,
+  contextLength: 256,
+  seed: 21,
+  neverEnds: true,
+} as const;
 
 it('are those of the raw logits, whatever temperature, penalties, bias and grammar make of them', async () => {
   const engine = await engineUnderTest(tinyModel(MODEL));
@@ -54,11 +63,20 @@ it('are each stream its own where several are computed in one step, and none of 
   const engine = await engineUnderTest(tinyModel({ ...MODEL, neverEnds: false }));
   const end = [...engine.tokenizer.eosIds][0] ?? 0;
   const ask = (prompt: string, topLogprobs?: number) =>
-    tokensOf(engine.complete(prompt, { sampling: { ...GREEDY, logitBias: new Map([[end, -100]]) }, stop: [], maxTokens: 10, ...(topLogprobs !== undefined && { topLogprobs }) }));
+    tokensOf(
+      engine.complete(prompt, {
+        sampling: { ...GREEDY, logitBias: new Map([[end, -100]]) },
+        stop: [],
+        maxTokens: 10,
+        ...(topLogprobs !== undefined && { topLogprobs }),
+      }),
+    );
   const alone = [await ask('First', 2), await ask('Second, and longer', 2)];
   const [first, , second] = await Promise.all([ask('First', 2), ask('Between'), ask('Second, and longer', 2)]);
   for (const [i, tokens] of [first, second].entries()) {
-    tokens.forEach(({ logprobs }, at) => expect(logprobs?.logprob).toBeCloseTo(alone[i]?.[at]?.logprobs?.logprob ?? NaN, 3));
+    tokens.forEach(({ logprobs }, at) =>
+      expect(logprobs?.logprob).toBeCloseTo(alone[i]?.[at]?.logprobs?.logprob ?? NaN, 3),
+    );
   }
   const ended = { sampling: { ...GREEDY, logitBias: new Map([[end, 100]]) }, stop: [], topLogprobs: 1 };
   const last = await tokensOf(engine.complete('Ends', ended));
@@ -69,7 +87,14 @@ it('are each stream its own where several are computed in one step, and none of 
 it('cost memory only once they are asked for', async () => {
   const engine = await engineUnderTest(tinyModel(MODEL));
   const ask = (topLogprobs?: number) =>
-    answer(engine.complete('Hi', { sampling: GREEDY, stop: [], maxTokens: 4, ...(topLogprobs !== undefined && { topLogprobs }) }));
+    answer(
+      engine.complete('Hi', {
+        sampling: GREEDY,
+        stop: [],
+        maxTokens: 4,
+        ...(topLogprobs !== undefined && { topLogprobs }),
+      }),
+    );
   await ask();
   const { total } = engine.memory();
   await ask(0);

@@ -8,7 +8,18 @@ import { answer, USER } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 
 /** Short ones; the benchmark has all. */
-const NAMES = ['person', 'array with bounds', 'enumeration', 'any of', 'one of, by a tag', 'patterns', 'tuple', 'dates', 'constant', 'lengths'];
+const NAMES = [
+  'person',
+  'array with bounds',
+  'enumeration',
+  'any of',
+  'one of, by a tag',
+  'patterns',
+  'tuple',
+  'dates',
+  'constant',
+  'lengths',
+];
 
 test('the default model answers ten schemas validly, drawn from at temperature 1', async () => {
   const source = await FileSource.open(REAL_MODEL);
@@ -18,8 +29,15 @@ test('the default model answers ten schemas validly, drawn from at temperature 1
     NAMES.map(async (name, seed) => {
       const schema = SCHEMAS[name] ?? {};
       const options = { sampling: { ...GREEDY, temperature: 1, seed }, stop: [], maxTokens: 160 };
-      const { text, end } = await answer(engine.chat([USER(`Give me JSON: ${name}`)], { ...options, responseFormat: { type: 'json_schema', schema } }));
-      return { name, text, finishReason: end.finishReason, faults: end.finishReason === 'stop' ? faultsOf(text, schema) : [] };
+      const { text, end } = await answer(
+        engine.chat([USER(`Give me JSON: ${name}`)], { ...options, responseFormat: { type: 'json_schema', schema } }),
+      );
+      return {
+        name,
+        text,
+        finishReason: end.finishReason,
+        faults: end.finishReason === 'stop' ? faultsOf(text, schema) : [],
+      };
     }),
   );
   expect(answers.filter(({ finishReason, faults }) => finishReason !== 'stop' || faults.length > 0)).toEqual([]);

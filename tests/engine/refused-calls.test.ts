@@ -8,7 +8,14 @@ import { FAILING_CALLS, failingGpu, type FailingCall, type Failures } from '../s
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
-const bytes = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 61, numLayers: 2, contextLength: 512, neverEnds: true });
+const bytes = tinyModel({
+  architecture: 'llama',
+  type: 'Q4_0',
+  seed: 61,
+  numLayers: 2,
+  contextLength: 512,
+  neverEnds: true,
+});
 const SENTENCE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
 type Ask = Partial<GenerateOptions> & { prompt: string };
@@ -22,7 +29,10 @@ const ADAPTED: Ask = { prompt: 'The wind blows.', maxTokens: 6, adapters: [{ nam
 const AFTER: Ask = { prompt: 'And the ninth?', maxTokens: 6 };
 
 /** The tokens of an answer, as they come; and the error it ends with, if any. */
-async function tokensOf(engine: LocalEngine, { prompt, ...options }: Ask): Promise<{ tokens: number[]; error?: unknown }> {
+async function tokensOf(
+  engine: LocalEngine,
+  { prompt, ...options }: Ask,
+): Promise<{ tokens: number[]; error?: unknown }> {
   const tokens: number[] = [];
   try {
     for await (const event of engine.complete(prompt, { sampling: GREEDY, stop: [], ...options })) {
@@ -60,7 +70,12 @@ async function fresh(engine: LocalEngine): Promise<void> {
 }
 
 /** Runs a step with a call refused: what came of it. */
-async function refused(engine: LocalEngine, step: keyof typeof STEPS, failures: Failures, [call, at]: [FailingCall, number]) {
+async function refused(
+  engine: LocalEngine,
+  step: keyof typeof STEPS,
+  failures: Failures,
+  [call, at]: [FailingCall, number],
+) {
   const { ask, before } = STEPS[step];
   await fresh(engine);
   if (step === 'using an adapter') await load(engine);
@@ -73,28 +88,39 @@ async function refused(engine: LocalEngine, step: keyof typeof STEPS, failures: 
   return tokensOf(engine, ask);
 }
 
-test.each(Object.keys(STEPS) as (keyof typeof STEPS)[])('%s: a call that the device refuses ends the request, and nothing else', async (step) => {
-  const { gpu, failures } = failingGpu();
-  const engine = await engineUnderTest(bytes, { gpu });
-  const { tokens: expected, error } = await refused(engine, step, failures, ['submit', -1]);
-  expect(error).toBeUndefined();
-  const after = { ...AFTER, adapters: STEPS[step].ask.adapters ?? [] };
-  const counts = { ...failures.counts };
-  const { tokens: expectedAfter } = await tokensOf(engine, after);
-  const cases = FAILING_CALLS.flatMap((call) => placesOf(counts[call]).map((at): [FailingCall, number] => [call, at]));
-  expect(cases.length).toBeGreaterThan(2);
-  const wrong: unknown[] = [];
-  for (const each of cases) {
-    const outcome = await refused(engine, step, failures, each);
-    const isFailed = failures.failed();
-    failures.arm('submit', -1);
-    const isTyped = outcome.error === undefined || (outcome.error instanceof ChunkwiseError && ['device_lost', 'over_limit', 'kernel_refused'].includes(outcome.error.code));
-    // No token but those of the answer; all of them where no error says otherwise.
-    const isRight = outcome.tokens.every((token, i) => token === expected[i]) && (outcome.error !== undefined || outcome.tokens.length === expected.length);
-    if (STEPS[step].ask === ADAPTED && engine.adapters().length === 0) await load(engine);
-    const next = await tokensOf(engine, after);
-    const isNextRight = next.error === undefined && next.tokens.join() === expectedAfter.join();
-    if (!isFailed || !isTyped || !isRight || !isNextRight) wrong.push({ each, isFailed, error: String(outcome.error), isRight, next: String(next.error), isNextRight });
-  }
-  expect(wrong).toEqual([]);
-});
+test.each(Object.keys(STEPS) as (keyof typeof STEPS)[])(
+  '%s: a call that the device refuses ends the request, and nothing else',
+  async (step) => {
+    const { gpu, failures } = failingGpu();
+    const engine = await engineUnderTest(bytes, { gpu });
+    const { tokens: expected, error } = await refused(engine, step, failures, ['submit', -1]);
+    expect(error).toBeUndefined();
+    const after = { ...AFTER, adapters: STEPS[step].ask.adapters ?? [] };
+    const counts = { ...failures.counts };
+    const { tokens: expectedAfter } = await tokensOf(engine, after);
+    const cases = FAILING_CALLS.flatMap((call) =>
+      placesOf(counts[call]).map((at): [FailingCall, number] => [call, at]),
+    );
+    expect(cases.length).toBeGreaterThan(2);
+    const wrong: unknown[] = [];
+    for (const each of cases) {
+      const outcome = await refused(engine, step, failures, each);
+      const isFailed = failures.failed();
+      failures.arm('submit', -1);
+      const isTyped =
+        outcome.error === undefined ||
+        (outcome.error instanceof ChunkwiseError &&
+          ['device_lost', 'over_limit', 'kernel_refused'].includes(outcome.error.code));
+      // No token but those of the answer; all of them where no error says otherwise.
+      const isRight =
+        outcome.tokens.every((token, i) => token === expected[i]) &&
+        (outcome.error !== undefined || outcome.tokens.length === expected.length);
+      if (STEPS[step].ask === ADAPTED && engine.adapters().length === 0) await load(engine);
+      const next = await tokensOf(engine, after);
+      const isNextRight = next.error === undefined && next.tokens.join() === expectedAfter.join();
+      if (!isFailed || !isTyped || !isRight || !isNextRight)
+        wrong.push({ each, isFailed, error: String(outcome.error), isRight, next: String(next.error), isNextRight });
+    }
+    expect(wrong).toEqual([]);
+  },
+);

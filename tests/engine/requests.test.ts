@@ -105,7 +105,8 @@ describe('the queue', () => {
     const prompts = [0, 1, 2, 3].map((i) => `${i}: ${PROMPT}`);
     const together = await Promise.all(prompts.map((prompt) => ask(engine, {}, prompt)));
     const alone = await engineUnderTest(bytes);
-    for (const [i, prompt] of prompts.entries()) expect((await ask(alone, {}, prompt)).tokens).toEqual(together[i]!.tokens);
+    for (const [i, prompt] of prompts.entries())
+      expect((await ask(alone, {}, prompt)).tokens).toEqual(together[i]!.tokens);
   });
 
   test('begins answers in the order of asking, where one needs all pages: each ends before the next', async () => {

@@ -105,7 +105,10 @@ describe('what is refused changes nothing', () => {
     const cases: [string, Uint8Array<ArrayBuffer>][] = [
       ['length', new Uint8Array()],
       ['length', whole.slice(0, 20)],
-      ...[0.1, 0.5, 0.9].map((part): [string, Uint8Array<ArrayBuffer>] => ['checksum', whole.slice(0, part * whole.length)]),
+      ...[0.1, 0.5, 0.9].map((part): [string, Uint8Array<ArrayBuffer>] => [
+        'checksum',
+        whole.slice(0, part * whole.length),
+      ]),
       ['checksum', whole.slice(0, -1)],
       ['magic', whole.with(0, 0)],
       ['version', whole.with(4, 9)],
@@ -114,7 +117,10 @@ describe('what is refused changes nothing', () => {
     ];
     for (const [field, damaged] of cases) {
       savedCaches.files.set('damaged', damaged);
-      await expect(engine.savedCaches.load('damaged')).rejects.toMatchObject({ code: 'bad_file', detail: { file: 'damaged', field } });
+      await expect(engine.savedCaches.load('damaged')).rejects.toMatchObject({
+        code: 'bad_file',
+        detail: { file: 'damaged', field },
+      });
     }
     expect(engine.memory()).toEqual(memory);
     const again = await ask(engine, QUESTION);
@@ -130,7 +136,11 @@ describe('what is refused changes nothing', () => {
   test('unknown names, nothing to save, no place to save to', async () => {
     const savedCaches = new MemoryStore();
     const engine = await engineUnderTest(bytes, { savedCaches });
-    for (const work of [engine.savedCaches.load('none'), engine.savedCaches.delete('none'), engine.savedCaches.save('story')]) {
+    for (const work of [
+      engine.savedCaches.load('none'),
+      engine.savedCaches.delete('none'),
+      engine.savedCaches.save('story'),
+    ]) {
       await expect(work).rejects.toMatchObject({ code: 'bad_request' });
     }
     expect(await engine.savedCaches.list()).toEqual([]);
@@ -149,7 +159,10 @@ test('a text that went on past its context is not saved', async () => {
   const engine = await engineUnderTest(bytes, { savedCaches, contextLength: 128 });
   const { end } = await ask(engine, STORY.slice(0, 90), { kv: 'policy', maxTokens: 80 });
   expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
-  await expect(engine.savedCaches.save('long')).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'pages' } });
+  await expect(engine.savedCaches.save('long')).rejects.toMatchObject({
+    code: 'unsupported',
+    detail: { field: 'pages' },
+  });
 });
 
 test('a model is told by its header and where its tensors begin, not by its name', async () => {
@@ -157,13 +170,22 @@ test('a model is told by its header and where its tensors begin, not by its name
   expect(await modelHash([new BytesSource('renamed.gguf', bytes)])).toBe(hash);
   const { tensors } = await readGguf(sourceOf(bytes));
   const { offset } = tensors.at(-1)!;
-  const others = [bytes.with(offset, bytes[offset]! ^ 1), tinyModel({ ...TINY, seed: 51, ropeTheta: 10_001 }), model(52)];
+  const others = [
+    bytes.with(offset, bytes[offset]! ^ 1),
+    tinyModel({ ...TINY, seed: 51, ropeTheta: 10_001 }),
+    model(52),
+  ];
   for (const other of others) expect(await modelHash([sourceOf(other)])).not.toBe(hash);
-  expect(await modelHash([sourceOf(bytes), sourceOf(others[0]!)])).toBe(await modelHash([sourceOf(others[0]!), sourceOf(bytes)]));
+  expect(await modelHash([sourceOf(bytes), sourceOf(others[0]!)])).toBe(
+    await modelHash([sourceOf(others[0]!), sourceOf(bytes)]),
+  );
 });
 
 describe('with adapters', () => {
-  const SPECTRA = [{ seed: 21, rank: 16, gain: 0.1 }, { seed: 22, rank: 16, gain: 0.1 }];
+  const SPECTRA = [
+    { seed: 21, rank: 16, gain: 0.1 },
+    { seed: 22, rank: 16, gain: 0.1 },
+  ];
   /** The loaded text is not pushed out by the others. */
   const ROOMY = { contextLength: 2048 };
   const longer = `${VARIED_TEXT}And so it went on.`;
@@ -176,7 +198,8 @@ describe('with adapters', () => {
     const next = await ask(engine, longer, { adapters: [ADAPTER] });
     const later = await adaptedEngine([...SPECTRA].reverse(), { savedCaches, model: ROOMY });
     await later.savedCaches.load('adapted');
-    const cachedWith = async (adapters: GenerateOptions['adapters']) => (await ask(later, longer, { adapters, maxTokens: 1 })).end.usage.cachedTokens;
+    const cachedWith = async (adapters: GenerateOptions['adapters']) =>
+      (await ask(later, longer, { adapters, maxTokens: 1 })).end.usage.cachedTokens;
     expect(await cachedWith([ADAPTER])).toBe(0);
     expect(await cachedWith([{ name: 'b', scale: 0.5 }])).toBe(0);
     const again = await ask(later, longer, { adapters: [{ name: 'b', scale: 1 }] });
@@ -190,7 +213,10 @@ describe('with adapters', () => {
     const engine = await adaptedEngine(SPECTRA, { savedCaches });
     const plan = planOf([...engine.tokenizer.encode(VARIED_TEXT), 0, 0], [0, 1, 2], 0.9);
     await ask(engine, VARIED_TEXT, { adapters: [ADAPTER], plan, maxTokens: 2 });
-    await expect(engine.savedCaches.save('planned')).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'plan' } });
+    await expect(engine.savedCaches.save('planned')).rejects.toMatchObject({
+      code: 'unsupported',
+      detail: { field: 'plan' },
+    });
     expect(savedCaches.files.size).toBe(0);
   });
 });

@@ -21,7 +21,13 @@ const bytes = tinyModel(MODEL);
 const STATES = { ...MODEL, architecture: 'qwen35', type: 'F32', seed: 82, numLayers: 4, attentionGain: 1 } as const;
 const PROMPT = 'The wind comes from the hills. The wind comes from the hills. The wind';
 const OTHERS = ['A third, a third, a third, a', 'And of the fourth nobody speaks; nobody speaks; nobody'];
-const LONG = Array.from({ length: 5 }, (_, i) => `${i}. The wind comes from the hills, and goes to the sea at ${i + 7}. `).join('').repeat(2).slice(0, 400);
+const LONG = Array.from(
+  { length: 5 },
+  (_, i) => `${i}. The wind comes from the hills, and goes to the sea at ${i + 7}. `,
+)
+  .join('')
+  .repeat(2)
+  .slice(0, 400);
 const TOKENS = 60;
 /** Tokens that answers are kept to, so that what is drawn repeats itself now and then. */
 const FEW = 'abc';
@@ -74,7 +80,10 @@ async function adapted(deviceClass: 'cpu' | 'gpu'): Promise<LocalEngine> {
 /** Draws from three tokens, at first as likely as each other. */
 function fewTokens(engine: LocalEngine, more: Partial<SamplingOptions>): SamplingOptions {
   const few = engine.tokenizer.encode(FEW);
-  const bias = Array.from({ length: engine.tokenizer.vocabSize }, (_, token) => [token, few.includes(token) ? 0 : -100] as const);
+  const bias = Array.from(
+    { length: engine.tokenizer.vocabSize },
+    (_, token) => [token, few.includes(token) ? 0 : -100] as const,
+  );
   return { ...GREEDY, temperature: 1, ...more, logitBias: new Map(bias) };
 }
 
@@ -84,7 +93,14 @@ async function abortAt(engine: LocalEngine, options: Partial<GenerateOptions>, c
   const { signal } = controller;
   const tokens: number[] = [];
   const read = async (): Promise<void> => {
-    for await (const event of engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, ...options, signal })) {
+    for await (const event of engine.complete(PROMPT, {
+      sampling: GREEDY,
+      stop: [],
+      maxTokens: TOKENS,
+      speculate: true,
+      ...options,
+      signal,
+    })) {
       if (event.type === 'token' && tokens.push(event.token) === count) controller.abort();
     }
   };
@@ -93,13 +109,20 @@ async function abortAt(engine: LocalEngine, options: Partial<GenerateOptions>, c
 }
 
 /** The same with and without speculation, which takes part. */
-async function expectSame(engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> {
+async function expectSame(
+  engine: LocalEngine,
+  options: Partial<GenerateOptions> = {},
+  prompt = PROMPT,
+): Promise<Answer> {
   const plain = await ask(engine, { ...options, speculate: false }, prompt);
   const speculated = await ask(engine, options, prompt);
   expect(plain.end.report.tokensPerStep).toBe(1);
   expect(speculated.end.report.tokensPerStep).toBeGreaterThan(1.05);
   expect(speculated.tokens).toEqual(plain.tokens);
-  expect({ text: speculated.text, reason: speculated.end.finishReason }).toEqual({ text: plain.text, reason: plain.end.finishReason });
+  expect({ text: speculated.text, reason: speculated.end.finishReason }).toEqual({
+    text: plain.text,
+    reason: plain.end.finishReason,
+  });
   expect(speculated.end.usage.completionTokens).toBe(plain.end.usage.completionTokens);
   return plain;
 }
@@ -118,7 +141,15 @@ describe('an answer is the same with speculation', () => {
     const engine = await engineOf();
     for (const seed of [1, 2, 3]) {
       await expectSame(engine, { sampling: fewTokens(engine, { seed, temperature: 0.3 }) });
-      await expectSame(engine, { sampling: fewTokens(engine, { seed, repetitionPenalty: 1.1, frequencyPenalty: 0.02, presencePenalty: 0.1, temperature: 0.3 }) });
+      await expectSame(engine, {
+        sampling: fewTokens(engine, {
+          seed,
+          repetitionPenalty: 1.1,
+          frequencyPenalty: 0.02,
+          presencePenalty: 0.1,
+          temperature: 0.3,
+        }),
+      });
       await expectSame(engine, { sampling: fewTokens(engine, { seed, topK: 2, topP: 0.95, temperature: 0.5 }) });
     }
   });
@@ -144,7 +175,9 @@ describe('an answer is the same with speculation', () => {
     for (const prompt of prompts) alone.push((await expectSame(engine, {}, prompt)).tokens);
     const other = await engineOf();
     // Of unequal lengths: the last one ends alone.
-    const together = await Promise.all(prompts.map((prompt, i) => ask(other, { maxTokens: TOKENS - 20 + 10 * i }, prompt)));
+    const together = await Promise.all(
+      prompts.map((prompt, i) => ask(other, { maxTokens: TOKENS - 20 + 10 * i }, prompt)),
+    );
     together.forEach(({ tokens }, i) => expect(tokens).toEqual(alone[i]?.slice(0, TOKENS - 20 + 10 * i)));
     const further = await Promise.all([ask(other), ask(other, { isFurther: true }), ask(other, { isFurther: true })]);
     for (const { tokens } of further) expect(tokens).toEqual(alone[0]);
@@ -156,32 +189,47 @@ describe('an answer is the same with speculation', () => {
     ['policy', 'cpu', 1024],
     ['policy', 'gpu', 1024],
     ['policy', 'cpu', 500],
-  ] as const)('with %s pages, whose forms change where they would without, on class %s, in a context of %d', async (kv, deviceClass, contextLength) => {
-    const answers = [];
-    for (const speculate of [false, true]) {
-      const engine = await engineOf(8, { deviceClass, contextLength }, tinyModel({ ...MODEL, contextLength }));
-      const changes = await watchForms(engine);
-      answers.push({ ...(await ask(engine, { kv, speculate, maxTokens: 240 }, LONG)), changes });
-    }
-    const [plain, speculated] = answers as [(typeof answers)[0], (typeof answers)[0]];
-    expect(speculated.end.report.tokensPerStep).toBeGreaterThan(1.3);
-    expect(speculated.tokens).toEqual(plain.tokens);
-    expect(speculated.changes).toEqual(plain.changes);
-    expect(plain.changes.length).toBeGreaterThan(8);
-    expect(speculated.end.report.kv.pages).toEqual(plain.end.report.kv.pages);
-    expect(plain.end.report.kv.droppedTokens > 0).toBe(contextLength === 500);
-  });
+  ] as const)(
+    'with %s pages, whose forms change where they would without, on class %s, in a context of %d',
+    async (kv, deviceClass, contextLength) => {
+      const answers = [];
+      for (const speculate of [false, true]) {
+        const engine = await engineOf(8, { deviceClass, contextLength }, tinyModel({ ...MODEL, contextLength }));
+        const changes = await watchForms(engine);
+        answers.push({ ...(await ask(engine, { kv, speculate, maxTokens: 240 }, LONG)), changes });
+      }
+      const [plain, speculated] = answers as [(typeof answers)[0], (typeof answers)[0]];
+      expect(speculated.end.report.tokensPerStep).toBeGreaterThan(1.3);
+      expect(speculated.tokens).toEqual(plain.tokens);
+      expect(speculated.changes).toEqual(plain.changes);
+      expect(plain.changes.length).toBeGreaterThan(8);
+      expect(speculated.end.report.kv.pages).toEqual(plain.end.report.kv.pages);
+      expect(plain.end.report.kv.droppedTokens > 0).toBe(contextLength === 500);
+    },
+  );
 
   test.each([
     ['words of two letters', 'root ::= ("ab" | "cd"){60}', 'abcdabcdabcdabcdabcdabcd'],
-    ['that parts in the middle of what stands before', 'root ::= "abcdabc" [de] ("abcdabc" [de])*', 'abcdabcdabcdabcdabcd'],
+    [
+      'that parts in the middle of what stands before',
+      'root ::= "abcdabc" [de] ("abcdabc" [de])*',
+      'abcdabcdabcdabcdabcd',
+    ],
     ['that ends in the middle of what stands before', 'root ::= "abcdabcdabcdab"', 'abcdabcdabcdabcdabcdabcd'],
     ['that may end at any place', 'root ::= [abcd]*', 'abcdabcdabcdabcdabcdabcd'],
-    ['JSON', 'root ::= "[" item ("," item)* "]"\nitem ::= "{\\"name\\":\\"" [a-d]+ "\\"}"', '[{"name":"ab"},{"name":"ab"},{"name":"ab"},'],
+    [
+      'JSON',
+      'root ::= "[" item ("," item)* "]"\nitem ::= "{\\"name\\":\\"" [a-d]+ "\\"}"',
+      '[{"name":"ab"},{"name":"ab"},{"name":"ab"},',
+    ],
   ])('with a grammar: %s', async (_, grammar, prompt) => {
     const engine = await engineOf();
     const eos = [...engine.tokenizer.eosIds].map((token) => [token, -2] as const);
-    for (const sampling of [GREEDY, { ...GREEDY, temperature: 1, seed: 5 }, { ...GREEDY, temperature: 1, seed: 6, logitBias: new Map(eos) }]) {
+    for (const sampling of [
+      GREEDY,
+      { ...GREEDY, temperature: 1, seed: 5 },
+      { ...GREEDY, temperature: 1, seed: 6, logitBias: new Map(eos) },
+    ]) {
       await expectSame(engine, { responseFormat: { type: 'grammar', grammar }, sampling }, prompt);
     }
   });
@@ -189,15 +237,16 @@ describe('an answer is the same with speculation', () => {
   test('with a grammar, an adapter and a cache policy', async () => {
     const engine = await adapted('cpu');
     const grammar = 'root ::= ("ab" | "cd" | " the wind")+';
-    await expectSame(engine, { responseFormat: { type: 'grammar', grammar }, ...ADAPTED, kv: 'policy', maxTokens: 120 }, LONG.slice(0, 250));
+    await expectSame(
+      engine,
+      { responseFormat: { type: 'grammar', grammar }, ...ADAPTED, kv: 'policy', maxTokens: 120 },
+      LONG.slice(0, 250),
+    );
   });
 
   test('with log-probabilities and true errors, which go without', async () => {
     const engine = await engineOf();
-    const variants: Partial<GenerateOptions>[] = [
-      { kv: 'q4', kvShadow: true },
-      { topLogprobs: 2 },
-    ];
+    const variants: Partial<GenerateOptions>[] = [{ kv: 'q4', kvShadow: true }, { topLogprobs: 2 }];
     for (const variant of variants) {
       const plain = await ask(engine, { ...variant, speculate: false });
       const { tokens, end } = await ask(engine, variant);
@@ -218,7 +267,12 @@ test('tokens of a step share its time', async () => {
   const engine = await engineOf();
   const times: number[] = [];
   let steps = NaN;
-  for await (const event of engine.complete(PROMPT, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true })) {
+  for await (const event of engine.complete(PROMPT, {
+    sampling: GREEDY,
+    stop: [],
+    maxTokens: TOKENS,
+    speculate: true,
+  })) {
     if (event.type === 'token') times.push(event.ms);
     else steps = 1 + Math.round((times.length - 1) / event.report.tokensPerStep); // the first token is of the prompt
   }
@@ -237,7 +291,11 @@ describe('adapters', () => {
     const rowsOf = async (speculate: boolean) => {
       const plans: PlanEvent[] = [];
       const { tokens, end } = await ask(engine, { ...options, speculate, onPlan: (plan) => plans.push(plan) });
-      return { tokens, steps: end.report.tokensPerStep, rows: plans.filter(({ start }) => start >= end.usage.promptTokens).flatMap(({ rows }) => rows) };
+      return {
+        tokens,
+        steps: end.report.tokensPerStep,
+        rows: plans.filter(({ start }) => start >= end.usage.promptTokens).flatMap(({ rows }) => rows),
+      };
     };
     const plain = await rowsOf(false);
     const speculated = await rowsOf(true);
@@ -257,7 +315,11 @@ test('sampling draws as often what it draws without', async () => {
     const counts = few.map(() => 0);
     let steps = 0;
     for (let seed = firstSeed; seed < firstSeed + RUNS; seed++) {
-      const { tokens, end } = await ask(engine, { maxTokens: 7, speculate, sampling: fewTokens(engine, { seed }) }, 'abcabcabcabcabcabcabcabc');
+      const { tokens, end } = await ask(
+        engine,
+        { maxTokens: 7, speculate, sampling: fewTokens(engine, { seed }) },
+        'abcabcabcabcabcabcabcabc',
+      );
       counts[few.indexOf(tokens.at(-1) ?? NaN)]!++;
       steps += 6 / end.report.tokensPerStep;
     }
@@ -320,11 +382,19 @@ describe('where layers have states, an answer is the same', () => {
     for await (const event of other.complete(PROMPT, { sampling, stop: [], maxTokens: TOKENS, speculate: true })) {
       if (event.type !== 'token') continue;
       answers.push(event.token);
-      if (answers.length === 20) prompts.slice(1).forEach((prompt, i) => beside.push(ask(other, { sampling, maxTokens: TOKENS - 40 + 10 * i }, prompt)));
+      if (answers.length === 20)
+        prompts
+          .slice(1)
+          .forEach((prompt, i) => beside.push(ask(other, { sampling, maxTokens: TOKENS - 40 + 10 * i }, prompt)));
     }
     expect(answers).toEqual(alone[0]);
-    for (const [i, { tokens }] of (await Promise.all(beside)).entries()) expect(tokens).toEqual(alone[i + 1]?.slice(0, TOKENS - 40 + 10 * i));
-    const further = await Promise.all([ask(other, { sampling }), ask(other, { sampling, isFurther: true }), ask(other, { sampling, isFurther: true })]);
+    for (const [i, { tokens }] of (await Promise.all(beside)).entries())
+      expect(tokens).toEqual(alone[i + 1]?.slice(0, TOKENS - 40 + 10 * i));
+    const further = await Promise.all([
+      ask(other, { sampling }),
+      ask(other, { sampling, isFurther: true }),
+      ask(other, { sampling, isFurther: true }),
+    ]);
     for (const { tokens } of further) expect(tokens).toEqual(alone[0]);
   });
 

@@ -31,7 +31,11 @@ interface Request {
 /** Two pages and more of prompt in the second, which is prefilled in two batches on a software adapter. */
 const REQUESTS: Request[] = [
   { prompt: 'The first wind comes from the hills.', maxTokens: 40 },
-  { prompt: 'The second, that has no name, '.repeat(3), maxTokens: 21, sampling: { temperature: 1, topK: 30, seed: 7 } },
+  {
+    prompt: 'The second, that has no name, '.repeat(3),
+    maxTokens: 21,
+    sampling: { temperature: 1, topK: 30, seed: 7 },
+  },
   { prompt: 'A third', maxTokens: 33, sampling: { repetitionPenalty: 1.3, frequencyPenalty: 0.4 } },
   {
     prompt: 'And of the fourth nobody speaks;',
@@ -147,10 +151,21 @@ describe('streams that share decode steps', () => {
   test('each has adapters of its own', async () => {
     const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
     const engine = await engineUnderTest(bytes);
-    for (const [name, seed] of [['a', 1], ['b', 2]] as const) {
+    for (const [name, seed] of [
+      ['a', 1],
+      ['b', 2],
+    ] as const) {
       await engine.loadAdapter(name, peftSource(tinyAdapter(config, { seed, rank: 4 })));
     }
-    const mixes = [[], [{ name: 'a', scale: 1 }], [{ name: 'b', scale: 1 }], [{ name: 'a', scale: 0.5 }, { name: 'b', scale: -1 }]];
+    const mixes = [
+      [],
+      [{ name: 'a', scale: 1 }],
+      [{ name: 'b', scale: 1 }],
+      [
+        { name: 'a', scale: 0.5 },
+        { name: 'b', scale: -1 },
+      ],
+    ];
     const requests = mixes.map((adapters) => ({ prompt: 'The same wind', maxTokens: 20, adapters }));
     const alone = await eachAlone(engine, requests);
     expect(new Set(tokensOf(alone).map(String)).size).toBe(4);
@@ -223,7 +238,10 @@ describe('who runs when', () => {
     const [first, second] = REQUESTS as [Request, Request];
     await Promise.all([
       note('before', ask(engine, first)),
-      note('alone', engine.alone(() => new Promise((resolve) => setTimeout(resolve, 50)))),
+      note(
+        'alone',
+        engine.alone(() => new Promise((resolve) => setTimeout(resolve, 50))),
+      ),
       note('after', ask(engine, { ...second, maxTokens: 1 })),
     ]);
     expect(order).toEqual(['before', 'alone', 'after']);

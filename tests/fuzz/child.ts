@@ -23,8 +23,10 @@ async function failureOf(fuzzed: FuzzCase, { codes }: FuzzKind): Promise<{ failu
     await fuzzed.run();
     return {};
   } catch (error) {
-    if (!(error instanceof ChunkwiseError)) return { failure: error instanceof Error ? (error.stack ?? String(error)).slice(0, 1500) : String(error) };
-    if (!codes.includes(error.code)) return { failure: `${error.code}, which is no code of this kind: ${error.message.slice(0, 500)}` };
+    if (!(error instanceof ChunkwiseError))
+      return { failure: error instanceof Error ? (error.stack ?? String(error)).slice(0, 1500) : String(error) };
+    if (!codes.includes(error.code))
+      return { failure: `${error.code}, which is no code of this kind: ${error.message.slice(0, 500)}` };
     return error.detail.reason === '' ? { failure: 'no reason' } : { isRefused: true };
   }
 }
@@ -32,7 +34,11 @@ async function failureOf(fuzzed: FuzzCase, { codes }: FuzzKind): Promise<{ failu
 const memoryOf = (): number => process.memoryUsage().heapUsed + process.memoryUsage().external;
 const mostResident = (): number => process.resourceUsage().maxRSS * 1024;
 
-async function measured(fuzzed: FuzzCase, kind: FuzzKind, mostCpuMs: number): Promise<{ failure?: string; isRefused?: boolean; cpuMs: number; bytes: number }> {
+async function measured(
+  fuzzed: FuzzCase,
+  kind: FuzzKind,
+  mostCpuMs: number,
+): Promise<{ failure?: string; isRefused?: boolean; cpuMs: number; bytes: number }> {
   const [memory, resident, peak] = [memoryOf(), process.memoryUsage().rss, mostResident()];
   const start = cpuMsNow();
   Atomics.store(begun, 0, Math.max(1, start));
@@ -53,7 +59,10 @@ async function runCases({ name, seed, first, count, mostCpuMs }: ToChild): Promi
   const kind = await KINDS[name]?.();
   if (!kind) throw new Error(`no kind of input is called ${name}; these are: ${Object.keys(KINDS).join(', ')}`);
   await watchdog?.terminate();
-  watchdog = new Worker(new URL('watchdog.mjs', import.meta.url), { workerData: { begun, most: HANG_FACTOR * mostCpuMs }, execArgv: [] });
+  watchdog = new Worker(new URL('watchdog.mjs', import.meta.url), {
+    workerData: { begun, most: HANG_FACTOR * mostCpuMs },
+    execArgv: [],
+  });
   const make = await kind.open();
   for (let index = first; index < first + count; index++) {
     const again = (): FuzzCase => make(new Random(caseSeed(seed, index)), index);

@@ -34,7 +34,7 @@ export class Fuzzer {
   async run(name: string, { count, seed, first = 0, mostCpuMs = MOST_CPU_MS }: FuzzOptions): Promise<FuzzReport> {
     const report: FuzzReport = { cases: 0, refused: 0, failures: [], cpuMs: 0, bytes: 0 };
     const end = first + count;
-    for (let next = first; next < end && report.failures.length < MOST_FAILURES; ) {
+    for (let next = first; next < end && report.failures.length < MOST_FAILURES;) {
       next = await this.#run({ name, seed, first: next, count: end - next, mostCpuMs }, report);
     }
     return report;
@@ -65,7 +65,9 @@ export class Fuzzer {
         report.failures.push({ index: running.index, what: running.what, failure });
         resolve(running.index + 1);
       };
-      child.on('exit', (code, signal) => lost(signal === 'SIGKILL' ? 'hangs: its process had to be ended' : `the process ended: ${code ?? signal}`));
+      child.on('exit', (code, signal) =>
+        lost(signal === 'SIGKILL' ? 'hangs: its process had to be ended' : `the process ended: ${code ?? signal}`),
+      );
       child.on('message', (message: FromChild) => {
         if (message.type === 'begin') {
           running = message;
@@ -95,7 +97,11 @@ function startChild(): ChildProcess {
   });
 }
 
-function take({ index, isRefused, cpuMs, bytes, failure }: Extract<FromChild, { type: 'end' }>, what: string, report: FuzzReport): void {
+function take(
+  { index, isRefused, cpuMs, bytes, failure }: Extract<FromChild, { type: 'end' }>,
+  what: string,
+  report: FuzzReport,
+): void {
   report.cases++;
   if (isRefused) report.refused++;
   report.cpuMs = Math.max(report.cpuMs, cpuMs);

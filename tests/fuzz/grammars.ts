@@ -19,7 +19,21 @@ type Follow = (format: ResponseFormat, random: Random) => Promise<void>;
 const STEPS = 4;
 
 async function openGrammars(): Promise<Follow> {
-  const file = await openGguf([new BytesSource('tiny.gguf', tinyModel({ architecture: 'llama', type: 'F32', seed: 1, hiddenSize: 32, intermediateSize: 32, numHeads: 1, numKvHeads: 1, numLayers: 1 }))]);
+  const file = await openGguf([
+    new BytesSource(
+      'tiny.gguf',
+      tinyModel({
+        architecture: 'llama',
+        type: 'F32',
+        seed: 1,
+        hiddenSize: 32,
+        intermediateSize: 32,
+        numHeads: 1,
+        numKvHeads: 1,
+        numLayers: 1,
+      }),
+    ),
+  ]);
   const tokenizer = createTokenizer(readTokenizerMetadata(file));
   const { vocabSize } = tokenizer;
   const grammars = new Grammars({ ...tokenizer, vocabSize, byteText: bytesInAlphabet }, loadXgrammar);
@@ -30,7 +44,9 @@ async function openGrammars(): Promise<Follow> {
       for (let step = 0; step < STEPS && allowed; step++) {
         check(allowed.length === Math.ceil(vocabSize / 32), `a mask of ${allowed.length} words`);
         const words: Uint32Array = allowed;
-        const tokens = Array.from({ length: vocabSize }, (_, id) => id).filter((id) => ((words[id >> 5]! >>> (id & 31)) & 1) === 1);
+        const tokens = Array.from({ length: vocabSize }, (_, id) => id).filter(
+          (id) => ((words[id >> 5]! >>> (id & 31)) & 1) === 1,
+        );
         check(tokens.length > 0, 'a mask of bits that are no tokens');
         const token = pick(tokens, random);
         if (tokenizer.eosIds.has(token)) break;
@@ -78,7 +94,31 @@ const EBNF = [
   'root ::= item ("," " "? item){0,3}\nitem ::= [a-z]+ "-" [0-9]{1,3} | "(" root ")"',
   'root ::= (expression "=" term "\\n")+\nexpression ::= term ([-+*/] term)*\nterm ::= number | "(" expression ")"\nnumber ::= [0-9] [0-9]*\n# end',
 ];
-const PIECES = ['"', '(', ')', '[', ']', '{2}', '{0,5}', '{,', '|', '::=', 'root', '\\', '\n', '""', '*', '?', '+', '[^', '\0', '😀', '[z-a]', '(?=', '#'];
+const PIECES = [
+  '"',
+  '(',
+  ')',
+  '[',
+  ']',
+  '{2}',
+  '{0,5}',
+  '{,',
+  '|',
+  '::=',
+  'root',
+  '\\',
+  '\n',
+  '""',
+  '*',
+  '?',
+  '+',
+  '[^',
+  '\0',
+  '😀',
+  '[z-a]',
+  '(?=',
+  '#',
+];
 
 /** EBNF with spans cut, repeated and moved. */
 export const grammars: FuzzKind = {

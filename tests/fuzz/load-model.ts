@@ -31,7 +31,10 @@ export async function loadModel(file: ModelHeader): Promise<void> {
   check(tokenizer.vocabSize === config.vocabSize, `${tokenizer.vocabSize} tokens for ${config.vocabSize} rows`);
   for (const parseSpecial of [false, true]) {
     const ids = tokenizer.encode(TEXT, { parseSpecial });
-    check(ids.every((id) => Number.isInteger(id) && id >= 0 && id < config.vocabSize), `ids ${ids.join()}`);
+    check(
+      ids.every((id) => Number.isInteger(id) && id >= 0 && id < config.vocabSize),
+      `ids ${ids.join()}`,
+    );
     check(typeof tokenizer.decode(ids) === 'string', 'the text');
   }
   chatTraits(metadata);

@@ -16,8 +16,11 @@ for (const name of names) {
   const start = performance.now();
   const { cases, refused, failures, cpuMs, bytes } = await fuzzer.run(name, { count, seed, first: Number(first) });
   const seconds = ((performance.now() - start) / 1000).toFixed(0);
-  console.log(`${name}: ${cases} cases, ${refused} refused, ${failures.length} failed; at most ${cpuMs.toFixed(0)} ms and ${(bytes / 2 ** 20).toFixed(1)} MiB; ${seconds} s`);
-  for (const { index, what, failure } of failures) console.log(`  ${name} ${index} of seed ${seed}, ${what}\n    ${failure.replaceAll('\n', '\n    ')}`);
+  console.log(
+    `${name}: ${cases} cases, ${refused} refused, ${failures.length} failed; at most ${cpuMs.toFixed(0)} ms and ${(bytes / 2 ** 20).toFixed(1)} MiB; ${seconds} s`,
+  );
+  for (const { index, what, failure } of failures)
+    console.log(`  ${name} ${index} of seed ${seed}, ${what}\n    ${failure.replaceAll('\n', '\n    ')}`);
   failed += failures.length;
 }
 fuzzer.close();

@@ -5,7 +5,12 @@ export const pick = <T>(from: readonly T[], random: Random): T => from[random.be
 const LENGTHS = [0n, 1n, 255n, 2n ** 31n, 2n ** 31n - 1n, 2n ** 32n - 1n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n];
 
 /** A copy of `bytes` with one damage within `[from, to)`, and what it is. */
-export function mutateBytes(bytes: Uint8Array, from: number, to: number, random: Random): [what: string, bytes: Uint8Array] {
+export function mutateBytes(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  random: Random,
+): [what: string, bytes: Uint8Array] {
   const mutated = bytes.slice();
   const at = from + random.below(Math.max(1, to - from - 8));
   const view = new DataView(mutated.buffer);
@@ -53,7 +58,9 @@ export const HOSTILE: readonly unknown[] = [
 ];
 
 /** As HOSTILE, for what is gone through again and again: small. */
-export const SMALL_HOSTILE = HOSTILE.filter((value) => (JSON.stringify(value) ?? '').length < 100 && value !== '@nested' && value !== '@objects');
+export const SMALL_HOSTILE = HOSTILE.filter(
+  (value) => (JSON.stringify(value) ?? '').length < 100 && value !== '@nested' && value !== '@objects',
+);
 
 /** The text of `root` with one or two places changed, and what was. */
 export function mutateJson(root: unknown, random: Random, hostile = HOSTILE): [what: string, text: string] {

@@ -5,7 +5,8 @@ export const HANG_FACTOR = 5;
 export const mostBytes = (bytes: number): number => 4 * bytes + (64 << 20);
 
 /** Each case has random numbers of its own, so that it can be run alone. */
-export const caseSeed = (seed: number, index: number): number => Math.imul(seed + 1, 0x9e3779b1) + Math.imul(index + 1, 0x85ebca6b);
+export const caseSeed = (seed: number, index: number): number =>
+  Math.imul(seed + 1, 0x9e3779b1) + Math.imul(index + 1, 0x85ebca6b);
 
 export interface ToChild {
   name: string;

@@ -10,12 +10,55 @@ import { HERMES } from '../support/tool-templates.ts';
 import { check, type FuzzCase, type FuzzKind } from './kind.ts';
 import { mutateJson, mutateText, pick } from './mutate.ts';
 
-const TOOL = { type: 'function', function: { name: 'weather', description: 'The weather.', parameters: { type: 'object', properties: { place: { type: 'string' } } } } };
+const TOOL = {
+  type: 'function',
+  function: {
+    name: 'weather',
+    description: 'The weather.',
+    parameters: { type: 'object', properties: { place: { type: 'string' } } },
+  },
+};
 const CALL = { id: 'a', type: 'function', function: { name: 'weather', arguments: '{"place": "here"}' } };
-const SAMPLING = { temperature: 0.5, top_p: 0.9, top_k: 40, min_p: 0.1, repetition_penalty: 1.1, presence_penalty: 0.5, frequency_penalty: 0.5, seed: 7, logit_bias: { 5: -3 }, stop: ['\n', 'end'], max_tokens: 8, n: 2 };
-const RANKS = { adapter: [{ name: 'pirate', scale: 0.5 }], ranks: 'uniform', equalMeanRank: true, rankErrorBudget: 0.3, chunks: { minLength: 16, budget: 12 }, rampWidth: 8 };
-const PLAN = { version: 1, tokens: [1], complexity: [0.5], chunks: [{ start: 0, end: 1, complexity: 0.5, level: 1, scale: 1 }], table: [{ levelLo: 0, levelHi: 1, wLo: 0, wHi: 1 }], ladder: null, levels: { ranks: [4, 8] } };
-const KV = { kv: 'policy', kvErrorBudget: 0.1, kvMemoryBudget: 100_000, kvPriority: 'memory', kvShadow: true, speculate: false, recomputePrompt: true };
+const SAMPLING = {
+  temperature: 0.5,
+  top_p: 0.9,
+  top_k: 40,
+  min_p: 0.1,
+  repetition_penalty: 1.1,
+  presence_penalty: 0.5,
+  frequency_penalty: 0.5,
+  seed: 7,
+  logit_bias: { 5: -3 },
+  stop: ['\n', 'end'],
+  max_tokens: 8,
+  n: 2,
+};
+const RANKS = {
+  adapter: [{ name: 'pirate', scale: 0.5 }],
+  ranks: 'uniform',
+  equalMeanRank: true,
+  rankErrorBudget: 0.3,
+  chunks: { minLength: 16, budget: 12 },
+  rampWidth: 8,
+};
+const PLAN = {
+  version: 1,
+  tokens: [1],
+  complexity: [0.5],
+  chunks: [{ start: 0, end: 1, complexity: 0.5, level: 1, scale: 1 }],
+  table: [{ levelLo: 0, levelHi: 1, wLo: 0, wHi: 1 }],
+  ladder: null,
+  levels: { ranks: [4, 8] },
+};
+const KV = {
+  kv: 'policy',
+  kvErrorBudget: 0.1,
+  kvMemoryBudget: 100_000,
+  kvPriority: 'memory',
+  kvShadow: true,
+  speculate: false,
+  recomputePrompt: true,
+};
 const MESSAGES = [
   { role: 'system', content: 'Be brief.' },
   { role: 'user', content: [{ type: 'text', text: 'How warm is it?' }] },
@@ -24,27 +67,70 @@ const MESSAGES = [
 ];
 
 const BODIES: readonly [path: string, body: object][] = [
-  ['chat/completions', { model: 'tiny', messages: MESSAGES, tools: [TOOL], tool_choice: 'auto', ...SAMPLING, stream: true, stream_options: { include_usage: true } }],
-  ['chat/completions', { messages: MESSAGES, ...RANKS, ...KV, logprobs: true, top_logprobs: 5, user: 'me', metadata: { a: 'b' } }],
-  ['chat/completions', { messages: MESSAGES, plan: PLAN, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: TOOL.function.parameters } } }],
-  ['chat/completions', { messages: MESSAGES, tools: [TOOL], tool_choice: { type: 'function', function: { name: 'weather' } } }],
-  ['completions', { prompt: 'Once', ...SAMPLING, logprobs: 3, response_format: { type: 'grammar', grammar: 'root ::= "a"' } }],
+  [
+    'chat/completions',
+    {
+      model: 'tiny',
+      messages: MESSAGES,
+      tools: [TOOL],
+      tool_choice: 'auto',
+      ...SAMPLING,
+      stream: true,
+      stream_options: { include_usage: true },
+    },
+  ],
+  [
+    'chat/completions',
+    { messages: MESSAGES, ...RANKS, ...KV, logprobs: true, top_logprobs: 5, user: 'me', metadata: { a: 'b' } },
+  ],
+  [
+    'chat/completions',
+    {
+      messages: MESSAGES,
+      plan: PLAN,
+      response_format: { type: 'json_schema', json_schema: { name: 'x', schema: TOOL.function.parameters } },
+    },
+  ],
+  [
+    'chat/completions',
+    { messages: MESSAGES, tools: [TOOL], tool_choice: { type: 'function', function: { name: 'weather' } } },
+  ],
+  [
+    'completions',
+    { prompt: 'Once', ...SAMPLING, logprobs: 3, response_format: { type: 'grammar', grammar: 'root ::= "a"' } },
+  ],
   ['embeddings', { input: ['a', [1, 2]], encoding_format: 'base64', adapter: 'pirate' }],
   ['rerank', { query: 'a', documents: ['b', 'c'], top_n: 1, return_documents: true }],
 ];
 
-const METADATA: TokenizerMetadata = { file: 'fuzz.gguf', model: 'gpt2', tokens: ['<s>', '</s>'], bosId: 0, eosId: 1, chatTemplate: HERMES };
+const METADATA: TokenizerMetadata = {
+  file: 'fuzz.gguf',
+  model: 'gpt2',
+  tokens: ['<s>', '</s>'],
+  bosId: 0,
+  eosId: 1,
+  chatTemplate: HERMES,
+};
 
 /** What an engine does with a request before its worker computes anything. */
 async function prepareChat(request: ChatCompletionRequest): Promise<ChatCompletion> {
-  const { messages, tools, options, newReader } = parseChatRequest(request, { toolFormat: 'hermes', opensReasoning: false });
+  const { messages, tools, options, newReader } = parseChatRequest(request, {
+    toolFormat: 'hermes',
+    opensReasoning: false,
+  });
   // As it goes to the worker, which tells the model of it.
   const sent = structuredClone({ messages, tools, options });
   const prompt = renderChat(METADATA, sent.messages, { tools: sent.tools });
-  check(sent.messages.every(({ content }) => prompt.includes(content)), 'a prompt without what was said');
+  check(
+    sent.messages.every(({ content }) => prompt.includes(content)),
+    'a prompt without what was said',
+  );
   const reader = await newReader();
   reader.push('Yes. <tool_call>{"name": "weather", "arguments": {}}</tool_call>');
-  check(Object.values(options.sampling ?? {}).every((value) => typeof value !== 'number' || Number.isFinite(value)), 'sampling that is not finite');
+  check(
+    Object.values(options.sampling ?? {}).every((value) => typeof value !== 'number' || Number.isFinite(value)),
+    'sampling that is not finite',
+  );
   return { id: 'x', object: 'chat.completion', created: 0, model: 'tiny', choices: [] } as unknown as ChatCompletion;
 }
 
@@ -70,7 +156,21 @@ export async function send(method: string, path: string, body: string): Promise<
   check(response.status < 500 && isTyped, `status ${response.status}: ${JSON.stringify(answer).slice(0, 300)}`);
 }
 
-const PATHS = ['models', 'models/pirate', 'models/%E0%A4%A', 'models/%00', 'constructor', '__proto__', 'toString', '', '..', 'chat', 'chat/completions/', '%ff', 'embeddings?x=1'];
+const PATHS = [
+  'models',
+  'models/pirate',
+  'models/%E0%A4%A',
+  'models/%00',
+  'constructor',
+  '__proto__',
+  'toString',
+  '',
+  '..',
+  'chat',
+  'chat/completions/',
+  '%ff',
+  'embeddings?x=1',
+];
 
 /** Bodies of HTTP requests with strange fields, and strange paths. */
 export const requests: FuzzKind = {
@@ -80,7 +180,8 @@ export const requests: FuzzKind = {
     return (random): FuzzCase => {
       const [own, body] = pick(BODIES, random);
       let [what, text] = mutateJson(body, random);
-      if (random.below(10) === 0) [what, text] = mutateText(text, random, ['"', '{', '\\', '\0', '\ud800', '[', ',', '1e999']);
+      if (random.below(10) === 0)
+        [what, text] = mutateText(text, random, ['"', '{', '\\', '\0', '\ud800', '[', ',', '1e999']);
       const isStrange = random.below(10) === 0;
       const path = isStrange ? pick(PATHS, random) : own;
       const method = isStrange ? pick(['GET', 'POST', 'DELETE'], random) : 'POST';

@@ -35,7 +35,8 @@ function cutTokenizer(bytes: Uint8Array, rows: number): Uint8Array {
   const tokenizer = parse(bytes) as Pieces;
   const { vocab, merges } = tokenizer.model;
   const kept = Object.fromEntries(Object.entries(vocab).filter(([, id]) => id < rows));
-  const joined = (merge: string | [string, string]): string => (typeof merge === 'string' ? merge.split(' ') : merge).join('');
+  const joined = (merge: string | [string, string]): string =>
+    (typeof merge === 'string' ? merge.split(' ') : merge).join('');
   const model = { ...tokenizer.model, vocab: kept, merges: merges.filter((merge) => joined(merge) in kept) };
   return encode(JSON.stringify({ ...tokenizer, model }));
 }
@@ -81,8 +82,25 @@ export const safetensorsModels: FuzzKind = {
   codes: FILE_CODES,
   async open() {
     const folders = new Map<string, Files>();
-    for (const model of ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'gemma4', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe', 'olmoe']) folders.set(model, await readFolder(modelFolder(model)));
-    for (const model of ['bert', 'cross', 'xlmr', 'xlmr-cross', 'gemma'] as const) folders.set(model, await readFolder(encoderFolder({}, model)));
+    for (const model of [
+      'llama',
+      'llama3',
+      'qwen2',
+      'qwen3',
+      'granite',
+      'smollm3',
+      'gemma3',
+      'gemma3-images',
+      'gemma4',
+      'lfm2',
+      'qwen35',
+      'qwen3moe',
+      'lfm2moe',
+      'olmoe',
+    ])
+      folders.set(model, await readFolder(modelFolder(model)));
+    for (const model of ['bert', 'cross', 'xlmr', 'xlmr-cross', 'gemma'] as const)
+      folders.set(model, await readFolder(encoderFolder({}, model)));
     const pieces = await readFolder(modelFolder('llama2'));
     pieces.set('tokenizer.json', cutTokenizer(pieces.get('tokenizer.json')!, 273));
     folders.set('llama2', new Map([...folders.get('llama')!, ...pieces]));
@@ -97,7 +115,11 @@ export const safetensorsModels: FuzzKind = {
       const mutated = new Map(files).set(name, bytes);
       if (isMissing) mutated.delete(name);
       const size = [...mutated.values()].reduce((sum, { length }) => sum + length, 0);
-      return { what: `${model}, ${name}: ${isMissing ? 'missing' : what}`, bytes: size, run: () => load(mutated, type) };
+      return {
+        what: `${model}, ${name}: ${isMissing ? 'missing' : what}`,
+        bytes: size,
+        run: () => load(mutated, type),
+      };
     };
   },
 };

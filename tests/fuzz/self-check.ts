@@ -31,7 +31,7 @@ const CASES: readonly Omit<FuzzCase, 'bytes'>[] = [
   {
     what: 'slow',
     run() {
-      for (const start = cpuMs(); cpuMs() < start + 200; );
+      for (const start = cpuMs(); cpuMs() < start + 200;);
     },
   },
   { what: 'large', run: () => void new Uint8Array(200 << 20).fill(1) },

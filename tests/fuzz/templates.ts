@@ -6,24 +6,84 @@ import { check, type FuzzCase, type FuzzKind } from './kind.ts';
 import { mutateText, pick } from './mutate.ts';
 
 const PIECES = [
-  ...['{{', '}}', '{%', '%}', '{#', '-%}', '{% endfor %}', '{% if tools %}', '{% else %}', '{% set x = 1 %}', '{{ messages }}', '{{ x }}'],
-  ...['| tojson', '| length', '[0]', '[:-1]', '.content', "['role']", 'is defined', 'not ', ' ~ ', ' * 9', '"', "'", '(', ')', '1e999', '\0'],
-  ...['{% for i in range(9) %}', '{% macro m(a) %}', '{{ m(m) }}', 'loop.index0', 'namespace(a=1)', '{{ raise_exception("no") }}', 'none', 'constructor', '__proto__'],
+  ...[
+    '{{',
+    '}}',
+    '{%',
+    '%}',
+    '{#',
+    '-%}',
+    '{% endfor %}',
+    '{% if tools %}',
+    '{% else %}',
+    '{% set x = 1 %}',
+    '{{ messages }}',
+    '{{ x }}',
+  ],
+  ...[
+    '| tojson',
+    '| length',
+    '[0]',
+    '[:-1]',
+    '.content',
+    "['role']",
+    'is defined',
+    'not ',
+    ' ~ ',
+    ' * 9',
+    '"',
+    "'",
+    '(',
+    ')',
+    '1e999',
+    '\0',
+  ],
+  ...[
+    '{% for i in range(9) %}',
+    '{% macro m(a) %}',
+    '{{ m(m) }}',
+    'loop.index0',
+    'namespace(a=1)',
+    '{{ raise_exception("no") }}',
+    'none',
+    'constructor',
+    '__proto__',
+  ],
 ];
 
 const MESSAGES: ChatTurn[] = [
   { role: 'system', content: 'Be brief.' },
   { role: 'user', content: 'How warm is it?' },
-  { role: 'assistant', content: '', tool_calls: [{ id: 'abcdefghi', type: 'function', function: { name: 'weather', arguments: { place: 'here' } } }] },
+  {
+    role: 'assistant',
+    content: '',
+    tool_calls: [{ id: 'abcdefghi', type: 'function', function: { name: 'weather', arguments: { place: 'here' } } }],
+  },
   { role: 'tool', content: '21', tool_call_id: 'abcdefghi' },
 ];
-const TOOLS = [{ type: 'function' as const, function: { name: 'weather', description: 'The weather.', parameters: { type: 'object', properties: { place: { type: 'string' } } } } }];
+const TOOLS = [
+  {
+    type: 'function' as const,
+    function: {
+      name: 'weather',
+      description: 'The weather.',
+      parameters: { type: 'object', properties: { place: { type: 'string' } } },
+    },
+  },
+];
 
 /** Chat templates with spans cut, repeated and moved. */
 export const templates: FuzzKind = {
   codes: ['bad_file', 'bad_request'],
   async open() {
-    const metadata = (chatTemplate: string): TokenizerMetadata => ({ file: 'fuzz.gguf', model: 'gpt2', tokens: ['<s>', '</s>'], bosId: 0, eosId: 1, chatTemplate });
+    const metadata = (chatTemplate: string): TokenizerMetadata => ({
+      file: 'fuzz.gguf',
+      model: 'gpt2',
+      tokens: ['<s>', '</s>'],
+      bosId: 0,
+      eosId: 1,
+      chatTemplate,
+    });
     const render = (chatTemplate: string): void => {
       chatTraits(metadata(chatTemplate));
       check(typeof renderChat(metadata(chatTemplate), MESSAGES, { tools: TOOLS }) === 'string', 'what is rendered');

@@ -22,7 +22,8 @@ beforeAll(async () => {
 });
 afterAll(() => device.close());
 
-const write = (buffer: GPUBuffer, value: number): void => device.gpuDevice.queue.writeBuffer(buffer, 0, new Uint32Array([value]));
+const write = (buffer: GPUBuffer, value: number): void =>
+  device.gpuDevice.queue.writeBuffer(buffer, 0, new Uint32Array([value]));
 const part = () => [{ buffer: target, offset: 0, size: 4 }];
 const value = async (): Promise<number | undefined> => new Uint32Array(await readOnce(device, 'target', part()))[0];
 const record = (): void => recorder.copy(source, 0, target, 0, 4);
@@ -98,7 +99,10 @@ it('an error that the device reports is known before the result of what it refus
   const gone = own.buffers.storage('gone', 'activations', 4);
   gone.destroy();
   const reading = results.submit(new Recorder(own), [{ buffer: gone, offset: 0, size: 4 }]);
-  await expect(reading).rejects.toMatchObject({ code: 'device_lost', detail: { reason: expect.stringMatching(/reported an error.*gone/s) as string } });
+  await expect(reading).rejects.toMatchObject({
+    code: 'device_lost',
+    detail: { reason: expect.stringMatching(/reported an error.*gone/s) as string },
+  });
   expect(lost).toHaveLength(1);
   own.close();
 });
@@ -117,7 +121,8 @@ describe('parameters', () => {
   const operation = (count: number) => {
     const values = device.buffers.storage('values', 'activations', count * 4);
     const made = createOperation(device, put, { values });
-    const read = async () => new Float32Array(await readOnce(device, 'values', [{ buffer: values, offset: 0, size: count * 4 }]));
+    const read = async () =>
+      new Float32Array(await readOnce(device, 'values', [{ buffer: values, offset: 0, size: count * 4 }]));
     return { made, read };
   };
 
@@ -146,10 +151,12 @@ describe('parameters', () => {
 
   it('that lack a field are an error, and nothing of it is submitted', async () => {
     const { made, read } = operation(1);
-    expect(() => recorder.inOneGo(() => {
-      recorder.run(made, [1], { place: 0, value: 3 });
-      recorder.run(made, [1], { place: 0 });
-    })).toThrow('params: no value');
+    expect(() =>
+      recorder.inOneGo(() => {
+        recorder.run(made, [1], { place: 0, value: 3 });
+        recorder.run(made, [1], { place: 0 });
+      }),
+    ).toThrow('params: no value');
     expect(await read()).toEqual(new Float32Array(1));
   });
 

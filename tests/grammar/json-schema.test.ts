@@ -35,28 +35,48 @@ describe('alternatives that begin or end alike stay apart', () => {
 });
 
 it('a character of a pattern that is escaped in two halves is one', () => {
-  for (const [escaped, plain] of [['[^\\ud83d\\ude00]', '[^😀]'], ['\\ud83d\\ude00+', '😀+'], ['[\\ud83d\\ude00-\\ud83d\\ude02]', '[😀-😂]']] as const) {
+  for (const [escaped, plain] of [
+    ['[^\\ud83d\\ude00]', '[^😀]'],
+    ['\\ud83d\\ude00+', '😀+'],
+    ['[\\ud83d\\ude00-\\ud83d\\ude02]', '[😀-😂]'],
+  ] as const) {
     expect(patternOf(escaped, '', 'p', Infinity)).toEqual(patternOf(plain, '', 'p', Infinity));
   }
 });
 
 // JSON Schema 2020-12, 8.2.3.1: a fragment of a URI. Generators write names of generic types so.
-it.each(['#/$defs/List%3Cstring%3E', '#/$defs/List<string>', '#/%24defs/List%3cstring%3e'])('%s is what it escapes', async ($ref) => {
-  const schema = { $ref, $defs: { 'List<string>': { const: 1 } } };
-  expect(await allows(grammars, { type: 'json_schema', schema }, '1')).toBe(true);
-});
+it.each(['#/$defs/List%3Cstring%3E', '#/$defs/List<string>', '#/%24defs/List%3cstring%3e'])(
+  '%s is what it escapes',
+  async ($ref) => {
+    const schema = { $ref, $defs: { 'List<string>': { const: 1 } } };
+    expect(await allows(grammars, { type: 'json_schema', schema }, '1')).toBe(true);
+  },
+);
 
 it('a name is found as it stands where it is no escape', () => {
   expect(schemaGrammar({ $ref: '#/$defs/100%', $defs: { '100%': { const: 1 } } })).toContain('"1"');
 });
 
 describe('references begin at the schema around them that has an $id', () => {
-  const holding = (name: string, type: string): object => ({ $id: `http://x/${name}`, type: 'object', required: ['v'], properties: { v: { $ref: '#/$defs/q' } }, $defs: { q: { type } } });
+  const holding = (name: string, type: string): object => ({
+    $id: `http://x/${name}`,
+    type: 'object',
+    required: ['v'],
+    properties: { v: { $ref: '#/$defs/q' } },
+    $defs: { q: { type } },
+  });
   it('also where two of them stand at places that are written alike', async () => {
-    const properties = { a: { type: 'object', required: ['b'], properties: { b: holding('1', 'integer') } }, 'a.properties.b': holding('2', 'string') };
+    const properties = {
+      a: { type: 'object', required: ['b'], properties: { b: holding('1', 'integer') } },
+      'a.properties.b': holding('2', 'string'),
+    };
     const schema = { type: 'object', required: ['a', 'a.properties.b'], properties };
-    expect(await allows(grammars, { type: 'json_schema', schema }, '{"a":{"b":{"v":1}},"a.properties.b":{"v":"1"}}')).toBe(true);
-    expect(await allows(grammars, { type: 'json_schema', schema }, '{"a":{"b":{"v":1}},"a.properties.b":{"v":1}}')).toBe(false);
+    expect(
+      await allows(grammars, { type: 'json_schema', schema }, '{"a":{"b":{"v":1}},"a.properties.b":{"v":"1"}}'),
+    ).toBe(true);
+    expect(
+      await allows(grammars, { type: 'json_schema', schema }, '{"a":{"b":{"v":1}},"a.properties.b":{"v":1}}'),
+    ).toBe(false);
   });
 
   it('also where oneOf looks whether its schemas share a value', () => {
@@ -68,10 +88,18 @@ describe('references begin at the schema around them that has an $id', () => {
 
 it('a tag tells schemas of oneOf apart where they are objects alone', () => {
   const tagged = (type: unknown, t: number): object => ({ type, properties: { t: { const: t } }, required: ['t'] });
-  expect(() => schemaGrammar({ oneOf: [tagged(['object', 'null'], 1), tagged(['object', 'null'], 2)] })).toThrow(expect.objectContaining({ code: 'bad_request' }) as Error);
+  expect(() => schemaGrammar({ oneOf: [tagged(['object', 'null'], 1), tagged(['object', 'null'], 2)] })).toThrow(
+    expect.objectContaining({ code: 'bad_request' }) as Error,
+  );
   expect(schemaGrammar({ oneOf: [tagged('object', 1), tagged(['object'], 2)] })).toContain('root');
 });
 
-it('half a character in a property\'s name is in no grammar', () => {
-  expect(schemaGrammar({ type: 'object', properties: { '\ud800': { type: 'null' } }, additionalProperties: { type: 'null' } })).not.toMatch(/U0000d800/i);
+it("half a character in a property's name is in no grammar", () => {
+  expect(
+    schemaGrammar({
+      type: 'object',
+      properties: { '\ud800': { type: 'null' } },
+      additionalProperties: { type: 'null' },
+    }),
+  ).not.toMatch(/U0000d800/i);
 });

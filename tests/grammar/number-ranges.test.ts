@@ -4,7 +4,9 @@ import { type Bounds, decimals, integers } from '../../src/grammar/number-ranges
 /** These grammars have digits, points and signs alone, and what both notations share. */
 function toRegExp(ebnf: string | undefined): RegExp {
   if (ebnf === undefined) return /(?!)/;
-  return new RegExp(`^(${ebnf.replaceAll('nothing{300}', '').replaceAll('"."', '\\.').replaceAll('"', '').replaceAll(' ', '')})$`);
+  return new RegExp(
+    `^(${ebnf.replaceAll('nothing{300}', '').replaceAll('"."', '\\.').replaceAll('"', '').replaceAll(' ', '')})$`,
+  );
 }
 
 const isWithin = (value: number, { least = -Infinity, most = Infinity, aboveLeast, belowMost }: Bounds): boolean =>
@@ -35,7 +37,12 @@ it('allow only numbers within bounds, their ends among them where they are close
         const pattern = toRegExp(decimals(bounds));
         let found = 0;
         for (let thousandths = -13_000; thousandths <= 101_000; thousandths += 125) {
-          for (const text of [String(thousandths / 1000), (thousandths / 1000).toFixed(3), (thousandths / 1000).toFixed(5), (thousandths / 1000 + 0.0001).toFixed(4)]) {
+          for (const text of [
+            String(thousandths / 1000),
+            (thousandths / 1000).toFixed(3),
+            (thousandths / 1000).toFixed(5),
+            (thousandths / 1000 + 0.0001).toFixed(4),
+          ]) {
             if (!pattern.test(text)) continue;
             found++;
             if (!isWithin(Number(text), bounds)) expect([bounds, text]).toBe('told rightly');
@@ -51,13 +58,28 @@ it('allow only numbers within bounds, their ends among them where they are close
 });
 
 it('are bounded by ends of any size', () => {
-  const allows = (ebnf: string | undefined, ...texts: string[]): boolean[] => texts.map((text) => toRegExp(ebnf).test(text));
-  expect(allows(integers({ least: 1e21 }), '', '1', `1${'0'.repeat(21)}`, `9${'0'.repeat(21)}`)).toEqual([false, false, true, true]);
+  const allows = (ebnf: string | undefined, ...texts: string[]): boolean[] =>
+    texts.map((text) => toRegExp(ebnf).test(text));
+  expect(allows(integers({ least: 1e21 }), '', '1', `1${'0'.repeat(21)}`, `9${'0'.repeat(21)}`)).toEqual([
+    false,
+    false,
+    true,
+    true,
+  ]);
   expect(allows(integers({ most: -1e21 }), '-', '-1', `-1${'0'.repeat(21)}`)).toEqual([false, false, true]);
-  expect(allows(integers({ least: 2 ** 53 }), '1000000000000000', '9007199254740992', '9999999999999999')).toEqual([false, true, true]);
-  expect(allows(integers({ least: 0, most: 2 ** 63 }), '123456789012345678', '9223372036854775808', '9223372036854775809')).toEqual([true, true, false]);
+  expect(allows(integers({ least: 2 ** 53 }), '1000000000000000', '9007199254740992', '9999999999999999')).toEqual([
+    false,
+    true,
+    true,
+  ]);
+  expect(
+    allows(integers({ least: 0, most: 2 ** 63 }), '123456789012345678', '9223372036854775808', '9223372036854775809'),
+  ).toEqual([true, true, false]);
   expect(allows(decimals({ least: 1e22 }), '.5', `1${'0'.repeat(22)}.5`)).toEqual([false, true]);
   expect(decimals({ least: 0.1, most: 123456789012345.67 })).toBeUndefined();
   // Read as a double, 999999999.99999999 is 1e9.
-  expect(allows(decimals({ least: 0, most: 1e9, belowMost: true }), '999999999.9999', '999999999.99999999')).toEqual([true, false]);
+  expect(allows(decimals({ least: 0, most: 1e9, belowMost: true }), '999999999.9999', '999999999.99999999')).toEqual([
+    true,
+    false,
+  ]);
 });

@@ -18,7 +18,9 @@ const texts = (length: number): string[] =>
 async function taken(pattern: string, length: number): Promise<{ taken: string[]; matched: string[] }> {
   const all = texts(length);
   const whole = new RegExp(`^(?:${pattern})$`, 'u');
-  const isTaken = await Promise.all(all.map((text) => allows(grammars, { type: 'json_schema', schema: { type: 'string', pattern } }, `"${text}"`)));
+  const isTaken = await Promise.all(
+    all.map((text) => allows(grammars, { type: 'json_schema', schema: { type: 'string', pattern } }, `"${text}"`)),
+  );
   return { taken: all.filter((_, i) => isTaken[i]), matched: all.filter((text) => whole.test(text)) };
 }
 
@@ -53,12 +55,17 @@ describe('a pattern takes what the regular expression matches, and nothing else'
 
 it('a pattern whose automaton is large is kept to as it stands', async () => {
   const schema = { type: 'string', pattern: '^.{0,100}stop.{0,100}[.!?]$' };
-  for (const [text, isTaken] of [['Do stop here!', true], ['Do not!', false], ['stop here', false]] as const) {
+  for (const [text, isTaken] of [
+    ['Do stop here!', true],
+    ['Do not!', false],
+    ['stop here', false],
+  ] as const) {
     expect(await allows(grammars, { type: 'json_schema', schema }, `"${text}"`), text).toBe(isTaken);
   }
 });
 
-const takes = (schema: object, text: string): Promise<boolean> => allows(grammars, { type: 'json_schema', schema }, text);
+const takes = (schema: object, text: string): Promise<boolean> =>
+  allows(grammars, { type: 'json_schema', schema }, text);
 
 // The library counts bytes beyond ASCII of what comes at least once and more than 128 times at most.
 it.each<[schema: object, taken: string[], refused: string[]]>([
@@ -81,18 +88,32 @@ it('a pattern is the same beside other schemas', async () => {
 
 it('half a character is refused: two of them would be another one', () => {
   for (const pattern of ['\\ud83d\\u{de00}', '(\\ud83d)(\\ude00)']) {
-    expect(() => schemaGrammar({ type: 'string', pattern })).toThrow(expect.objectContaining({ code: 'bad_request', detail: { field: 'response_format.json_schema.schema.pattern', reason: 'has half a character' } }) as Error);
+    expect(() => schemaGrammar({ type: 'string', pattern })).toThrow(
+      expect.objectContaining({
+        code: 'bad_request',
+        detail: { field: 'response_format.json_schema.schema.pattern', reason: 'has half a character' },
+      }) as Error,
+    );
   }
 });
 
 describe('what would take long to write out stands as it is', () => {
-  const letters = (count: number): string => Array.from({ length: count }, (_, i) => String.fromCodePoint(0x4e00 + 3 * i)).join('');
+  const letters = (count: number): string =>
+    Array.from({ length: count }, (_, i) => String.fromCodePoint(0x4e00 + 3 * i)).join('');
   it.each<[string, object]>([
     ['empty groups', { type: 'string', pattern: '(a|ab)(){100000}' }],
     ['empty groups in each other', { type: 'string', pattern: `${'('.repeat(25)})${'{2})'.repeat(24)}{2}` }],
     ['many ranges', { type: 'string', pattern: `([${letters(1000)}]|一二){0,90}` }],
     ['many patterns', { anyOf: Array.from({ length: 300 }, (_, i) => ({ type: 'string', pattern: `^.{0,90}x${i}` })) }],
-    ['many properties', { type: 'object', properties: Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`p${i}`, { type: 'string', pattern: `^(0|0\\d)\\d{0,${90 + i}}$` }])) }],
+    [
+      'many properties',
+      {
+        type: 'object',
+        properties: Object.fromEntries(
+          Array.from({ length: 60 }, (_, i) => [`p${i}`, { type: 'string', pattern: `^(0|0\\d)\\d{0,${90 + i}}$` }]),
+        ),
+      },
+    ],
   ])('%s', (_, schema) => {
     const before = process.cpuUsage().user;
     schemaGrammar(schema);

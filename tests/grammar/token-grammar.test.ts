@@ -4,7 +4,9 @@ import { byteGrammars, END } from '../support/grammars/random-answer.ts';
 
 const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
 const listed = (mask: Uint32Array | undefined): string =>
-  Array.from({ length: END + 1 }, (_, id) => ((mask?.[id >> 5] ?? 0) >>> (id & 31)) & 1 ? (id === END ? '$' : String.fromCharCode(id)) : '').join('');
+  Array.from({ length: END + 1 }, (_, id) =>
+    ((mask?.[id >> 5] ?? 0) >>> (id & 31)) & 1 ? (id === END ? '$' : String.fromCharCode(id)) : '',
+  ).join('');
 
 test.each([
   ['as far as tokens may come', 'abcx', ['b', 'cd', 'a$']],
@@ -22,11 +24,14 @@ test.each([
   expect(listed(await grammar.follow(0x62))).toBe('cd');
 });
 
-test.each(['root ::= root', 'root ::= []', 'root ::= "a" x\nx ::= x', 'root ::= "a" []'])('where nothing may follow the answer does not end as if it were whole: %j', async (grammar) => {
-  const ends = async (): Promise<unknown> => {
-    const begun = await byteGrammars().begin({ type: 'grammar', grammar });
-    const first = await begun.allowed();
-    return listed(first) === 'a' ? begun.follow(0x61) : first;
-  };
-  await expectError(ends, 'bad_request', { field: 'response_format.grammar' });
-});
+test.each(['root ::= root', 'root ::= []', 'root ::= "a" x\nx ::= x', 'root ::= "a" []'])(
+  'where nothing may follow the answer does not end as if it were whole: %j',
+  async (grammar) => {
+    const ends = async (): Promise<unknown> => {
+      const begun = await byteGrammars().begin({ type: 'grammar', grammar });
+      const first = await begun.allowed();
+      return listed(first) === 'a' ? begun.follow(0x61) : first;
+    };
+    await expectError(ends, 'bad_request', { field: 'response_format.grammar' });
+  },
+);

@@ -56,8 +56,12 @@ test.each<[string, object | undefined]>([
 test('where an id leads to: a repository, or a file of a revision', () => {
   const at = (text: string): string => hubUrl(parseHubId(text)!, {});
   expect(at('owner/repo')).toBe('https://huggingface.co/owner/repo');
-  expect(at('owner/repo@refs/pr/3:deep/a b.gguf')).toBe('https://huggingface.co/owner/repo/resolve/refs%2Fpr%2F3/deep/a%20b.gguf');
-  expect(hubUrl({ repo: 'owner/repo', revision: 'main' }, { endpoint: 'https://mirror.example/' })).toBe('https://mirror.example/owner/repo');
+  expect(at('owner/repo@refs/pr/3:deep/a b.gguf')).toBe(
+    'https://huggingface.co/owner/repo/resolve/refs%2Fpr%2F3/deep/a%20b.gguf',
+  );
+  expect(hubUrl({ repo: 'owner/repo', revision: 'main' }, { endpoint: 'https://mirror.example/' })).toBe(
+    'https://mirror.example/owner/repo',
+  );
 });
 
 test.each<[object, string | undefined]>([
@@ -88,20 +92,47 @@ describe('files of a model', () => {
     const of = (name: string, size: number) => ({ ...files[0]!, path: `tiny-${name}.gguf`, size });
     const others = [of('IQ2_XXS', 300), of('IQ3_XXS', 310), of('Q4_K_XL', 320), of('F16', 900)];
     for (const type of ['Q2_K', 'Q3_K_L', 'IQ4_NL', 'IQ4_XS', 'TQ1_0', 'TQ2_0', 'MXFP4', 'Q1_0']) {
-      expect(pickModelFiles(ID, { commit, files: [...others, of(type, 200)] }, Infinity).map(({ path }) => path)).toEqual([`tiny-${type}.gguf`]);
+      expect(
+        pickModelFiles(ID, { commit, files: [...others, of(type, 200)] }, Infinity).map(({ path }) => path),
+      ).toEqual([`tiny-${type}.gguf`]);
     }
   });
 
   test('the file that the id names, and what belongs to it', async () => {
     expect(await pick({ file: 'tiny-F16.gguf' })).toEqual(['tiny-F16.gguf']);
     expect(await pick({ file: 'model.safetensors' })).toEqual(['config.json', 'tokenizer.json', 'model.safetensors']);
-    await expectError(() => pick({ file: 'other.gguf' }), 'bad_request', { file: 'owner/tiny', reason: /has no other.gguf at main/ });
+    await expectError(() => pick({ file: 'other.gguf' }), 'bad_request', {
+      file: 'owner/tiny',
+      reason: /has no other.gguf at main/,
+    });
   });
 
   test('of an encoder what says how its vectors come about, its dense layers among it, and nothing else', () => {
-    const paths = ['1_Pooling/config.json', '2_Dense/config.json', '2_Dense/model.safetensors', '2_Dense/pytorch_model.bin', '4_Normalize/config.json', 'config.json', 'model.safetensors', 'modules.json', 'onnx/2_Dense/model.safetensors', 'onnx/model.onnx', 'sentence_bert_config.json', 'tokenizer.json'];
+    const paths = [
+      '1_Pooling/config.json',
+      '2_Dense/config.json',
+      '2_Dense/model.safetensors',
+      '2_Dense/pytorch_model.bin',
+      '4_Normalize/config.json',
+      'config.json',
+      'model.safetensors',
+      'modules.json',
+      'onnx/2_Dense/model.safetensors',
+      'onnx/model.onnx',
+      'sentence_bert_config.json',
+      'tokenizer.json',
+    ];
     const files = paths.map((path) => ({ path, size: 1, oid: '', url: '' }));
-    const picked = ['1_Pooling/config.json', '2_Dense/config.json', '2_Dense/model.safetensors', 'config.json', 'modules.json', 'sentence_bert_config.json', 'tokenizer.json', 'model.safetensors'];
+    const picked = [
+      '1_Pooling/config.json',
+      '2_Dense/config.json',
+      '2_Dense/model.safetensors',
+      'config.json',
+      'modules.json',
+      'sentence_bert_config.json',
+      'tokenizer.json',
+      'model.safetensors',
+    ];
     expect(pickModelFiles(ID, { commit: '', files }, 1).map(({ path }) => path)).toEqual(picked);
   });
 
@@ -109,24 +140,53 @@ describe('files of a model', () => {
     const { commit, files } = await list();
     const without = files.filter(({ path }) => !path.endsWith('.gguf'));
     expect(pickModelFiles(ID, { commit, files: without }, 1).map(({ path }) => path)).toContain('model.safetensors');
-    const shards = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors', 'model.safetensors.index.json'];
-    const sharded = [...without.filter(({ path }) => path !== 'model.safetensors'), ...shards.map((path) => ({ ...without[0]!, path }))];
+    const shards = [
+      'model-00001-of-00002.safetensors',
+      'model-00002-of-00002.safetensors',
+      'model.safetensors.index.json',
+    ];
+    const sharded = [
+      ...without.filter(({ path }) => path !== 'model.safetensors'),
+      ...shards.map((path) => ({ ...without[0]!, path })),
+    ];
     const found = pickModelFiles(ID, { commit, files: sharded }, 1).map(({ path }) => path);
     expect(found).toEqual(['config.json', 'tokenizer.json', ...shards]);
-    await expectError(() => pickModelFiles(ID, { commit, files: [] }, 1), 'bad_request', { file: 'owner/tiny', reason: /neither/ });
-    await expectError(() => pickAdapterFiles(ID, { commit, files: [] }), 'bad_request', { reason: /adapter_config.json/ });
-    const pickles = ['adapter_config.json', 'adapter_model.bin', 'pytorch_model-00001-of-00002.bin'].map((path) => ({ ...without[0]!, path }));
-    await expectError(() => pickAdapterFiles(ID, { commit, files: pickles }), 'unsupported', { file: 'owner/tiny/adapter_model.bin', reason: /pickle/ });
-    await expectError(() => pickModelFiles(ID, { commit, files: pickles }, 1), 'unsupported', { file: 'owner/tiny/pytorch_model-00001-of-00002.bin', reason: /pickle/ });
+    await expectError(() => pickModelFiles(ID, { commit, files: [] }, 1), 'bad_request', {
+      file: 'owner/tiny',
+      reason: /neither/,
+    });
+    await expectError(() => pickAdapterFiles(ID, { commit, files: [] }), 'bad_request', {
+      reason: /adapter_config.json/,
+    });
+    const pickles = ['adapter_config.json', 'adapter_model.bin', 'pytorch_model-00001-of-00002.bin'].map((path) => ({
+      ...without[0]!,
+      path,
+    }));
+    await expectError(() => pickAdapterFiles(ID, { commit, files: pickles }), 'unsupported', {
+      file: 'owner/tiny/adapter_model.bin',
+      reason: /pickle/,
+    });
+    await expectError(() => pickModelFiles(ID, { commit, files: pickles }, 1), 'unsupported', {
+      file: 'owner/tiny/pytorch_model-00001-of-00002.bin',
+      reason: /pickle/,
+    });
   });
 
   test('come from the commit that the revision names, and are kept by the revision', async () => {
-    const [file] = await findModelFiles('owner/tiny@v2:deep/a b-Q4_0-00001-of-00002.gguf', { endpoint: hub.endpoint }, 1, {});
+    const [file] = await findModelFiles(
+      'owner/tiny@v2:deep/a b-Q4_0-00001-of-00002.gguf',
+      { endpoint: hub.endpoint },
+      1,
+      {},
+    );
     expect(file?.url).toBe(hub.fileUrl('deep/a%20b-Q4_0-00001-of-00002.gguf', 'v2-commit'));
     expect(file?.key).toBe(hub.fileUrl('deep/a b-Q4_0-00001-of-00002.gguf', 'v2'));
     expect(file?.known?.sha256).toBe(sha256Of(FILES['deep/a b-Q4_0-00001-of-00002.gguf']));
     const adapter = await findAdapterFiles(ID, { endpoint: hub.endpoint }, {});
-    expect([adapter.config.url, adapter.weights.known?.size]).toEqual([hub.fileUrl('adapter_config.json', 'main-commit'), 70]);
+    expect([adapter.config.url, adapter.weights.known?.size]).toEqual([
+      hub.fileUrl('adapter_config.json', 'main-commit'),
+      70,
+    ]);
   });
 });
 
@@ -135,8 +195,14 @@ test('weights that a folder has as a pickle alone: why they are not read; where 
     const url = hub.fileUrl(`${folder}/adapter_model.safetensors`);
     return describeRemote(url).catch((error: unknown) => explainMissing(url, {}, error));
   };
-  await expectError(() => opening('old'), 'unsupported', { file: hub.fileUrl('old/adapter_model.bin'), reason: /pickle/ });
-  await expectError(() => opening('none'), 'network', { file: hub.fileUrl('none/adapter_model.safetensors'), reason: /404/ });
+  await expectError(() => opening('old'), 'unsupported', {
+    file: hub.fileUrl('old/adapter_model.bin'),
+    reason: /pickle/,
+  });
+  await expectError(() => opening('none'), 'network', {
+    file: hub.fileUrl('none/adapter_model.safetensors'),
+    reason: /404/,
+  });
 });
 
 describe('a gated repository', () => {
@@ -144,18 +210,31 @@ describe('a gated repository', () => {
     hub.behaviour.token = TOKEN;
     const [wanted] = await findModelFiles('owner/tiny:tiny-Q8_0.gguf', { endpoint: hub.endpoint, token: TOKEN }, 1, {});
     const { url, headers, known } = wanted!;
-    const file = await FileDownload.open({ ...(await describeRemote(url, { headers })), ...known }, new MemoryPieces(), { headers });
+    const file = await FileDownload.open(
+      { ...(await describeRemote(url, { headers })), ...known },
+      new MemoryPieces(),
+      { headers },
+    );
     await file.complete();
     await file.verify();
-    const of = (origin: string) => hub.requests.filter((request) => request.origin === origin).map(({ authorization }) => authorization);
+    const of = (origin: string) =>
+      hub.requests.filter((request) => request.origin === origin).map(({ authorization }) => authorization);
     expect(new Set(of('hub'))).toEqual(new Set([`Bearer ${TOKEN}`]));
     expect(new Set(of('cdn'))).toEqual(new Set([undefined]));
   });
 
   test.each([
     [undefined, 401, 'status 401: the file needs a token of an account with access to it, or is not there'],
-    ['hf_wrong1', 401, 'status 401: the token was refused; its account has no access to the file, or the file is not there'],
-    ['hf_wrong1', 403, 'status 403: the token was refused; its account has no access to the file, or the file is not there'],
+    [
+      'hf_wrong1',
+      401,
+      'status 401: the token was refused; its account has no access to the file, or the file is not there',
+    ],
+    [
+      'hf_wrong1',
+      403,
+      'status 403: the token was refused; its account has no access to the file, or the file is not there',
+    ],
   ])('is an error with the token %s and status %i, which does not show it', async (token, refusal, reason) => {
     hub.behaviour = { token: TOKEN, refusal };
     const options = { endpoint: hub.endpoint, ...(token !== undefined && { token }) };
@@ -186,12 +265,21 @@ test.each<[string, unknown, string]>([
   ['no files', { sha: 'abc' }, 'siblings'],
   ['a file without a name', { sha: 'abc', siblings: [{ size: 1 }] }, 'siblings[0]'],
   ['a file without a length', { sha: 'abc', siblings: [{ rfilename: 'a', size: -1 }] }, 'siblings[0].size'],
-  ['no SHA-256', { sha: 'abc', siblings: [{ rfilename: 'a', size: 1, lfs: { sha256: 'x' } }] }, 'siblings[0].lfs.sha256'],
+  [
+    'no SHA-256',
+    { sha: 'abc', siblings: [{ rfilename: 'a', size: 1, lfs: { sha256: 'x' } }] },
+    'siblings[0].lfs.sha256',
+  ],
 ])('an answer with %s is not the hub’s', async (_, answer, field) => {
   await expectError(() => listRepo(ID, {}, async () => answer), 'bad_file', { field });
 });
 
 test('a revision that is not there, and an answer that is no JSON', async () => {
-  await expectError(() => findModelFiles('owner/tiny@nowhere', { endpoint: hub.endpoint }, 1, {}), 'network', { reason: /status 404/ });
-  await expectError(() => readJson(hub.fileUrl('README.md')), 'bad_file', { file: hub.fileUrl('README.md'), reason: /not JSON/ });
+  await expectError(() => findModelFiles('owner/tiny@nowhere', { endpoint: hub.endpoint }, 1, {}), 'network', {
+    reason: /status 404/,
+  });
+  await expectError(() => readJson(hub.fileUrl('README.md')), 'bad_file', {
+    file: hub.fileUrl('README.md'),
+    reason: /not JSON/,
+  });
 });

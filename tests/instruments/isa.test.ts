@@ -12,12 +12,20 @@ test('the compiler for cards that are not there tells what leaves the registers'
     var<workgroup> shared_words: array<u32, 256>;
     @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) { ${body} }`;
   const lean = kernel('y[i] = y[i + places.x] + 1u;');
-  const scattered = kernel('var kept: array<u32, 200>; for (var k = 0u; k < 200u; k++) { kept[y[k] % 200u] += k; } y[i] = kept[places.x % 200u];');
+  const scattered = kernel(
+    'var kept: array<u32, 200>; for (var k = 0u; k < 200u; k++) { kept[y[k] % 200u] += k; } y[i] = kept[places.x % 200u];',
+  );
   const sharing = kernel('shared_words[i] = y[i]; workgroupBarrier(); y[i] = shared_words[255u - i];');
   const compiler = new IsaCompiler();
-  const [one, two, three] = await Promise.all(spirvOf([lean, scattered, sharing]).map((assembly) => compiler.compile(assembly, FAMILIES)));
+  const [one, two, three] = await Promise.all(
+    spirvOf([lean, scattered, sharing]).map((assembly) => compiler.compile(assembly, FAMILIES)),
+  );
   compiler.close();
-  expect(one).toMatchObject({ navi31: { spilled: 0, scratch: 0, lds: 0, waves: 16, vmem: 2 }, navi21: { spilled: 0, scratch: 0, lds: 0, waves: 16, vmem: 2 }, renoir: { spilled: 0, scratch: 0, lds: 0, waves: 10, vmem: 2 } });
+  expect(one).toMatchObject({
+    navi31: { spilled: 0, scratch: 0, lds: 0, waves: 16, vmem: 2 },
+    navi21: { spilled: 0, scratch: 0, lds: 0, waves: 16, vmem: 2 },
+    renoir: { spilled: 0, scratch: 0, lds: 0, waves: 10, vmem: 2 },
+  });
   for (const family of FAMILIES) {
     expect(two?.[family]?.scratch).toBeGreaterThanOrEqual(4 * 200);
     expect(three?.[family]?.lds).toBeGreaterThanOrEqual(4 * 256);
@@ -32,7 +40,12 @@ function worstOf(rows: readonly IsaRow[]): Map<string, IsaRow> {
     const key = `${row.kernel} on ${row.family}`;
     const known = worst.get(key) ?? row;
     const more = (of: 'spilled' | 'scratch'): number => Math.max(known[of], row[of]);
-    worst.set(key, { ...known, spilled: more('spilled'), scratch: more('scratch'), waves: Math.min(known.waves, row.waves) });
+    worst.set(key, {
+      ...known,
+      spilled: more('spilled'),
+      scratch: more('scratch'),
+      waves: Math.min(known.waves, row.waves),
+    });
   }
   return worst;
 }
@@ -40,35 +53,101 @@ function worstOf(rows: readonly IsaRow[]): Map<string, IsaRow> {
 test('products and attention leave nothing for want of registers, and have other waves to run while one waits', async () => {
   const phases = ['prefill', 'decode', 'two streams', 'page forms', 'adapters', 'encoder'] as const;
   const shared = { families: FAMILIES, features: ['all'], phases, wants: isMain } as const;
-  const [large, small] = [await surveyIsa({ ...shared, shapes: ['1B'], types: ['Q4_K'] }), await surveyIsa({ ...shared, shapes: ['135M'], types: ['Q8_0'] })];
+  const [large, small] = [
+    await surveyIsa({ ...shared, shapes: ['1B'], types: ['Q4_K'] }),
+    await surveyIsa({ ...shared, shapes: ['135M'], types: ['Q8_0'] }),
+  ];
   // The types of few bits that take most registers.
-  const few = await surveyIsa({ ...shared, wants: (kernel) => kernel.startsWith('linear'), phases: ['prefill', 'decode'], shapes: ['1B'], types: ['Q2_K', 'TQ1_0', 'IQ3_XXS'] });
+  const few = await surveyIsa({
+    ...shared,
+    wants: (kernel) => kernel.startsWith('linear'),
+    phases: ['prefill', 'decode'],
+    shapes: ['1B'],
+    types: ['Q2_K', 'TQ1_0', 'IQ3_XXS'],
+  });
   // Where sums share workgroup memory with inputs.
-  const narrow = await surveyIsa({ ...shared, wants: (kernel) => kernel.startsWith('linear'), phases: ['decode'], shapes: ['135M'], types: ['Q4_1', 'Q5_0'] });
+  const narrow = await surveyIsa({
+    ...shared,
+    wants: (kernel) => kernel.startsWith('linear'),
+    phases: ['decode'],
+    shapes: ['135M'],
+    types: ['Q4_1', 'Q5_0'],
+  });
   // The heads whose codes take most registers.
-  const coded = await surveyIsa({ ...shared, wants: (kernel) => kernel === 'attention-decode', phases: ['page forms'], shapes: ['4B', 'gated attention'], types: ['Q4_K'] });
+  const coded = await surveyIsa({
+    ...shared,
+    wants: (kernel) => kernel === 'attention-decode',
+    phases: ['page forms'],
+    shapes: ['4B', 'gated attention'],
+    types: ['Q4_K'],
+  });
   expect(coded.length).toBeGreaterThan(0);
-  const convolutions = await surveyIsa({ ...shared, wants: (kernel) => kernel === 'short-conv', phases: ['prefill', 'decode'], shapes: ['convolution'], types: ['Q4_K'] });
+  const convolutions = await surveyIsa({
+    ...shared,
+    wants: (kernel) => kernel === 'short-conv',
+    phases: ['prefill', 'decode'],
+    shapes: ['convolution'],
+    types: ['Q4_K'],
+  });
   expect(convolutions.length).toBeGreaterThan(0);
-  const wide = await surveyIsa({ ...shared, wants: (kernel) => kernel.startsWith('attention-texts'), phases: ['encoder'], shapes: ['head 256'], types: ['Q8_0'] });
+  const wide = await surveyIsa({
+    ...shared,
+    wants: (kernel) => kernel.startsWith('attention-texts'),
+    phases: ['encoder'],
+    shapes: ['head 256'],
+    types: ['Q8_0'],
+  });
   expect(wide.length).toBeGreaterThan(0);
   const ofDeltaNets = ['causal-conv', 'delta-rule', 'gated-norm'];
-  const deltaNets = await surveyIsa({ ...shared, wants: (kernel) => ofDeltaNets.includes(kernel), phases: ['prefill', 'decode'], shapes: ['delta net'], types: ['Q4_K'] });
+  const deltaNets = await surveyIsa({
+    ...shared,
+    wants: (kernel) => ofDeltaNets.includes(kernel),
+    phases: ['prefill', 'decode'],
+    shapes: ['delta net'],
+    types: ['Q4_K'],
+  });
   expect([...new Set(deltaNets.map(({ kernel }) => kernel))].sort()).toEqual([...ofDeltaNets].sort());
   const experts = await surveyIsa({ ...shared, phases: ['prefill', 'decode'], shapes: ['experts'], types: ['Q4_K'] });
   expect(new Set(experts.map(({ kernel }) => kernel))).toContain('route-experts');
   const ofLayerInputs = /^(attention|take-input|cap-logits)/;
-  const layerInputs = await surveyIsa({ ...shared, wants: (kernel) => ofLayerInputs.test(kernel), phases: ['prefill', 'decode', 'sampling'], shapes: ['layer inputs'], types: ['Q4_K'] });
-  for (const name of ['attention-decode', 'attention-prefill', 'take-input', 'cap-logits']) expect(layerInputs.some(({ kernel }) => kernel === name)).toBe(true);
-  const worst = worstOf([...large, ...small, ...few, ...narrow, ...coded, ...convolutions, ...wide, ...deltaNets, ...experts, ...layerInputs]);
-  console.info([...worst].map(([key, { spilled, scratch, waves }]) => `${key}: ${spilled} spilled, ${scratch} bytes of scratch, ${waves} waves`).join('\n'));
+  const layerInputs = await surveyIsa({
+    ...shared,
+    wants: (kernel) => ofLayerInputs.test(kernel),
+    phases: ['prefill', 'decode', 'sampling'],
+    shapes: ['layer inputs'],
+    types: ['Q4_K'],
+  });
+  for (const name of ['attention-decode', 'attention-prefill', 'take-input', 'cap-logits'])
+    expect(layerInputs.some(({ kernel }) => kernel === name)).toBe(true);
+  const worst = worstOf([
+    ...large,
+    ...small,
+    ...few,
+    ...narrow,
+    ...coded,
+    ...convolutions,
+    ...wide,
+    ...deltaNets,
+    ...experts,
+    ...layerInputs,
+  ]);
+  console.info(
+    [...worst]
+      .map(
+        ([key, { spilled, scratch, waves }]) =>
+          `${key}: ${spilled} spilled, ${scratch} bytes of scratch, ${waves} waves`,
+      )
+      .join('\n'),
+  );
   const wrong: string[] = [];
   for (const [key, row] of worst) {
     const exception = ISA_EXCEPTIONS[row.kernel]?.[row.family];
     const misses = missesOf(row, exception ?? ISA_BARS[row.family]);
     if (misses.length > 0) wrong.push(`${key}: ${misses.join(', ')}`);
-    if (exception && missesOf(row, ISA_BARS[row.family]).length === 0) wrong.push(`${key}: is within the bars, and need not be an exception`);
+    if (exception && missesOf(row, ISA_BARS[row.family]).length === 0)
+      wrong.push(`${key}: is within the bars, and need not be an exception`);
   }
-  for (const kernel of Object.keys(ISA_EXCEPTIONS)) if (![...worst.values()].some((row) => row.kernel === kernel)) wrong.push(`${kernel}: an exception for no kernel`);
+  for (const kernel of Object.keys(ISA_EXCEPTIONS))
+    if (![...worst.values()].some((row) => row.kernel === kernel)) wrong.push(`${kernel}: an exception for no kernel`);
   expect(wrong).toEqual([]);
 });

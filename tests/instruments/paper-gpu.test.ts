@@ -9,12 +9,20 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 const TOKENS = 40;
 
 test('a GPU on paper is asked for the kernels that a GPU is asked for, and told where the tokens stand', async () => {
-  const engine = await engineUnderTest(tinyModel({ architecture: 'qwen3', type: 'Q8_0', numLayers: 1, seed: 4 }), { deviceClass: 'gpu' });
+  const engine = await engineUnderTest(tinyModel({ architecture: 'qwen3', type: 'Q8_0', numLayers: 1, seed: 4 }), {
+    deviceClass: 'gpu',
+  });
   const session = await engine.session();
   const counts = countGpu();
   await session.prefill(new Sequence(), new Array<number>(TOKENS).fill(0), () => undefined);
   const { config } = session.plan;
-  const all = await dispatchesOf({ config, type: 'Q8_0', features: OPTIONAL_FEATURES, phases: [], promptTokens: TOKENS });
+  const all = await dispatchesOf({
+    config,
+    type: 'Q8_0',
+    features: OPTIONAL_FEATURES,
+    phases: [],
+    promptTokens: TOKENS,
+  });
   const noted = all.filter(({ phase }) => phase === 'prefill');
   expect(noted.length).toBe(counts.dispatches);
   const compiled = new Set(session.device.pipelines.texts().map(({ text }) => text));
@@ -22,5 +30,7 @@ test('a GPU on paper is asked for the kernels that a GPU is asked for, and told 
   const table = noted.flatMap(({ bindings }) => bindings).find(({ label }) => label === 'batchTable');
   const words = new Uint32Array(table?.contents?.slice().buffer ?? new ArrayBuffer());
   // Place, position, first page, page: of each token.
-  expect(Array.from({ length: TOKENS }, (_, i) => words[4 * i + 1])).toEqual(Array.from({ length: TOKENS }, (_, i) => i));
+  expect(Array.from({ length: TOKENS }, (_, i) => words[4 * i + 1])).toEqual(
+    Array.from({ length: TOKENS }, (_, i) => i),
+  );
 });

@@ -29,7 +29,11 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) all: 
 }`;
 
 test('a trace has every access of a workgroup, with what its addresses make of sectors, lanes and reuse', async () => {
-  const binding = (label: string, size: number, words?: readonly number[]) => ({ label, size, contents: words && new Uint8Array(Uint32Array.from(words).buffer) });
+  const binding = (label: string, size: number, words?: readonly number[]) => ({
+    label,
+    size,
+    contents: words && new Uint8Array(Uint32Array.from(words).buffer),
+  });
   const dispatch: NotedDispatch = {
     kernel: 'known',
     code: KNOWN,
@@ -38,19 +42,25 @@ test('a trace has every access of a workgroup, with what its addresses make of s
     groups: [4, 1, 1],
   };
   const traffic = await trafficOf(tracer, dispatch);
-  const of = (label: string, within: string, kind: Traffic['kind'] = 'load') => traffic.filter((one) => one.label === label && one.within === within && one.kind === kind);
+  const of = (label: string, within: string, kind: Traffic['kind'] = 'load') =>
+    traffic.filter((one) => one.label === label && one.within === within && one.kind === kind);
   // Of 4 workgroups 48 lanes take part: all of the first 32, and 16 of those behind.
   expect(of('a table', 'row')).toMatchObject([{ binding: 'table', bytes: 192 * 4, sectors: 1, lanes: 0.75 }]);
   // Of two entries the same word for every lane.
   expect(of('a table', 'row')[0]?.distinct).toBe(4 * 2 * 4);
   // A vec4 each, at 10 or 12 more than the lane; and the last component of another.
   expect(of('inputs', 'row')[0]?.bytes).toBe(192 * (16 + 4));
-  expect(of('outputs', 'main', 'store')).toMatchObject([{ bytes: 192 * 4, reuse: 1, sectors: 1, fetched: 4 * 6 * 32, lanes: 0.75 }]);
-  expect(of('outputs', 'main', 'update')).toMatchObject([{ bytes: 3 * 192 * 4, reuse: 3, sectors: 8, fetched: 3 * 192 * 32, lanes: 0.75 }]);
+  expect(of('outputs', 'main', 'store')).toMatchObject([
+    { bytes: 192 * 4, reuse: 1, sectors: 1, fetched: 4 * 6 * 32, lanes: 0.75 },
+  ]);
+  expect(of('outputs', 'main', 'update')).toMatchObject([
+    { bytes: 3 * 192 * 4, reuse: 3, sectors: 8, fetched: 3 * 192 * 32, lanes: 0.75 },
+  ]);
 });
 
 test('what cannot be traced is refused', () => {
-  const kernel = (body: string) => `@group(0) @binding(0) var<storage, read_write> y: array<f32>;\n@compute @workgroup_size(1) fn main() { ${body} }`;
+  const kernel = (body: string) =>
+    `@group(0) @binding(0) var<storage, read_write> y: array<f32>;\n@compute @workgroup_size(1) fn main() { ${body} }`;
   expect(() => tracedText(kernel('let all = &y; (*all)[1] = 0.0;'))).toThrow('pointer');
   expect(() => tracedText(kernel('let one = &y[2]; *one = 0.0;'))).toThrow('pointer');
   expect(() => tracedText(kernel('var y: array<u32, 4>; y[2] = 0u;'))).toThrow('another');
@@ -66,9 +76,20 @@ const CASES: { shape: ShapeName; type: GgmlType; phase: 'prefill' | 'decode'; pr
 
 /** One of each kernel for each set of bindings: others differ in sizes. */
 async function mainDispatches({ shape, type, phase, promptTokens }: (typeof CASES)[number]): Promise<PhasedDispatch[]> {
-  const all = await dispatchesOf({ config: SHAPES[shape], type, features: FEATURE_SETS.all, phases: [phase], promptTokens });
-  const formOf = ({ kernel, code }: PhasedDispatch): string => `${kernel} ${(code.match(/var<storage.*/g) ?? []).join()}`;
-  return [...new Map(all.filter((one) => one.phase === phase && isMain(one.kernel)).map((one) => [formOf(one), one])).values()];
+  const all = await dispatchesOf({
+    config: SHAPES[shape],
+    type,
+    features: FEATURE_SETS.all,
+    phases: [phase],
+    promptTokens,
+  });
+  const formOf = ({ kernel, code }: PhasedDispatch): string =>
+    `${kernel} ${(code.match(/var<storage.*/g) ?? []).join()}`;
+  return [
+    ...new Map(
+      all.filter((one) => one.phase === phase && isMain(one.kernel)).map((one) => [formOf(one), one]),
+    ).values(),
+  ];
 }
 
 test('loads of products and attention fetch few sectors more than they need', async () => {
@@ -88,14 +109,19 @@ test('loads of products and attention fetch few sectors more than they need', as
   expect(needless, 'these are within the bar, and need not be exceptions').toEqual([]);
 });
 
-test.each(['Q4_0', 'Q5_K', 'Q6_K', 'Q8_0'] as const)('all planes together, weights of a prefill in %s are fetched in few sectors more than they need', async (type) => {
-  const [product] = await mainDispatches({ shape: '1B', type, phase: 'prefill', promptTokens: 64 });
-  if (!product) throw new Error('no product');
-  const weights = (await trafficOf(tracer, product, 2)).filter(({ kind, binding }) => kind === 'load' && binding.startsWith('weight'));
-  const fetched = weights.reduce((sum, one) => sum + one.fetched, 0);
-  const needed = weights.reduce((sum, one) => sum + one.fetched / one.sectors, 0);
-  expect(fetched / needed).toBeLessThanOrEqual(SECTORS_BAR);
-  // What is short is kept, and not asked for again and again: sectors of a workgroup that differ, once.
-  const once = weights.reduce((sum, one) => sum + one.fetchedOnce, 0);
-  expect(fetched / once).toBeLessThanOrEqual(SECTORS_BAR);
-});
+test.each(['Q4_0', 'Q5_K', 'Q6_K', 'Q8_0'] as const)(
+  'all planes together, weights of a prefill in %s are fetched in few sectors more than they need',
+  async (type) => {
+    const [product] = await mainDispatches({ shape: '1B', type, phase: 'prefill', promptTokens: 64 });
+    if (!product) throw new Error('no product');
+    const weights = (await trafficOf(tracer, product, 2)).filter(
+      ({ kind, binding }) => kind === 'load' && binding.startsWith('weight'),
+    );
+    const fetched = weights.reduce((sum, one) => sum + one.fetched, 0);
+    const needed = weights.reduce((sum, one) => sum + one.fetched / one.sectors, 0);
+    expect(fetched / needed).toBeLessThanOrEqual(SECTORS_BAR);
+    // What is short is kept, and not asked for again and again: sectors of a workgroup that differ, once.
+    const once = weights.reduce((sum, one) => sum + one.fetchedOnce, 0);
+    expect(fetched / once).toBeLessThanOrEqual(SECTORS_BAR);
+  },
+);

@@ -15,7 +15,18 @@ import { storeKv } from '../../src/reference/kernels/store-kv.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import type { Tolerance } from '../support/kernels/tolerances.ts';
-import { cacheElements, fromHalves, headsOf, pagedHeads, pageOf, pageTable, ropeOf, shuffledPages, tableOf, toHalves } from '../support/kernels/pages.ts';
+import {
+  cacheElements,
+  fromHalves,
+  headsOf,
+  pagedHeads,
+  pageOf,
+  pageTable,
+  ropeOf,
+  shuffledPages,
+  tableOf,
+  toHalves,
+} from '../support/kernels/pages.ts';
 import { CLASSES, describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
 const HEADS = [
@@ -61,10 +72,17 @@ function randomBatch(heads: Heads, position: number, tokens: number, random: Ran
 }
 
 /** The kinds of batches that have a kernel of their own. A run of tokens may be either. */
-const kindsOf = ({ device }: Runner): BatchShape['kind'][] => (device.variant.sharedPages ? ['prefill', 'decode'] : ['prefill']);
+const kindsOf = ({ device }: Runner): BatchShape['kind'][] =>
+  device.variant.sharedPages ? ['prefill', 'decode'] : ['prefill'];
 
 /** Records attention and its merge over `kv`; returns their output. */
-function recordAttention(runner: Runner, batch: Batch, kv: GPUBuffer, qkv: GPUBuffer, kind: BatchShape['kind']): GPUBuffer {
+function recordAttention(
+  runner: Runner,
+  batch: Batch,
+  kv: GPUBuffer,
+  qkv: GPUBuffer,
+  kind: BatchShape['kind'],
+): GPUBuffer {
   const { heads, position, tokens, window } = batch;
   const batch_table = runner.upload(tableOf(tokens, position));
   const buffers = { batch_table, qkv, kv, pages: runner.upload(tableInSight(batch)), rope: runner.upload(batch.rope) };
@@ -75,17 +93,29 @@ function recordBuffers(
   runner: Runner,
   heads: Heads,
   buffers: Record<string, GPUBuffer>,
-  { kind, tokens, length, window, stores = false }: BatchShape & { length: number; window?: number | undefined; stores?: boolean },
+  {
+    kind,
+    tokens,
+    length,
+    window,
+    stores = false,
+  }: BatchShape & { length: number; window?: number | undefined; stores?: boolean },
 ): GPUBuffer {
   const { device } = runner;
   const kernel = attentionKernels(device, heads, { halfOnly: true, stores, window })[kind];
   const { splits, pagesPerSplit } = kernel.split({ tokens, length });
   const partial_outputs = runner.empty(tokens * splits * heads.numHeads * partialFloats(heads.headDim) * 4);
   const y = runner.empty(tokens * heads.numHeads * heads.headDim * 4);
-  const bounds = { ...buffers, partial_outputs, y, probes: runner.empty(PROBES * heads.numHeads * probeFloats(heads.headDim) * 4) };
+  const bounds = {
+    ...buffers,
+    partial_outputs,
+    y,
+    probes: runner.empty(PROBES * heads.numHeads * probeFloats(heads.headDim) * 4),
+  };
   const params = { tokens, splits, pagesPerSplit, slotPages: 1024 };
   runner.run(kernel, bounds, { tokens, splits }, params);
-  if (splits > 1 || kernel.alwaysMerged) runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);
+  if (splits > 1 || kernel.alwaysMerged)
+    runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);
   return y;
 }
 
@@ -102,7 +132,8 @@ const twin = ({ heads, pages, qkv, kv, position, rope, window }: Batch): Float64
   attention({ ...pagedHeads(heads, pages), window }, qkv, fromHalves(kv), position, rope);
 
 /** Pages that no token of a batch sees. */
-const pagesBehind = ({ position, window }: Batch): number => Math.floor(Math.max(0, position + 1 - (window ?? Infinity)) / PAGE_TOKENS);
+const pagesBehind = ({ position, window }: Batch): number =>
+  Math.floor(Math.max(0, position + 1 - (window ?? Infinity)) / PAGE_TOKENS);
 
 /** The page table, in which pages behind the window were given back: another's stand there. */
 function tableInSight(batch: Batch): Uint32Array {
@@ -122,14 +153,29 @@ function windowed(batch: Batch, window: number): Batch {
 
 describe('attention and attention-merge', () => {
   describeVariants(HALF_VARIANTS, (getRunner, variant) => {
-    it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : HEADS)('$numHeads heads over $numKvHeads of $headDim', async (heads) => {
-      const random = new Random(9);
-      const batches = [[0, 1], [1, 1], [31, 1], [32, 1], [63, 1], [299, 1], [499, 1], [0, 15], [29, 16], [31, 17], [0, 33]] as const;
-      for (const [position, tokens] of batches) {
-        const batch = randomBatch(heads, position, tokens, random);
-        await expectAttention(getRunner(), batch);
-      }
-    });
+    it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : HEADS)(
+      '$numHeads heads over $numKvHeads of $headDim',
+      async (heads) => {
+        const random = new Random(9);
+        const batches = [
+          [0, 1],
+          [1, 1],
+          [31, 1],
+          [32, 1],
+          [63, 1],
+          [299, 1],
+          [499, 1],
+          [0, 15],
+          [29, 16],
+          [31, 17],
+          [0, 33],
+        ] as const;
+        for (const [position, tokens] of batches) {
+          const batch = randomBatch(heads, position, tokens, random);
+          await expectAttention(getRunner(), batch);
+        }
+      },
+    );
 
     it.each([2, 3, 4, 5, 6, 7, 8, 9, 63, 64, 65])('a batch of %i tokens', async (tokens) => {
       await expectAttention(getRunner(), randomBatch(headsOf(64, 9, 3), 31, tokens, new Random(19)));
@@ -140,53 +186,77 @@ describe('attention and attention-merge', () => {
       await expectAttention(getRunner(), batch);
     });
 
-    it.each([false, true])('a token of each of several sequences, stored (by attention itself: %s) and attended to as alone', async (isStoring) => {
-      const runner = getRunner();
-      const heads = headsOf(64, 4, 2);
-      const random = new Random(18);
-      const positions = [70, 0, 299, 31];
-      const whole = randomBatch(heads, positions.reduce((sum, at) => sum + at + PAGE_TOKENS, 0), 1, random);
-      const width = 8 * 64;
-      const qkv = random.normals(positions.length * width);
-      // Each sequence's pages are a run of the page table, out of order, with an entry of nobody's between.
-      const firstPages = [30, 0, 2, 20];
-      const places = positions.map((position, i) => ({ place: i, position, firstPage: firstPages[i] ?? 0, page: pageOf(position) }));
-      const table = batchTable(places);
-      const pages = new Uint32Array(40).fill(0xffffff);
-      const entries = new Uint32Array(40 * 4).fill(0xffffff);
-      let used = 0;
-      positions.forEach((position, i) => {
-        const count = Math.ceil((position + 1) / PAGE_TOKENS);
-        const own = whole.pages.subarray(used, used + count);
-        pages.set(own, firstPages[i]);
-        entries.set(pageTable(heads, own), (firstPages[i] ?? 0) * 4);
-        used += count;
-      });
-      const batch_table = runner.upload(table);
-      const kv = runner.upload(whole.kv);
-      const buffers = { batch_table, qkv: runner.upload(qkv), kv, pages: runner.upload(entries), rope: runner.upload(whole.rope) };
-      const stores = isStoring && storesTokens(runner.device, heads);
-      if (!stores) runner.run(storeKvKernel(runner.device, heads), buffers, { tokens: positions.length });
-      const batch = { kind: 'decode', tokens: positions.length, length: 300, stores } as const;
-      const got = await runner.floats(recordBuffers(runner, heads, buffers, batch));
-      const stored = fromHalves(new Uint16Array(await runner.read(kv)));
-      positions.forEach((position, i) => {
-        const mine = pages.subarray(firstPages[i], (firstPages[i] ?? 0) + Math.ceil((position + 1) / PAGE_TOKENS));
-        const row = qkv.subarray(i * width, (i + 1) * width);
-        const want = attention(pagedHeads(heads, mine), row, stored, position, whole.rope);
-        expectClose('attention', got.subarray(i * 256, (i + 1) * 256), want);
-        const kvWant = fromHalves(whole.kv);
-        storeKv(pagedHeads(heads, mine), Float64Array.from(row), kvWant, position, { rope: whole.rope });
-        for (const part of ['key', 'value'] as const) {
-          const at = elementOf(pagedHeads(heads, mine), part, 1, position);
-          const wanted = kvWant.slice(at, at + 64);
-          expectClose('store-kv', stored.slice(at, at + 64), wanted, (j) => Math.abs(wanted[j] ?? 0) + 4e-3);
-        }
-      });
-    });
+    it.each([false, true])(
+      'a token of each of several sequences, stored (by attention itself: %s) and attended to as alone',
+      async (isStoring) => {
+        const runner = getRunner();
+        const heads = headsOf(64, 4, 2);
+        const random = new Random(18);
+        const positions = [70, 0, 299, 31];
+        const whole = randomBatch(
+          heads,
+          positions.reduce((sum, at) => sum + at + PAGE_TOKENS, 0),
+          1,
+          random,
+        );
+        const width = 8 * 64;
+        const qkv = random.normals(positions.length * width);
+        // Each sequence's pages are a run of the page table, out of order, with an entry of nobody's between.
+        const firstPages = [30, 0, 2, 20];
+        const places = positions.map((position, i) => ({
+          place: i,
+          position,
+          firstPage: firstPages[i] ?? 0,
+          page: pageOf(position),
+        }));
+        const table = batchTable(places);
+        const pages = new Uint32Array(40).fill(0xffffff);
+        const entries = new Uint32Array(40 * 4).fill(0xffffff);
+        let used = 0;
+        positions.forEach((position, i) => {
+          const count = Math.ceil((position + 1) / PAGE_TOKENS);
+          const own = whole.pages.subarray(used, used + count);
+          pages.set(own, firstPages[i]);
+          entries.set(pageTable(heads, own), (firstPages[i] ?? 0) * 4);
+          used += count;
+        });
+        const batch_table = runner.upload(table);
+        const kv = runner.upload(whole.kv);
+        const buffers = {
+          batch_table,
+          qkv: runner.upload(qkv),
+          kv,
+          pages: runner.upload(entries),
+          rope: runner.upload(whole.rope),
+        };
+        const stores = isStoring && storesTokens(runner.device, heads);
+        if (!stores) runner.run(storeKvKernel(runner.device, heads), buffers, { tokens: positions.length });
+        const batch = { kind: 'decode', tokens: positions.length, length: 300, stores } as const;
+        const got = await runner.floats(recordBuffers(runner, heads, buffers, batch));
+        const stored = fromHalves(new Uint16Array(await runner.read(kv)));
+        positions.forEach((position, i) => {
+          const mine = pages.subarray(firstPages[i], (firstPages[i] ?? 0) + Math.ceil((position + 1) / PAGE_TOKENS));
+          const row = qkv.subarray(i * width, (i + 1) * width);
+          const want = attention(pagedHeads(heads, mine), row, stored, position, whole.rope);
+          expectClose('attention', got.subarray(i * 256, (i + 1) * 256), want);
+          const kvWant = fromHalves(whole.kv);
+          storeKv(pagedHeads(heads, mine), Float64Array.from(row), kvWant, position, { rope: whole.rope });
+          for (const part of ['key', 'value'] as const) {
+            const at = elementOf(pagedHeads(heads, mine), part, 1, position);
+            const wanted = kvWant.slice(at, at + 64);
+            expectClose('store-kv', stored.slice(at, at + 64), wanted, (j) => Math.abs(wanted[j] ?? 0) + 4e-3);
+          }
+        });
+      },
+    );
 
     const tiles: Candidate[] = [1, 2, 4].map((attentionVectors) => ({ attentionTile: 256, attentionVectors }));
-    const tuned: Candidate[] = [...tiles, { attentionTile: 512, attentionVectors: 4 }, { attentionWorkgroup: 64 }, { attentionWorkgroup: 256 }];
+    const tuned: Candidate[] = [
+      ...tiles,
+      { attentionTile: 512, attentionVectors: 4 },
+      { attentionWorkgroup: 64 },
+      { attentionWorkgroup: 256 },
+    ];
     it.each(variant.startsWith('gpu') ? tuned : [])('as the autotuner may choose: %o', async (candidate) => {
       const { device } = getRunner();
       const own = device.variant;
@@ -205,7 +275,15 @@ describe('attention and attention-merge', () => {
     it.each([20, 33, 300])('a window of %i tokens, and no page behind it', async (window) => {
       const random = new Random(22);
       for (const heads of variant.endsWith('f16') ? [headsOf(64, 9, 3)] : [headsOf(64, 9, 3), headsOf(256, 4, 1)]) {
-        for (const [position, tokens] of [[0, 1], [window - 1, 1], [window, 1], [499, 1], [31, 17], [300, 33], [7, 300]] as const) {
+        for (const [position, tokens] of [
+          [0, 1],
+          [window - 1, 1],
+          [window, 1],
+          [499, 1],
+          [31, 17],
+          [300, 33],
+          [7, 300],
+        ] as const) {
           const batch = windowed(randomBatch(heads, position, tokens, random), window);
           await expectAttention(getRunner(), batch);
         }
@@ -216,7 +294,10 @@ describe('attention and attention-merge', () => {
       const heads = headsOf(64, 3, 1);
       const pages = Math.ceil(2201 / PAGE_TOKENS);
       for (const kind of kindsOf(getRunner())) {
-        const { splits, pagesPerSplit } = attentionKernels(getRunner().device, heads, { halfOnly: true, stores: false })[kind].split({ tokens: 1, length: 2201 });
+        const { splits, pagesPerSplit } = attentionKernels(getRunner().device, heads, {
+          halfOnly: true,
+          stores: false,
+        })[kind].split({ tokens: 1, length: 2201 });
         expect(splits).toBeGreaterThan(1);
         expect(splits).toBeLessThan(pages);
         expect(splits * pagesPerSplit).toBeGreaterThanOrEqual(pages);
@@ -232,7 +313,8 @@ describe('attention and attention-merge', () => {
       let length = 1;
       while (decode.split({ tokens: 1, length }).splits === 1) length++;
       expect(length).toBeGreaterThan(256); // a context that most answers stay in takes no merge
-      for (const tokens of [length - 1, length]) await expectAttention(getRunner(), randomBatch(heads, tokens - 1, 1, new Random(21)));
+      for (const tokens of [length - 1, length])
+        await expectAttention(getRunner(), randomBatch(heads, tokens - 1, 1, new Random(21)));
     });
 
     it('scores of ten thousand', async () => {
@@ -248,7 +330,10 @@ describe('attention and attention-merge', () => {
       batch.rope = identityRope(64, 71);
       batch.qkv.fill(100, 0, 64);
       for (let at = 0; at <= 70; at++) {
-        batch.kv.set(toHalves(new Float64Array(64).fill(-12.5)), elementOf(pagedHeads(heads, batch.pages), 'key', 0, at));
+        batch.kv.set(
+          toHalves(new Float64Array(64).fill(-12.5)),
+          elementOf(pagedHeads(heads, batch.pages), 'key', 0, at),
+        );
       }
       await expectAttention(getRunner(), batch, 'attention, scores of 1e4');
     });
@@ -282,14 +367,24 @@ describe('attention and attention-merge', () => {
       const runner = getRunner();
       const [kv, qkv] = [runner.upload(batch.kv), runner.upload(batch.qkv)];
       const batch_table = runner.upload(tableOf(tokens, 0));
-      const stored = { batch_table, qkv, kv, pages: runner.upload(pageTable(heads, batch.pages)), rope: runner.upload(batch.rope) };
+      const stored = {
+        batch_table,
+        qkv,
+        kv,
+        pages: runner.upload(pageTable(heads, batch.pages)),
+        rope: runner.upload(batch.rope),
+      };
       runner.run(storeKvKernel(runner.device, heads), stored, { tokens });
       const got = await runner.floats(recordAttention(runner, batch, kv, qkv, 'prefill'));
       // One page that holds every token, in the twin: its keys are rotated by their positions and queries by none.
       const whole = { ...heads, pageTokens: tokens, pages: [0] };
       const plain = new Float64Array(2 * heads.numKvHeads * tokens * 64);
       storeAbsolute(batch, plain);
-      expectClose('attention, unrounded', got, attention(whole, rotateQueries(batch), plain, 0, identityRope(64, tokens)));
+      expectClose(
+        'attention, unrounded',
+        got,
+        attention(whole, rotateQueries(batch), plain, 0, identityRope(64, tokens)),
+      );
     });
   });
 
@@ -304,16 +399,25 @@ describe('attention and attention-merge', () => {
       const random = new Random(17);
       const size = partialFloats(headDim);
       const partials = random.normals(tokens * splits * numHeads * size);
-      for (let at = 0; at < partials.length; at += size) partials.set([30 * random.normal(), 1 + random.next()], at + headDim);
+      for (let at = 0; at < partials.length; at += size)
+        partials.set([30 * random.normal(), 1 + random.next()], at + headDim);
       const y = runner.empty(tokens * numHeads * headDim * 4);
       const heads = headsOf(headDim, numHeads, numHeads);
       const bounds = {
         ...{ partial_outputs: runner.upload(partials), y, batch_table: runner.upload(tableOf(tokens, 0)) },
-        ...{ qkv: runner.empty(tokens * 3 * numHeads * headDim * 4), probes: runner.empty(PROBES * numHeads * probeFloats(headDim) * 4) },
+        ...{
+          qkv: runner.empty(tokens * 3 * numHeads * headDim * 4),
+          probes: runner.empty(PROBES * numHeads * probeFloats(headDim) * 4),
+        },
       };
       const want = attentionMerge(partials, { splits, numHeads, headDim });
       for (const kind of kindsOf(runner)) {
-        runner.run(attentionMergeKernels(runner.device, heads)[kind], bounds, { tokens }, { tokens, splits, slotPages: 1024 });
+        runner.run(
+          attentionMergeKernels(runner.device, heads)[kind],
+          bounds,
+          { tokens },
+          { tokens, splits, slotPages: 1024 },
+        );
         expectClose('attention-merge', await runner.floats(y), want);
       }
     });
@@ -353,7 +457,10 @@ function storeAbsolute({ heads, qkv, tokens }: Batch, plain: Float64Array): void
       const key = (token * (numHeads + 2 * numKvHeads) + numHeads + head) * headDim;
       const value = key + numKvHeads * headDim;
       plain.set(turned(qkv, key, headDim, token), elementOf(whole, 'key', head, token));
-      plain.set(rotatedValue(Float64Array.from(qkv.subarray(value, value + headDim))), elementOf(whole, 'value', head, token));
+      plain.set(
+        rotatedValue(Float64Array.from(qkv.subarray(value, value + headDim))),
+        elementOf(whole, 'value', head, token),
+      );
     }
   }
 }

@@ -16,7 +16,13 @@ import { describeVariants, type Runner } from '../support/kernels/runner.ts';
 const POSITION = 350;
 const QUERIES = 3;
 /** Which page is condensed to how many entries: to an even count, an odd one and to one. */
-const TASKS: readonly (readonly [at: number, count: number])[] = [[8, 8], [0, 5], [9, 1], [6, 4], [3, 3]];
+const TASKS: readonly (readonly [at: number, count: number])[] = [
+  [8, 8],
+  [0, 5],
+  [9, 1],
+  [6, 4],
+  [3, 3],
+];
 
 const pageOf = (at: number): Page => PAGES[at] as Page;
 
@@ -24,7 +30,9 @@ const pageOf = (at: number): Page => PAGES[at] as Page;
 function entriesOf({ heads }: Cache, at: number): PageEntry[][] {
   const first = PAGES.slice(0, at).reduce((sum, { entries }) => sum + entries, 0);
   return heads.map((head) =>
-    head.slice(first, first + pageOf(at).entries).map(({ key, value, logWeight }) => ({ key, value, raised: logWeight })),
+    head
+      .slice(first, first + pageOf(at).entries)
+      .map(({ key, value, logWeight }) => ({ key, value, raised: logWeight })),
   );
 }
 
@@ -70,7 +78,8 @@ class Condensing {
     const { numKvHeads, headDim } = this.heads;
     const count = this.counts[task]?.[1] ?? 0;
     const start = (this.#offsets[task] ?? 0) * UNIT_BYTES;
-    const part = (first: number) => fromHalves(new Uint16Array(bytes.buffer, bytes.byteOffset + start + 2 * first, headDim));
+    const part = (first: number) =>
+      fromHalves(new Uint16Array(bytes.buffer, bytes.byteOffset + start + 2 * first, headDim));
     const raised = new Float32Array(bytes.buffer, bytes.byteOffset + start + 4 * numKvHeads * count * headDim);
     return Array.from({ length: count }, (_, j) => ({
       key: part((kvHead * count + j) * headDim),
@@ -85,7 +94,13 @@ class Condensing {
     const { qkv } = randomRows(heads, positions.length, new Random(36));
     const kv = runner.upload(new Uint32Array(this.bytes.buffer));
     const buffers = { kv, rope: runner.upload(this.rope) };
-    const { probes } = attend(runner, { ...buffers, heads, positions, qkv: runner.upload(qkv) }, PAGES, this.cache.table, 3);
+    const { probes } = attend(
+      runner,
+      { ...buffers, heads, positions, qkv: runner.upload(qkv) },
+      PAGES,
+      this.cache.table,
+      3,
+    );
     const params = { first: 1, queries: QUERIES, slot: 0, position: POSITION };
     const bounds = { ...buffers, tasks: runner.upload(tasks), qkv: probes };
     const count = this.counts.length;
@@ -93,33 +108,59 @@ class Condensing {
     const errors = runner.empty((count + 1) * heads.numHeads * FOUND_BYTES);
     const probed = { ...bounds, errors };
     runner.run(probePageKernel(runner.device, heads), probed, { found: count }, { ...params, count, together: 1 });
-    return { bytes: new Uint8Array(await runner.read(kv)), probes: await runner.floats(probes), errors: changesOf(await runner.floats(errors)), bounds };
+    return {
+      bytes: new Uint8Array(await runner.read(kv)),
+      probes: await runner.floats(probes),
+      errors: changesOf(await runner.floats(errors)),
+      bounds,
+    };
   }
 }
 
 /** Relative L2 of each task and head. */
-const changesOf = (found: Float32Array): Float32Array => Float32Array.from({ length: found.length / FOUND_FLOATS }, (_, i) => Math.sqrt(found[FOUND_FLOATS * i]! / found[FOUND_FLOATS * i + 1]!));
+const changesOf = (found: Float32Array): Float32Array =>
+  Float32Array.from({ length: found.length / FOUND_FLOATS }, (_, i) =>
+    Math.sqrt(found[FOUND_FLOATS * i]! / found[FOUND_FLOATS * i + 1]!),
+  );
 
-const HEADS = [headsOf(64, 9, 3), { ...headsOf(32, 4, 1), attentionScale: 0.07 }, headsOf(80, 3, 1), headsOf(128, 2, 2), headsOf(256, 3, 1)];
+const HEADS = [
+  headsOf(64, 9, 3),
+  { ...headsOf(32, 4, 1), attentionScale: 0.07 },
+  headsOf(80, 3, 1),
+  headsOf(128, 2, 2),
+  headsOf(256, 3, 1),
+];
 
 describeVariants(['cpu', 'cpu, without shader-f16'], (getRunner) => {
-  it.each(HEADS)('merges a page in f16, or a sparse one, into fewer entries, $numHeads heads over $numKvHeads of $headDim', async (heads) => {
-    const condensing = new Condensing(heads, randomCache(heads, PAGES, new Random(35)), TASKS, ropeOf(heads.headDim, 352));
-    const { bytes, probes } = await condensing.run(getRunner());
-    const untouched = condensing.cache.bytes.length;
-    expect(bytes.subarray(0, untouched)).toEqual(condensing.cache.bytes);
-    for (const [task, [at, count]] of TASKS.entries()) {
-      const sources = entriesOf(condensing.cache, at);
-      for (let kvHead = 0; kvHead < heads.numKvHeads; kvHead++) {
-        const want = condensed(sources[kvHead] ?? [], condensing.asking(probes, kvHead, pageOf(at).base), count);
-        const got = condensing.read(bytes, task, kvHead);
-        for (const part of ['key', 'value'] as const) {
-          expectClose('condense-page', got.flatMap((entry) => [...entry[part]]), want.flatMap((entry) => [...entry[part]]));
+  it.each(HEADS)(
+    'merges a page in f16, or a sparse one, into fewer entries, $numHeads heads over $numKvHeads of $headDim',
+    async (heads) => {
+      const condensing = new Condensing(
+        heads,
+        randomCache(heads, PAGES, new Random(35)),
+        TASKS,
+        ropeOf(heads.headDim, 352),
+      );
+      const { bytes, probes } = await condensing.run(getRunner());
+      const untouched = condensing.cache.bytes.length;
+      expect(bytes.subarray(0, untouched)).toEqual(condensing.cache.bytes);
+      for (const [task, [at, count]] of TASKS.entries()) {
+        const sources = entriesOf(condensing.cache, at);
+        for (let kvHead = 0; kvHead < heads.numKvHeads; kvHead++) {
+          const want = condensed(sources[kvHead] ?? [], condensing.asking(probes, kvHead, pageOf(at).base), count);
+          const got = condensing.read(bytes, task, kvHead);
+          for (const part of ['key', 'value'] as const) {
+            expectClose(
+              'condense-page',
+              got.flatMap((entry) => [...entry[part]]),
+              want.flatMap((entry) => [...entry[part]]),
+            );
+          }
+          got.forEach(({ raised }, j) => expect(raised).toBeCloseTo(want[j]?.raised ?? NaN, 2));
         }
-        got.forEach(({ raised }, j) => expect(raised).toBeCloseTo(want[j]?.raised ?? NaN, 2));
       }
-    }
-  });
+    },
+  );
 
   it('keys that are equal are merged into one without a change of the output', async () => {
     const heads = headsOf(64, 9, 3);
@@ -131,7 +172,15 @@ describeVariants(['cpu', 'cpu, without shader-f16'], (getRunner) => {
       const from = start + (row - (row % PAGE_TOKENS) + (row % 4)) * rowBytes;
       cache.bytes.copyWithin(start + row * rowBytes, from, from + rowBytes);
     }
-    const { errors } = await new Condensing(heads, cache, [[8, 8], [8, 4]], ropeOf(64, 352)).run(getRunner());
+    const { errors } = await new Condensing(
+      heads,
+      cache,
+      [
+        [8, 8],
+        [8, 4],
+      ],
+      ropeOf(64, 352),
+    ).run(getRunner());
     for (const error of errors.subarray(heads.numHeads)) expect(error).toBeLessThan(1e-3);
   });
 
@@ -145,8 +194,14 @@ describeVariants(['cpu', 'cpu, without shader-f16'], (getRunner) => {
     const start = (condensing.tasks[12] ?? 0) * UNIT_BYTES;
     for (let kvHead = 0; kvHead < heads.numKvHeads; kvHead++) {
       const sources = entriesOf(condensing.cache, 8)[kvHead] ?? [];
-      const kept = condensed(sources, condensing.asking(probes, kvHead, pageOf(8).base), sources.length).slice(0, count);
-      for (const [part, first] of [['key', kvHead], ['value', heads.numKvHeads + kvHead]] as const) {
+      const kept = condensed(sources, condensing.asking(probes, kvHead, pageOf(8).base), sources.length).slice(
+        0,
+        count,
+      );
+      for (const [part, first] of [
+        ['key', kvHead],
+        ['value', heads.numKvHeads + kvHead],
+      ] as const) {
         const halves = toHalves(kept.flatMap((entry) => [...(part === 'key' ? entry.key : rotatedValue(entry.value))]));
         dropped.set(new Uint8Array(halves.buffer), start + first * count * heads.headDim * 2);
       }

@@ -29,7 +29,9 @@ describe('embed', () => {
         const { matrix, weights } = await randomMatrix(runner.device, type, rows, columns, random);
         const ids = Uint32Array.of(0, rows - 1, 7, 7, ...Array.from({ length: 13 }, () => random.below(rows)));
         // The t-th token's id is not in the t-th place.
-        const table = batchTable(Array.from(ids, (_, t) => ({ place: ids.length - 1 - t, position: 0, firstPage: 0, page: 0 })));
+        const table = batchTable(
+          Array.from(ids, (_, t) => ({ place: ids.length - 1 - t, position: 0, firstPage: 0, page: 0 })),
+        );
         const scale = columns === 256 ? 12 : 1;
         const y = runner.empty(ids.length * columns * 4);
         const [slice] = matrix.slices;
@@ -60,7 +62,12 @@ describe('embed', () => {
       const batch_table = runner.upload(tableOf(ids.length, 0));
       const tokens = runner.upload(ids);
       for (const slice of matrix.slices) {
-        runner.run(kernel, { ...slice.planes, batch_table, tokens, y }, { tokens: ids.length }, { rowStart: slice.rowStart, rows: slice.rows });
+        runner.run(
+          kernel,
+          { ...slice.planes, batch_table, tokens, y },
+          { tokens: ids.length },
+          { rowStart: slice.rowStart, rows: slice.rows },
+        );
       }
       expectClose('embed', await runner.floats(y), embed(weights, columns, ids));
       destroyMatrix(runner.device, matrix);
@@ -70,7 +77,12 @@ describe('embed', () => {
 
 describe('norm-qk', () => {
   describeVariants(SUBGROUP_VARIANTS, (getRunner) => {
-    it.each([[1, 1, 16], [9, 3, 64], [16, 16, 128], [3, 1, 32]])('%i heads of q, %i of k, of %i', async (numHeads, numKvHeads, headDim) => {
+    it.each([
+      [1, 1, 16],
+      [9, 3, 64],
+      [16, 16, 128],
+      [3, 1, 32],
+    ])('%i heads of q, %i of k, of %i', async (numHeads, numKvHeads, headDim) => {
       const random = new Random(numHeads);
       const runner = getRunner();
       const heads = { numHeads, numKvHeads, headDim, qkNorm: false, rmsNormEps: 1e-5 };
@@ -79,10 +91,19 @@ describe('norm-qk', () => {
       for (const tokens of [1, 2, 33]) {
         const rows = random.normals(tokens * (queries + 2 * keys), 3, 0.5);
         const qkv = runner.upload(rows);
-        runner.run(normQkKernel(runner.device, heads), { qkv, norm_weight: runner.upload(weight) }, { tokens }, { tokens });
+        runner.run(
+          normQkKernel(runner.device, heads),
+          { qkv, norm_weight: runner.upload(weight) },
+          { tokens },
+          { tokens },
+        );
         const want = Array.from({ length: tokens }, (_, token) => {
           const row = rows.subarray((token * rows.length) / tokens, ((token + 1) * rows.length) / tokens);
-          return [...rmsNorm(row.subarray(0, queries), weight.subarray(0, queries), 1e-5), ...rmsNorm(row.subarray(queries, queries + keys), weight.subarray(queries), 1e-5), ...row.subarray(queries + keys)];
+          return [
+            ...rmsNorm(row.subarray(0, queries), weight.subarray(0, queries), 1e-5),
+            ...rmsNorm(row.subarray(queries, queries + keys), weight.subarray(queries), 1e-5),
+            ...row.subarray(queries + keys),
+          ];
         });
         expectClose('rms-norm', await runner.floats(qkv), want.flat());
       }
@@ -93,30 +114,46 @@ describe('norm-qk', () => {
 describe('rms-norm', () => {
   describeVariants(SUBGROUP_VARIANTS, (getRunner, variant) => {
     // 128: what a workgroup of the `gpu` class takes at once. Short rows take lavapipe seconds to unroll on the other.
-    it.each(variant.startsWith('cpu') ? [4, 576, 2044] : [4, 124, 128, 132, 576, 2048])('norms rows of %d', async (width) => {
-      const random = new Random(width);
-      for (const tokens of [1, 2, 3, 31, 33, 63, 64, 65]) {
-        for (const [std, eps] of [[1, 1e-5], [1e-4, 1e-6], [300, 1e-5]] as const) {
-          const runner = getRunner();
-          const start = tokens === 3 ? 5 : 0;
-          const x = random.normals((start + tokens) * width, std, std / 2);
-          const weight = random.normals(width, 1, 1);
-          const y = runner.empty(tokens * width * 4);
-          const bounds = { x: runner.upload(x), norm_weight: runner.upload(weight), y };
-          const kernel = rmsNormKernel(runner.device, width, eps);
-          runner.run(kernel, bounds, { tokens }, { start, tokens, scale: 1 });
-          expectClose('rms-norm', await runner.floats(y), rmsNorm(x.subarray(start * width), weight, eps));
+    it.each(variant.startsWith('cpu') ? [4, 576, 2044] : [4, 124, 128, 132, 576, 2048])(
+      'norms rows of %d',
+      async (width) => {
+        const random = new Random(width);
+        for (const tokens of [1, 2, 3, 31, 33, 63, 64, 65]) {
+          for (const [std, eps] of [
+            [1, 1e-5],
+            [1e-4, 1e-6],
+            [300, 1e-5],
+          ] as const) {
+            const runner = getRunner();
+            const start = tokens === 3 ? 5 : 0;
+            const x = random.normals((start + tokens) * width, std, std / 2);
+            const weight = random.normals(width, 1, 1);
+            const y = runner.empty(tokens * width * 4);
+            const bounds = { x: runner.upload(x), norm_weight: runner.upload(weight), y };
+            const kernel = rmsNormKernel(runner.device, width, eps);
+            runner.run(kernel, bounds, { tokens }, { start, tokens, scale: 1 });
+            expectClose('rms-norm', await runner.floats(y), rmsNorm(x.subarray(start * width), weight, eps));
+          }
         }
-      }
-    });
+      },
+    );
 
     it.each([1, 3, 31, 33, 65])('adds to what is there, and scales that: %d tokens', async (tokens) => {
       const runner = getRunner();
       const width = 576;
       const random = new Random(tokens);
-      const [x, weight, before] = [random.normals(tokens * width), random.normals(width, 1, 1), random.normals(tokens * width)];
+      const [x, weight, before] = [
+        random.normals(tokens * width),
+        random.normals(width, 1, 1),
+        random.normals(tokens * width),
+      ];
       const y = runner.upload(before);
-      runner.run(rmsNormKernel(runner.device, width, 1e-6, true), { x: runner.upload(x), norm_weight: runner.upload(weight), y }, { tokens }, { start: 0, tokens, scale: 0.7 });
+      runner.run(
+        rmsNormKernel(runner.device, width, 1e-6, true),
+        { x: runner.upload(x), norm_weight: runner.upload(weight), y },
+        { tokens },
+        { start: 0, tokens, scale: 0.7 },
+      );
       const normed = rmsNorm(x, weight, 1e-6);
       const want = normed.map((value, i) => 0.7 * (value + before[i]!));
       expectClose('rms-norm', await runner.floats(y), want, (i) => Math.abs(normed[i]!) + Math.abs(before[i]!));
@@ -161,7 +198,10 @@ describe('silu-mul', () => {
 
     it.each([4, 124, 128, 132, 252, 256, 260, 1536])('multiplies by gates %d wide', async (width) => {
       // Far out: 0 · up and gate · up.
-      const farOut = [[-100, -1e4, 100, 1e4], [-200, -1e5, 200, 1e5]];
+      const farOut = [
+        [-100, -1e4, 100, 1e4],
+        [-200, -1e5, 200, 1e5],
+      ];
       for (const [tokens, far] of [1, 2, 63, 65].flatMap((tokens) => farOut.map((far) => [tokens, far] as const))) {
         const runner = getRunner();
         const x = new Random(width).normals(tokens * 2 * width, 3);
@@ -177,9 +217,13 @@ describe('silu-mul', () => {
 
 /** Pages of a text, and where they lie, out of order. */
 const PAGES = 3;
-const PLACES = [[4, 0, 2], [1, 5, 3]];
+const PLACES = [
+  [4, 0, 2],
+  [1, 5, 3],
+];
 
-const run = (text: number, start: number, count: number): PlacedToken[] => Array.from({ length: count }, (_, i) => ({ text, position: start + i }));
+const run = (text: number, start: number, count: number): PlacedToken[] =>
+  Array.from({ length: count }, (_, i) => ({ text, position: start + i }));
 
 /** Prefill from a text's beginning, across pages and behind one; decoding of two texts; a draft; and tokens that only seem to follow each other. */
 const BATCHES: Record<string, PlacedToken[]> = {
@@ -197,27 +241,51 @@ describe('short-conv', () => {
     it.each(Object.entries(BATCHES))('%s', async (_name, tokens) => {
       const random = new Random(3);
       const runner = getRunner();
-      for (const [width, count] of [[32, 3], [96, 4], [2080, 3], [64, 1]] as const) {
+      for (const [width, count] of [
+        [32, 3],
+        [96, 4],
+        [2080, 3],
+        [64, 1],
+      ] as const) {
         const before = PLACES.map(() => random.normals(PAGES * PAGE_TOKENS * width, 1));
         const x = random.normals(tokens.length * 3 * width, 1);
         const taps = random.normals(count * width, 1);
         const units = (PAGE_TOKENS * width * 4) / UNIT_BYTES;
-        const pages = PLACES.flatMap((places) => places.flatMap((place, i) => pageEntry(place * units, 'f16', PAGE_TOKENS, i * PAGE_TOKENS)));
+        const pages = PLACES.flatMap((places) =>
+          places.flatMap((place, i) => pageEntry(place * units, 'f16', PAGE_TOKENS, i * PAGE_TOKENS)),
+        );
         const kv = new Float32Array(2 * PAGES * PAGE_TOKENS * width);
-        const eachPage = (put: (place: number, text: number, page: number) => void): void => PLACES.forEach((places, text) => places.forEach((place, page) => put(place, text, page)));
+        const eachPage = (put: (place: number, text: number, page: number) => void): void =>
+          PLACES.forEach((places, text) => places.forEach((place, page) => put(place, text, page)));
         const pageFloats = PAGE_TOKENS * width;
-        eachPage((place, text, page) => kv.set(before[text]!.subarray(page * pageFloats, (page + 1) * pageFloats), place * pageFloats));
-        const table = batchTable(tokens.map(({ text, position }) => ({ place: 0, position, firstPage: text * PAGES, page: pageOf(position) })));
+        eachPage((place, text, page) =>
+          kv.set(before[text]!.subarray(page * pageFloats, (page + 1) * pageFloats), place * pageFloats),
+        );
+        const table = batchTable(
+          tokens.map(({ text, position }) => ({ place: 0, position, firstPage: text * PAGES, page: pageOf(position) })),
+        );
         const [state, y] = [runner.upload(kv), runner.empty(tokens.length * width * 4)];
-        const bounds = { batch_table: runner.upload(table), pages: runner.upload(Uint32Array.from(pages)), x: runner.upload(x), taps: runner.upload(taps), state, y };
+        const bounds = {
+          batch_table: runner.upload(table),
+          pages: runner.upload(Uint32Array.from(pages)),
+          x: runner.upload(x),
+          taps: runner.upload(taps),
+          state,
+          y,
+        };
         runner.run(shortConvKernel(runner.device, width, count), bounds, { tokens: tokens.length });
         const held = before.map((text) => Float64Array.from(text));
         const want = shortConv(x, taps, tokens, held);
         expectClose('short-conv', await runner.floats(y), want);
         const left = await runner.floats(state);
         const found = before.map((text) => new Float64Array(text.length));
-        eachPage((place, text, page) => found[text]!.set(left.subarray(place * pageFloats, (place + 1) * pageFloats), page * pageFloats));
-        expect(found.map((text) => Array.from(text)), 'what is kept').toEqual(held.map((text) => Array.from(text, Math.fround)));
+        eachPage((place, text, page) =>
+          found[text]!.set(left.subarray(place * pageFloats, (place + 1) * pageFloats), page * pageFloats),
+        );
+        expect(
+          found.map((text) => Array.from(text)),
+          'what is kept',
+        ).toEqual(held.map((text) => Array.from(text, Math.fround)));
       }
     });
 
@@ -226,10 +294,20 @@ describe('short-conv', () => {
       const width = 32;
       const ones = (count: number): Float32Array => new Float32Array(count).fill(1);
       const table = batchTable([{ place: 0, position: PAGE_TOKENS, firstPage: 0, page: 1 }]);
-      const pages = [...pageEntry(0, 'f16', 0, 0), ...pageEntry((PAGE_TOKENS * width * 4) / UNIT_BYTES, 'f16', PAGE_TOKENS, PAGE_TOKENS)];
+      const pages = [
+        ...pageEntry(0, 'f16', 0, 0),
+        ...pageEntry((PAGE_TOKENS * width * 4) / UNIT_BYTES, 'f16', PAGE_TOKENS, PAGE_TOKENS),
+      ];
       const y = runner.empty(width * 4);
       const state = runner.upload(ones(2 * PAGE_TOKENS * width).fill(NaN));
-      const bounds = { batch_table: runner.upload(table), pages: runner.upload(Uint32Array.from(pages)), x: runner.upload(ones(3 * width)), taps: runner.upload(ones(3 * width)), state, y };
+      const bounds = {
+        batch_table: runner.upload(table),
+        pages: runner.upload(Uint32Array.from(pages)),
+        x: runner.upload(ones(3 * width)),
+        taps: runner.upload(ones(3 * width)),
+        state,
+        y,
+      };
       runner.run(shortConvKernel(runner.device, width, 3), bounds, { tokens: 1 });
       expect(Array.from(await runner.floats(y))).toEqual(Array<number>(width).fill(1));
     });

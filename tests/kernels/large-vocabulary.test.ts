@@ -28,7 +28,8 @@ describe(`a matrix of ${ROWS} rows`, () => {
         for (let i = 0; i < logits.length; i++) {
           let sum = 0;
           const [token, row] = [Math.floor(i / ROWS) * WIDTH, (i % ROWS) * WIDTH];
-          for (let column = 0; column < WIDTH; column++) sum += (weights[row + column] ?? NaN) * (x[token + column] ?? NaN);
+          for (let column = 0; column < WIDTH; column++)
+            sum += (weights[row + column] ?? NaN) * (x[token + column] ?? NaN);
           worst = Math.max(worst, Math.abs(sum - (logits[i] ?? NaN)) || 0);
         }
         expect(logits.length).toBe(tokens * ROWS);

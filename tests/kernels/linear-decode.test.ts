@@ -6,7 +6,13 @@ import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { Random } from '../support/random.ts';
 import { expectClose, rms } from '../support/kernels/expect-close.ts';
 import { ALL_TYPES, fits, randomMatrix } from '../support/kernels/random-matrix.ts';
-import { ALL_VARIANTS, describeVariants, type Runner, SUBGROUP_VARIANTS, type Variant } from '../support/kernels/runner.ts';
+import {
+  ALL_VARIANTS,
+  describeVariants,
+  type Runner,
+  SUBGROUP_VARIANTS,
+  type Variant,
+} from '../support/kernels/runner.ts';
 
 const ROWS = [1, 3, 4, 5, 63, 64, 65, 257];
 const SOME_ROWS = [1, 5, 65];
@@ -30,7 +36,11 @@ interface Case {
   tokens?: number;
 }
 
-async function check(runner: Runner, random: Random, { type, columns, rows, options, rowStart = 0, tokens = 1 }: Case): Promise<void> {
+async function check(
+  runner: Runner,
+  random: Random,
+  { type, columns, rows, options, rowStart = 0, tokens = 1 }: Case,
+): Promise<void> {
   const { norm, bias, gated, residual } = options;
   const { device } = runner;
   const { matrix, weights } = await randomMatrix(device, type, rows, columns, random);
@@ -39,12 +49,20 @@ async function check(runner: Runner, random: Random, { type, columns, rows, opti
   const above = random.normals(rowStart);
   // Not zero where nothing is accumulated: it must be overwritten.
   const before = residual ?? random.normals(tokens * outputs);
-  const ofToken = <T extends Float32Array>(values: T, token: number, width: number) => values.subarray(token * width, (token + 1) * width);
-  const withAbove = (rowsOf: (token: number) => Iterable<number>) => Array.from({ length: tokens }, (_, token) => [...above, ...rowsOf(token)]).flat();
+  const ofToken = <T extends Float32Array>(values: T, token: number, width: number) =>
+    values.subarray(token * width, (token + 1) * width);
+  const withAbove = (rowsOf: (token: number) => Iterable<number>) =>
+    Array.from({ length: tokens }, (_, token) => [...above, ...rowsOf(token)]).flat();
   const y = runner.upload(Float32Array.from(withAbove((token) => ofToken(before, token, outputs))));
   const input = runner.upload(x);
   const kernel = decodeKernel(device, {
-    ...{ type, columns, hasBias: bias !== undefined, accumulate: residual !== undefined, tokens: tokensAtOnce(device, tokens) },
+    ...{
+      type,
+      columns,
+      hasBias: bias !== undefined,
+      accumulate: residual !== undefined,
+      tokens: tokensAtOnce(device, tokens),
+    },
     ...(norm && { normEps: norm.eps }),
     ...(gated && { gate: 'silu' as const }),
   });
@@ -53,10 +71,15 @@ async function check(runner: Runner, random: Random, { type, columns, rows, opti
     ...{ x: input, norm_weight: norm ? runner.upload(norm.weight) : input, y },
     ...(bias && { bias_values: runner.upload(Float32Array.of(...random.normals(rowStart), ...bias)) }),
   };
-  runner.run(kernel, bounds, { outputs, tokens }, {
-    ...{ rowStart, rows, scale: options.scale ?? 1 },
-    ...{ tokens, outputWidth: rowStart + outputs },
-  });
+  runner.run(
+    kernel,
+    bounds,
+    { outputs, tokens },
+    {
+      ...{ rowStart, rows, scale: options.scale ?? 1 },
+      ...{ tokens, outputWidth: rowStart + outputs },
+    },
+  );
   // What a dot product of such numbers is of the order of; with a gate it is multiplied once more.
   const inputScale = norm ? rms(norm.weight) : rms(x);
   const product = rms(weights) * inputScale * Math.sqrt(columns);
@@ -64,7 +87,8 @@ async function check(runner: Runner, random: Random, { type, columns, rows, opti
     const own = { ...options, ...(residual && { residual: ofToken(residual, token, outputs) }) };
     return linearDecode(weights, ofToken(x, token, columns), own);
   });
-  const magnitude = (gated ? product * (product + 1) : product) * Math.abs(options.scale ?? 1) + (residual || bias ? 1 : 0);
+  const magnitude =
+    (gated ? product * (product + 1) : product) * Math.abs(options.scale ?? 1) + (residual || bias ? 1 : 0);
   expectClose('linear-decode', await runner.floats(y), want, magnitude);
   destroyMatrix(device, matrix);
 }
@@ -95,28 +119,41 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
   it.each([2, 3, 4, 5, 6, 7, 8, 9])('linear-decode: %i tokens', async (tokens) => {
     const random = new Random(5);
     const of = { type: 'Q4_K', columns: 768, rows: 66, tokens } as const;
-    await check(getRunner(), random, { ...of, rowStart: 3, options: { residual: random.normals(tokens * of.rows), scale: 0.5, bias: random.normals(of.rows) } });
+    await check(getRunner(), random, {
+      ...of,
+      rowStart: 3,
+      options: { residual: random.normals(tokens * of.rows), scale: 0.5, bias: random.normals(of.rows) },
+    });
     const norm = { weight: random.normals(of.columns, 0.5, 1), eps: 1e-5 };
     await check(getRunner(), random, { ...of, options: { norm, gated: true } });
   });
 });
 
 /** What the autotuner may choose beside the class's own. */
-const SHAPES = [[256, 64, 2], [128, 32, 4], [128, 16, 2], [64, 16, 4], [64, 16, 2]] as const;
+const SHAPES = [
+  [256, 64, 2],
+  [128, 32, 4],
+  [128, 16, 2],
+  [64, 16, 4],
+  [64, 16, 2],
+] as const;
 
 describeVariants(['gpu'], (getRunner) => {
-  it.each(SHAPES)('linear-decode: workgroups of %i, %i to a row, %i rows', async (decodeWorkgroup, decodeLanes, decodeRows) => {
-    const runner = getRunner();
-    const { variant } = runner.device;
-    runner.device.variant = { ...variant, decodeWorkgroup, decodeLanes, decodeRows };
-    const random = new Random(6);
-    const norm = { weight: random.normals(2080, 0.5, 1), eps: 1e-5 };
-    for (const tokens of [1, 2]) {
-      await check(runner, random, { type: 'Q4_1', columns: 2080, rows: 65, tokens, options: { norm } });
-      await check(runner, random, { type: 'Q4_1', columns: 2080, rows: 66, tokens, options: { norm, gated: true } });
-    }
-    runner.device.variant = variant;
-  });
+  it.each(SHAPES)(
+    'linear-decode: workgroups of %i, %i to a row, %i rows',
+    async (decodeWorkgroup, decodeLanes, decodeRows) => {
+      const runner = getRunner();
+      const { variant } = runner.device;
+      runner.device.variant = { ...variant, decodeWorkgroup, decodeLanes, decodeRows };
+      const random = new Random(6);
+      const norm = { weight: random.normals(2080, 0.5, 1), eps: 1e-5 };
+      for (const tokens of [1, 2]) {
+        await check(runner, random, { type: 'Q4_1', columns: 2080, rows: 65, tokens, options: { norm } });
+        await check(runner, random, { type: 'Q4_1', columns: 2080, rows: 66, tokens, options: { norm, gated: true } });
+      }
+      runner.device.variant = variant;
+    },
+  );
 });
 
 describeVariants(SUBGROUP_VARIANTS, (getRunner) => {

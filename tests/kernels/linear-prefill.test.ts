@@ -43,7 +43,12 @@ async function check(runner: Runner, random: Random, options: Case): Promise<voi
     x.set(most.subarray(0, tokens * columns));
     const before = random.normals(padded * outputWidth);
     const y = runner.upload(before);
-    const bounds = { ...matrix.slices[0]?.planes, x: runner.upload(x), y, ...(biasValues && { bias_values: biasValues }) };
+    const bounds = {
+      ...matrix.slices[0]?.planes,
+      x: runner.upload(x),
+      y,
+      ...(biasValues && { bias_values: biasValues }),
+    };
     runner.run(kernel, bounds, { rows, tokens }, { rowStart: left, rows, scale, outputWidth, tokens });
     const want = Float64Array.from(before.subarray(0, tokens * outputWidth), (value, i) => {
       const column = (i % outputWidth) - left;
@@ -69,7 +74,14 @@ describeVariants(PREFILL_VARIANTS, (getRunner, variant) => {
   it.each(types)('linear-prefill: %s', async (type) => {
     const random = new Random(5);
     const bias = random.normals(65);
-    const at = [[1, 0], [3, 7], [4, 68], [5, 1], [64, 8], [65, 7]] as const;
+    const at = [
+      [1, 0],
+      [3, 7],
+      [4, 68],
+      [5, 1],
+      [64, 8],
+      [65, 7],
+    ] as const;
     for (const [rows, left] of at) {
       const right = 72 - left - rows;
       const common = { type, columns: 256, rows, left, right };
@@ -91,7 +103,11 @@ describeVariants(PREFILL_VARIANTS, (getRunner, variant) => {
       }
     });
 
-    it.each([[256, 32], [128, 64], [128, 32]])('linear-prefill: workgroups of %i, tiles of %i rows', async (prefillWorkgroup, tileRows) => {
+    it.each([
+      [256, 32],
+      [128, 64],
+      [128, 32],
+    ])('linear-prefill: workgroups of %i, tiles of %i rows', async (prefillWorkgroup, tileRows) => {
       const runner = getRunner();
       const own = runner.device.variant;
       runner.device.variant = { ...own, prefillWorkgroup, tileRows };
@@ -101,6 +117,11 @@ describeVariants(PREFILL_VARIANTS, (getRunner, variant) => {
   }
 
   it('linear-prefill: a whole batch', async () => {
-    await check(getRunner(), new Random(7), { type: 'Q4_0', columns: 64, rows: 130, counts: [getRunner().device.variant.batchTokens] });
+    await check(getRunner(), new Random(7), {
+      type: 'Q4_0',
+      columns: 64,
+      rows: 130,
+      counts: [getRunner().device.variant.batchTokens],
+    });
   });
 });

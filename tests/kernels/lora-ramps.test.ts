@@ -46,7 +46,8 @@ function lora({ a, bTransposed, x }: Case, token: number, rank: number, scale: n
   for (let k = 0; k < rank; k++) {
     let h = 0;
     for (let i = 0; i < WIDTH; i++) h += halfToFloat(a[k * WIDTH + i] as number) * (x[token * WIDTH + i] as number);
-    for (let i = 0; i < WIDTH; i++) y[i] = (y[i] as number) + scale * h * halfToFloat(bTransposed[k * WIDTH + i] as number);
+    for (let i = 0; i < WIDTH; i++)
+      y[i] = (y[i] as number) + scale * h * halfToFloat(bTransposed[k * WIDTH + i] as number);
   }
   return y;
 }
@@ -67,30 +68,45 @@ function blended(input: Case, token: number): Float64Array {
 }
 
 /** What the adapter adds to each token on the GPU, `[TOKENS][WIDTH]`. */
-async function delta(runner: Runner, input: Case, rampWidth: number, kind: 'prefill' | 'decode'): Promise<Float32Array[]> {
+async function delta(
+  runner: Runner,
+  input: Case,
+  rampWidth: number,
+  kind: 'prefill' | 'decode',
+): Promise<Float32Array[]> {
   const { device, recorder } = runner;
   const arena = new AdapterArena(device, 1, 64);
   const module = {
-    ...{ name: 'blk.0.attn_output', layer: 0, linear: 'attn_output', rank: MAX_RANK } as const,
+    ...({ name: 'blk.0.attn_output', layer: 0, linear: 'attn_output', rank: MAX_RANK } as const),
     ...{ inFeatures: WIDTH, outFeatures: WIDTH, a: input.a, bTransposed: input.bTransposed },
     singularValues: new Float64Array(MAX_RANK),
   };
-  const adapter = arena.add([module], RANKS.map((rank) => [rank]));
+  const adapter = arena.add(
+    [module],
+    RANKS.map((rank) => [rank]),
+  );
   const mix = { adapters: [{ adapter, table: '', scale: 1 }], loras: [], key: '' };
-  const doses = rampTable(SPANS, { rampWidth, requestScale: 1, placement: 'across' }).map((row) => ({ mix, slot: 0, row }));
+  const doses = rampTable(SPANS, { rampWidth, requestScale: 1, placement: 'across' }).map((row) => ({
+    mix,
+    slot: 0,
+    row,
+  }));
   const { buffers } = arena;
   const { matrix } = await randomMatrix(device, 'F16', WIDTH, WIDTH, new Random(1));
   const results: Float32Array[] = [];
   const step = kind === 'prefill' ? TOKENS : 4;
   for (let start = 0; start < TOKENS; start += step) {
-    const x = runner.upload(new Float32Array([...input.x.subarray(start * WIDTH, (start + step) * WIDTH), ...new Float32Array(8 * WIDTH)]));
+    const x = runner.upload(
+      new Float32Array([...input.x.subarray(start * WIDTH, (start + step) * WIDTH), ...new Float32Array(8 * WIDTH)]),
+    );
     const y = async (adapted: boolean): Promise<Float32Array> => {
       const batch = adapted ? loraBatch(arena, doses.slice(start, start + step)) : undefined;
       if (batch) arena.writeRows(batch.rows);
       const shape = { kind, tokens: step, lora: batch?.lora };
       const sum = runner.empty((step + 8) * WIDTH * 4);
       const own = { ...OUTPUT, layer: 0, buffers };
-      if (adapted && kind === 'prefill') new LoraLowering({ device, layer: 0 }, { x, columns: WIDTH, inputs: OUTPUT }, buffers).record(recorder, shape);
+      if (adapted && kind === 'prefill')
+        new LoraLowering({ device, layer: 0 }, { x, columns: WIDTH, inputs: OUTPUT }, buffers).record(recorder, shape);
       const linear = { x, y: sum, accumulate: true, ...(adapted && { lora: own }) };
       new Linear(device, matrix, linear).record(recorder, shape);
       if (!adapted || kind === 'prefill') return runner.floats(sum);
@@ -102,27 +118,36 @@ async function delta(runner: Runner, input: Case, rampWidth: number, kind: 'pref
     };
     const [base, adapted] = [await y(false), await y(true)];
     for (let t = 0; t < step; t++) {
-      results.push(Float32Array.from({ length: WIDTH }, (_, i) => (adapted[t * WIDTH + i] as number) - (base[t * WIDTH + i] as number)));
+      results.push(
+        Float32Array.from(
+          { length: WIDTH },
+          (_, i) => (adapted[t * WIDTH + i] as number) - (base[t * WIDTH + i] as number),
+        ),
+      );
     }
   }
   arena.remove(adapter);
   return results;
 }
 
-const norm = (values: ArrayLike<number>): number => Math.sqrt(Array.from(values).reduce((sum, value) => sum + value ** 2, 0));
+const norm = (values: ArrayLike<number>): number =>
+  Math.sqrt(Array.from(values).reduce((sum, value) => sum + value ** 2, 0));
 const difference = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   norm(Array.from(a, (value, i) => value - (b[i] as number)));
 
 describeVariants(CLASSES, (getRunner) => {
-  it.each(['prefill', 'decode'] as const)('rows of a ramp give the blend of two LoRA outputs, in a %s', async (kind) => {
-    const input = randomCase(5);
-    const got = await delta(getRunner(), input, RAMP, kind);
-    const want = got.map((_, token) => blended(input, token));
-    const largest = Math.max(...want.map(norm));
-    got.forEach((values, token) => {
-      expect(difference(values, want[token] as Float64Array) / largest).toBeLessThan(1e-5);
-    });
-  });
+  it.each(['prefill', 'decode'] as const)(
+    'rows of a ramp give the blend of two LoRA outputs, in a %s',
+    async (kind) => {
+      const input = randomCase(5);
+      const got = await delta(getRunner(), input, RAMP, kind);
+      const want = got.map((_, token) => blended(input, token));
+      const largest = Math.max(...want.map(norm));
+      got.forEach((values, token) => {
+        expect(difference(values, want[token] as Float64Array) / largest).toBeLessThan(1e-5);
+      });
+    },
+  );
 
   it('hard switches make larger steps', async () => {
     const input = randomCase(6, true);

@@ -55,7 +55,10 @@ function fill(arena: AdapterArena, random: Random): ArenaAdapter[] {
   const all = Object.keys(SHAPES) as LinearName[];
   const add = (linears: readonly LinearName[], ranks: (level: number, i: number) => number): ArenaAdapter => {
     const modules = linears.map((linear, i) => randomModule(random, linear, ranks(3, i)));
-    return arena.add(modules, [0, 1, 2, 3].map((level) => modules.map((_, i) => ranks(level, i))));
+    return arena.add(
+      modules,
+      [0, 1, 2, 3].map((level) => modules.map((_, i) => ranks(level, i))),
+    );
   };
   return [
     add(all, (level, i) => [i % 2, 3, 9, 16][level] as number),
@@ -70,7 +73,12 @@ interface Use {
 }
 
 /** What the adapters of a token add to one linear, in f64. */
-function added(uses: readonly Use[], linear: LinearName, { levelLo, levelHi, wLo, wHi }: RampRow, x: ArrayLike<number>): Float64Array {
+function added(
+  uses: readonly Use[],
+  linear: LinearName,
+  { levelLo, levelHi, wLo, wHi }: RampRow,
+  x: ArrayLike<number>,
+): Float64Array {
   const [out, width] = SHAPES[linear] as [number, number];
   const y = new Float64Array(out);
   for (const { adapter, scale } of uses) {
@@ -83,13 +91,15 @@ function added(uses: readonly Use[], linear: LinearName, { levelLo, levelHi, wLo
       let h = 0;
       for (let i = 0; i < width; i++) h += halfToFloat(module.a[k * width + i] as number) * (x[i] as number);
       h *= scale * (k < rankOf(levelLo) ? wLo : wHi);
-      for (let i = 0; i < out; i++) y[i] = (y[i] as number) + h * halfToFloat(module.bTransposed[k * out + i] as number);
+      for (let i = 0; i < out; i++)
+        y[i] = (y[i] as number) + h * halfToFloat(module.bTransposed[k * out + i] as number);
     }
   }
   return y;
 }
 
-const plus = (a: ArrayLike<number>, b: ArrayLike<number>): Float64Array => Float64Array.from(a, (value, i) => value + (b[i] as number));
+const plus = (a: ArrayLike<number>, b: ArrayLike<number>): Float64Array =>
+  Float64Array.from(a, (value, i) => value + (b[i] as number));
 
 describeVariants(ALL_VARIANTS, (getRunner) => {
   const TOKENS = { few: [1, 2, 3, 4], many: [1, 7, 8, 19, 70] };
@@ -103,15 +113,26 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
       const count = kind === 'prefill' ? 2 : random.below(3);
       // A prefill's tokens are of one sequence, so of one mix; their order in it matters not.
       const order = kind === 'prefill' ? [2, 0] : [0, 1, 2].sort(() => random.next() - 0.5);
-      return order.slice(0, count).map((i) => ({ adapter: adapters[i] as ArenaAdapter, table: '', scale: i + 0.5, from: i === 0 ? 0 : ACTIVATED }));
+      return order.slice(0, count).map((i) => ({
+        adapter: adapters[i] as ArenaAdapter,
+        table: '',
+        scale: i + 0.5,
+        from: i === 0 ? 0 : ACTIVATED,
+      }));
     });
-    if (!mixes[0]?.some(({ from }) => from === 0)) mixes[0] = [{ adapter: adapters[0] as ArenaAdapter, table: '', scale: 1, from: 0 }];
+    if (!mixes[0]?.some(({ from }) => from === 0))
+      mixes[0] = [{ adapter: adapters[0] as ArenaAdapter, table: '', scale: 1, from: 0 }];
     const rows = mixes.map((): RampRow => {
       const levelLo = random.below(4);
       const levelHi = levelLo + random.below(4 - levelLo);
       return { levelLo, levelHi, wLo: random.normal(), wHi: random.normal() };
     });
-    const doses = mixes.map((mix, i) => ({ mix: { adapters: mix, loras: [], key: '' }, slot: i % 4, row: rows[i] as RampRow, position: i }));
+    const doses = mixes.map((mix, i) => ({
+      mix: { adapters: mix, loras: [], key: '' },
+      slot: i % 4,
+      row: rows[i] as RampRow,
+      position: i,
+    }));
     const batch = loraBatch(arena, doses);
     if (!batch) throw new Error('no adapters');
     arena.writeRows(batch.rows);
@@ -121,26 +142,54 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     const normed = runner.empty(MOST_TOKENS * HIDDEN * 4);
     const gpuX = runner.upload(x);
     const norm = new Norm(device, runner.upload(normWeight), EPS, { x: gpuX, output: normed });
-    const tokenOf = (values: Float32Array, token: number, width: number) => values.subarray(token * width, (token + 1) * width);
+    const tokenOf = (values: Float32Array, token: number, width: number) =>
+      values.subarray(token * width, (token + 1) * width);
     const expectRows = (got: Float32Array, width: number, want: (token: number) => ArrayLike<number>): void => {
       for (let token = 0; token < tokens; token++) expectClose('lora', tokenOf(got, token, width), want(token));
     };
     const add = (linear: LinearName, token: number, input: ArrayLike<number>): Float64Array =>
-      added((mixes[token] ?? []).filter(({ from }) => from <= token), linear, rows[token] as RampRow, input);
-    return { device, arena, buffers, shape, x, gpuX, norm, normWeight, tokenOf, expectRows, add, rows, mixes, adapters };
+      added(
+        (mixes[token] ?? []).filter(({ from }) => from <= token),
+        linear,
+        rows[token] as RampRow,
+        input,
+      );
+    return {
+      device,
+      arena,
+      buffers,
+      shape,
+      x,
+      gpuX,
+      norm,
+      normWeight,
+      tokenOf,
+      expectRows,
+      add,
+      rows,
+      mixes,
+      adapters,
+    };
   }
 
   it.each(TOKENS.many)('a prefill of %i tokens: A · x before the linear, B in it', async (tokens) => {
     const runner = getRunner();
     const random = new Random(40 + tokens);
-    const { device, buffers, shape, x, gpuX, norm, normWeight, tokenOf, expectRows, add } =
-      await setUp(runner, random, tokens, 'prefill');
+    const { device, buffers, shape, x, gpuX, norm, normWeight, tokenOf, expectRows, add } = await setUp(
+      runner,
+      random,
+      tokens,
+      'prefill',
+    );
     const { matrix, weights } = await randomMatrix(device, 'Q4_1', HIDDEN + 48, HIDDEN, random);
     const y = runner.empty(MOST_TOKENS * (HIDDEN + 48) * 4);
     const lora = { ...QKV, layer: LAYER, buffers };
     const [linear] = linearsOf(device, [matrix], { x: gpuX, y, norm, lora });
     norm.record(runner.recorder, tokens);
-    new LoraLowering({ device, layer: LAYER }, { x: norm.output, columns: HIDDEN, inputs: QKV }, buffers).record(runner.recorder, shape);
+    new LoraLowering({ device, layer: LAYER }, { x: norm.output, columns: HIDDEN, inputs: QKV }, buffers).record(
+      runner.recorder,
+      shape,
+    );
     linear?.record(runner.recorder, shape, SCALE);
     expectRows(await runner.floats(y), HIDDEN + 48, (token) => {
       const input = rmsNorm(tokenOf(x, token, HIDDEN), normWeight, EPS);
@@ -152,8 +201,12 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
   it.each(TOKENS.few)('%i tokens decoded: A rides with the linear, or is computed between two', async (tokens) => {
     const runner = getRunner();
     const random = new Random(50 + tokens);
-    const { device, buffers, shape, x, gpuX, norm, normWeight, tokenOf, expectRows, add, mixes, rows } =
-      await setUp(runner, random, tokens, 'decode');
+    const { device, buffers, shape, x, gpuX, norm, normWeight, tokenOf, expectRows, add, mixes, rows } = await setUp(
+      runner,
+      random,
+      tokens,
+      'decode',
+    );
     const qkv = await randomMatrix(device, 'Q4_1', HIDDEN + 48, HIDDEN, random);
     const output = await randomMatrix(device, 'F16', HIDDEN, HIDDEN, random);
     const gateUp = await randomMatrix(device, 'Q4_1', 2 * INNER, HIDDEN, random);
@@ -164,7 +217,10 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     const withLora = { layer: LAYER, buffers };
     const first = { x: gpuX, y: between, width: HIDDEN, lowers: QKV, normWeight: norm.weight };
     new LoraDelta({ device, layer: LAYER }, first, buffers).record(recorder, shape);
-    linearsOf(device, [qkv.matrix], { x: gpuX, y: gpuQkv, norm, lora: { ...QKV, ...withLora } })[0]?.record(recorder, shape);
+    linearsOf(device, [qkv.matrix], { x: gpuX, y: gpuQkv, norm, lora: { ...QKV, ...withLora } })[0]?.record(
+      recorder,
+      shape,
+    );
     expectRows(await runner.floats(gpuQkv), HIDDEN + 48, (token) => {
       const input = rmsNorm(tokenOf(x, token, HIDDEN), normWeight, EPS);
       const parts = LINEAR_NAMES.slice(0, 3).flatMap((name) => [...add(name, token, input)]);
@@ -172,14 +228,32 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     });
     const outputOptions = { x: runner.upload(attended), y: gpuX, accumulate: true, lora: { ...OUTPUT, ...withLora } };
     new Linear(device, output.matrix, outputOptions).record(recorder, shape, SCALE);
-    const next = { x: gpuX, y: between, width: HIDDEN, adds: OUTPUT, scale: SCALE, lowers: GATE_UP, normWeight: norm.weight };
+    const next = {
+      x: gpuX,
+      y: between,
+      width: HIDDEN,
+      adds: OUTPUT,
+      scale: SCALE,
+      lowers: GATE_UP,
+      normWeight: norm.weight,
+    };
     new LoraDelta({ device, layer: LAYER }, next, buffers).record(recorder, shape);
-    const gateUpOptions = { x: between, y: gated, norm, gate: 'silu', kind: 'decode', lora: { ...GATE_UP, ...withLora } } as const;
+    const gateUpOptions = {
+      x: between,
+      y: gated,
+      norm,
+      gate: 'silu',
+      kind: 'decode',
+      lora: { ...GATE_UP, ...withLora },
+    } as const;
     new Linear(device, gateUp.matrix, gateUpOptions).record(recorder, shape);
     const residual = (token: number): Float64Array => {
       const input = tokenOf(attended, token, HIDDEN);
       const product = plus(linearDecode(output.weights, input), add('attn_output', token, input));
-      return plus(product.map((value) => value * SCALE), tokenOf(x, token, HIDDEN));
+      return plus(
+        product.map((value) => value * SCALE),
+        tokenOf(x, token, HIDDEN),
+      );
     };
     expectRows(await runner.floats(between), HIDDEN, residual);
     expectRows(await runner.floats(gated), INNER, (token) => {
@@ -194,7 +268,9 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
       for (const { adapter, from } of mix) {
         if (from > token) continue;
         adapter.modules.forEach((_, module) => {
-          want[2 * token] = (want[2 * token] ?? 0) + ((adapter.tables[0]?.ranks[(rows[token] as RampRow).levelHi] as number[])[module] as number);
+          want[2 * token] =
+            (want[2 * token] ?? 0) +
+            ((adapter.tables[0]?.ranks[(rows[token] as RampRow).levelHi] as number[])[module] as number);
         });
       }
     });

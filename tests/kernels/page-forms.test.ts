@@ -11,7 +11,13 @@ import { type Cache, type Page, randomCache } from '../support/kernels/random-pa
 import { describeVariants, HALF_VARIANTS } from '../support/kernels/runner.ts';
 
 /** What the queries `[T, numHeads, headDim]` of tokens at `positions` see: entries on pages before theirs, and on it. */
-function twin(heads: Heads, queries: Float64Array, positions: readonly number[], cache: Cache, rope: Float32Array): Float64Array {
+function twin(
+  heads: Heads,
+  queries: Float64Array,
+  positions: readonly number[],
+  cache: Cache,
+  rope: Float32Array,
+): Float64Array {
   const { numHeads, numKvHeads, headDim, attentionScale = 1 / Math.sqrt(headDim) } = heads;
   const y = new Float64Array(queries.length);
   positions.forEach((position, token) => {
@@ -20,8 +26,13 @@ function twin(heads: Heads, queries: Float64Array, positions: readonly number[],
       const query = queries.slice(at, at + headDim);
       const last = position - (position % PAGE_TOKENS);
       const own = cache.heads[Math.floor(head / (numHeads / numKvHeads))] ?? [];
-      const seen = own.filter(({ base }, i) => base < last || (base === last && i - own.findIndex((entry) => entry.base === last) <= position - last));
-      const scores = seen.map(({ key, base, logWeight }) => dot(rotateHead(query, position - base, rope), key) * attentionScale + logWeight);
+      const seen = own.filter(
+        ({ base }, i) =>
+          base < last || (base === last && i - own.findIndex((entry) => entry.base === last) <= position - last),
+      );
+      const scores = seen.map(
+        ({ key, base, logWeight }) => dot(rotateHead(query, position - base, rope), key) * attentionScale + logWeight,
+      );
       softmax(Float64Array.from(scores)).forEach((weight, j) => {
         seen[j]?.value.forEach((value, i) => (y[at + i]! += weight * value));
       });
@@ -30,7 +41,16 @@ function twin(heads: Heads, queries: Float64Array, positions: readonly number[],
   return y;
 }
 
-const HEADS = [headsOf(64, 9, 3), { ...headsOf(32, 4, 1), attentionScale: 0.07 }, headsOf(64, 3, 3), headsOf(64, 8, 1), headsOf(80, 3, 1), headsOf(96, 2, 2), headsOf(128, 4, 1), headsOf(256, 3, 1)];
+const HEADS = [
+  headsOf(64, 9, 3),
+  { ...headsOf(32, 4, 1), attentionScale: 0.07 },
+  headsOf(64, 3, 3),
+  headsOf(64, 8, 1),
+  headsOf(80, 3, 1),
+  headsOf(96, 2, 2),
+  headsOf(128, 4, 1),
+  headsOf(256, 3, 1),
+];
 
 describeVariants(HALF_VARIANTS, (getRunner, variant) => {
   const shapes = variant === 'gpu, without shader-f16' ? HEADS.slice(0, 2) : HEADS;
@@ -40,62 +60,90 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
     const random = new Random(33);
     const cache = randomCache(heads, PAGES, random);
     const rope = ropeOf(headDim, 352);
-    for (const [positions, pagesPerSplit] of [[[330], 1], [[351, 351], 3], [[288, 295, 319, 320, 340], 10]] as const) {
+    for (const [positions, pagesPerSplit] of [
+      [[330], 1],
+      [[351, 351], 3],
+      [[288, 295, 319, 320, 340], 10],
+    ] as const) {
       const runner = getRunner();
       const { width, qkv } = randomRows(heads, positions.length, random);
-      const queries = Float64Array.from(positions.flatMap((_, t) => [...qkv.subarray(t * width, t * width + numHeads * headDim)]));
+      const queries = Float64Array.from(
+        positions.flatMap((_, t) => [...qkv.subarray(t * width, t * width + numHeads * headDim)]),
+      );
       const shown = { heads, positions, qkv: runner.upload(qkv), rope: runner.upload(rope), kv: upload(runner, cache) };
       const want = twin(heads, queries, positions, cache, rope);
-      for (const kind of runner.device.variant.sharedPages ? (['prefill', 'decode'] as const) : (['prefill'] as const)) {
+      for (const kind of runner.device.variant.sharedPages
+        ? (['prefill', 'decode'] as const)
+        : (['prefill'] as const)) {
         const { y } = attend(runner, { ...shown, kind }, PAGES, cache.table, pagesPerSplit);
         expectClose('attention', await runner.floats(y), want);
       }
     }
   });
 
-  it.each(shapes.slice(0, 3))('probes how far another form of a page moves the output, $numHeads heads over $numKvHeads of $headDim', async (heads) => {
-    const { numHeads, headDim } = heads;
-    const random = new Random(34);
-    const runner = getRunner();
-    // Behind the pages that are attended to lie those that could take the place of some of them.
-    const others: [at: number, Page][] = [
-      [1, { form: 'q8', entries: PAGE_TOKENS, base: 32 }],
-      [4, { form: 'sparse', entries: 3, base: 128 }],
-      [7, { form: 'f16', entries: PAGE_TOKENS, base: 256 }],
-    ];
-    const cache = randomCache(heads, [...PAGES, ...others.map(([, page]) => page)], random);
-    const entryAt = (i: number) => cache.table.subarray(4 * i, 4 * i + 4);
-    const table = cache.table.subarray(0, 4 * PAGES.length);
-    const positions = [345, 346, 347, 348, 349, 350];
-    const { qkv } = randomRows(heads, positions.length, random);
-    const shown = { heads, positions, qkv: runner.upload(qkv), rope: runner.upload(ropeOf(headDim, 352)), kv: upload(runner, cache) };
-    const { y, probes } = attend(runner, shown, PAGES, table, 3);
-    const tasks = Uint32Array.from([0, 0, 0, 0, 0, 0, 0, 0, ...others.flatMap(([at], i) => [...entryAt(at), ...entryAt(PAGES.length + i)])]);
-    const errors = runner.empty((others.length + 1) * numHeads * FOUND_BYTES);
-    const bounds = { kv: shown.kv, rope: shown.rope, qkv: probes, tasks: runner.upload(tasks), errors };
-    const params = { first: 1, count: others.length, together: 1, queries: 3, slot: 0, position: 350 };
-    runner.run(probePageKernel(runner.device, heads), bounds, { found: others.length }, params);
-    const found = await runner.floats(errors);
-    const got = (task: number, head: number): number[] => [...found.subarray((task * numHeads + head) * FOUND_FLOATS)].slice(0, 2);
-    const plain = await runner.floats(y);
-    for (const [i, [at]] of others.entries()) {
-      const replaced = table.slice();
-      replaced.set(entryAt(PAGES.length + i), 4 * at);
-      const moved = await runner.floats(attend(runner, shown, PAGES, replaced, 3).y);
-      for (let head = 0; head < numHeads; head++) {
-        let [change, size] = [0, 0];
-        for (const token of [3, 4, 5]) {
-          for (let j = 0; j < headDim; j++) {
-            const index = (token * numHeads + head) * headDim + j;
-            change += ((moved[index] ?? NaN) - (plain[index] ?? NaN)) ** 2;
-            size += (plain[index] ?? NaN) ** 2;
+  it.each(shapes.slice(0, 3))(
+    'probes how far another form of a page moves the output, $numHeads heads over $numKvHeads of $headDim',
+    async (heads) => {
+      const { numHeads, headDim } = heads;
+      const random = new Random(34);
+      const runner = getRunner();
+      // Behind the pages that are attended to lie those that could take the place of some of them.
+      const others: [at: number, Page][] = [
+        [1, { form: 'q8', entries: PAGE_TOKENS, base: 32 }],
+        [4, { form: 'sparse', entries: 3, base: 128 }],
+        [7, { form: 'f16', entries: PAGE_TOKENS, base: 256 }],
+      ];
+      const cache = randomCache(heads, [...PAGES, ...others.map(([, page]) => page)], random);
+      const entryAt = (i: number) => cache.table.subarray(4 * i, 4 * i + 4);
+      const table = cache.table.subarray(0, 4 * PAGES.length);
+      const positions = [345, 346, 347, 348, 349, 350];
+      const { qkv } = randomRows(heads, positions.length, random);
+      const shown = {
+        heads,
+        positions,
+        qkv: runner.upload(qkv),
+        rope: runner.upload(ropeOf(headDim, 352)),
+        kv: upload(runner, cache),
+      };
+      const { y, probes } = attend(runner, shown, PAGES, table, 3);
+      const tasks = Uint32Array.from([
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        ...others.flatMap(([at], i) => [...entryAt(at), ...entryAt(PAGES.length + i)]),
+      ]);
+      const errors = runner.empty((others.length + 1) * numHeads * FOUND_BYTES);
+      const bounds = { kv: shown.kv, rope: shown.rope, qkv: probes, tasks: runner.upload(tasks), errors };
+      const params = { first: 1, count: others.length, together: 1, queries: 3, slot: 0, position: 350 };
+      runner.run(probePageKernel(runner.device, heads), bounds, { found: others.length }, params);
+      const found = await runner.floats(errors);
+      const got = (task: number, head: number): number[] =>
+        [...found.subarray((task * numHeads + head) * FOUND_FLOATS)].slice(0, 2);
+      const plain = await runner.floats(y);
+      for (const [i, [at]] of others.entries()) {
+        const replaced = table.slice();
+        replaced.set(entryAt(PAGES.length + i), 4 * at);
+        const moved = await runner.floats(attend(runner, shown, PAGES, replaced, 3).y);
+        for (let head = 0; head < numHeads; head++) {
+          let [change, size] = [0, 0];
+          for (const token of [3, 4, 5]) {
+            for (let j = 0; j < headDim; j++) {
+              const index = (token * numHeads + head) * headDim + j;
+              change += ((moved[index] ?? NaN) - (plain[index] ?? NaN)) ** 2;
+              size += (plain[index] ?? NaN) ** 2;
+            }
           }
+          const [gotChange = NaN, gotSize = NaN] = got(i + 1, head);
+          expect(gotSize / size).toBeCloseTo(1, 4);
+          expect(Math.sqrt(gotChange / gotSize)).toBeCloseTo(Math.sqrt(change / size), 4);
         }
-        const [gotChange = NaN, gotSize = NaN] = got(i + 1, head);
-        expect(gotSize / size).toBeCloseTo(1, 4);
-        expect(Math.sqrt(gotChange / gotSize)).toBeCloseTo(Math.sqrt(change / size), 4);
       }
-    }
-    expect(found.subarray(0, numHeads * FOUND_FLOATS)).toEqual(new Float32Array(numHeads * FOUND_FLOATS));
-  });
+      expect(found.subarray(0, numHeads * FOUND_FLOATS)).toEqual(new Float32Array(numHeads * FOUND_FLOATS));
+    },
+  );
 });

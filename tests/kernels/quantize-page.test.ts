@@ -1,17 +1,32 @@
 import { describe, expect, it } from 'vitest';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { CODE_BITS, headLayout, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
+import {
+  CODE_BITS,
+  headLayout,
+  pageEntry,
+  pageUnits,
+  type QuantizedForm,
+  UNIT_BYTES,
+} from '../../src/kernels/formats/page-forms.ts';
 import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
 import { Random } from '../support/random.ts';
 import { decodeHead, fromHalves, headsOf, toHalves } from '../support/kernels/pages.ts';
 import { describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
 /** Runs the kernel over pages in the form `was`; returns the bytes of their copies. */
-async function quantized(runner: Runner, heads: Heads, form: QuantizedForm, pages: (Uint16Array | Uint8Array)[], was: 'f16' | 'q8' = 'f16'): Promise<Uint8Array> {
+async function quantized(
+  runner: Runner,
+  heads: Heads,
+  form: QuantizedForm,
+  pages: (Uint16Array | Uint8Array)[],
+  was: 'f16' | 'q8' = 'f16',
+): Promise<Uint8Array> {
   const [from, to] = [pageUnits(was, heads), pageUnits(form, heads)];
   const kv = new Uint16Array((pages.length * (from + to) * UNIT_BYTES) / 2).fill(0x7e00);
   const into = new Uint8Array(kv.buffer);
-  pages.forEach((page, i) => into.set(new Uint8Array(page.buffer, page.byteOffset, page.byteLength), i * from * UNIT_BYTES));
+  pages.forEach((page, i) =>
+    into.set(new Uint8Array(page.buffer, page.byteOffset, page.byteLength), i * from * UNIT_BYTES),
+  );
   const buffer = runner.upload(kv);
   // The first task is another dispatch's.
   const tasks = pages.flatMap((_, i) => [
@@ -21,11 +36,20 @@ async function quantized(runner: Runner, heads: Heads, form: QuantizedForm, page
   const bounds = { tasks: runner.upload(Uint32Array.of(0, 0, 0, 0, 0, 0, 0, 0, ...tasks)), kv: buffer };
   runner.run(quantizePageKernel(runner.device, heads), bounds, { pages: pages.length }, { first: 1 });
   const bytes = new Uint8Array(await runner.read(buffer));
-  expect(bytes.subarray(0, pages.length * from * UNIT_BYTES)).toEqual(new Uint8Array(kv.buffer, 0, pages.length * from * UNIT_BYTES));
+  expect(bytes.subarray(0, pages.length * from * UNIT_BYTES)).toEqual(
+    new Uint8Array(kv.buffer, 0, pages.length * from * UNIT_BYTES),
+  );
   return bytes.subarray(pages.length * from * UNIT_BYTES);
 }
 
-const HEADS = [headsOf(64, 9, 3), headsOf(32, 2, 1), headsOf(80, 2, 2), headsOf(96, 2, 1), headsOf(128, 4, 2), headsOf(256, 1, 1)];
+const HEADS = [
+  headsOf(64, 9, 3),
+  headsOf(32, 2, 1),
+  headsOf(80, 2, 2),
+  headsOf(96, 2, 1),
+  headsOf(128, 4, 2),
+  headsOf(256, 1, 1),
+];
 const FORMS = ['q8', 'q4', 'q3', 'k3v2'] as const;
 /** From pages in f16, and from some that lie in q8. */
 const WRITTEN = HEADS.flatMap((heads) => [
@@ -44,10 +68,16 @@ async function quantizedHeads(runner: Runner, heads: Heads, form: QuantizedForm,
   const random = new Random(31);
   const size = PAGE_TOKENS * headDim;
   const loud = Array.from({ length: headDim }, () => 0.2 + 3 * random.next() ** 2);
-  const pages = [0, 1].map(() => toHalves(random.normals(2 * numKvHeads * size, 3).map((x, i) => (i < numKvHeads * size ? x * loud[i % headDim]! : x))));
+  const pages = [0, 1].map(() =>
+    toHalves(
+      random.normals(2 * numKvHeads * size, 3).map((x, i) => (i < numKvHeads * size ? x * loud[i % headDim]! : x)),
+    ),
+  );
   const headsOfForm = (of: QuantizedForm, bytes: Uint8Array) => {
     const headBytes = headLayout(of, headDim).units * UNIT_BYTES;
-    return Array.from({ length: pages.length * numKvHeads }, (_, head) => decodeHead(of, bytes.subarray(head * headBytes, (head + 1) * headBytes), headDim));
+    return Array.from({ length: pages.length * numKvHeads }, (_, head) =>
+      decodeHead(of, bytes.subarray(head * headBytes, (head + 1) * headBytes), headDim),
+    );
   };
   const inBytes = was === 'q8' ? await quantized(runner, heads, 'q8', pages) : undefined;
   const before = inBytes && headsOfForm('q8', inBytes);
@@ -76,17 +106,25 @@ describe('quantize-page', () => {
         for (const { keys, decoded } of await quantizedHeads(getRunner(), heads, form, was)) {
           const ranges = Array.from({ length: headDim }, (_, channel) => {
             const held = keys.filter((__, i) => i % headDim === channel);
-            return { low: Math.min(...held), width: Math.max(...held) - Math.min(...held), largest: 2 ** decoded.keyBits[channel]! - 1 };
+            return {
+              low: Math.min(...held),
+              width: Math.max(...held) - Math.min(...held),
+              largest: 2 ** decoded.keyBits[channel]! - 1,
+            };
           });
           const lows = ranges.map(({ low }) => low);
           const span = Math.max(...lows) - Math.min(...lows);
-          const widest = Math.max(...ranges.map(({ width, largest }) => width / largest)) + span / 255 / Math.min(...ranges.map(({ largest }) => largest));
+          const widest =
+            Math.max(...ranges.map(({ width, largest }) => width / largest)) +
+            span / 255 / Math.min(...ranges.map(({ largest }) => largest));
           ranges.forEach(({ width, largest }, channel) => {
             const excess = decoded.keyScales[channel]! * largest - width;
             expect(excess, `channel ${channel}`).toBeLessThan(((widest * largest) / 255 + span / 255) * 1.01);
           });
           keys.forEach((key, i) => {
-            expect(Math.abs(decoded.keys[i]! - key), `key ${i}`).toBeLessThanOrEqual(decoded.keyScales[i % headDim]! * 0.5 * (1 + 1e-5) + 1e-6);
+            expect(Math.abs(decoded.keys[i]! - key), `key ${i}`).toBeLessThanOrEqual(
+              decoded.keyScales[i % headDim]! * 0.5 * (1 + 1e-5) + 1e-6,
+            );
           });
         }
       },
@@ -98,34 +136,53 @@ describe('quantize-page', () => {
         const { headDim } = heads;
         for (const { values, decoded } of await quantizedHeads(getRunner(), heads, form, was)) {
           for (let token = 0; token < PAGE_TOKENS; token++) {
-            const [x, kept] = [values, decoded.values].map((all) => all.slice(token * headDim, (token + 1) * headDim)) as [Float64Array, Float64Array];
+            const [x, kept] = [values, decoded.values].map((all) =>
+              all.slice(token * headDim, (token + 1) * headDim),
+            ) as [Float64Array, Float64Array];
             const off = kept.map((value, i) => value - x[i]!);
             expect(Math.abs(dot(kept, x) / dot(x, x) - 1), `token ${token}`).toBeLessThan(0.01);
-            expect(Math.sqrt(dot(off, off) / dot(x, x)), `token ${token}`).toBeLessThan(VALUE_ERRORS[CODE_BITS[form].value]!);
+            expect(Math.sqrt(dot(off, off) / dot(x, x)), `token ${token}`).toBeLessThan(
+              VALUE_ERRORS[CODE_BITS[form].value]!,
+            );
           }
         }
       },
     );
 
-    const ordered = HEADS.flatMap((heads) => ([['q4', 4], ['q3', 3]] as const).map(([form, middle]) => ({ ...heads, form, middle })));
-    it.each(ordered)('of keys of $middle bits, heads of $headDim, those channels have more that vary more', async ({ form, middle, ...heads }) => {
-      const { headDim } = heads;
-      const quarter = 16 * Math.floor(headDim / 64);
-      for (const { keys, decoded } of await quantizedHeads(getRunner(), heads, form)) {
-        const counts = [middle + 1, middle, middle - 1].map((bits) => decoded.keyBits.filter((own) => own === bits).length);
-        expect(counts).toEqual([quarter, headDim - 2 * quarter, quarter]);
-        const spreadOf = (pair: number): number => {
-          const channels = Array.from({ length: 8 }, (_, i) => 4 * pair + (i % 4) + (i < 4 ? 0 : headDim / 2));
-          return channels.reduce((sum, channel) => {
-            const held = keys.filter((_, i) => i % headDim === channel);
-            return sum + (Math.max(...held) - Math.min(...held)) ** 2;
-          }, 0);
-        };
-        const pairs = Array.from({ length: headDim / 8 }, (_, pair) => ({ spread: spreadOf(pair), bits: decoded.keyBits[4 * pair]! }));
-        pairs.sort((a, b) => b.spread - a.spread);
-        expect(pairs.map(({ bits }) => bits)).toEqual(pairs.map(({ bits }) => bits).sort((a, b) => b - a));
-      }
-    });
+    const ordered = HEADS.flatMap((heads) =>
+      (
+        [
+          ['q4', 4],
+          ['q3', 3],
+        ] as const
+      ).map(([form, middle]) => ({ ...heads, form, middle })),
+    );
+    it.each(ordered)(
+      'of keys of $middle bits, heads of $headDim, those channels have more that vary more',
+      async ({ form, middle, ...heads }) => {
+        const { headDim } = heads;
+        const quarter = 16 * Math.floor(headDim / 64);
+        for (const { keys, decoded } of await quantizedHeads(getRunner(), heads, form)) {
+          const counts = [middle + 1, middle, middle - 1].map(
+            (bits) => decoded.keyBits.filter((own) => own === bits).length,
+          );
+          expect(counts).toEqual([quarter, headDim - 2 * quarter, quarter]);
+          const spreadOf = (pair: number): number => {
+            const channels = Array.from({ length: 8 }, (_, i) => 4 * pair + (i % 4) + (i < 4 ? 0 : headDim / 2));
+            return channels.reduce((sum, channel) => {
+              const held = keys.filter((_, i) => i % headDim === channel);
+              return sum + (Math.max(...held) - Math.min(...held)) ** 2;
+            }, 0);
+          };
+          const pairs = Array.from({ length: headDim / 8 }, (_, pair) => ({
+            spread: spreadOf(pair),
+            bits: decoded.keyBits[4 * pair]!,
+          }));
+          pairs.sort((a, b) => b.spread - a.spread);
+          expect(pairs.map(({ bits }) => bits)).toEqual(pairs.map(({ bits }) => bits).sort((a, b) => b - a));
+        }
+      },
+    );
 
     it('a channel, and a value, that is the same everywhere', async () => {
       const heads = headsOf(64, 1, 1);
@@ -133,7 +190,9 @@ describe('quantize-page', () => {
       const page = toHalves(Float64Array.from({ length: 2 * size }, (_, i) => (i < size ? -1.5 : 0)));
       for (const form of FORMS) {
         const decoded = decodeHead(form, await quantized(getRunner(), heads, form, [page]), 64);
-        expect([decoded.keys.every((key) => key === -1.5), decoded.values.every((value) => value === 0)], form).toEqual([true, true]);
+        expect([decoded.keys.every((key) => key === -1.5), decoded.values.every((value) => value === 0)], form).toEqual(
+          [true, true],
+        );
       }
     });
   });

@@ -26,7 +26,13 @@ const isInFours = (type: GgmlType): boolean => type === 'Q2_K' || type === 'Q6_K
 
 it.each(ALL_TYPES)('repack: planes of %s hold the same weights, in as many bytes', (type) => {
   const random = new Random(18);
-  for (const [rows, columns] of [[2, 256], [64, 256], [10, 1536], [6, 96], [2, 32]] as const) {
+  for (const [rows, columns] of [
+    [2, 256],
+    [64, 256],
+    [10, 1536],
+    [6, 96],
+    [2, 32],
+  ] as const) {
     if (!fits(type, columns)) continue;
     const bytes = randomBytes(type, rows, columns, random);
     const planes = repack(type, bytes);
@@ -77,21 +83,45 @@ function rowsOf(type: GgmlType, rows: number, columns: number, { headDim, seed }
   const bytes = anyBytes(type, rows, columns, new Random(seed));
   const file = new Uint8Array(bytes.length + 3);
   file.set(bytes, 3);
-  const tensor = { name: `rows ${seed}`, shape: [rows, columns], type, bytes: bytes.length, offset: 3, source: new BytesSource('file', file) };
+  const tensor = {
+    name: `rows ${seed}`,
+    shape: [rows, columns],
+    type,
+    bytes: bytes.length,
+    offset: 3,
+    source: new BytesSource('file', file),
+  };
   const source: RowSource = headDim === undefined ? { tensor } : { tensor, interleavedHeadDim: headDim };
   return { source, ordered: headDim === undefined ? bytes : deinterleaveRows(bytes, bytes.length / rows, headDim) };
 }
 
-async function planesOf(runner: Runner, type: GgmlType, { buffer, planes }: MatrixSlice, weights: number): Promise<Planes> {
+async function planesOf(
+  runner: Runner,
+  type: GgmlType,
+  { buffer, planes }: MatrixSlice,
+  weights: number,
+): Promise<Planes> {
   const bytes = await runner.read(buffer);
   return Object.fromEntries(
-    planeNames(type).map((name) => [name, new Uint32Array(bytes, planes[name]?.offset, planeWords(type, name, weights))]),
+    planeNames(type).map((name) => [
+      name,
+      new Uint32Array(bytes, planes[name]?.offset, planeWords(type, name, weights)),
+    ]),
   );
 }
 
 /** Uploads `sources` and holds each slice to JavaScript's planes of its rows, bit for bit. */
-async function expectPlanes(runner: Runner, type: GgmlType, columns: number, sources: readonly ReturnType<typeof rowsOf>[]): Promise<number> {
-  const matrix = await uploaded(runner.device, sources.map(({ source }) => source), runner.recorder);
+async function expectPlanes(
+  runner: Runner,
+  type: GgmlType,
+  columns: number,
+  sources: readonly ReturnType<typeof rowsOf>[],
+): Promise<number> {
+  const matrix = await uploaded(
+    runner.device,
+    sources.map(({ source }) => source),
+    runner.recorder,
+  );
   const all = new Uint8Array(await new Blob(sources.map(({ ordered }) => ordered as BlobPart)).arrayBuffer());
   const rowBytes = all.length / matrix.rows;
   for (const slice of matrix.slices) {
@@ -107,15 +137,22 @@ describe('rows on the GPU', () => {
     it.each(ALL_TYPES)('%s: have the planes that JavaScript gives, bit for bit', async (type) => {
       for (const columns of [32, 96, 256, 480, 1536].filter((each) => fits(type, each))) {
         await expectPlanes(getRunner(), type, columns, [rowsOf(type, 1, columns, { seed: 1 })]);
-        await expectPlanes(getRunner(), type, columns, [rowsOf(type, 68, columns, { seed: 2 }), rowsOf(type, 7, columns, { seed: 3 })]);
-        const [q, k] = [rowsOf(type, 60, columns, { headDim: 12, seed: 4 }), rowsOf(type, 24, columns, { headDim: 12, seed: 5 })];
+        await expectPlanes(getRunner(), type, columns, [
+          rowsOf(type, 68, columns, { seed: 2 }),
+          rowsOf(type, 7, columns, { seed: 3 }),
+        ]);
+        const [q, k] = [
+          rowsOf(type, 60, columns, { headDim: 12, seed: 4 }),
+          rowsOf(type, 24, columns, { headDim: 12, seed: 5 }),
+        ];
         await expectPlanes(getRunner(), type, columns, [q, k, rowsOf(type, 24, columns, { seed: 6 })]);
       }
     });
 
     it.each(ALL_TYPES)('%s: in several pieces, heads across them', async (type) => {
       const columns = 4096;
-      const rows = 30 * Math.ceil((6 << 20) / 30 / ((columns / GGML_TYPES[type].blockSize) * GGML_TYPES[type].blockBytes));
+      const rows =
+        30 * Math.ceil((6 << 20) / 30 / ((columns / GGML_TYPES[type].blockSize) * GGML_TYPES[type].blockBytes));
       await expectPlanes(getRunner(), type, columns, [rowsOf(type, rows, columns, { headDim: 30, seed: 7 })]);
     });
 
@@ -124,7 +161,9 @@ describe('rows on the GPU', () => {
       const [rows, columns] = [10_240, 4096];
       const bytes = (rows * columns * 34) / 32;
       const file = { name: 'zeros', size: bytes, read: async (_: number, length: number) => new Uint8Array(length) };
-      const source: RowSource = { tensor: { name: 'zeros', shape: [rows, columns], type: 'Q8_0', bytes, offset: 0, source: file } };
+      const source: RowSource = {
+        tensor: { name: 'zeros', shape: [rows, columns], type: 'Q8_0', bytes, offset: 0, source: file },
+      };
       const before = device.buffers.report();
       device.buffers.watchPeak();
       const { slices } = await uploaded(device, [source], recorder);
@@ -142,7 +181,10 @@ describe('rows on the GPU', () => {
     const largest = Math.max(...planeNames(type).map((name) => WEIGHT_FORMATS[type].planes[name]?.bytes ?? 0));
     const device = await openDevice(gpuWithBindings(largest * columns), { deviceClass: 'gpu' });
     const runner = new Runner(device);
-    const slices = await expectPlanes(runner, type, columns, [rowsOf(type, 480, columns, { headDim: 96, seed: 9 }), rowsOf(type, 130, columns, { seed: 10 })]);
+    const slices = await expectPlanes(runner, type, columns, [
+      rowsOf(type, 480, columns, { headDim: 96, seed: 9 }),
+      rowsOf(type, 130, columns, { seed: 10 }),
+    ]);
     expect(slices).toBe(3);
     device.close();
   });

@@ -49,7 +49,12 @@ describe('what a list allows', () => {
       const run = samplerOf(getRunner(), logits);
       const last = list([size - 1], size);
       const first = list([0], size);
-      for (const [slot, { set, words }] of [someOf(size, 0.5, random), someOf(size, 0.02, random), last, first].entries()) {
+      for (const [slot, { set, words }] of [
+        someOf(size, 0.5, random),
+        someOf(size, 0.02, random),
+        last,
+        first,
+      ].entries()) {
         expect(await run.next(slot, GREEDY, { allowed: words })).toBe(argmax(maskLogits(logits, set)));
       }
       expect(await run.next(0, GREEDY)).toBe(argmax(logits));
@@ -93,7 +98,14 @@ describe('what a list allows', () => {
       const logits = random.normals(size);
       const { set, words } = someOf(size, 0.4, random);
       const prompt = Array.from({ length: 200 }, () => random.below(size));
-      const options = { ...GREEDY, repetitionPenalty: 1.3, logitBias: new Map([[size - 1, 7], [2, 100]]) };
+      const options = {
+        ...GREEDY,
+        repetitionPenalty: 1.3,
+        logitBias: new Map([
+          [size - 1, 7],
+          [2, 100],
+        ]),
+      };
       set.delete(2);
       words[0] = (words[0] as number) & ~4;
       const run = samplerOf(getRunner(), logits);

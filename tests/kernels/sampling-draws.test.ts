@@ -12,11 +12,17 @@ const DRAWS = 20_000;
 /** Rare tokens pooled with a few or with many as probable, and with their neighbours in the vocabulary. */
 function statistics(drawn: number[], logits: Float32Array, options: SamplingOptions): number[] {
   const { tokens, probabilities } = distribution(logits, options);
-  const byId = tokens.map((token, i) => ({ token, probability: probabilities[i] ?? 0 })).sort((a, b) => a.token - b.token);
+  const byId = tokens
+    .map((token, i) => ({ token, probability: probabilities[i] ?? 0 }))
+    .sort((a, b) => a.token - b.token);
   return [
     chiSquare(drawn, tokens, probabilities),
     chiSquare(drawn, tokens, probabilities, 200),
-    chiSquare(drawn, byId.map(({ token }) => token), byId.map(({ probability }) => probability)),
+    chiSquare(
+      drawn,
+      byId.map(({ token }) => token),
+      byId.map(({ probability }) => probability),
+    ),
   ];
 }
 
@@ -73,7 +79,11 @@ describe('draws are independent', () => {
   const chances = pairs.map((pair) => (masses[Math.floor(pair / CELLS)] ?? 0) * (masses[pair % CELLS] ?? 0));
   /** Chi-square of (first, second) over the cells. */
   const ofPairs = (first: number[], second: number[]): number =>
-    chiSquare(first.map((token, i) => cell(token) * CELLS + cell(second[i] ?? 0)), pairs, chances);
+    chiSquare(
+      first.map((token, i) => cell(token) * CELLS + cell(second[i] ?? 0)),
+      pairs,
+      chances,
+    );
 
   const SERIAL_DRAWS = 10_000;
 
@@ -97,7 +107,9 @@ describe('draws are independent', () => {
       };
       for (const [name, statistic] of Object.entries(statistics)) expect(statistic, name).toBeLessThan(CRITICAL);
       // The same seed and position give the same token, whatever was drawn in between.
-      expect(await run.draw(1000, (position) => ({ options: sampling({ seed: 11 }), position }))).toEqual(byPosition.slice(0, 1000));
+      expect(await run.draw(1000, (position) => ({ options: sampling({ seed: 11 }), position }))).toEqual(
+        byPosition.slice(0, 1000),
+      );
     });
 
     it('of large seeds and positions', async () => {

@@ -4,20 +4,30 @@ import { adjustLogits, argmax, distribution } from '../../src/reference/kernels/
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import { CLASSES, describeVariants } from '../support/kernels/runner.ts';
-import { flatLogits, midway, peakedLogits, sampling, SamplingRun, VOCABULARY } from '../support/kernels/sampling-run.ts';
+import {
+  flatLogits,
+  midway,
+  peakedLogits,
+  sampling,
+  SamplingRun,
+  VOCABULARY,
+} from '../support/kernels/sampling-run.ts';
 
 describe('greedy', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each([1, 2, 63, 64, 65, 255, 257, 4097, VOCABULARY])('is the largest of %d, the lowest of equals', async (size) => {
-      const random = new Random(size);
-      const rounded = Float32Array.from(random.normals(size), (value) => Math.round(2 * value));
-      const last = random.normals(size);
-      last[size - 1] = 50;
-      const rows = [random.normals(size), rounded, last, new Float32Array(size), new Float32Array(size).fill(-1e30)];
-      for (const logits of rows) {
-        expect(await new SamplingRun(getRunner(), logits).next(GREEDY)).toBe(argmax(logits));
-      }
-    });
+    it.each([1, 2, 63, 64, 65, 255, 257, 4097, VOCABULARY])(
+      'is the largest of %d, the lowest of equals',
+      async (size) => {
+        const random = new Random(size);
+        const rounded = Float32Array.from(random.normals(size), (value) => Math.round(2 * value));
+        const last = random.normals(size);
+        last[size - 1] = 50;
+        const rows = [random.normals(size), rounded, last, new Float32Array(size), new Float32Array(size).fill(-1e30)];
+        for (const logits of rows) {
+          expect(await new SamplingRun(getRunner(), logits).next(GREEDY)).toBe(argmax(logits));
+        }
+      },
+    );
 
     it('is what a temperature near zero draws', async () => {
       const logits = new Random(21).normals(5000);
@@ -38,8 +48,22 @@ describe('penalties and bias', () => {
       { presencePenalty: 0.7 },
       { frequencyPenalty: 0.4 },
       { frequencyPenalty: -0.5, presencePenalty: -0.2 },
-      { logitBias: new Map([[3, 100], [9, -100], [4096, 0.5]]) },
-      { repetitionPenalty: 0.8, presencePenalty: 0.3, frequencyPenalty: 0.2, logitBias: new Map([[1, -5], [2, 9]]) },
+      {
+        logitBias: new Map([
+          [3, 100],
+          [9, -100],
+          [4096, 0.5],
+        ]),
+      },
+      {
+        repetitionPenalty: 0.8,
+        presencePenalty: 0.3,
+        frequencyPenalty: 0.2,
+        logitBias: new Map([
+          [1, -5],
+          [2, 9],
+        ]),
+      },
     ])('%o', async (penalties) => {
       const random = new Random(22);
       const size = 4097;

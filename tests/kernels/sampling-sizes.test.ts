@@ -14,18 +14,27 @@ const LOGITS: Record<string, (size: number, random: Random) => Float32Array> = {
   'in few steps': (size, random) => Float32Array.from(random.normals(size), (value) => Math.round(value)),
   equal: (size) => new Float32Array(size).fill(-2.5),
   'of either zero': (size) => Float32Array.from({ length: size }, (_, i) => (i % 2 === 0 ? 0 : -0)),
-  'infinitely low but for some': (size, random) => Float32Array.from({ length: size }, (_, i) => (i % 5 === (size - 1) % 5 ? random.normal() : -Infinity)),
+  'infinitely low but for some': (size, random) =>
+    Float32Array.from({ length: size }, (_, i) => (i % 5 === (size - 1) % 5 ? random.normal() : -Infinity)),
   'masked but for the last': (size) => new Float32Array(size).fill(MASKED).fill(1, size - 1),
 };
 
-const FILTERS: Partial<SamplingOptions>[] = [{ topK: 40, topP: 0.9 }, { topP: 0.95, temperature: 1.3 }, { topK: 131, temperature: 0.6 }];
+const FILTERS: Partial<SamplingOptions>[] = [
+  { topK: 40, topP: 0.9 },
+  { topP: 0.95, temperature: 1.3 },
+  { topK: 131, temperature: 0.6 },
+];
 
-const allowed = (logits: Float32Array): number[] => [...logits.keys()].filter((token) => (logits[token] ?? NaN) > MASKED);
+const allowed = (logits: Float32Array): number[] =>
+  [...logits.keys()].filter((token) => (logits[token] ?? NaN) > MASKED);
 
 /** What filters keep of what is not masked. */
 function keptOf(logits: Float32Array, options: SamplingOptions): number[] {
   const tokens = allowed(logits);
-  const { tokens: kept } = distribution(tokens.map((token) => logits[token] ?? NaN), options);
+  const { tokens: kept } = distribution(
+    tokens.map((token) => logits[token] ?? NaN),
+    options,
+  );
   return kept.map((i) => tokens[i] ?? NaN).sort((a, b) => a - b);
 }
 
@@ -38,12 +47,18 @@ describe('vocabularies', () => {
         expect(await run.next(sampling({ temperature: 0 })), name).toBe(argmax(logits));
         for (const filter of size > 100_000 ? FILTERS.slice(0, 1) : FILTERS) {
           run.restore(logits);
-          const options = midway(Float32Array.from(allowed(logits), (token) => logits[token] ?? NaN), sampling(filter));
+          const options = midway(
+            Float32Array.from(allowed(logits), (token) => logits[token] ?? NaN),
+            sampling(filter),
+          );
           const token = await run.next(options);
           const kept = await run.kept();
           const want = keptOf(logits, options);
           expect(kept.length, `${name} ${JSON.stringify(filter)}`).toBe(want.length);
-          expect(kept.every((each, i) => each === want[i]), name).toBe(true);
+          expect(
+            kept.every((each, i) => each === want[i]),
+            name,
+          ).toBe(true);
           expect(kept).toContain(token);
         }
       }
@@ -60,7 +75,10 @@ describe('a seed', () => {
       const tokens: number[] = [];
       for (const filter of [{}, { topP: 0.3 }, { topP: 0.999 }, { topK: 50, topP: 0.8 }, { minP: 0.05 }]) {
         const run = new SamplingRun(getRunner(), logits);
-        tokens.push(...(await run.draw(40, (position) => ({ options: sampling({ ...filter, seed: 5 }), position }))), ...(await run.kept()));
+        tokens.push(
+          ...(await run.draw(40, (position) => ({ options: sampling({ ...filter, seed: 5 }), position }))),
+          ...(await run.kept()),
+        );
       }
       drawn.set(variant, tokens);
       expect(new Set(tokens).size).toBeGreaterThan(100);

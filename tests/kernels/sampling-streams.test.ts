@@ -116,7 +116,11 @@ describe('streams', () => {
         drawn.push([tokens[1], tokens[3]]);
       }
       // 5, then 3.5 against 4, then 3.5 against 2.5 and 3; and 9, which falls to none when it is repeated: 0 / 2 + 9.
-      expect(drawn).toEqual([[0, 699], [1, 699], [0, 699]]);
+      expect(drawn).toEqual([
+        [0, 699],
+        [1, 699],
+        [0, 699],
+      ]);
     });
   });
 });

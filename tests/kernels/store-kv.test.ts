@@ -5,7 +5,16 @@ import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
 import { type QkNorm, storeKv } from '../../src/reference/kernels/store-kv.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
-import { cacheElements, fromHalves, pagedHeads, pageTable, ropeOf, shuffledPages, tableOf, toHalves } from '../support/kernels/pages.ts';
+import {
+  cacheElements,
+  fromHalves,
+  pagedHeads,
+  pageTable,
+  ropeOf,
+  shuffledPages,
+  tableOf,
+  toHalves,
+} from '../support/kernels/pages.ts';
 import { describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
 const headsOf = (headDim: number, numHeads: number, numKvHeads: number, qkNorm = false, valueNorm = false): Heads => ({
@@ -54,26 +63,43 @@ async function store(
 }
 
 describeVariants(HALF_VARIANTS, (getRunner, variant) => {
-  it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : HEADS)('stores $numKvHeads heads of $headDim (norms: $qkNorm, of values: $valueNorm)', async (heads) => {
-    const random = new Random(7);
-    const { numHeads, numKvHeads, headDim, qkNorm, rmsNormEps: eps } = heads;
-    const width = (numHeads + 2 * numKvHeads) * headDim;
-    const norms = qkNorm ? { query: random.normals(headDim, 0.5, 1), key: random.normals(headDim, 0.5, 1), eps } : undefined;
-    for (const [position, tokens] of [[0, 1], [31, 1], [32, 1], [5, 3], [29, 7], [0, 32], [33, 65]] as const) {
-      const qkv = random.normals(tokens * width, 4);
-      const pages = shuffledPages(position + tokens, random);
-      const rope = ropeOf(headDim, position + tokens + PAGE_TOKENS);
-      const before = toHalves(random.normals(cacheElements(heads, pages)));
-      const got = await store(getRunner(), heads, { qkv, before, pages, position, rope }, norms);
-      const wantQkv = Float64Array.from(qkv);
-      const wantKv = fromHalves(before);
-      storeKv(pagedHeads(heads, pages), wantQkv, wantKv, position, { rope, qkNorm: norms, valueEps: heads.valueNorm ? eps : undefined });
-      // Rotation may cancel: an element is known to a rounding to half of itself and one to f32 of the largest.
-      expectClose('store-kv', fromHalves(got.kv), wantKv, (i) => Math.abs(wantKv[i] ?? 0) + 4e-3);
-      expectClose('rms-norm', got.qkv, wantQkv);
-      if (!qkNorm) expect(got.qkv).toEqual(qkv);
-    }
-  });
+  it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : HEADS)(
+    'stores $numKvHeads heads of $headDim (norms: $qkNorm, of values: $valueNorm)',
+    async (heads) => {
+      const random = new Random(7);
+      const { numHeads, numKvHeads, headDim, qkNorm, rmsNormEps: eps } = heads;
+      const width = (numHeads + 2 * numKvHeads) * headDim;
+      const norms = qkNorm
+        ? { query: random.normals(headDim, 0.5, 1), key: random.normals(headDim, 0.5, 1), eps }
+        : undefined;
+      for (const [position, tokens] of [
+        [0, 1],
+        [31, 1],
+        [32, 1],
+        [5, 3],
+        [29, 7],
+        [0, 32],
+        [33, 65],
+      ] as const) {
+        const qkv = random.normals(tokens * width, 4);
+        const pages = shuffledPages(position + tokens, random);
+        const rope = ropeOf(headDim, position + tokens + PAGE_TOKENS);
+        const before = toHalves(random.normals(cacheElements(heads, pages)));
+        const got = await store(getRunner(), heads, { qkv, before, pages, position, rope }, norms);
+        const wantQkv = Float64Array.from(qkv);
+        const wantKv = fromHalves(before);
+        storeKv(pagedHeads(heads, pages), wantQkv, wantKv, position, {
+          rope,
+          qkNorm: norms,
+          valueEps: heads.valueNorm ? eps : undefined,
+        });
+        // Rotation may cancel: an element is known to a rounding to half of itself and one to f32 of the largest.
+        expectClose('store-kv', fromHalves(got.kv), wantKv, (i) => Math.abs(wantKv[i] ?? 0) + 4e-3);
+        expectClose('rms-norm', got.qkv, wantQkv);
+        if (!qkNorm) expect(got.qkv).toEqual(qkv);
+      }
+    },
+  );
 
   it('stores nothing of a layer without keys, and norms its queries', async () => {
     for (const heads of [headsOf(64, 9, 3, true, true), headsOf(512, 3, 1, true, true)]) {
@@ -98,7 +124,13 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
     qkv.fill(0, 2 * 64);
     qkv[2 * 64 + 32] = 1e7; // which rotation makes as large in all components, negative in half of them
     const pages = Uint32Array.of(0);
-    const batch = { qkv, before: new Uint16Array(cacheElements(heads, pages)), pages, position: 0, rope: ropeOf(64, PAGE_TOKENS) };
+    const batch = {
+      qkv,
+      before: new Uint16Array(cacheElements(heads, pages)),
+      pages,
+      position: 0,
+      rope: ropeOf(64, PAGE_TOKENS),
+    };
     const { kv } = await store(getRunner(), heads, batch);
     const at = (part: 'key' | 'value') => elementOf(pagedHeads(heads, pages), part, 0, 0);
     expect([...fromHalves(kv.slice(at('key'), at('key') + 64))]).toEqual(Array<number>(64).fill(65504));

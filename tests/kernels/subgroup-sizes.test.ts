@@ -15,7 +15,8 @@ const SIZES = [
 const FILES = ['kernels/linear-decode', 'kernels/element-wise', 'session/variants'];
 const NAMES = 'gpu linear-decode: \\d+ columns|rms-norm gpu |^gpu class:';
 
-const OPEN = "import { create } from 'webgpu'; globalThis.gpu = create([]); console.log((await gpu.requestAdapter()).info.subgroupMaxSize); process.exit()";
+const OPEN =
+  "import { create } from 'webgpu'; globalThis.gpu = create([]); console.log((await gpu.requestAdapter()).info.subgroupMaxSize); process.exit()";
 
 const run = promisify(execFile);
 
@@ -27,10 +28,17 @@ test.each(SIZES)('kernels for graphics cards are right at subgroups of $subgroup
   expect(Number(stdout)).toBe(subgroup);
   const files = FILES.map((file) => `tests/${file}.test.ts`);
   const options = ['run', '--project', 'gpu', '--reporter=json', '--testNamePattern', NAMES];
-  const ran = await run(process.execPath, [join(ROOT, 'node_modules/vitest/vitest.mjs'), ...options, ...files], { cwd: ROOT, env, maxBuffer: 1 << 26 }).catch((error: unknown) => {
+  const ran = await run(process.execPath, [join(ROOT, 'node_modules/vitest/vitest.mjs'), ...options, ...files], {
+    cwd: ROOT,
+    env,
+    maxBuffer: 1 << 26,
+  }).catch((error: unknown) => {
     throw new Error((error as { stdout: string }).stdout);
   });
-  const { numPassedTests, numFailedTests } = JSON.parse(ran.stdout.slice(ran.stdout.indexOf('{"num'))) as Record<string, number>;
+  const { numPassedTests, numFailedTests } = JSON.parse(ran.stdout.slice(ran.stdout.indexOf('{"num'))) as Record<
+    string,
+    number
+  >;
   expect(numFailedTests).toBe(0);
   expect(numPassedTests).toBeGreaterThanOrEqual(8);
 });

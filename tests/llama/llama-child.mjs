@@ -125,7 +125,12 @@ const operations = {
   async embed({ modelPath, lists }) {
     const model = await loadModel(modelPath, false);
     const contextSize = Math.max(...lists.map((ids) => ids.length)) + 1;
-    const context = await model.createEmbeddingContext({ contextSize, batchSize: contextSize, threads: 1, ignoreMemorySafetyChecks: true });
+    const context = await model.createEmbeddingContext({
+      contextSize,
+      batchSize: contextSize,
+      threads: 1,
+      ignoreMemorySafetyChecks: true,
+    });
     try {
       const vectors = [];
       for (const ids of lists) vectors.push([...(await context.getEmbeddingFor(ids)).vector]);

@@ -12,7 +12,11 @@ const vulkanEnv = () => ({ VK_ICD_FILENAMES: lavapipeIcd(), GGML_VK_VISIBLE_DEVI
 export async function startLlama(gpu: LlamaGpu): Promise<CalledProcess> {
   await ensureLlama();
   const script = fileURLToPath(new URL('./llama-child.mjs', import.meta.url));
-  return new CalledProcess({ name: 'llama.cpp', script, env: { ...process.env, ...(gpu === 'vulkan' ? vulkanEnv() : {}) } });
+  return new CalledProcess({
+    name: 'llama.cpp',
+    script,
+    env: { ...process.env, ...(gpu === 'vulkan' ? vulkanEnv() : {}) },
+  });
 }
 
 const processes = new Map<LlamaGpu, Promise<CalledProcess>>();

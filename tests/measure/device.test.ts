@@ -19,14 +19,36 @@ import { gpuWithBindings } from '../support/gpu/small-bindings.ts';
 import { uploaded } from '../support/kernels/random-matrix.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 
-const bytes = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 91, numLayers: 2, contextLength: 512, neverEnds: true });
+const bytes = tinyModel({
+  architecture: 'llama',
+  type: 'Q4_0',
+  seed: 91,
+  numLayers: 2,
+  contextLength: 512,
+  neverEnds: true,
+});
 const SHAPE: ModelShape = {
-  ...{ name: 'tiny random', numLayers: 2, hiddenSize: 256, intermediateSize: 512, numHeads: 4, numKvHeads: 2, headDim: 64 },
+  ...{
+    name: 'tiny random',
+    numLayers: 2,
+    hiddenSize: 256,
+    intermediateSize: 512,
+    numHeads: 4,
+    numKvHeads: 2,
+    headDim: 64,
+  },
   ...{ vocabSize: 1024, contextLength: 512 },
 };
 
 const measured = (engine: LocalEngine, options: Partial<DeviceMeasureOptions> = {}): Promise<DeviceReport> =>
-  measureDevice(engine, { gpu: lastingGpu(), wait: napping, host: 'a test', shape: SHAPE, budgetMs: 120_000, ...options });
+  measureDevice(engine, {
+    gpu: lastingGpu(),
+    wait: napping,
+    host: 'a test',
+    shape: SHAPE,
+    budgetMs: 120_000,
+    ...options,
+  });
 
 const say = async (engine: LocalEngine): Promise<readonly number[]> =>
   (await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 8 }))).tokens;
@@ -58,14 +80,19 @@ test('measures ceilings, latencies and both models, and leaves memory and answer
 function expectSpeeds({ speeds, firstTokenMs, promptTokens, contextLength }: ModelSpeeds): void {
   expect([contextLength, promptTokens]).toEqual([512, 256]);
   expect(firstTokenMs).toBeGreaterThan(0);
-  expect(speeds.map(({ context, adapter }) => [context, adapter])).toEqual([false, true].flatMap((adapter) => [256, 2048, 8192].map((context) => [context, adapter])));
+  expect(speeds.map(({ context, adapter }) => [context, adapter])).toEqual(
+    [false, true].flatMap((adapter) => [256, 2048, 8192].map((context) => [context, adapter])),
+  );
   for (const { context, decode, prefill } of speeds) {
     const beyond = { notMeasured: 'beyond the context of 512 tokens' };
     if (context > 256) expect([decode, prefill]).toEqual([beyond, beyond]);
     else {
       expect(decode).toMatchObject({ steps: expect.any(Number) as number, msPerToken: expect.any(Number) as number });
       expect(prefill).toMatchObject({ batchTokens: 64 });
-      for (const fraction of ['fractionOfMemory' in decode ? decode.fractionOfMemory : NaN, 'fractionOfCompute' in prefill ? prefill.fractionOfCompute : NaN]) {
+      for (const fraction of [
+        'fractionOfMemory' in decode ? decode.fractionOfMemory : NaN,
+        'fractionOfCompute' in prefill ? prefill.fractionOfCompute : NaN,
+      ]) {
         expect(fraction).toBeGreaterThan(0);
         expect(fraction).toBeLessThan(1.5);
       }
@@ -75,17 +102,38 @@ function expectSpeeds({ speeds, firstTokenMs, promptTokens, contextLength }: Mod
 
 test.each<[string, TinyModelOptions, number]>([
   // 40 tokens of a window at heads of 16 in four layers, and 224 on average at heads of 32 in two.
-  ['gemma4', { architecture: 'gemma4', type: 'F32', seed: 91, numLayers: 6, hiddenSize: 64, intermediateSize: 96, headDim: 32, window: 40, contextLength: 512 }, 4 * 16 * 40 + 2 * 32 * 224],
+  [
+    'gemma4',
+    {
+      architecture: 'gemma4',
+      type: 'F32',
+      seed: 91,
+      numLayers: 6,
+      hiddenSize: 64,
+      intermediateSize: 96,
+      headDim: 32,
+      window: 40,
+      contextLength: 512,
+    },
+    4 * 16 * 40 + 2 * 32 * 224,
+  ],
   ['qwen35', { architecture: 'qwen35', type: 'F32', seed: 91, numLayers: 4, contextLength: 512 }, 64 * 224],
 ])('operations of attention are of layers that attend, as far as they see: %s', async (_, options, seen) => {
   const session = await (await engineUnderTest(tinyModel(options))).session();
   const { numHeads, hiddenSize, vocabSize } = session.plan.config;
   // Of measured times and shares only the operations are told that were counted: of 64 tokens, the last of 256.
-  const measure = await measureModel(session, { name: 'a test', ceilings: { bytesPerMs: 1e12, operationsPerMs: 1e12 }, budget: new Budget(60_000, undefined), tell: () => undefined });
+  const measure = await measureModel(session, {
+    name: 'a test',
+    ceilings: { bytesPerMs: 1e12, operationsPerMs: 1e12 },
+    budget: new Budget(60_000, undefined),
+    tell: () => undefined,
+  });
   const { prefill } = measure.speeds[0]!;
   if (!('fractionOfCompute' in prefill)) throw new Error(JSON.stringify(prefill));
   const counted = ((prefill.fractionOfCompute ?? 0) * 1e12 * 1000 * 64) / prefill.tokensPerSecond;
-  const weights = [...session.plan.tensors.values()].filter(({ name, shape }) => shape.length === 2 && !/token_embd|^output\./.test(name)).reduce((sum, { shape: [rows = 0, columns = 0] }) => sum + rows * columns, 0);
+  const weights = [...session.plan.tensors.values()]
+    .filter(({ name, shape }) => shape.length === 2 && !/token_embd|^output\./.test(name))
+    .reduce((sum, { shape: [rows = 0, columns = 0] }) => sum + rows * columns, 0);
   expect(counted - 2 * hiddenSize * vocabSize - 2 * 64 * weights).toBeCloseTo(4 * 64 * numHeads * seen, -3);
 });
 
@@ -107,7 +155,13 @@ test('keeps its budget: what does not fit says so', async () => {
   const none = await measured(engine, { budgetMs: 0 });
   const missing = { notMeasured: 'no time was left' };
   expect(none.ceilings).toEqual({
-    ...{ readGbPerSecond: missing, readInRunsGbPerSecond: missing, copyGbPerSecond: missing, f32GflopPerSecond: missing, f16GflopPerSecond: missing },
+    ...{
+      readGbPerSecond: missing,
+      readInRunsGbPerSecond: missing,
+      copyGbPerSecond: missing,
+      f32GflopPerSecond: missing,
+      f16GflopPerSecond: missing,
+    },
   });
   expect(none.models[0]?.speeds[0]).toEqual({ context: 256, adapter: false, decode: missing, prefill: missing });
   expect(none.models[1]).toMatchObject({ notMeasured: 'no time was left', firstTokenMs: missing });
@@ -127,12 +181,20 @@ test('a model that the device cannot hold is refused by name, and the rest is me
 test('can be aborted at any time, while it waits too, and leaves memory as before', async () => {
   const engine = await engineUnderTest(bytes);
   const before = engine.memory();
-  for (const moment of [/^memory/, /^latency/, /^tiny.gguf at 256 tokens, with/, /making it/, /^tiny random at 8192 tokens, with/]) {
+  for (const moment of [
+    /^memory/,
+    /^latency/,
+    /^tiny.gguf at 256 tokens, with/,
+    /making it/,
+    /^tiny random at 8192 tokens, with/,
+  ]) {
     const abort = new AbortController();
     const onProgress = ({ what }: { what: string }): void => {
       if (moment.test(what)) abort.abort();
     };
-    await expect(measured(engine, { onProgress, signal: abort.signal }), moment.source).rejects.toMatchObject({ code: 'aborted' });
+    await expect(measured(engine, { onProgress, signal: abort.signal }), moment.source).rejects.toMatchObject({
+      code: 'aborted',
+    });
     expect(engine.memory(), moment.source).toEqual(before);
   }
   const abort = new AbortController();
@@ -160,7 +222,13 @@ test('a lost device ends it with `device_lost`, as events too, and the next one 
   const gpu = nodeGpu();
   const engine = await engineUnderTest(bytes, { gpu });
   const lose = async (): Promise<void> => {
-    for await (const event of deviceEvents(engine, { gpu, wait: napping, host: 'a test', shape: SHAPE, budgetMs: 60_000 })) {
+    for await (const event of deviceEvents(engine, {
+      gpu,
+      wait: napping,
+      host: 'a test',
+      shape: SHAPE,
+      budgetMs: 60_000,
+    })) {
       if (event.type === 'progress' && event.what.includes('256')) (await engine.session()).device.gpuDevice.destroy();
     }
   };
@@ -178,11 +246,18 @@ test('weights that the GPU makes up fill every slice, are the same each time, an
       if (!plane) throw new Error('no plane');
       return [...new Uint32Array(await readOnce(device, 'plane', [plane]))];
     };
-    return Promise.all(slices.map(async ({ planes }) => ({ codes: await words(planes.weight), scales: await words(planes.weight_scales) })));
+    return Promise.all(
+      slices.map(async ({ planes }) => ({
+        codes: await words(planes.weight),
+        scales: await words(planes.weight_scales),
+      })),
+    );
   };
   try {
     const slices = await made();
-    expect(slices.map(({ codes, scales }) => [codes.length, scales.length])).toEqual(Array(4).fill([256 * 32, 256 * 4]));
+    expect(slices.map(({ codes, scales }) => [codes.length, scales.length])).toEqual(
+      Array(4).fill([256 * 32, 256 * 4]),
+    );
     for (const { codes, scales } of slices) {
       const halves = scales.flatMap((word) => [word & 0xffff, word >>> 16]);
       expect(new Set(halves.map((half) => half >> 10))).toEqual(new Set([7])); // the exponent of 2^-8
@@ -198,7 +273,14 @@ test('weights that the GPU makes up fill every slice, are the same each time, an
 });
 
 test('a model that is open for shorter texts is opened for longer ones, where it was trained for these', async () => {
-  const long = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 92, numLayers: 2, contextLength: 2048, neverEnds: true });
+  const long = tinyModel({
+    architecture: 'llama',
+    type: 'Q4_0',
+    seed: 92,
+    numLayers: 2,
+    contextLength: 2048,
+    neverEnds: true,
+  });
   const engine = await engineUnderTest(long, { contextLength: 300 });
   const before = engine.memory();
   const [opened] = (await measured(engine, { sources: [sourceOf(long)] })).models;

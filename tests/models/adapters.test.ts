@@ -37,16 +37,63 @@ describe('an unmerged adapter computes what merged weights compute', () => {
   const CASES: Record<string, [Partial<TinyModelOptions>, TinyAdapterOptions]> = {
     'llama, rank 4': [{}, { seed: 1 }],
     'llama, rank 33, rsLoRA': [{}, { seed: 2, rank: 33, config: { use_rslora: true } }],
-    'llama, q and down of the second layer': [{}, { seed: 3, targets: ['q_proj', 'down_proj'], layers: [1], config: { layers_to_transform: [1] } }],
+    'llama, q and down of the second layer': [
+      {},
+      { seed: 3, targets: ['q_proj', 'down_proj'], layers: [1], config: { layers_to_transform: [1] } },
+    ],
     'qwen2, rank 1': [{ architecture: 'qwen2' }, { seed: 4, rank: 1, gain: 0.05 }],
     'qwen3, rank 16, F16': [{ architecture: 'qwen3' }, { seed: 5, rank: 16, type: 'F16' }],
     'granite, rank 4': [{ architecture: 'granite' }, { seed: 6 }],
-    'qwen35, rank 5': [{ architecture: 'qwen35', numLayers: 3, attending: [1], deltaHeads: [8, 8, 16], hiddenSize: 128, intermediateSize: 192, headDim: 32, rotaryDim: 16 }, { seed: 16, rank: 5 }],
-    'lfm2, rank 5': [{ architecture: 'lfm2', numLayers: 3, hiddenSize: 128, intermediateSize: 192 }, { seed: 15, rank: 5 }],
-    'qwen3moe, rank 3': [{ architecture: 'qwen3moe', hiddenSize: 128, experts: { count: 6, used: 2, intermediateSize: 64 }, attentionGain: 1 }, { seed: 16, rank: 3 }],
-    'lfm2moe, rank 5': [{ architecture: 'lfm2moe', numLayers: 3, hiddenSize: 128, intermediateSize: 192, experts: { count: 6, used: 2, intermediateSize: 64 }, attentionGain: 1 }, { seed: 17, rank: 5 }],
-    'olmoe, rank 4': [{ architecture: 'olmoe', hiddenSize: 128, experts: { count: 6, used: 2, intermediateSize: 64 }, attentionGain: 1 }, { seed: 18 }],
-    'smollm3, rank 4': [{ architecture: 'smollm3', numLayers: 4 }, { seed: 7, gain: 0.05 }],
+    'qwen35, rank 5': [
+      {
+        architecture: 'qwen35',
+        numLayers: 3,
+        attending: [1],
+        deltaHeads: [8, 8, 16],
+        hiddenSize: 128,
+        intermediateSize: 192,
+        headDim: 32,
+        rotaryDim: 16,
+      },
+      { seed: 16, rank: 5 },
+    ],
+    'lfm2, rank 5': [
+      { architecture: 'lfm2', numLayers: 3, hiddenSize: 128, intermediateSize: 192 },
+      { seed: 15, rank: 5 },
+    ],
+    'qwen3moe, rank 3': [
+      {
+        architecture: 'qwen3moe',
+        hiddenSize: 128,
+        experts: { count: 6, used: 2, intermediateSize: 64 },
+        attentionGain: 1,
+      },
+      { seed: 16, rank: 3 },
+    ],
+    'lfm2moe, rank 5': [
+      {
+        architecture: 'lfm2moe',
+        numLayers: 3,
+        hiddenSize: 128,
+        intermediateSize: 192,
+        experts: { count: 6, used: 2, intermediateSize: 64 },
+        attentionGain: 1,
+      },
+      { seed: 17, rank: 5 },
+    ],
+    'olmoe, rank 4': [
+      {
+        architecture: 'olmoe',
+        hiddenSize: 128,
+        experts: { count: 6, used: 2, intermediateSize: 64 },
+        attentionGain: 1,
+      },
+      { seed: 18 },
+    ],
+    'smollm3, rank 4': [
+      { architecture: 'smollm3', numLayers: 4 },
+      { seed: 7, gain: 0.05 },
+    ],
   };
 
   test.each(Object.entries(CASES))('%s', async (_name, [model, options]) => {
@@ -85,7 +132,15 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     const { bytes, adapters } = await setUp({}, { seed: 6, gain: GAIN }, { seed: 7, rank: 8, gain: GAIN });
     const [first, second] = adapters;
     if (!first || !second) throw new Error('no adapters');
-    const whole = await logitsOf(await engineUnderTest(await merged(bytes, [[first, 0.5], [second, -1.5]])), TOKENS);
+    const whole = await logitsOf(
+      await engineUnderTest(
+        await merged(bytes, [
+          [first, 0.5],
+          [second, -1.5],
+        ]),
+      ),
+      TOKENS,
+    );
     const engine = await engineUnderTest(bytes);
     await engine.loadAdapter('first', peftSource(first));
     await engine.loadAdapter('second', peftSource(second));
@@ -95,9 +150,16 @@ describe('an unmerged adapter computes what merged weights compute', () => {
 
   test.each<[string, Partial<TinyModelOptions>]>([
     ['llama', {}],
-    ['phi3, whose linears are fused and whose heads are rotated in part', { architecture: 'phi3', hiddenSize: 128, headDim: 32, rotaryDim: 24, shortContext: 32, attentionGain: 1 }],
+    [
+      'phi3, whose linears are fused and whose heads are rotated in part',
+      { architecture: 'phi3', hiddenSize: 128, headDim: 32, rotaryDim: 24, shortContext: 32, attentionGain: 1 },
+    ],
   ])('in PEFT form, in GGUF form, and in llama.cpp: %s', async (_name, model) => {
-    const { bytes, config, adapters } = await setUp(model, { seed: 8, rank: 8, ...(model.architecture === 'phi3' && { gain: GAIN }) });
+    const { bytes, config, adapters } = await setUp(model, {
+      seed: 8,
+      rank: 8,
+      ...(model.architecture === 'phi3' && { gain: GAIN }),
+    });
     const [adapter] = adapters;
     if (!adapter) throw new Error('no adapter');
     const gguf = ggufAdapter(adapter, config);
@@ -184,7 +246,10 @@ describe('adapters come and go', () => {
     const before = engine.memory();
     let refused = 0;
     for (const { what, source } of mutatedAdapters(config, 500)) {
-      const failure = await engine.loadAdapter('mutated', source).then(() => undefined, (error: unknown) => error);
+      const failure = await engine.loadAdapter('mutated', source).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
       if (failure) {
         expect(failure, what).toBeInstanceOf(ChunkwiseError);
         refused++;

@@ -12,13 +12,33 @@ import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { expectAdapterApart, expectReference } from '../support/models/in-pieces.ts';
-import { ask, expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectPartingTexts, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
+import {
+  ask,
+  expectAloneAfterAbort,
+  expectEachAlone,
+  expectFurtherAlone,
+  expectPartingTexts,
+  expectPastContext,
+  expectSecondTurn,
+  KV,
+  PROSE,
+} from '../support/models/in-turns.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
 /** Attention in the second and fifth of six layers; key heads serve two value heads each. */
 const SIZES = {
-  ...({ architecture: 'qwen35', numLayers: 6, attending: [1, 4], hiddenSize: 64, intermediateSize: 96, headDim: 32, rotaryDim: 16, numHeads: 4, numKvHeads: 2 } as const),
+  ...({
+    architecture: 'qwen35',
+    numLayers: 6,
+    attending: [1, 4],
+    hiddenSize: 64,
+    intermediateSize: 96,
+    headDim: 32,
+    rotaryDim: 16,
+    numHeads: 4,
+    numKvHeads: 2,
+  } as const),
   ...({ deltaHeads: [4, 8, 32], attentionGain: 1, ropeTheta: 1e6, contextLength: 1024 } as const),
 };
 const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 72, neverEnds: true });
@@ -30,13 +50,16 @@ const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(6);
 const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
+test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) =>
+  expectReference(MODEL, deviceClass),
+);
 
 test('states are kept where they may be gone on from, and given back else', async () => {
   const session = await (await engineUnderTest(bytes)).session();
   const sequence = new Sequence();
   const places = () => sequence.states.map((state) => state.tokens);
-  const stateBytesOf = () => kvBytes([], sequence.states) / stateBytes(config.deltaNet!) / config.deltaNet!.layers.length;
+  const stateBytesOf = () =>
+    kvBytes([], sequence.states) / stateBytes(config.deltaNet!) / config.deltaNet!.layers.length;
   await session.prefill(sequence, tokens, () => undefined);
   expect(places()).toContain(STATE_TOKENS);
   expect(places().at(-1)).toBe(tokens.length);
@@ -144,7 +167,10 @@ test('streams side by side, further answers, what asks for drafts, and what come
 });
 
 test('a text goes on past its context', async () => {
-  expect(await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 72, neverEnds: true, contextLength: 256 }), 400)).toBeGreaterThan(100);
+  expect(
+    await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 72, neverEnds: true, contextLength: 256 }), 400),
+  ).toBeGreaterThan(100);
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () => expectAdapterApart(MODEL));
+test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () =>
+  expectAdapterApart(MODEL));

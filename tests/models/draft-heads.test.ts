@@ -27,7 +27,15 @@ import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
-const MODEL = { architecture: 'qwen35', type: 'F32', seed: 5, numLayers: 4, contextLength: 512, neverEnds: true, draftHead: true } as const;
+const MODEL = {
+  architecture: 'qwen35',
+  type: 'F32',
+  seed: 5,
+  numLayers: 4,
+  contextLength: 512,
+  neverEnds: true,
+  draftHead: true,
+} as const;
 
 /** Of all tokens but six the embeddings are nothing, so that a random head is right now and then. */
 const FEW = { from: 54, to: 60 };
@@ -40,10 +48,15 @@ async function fewTokens(): Promise<Uint8Array> {
   return bytes.fill(0, offset + FEW.to * row, offset + size).fill(0, offset, offset + FEW.from * row);
 }
 
-const likeliest = (logits: ArrayLike<number>): number => Array.from(logits).reduce((best, logit, token) => (logit > logits[best]! ? token : best), 0);
+const likeliest = (logits: ArrayLike<number>): number =>
+  Array.from(logits).reduce((best, logit, token) => (logit > logits[best]! ? token : best), 0);
 
 /** The head expects behind `text`, of which the model has read all but the last, what the reference does. Returns how many tokens it went on from. */
-const expectKnown = async (session: Session, text: readonly number[], [model, head]: readonly [ReferenceModel, ReferenceModel]): Promise<number> => {
+const expectKnown = async (
+  session: Session,
+  text: readonly number[],
+  [model, head]: readonly [ReferenceModel, ReferenceModel],
+): Promise<number> => {
   const drafter = session.draftModel!;
   const sequence = drafter.sequences.take(text);
   const { length } = sequence.tokens;
@@ -74,7 +87,11 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
       const logits = await head.logits(0, length);
       for (let t = 0; t < length; t++) got.push(logits.slice(t * vocabSize, (t + 1) * vocabSize));
     });
-    const want = draftLogits(await readReferenceModel([sourceOf(bytes)]), await readReferenceDraftHead([sourceOf(bytes)]), tokens);
+    const want = draftLogits(
+      await readReferenceModel([sourceOf(bytes)]),
+      await readReferenceDraftHead([sourceOf(bytes)]),
+      tokens,
+    );
     expect(got.length).toBe(tokens.length);
     expect(nmse(got, want)).toBeLessThan(1e-7);
   });
@@ -83,7 +100,10 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     const bytes = await fewTokens();
     const session = await (await engineUnderTest(bytes, { deviceClass })).session();
     const drafter = session.draftModel!;
-    const [model, head] = [await readReferenceModel([sourceOf(bytes)]), await readReferenceDraftHead([sourceOf(bytes)])];
+    const [model, head] = [
+      await readReferenceModel([sourceOf(bytes)]),
+      await readReferenceDraftHead([sourceOf(bytes)]),
+    ];
     const text = randomTokens(40, FEW.to - FEW.from, 3).map((token) => FEW.from + token);
     const sequence = new Sequence();
     const [prompt, last] = [text.slice(0, -1), text.at(-1)!];
@@ -91,7 +111,12 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     session.draws.sampler.begin(0, GREEDY, text);
     await session.prefill(sequence, prompt, () => undefined);
     session.device.gpuDevice.queue.writeBuffer(session.transformer.activations.tokens, 0, new Uint32Array([last]));
-    const drafts = new ModelDrafts(text, { draftModel: drafter, slot: 0, vocabSize: session.plan.config.vocabSize, costs: session.stepCosts });
+    const drafts = new ModelDrafts(text, {
+      draftModel: drafter,
+      slot: 0,
+      vocabSize: session.plan.config.vocabSize,
+      costs: session.stepCosts,
+    });
     drafts.begin();
     await drafts.settled();
     const given: number[] = [];
@@ -101,7 +126,11 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
       const drafted = await drafts.next(count);
       expect(drafted).toHaveLength(count);
       expect(drafted[0]).toBe(likeliest(draftLogits(model, head, text).at(-1)!));
-      const drawn = await session.verify(greedy(sequence, text.length), { tokens: drafted, rows: undefined, text: { prompt: text, answer: [] } });
+      const drawn = await session.verify(greedy(sequence, text.length), {
+        tokens: drafted,
+        rows: undefined,
+        text: { prompt: text, answer: [] },
+      });
       sequence.tokens.push(text.at(-1)!, ...drafted.slice(0, drawn.length - 1));
       for (const { token } of drawn) drafts.push(token);
       text.push(...drawn.map(({ token }) => token));
@@ -121,9 +150,18 @@ describe('what a draft head reads of a text is what the model knows of it', () =
   const opened = async () => {
     const bytes = await fewTokens();
     const session = await (await engineUnderTest(bytes)).session();
-    const reference = [await readReferenceModel([sourceOf(bytes)]), await readReferenceDraftHead([sourceOf(bytes)])] as const;
+    const reference = [
+      await readReferenceModel([sourceOf(bytes)]),
+      await readReferenceDraftHead([sourceOf(bytes)]),
+    ] as const;
     const text = randomTokens(40, FEW.to - FEW.from, 3).map((token) => FEW.from + token);
-    const draftsOf = (of: readonly number[]) => new ModelDrafts(of, { draftModel: session.draftModel!, slot: 0, vocabSize: session.plan.config.vocabSize, costs: session.stepCosts });
+    const draftsOf = (of: readonly number[]) =>
+      new ModelDrafts(of, {
+        draftModel: session.draftModel!,
+        slot: 0,
+        vocabSize: session.plan.config.vocabSize,
+        costs: session.stepCosts,
+      });
     return { session, reference, text, draftsOf };
   };
 
@@ -155,7 +193,11 @@ describe('what a draft head reads of a text is what the model knows of it', () =
       await drafts.settled();
       read = text.length;
       const drafted = await drafts.next(7);
-      drawn = await session.verify(greedy(sequence, text.length), { tokens: drafted, rows: undefined, text: { prompt: text, answer: [] } });
+      drawn = await session.verify(greedy(sequence, text.length), {
+        tokens: drafted,
+        rows: undefined,
+        text: { prompt: text, answer: [] },
+      });
       sequence.tokens.push(text.at(-1)!, ...drafted.slice(0, drawn.length - 1));
     } while (drawn.length < 2);
     await drafts.close();
@@ -182,10 +224,12 @@ describe('what a draft head reads of a text is what the model knows of it', () =
 /** Over all rows. */
 function nmse(got: readonly ArrayLike<number>[], want: readonly ArrayLike<number>[]): number {
   let [error, power] = [0, 0];
-  want.forEach((row, t) => Array.from(row).forEach((value, i) => {
-    error += (value - got[t]![i]!) ** 2;
-    power += value ** 2;
-  }));
+  want.forEach((row, t) =>
+    Array.from(row).forEach((value, i) => {
+      error += (value - got[t]![i]!) ** 2;
+      power += value ** 2;
+    }),
+  );
   return error / power;
 }
 
@@ -194,7 +238,12 @@ const PROMPT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz'
 async function opened(options: EngineTestOptions = {}) {
   const engine = await engineUnderTest(await fewTokens(), options);
   (await engine.session()).stepCosts = new FreeSteps();
-  const logitBias = new Map(Array.from({ length: engine.tokenizer.vocabSize }, (_, token) => [token, token >= FEW.from && token < FEW.to ? 0 : -100] as const));
+  const logitBias = new Map(
+    Array.from(
+      { length: engine.tokenizer.vocabSize },
+      (_, token) => [token, token >= FEW.from && token < FEW.to ? 0 : -100] as const,
+    ),
+  );
   const sampling = { ...GREEDY, logitBias };
   const ask = (more: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
     answer(engine.complete(prompt, { sampling, stop: [], maxTokens: 60, speculate: true, ...more }));
@@ -221,7 +270,10 @@ describe('an answer is the same with its drafts', () => {
   test('at temperature, with a grammar, with an adapter, and with a cache policy past the context', async () => {
     const { engine, sampling, expectSame } = await opened();
     for (const seed of [1, 2]) await expectSame({ sampling: { ...sampling, temperature: 0.5, seed } });
-    await expectSame({ sampling: GREEDY, responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd" | "e")+' } });
+    await expectSame({
+      sampling: GREEDY,
+      responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd" | "e")+' },
+    });
     const config = readModelConfig(await openGguf([sourceOf(tinyModel(MODEL))]));
     await engine.loadAdapter('tiny', peftSource(tinyAdapter(config, { seed: 21, rank: 16, gain: 0.1 })));
     await expectSame({ adapters: [{ name: 'tiny', scale: 1 }], ranks: 'chunkwise' });
@@ -245,7 +297,7 @@ describe('an answer is the same with its drafts', () => {
   });
 });
 
-test('it lies on the model\'s device, and its memory is the model\'s', async () => {
+test("it lies on the model's device, and its memory is the model's", async () => {
   const bytes = tinyModel(MODEL);
   const { engine } = await opened();
   const session = await engine.session();
@@ -264,15 +316,22 @@ test('it lies on the model\'s device, and its memory is the model\'s', async () 
 test('it is left out where it does not fit, or has what is not run; where it is damaged the file is refused', async () => {
   const bytes = tinyModel(MODEL);
   const { plan } = await (await engineUnderTest(bytes)).session();
-  const headOf = async (options: EngineTestOptions, model = bytes) => (await (await engineUnderTest(model, options)).session()).draftModel;
+  const headOf = async (options: EngineTestOptions, model = bytes) =>
+    (await (await engineUnderTest(model, options)).session()).draftModel;
   expect(await headOf({ memoryLimitBytes: plan.totalBytes + plan.draftHead!.totalBytes })).toBeDefined();
   expect(await headOf({ memoryLimitBytes: plan.totalBytes + plan.draftHead!.totalBytes - 1 })).toBeUndefined();
   const renamed = (from: string, to: string): Uint8Array => replaced(bytes, from, to);
-  expect(await headOf({}, renamed('blk.4.nextn.shared_head_norm.weight', 'blk.4.nextn.shared_head_head.weight'))).toBeUndefined();
+  expect(
+    await headOf({}, renamed('blk.4.nextn.shared_head_norm.weight', 'blk.4.nextn.shared_head_head.weight')),
+  ).toBeUndefined();
   const file = await openGguf([sourceOf(bytes)]);
-  const halved = file.tensors.map((tensor) => (tensor.name.endsWith('nextn.enorm.weight') ? { ...tensor, type: 'F16' as const, bytes: tensor.bytes / 2 } : tensor));
+  const halved = file.tensors.map((tensor) =>
+    tensor.name.endsWith('nextn.enorm.weight') ? { ...tensor, type: 'F16' as const, bytes: tensor.bytes / 2 } : tensor,
+  );
   expect(draftHeadTensors({ ...file, tensors: halved }, plan.config)).toBeUndefined(); // vectors in F32 are read
-  await expectError(() => headOf({}, renamed('blk.4.attn_k.weight', 'blk.5.attn_k.weight')), 'bad_file', { field: 'blk.4.attn_k.weight' });
+  await expectError(() => headOf({}, renamed('blk.4.attn_k.weight', 'blk.5.attn_k.weight')), 'bad_file', {
+    field: 'blk.4.attn_k.weight',
+  });
 });
 
 /** A file in which one name stands in place of another of its length. */
@@ -291,15 +350,40 @@ test('of safetensors it is the layer whose names begin with mtp', async () => {
   const random = new Random(9);
   const layer = 'mtp.layers.0.';
   const shapes: Record<string, number[]> = {
-    ...{ 'mtp.fc.weight': [hiddenSize, 2 * hiddenSize], 'mtp.pre_fc_norm_embedding.weight': [hiddenSize], 'mtp.pre_fc_norm_hidden.weight': [hiddenSize], 'mtp.norm.weight': [hiddenSize] },
+    ...{
+      'mtp.fc.weight': [hiddenSize, 2 * hiddenSize],
+      'mtp.pre_fc_norm_embedding.weight': [hiddenSize],
+      'mtp.pre_fc_norm_hidden.weight': [hiddenSize],
+      'mtp.norm.weight': [hiddenSize],
+    },
     ...{ [`${layer}input_layernorm.weight`]: [hiddenSize], [`${layer}post_attention_layernorm.weight`]: [hiddenSize] },
     ...{ [`${layer}self_attn.q_norm.weight`]: [headDim], [`${layer}self_attn.k_norm.weight`]: [headDim] },
-    ...{ [`${layer}self_attn.q_proj.weight`]: [2 * numHeads * headDim, hiddenSize], [`${layer}self_attn.o_proj.weight`]: [hiddenSize, numHeads * headDim] },
-    ...{ [`${layer}self_attn.k_proj.weight`]: [numKvHeads * headDim, hiddenSize], [`${layer}self_attn.v_proj.weight`]: [numKvHeads * headDim, hiddenSize] },
-    ...{ [`${layer}mlp.gate_proj.weight`]: [intermediateSize, hiddenSize], [`${layer}mlp.up_proj.weight`]: [intermediateSize, hiddenSize], [`${layer}mlp.down_proj.weight`]: [hiddenSize, intermediateSize] },
+    ...{
+      [`${layer}self_attn.q_proj.weight`]: [2 * numHeads * headDim, hiddenSize],
+      [`${layer}self_attn.o_proj.weight`]: [hiddenSize, numHeads * headDim],
+    },
+    ...{
+      [`${layer}self_attn.k_proj.weight`]: [numKvHeads * headDim, hiddenSize],
+      [`${layer}self_attn.v_proj.weight`]: [numKvHeads * headDim, hiddenSize],
+    },
+    ...{
+      [`${layer}mlp.gate_proj.weight`]: [intermediateSize, hiddenSize],
+      [`${layer}mlp.up_proj.weight`]: [intermediateSize, hiddenSize],
+      [`${layer}mlp.down_proj.weight`]: [hiddenSize, intermediateSize],
+    },
     'mtp.layers.1.input_layernorm.weight': [hiddenSize], // of several layers the first is run
   };
-  const tensors = Object.entries(shapes).map(([name, shape]) => ({ name, shape, type: 'F32', bytes: new Uint8Array(random.normals(shape.reduce((a, b) => a * b), 0.1).buffer as ArrayBuffer) }));
+  const tensors = Object.entries(shapes).map(([name, shape]) => ({
+    name,
+    shape,
+    type: 'F32',
+    bytes: new Uint8Array(
+      random.normals(
+        shape.reduce((a, b) => a * b),
+        0.1,
+      ).buffer as ArrayBuffer,
+    ),
+  }));
   const more = new BytesSource('mtp.safetensors', writeSafetensors(tensors));
   const header = await openSafetensorsModel([...files, more], 'F16');
   expect(readModelConfig(header)).toEqual(config);
@@ -312,7 +396,10 @@ test('of safetensors it is the layer whose names begin with mtp', async () => {
     tensors.slice(1),
   ];
   for (const other of left) {
-    const whole = await openSafetensorsModel([...files, new BytesSource('mtp.safetensors', writeSafetensors(other))], 'F16');
+    const whole = await openSafetensorsModel(
+      [...files, new BytesSource('mtp.safetensors', writeSafetensors(other))],
+      'F16',
+    );
     expect(draftHeadTensors(whole, readModelConfig(whole))).toBeUndefined();
     expect([...checkTensors(whole, readModelConfig(whole)).keys()]).toEqual([...checkTensors(without, config).keys()]);
   }

@@ -35,7 +35,10 @@ test('60 mutated models have a plan or are refused by name, and of those that ha
     try {
       const engine = await engineUnderTest(bytes);
       const { tokens } = await answer(engine.complete('Hello', { maxTokens: 3, sampling: GREEDY, stop: [] }));
-      expect(tokens.every((token) => token < engine.tokenizer.vocabSize), what).toBe(true);
+      expect(
+        tokens.every((token) => token < engine.tokenizer.vocabSize),
+        what,
+      ).toBe(true);
     } catch (error) {
       if (!(error instanceof ChunkwiseError)) throw new Error(`${what}: ${String(error)}`, { cause: error });
       // A template may refuse the messages.

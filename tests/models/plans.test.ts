@@ -25,9 +25,15 @@ async function run(engine: LocalEngine, ranks: RankOptions = {}, uses: readonly 
   const logits: Float32Array[] = [];
   const tokens = engine.tokenizer.encode(VARIED_TEXT);
   const { meanRank: counted } = await engine.alone((session) =>
-    eachLogits(session, tokens, (_start, length, values) => {
-      for (let i = 0; i < length; i++) logits.push(values.slice((i * values.length) / length, ((i + 1) * values.length) / length));
-    }, { adaptation }),
+    eachLogits(
+      session,
+      tokens,
+      (_start, length, values) => {
+        for (let i = 0; i < length; i++)
+          logits.push(values.slice((i * values.length) / length, ((i + 1) * values.length) / length));
+      },
+      { adaptation },
+    ),
   );
   return { logits, plan: recorder.plan, counted };
 }
@@ -126,7 +132,9 @@ describe('plans', () => {
     await expectError(() => ask({ rampWidth: -1 }), 'bad_request', { field: 'rampWidth' });
     await ask({});
     const plain = await adaptedEngine(undefined, { lora: 'unfused' });
-    await expectError(() => answer(plain.complete('Hello', { ...options, ranks: 3 })), 'unsupported', { field: 'ranks' });
+    await expectError(() => answer(plain.complete('Hello', { ...options, ranks: 3 })), 'unsupported', {
+      field: 'ranks',
+    });
     await answer(plain.complete('Hello', options));
   });
 });
@@ -188,7 +196,10 @@ describe('of an adapter of more ranks than its levels have', () => {
     const engine = await adaptedEngine([LARGE, SMALL]);
     const bytes = (): number => engine.memory().adapters;
     const [large, small] = [[ADAPTER], [{ name: 'b', scale: 1 }]];
-    const before = { chunkwise: (await run(engine)).logits, small: await logitsOf(engine, text(engine), { adapters: small }) };
+    const before = {
+      chunkwise: (await run(engine)).logits,
+      small: await logitsOf(engine, text(engine), { adapters: small }),
+    };
     const few = bytes();
     const [told] = engine.adapters().map((info) => info.bytes);
     const whole = await logitsOf(engine, text(engine), { adapters: large });

@@ -24,7 +24,9 @@ const PIECES = [66, 1, 1, 1, 1, 1, 1];
  */
 const ATTENTION_GAIN = 0.5;
 
-async function compare(options: Omit<TinyModelOptions, 'seed' | 'architecture'> & Partial<Pick<TinyModelOptions, 'architecture'>>): Promise<void> {
+async function compare(
+  options: Omit<TinyModelOptions, 'seed' | 'architecture'> & Partial<Pick<TinyModelOptions, 'architecture'>>,
+): Promise<void> {
   const bytes = tinyModel({ architecture: 'llama', seed: 11, attentionGain: ATTENTION_GAIN, ...options });
   const path = temporaryFile();
   writeFileSync(path, bytes);
@@ -44,24 +46,47 @@ describe('against llama.cpp and the reference on the same bytes', () => {
   const quantized = (Object.keys(GGML_TYPES) as GgmlType[]).filter((type) => type !== 'F32');
   test.each(quantized)('%s', (type) => compare({ type }));
 
-  test.each(['Q8_0', 'Q4_K'] as const)('gemma3, %s', (type) => compare({ architecture: 'gemma3', type, numLayers: 7, ropeTheta: 1e6 }));
+  test.each(['Q8_0', 'Q4_K'] as const)('gemma3, %s', (type) =>
+    compare({ architecture: 'gemma3', type, numLayers: 7, ropeTheta: 1e6 }),
+  );
 
-  const whole = { numLayers: 6, shared: 3, layerInput: 256, intermediateSize: 256, numHeads: 8, headDim: 64, ropeTheta: 1e6 };
+  const whole = {
+    numLayers: 6,
+    shared: 3,
+    layerInput: 256,
+    intermediateSize: 256,
+    numHeads: 8,
+    headDim: 64,
+    ropeTheta: 1e6,
+  };
   test.each(['Q8_0', 'Q4_K'] as const)('gemma4, %s', (type) => compare({ architecture: 'gemma4', type, ...whole }));
 
   // What a head finds in a state that is nearly empty is small. Were that normed up, in deep models, llama.cpp's rounding of activations
   // would turn signs: in four layers with an epsilon of 1e-5 it is 3e-3 from the exact logits.
-  const blunt = { numLayers: 2, attending: [1], intermediateSize: 256, metadata: { 'qwen35.attention.layer_norm_rms_epsilon': f32(0.05) } };
-  test.each(['Q8_0', 'Q4_K'] as const)('qwen35, %s', (type) => compare({ architecture: 'qwen35', type, deltaHeads: [2, 8, 32], rotaryDim: 32, ropeTheta: 1e6, ...blunt }));
+  const blunt = {
+    numLayers: 2,
+    attending: [1],
+    intermediateSize: 256,
+    metadata: { 'qwen35.attention.layer_norm_rms_epsilon': f32(0.05) },
+  };
+  test.each(['Q8_0', 'Q4_K'] as const)('qwen35, %s', (type) =>
+    compare({ architecture: 'qwen35', type, deltaHeads: [2, 8, 32], rotaryDim: 32, ropeTheta: 1e6, ...blunt }),
+  );
 
   // Where two scores are close, what llama.cpp rounds decides which expert it is. Here one is left out, whose share would be small.
-  test.each(['F16', 'Q8_0', 'Q4_K', 'Q6_K'] as const)('qwen3moe, %s', (type) => compare({ architecture: 'qwen3moe', type, ...SMOOTH }));
+  test.each(['F16', 'Q8_0', 'Q4_K', 'Q6_K'] as const)('qwen3moe, %s', (type) =>
+    compare({ architecture: 'qwen3moe', type, ...SMOOTH }),
+  );
 
-  test.each(['Q8_0', 'Q4_K'] as const)('lfm2moe, %s', (type) => compare({ architecture: 'lfm2moe', type, ropeTheta: 1e6, ...SMOOTH }));
+  test.each(['Q8_0', 'Q4_K'] as const)('lfm2moe, %s', (type) =>
+    compare({ architecture: 'lfm2moe', type, ropeTheta: 1e6, ...SMOOTH }),
+  );
 
-  test('olmoe, Q4_K', () => compare({ architecture: 'olmoe', type: 'Q4_K', numHeads: 4, numKvHeads: 4, tied: false, ...SMOOTH }));
+  test('olmoe, Q4_K', () =>
+    compare({ architecture: 'olmoe', type: 'Q4_K', numHeads: 4, numKvHeads: 4, tied: false, ...SMOOTH }));
 
-  test('qwen3moe, down apart from gate and up', () => compare({ architecture: 'qwen3moe', type: 'Q4_K', ...SMOOTH, types: { ffn_down_exps: 'Q6_K' } }));
+  test('qwen3moe, down apart from gate and up', () =>
+    compare({ architecture: 'qwen3moe', type: 'Q4_K', ...SMOOTH, types: { ffn_down_exps: 'Q6_K' } }));
 
   test('mixed: v apart from q and k, up apart from gate, an embedding and a down of their own', () =>
     compare({

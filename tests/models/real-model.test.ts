@@ -43,10 +43,15 @@ test('the error that the cache is estimated to make is within a factor of two of
   const tokens = engine.tokenizer.encode(prose);
   for (const loss of [0.002, 0.02]) {
     const policy = budgetPolicy(loss);
-    const { kv } = await engine.alone((session) => eachLogits(session, tokens, () => undefined, { policy, shadows: true, from: tokens.length - 1 }));
-    const median = (errors: readonly number[] = []): number => [...errors].sort((a, b) => a - b)[Math.floor(errors.length / 2)] ?? NaN;
+    const { kv } = await engine.alone((session) =>
+      eachLogits(session, tokens, () => undefined, { policy, shadows: true, from: tokens.length - 1 }),
+    );
+    const median = (errors: readonly number[] = []): number =>
+      [...errors].sort((a, b) => a - b)[Math.floor(errors.length / 2)] ?? NaN;
     const ratio = median(kv.layerErrors) / median(kv.shadowErrors);
-    console.log(`loss ${loss}: estimated ${median(kv.layerErrors).toFixed(4)}, true ${median(kv.shadowErrors).toFixed(4)}`);
+    console.log(
+      `loss ${loss}: estimated ${median(kv.layerErrors).toFixed(4)}, true ${median(kv.shadowErrors).toFixed(4)}`,
+    );
     expect(ratio).toBeGreaterThan(1 / 2);
     expect(ratio).toBeLessThan(2);
   }

@@ -29,11 +29,19 @@ interface Case {
   logits: string;
 }
 
-const { tokens, original, cases } = JSON.parse(readFileSync(join(FOLDER, 'cases.json'), 'utf8')) as { tokens: number[]; original: number; cases: Case[] };
+const { tokens, original, cases } = JSON.parse(readFileSync(join(FOLDER, 'cases.json'), 'utf8')) as {
+  tokens: number[];
+  original: number;
+  cases: Case[];
+};
 
 function filesOf(model: string): BytesSource[] {
   const own = (name: string): string => join(FOLDER, model, name);
-  const paths = { 'config.json': own('config.json'), 'model.safetensors': own('model.safetensors'), 'tokenizer.json': existsSync(own('tokenizer.json')) ? own('tokenizer.json') : TOKENIZER };
+  const paths = {
+    'config.json': own('config.json'),
+    'model.safetensors': own('model.safetensors'),
+    'tokenizer.json': existsSync(own('tokenizer.json')) ? own('tokenizer.json') : TOKENIZER,
+  };
   return Object.entries(paths).map(([name, path]) => new BytesSource(name, bytesOf(path)));
 }
 
@@ -42,8 +50,12 @@ describe('scaled rotations are those of transformers, with adapters those of PEF
     const expected = storedLogits(join(FOLDER, logits), LOGITS);
     const text = tokens.slice(0, length);
     // A text no longer than the original context is one whose context was opened with as much.
-    const engine = await engineUnderTest(filesOf(model), { weights: 'stored', contextLength: length <= original ? original : 256 });
-    if (adapter !== null) expect((await engine.loadAdapter('a', peftFolder(join(FOLDER, model, adapter)))).warnings).toEqual([]);
+    const engine = await engineUnderTest(filesOf(model), {
+      weights: 'stored',
+      contextLength: length <= original ? original : 256,
+    });
+    if (adapter !== null)
+      expect((await engine.loadAdapter('a', peftFolder(join(FOLDER, model, adapter)))).warnings).toEqual([]);
     const adapters = adapter === null ? [] : [{ name: 'a', scale: 1 }];
     const whole = await logitsOf(engine, text, { adapters });
     expect(nmse(whole.slice(-LOGITS), expected)).toBeLessThan(NMSE.reference);
@@ -52,24 +64,43 @@ describe('scaled rotations are those of transformers, with adapters those of PEF
   });
 
   test('on kernels for GPUs', async () => {
-    for (const { model, tokens: length, logits } of cases.filter((one) => one.adapter === null && one.tokens > original)) {
-      const engine = await engineUnderTest(filesOf(model), { weights: 'stored', contextLength: 256, deviceClass: 'gpu' });
+    for (const { model, tokens: length, logits } of cases.filter(
+      (one) => one.adapter === null && one.tokens > original,
+    )) {
+      const engine = await engineUnderTest(filesOf(model), {
+        weights: 'stored',
+        contextLength: 256,
+        deviceClass: 'gpu',
+      });
       const inPieces = await logitsOf(engine, tokens.slice(0, length), { pieces: [41, 1, 1, 60, length - 110] });
-      expect(nmse(inPieces.slice(-LOGITS), storedLogits(join(FOLDER, logits), LOGITS)), model).toBeLessThan(NMSE.reference);
+      expect(nmse(inPieces.slice(-LOGITS), storedLogits(join(FOLDER, logits), LOGITS)), model).toBeLessThan(
+        NMSE.reference,
+      );
     }
   });
 });
 
-test.each(['phi3-longrope', 'ministral3'])('%s: ids are those of the tokenizer that was saved, which cuts words where their case changes', async (model) => {
-  const { text, ids } = JSON.parse(readFileSync(join(FOLDER, model, 'expected.json'), 'utf8')) as { text: string; ids: number[] };
-  const tokenizer = createTokenizer(readTokenizerMetadata(await openSafetensorsModel(filesOf(model))));
-  expect(tokenizer.encode(text, { parseSpecial: false, addSpecial: false })).toEqual(ids);
-});
+test.each(['phi3-longrope', 'ministral3'])(
+  '%s: ids are those of the tokenizer that was saved, which cuts words where their case changes',
+  async (model) => {
+    const { text, ids } = JSON.parse(readFileSync(join(FOLDER, model, 'expected.json'), 'utf8')) as {
+      text: string;
+      ids: number[];
+    };
+    const tokenizer = createTokenizer(readTokenizerMetadata(await openSafetensorsModel(filesOf(model))));
+    expect(tokenizer.encode(text, { parseSpecial: false, addSpecial: false })).toEqual(ids);
+  },
+);
 
 test('the checks of a new device know how scores are scaled', async () => {
   for (const model of ['phi3-longrope', 'ministral3']) {
     for (const deviceClass of ['cpu', 'gpu'] as const) {
-      const engine = await engineUnderTest(filesOf(model), { weights: 'stored', tuning: new MemoryTuning(), autotunes: false, deviceClass });
+      const engine = await engineUnderTest(filesOf(model), {
+        weights: 'stored',
+        tuning: new MemoryTuning(),
+        autotunes: false,
+        deviceClass,
+      });
       await checkPages(await engine.session(), new MemoryTuning());
     }
   }
@@ -77,7 +108,10 @@ test('the checks of a new device know how scores are scaled', async () => {
 
 test('LongRoPE goes by the length that the context was opened with, not by the text', async () => {
   const text = tokens.slice(0, original);
-  const of = async (contextLength: number) => (await logitsOf(await engineUnderTest(filesOf('phi3-longrope'), { weights: 'stored', contextLength }), text)).slice(-LOGITS);
+  const of = async (contextLength: number) =>
+    (await logitsOf(await engineUnderTest(filesOf('phi3-longrope'), { weights: 'stored', contextLength }), text)).slice(
+      -LOGITS,
+    );
   const [short, long, longer] = [await of(original), await of(original + 1), await of(256)];
   expect(longer).toEqual(long);
   expect(nmse(long, short)).toBeGreaterThan(1e-3);
@@ -85,17 +119,30 @@ test('LongRoPE goes by the length that the context was opened with, not by the t
 
 test('a saved text is refused where the other frequencies are in use', async () => {
   const savedCaches = new MemoryStore();
-  const open = (contextLength: number) => engineUnderTest(filesOf('phi3-longrope'), { weights: 'stored', contextLength, savedCaches });
+  const open = (contextLength: number) =>
+    engineUnderTest(filesOf('phi3-longrope'), { weights: 'stored', contextLength, savedCaches });
   const engine = await open(256);
   await answer(engine.complete('Then', { sampling: GREEDY, stop: [], maxTokens: 2 }));
   await engine.savedCaches.save('text');
   await (await open(original + 1)).savedCaches.load('text');
-  await expect((await open(original)).savedCaches.load('text')).rejects.toMatchObject({ code: 'bad_file', detail: { file: 'text', field: 'model' } });
+  await expect((await open(original)).savedCaches.load('text')).rejects.toMatchObject({
+    code: 'bad_file',
+    detail: { file: 'text', field: 'model' },
+  });
 });
 
 test('where all layers have a window no page takes a smaller form, whatever a request allows', async () => {
   const engine = await engineUnderTest(filesOf('phi3-window'), { weights: 'stored', contextLength: 256 });
-  const ask = (kv: KvOptions) => answer(engine.complete('The theory of the thing '.repeat(7), { sampling: GREEDY, stop: [], maxTokens: 40, recomputePrompt: true, ...kv }));
+  const ask = (kv: KvOptions) =>
+    answer(
+      engine.complete('The theory of the thing '.repeat(7), {
+        sampling: GREEDY,
+        stop: [],
+        maxTokens: 40,
+        recomputePrompt: true,
+        ...kv,
+      }),
+    );
   const dense = await ask({});
   for (const kv of [{ kv: 'q4' }, { kv: 'policy', kvErrorBudget: 1 }] as const) {
     const { tokens, end } = await ask(kv);

@@ -16,27 +16,49 @@ const BOUNDS: Record<WeightType, [above: number, below: number]> = {
   Q4_1: [5e-3, 0.15],
 };
 
-describe.each(['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'gemma4', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe', 'olmoe'])('logits of %s as transformers saved it are those of transformers', (model) => {
+describe.each([
+  'llama',
+  'llama3',
+  'qwen2',
+  'qwen3',
+  'granite',
+  'smollm3',
+  'gemma3',
+  'gemma3-images',
+  'gemma4',
+  'lfm2',
+  'qwen35',
+  'qwen3moe',
+  'lfm2moe',
+  'olmoe',
+])('logits of %s as transformers saved it are those of transformers', (model) => {
   const { ids } = expectedOf(model);
   const figures: string[] = [];
   afterAll(() => console.log(`${model}: NMSE ${figures.join(', ')}`));
 
-  test.each(Object.entries(BOUNDS) as [WeightType, [number, number]][])('weights %s', async (weights, [above, below]) => {
-    const engine = await engineUnderTest(modelFolder(model), { weights });
-    const logits = (await logitsOf(engine, ids)).slice(-4);
-    const error = nmse(logits, expectedLogits(model));
-    figures.push(`${weights} ${error.toExponential(1)}`);
-    expect(error).toBeLessThan(below);
-    expect(error).toBeGreaterThanOrEqual(above);
-  });
+  test.each(Object.entries(BOUNDS) as [WeightType, [number, number]][])(
+    'weights %s',
+    async (weights, [above, below]) => {
+      const engine = await engineUnderTest(modelFolder(model), { weights });
+      const logits = (await logitsOf(engine, ids)).slice(-4);
+      const error = nmse(logits, expectedLogits(model));
+      figures.push(`${weights} ${error.toExponential(1)}`);
+      expect(error).toBeLessThan(below);
+      expect(error).toBeGreaterThanOrEqual(above);
+    },
+  );
 });
 
 test('8 bits a weight by default, 4 where memory does not allow them', async () => {
   const sources = modelFolder('qwen2');
   const bytes = (await engineUnderTest(sources)).memory().total;
-  const weights = async (memoryLimitBytes: number) => (await (await engineUnderTest(sources, { memoryLimitBytes })).session()).plan;
+  const weights = async (memoryLimitBytes: number) =>
+    (await (await engineUnderTest(sources, { memoryLimitBytes })).session()).plan;
   const plan = await weights(Infinity);
   expect(plan.weights).toBe('Q8_0');
   expect((await weights(plan.totalBytes - 1)).weights).toBe('Q4_1');
-  await expect(weights(bytes / 10)).rejects.toMatchObject({ code: 'over_limit', detail: { field: 'memoryLimitBytes' } });
+  await expect(weights(bytes / 10)).rejects.toMatchObject({
+    code: 'over_limit',
+    detail: { field: 'memoryLimitBytes' },
+  });
 });

@@ -9,14 +9,31 @@ import { BytesSource } from '../support/bytes-source.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
 import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
-import { ask, expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectSecondTurn, PROSE } from '../support/models/in-turns.ts';
+import {
+  ask,
+  expectAloneAfterAbort,
+  expectEachAlone,
+  expectFurtherAlone,
+  expectSecondTurn,
+  PROSE,
+} from '../support/models/in-turns.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
 /** Gemma 4: two layers of three attend within a window, and the last three of nine to keys of the fifth and the sixth. */
 const WINDOW = 40;
-const SIZES = { architecture: 'gemma4', numLayers: 9, hiddenSize: 64, intermediateSize: 96, headDim: 32, ropeTheta: 1e6, window: WINDOW, contextLength: 1024, tied: false } as const;
+const SIZES = {
+  architecture: 'gemma4',
+  numLayers: 9,
+  hiddenSize: 64,
+  intermediateSize: 96,
+  headDim: 32,
+  ropeTheta: 1e6,
+  window: WINDOW,
+  contextLength: 1024,
+  tied: false,
+} as const;
 const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 71, neverEnds: true });
 const gguf = await openGguf([sourceOf(bytes)]);
 const config = readModelConfig(gguf);
@@ -27,25 +44,43 @@ const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(5);
 const QUESTION = `${STORY}Which of the winds is warm, and who has heard it?`;
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
+test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) =>
+  expectReference(MODEL, deviceClass),
+);
 
 test('where no layer shares keys either', async () => {
   const bytes = tinyModel({ ...SIZES, numLayers: 6, type: 'F32', seed: 72, shared: 0 });
   const config = readModelConfig(await openGguf([sourceOf(bytes)]));
   expect(config.sharedKeys).toBeUndefined();
   await expectReference({ bytes, config, tokens: tokens.slice(0, 150), pieces: [40, 1, 70] }, 'cpu');
-  await expectError(async () => ask(await engineUnderTest(bytes), STORY, { kv: 'policy' }), 'unsupported', { field: 'kv', reason: /gemma4/ });
+  await expectError(async () => ask(await engineUnderTest(bytes), STORY, { kv: 'policy' }), 'unsupported', {
+    field: 'kv',
+    reason: /gemma4/,
+  });
 });
 
-test.each(['cpu', 'gpu'] as const)('pages behind a window are given back, by the layer whose they are, and NaN in them changes nothing: class %s', async (deviceClass) => {
-  const { poisoned } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) => new Uint16Array(bytes / 2).fill(0x7e00));
-  const [count = 0] = poisoned;
-  expect(count).toBeGreaterThanOrEqual(pagesBehind(config, tokens.length - 62));
-  expect(poisoned).toEqual(poisoned.map((_, layer) => (windowOfLayer(config, layer) !== undefined && !sharesKeys(config, layer) ? count : 0)));
-});
+test.each(['cpu', 'gpu'] as const)(
+  'pages behind a window are given back, by the layer whose they are, and NaN in them changes nothing: class %s',
+  async (deviceClass) => {
+    const { poisoned } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) =>
+      new Uint16Array(bytes / 2).fill(0x7e00),
+    );
+    const [count = 0] = poisoned;
+    expect(count).toBeGreaterThanOrEqual(pagesBehind(config, tokens.length - 62));
+    expect(poisoned).toEqual(
+      poisoned.map((_, layer) =>
+        windowOfLayer(config, layer) !== undefined && !sharesKeys(config, layer) ? count : 0,
+      ),
+    );
+  },
+);
 
 test('rows of the layers’ embeddings are read as their tokens come, and take no memory of the GPU', async () => {
-  const { offset, bytes: size, shape: [rows = 0] } = gguf.tensors.find(({ name }) => name === PER_LAYER.embeddings)!;
+  const {
+    offset,
+    bytes: size,
+    shape: [rows = 0],
+  } = gguf.tensors.find(({ name }) => name === PER_LAYER.embeddings)!;
   const reads: [from: number, length: number][] = [];
   const source = new BytesSource('tiny.gguf', bytes);
   const read = source.read.bind(source);
@@ -79,11 +114,20 @@ test('streams side by side, further answers, speculation, and what comes after a
 
 test('an answer that keeps to a grammar, whose draws wait for steps that wait for rows', async () => {
   const engine = await engineUnderTest(bytes);
-  const responseFormat = { type: 'json_schema', schema: { type: 'object', properties: { a: { enum: [1, 22] }, b: { enum: ['x', 'y'] } }, required: ['a', 'b'] } } as const;
+  const responseFormat = {
+    type: 'json_schema',
+    schema: { type: 'object', properties: { a: { enum: [1, 22] }, b: { enum: ['x', 'y'] } }, required: ['a', 'b'] },
+  } as const;
   const alone = await ask(engine, PROSE, { responseFormat, maxTokens: 90 });
-  expect(JSON.parse(alone.text)).toEqual({ a: expect.toBeOneOf([1, 22]) as number, b: expect.toBeOneOf(['x', 'y']) as string });
+  expect(JSON.parse(alone.text)).toEqual({
+    a: expect.toBeOneOf([1, 22]) as number,
+    b: expect.toBeOneOf(['x', 'y']) as string,
+  });
   const free = await ask(engine, QUESTION);
-  const [beside, other] = await Promise.all([ask(engine, PROSE, { responseFormat, maxTokens: 90 }), ask(engine, QUESTION)]);
+  const [beside, other] = await Promise.all([
+    ask(engine, PROSE, { responseFormat, maxTokens: 90 }),
+    ask(engine, QUESTION),
+  ]);
   expect([beside.tokens, other.tokens]).toEqual([alone.tokens, free.tokens]);
 });
 
@@ -91,7 +135,10 @@ test('keys and values that layers share stay as they are: other forms are refuse
   const engine = await engineUnderTest(bytes);
   for (const kv of ['policy', 'q4'] as const) {
     await expectError(() => ask(engine, STORY, { kv }), 'unsupported', { field: 'kv', reason: /gemma4/ });
-    await expectError(() => logitsOf(engine, tokens, { policy: policyOf({ kv }) }), 'unsupported', { field: 'kv', reason: /gemma4/ });
+    await expectError(() => logitsOf(engine, tokens, { policy: policyOf({ kv }) }), 'unsupported', {
+      field: 'kv',
+      reason: /gemma4/,
+    });
   }
   expect((await ask(engine, STORY, { kv: 'dense' })).tokens).toHaveLength(40);
 });
@@ -101,11 +148,19 @@ test('adapters of what layers take in are refused by name', async () => {
   const adapter = tinyAdapter(config, { seed: 3, targets: ['q_proj'], layers: [0] });
   const name = 'model.layers.0.per_layer_input_gate';
   const other = { ...adapter, modules: adapter.modules.map((module) => ({ ...module, name })) };
-  await expectError(() => engine.loadAdapter('one', peftSource(other)), 'unsupported', { field: `base_model.${name.replace('model', 'model.model')}.lora_A.weight` });
+  await expectError(() => engine.loadAdapter('one', peftSource(other)), 'unsupported', {
+    field: `base_model.${name.replace('model', 'model.model')}.lora_A.weight`,
+  });
   // A layer that shares keys computes none.
   const keys = tinyAdapter(config, { seed: 3, targets: ['k_proj'], layers: [0] });
-  const moved = { ...keys, modules: keys.modules.map((module) => ({ ...module, name: 'model.layers.8.self_attn.k_proj' })) };
-  await expectError(() => engine.loadAdapter('two', peftSource(moved)), 'unsupported', { reason: /layer 8 .* has no such linear/ });
+  const moved = {
+    ...keys,
+    modules: keys.modules.map((module) => ({ ...module, name: 'model.layers.8.self_attn.k_proj' })),
+  };
+  await expectError(() => engine.loadAdapter('two', peftSource(moved)), 'unsupported', {
+    reason: /layer 8 .* has no such linear/,
+  });
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () => expectAdapterApart(MODEL));
+test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () =>
+  expectAdapterApart(MODEL));

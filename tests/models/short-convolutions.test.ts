@@ -6,12 +6,30 @@ import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
-import { ask, expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectPartingTexts, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
+import {
+  ask,
+  expectAloneAfterAbort,
+  expectEachAlone,
+  expectFurtherAlone,
+  expectPartingTexts,
+  expectPastContext,
+  expectSecondTurn,
+  KV,
+  PROSE,
+} from '../support/models/in-turns.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
 /** Attention in the second and fifth of six layers. */
-const SIZES = { architecture: 'lfm2', numLayers: 6, hiddenSize: 64, intermediateSize: 96, attentionGain: 1, ropeTheta: 1e6, contextLength: 1024 } as const;
+const SIZES = {
+  architecture: 'lfm2',
+  numLayers: 6,
+  hiddenSize: 64,
+  intermediateSize: 96,
+  attentionGain: 1,
+  ropeTheta: 1e6,
+  contextLength: 1024,
+} as const;
 const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 71, neverEnds: true });
 const config = readModelConfig(await openGguf([sourceOf(bytes)]));
 const tokens = randomTokens(250, 270, 13);
@@ -21,18 +39,27 @@ const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(5);
 const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
+test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) =>
+  expectReference(MODEL, deviceClass),
+);
 
-test.each(['cpu', 'gpu'] as const)('pages that convolutions are past are given back, and NaN in them changes nothing: class %s', async (deviceClass) => {
-  const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) => new Float32Array(bytes / 4).fill(NaN));
-  const [count = 0] = poisoned;
-  expect(count).toBeGreaterThan(3);
-  expect(poisoned).toEqual(poisoned.map((_, layer) => (isConvolved(config, layer) ? count : 0)));
-  const ofPage = layerPageBytes(config, { numPages: 1 });
-  expect(ofPage[0]).toBe(PAGE_TOKENS * config.hiddenSize * 4);
-  // What is kept, a batch, and what is spare.
-  sizes.at(-1)!.forEach((size, layer) => expect(size / ofPage[layer]!).toBeLessThanOrEqual(isConvolved(config, layer) ? 9 : 12));
-});
+test.each(['cpu', 'gpu'] as const)(
+  'pages that convolutions are past are given back, and NaN in them changes nothing: class %s',
+  async (deviceClass) => {
+    const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) =>
+      new Float32Array(bytes / 4).fill(NaN),
+    );
+    const [count = 0] = poisoned;
+    expect(count).toBeGreaterThan(3);
+    expect(poisoned).toEqual(poisoned.map((_, layer) => (isConvolved(config, layer) ? count : 0)));
+    const ofPage = layerPageBytes(config, { numPages: 1 });
+    expect(ofPage[0]).toBe(PAGE_TOKENS * config.hiddenSize * 4);
+    // What is kept, a batch, and what is spare.
+    sizes
+      .at(-1)!
+      .forEach((size, layer) => expect(size / ofPage[layer]!).toBeLessThanOrEqual(isConvolved(config, layer) ? 9 : 12));
+  },
+);
 
 test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
   const { end } = await expectSecondTurn(bytes, STORY, kv);
@@ -50,11 +77,14 @@ test('streams side by side, speculation, and what comes after an abort are each 
 });
 
 test('a text goes on past its context', async () => {
-  expect(await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 71, neverEnds: true, contextLength: 256 }), 400)).toBeGreaterThan(100);
+  expect(
+    await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 71, neverEnds: true, contextLength: 256 }), 400),
+  ).toBeGreaterThan(100);
 });
 
 test('a budget of memory counts what convolutions keep, and what they give back for what comes', async () => {
-  const withBudget = async (kvMemoryBudget: number) => (await ask(await engineUnderTest(bytes), STORY, { kv: 'policy', kvMemoryBudget })).end.report.kv;
+  const withBudget = async (kvMemoryBudget: number) =>
+    (await ask(await engineUnderTest(bytes), STORY, { kv: 'policy', kvMemoryBudget })).end.report.kv;
   const { peakBytes } = (await ask(await engineUnderTest(bytes), STORY)).end.report.kv;
   expect(await withBudget(peakBytes)).toMatchObject({ peakBytes, droppedTokens: 0, memoryOverrode: false });
   for (const share of [0.95, 0.8]) {
@@ -64,7 +94,8 @@ test('a budget of memory counts what convolutions keep, and what they give back 
   }
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () => expectAdapterApart(MODEL));
+test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () =>
+  expectAdapterApart(MODEL));
 
 test('memory that is reported holds what convolutions keep', async () => {
   const engine = await engineUnderTest(bytes);
@@ -73,5 +104,7 @@ test('memory that is reported holds what convolutions keep', async () => {
   const cache = new KvCache(device, config, { numPages: 8 });
   const pages: Parameters<KvCache['resize']>[0] = [];
   cache.resize(pages, 8 * PAGE_TOKENS);
-  expect(engine.memory().kv - before).toBeGreaterThanOrEqual(layerPageBytes(config, { numPages: 8 }).reduce((sum, size) => sum + size, 0));
+  expect(engine.memory().kv - before).toBeGreaterThanOrEqual(
+    layerPageBytes(config, { numPages: 8 }).reduce((sum, size) => sum + size, 0),
+  );
 });

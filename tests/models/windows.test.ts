@@ -9,14 +9,33 @@ import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
 import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
-import { ask, expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, expectPastContext, expectSecondTurn, KV, PROSE } from '../support/models/in-turns.ts';
+import {
+  ask,
+  expectAloneAfterAbort,
+  expectEachAlone,
+  expectFurtherAlone,
+  expectPastContext,
+  expectSecondTurn,
+  KV,
+  PROSE,
+} from '../support/models/in-turns.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 import { NMSE } from '../support/tolerances.ts';
 
 const WINDOW = 40;
-const SIZES = { architecture: 'gemma3', numLayers: 7, hiddenSize: 64, intermediateSize: 96, attentionGain: 1, ropeTheta: 1e6, window: WINDOW, contextLength: 1024, tied: false } as const;
+const SIZES = {
+  architecture: 'gemma3',
+  numLayers: 7,
+  hiddenSize: 64,
+  intermediateSize: 96,
+  attentionGain: 1,
+  ropeTheta: 1e6,
+  window: WINDOW,
+  contextLength: 1024,
+  tied: false,
+} as const;
 const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 74, neverEnds: true });
 const config = readModelConfig(await openGguf([sourceOf(bytes)]));
 /** Nine windows long. */
@@ -28,19 +47,27 @@ const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to
 
 const isWindowed = (layer: number): boolean => windowOfLayer(config, layer) !== undefined;
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) => expectReference(MODEL, deviceClass));
+test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) =>
+  expectReference(MODEL, deviceClass),
+);
 
-test.each(['cpu', 'gpu'] as const)('pages behind a window are given back, and NaN in them changes nothing: class %s', async (deviceClass) => {
-  const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) => new Uint16Array(bytes / 2).fill(0x7e00));
-  const [count = 0] = poisoned;
-  expect(count).toBeGreaterThanOrEqual(pagesBehind(config, tokens.length - 62));
-  expect(count).toBeGreaterThan(4);
-  expect(poisoned).toEqual(poisoned.map((_, layer) => (isWindowed(layer) ? count : 0)));
-  // The window, what is kept behind it, a batch, and what is spare.
-  const most = Math.ceil((WINDOW + 64 + 130) / PAGE_TOKENS) + 4;
-  for (const ofLayers of sizes) expect(ofLayers.every((size, layer) => !isWindowed(layer) || size / pageBytes(config) <= most)).toBe(true);
-  expect(sizes.at(-1)![5]! / pageBytes(config)).toBeGreaterThanOrEqual(tokens.length / PAGE_TOKENS);
-});
+test.each(['cpu', 'gpu'] as const)(
+  'pages behind a window are given back, and NaN in them changes nothing: class %s',
+  async (deviceClass) => {
+    const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) =>
+      new Uint16Array(bytes / 2).fill(0x7e00),
+    );
+    const [count = 0] = poisoned;
+    expect(count).toBeGreaterThanOrEqual(pagesBehind(config, tokens.length - 62));
+    expect(count).toBeGreaterThan(4);
+    expect(poisoned).toEqual(poisoned.map((_, layer) => (isWindowed(layer) ? count : 0)));
+    // The window, what is kept behind it, a batch, and what is spare.
+    const most = Math.ceil((WINDOW + 64 + 130) / PAGE_TOKENS) + 4;
+    for (const ofLayers of sizes)
+      expect(ofLayers.every((size, layer) => !isWindowed(layer) || size / pageBytes(config) <= most)).toBe(true);
+    expect(sizes.at(-1)![5]! / pageBytes(config)).toBeGreaterThanOrEqual(tokens.length / PAGE_TOKENS);
+  },
+);
 
 test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
   const { end } = await expectSecondTurn(bytes, STORY, kv);
@@ -85,12 +112,17 @@ test('copies of a text take as much as it has: of a layer with a window what its
 });
 
 test('a text goes on past its context', async () => {
-  expect(await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 61, neverEnds: true, contextLength: 256 }), 500)).toBeGreaterThan(200);
+  expect(
+    await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 61, neverEnds: true, contextLength: 256 }), 500),
+  ).toBeGreaterThan(200);
   // A single windowed layer, and so one that does not know what was before: dropping what is behind it changes nothing.
-  const single = await engineUnderTest(tinyModel({ ...SIZES, numLayers: 1, type: 'F32', seed: 62, contextLength: 256 }));
+  const single = await engineUnderTest(
+    tinyModel({ ...SIZES, numLayers: 1, type: 'F32', seed: 62, contextLength: 256 }),
+  );
   const roomy = await engineUnderTest(tinyModel({ ...SIZES, numLayers: 1, type: 'F32', seed: 62 }));
   const shifted = await logitsOf(single, tokens, { policy: { key: 'shifting', drops: pagesBeyondContext } });
   expect(nmse(shifted, await logitsOf(roomy, tokens))).toBeLessThan(NMSE.sameModel);
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () => expectAdapterApart(MODEL));
+test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () =>
+  expectAdapterApart(MODEL));

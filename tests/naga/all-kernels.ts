@@ -56,11 +56,27 @@ const VOCABULARY = 49_152;
 const HEADS: Heads[] = [
   { numHeads: 9, numKvHeads: 3, headDim: 64, qkNorm: false, rmsNormEps: NORM_EPS },
   { numHeads: 16, numKvHeads: 8, headDim: 128, qkNorm: true, rmsNormEps: NORM_EPS },
-  { numHeads: 24, numKvHeads: 8, headDim: 128, qkNorm: false, rmsNormEps: NORM_EPS, rotaryDim: 96, rotaryScale: 1.2, temperature: { beta: 0.1, tokens: 16_384 } },
+  {
+    numHeads: 24,
+    numKvHeads: 8,
+    headDim: 128,
+    qkNorm: false,
+    rmsNormEps: NORM_EPS,
+    rotaryDim: 96,
+    rotaryScale: 1.2,
+    temperature: { beta: 0.1, tokens: 16_384 },
+  },
 ];
 
 /** Heads as large as they come, and small ones. */
-const DELTA_NETS: DeltaNet[] = [128, 16].map((headDim) => ({ numKeyHeads: 16, numValueHeads: 32, headDim, taps: 4, valueHeads: 'tiled', layers: [0] }));
+const DELTA_NETS: DeltaNet[] = [128, 16].map((headDim) => ({
+  numKeyHeads: 16,
+  numValueHeads: 32,
+  headDim,
+  taps: 4,
+  valueHeads: 'tiled',
+  layers: [0],
+}));
 
 /** Of the attention's inputs, the gated ones, one linear, and a delta net's inputs. */
 const SITES: LoraSite[] = [
@@ -71,7 +87,15 @@ const SITES: LoraSite[] = [
 ];
 
 /** Gemma 4's, of layers without a window. */
-const WIDE_HEADS: Heads = { numHeads: 8, numKvHeads: 1, headDim: 512, qkNorm: true, valueNorm: true, attentionScale: 1, rmsNormEps: NORM_EPS };
+const WIDE_HEADS: Heads = {
+  numHeads: 8,
+  numKvHeads: 1,
+  headDim: 512,
+  qkNorm: true,
+  valueNorm: true,
+  attentionScale: 1,
+  rmsNormEps: NORM_EPS,
+};
 
 const BOTH = [false, true];
 
@@ -79,7 +103,13 @@ const BOTH = [false, true];
 function ceilings({ features }: Device): Kernel[] {
   const precisions: Precision[] = features.has('shader-f16') ? ['f32', 'f16'] : ['f32'];
   const products = precisions.flatMap((precision) => MULTIPLY_ADD_WAYS.map((way) => multiplyAddKernel(precision, way)));
-  return [...products, ...READ_WAYS.map(streamReadKernel), streamCopyKernel(), neverSeenKernel(0xdecade), randomWordsKernel('weight')];
+  return [
+    ...products,
+    ...READ_WAYS.map(streamReadKernel),
+    streamCopyKernel(),
+    neverSeenKernel(0xdecade),
+    randomWordsKernel('weight'),
+  ];
 }
 
 /** Every kernel in every form that its options give on this device, at a few shapes. */
@@ -98,11 +128,17 @@ export function allKernels(device: Device): Kernel[] {
     keepStatesKernel(device, WIDTH, NORM_EPS),
     ...(['silu', 'gelu'] as const).map((activation) => siluMulKernel(device, WIDTH, activation)),
     ...[1, 3].map((taps) => shortConvKernel(device, WIDTH, taps)),
-    ...DELTA_NETS.flatMap((net) => [causalConvKernel(device, net), deltaRuleKernel(device, net), gatedNormKernel(device, net, NORM_EPS)]),
+    ...DELTA_NETS.flatMap((net) => [
+      causalConvKernel(device, net),
+      deltaRuleKernel(device, net),
+      gatedNormKernel(device, net, NORM_EPS),
+    ]),
     sigmoidMulKernel(device, { ...HEADS[0]!, gatesAttention: true }),
     storeKvKernel(device, { ...HEADS[0]!, gatesAttention: true }),
     normQkKernel(device, HEADS[0]!),
-    ...(['softmax', 'sigmoid'] as const).flatMap((shares) => BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, shares, normalizes }))),
+    ...(['softmax', 'sigmoid'] as const).flatMap((shares) =>
+      BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, shares, normalizes })),
+    ),
     ...BOTH.map((isApart) => sumExpertsKernel(device, WIDTH, 8, isApart)),
     groupExpertsKernel(device, 128),
     ...Object.values(attentionKernels(device, WIDE_HEADS, { halfOnly: true, stores: false })),
@@ -119,7 +155,10 @@ export function allKernels(device: Device): Kernel[] {
 function weightKernels(device: Device, type: GgmlType): Kernel[] {
   const kernels = [1, 12].map((scale) => embedKernel(device, type, WIDTH, scale));
   const sites = ADAPTED.has(type) ? SITES : [];
-  kernels.push(decodeKernel(device, { type, columns: WIDTH, routed: { used: 1 } }), decodeKernel(device, { type, columns: WIDTH, gate: 'silu', normEps: NORM_EPS, routed: { used: 8 } }));
+  kernels.push(
+    decodeKernel(device, { type, columns: WIDTH, routed: { used: 1 } }),
+    decodeKernel(device, { type, columns: WIDTH, gate: 'silu', normEps: NORM_EPS, routed: { used: 8 } }),
+  );
   if (device.variant.lanes > 1) {
     const grouped = { type, columns: WIDTH, tokens: 8, routed: { used: 8, grouped: true } } as const;
     kernels.push(decodeKernel(device, grouped), decodeKernel(device, { ...grouped, gate: 'silu', normEps: NORM_EPS }));
@@ -135,7 +174,10 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
           const one = { ...shape, gate, tokens };
           kernels.push(decodeKernel(device, one), decodeKernel(device, { ...one, normEps: NORM_EPS }));
           for (const site of sites) {
-            kernels.push(decodeKernel(device, { ...one, lowers: site }), decodeKernel(device, { ...one, adds: site, normEps: NORM_EPS }));
+            kernels.push(
+              decodeKernel(device, { ...one, lowers: site }),
+              decodeKernel(device, { ...one, adds: site, normEps: NORM_EPS }),
+            );
           }
         }
       }
@@ -145,14 +187,21 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
 }
 
 const encoderKernels = (device: Device): Kernel[] => [
-  ...[layerNormKernel(device, WIDTH, 1e-12), addPositionsKernel(device, WIDTH), activateKernel(device, 4 * WIDTH), poolTextsKernel(device, WIDTH)],
+  ...[
+    layerNormKernel(device, WIDTH, 1e-12),
+    addPositionsKernel(device, WIDTH),
+    activateKernel(device, 4 * WIDTH),
+    poolTextsKernel(device, WIDTH),
+  ],
   ...[32, 64].map((headDim) => attentionTextsKernel(device, { numHeads: 12, headDim })),
   ...[256, undefined].map((reach) => attentionTextsKernel(device, { numHeads: 3, numKvHeads: 1, headDim: 256, reach })),
   rotateHeadsKernel(device, { numHeads: 3, numKvHeads: 1, headDim: 256, rmsNormEps: 1e-6 }),
 ];
 
 const headKernels = (device: Device, heads: Heads): Kernel[] => [
-  ...BOTH.flatMap((halfOnly) => BOTH.flatMap((stores) => Object.values(attentionKernels(device, heads, { halfOnly, stores })))),
+  ...BOTH.flatMap((halfOnly) =>
+    BOTH.flatMap((stores) => Object.values(attentionKernels(device, heads, { halfOnly, stores }))),
+  ),
   ...Object.values(attentionKernels(device, heads, { halfOnly: true, stores: false, window: 512 })),
   ...Object.values(attentionMergeKernels(device, heads)),
   storeKvKernel(device, heads),

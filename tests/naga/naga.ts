@@ -17,6 +17,10 @@ export interface Module {
 export function compileWithNaga(modules: readonly Module[], features: readonly string[]): (string | null)[] {
   installWheels(PACKAGES, ...WHEELS);
   const input = JSON.stringify({ features, modules });
-  const output = execFileSync('python3', [join(FOLDER, 'compile.py'), PACKAGES], { input, encoding: 'utf8', maxBuffer: 1 << 28 });
+  const output = execFileSync('python3', [join(FOLDER, 'compile.py'), PACKAGES], {
+    input,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
   return JSON.parse(output) as (string | null)[];
 }

@@ -12,8 +12,22 @@ const GB = 1e9;
 const ROOM: DeviceRoom = { storageBytes: 10 * GB, memoryBytes: 4 * 2 ** 30, hasGpu: true };
 
 const choice = (name: string, fit?: Fit, created?: string): Choice => {
-  const facts = created === undefined ? undefined : { asked: 0, created: Date.parse(created), bytes: 1, license: undefined, licenseUrl: 'https://example.org' };
-  return { model: { name, id: `owner/${name.replaceAll(' ', '-')}-GGUF:${name.replaceAll(' ', '-')}.gguf`, cachePerToken: 1, about: '' }, address: name, isHere: false, facts, fit };
+  const facts =
+    created === undefined
+      ? undefined
+      : { asked: 0, created: Date.parse(created), bytes: 1, license: undefined, licenseUrl: 'https://example.org' };
+  return {
+    model: {
+      name,
+      id: `owner/${name.replaceAll(' ', '-')}-GGUF:${name.replaceAll(' ', '-')}.gguf`,
+      cachePerToken: 1,
+      about: '',
+    },
+    address: name,
+    isHere: false,
+    facts,
+    fit,
+  };
 };
 const names = (choices: Choice[]): string[] => choices.map(({ model }) => model.name);
 
@@ -27,11 +41,19 @@ test('a model fits with the cache of a full context, in half of the memory, and 
   expect(fitOf(size, { ...ROOM, storageBytes: size.bytes - 1 })).toBe('storage');
   expect(fitOf(size, { ...ROOM, memoryBytes: undefined })).toBe('untold');
   expect(fitOf(size, { ...ROOM, hasGpu: false })).toBe('no-gpu');
-  expect(fitWords('memory', { bytes: 3 * GB, cachePerToken: 100_000 }, ROOM)).toContain('takes 3.41 GB of memory with its cache, and 2.15 GB');
+  expect(fitWords('memory', { bytes: 3 * GB, cachePerToken: 100_000 }, ROOM)).toContain(
+    'takes 3.41 GB of memory with its cache, and 2.15 GB',
+  );
 });
 
 test('the newest comes first, what has no date behind it, and what cannot run last, newest first too', () => {
-  const choices = [choice('Old', 'fits', '2023-01-01'), choice('Unknown'), choice('Huge', 'memory', '2026-01-01'), choice('Huger', 'storage', '2027-01-01'), choice('New', 'untold', '2025-01-01')];
+  const choices = [
+    choice('Old', 'fits', '2023-01-01'),
+    choice('Unknown'),
+    choice('Huge', 'memory', '2026-01-01'),
+    choice('Huger', 'storage', '2027-01-01'),
+    choice('New', 'untold', '2025-01-01'),
+  ];
   expect(names(inOrder(choices))).toEqual(['New', 'Old', 'Unknown', 'Huger', 'Huge']);
 });
 
@@ -65,9 +87,18 @@ describe('the closest model', () => {
   });
 
   test('is none that does not fit, and may be one whose size nobody has told', () => {
-    const choices = all.map((each): Choice => ({ ...each, fit: each.model.name === 'Qwen3 4B' ? 'memory' : each.model.name === 'Qwen3 1.7B' ? undefined : 'fits' }));
+    const choices = all.map((each): Choice => ({
+      ...each,
+      fit: each.model.name === 'Qwen3 4B' ? 'memory' : each.model.name === 'Qwen3 1.7B' ? undefined : 'fits',
+    }));
     expect(closestTo('Qwen3-8B', choices, false)?.model.name).toBe('Qwen3 1.7B');
-    expect(closestTo('Qwen3-8B', all.map((each): Choice => ({ ...each, fit: 'no-gpu' })), false)).toBeUndefined();
+    expect(
+      closestTo(
+        'Qwen3-8B',
+        all.map((each): Choice => ({ ...each, fit: 'no-gpu' })),
+        false,
+      ),
+    ).toBeUndefined();
   });
 });
 

@@ -13,7 +13,10 @@ const LISTING = {
   lastModified: '2025-01-01T00:00:00.000Z',
   tags: ['gguf', 'license:mit'],
   cardData: { license: 'apache-2.0' },
-  siblings: [{ rfilename: 'README.md', size: 10 }, { rfilename: FILE, size: 1234, lfs: { sha256: 'f00' } }],
+  siblings: [
+    { rfilename: 'README.md', size: 10 },
+    { rfilename: FILE, size: 1234, lfs: { sha256: 'f00' } },
+  ],
 };
 const read = (listing: unknown) => readListing(listing, REPO, FILE);
 
@@ -23,7 +26,12 @@ test('date, size and licence come from the listing; the date is that of the repo
 });
 
 test.each<[unknown, unknown, string | undefined, string]>([
-  [{ license: 'other', license_name: 'llama3.2', license_link: 'https://example.org/terms' }, [], 'llama3.2', 'https://example.org/terms'],
+  [
+    { license: 'other', license_name: 'llama3.2', license_link: 'https://example.org/terms' },
+    [],
+    'llama3.2',
+    'https://example.org/terms',
+  ],
   [{ license: 'other' }, [], 'other', PAGE],
   [{ license: ['a', 'b'] }, ['license:mit'], 'mit', PAGE],
   [undefined, ['license:mit'], 'mit', PAGE],
@@ -54,21 +62,45 @@ test.each<[unknown, string]>([
 /** `value` with each thing in it in turn replaced by `odd`. */
 function* mutations(value: unknown, odd: unknown): Generator<unknown> {
   yield odd;
-  if (Array.isArray(value)) for (const [i, each] of value.entries()) for (const changed of mutations(each, odd)) yield value.with(i, changed);
+  if (Array.isArray(value))
+    for (const [i, each] of value.entries()) for (const changed of mutations(each, odd)) yield value.with(i, changed);
   else if (typeof value === 'object' && value !== null) {
-    for (const [key, each] of Object.entries(value)) for (const changed of mutations(each, odd)) yield { ...value, [key]: changed };
+    for (const [key, each] of Object.entries(value))
+      for (const changed of mutations(each, odd)) yield { ...value, [key]: changed };
   }
 }
 
 test('whatever stands anywhere in a listing, it is read or refused by name', () => {
   const wrong: unknown[] = [];
   let accepted = 0;
-  for (const odd of [undefined, null, true, 0, -1, 0.5, 1e300, '', 'x', '\u202e', '[]', [], [[]], {}, { length: 1e9 }, 'x'.repeat(100_000)]) {
+  for (const odd of [
+    undefined,
+    null,
+    true,
+    0,
+    -1,
+    0.5,
+    1e300,
+    '',
+    'x',
+    '\u202e',
+    '[]',
+    [],
+    [[]],
+    {},
+    { length: 1e9 },
+    'x'.repeat(100_000),
+  ]) {
     for (const listing of mutations(LISTING, odd)) {
       try {
         const { created, bytes, license = '', licenseUrl } = read(listing);
         accepted++;
-        const isRight = !Number.isNaN(new Date(created).getTime()) && Number.isSafeInteger(bytes) && bytes > 0 && typeof license === 'string' && licenseUrl === PAGE;
+        const isRight =
+          !Number.isNaN(new Date(created).getTime()) &&
+          Number.isSafeInteger(bytes) &&
+          bytes > 0 &&
+          typeof license === 'string' &&
+          licenseUrl === PAGE;
         if (!isRight) wrong.push(listing);
       } catch (error) {
         if (!(error instanceof ChunkwiseError && error.code === 'bad_file')) wrong.push(error);

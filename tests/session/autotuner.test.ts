@@ -12,7 +12,15 @@ import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { MemoryTuning } from '../support/memory-tuning.ts';
 
 /** Wide enough that its linears take a while. */
-const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 81, contextLength: 128, numLayers: 1, hiddenSize: 256, intermediateSize: 1024 });
+const bytes = tinyModel({
+  architecture: 'llama',
+  type: 'Q4_1',
+  seed: 81,
+  contextLength: 128,
+  numLayers: 1,
+  hiddenSize: 256,
+  intermediateSize: 1024,
+});
 
 const EMPTY = '@compute @workgroup_size(WORKGROUP) fn main() {}';
 
@@ -53,7 +61,10 @@ test('times the variants of a device once, and remembers', async () => {
 test('times again where what is kept is no choice of its own, and loads where nothing can be kept', async () => {
   const tuning = new MemoryTuning();
   await tuned(tuning);
-  for (const [key, damaged] of [...tuning.choices.keys()].map((key, i) => [key, [{ lanes: 7 }, 'x', null, 3][i]] as const)) tuning.known.set(key, damaged);
+  for (const [key, damaged] of [...tuning.choices.keys()].map(
+    (key, i) => [key, [{ lanes: 7 }, 'x', null, 3][i]] as const,
+  ))
+    tuning.known.set(key, damaged);
   const again = await variantOf(await tuned(tuning));
   expect(tuning.made).toBe(8);
   expect(ROWS).toContainEqual([...tuning.choices.values()][0]);
@@ -68,7 +79,9 @@ test('a software adapter is known: nothing is timed unless it is asked for', asy
   expect(tuning.made).toBe(0);
   await engineUnderTest(bytes, { tuning, autotunes: true });
   expect(tuning.made).toBe(3);
-  await tuned(new MemoryTuning(), { autotunes: false }).then(async (engine) => expect(await variantOf(engine)).toMatchObject({ lanes: 32 }));
+  await tuned(new MemoryTuning(), { autotunes: false }).then(async (engine) =>
+    expect(await variantOf(engine)).toMatchObject({ lanes: 32 }),
+  );
 });
 
 test('leaves out what the driver refuses', async () => {
@@ -100,7 +113,13 @@ test('times again where the text of a kernel is another', async () => {
   const tuning = new MemoryTuning();
   const contest = (body: string): Contest => ({
     ...{ name: 'a kernel', candidates: [{ workgroup: 16 }, { workgroup: 32 }], make: () => () => undefined },
-    kernel: () => ({ name: 'nothing', bindings: [], params: {}, constants: { WORKGROUP: device.variant.workgroup }, sources: [body] }),
+    kernel: () => ({
+      name: 'nothing',
+      bindings: [],
+      params: {},
+      constants: { WORKGROUP: device.variant.workgroup },
+      sources: [body],
+    }),
   });
   for (const body of ['one', 'one', 'another']) await autotune(device, recorder, [contest(body)], tuning);
   expect(tuning.made).toBe(2);
@@ -112,7 +131,17 @@ const timed = (costs: readonly number[], compiling = 0, stalled = -1) => {
   const runs = costs.map(() => 0);
   const candidates = costs.map((_, i) => ({ workgroup: 16 << i }));
   const contest = (device: Device, name: string): Contest => ({
-    ...{ name, candidates, kernel: () => ({ name, bindings: [], params: {}, constants: { WORKGROUP: device.variant.workgroup }, sources: [EMPTY] }) },
+    ...{
+      name,
+      candidates,
+      kernel: () => ({
+        name,
+        bindings: [],
+        params: {},
+        constants: { WORKGROUP: device.variant.workgroup },
+        sources: [EMPTY],
+      }),
+    },
     make() {
       const i = candidates.findIndex(({ workgroup }) => workgroup === device.variant.workgroup);
       return (_, share) => {
@@ -142,16 +171,19 @@ test.each([
   expect([...tuning.choices.values()]).toEqual([{ workgroup: 16 << best }]);
 });
 
-test.each([0, 1, 2, 3])('a device that stalls as it runs the candidate %i for the first time is not taken for slow', async (stalled) => {
-  const { device, recorder } = await (await engineUnderTest(bytes)).session();
-  const own = device.variant;
-  const { contest, now } = timed([3, 1, 2, 4], 0, stalled);
-  const tuning = new MemoryTuning();
-  device.variant = { ...own, workgroup: 16 };
-  await autotune(device, recorder, [contest(device, 'one')], tuning, now);
-  device.variant = own;
-  expect([...tuning.choices.values()]).toEqual([{ workgroup: 32 }]);
-});
+test.each([0, 1, 2, 3])(
+  'a device that stalls as it runs the candidate %i for the first time is not taken for slow',
+  async (stalled) => {
+    const { device, recorder } = await (await engineUnderTest(bytes)).session();
+    const own = device.variant;
+    const { contest, now } = timed([3, 1, 2, 4], 0, stalled);
+    const tuning = new MemoryTuning();
+    device.variant = { ...own, workgroup: 16 };
+    await autotune(device, recorder, [contest(device, 'one')], tuning, now);
+    device.variant = own;
+    expect([...tuning.choices.values()]).toEqual([{ workgroup: 32 }]);
+  },
+);
 
 test('a driver that compiles at the first run has as much time, and nothing fast is taken for slow', async () => {
   const { device, recorder } = await (await engineUnderTest(bytes)).session();
@@ -171,7 +203,13 @@ test('where time is over before all were seen, what is fastest of those is taken
   const { contest, now, runs } = timed([3000, 2000, 4000, 4000]);
   const tuning = new MemoryTuning();
   device.variant = { ...own, workgroup: 16 };
-  await autotune(device, recorder, ['one', 'two'].map((name) => contest(device, name)), tuning, now);
+  await autotune(
+    device,
+    recorder,
+    ['one', 'two'].map((name) => contest(device, name)),
+    tuning,
+    now,
+  );
   device.variant = own;
   expect(now()).toBeLessThan(1500);
   expect([...tuning.choices.values()]).toEqual([{ workgroup: 32 }, { workgroup: 32 }]);

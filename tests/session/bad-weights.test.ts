@@ -19,17 +19,24 @@ async function expectRefused(options: TinyModelOptions, name: string): Promise<v
   const bad = await poisoned(model, name, GGML_TYPES[tensor.type].blockBytes);
   const gpu = countGpu();
   for (const deviceClass of ['cpu', 'gpu'] as const) {
-    await expectError(() => engineUnderTest(bad, { deviceClass }), 'bad_file', { file: 'tiny.gguf', field: name, reason: /NaN/ });
+    await expectError(() => engineUnderTest(bad, { deviceClass }), 'bad_file', {
+      file: 'tiny.gguf',
+      field: name,
+      reason: /NaN/,
+    });
     expect(gpu.live.size).toBe(0);
     if (deviceClass === 'cpu') expect(gpu.dispatches).toBe(0);
     else expect([...gpu.kernels].filter((kernel) => kernel !== 'repack')).toEqual([]);
   }
 }
 
-test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s: a model with a NaN is refused while it is uploaded, naming the matrix', async (type) => {
-  const sizes = GGML_TYPES[type].blockSize > SIZES.hiddenSize ? SUPER : SIZES;
-  await expectRefused({ ...sizes, architecture: 'llama', type }, 'blk.0.attn_k.weight');
-});
+test.each(Object.keys(GGML_TYPES) as GgmlType[])(
+  '%s: a model with a NaN is refused while it is uploaded, naming the matrix',
+  async (type) => {
+    const sizes = GGML_TYPES[type].blockSize > SIZES.hiddenSize ? SUPER : SIZES;
+    await expectRefused({ ...sizes, architecture: 'llama', type }, 'blk.0.attn_k.weight');
+  },
+);
 
 test.each([
   ['llama', 'token_embd.weight'],
@@ -41,20 +48,33 @@ test.each([
   ['qwen2', 'blk.0.attn_k.bias'],
   ['qwen3', 'blk.0.attn_q_norm.weight'],
 ] as const)('%s: a NaN in %s', (architecture, name) =>
-  expectRefused({ ...SIZES, architecture, type: 'F32', tied: false, ropeFreqs: true }, name));
+  expectRefused({ ...SIZES, architecture, type: 'F32', tied: false, ropeFreqs: true }, name),
+);
 
 test('divisors of frequencies that are 0 would turn every position into NaN', async () => {
   const model = tinyModel({ ...SIZES, architecture: 'llama', type: 'F32', ropeFreqs: true });
-  const { offset } = (await openGguf([new BytesSource('tiny.gguf', model)])).tensors.find(({ name }) => name === 'rope_freqs.weight')!;
+  const { offset } = (await openGguf([new BytesSource('tiny.gguf', model)])).tensors.find(
+    ({ name }) => name === 'rope_freqs.weight',
+  )!;
   model.fill(0, offset, offset + 4);
-  await expectError(() => engineUnderTest(model), 'bad_file', { file: 'tiny.gguf', field: 'rope_freqs.weight', reason: /above 0/ });
+  await expectError(() => engineUnderTest(model), 'bad_file', {
+    file: 'tiny.gguf',
+    field: 'rope_freqs.weight',
+    reason: /above 0/,
+  });
 });
 
 test('weights so large that logits are not finite are refused by the first of them', async () => {
   const model = tinyModel({ ...SIZES, architecture: 'llama', type: 'F32' });
-  const { offset, bytes } = (await openGguf([new BytesSource('tiny.gguf', model)])).tensors.find(({ name }) => name === 'blk.0.ffn_down.weight')!;
+  const { offset, bytes } = (await openGguf([new BytesSource('tiny.gguf', model)])).tensors.find(
+    ({ name }) => name === 'blk.0.ffn_down.weight',
+  )!;
   new Float32Array(model.buffer, model.byteOffset + offset, bytes / 4).fill(3e38);
-  await expectError(() => engineUnderTest(model), 'bad_file', { file: 'tiny.gguf', field: 'tensors', reason: /not finite/ });
+  await expectError(() => engineUnderTest(model), 'bad_file', {
+    file: 'tiny.gguf',
+    field: 'tensors',
+    reason: /not finite/,
+  });
 });
 
 test('safetensors: an infinity in a matrix that is quantized as it is read', async () => {

@@ -8,7 +8,14 @@ import { derivedGpu } from '../support/gpu/derived-gpu.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 
 /** Small, with all that an optional feature is used for. */
-const bytes = tinyModel({ architecture: 'llama', type: 'F32', types: { ffn_down: 'Q6_K' }, seed: 61, numLayers: 1, contextLength: 64 });
+const bytes = tinyModel({
+  architecture: 'llama',
+  type: 'F32',
+  types: { ffn_down: 'Q6_K' },
+  seed: 61,
+  numLayers: 1,
+  contextLength: 64,
+});
 
 /** The software adapter with a compiler that does not know what `unknown` finds in a module. */
 const gpuWithout = (unknown: RegExp): GPU =>
@@ -27,7 +34,10 @@ test('what is offered and does not compile is done without', async () => {
   expect(without).toMatchObject({ features: [], tokens: { length: 8 } });
   expect(await say({ gpu: gpuWithout(/vec4<f16>|subgroup(Elect|Broadcast)|unpack4xI8/) })).toEqual(without);
   // Each is tried by itself.
-  expect((await say({ gpu: gpuWithout(/subgroupBroadcast/) })).features).toEqual(['shader-f16', 'packed_4x8_integer_dot_product']);
+  expect((await say({ gpu: gpuWithout(/subgroupBroadcast/) })).features).toEqual([
+    'shader-f16',
+    'packed_4x8_integer_dot_product',
+  ]);
 });
 
 test('a kernel that does not compile is refused by its name, in words of its own', async () => {

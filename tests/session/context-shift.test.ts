@@ -22,40 +22,52 @@ const SHIFTING: CachePolicy = { key: 'shifting', drops: pagesBeyondContext };
 
 async function lastLogits(engine: LocalEngine, tokens: readonly number[], policy?: CachePolicy): Promise<Float32Array> {
   let last = new Float32Array();
-  const visit = (_: number, length: number, logits: Float32Array): void => void (last = logits.slice(logits.length - logits.length / length));
+  const visit = (_: number, length: number, logits: Float32Array): void =>
+    void (last = logits.slice(logits.length - logits.length / length));
   await engine.alone((session) => eachLogits(session, tokens, visit, { policy }));
   return last;
 }
 
-const options = (kv: KvOptions, maxTokens?: number) => ({ ...kv, sampling: GREEDY, stop: [], ...(maxTokens !== undefined && { maxTokens }) });
+const options = (kv: KvOptions, maxTokens?: number) => ({
+  ...kv,
+  sampling: GREEDY,
+  stop: [],
+  ...(maxTokens !== undefined && { maxTokens }),
+});
 const total = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, each) => sum + each, 0);
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
-test.each(['cpu', 'gpu'] as const)('what is given up is as if it had never been, where keys and values do not depend on what was before them: class %s', async (deviceClass) => {
-  // Of a single layer: those of deeper ones have seen what is given up.
-  const single = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 53, contextLength: CONTEXT, numLayers: 1 });
-  const engine = await engineUnderTest(single, { deviceClass });
-  const { batchTokens } = (await engine.session()).transformer;
-  const tokens = randomTokens(CONTEXT + 100, 270, 9);
-  const given = Math.ceil(100 / PAGE_TOKENS) * PAGE_TOKENS;
-  const without = [...tokens.slice(0, PAGE_TOKENS), ...tokens.slice(PAGE_TOKENS + given)];
-  const shifted = await lastLogits(engine, tokens, SHIFTING);
-  // Of a text that shifts a batch has a quarter of the context; or nothing would have been given up behind the first one.
-  expect(tokens.length).toBeGreaterThan(Math.min(batchTokens, CONTEXT / 4));
-  expect(nmse([shifted], [await lastLogits(engine, without)])).toBeLessThan(NMSE.sameModel);
-  // Which token is given up matters.
-  expect(nmse([shifted], [await lastLogits(engine, tokens.slice(given))])).toBeGreaterThan(1e-3);
-});
+test.each(['cpu', 'gpu'] as const)(
+  'what is given up is as if it had never been, where keys and values do not depend on what was before them: class %s',
+  async (deviceClass) => {
+    // Of a single layer: those of deeper ones have seen what is given up.
+    const single = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 53, contextLength: CONTEXT, numLayers: 1 });
+    const engine = await engineUnderTest(single, { deviceClass });
+    const { batchTokens } = (await engine.session()).transformer;
+    const tokens = randomTokens(CONTEXT + 100, 270, 9);
+    const given = Math.ceil(100 / PAGE_TOKENS) * PAGE_TOKENS;
+    const without = [...tokens.slice(0, PAGE_TOKENS), ...tokens.slice(PAGE_TOKENS + given)];
+    const shifted = await lastLogits(engine, tokens, SHIFTING);
+    // Of a text that shifts a batch has a quarter of the context; or nothing would have been given up behind the first one.
+    expect(tokens.length).toBeGreaterThan(Math.min(batchTokens, CONTEXT / 4));
+    expect(nmse([shifted], [await lastLogits(engine, without)])).toBeLessThan(NMSE.sameModel);
+    // Which token is given up matters.
+    expect(nmse([shifted], [await lastLogits(engine, tokens.slice(given))])).toBeGreaterThan(1e-3);
+  },
+);
 
 describe('an answer', () => {
-  test.each([33, 63, 97])('in a context of %i tokens, too short to give pages up, ends as without a policy', async (contextLength) => {
-    const engine = await engineUnderTest(bytes, { contextLength });
-    const ask = (prompt: string, kv: KvOptions) => answer(engine.complete(prompt, options(kv)));
-    const { tokens, end } = await ask('Hi', { kv: 'policy' });
-    expect(end.finishReason).toBe('length');
-    expect(tokens).toHaveLength((await ask('Hi', {})).tokens.length);
-    await expectError(() => ask(PROSE.repeat(9), { kv: 'policy' }), 'context_overflow', { field: 'prompt' });
-  });
+  test.each([33, 63, 97])(
+    'in a context of %i tokens, too short to give pages up, ends as without a policy',
+    async (contextLength) => {
+      const engine = await engineUnderTest(bytes, { contextLength });
+      const ask = (prompt: string, kv: KvOptions) => answer(engine.complete(prompt, options(kv)));
+      const { tokens, end } = await ask('Hi', { kv: 'policy' });
+      expect(end.finishReason).toBe('length');
+      expect(tokens).toHaveLength((await ask('Hi', {})).tokens.length);
+      await expectError(() => ask(PROSE.repeat(9), { kv: 'policy' }), 'context_overflow', { field: 'prompt' });
+    },
+  );
 
   test('goes on past the context with a policy; the same memory serves it', async () => {
     const engine = await engineUnderTest(bytes);
@@ -97,7 +109,8 @@ describe('an answer', () => {
 
   test('to such a prompt has pages that shrink as the text moves on, though ever as many are held', async () => {
     const engine = await engineUnderTest(bytes);
-    const { kv } = (await answer(engine.complete(PROSE.repeat(12), options({ kv: 'policy', kvErrorBudget: 16 }, 1)))).end.report;
+    const { kv } = (await answer(engine.complete(PROSE.repeat(12), options({ kv: 'policy', kvErrorBudget: 16 }, 1))))
+      .end.report;
     expect(kv.droppedTokens).toBeGreaterThan(CONTEXT);
     expect(kv.pages.f16).toBeLessThan(0.7 * total(kv.pages));
   });
@@ -119,7 +132,9 @@ describe('an answer', () => {
     const other = await answer(engine.complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)));
     expect(other.end.usage.cachedTokens).toBe(PAGE_TOKENS);
     expect(other.end.report.kv.droppedTokens).toBe(0);
-    const anew = await answer((await engineUnderTest(bytes)).complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)));
+    const anew = await answer(
+      (await engineUnderTest(bytes)).complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)),
+    );
     expect(other.tokens).toEqual(anew.tokens);
   });
 });
@@ -159,7 +174,10 @@ describe('a memory budget', () => {
 
 test('a chat of a hundred turns keeps to its memory and to what the system says', async () => {
   const engine = await engineUnderTest(roomy);
-  const system: ChatTurn = { role: 'system', content: 'Call yourself Ada, and say nothing of the sea or of its caves.' };
+  const system: ChatTurn = {
+    role: 'system',
+    content: 'Call yourself Ada, and say nothing of the sea or of its caves.',
+  };
   const turns: ChatTurn[] = [system];
   const BUDGET = 250_000;
   const kv: KvOptions = { kv: 'policy', kvMemoryBudget: BUDGET };
@@ -184,6 +202,8 @@ test('a chat of a hundred turns keeps to its memory and to what the system says'
 test('a context too small to keep anything in refuses what does not fit, and answers what does', async () => {
   const small = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 52, contextLength: 40, neverEnds: true });
   const engine = await engineUnderTest(small);
-  await expectError(() => answer(engine.complete(PROSE.repeat(3), options({ kv: 'policy' }, 8))), 'context_overflow', { field: 'prompt' });
+  await expectError(() => answer(engine.complete(PROSE.repeat(3), options({ kv: 'policy' }, 8))), 'context_overflow', {
+    field: 'prompt',
+  });
   expect((await answer(engine.complete('Seven winds.', options({ kv: 'policy' }, 8)))).tokens).toHaveLength(8);
 });

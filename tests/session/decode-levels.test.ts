@@ -49,7 +49,10 @@ async function run(sharpness: number, more: Partial<GenerateOptions> = {}) {
 
 test.each([0.25, 0.5])('decoded levels follow the entropy as on the host (logits times %d)', async (sharpness) => {
   const { tokens, plans, prompt } = await run(sharpness);
-  const last = plans.flatMap(({ chunks }) => chunks).filter(({ end }) => end <= prompt).at(-1);
+  const last = plans
+    .flatMap(({ chunks }) => chunks)
+    .filter(({ end }) => end <= prompt)
+    .at(-1);
   // Its prompt's end takes the whole adapter, an answer begins at the level of a turn.
   expect(last?.level).toBe(DEFAULT_THRESHOLDS.length + 1);
   let level = DEFAULT_THRESHOLDS.length;
@@ -62,7 +65,9 @@ test.each([0.25, 0.5])('decoded levels follow the entropy as on the host (logits
     return row;
   });
   expect(tokens.map((token) => token.level)).toEqual(want.map(({ levelHi }) => levelHi));
-  const rows = plans.flatMap((plan) => plan.rows.map((row, i) => [plan.start + i, row] as const)).filter(([at]) => at >= prompt);
+  const rows = plans
+    .flatMap((plan) => plan.rows.map((row, i) => [plan.start + i, row] as const))
+    .filter(([at]) => at >= prompt);
   expect(rows.length).toBe(tokens.length);
   for (const [at, row] of rows) {
     const { levelLo, levelHi, wLo, wHi } = want[at - prompt] ?? { levelLo: NaN, levelHi: NaN, wLo: NaN, wHi: NaN };

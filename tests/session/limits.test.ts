@@ -54,32 +54,40 @@ describe('memoryLimitBytes', () => {
     expect(total / totalBytes).toBeLessThan(1.05);
   });
 
-  test.each(['gemma3', 'lfm2'] as const)('layers that see the latest tokens alone take what was foretold of them, however many texts there are: %s', async (architecture) => {
-    const engine = await engineUnderTest(tinyModel({ architecture, type: 'Q4_1', seed: 71, numLayers: 6, contextLength: 4096 }), { contextLength: 4096 });
-    const session = await engine.session();
-    const { config, numPages, batchTokens, totalBytes } = session.plan;
-    const most = layerPageBytes(config, { numPages, batchTokens });
-    const whole = layerPageBytes(config, { numPages });
-    expect(most.map((bytes, layer) => bytes < 0.3 * whole[layer]!)).toEqual(most.map((_, layer) => shortSighted(config).includes(layer)));
-    const { cache } = session.transformer;
-    const shares: number[] = [];
-    const note = (): void => void shares.push(...cache.layers.map(({ buffer }, layer) => buffer.size / most[layer]!));
-    const filled = async (slot: number, tokens: number): Promise<Sequence> => {
-      const sequence = new Sequence(undefined, slot);
-      await fill(session, sequence, anyTokens(session, tokens));
-      note();
-      return sequence;
-    };
-    // Short ones, which have their pages in every layer, are kept while there is room.
-    for (let i = 0; i < 40; i++) session.sequences.giveBack(await filled(0, 90));
-    const kept = session.sequences.idle.length;
-    expect(kept).toBeGreaterThan(4);
-    expect(kept).toBeLessThan(40);
-    for (let slot = 0; slot < 4; slot++) await filled(slot, 1024);
-    expect(cache.freePages).toBe(0);
-    expect(Math.max(...shares)).toBe(1);
-    expect(engine.memory().total).toBeLessThan(1.05 * totalBytes);
-  });
+  test.each(['gemma3', 'lfm2'] as const)(
+    'layers that see the latest tokens alone take what was foretold of them, however many texts there are: %s',
+    async (architecture) => {
+      const engine = await engineUnderTest(
+        tinyModel({ architecture, type: 'Q4_1', seed: 71, numLayers: 6, contextLength: 4096 }),
+        { contextLength: 4096 },
+      );
+      const session = await engine.session();
+      const { config, numPages, batchTokens, totalBytes } = session.plan;
+      const most = layerPageBytes(config, { numPages, batchTokens });
+      const whole = layerPageBytes(config, { numPages });
+      expect(most.map((bytes, layer) => bytes < 0.3 * whole[layer]!)).toEqual(
+        most.map((_, layer) => shortSighted(config).includes(layer)),
+      );
+      const { cache } = session.transformer;
+      const shares: number[] = [];
+      const note = (): void => void shares.push(...cache.layers.map(({ buffer }, layer) => buffer.size / most[layer]!));
+      const filled = async (slot: number, tokens: number): Promise<Sequence> => {
+        const sequence = new Sequence(undefined, slot);
+        await fill(session, sequence, anyTokens(session, tokens));
+        note();
+        return sequence;
+      };
+      // Short ones, which have their pages in every layer, are kept while there is room.
+      for (let i = 0; i < 40; i++) session.sequences.giveBack(await filled(0, 90));
+      const kept = session.sequences.idle.length;
+      expect(kept).toBeGreaterThan(4);
+      expect(kept).toBeLessThan(40);
+      for (let slot = 0; slot < 4; slot++) await filled(slot, 1024);
+      expect(cache.freePages).toBe(0);
+      expect(Math.max(...shares)).toBe(1);
+      expect(engine.memory().total).toBeLessThan(1.05 * totalBytes);
+    },
+  );
 });
 
 describe('a lost device', () => {

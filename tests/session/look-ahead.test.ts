@@ -9,7 +9,14 @@ import { expectError } from '../support/expect-error.ts';
 import { derivedGpu } from '../support/gpu/derived-gpu.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
-const bytes = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 61, numLayers: 2, contextLength: 256, neverEnds: true });
+const bytes = tinyModel({
+  architecture: 'llama',
+  type: 'Q4_0',
+  seed: 61,
+  numLayers: 2,
+  contextLength: 256,
+  neverEnds: true,
+});
 const DELAY_MS = 100;
 
 /** The software adapter whose results travel so long; `most`: of them on their way at once. */
@@ -37,7 +44,10 @@ const ask = (engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt
 /** What is left in the cache: texts of finished requests, and pages. */
 async function cached(engine: LocalEngine) {
   const { sequences, transformer } = await engine.session();
-  return { texts: sequences.idle.map(({ tokens, pages }) => ({ tokens, pages: pages.length })), free: transformer.cache.freePages };
+  return {
+    texts: sequences.idle.map(({ tokens, pages }) => ({ tokens, pages: pages.length })),
+    free: transformer.cache.freePages,
+  };
 }
 
 describe('where results take long to come', () => {
@@ -48,7 +58,14 @@ describe('where results take long to come', () => {
     const whole = await ask(near);
     const stop = [whole.text.slice(30, 36)];
     const sampled = { sampling: { ...GREEDY, temperature: 1, topP: 0.9, repetitionPenalty: 1.2, seed: 5 } };
-    const requests: [Partial<GenerateOptions>, string?][] = [[{ stop }], [{ maxTokens: 3 }], [sampled], [{ topLogprobs: 2, maxTokens: 5 }], [{}, 'The wind blows. And'], [{ maxTokens: 1 }]];
+    const requests: [Partial<GenerateOptions>, string?][] = [
+      [{ stop }],
+      [{ maxTokens: 3 }],
+      [sampled],
+      [{ topLogprobs: 2, maxTokens: 5 }],
+      [{}, 'The wind blows. And'],
+      [{ maxTokens: 1 }],
+    ];
     expect((await ask(far)).tokens).toEqual(whole.tokens);
     expect(travelling.most).toBeGreaterThan(8);
     for (const request of requests) {
@@ -66,7 +83,8 @@ describe('where results take long to come', () => {
     const prompts = ['The wind blows.', 'Seven winds', 'A third one sleeps in a cave.'];
     const near = await engineUnderTest(bytes);
     const alone = [];
-    for (const [i, prompt] of prompts.entries()) alone.push((await ask(near, { maxTokens: 30 + 15 * i }, prompt)).tokens);
+    for (const [i, prompt] of prompts.entries())
+      alone.push((await ask(near, { maxTokens: 30 + 15 * i }, prompt)).tokens);
     const far = await engineUnderTest(bytes, farGpu());
     const together = await Promise.all(prompts.map((prompt, i) => ask(far, { maxTokens: 30 + 15 * i }, prompt)));
     expect(together.map(({ tokens }) => tokens)).toEqual(alone);
@@ -93,7 +111,12 @@ describe('where results take long to come', () => {
     const { recorder } = await far.session();
     const aborted = async (): Promise<void> => {
       let tokens = 0;
-      for await (const event of far.complete('The wind blows.', { sampling: GREEDY, stop: [], maxTokens: 200, signal: controller.signal })) {
+      for await (const event of far.complete('The wind blows.', {
+        sampling: GREEDY,
+        stop: [],
+        maxTokens: 200,
+        signal: controller.signal,
+      })) {
         if (event.type !== 'token' || ++tokens < 20) continue;
         controller.abort();
         dispatches = recorder.dispatches;

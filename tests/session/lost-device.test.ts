@@ -9,7 +9,14 @@ import { answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 
-const bytes = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 61, numLayers: 2, contextLength: 256, neverEnds: true });
+const bytes = tinyModel({
+  architecture: 'llama',
+  type: 'Q4_0',
+  seed: 61,
+  numLayers: 2,
+  contextLength: 256,
+  neverEnds: true,
+});
 
 const ask = async (engine: LocalEngine): Promise<string> =>
   (await answer(engine.complete('The wind blows.', { sampling: GREEDY, stop: [], maxTokens: 6 }))).text;
@@ -28,7 +35,8 @@ describe('a device that is lost', () => {
     await expect(engine.savedCaches.save('nothing')).resolves.toBeDefined();
     await lose(engine);
     const before = await engine.session();
-    for (let i = 0; i < 2; i++) await expect(engine.savedCaches.save('lost')).rejects.toMatchObject({ code: 'device_lost' });
+    for (let i = 0; i < 2; i++)
+      await expect(engine.savedCaches.save('lost')).rejects.toMatchObject({ code: 'device_lost' });
     expect(await engine.session()).toBe(before); // the new one is whole
     expect(await ask(engine)).toBe(text);
     expect((await engine.savedCaches.save('found')).tokens).toBeGreaterThan(6);

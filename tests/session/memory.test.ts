@@ -43,7 +43,12 @@ describe('bytes of weights on the GPU against those of the file', () => {
 });
 
 describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3'] as const)('%s', (architecture) => {
-  const bytes = tinyModel({ architecture, type: 'Q4_1', seed: 42, numLayers: { smollm3: 4, gemma3: 6 }[architecture as string] ?? 2 });
+  const bytes = tinyModel({
+    architecture,
+    type: 'Q4_1',
+    seed: 42,
+    numLayers: { smollm3: 4, gemma3: 6 }[architecture as string] ?? 2,
+  });
 
   test('memory() is what lives, tokens make nothing but room in the cache, dispose() leaves nothing', async () => {
     const gpu = countGpu();
@@ -89,28 +94,34 @@ describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3'] as con
 test.each([
   { deviceClass: 'cpu', alone: 7, adapted: 9 },
   { deviceClass: 'gpu', alone: 5, adapted: 7 },
-] as const)('class $deviceClass: a layer takes at most $alone dispatches a token, and $adapted with an adapter', async ({ deviceClass, alone, adapted }) => {
-  const engine = await engineUnderTest(tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 44 }), { deviceClass });
-  const { plan } = await engine.session();
-  await engine.loadAdapter('any', peftSource(tinyAdapter(plan.config, { seed: 1 })));
-  const perLayer = async (adapters: readonly AdapterUse[]): Promise<number> => {
-    const { end } = await answer(engine.chat(QUESTION, { sampling: GREEDY, adapters, stop: [], maxTokens: 4 }));
-    return end.report.dispatchesPerLayer;
-  };
-  expect(await perLayer([])).toBeLessThanOrEqual(alone);
-  expect(await perLayer([{ name: 'any', scale: 1 }])).toBeLessThanOrEqual(adapted);
-});
+] as const)(
+  'class $deviceClass: a layer takes at most $alone dispatches a token, and $adapted with an adapter',
+  async ({ deviceClass, alone, adapted }) => {
+    const engine = await engineUnderTest(tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 44 }), { deviceClass });
+    const { plan } = await engine.session();
+    await engine.loadAdapter('any', peftSource(tinyAdapter(plan.config, { seed: 1 })));
+    const perLayer = async (adapters: readonly AdapterUse[]): Promise<number> => {
+      const { end } = await answer(engine.chat(QUESTION, { sampling: GREEDY, adapters, stop: [], maxTokens: 4 }));
+      return end.report.dispatchesPerLayer;
+    };
+    expect(await perLayer([])).toBeLessThanOrEqual(alone);
+    expect(await perLayer([{ name: 'any', scale: 1 }])).toBeLessThanOrEqual(adapted);
+  },
+);
 
-test.each(['cpu', 'gpu'] as const)('class %s: closing a model that fails to load leaves no buffer', async (deviceClass) => {
-  const gpu = countGpu();
-  const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 43 });
-  const controller = new AbortController();
-  const onProgress = ({ bytes, total }: { bytes: number; total: number }): void => {
-    if (bytes > total / 2) controller.abort();
-  };
-  await expect(engineUnderTest(bytes, { deviceClass, onProgress, signal: controller.signal })).rejects.toMatchObject({
-    code: 'aborted',
-  });
-  expect(gpu.buffersCreated).toBeGreaterThan(0);
-  expect(gpu.live.size).toBe(0);
-});
+test.each(['cpu', 'gpu'] as const)(
+  'class %s: closing a model that fails to load leaves no buffer',
+  async (deviceClass) => {
+    const gpu = countGpu();
+    const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 43 });
+    const controller = new AbortController();
+    const onProgress = ({ bytes, total }: { bytes: number; total: number }): void => {
+      if (bytes > total / 2) controller.abort();
+    };
+    await expect(engineUnderTest(bytes, { deviceClass, onProgress, signal: controller.signal })).rejects.toMatchObject({
+      code: 'aborted',
+    });
+    expect(gpu.buffersCreated).toBeGreaterThan(0);
+    expect(gpu.live.size).toBe(0);
+  },
+);

@@ -11,19 +11,21 @@ const BUDGET = 0.9;
 const LEVELS = [0, 1, 0, 2, 1, 3];
 
 /** Ladders whose components above the ranks of `level` are NaN. */
-const poisoned = (level: number): LadderBuilder => async (adapter, options) => {
-  const ladder = buildAdapterLadder(adapter, options);
-  const ranks = ranksByRule(ladder.modules, { rankErrorBudget: BUDGET }).ranks[level] ?? [];
-  let spoilt = 0;
-  ladder.modules.forEach(({ a, bTransposed, inFeatures, outFeatures }, i) => {
-    const rank = ranks[i] ?? 0;
-    a.fill(NAN, rank * inFeatures);
-    bTransposed.fill(NAN, rank * outFeatures);
-    spoilt += a.length - rank * inFeatures;
-  });
-  expect(spoilt).toBeGreaterThan(0);
-  return ladder;
-};
+const poisoned =
+  (level: number): LadderBuilder =>
+  async (adapter, options) => {
+    const ladder = buildAdapterLadder(adapter, options);
+    const ranks = ranksByRule(ladder.modules, { rankErrorBudget: BUDGET }).ranks[level] ?? [];
+    let spoilt = 0;
+    ladder.modules.forEach(({ a, bTransposed, inFeatures, outFeatures }, i) => {
+      const rank = ranks[i] ?? 0;
+      a.fill(NAN, rank * inFeatures);
+      bTransposed.fill(NAN, rank * outFeatures);
+      spoilt += a.length - rank * inFeatures;
+    });
+    expect(spoilt).toBeGreaterThan(0);
+    return ladder;
+  };
 
 const SPECTRUM = [{ seed: 31, rank: 24, gain: 0.1 }];
 

@@ -47,7 +47,11 @@ test('gate and up in two slices, which cannot be one dispatch', async () => {
 });
 
 test('experts in two slices, each whole in one of them, bit for bit', async () => {
-  const { whole, split } = await both({ architecture: 'qwen3moe', hiddenSize: 128, experts: { count: 8, used: 2, intermediateSize: 96 } });
+  const { whole, split } = await both({
+    architecture: 'qwen3moe',
+    hiddenSize: 128,
+    experts: { count: 8, used: 2, intermediateSize: 96 },
+  });
   expect(split).toEqual(whole);
 });
 
@@ -60,21 +64,41 @@ test('what no slice can help is refused with the numbers', async () => {
   await refused({ contextLength: 2048 }, 'kv cache of a layer', /262144 bytes at a context of 2048.*131072/);
   await refused({ type: 'F32', contextLength: 128 }, 'token_embd.weight', /256 rows of 512 columns in F32/);
   const experts = { count: 2, used: 1, intermediateSize: 160 };
-  await refused({ architecture: 'qwen3moe', type: 'F32', hiddenSize: 128, contextLength: 128, experts }, 'blk.0.ffn_gate_exps.weight', /320 rows of 128 columns in F32/);
+  await refused(
+    { architecture: 'qwen3moe', type: 'F32', hiddenSize: 128, contextLength: 128, experts },
+    'blk.0.ffn_gate_exps.weight',
+    /320 rows of 128 columns in F32/,
+  );
 });
 
-test.each(['cpu', 'gpu'] as const)('a vocabulary that one dispatch has no rows for, as Gemma has: class %s', async (deviceClass) => {
-  const vocabSize = 262_144;
-  const bytes = tinyModel({ architecture: 'gemma3', type: 'Q8_0', seed: 5, numLayers: 1, hiddenSize: 32, intermediateSize: 32, headDim: 16, vocabSize });
-  const engine = await engineUnderTest(bytes, { deviceClass });
-  const tokens = [5, vocabSize - 1, 261_900, 100, 261_887, 261_888];
-  expect(nmse(await logitsOf(engine, tokens), forward(await readReferenceModel([sourceOf(bytes)]), tokens))).toBeLessThan(NMSE.reference);
-  // Drawn, and gone on from: greedily, and by a search over all of them.
-  for (const token of [7, 261_900, vocabSize - 1]) {
-    for (const sampling of [GREEDY, { ...GREEDY, temperature: 1, topK: 40, topP: 0.9, seed: 3 }]) {
-      const logitBias = new Map([[token, 1000]]);
-      const { tokens: drawn } = await answer(engine.complete('a', { sampling: { ...sampling, logitBias }, stop: [], maxTokens: 3 }));
-      expect(drawn).toEqual([token, token, token]);
+test.each(['cpu', 'gpu'] as const)(
+  'a vocabulary that one dispatch has no rows for, as Gemma has: class %s',
+  async (deviceClass) => {
+    const vocabSize = 262_144;
+    const bytes = tinyModel({
+      architecture: 'gemma3',
+      type: 'Q8_0',
+      seed: 5,
+      numLayers: 1,
+      hiddenSize: 32,
+      intermediateSize: 32,
+      headDim: 16,
+      vocabSize,
+    });
+    const engine = await engineUnderTest(bytes, { deviceClass });
+    const tokens = [5, vocabSize - 1, 261_900, 100, 261_887, 261_888];
+    expect(
+      nmse(await logitsOf(engine, tokens), forward(await readReferenceModel([sourceOf(bytes)]), tokens)),
+    ).toBeLessThan(NMSE.reference);
+    // Drawn, and gone on from: greedily, and by a search over all of them.
+    for (const token of [7, 261_900, vocabSize - 1]) {
+      for (const sampling of [GREEDY, { ...GREEDY, temperature: 1, topK: 40, topP: 0.9, seed: 3 }]) {
+        const logitBias = new Map([[token, 1000]]);
+        const { tokens: drawn } = await answer(
+          engine.complete('a', { sampling: { ...sampling, logitBias }, stop: [], maxTokens: 3 }),
+        );
+        expect(drawn).toEqual([token, token, token]);
+      }
     }
-  }
-});
+  },
+);

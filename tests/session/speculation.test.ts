@@ -84,7 +84,7 @@ describe('how many tokens are verified', () => {
   });
 
   test('where what is expected does not come, drafts end', async () => {
-    const wrong = Array.from({ length: 30 }, (_, i) => [2 * i % 30, (2 * i % 30) + 1, 1000 + i]).flat();
+    const wrong = Array.from({ length: 30 }, (_, i) => [(2 * i) % 30, ((2 * i) % 30) + 1, 1000 + i]).flat();
     const costs = costsOf({ 2: 1.5, 4: 2, 8: 3 });
     const speculation = after(costs, wrong);
     speculation.push(4);
@@ -98,8 +98,17 @@ describe('how many tokens are verified', () => {
     const asked: number[] = [];
     const speculating = (text: readonly number[], { isReady = true, chance = 0.9, cost = 0.1 }) => {
       const model = { isReady, chance, begun: 0, begin: () => model.begun++, push: () => undefined };
-      const next = (most: number): Promise<number[]> => Promise.resolve(Array.from({ length: asked[asked.push(most) - 1] ?? 0 }, () => 7));
-      return { model, speculation: new Speculation(costs, text, { ...model, begin: model.begin, next } as unknown as ModelDrafts, cost) };
+      const next = (most: number): Promise<number[]> =>
+        Promise.resolve(Array.from({ length: asked[asked.push(most) - 1] ?? 0 }, () => 7));
+      return {
+        model,
+        speculation: new Speculation(
+          costs,
+          text,
+          { ...model, begin: model.begin, next } as unknown as ModelDrafts,
+          cost,
+        ),
+      };
     };
     const fresh = speculating([1, 2, 3], {});
     expect([fresh.model.begun, fresh.speculation.isLikely]).toEqual([1, true]);
@@ -119,7 +128,9 @@ describe('how many tokens are verified', () => {
     // What is being copied costs no drafting.
     const copying = speculating([...copied, ...copied.slice(0, 20)], { chance: 0.8 }).speculation;
     expect(await copying.draft(7)).toEqual(copied.slice(20, 27));
-    expect(await speculating([...copied, 0, 1], { chance: 0.95 }).speculation.draft(7)).toEqual(Array.from({ length: 7 }, () => 7));
+    expect(await speculating([...copied, 0, 1], { chance: 0.95 }).speculation.draft(7)).toEqual(
+      Array.from({ length: 7 }, () => 7),
+    );
   });
 
   test('costs are those of timed steps, whichever were slow once', () => {
@@ -147,53 +158,80 @@ describe('a step that verifies', () => {
   test.each([
     ...[1, 2, 3, 7].map((length) => ['cpu', length] as const),
     ...[1, 7].map((length) => ['gpu', length] as const),
-  ])('keeps, on class %s, of %d tokens those that are right, and nothing attends to the others', async (deviceClass, length) => {
-    const session = await (await engineUnderTest(bytes, { deviceClass })).session();
-    const expected = await answered(session, PROMPT, 30);
-    const { sequence, first } = await prefilled(session, 1);
-    const tokens = [first];
-    for (let right = 0; tokens.length < 20; right = (right + 1) % (length + 1)) {
-      const draft = Array.from({ length }, (_, i) => {
-        const token = expected[tokens.length + i]!;
-        return i < right ? token : (token + 1 + i) % 250;
-      });
-      const asked = session.verify(greedy(sequence, PROMPT.length + tokens.length), { tokens: draft, rows: undefined, text: { prompt: PROMPT, answer: tokens } });
-      const kept = await asked;
-      expect(kept.map(({ token }) => token)).toEqual(expected.slice(tokens.length, tokens.length + right + 1));
-      sequence.tokens.push(tokens.at(-1)!, ...kept.slice(0, -1).map(({ token }) => token));
-      tokens.push(...kept.map(({ token }) => token));
-    }
-    // A plain step goes on from the last token that was kept.
-    const [next] = (await session.decode([greedy(sequence, PROMPT.length + tokens.length)])) as DrawnToken[];
-    expect(next?.token).toBe(expected[tokens.length]);
-    session.release(sequence);
-  });
+  ])(
+    'keeps, on class %s, of %d tokens those that are right, and nothing attends to the others',
+    async (deviceClass, length) => {
+      const session = await (await engineUnderTest(bytes, { deviceClass })).session();
+      const expected = await answered(session, PROMPT, 30);
+      const { sequence, first } = await prefilled(session, 1);
+      const tokens = [first];
+      for (let right = 0; tokens.length < 20; right = (right + 1) % (length + 1)) {
+        const draft = Array.from({ length }, (_, i) => {
+          const token = expected[tokens.length + i]!;
+          return i < right ? token : (token + 1 + i) % 250;
+        });
+        const asked = session.verify(greedy(sequence, PROMPT.length + tokens.length), {
+          tokens: draft,
+          rows: undefined,
+          text: { prompt: PROMPT, answer: tokens },
+        });
+        const kept = await asked;
+        expect(kept.map(({ token }) => token)).toEqual(expected.slice(tokens.length, tokens.length + right + 1));
+        sequence.tokens.push(tokens.at(-1)!, ...kept.slice(0, -1).map(({ token }) => token));
+        tokens.push(...kept.map(({ token }) => token));
+      }
+      // A plain step goes on from the last token that was kept.
+      const [next] = (await session.decode([greedy(sequence, PROMPT.length + tokens.length)])) as DrawnToken[];
+      expect(next?.token).toBe(expected[tokens.length]);
+      session.release(sequence);
+    },
+  );
 });
 
 describe('a draft model', () => {
   const TEXT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
 
   // Layers that see a window, convolve, take in rows of what was drawn, or have states.
-  test.each(['llama', 'gemma3', 'lfm2', 'gemma4', 'qwen35'] as const)('of %s drafts what it would answer itself, wherever the text went', async (architecture) => {
-    const numLayers = architecture === 'lfm2' ? 3 : 6;
-    const engine = await engineUnderTest(tinyModel({ architecture, type: 'F32', seed: 6, numLayers, contextLength: 512, neverEnds: true }));
-    const session = await engine.session();
-    const text = engine.tokenizer.encode(TEXT);
-    const drafts = new ModelDrafts(text, { draftModel: session, slot: 0, vocabSize: session.plan.config.vocabSize, costs: session.stepCosts });
-    drafts.begin();
-    await drafts.settled();
-    // The text goes on with none of what is drafted, some of it, or all, and with what nothing was drafted for.
-    for (const [count, right, others] of [[3, 3, 1], [7, 0, 1], [7, 5, 1], [1, 1, 0], [3, 1, 40], [7, 7, 1]] as const) {
-      const drafted = await drafts.next(count);
-      expect(drafted).toEqual(await answered(session, text, count));
-      const more = [...drafted.slice(0, right), ...Array.from({ length: others }, (_, i) => ((drafted[right] ?? 0) + 1 + 7 * i) % 250)];
-      for (const token of more) drafts.push(token);
-      text.push(...more);
-    }
-    await drafts.close();
-    // Behind the prompt, where the text was read to before, and where it is read to.
-    const { states } = session.sequences.idle.at(-1)!;
-    expect(states.length).toBeLessThanOrEqual(3);
-    expect(states.length > 0).toBe(architecture === 'qwen35');
-  });
+  test.each(['llama', 'gemma3', 'lfm2', 'gemma4', 'qwen35'] as const)(
+    'of %s drafts what it would answer itself, wherever the text went',
+    async (architecture) => {
+      const numLayers = architecture === 'lfm2' ? 3 : 6;
+      const engine = await engineUnderTest(
+        tinyModel({ architecture, type: 'F32', seed: 6, numLayers, contextLength: 512, neverEnds: true }),
+      );
+      const session = await engine.session();
+      const text = engine.tokenizer.encode(TEXT);
+      const drafts = new ModelDrafts(text, {
+        draftModel: session,
+        slot: 0,
+        vocabSize: session.plan.config.vocabSize,
+        costs: session.stepCosts,
+      });
+      drafts.begin();
+      await drafts.settled();
+      // The text goes on with none of what is drafted, some of it, or all, and with what nothing was drafted for.
+      for (const [count, right, others] of [
+        [3, 3, 1],
+        [7, 0, 1],
+        [7, 5, 1],
+        [1, 1, 0],
+        [3, 1, 40],
+        [7, 7, 1],
+      ] as const) {
+        const drafted = await drafts.next(count);
+        expect(drafted).toEqual(await answered(session, text, count));
+        const more = [
+          ...drafted.slice(0, right),
+          ...Array.from({ length: others }, (_, i) => ((drafted[right] ?? 0) + 1 + 7 * i) % 250),
+        ];
+        for (const token of more) drafts.push(token);
+        text.push(...more);
+      }
+      await drafts.close();
+      // Behind the prompt, where the text was read to before, and where it is read to.
+      const { states } = session.sequences.idle.at(-1)!;
+      expect(states.length).toBeLessThanOrEqual(3);
+      expect(states.length > 0).toBe(architecture === 'qwen35');
+    },
+  );
 });

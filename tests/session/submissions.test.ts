@@ -17,7 +17,10 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
 describe('submissions of a prompt, by the FLOPs of each', () => {
-  type Sizes = Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'intermediateSize' | 'numHeads' | 'numKvHeads' | 'headDim'>;
+  type Sizes = Pick<
+    ModelConfig,
+    'numLayers' | 'hiddenSize' | 'intermediateSize' | 'numHeads' | 'numKvHeads' | 'headDim'
+  >;
   const MODELS = {
     '135M': { numLayers: 30, hiddenSize: 576, intermediateSize: 1536, numHeads: 9, numKvHeads: 3, headDim: 64 },
     '1B': { numLayers: 16, hiddenSize: 2048, intermediateSize: 8192, numHeads: 32, numKvHeads: 8, headDim: 64 },
@@ -51,7 +54,7 @@ describe('submissions of a prompt, by the FLOPs of each', () => {
     for (let position = 0; position < PROMPT; position += batches.at(-1)!) {
       const tokens = prefill.tokens(batchTokens, position);
       batches.push(tokens);
-      for (let from = 0; from < config.numLayers; ) {
+      for (let from = 0; from < config.numLayers;) {
         room();
         const layers = prefill.layers(config.numLayers - from, tokens, position + tokens);
         submit(layers * layerFlops(config, tokens, position + tokens));
@@ -69,17 +72,20 @@ describe('submissions of a prompt, by the FLOPs of each', () => {
     ['4B', 0.1e12, 256, 32],
     ['4B', 0.2e12, 256, 64],
     ['4B', 2e12, 256, 256],
-  ] as const)('%s at %i FLOPS: none is long, and few are needlessly short', (model, flopsPerSecond, batchTokens, largest) => {
-    const config = MODELS[model];
-    const { ms, batches } = submissions(config, flopsPerSecond, batchTokens);
-    expect(Math.max(...ms)).toBeLessThan(400); // the first ones, of which nothing is known
-    expect(Math.max(...ms.slice(3))).toBeLessThanOrEqual(100);
-    // No more of them than the time needs: cutting a batch evenly, and at layers, at most doubles that.
-    const total = ms.reduce((sum, each) => sum + each, 0);
-    const needed = Math.max(total / 45, 2 * batches.length);
-    expect(ms.length).toBeLessThan(needed + 40);
-    expect(Math.max(...batches)).toBe(largest);
-  });
+  ] as const)(
+    '%s at %i FLOPS: none is long, and few are needlessly short',
+    (model, flopsPerSecond, batchTokens, largest) => {
+      const config = MODELS[model];
+      const { ms, batches } = submissions(config, flopsPerSecond, batchTokens);
+      expect(Math.max(...ms)).toBeLessThan(400); // the first ones, of which nothing is known
+      expect(Math.max(...ms.slice(3))).toBeLessThanOrEqual(100);
+      // No more of them than the time needs: cutting a batch evenly, and at layers, at most doubles that.
+      const total = ms.reduce((sum, each) => sum + each, 0);
+      const needed = Math.max(total / 45, 2 * batches.length);
+      expect(ms.length).toBeLessThan(needed + 40);
+      expect(Math.max(...batches)).toBe(largest);
+    },
+  );
 
   test('the first batch of a 1B model is a whole tile of tokens: its weights are read for no half of one', () => {
     expect(submissions(MODELS['1B'], 0.5e12, 512).batches[0]).toBe(64);
@@ -151,11 +157,17 @@ describe('a prompt whose batches take several submissions', () => {
   test('others may run, and adapters come and go meanwhile: nobody notices', async () => {
     const engine = await engineUnderTest(bytes);
     const { config } = (await engine.session()).plan;
-    const load = (name: string, seed: number) => engine.loadAdapter(name, peftSource(tinyAdapter(config, { seed, gain: 2 })));
+    const load = (name: string, seed: number) =>
+      engine.loadAdapter(name, peftSource(tinyAdapter(config, { seed, gain: 2 })));
     await load('poet', 5);
     const adapters = [{ name: 'poet', scale: 1 }];
-    const ask = (prompt: string, adapted: boolean) => answer(engine.complete(prompt, { ...options, adapters: adapted ? adapters : [] }));
-    const expected = [(await ask(LONG, true)).tokens, (await ask(OTHER, false)).tokens, (await ask(LONG + OTHER, false)).tokens];
+    const ask = (prompt: string, adapted: boolean) =>
+      answer(engine.complete(prompt, { ...options, adapters: adapted ? adapters : [] }));
+    const expected = [
+      (await ask(LONG, true)).tokens,
+      (await ask(OTHER, false)).tokens,
+      (await ask(LONG + OTHER, false)).tokens,
+    ];
     const fresh = await engine.session();
     for (const sequence of [...fresh.sequences.idle]) sequence.adapters = { ...sequence.adapters, key: 'gone' };
     await slowDown(engine);
@@ -175,7 +187,10 @@ describe('a prompt whose batches take several submissions', () => {
       const sequence = new Sequence(undefined, slot);
       return { sequence, answer: [(await prefillAndDraw(session, sequence, tokens.slice(0, 40))).token] };
     };
-    const goOn = async ({ sequence, answer }: Awaited<ReturnType<typeof began>>, allowedLater?: Promise<typeof anything>): Promise<void> => {
+    const goOn = async (
+      { sequence, answer }: Awaited<ReturnType<typeof began>>,
+      allowedLater?: Promise<typeof anything>,
+    ): Promise<void> => {
       const asked = session.steps.ask({ ...greedy(sequence, 40 + answer.length), allowedLater });
       sequence.tokens.push(answer.at(-1)!);
       answer.push((await asked).token);

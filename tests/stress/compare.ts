@@ -15,7 +15,8 @@ export interface Answered {
 }
 
 /** In a word. */
-export const outcomeOf = ({ end, error, isTie }: Answered): string => (error ? codeOf(error) : isTie ? 'tie' : end ? 'whole' : 'left');
+export const outcomeOf = ({ end, error, isTie }: Answered): string =>
+  error ? codeOf(error) : isTie ? 'tie' : end ? 'whole' : 'left';
 
 /**
  * How far logits may differ between a text computed alone and beside others: other kernels add up in another order. Where
@@ -29,16 +30,22 @@ const EMBEDDING_TOLERANCE = 1e-3;
 export function faultsOf({ options, reader }: Asked, got: Answered, want: Answered, tokenizer: Tokenizer): string[] {
   const fault = (text: string): string[] => [`${text}; ${JSON.stringify({ options, reader })}`];
   if (want.error && !(want.error instanceof ChunkwiseError)) return fault(`alone it threw ${describe(want.error)}`);
-  const expected = [codeOf(want.error), ...(reader.does.startsWith('abort') ? ['aborted'] : []), ...(reader.does === 'stay away' ? ['abandoned'] : [])];
+  const expected = [
+    codeOf(want.error),
+    ...(reader.does.startsWith('abort') ? ['aborted'] : []),
+    ...(reader.does === 'stay away' ? ['abandoned'] : []),
+  ];
   const code = codeOf(got.error);
   const isWhole = got.end !== undefined;
-  if (got.error ? !expected.includes(code) : isWhole && want.error) return fault(`threw ${describe(got.error)}, alone ${describe(want.error)}`);
+  if (got.error ? !expected.includes(code) : isWhole && want.error)
+    return fault(`threw ${describe(got.error)}, alone ${describe(want.error)}`);
   const tolerance = TOLERANCE[options.kv ?? 'dense'];
   const parting = got.tokens.findIndex((token, i) => token !== want.tokens[i]);
   const same = parting < 0 ? got.tokens.length : parting;
   for (let i = 0; i < same; i++) {
     const [a, b] = [got.logprobs[i]?.logprob, want.logprobs[i]?.logprob];
-    if (a !== undefined && b !== undefined && !(Math.abs(a - b) <= tolerance)) return fault(`token ${i} had log-probability ${a}, alone ${b}`);
+    if (a !== undefined && b !== undefined && !(Math.abs(a - b) <= tolerance))
+      return fault(`token ${i} had log-probability ${a}, alone ${b}`);
   }
   if (parting >= 0) {
     const scores = scoresOf(options, want, parting, tokenizer);
@@ -47,12 +54,20 @@ export function faultsOf({ options, reader }: Asked, got: Answered, want: Answer
       got.isTie = true;
       return [];
     }
-    const chances = want.logprobs[parting]?.top.slice(0, 5).map(({ token, logprob }) => `${JSON.stringify(token)} ${logprob.toFixed(2)}`);
+    const chances = want.logprobs[parting]?.top
+      .slice(0, 5)
+      .map(({ token, logprob }) => `${JSON.stringify(token)} ${logprob.toFixed(2)}`);
     return fault(`answered ${got.tokens.join()}, alone ${want.tokens.join()}, where they part ${chances?.join(', ')}`);
   }
   if (!got.end || !want.end) return [];
-  if (got.text !== want.text || got.end.finishReason !== want.end.finishReason || got.tokens.length !== want.tokens.length) {
-    return fault(`ended ${got.end.finishReason} ${JSON.stringify(got.text)}, alone ${want.end.finishReason} ${JSON.stringify(want.text)}`);
+  if (
+    got.text !== want.text ||
+    got.end.finishReason !== want.end.finishReason ||
+    got.tokens.length !== want.tokens.length
+  ) {
+    return fault(
+      `ended ${got.end.finishReason} ${JSON.stringify(got.text)}, alone ${want.end.finishReason} ${JSON.stringify(want.text)}`,
+    );
   }
   const [shadows, shadowsAlone = []] = [got.end.report.kv.shadowErrors, want.end.report.kv.shadowErrors];
   if (shadows?.some((error, layer) => !(Math.abs(error - (shadowsAlone[layer] ?? NaN)) <= SHADOW_TOLERANCE))) {
@@ -68,14 +83,24 @@ export const embeddingFaults = (got: readonly Float32Array[], want: readonly Flo
   });
 
 /** The log-probability of a token as token `at` of the answer `want`, with bias and penalties; NaN for one that is not known. */
-function scoresOf({ sampling }: Asked['options'], want: Answered, at: number, tokenizer: Tokenizer): (token: number | undefined) => number {
+function scoresOf(
+  { sampling }: Asked['options'],
+  want: Answered,
+  at: number,
+  tokenizer: Tokenizer,
+): (token: number | undefined) => number {
   const before = want.tokens.slice(0, at);
   return (token) => {
     if (token === undefined) return NaN;
     const bytes = String(tokenizer.tokenBytes(token));
     const raw = want.logprobs[at]?.top.find((chance) => String(chance.bytes) === bytes)?.logprob ?? NaN;
     const uses = before.filter((other) => other === token).length;
-    return raw + (sampling.logitBias.get(token) ?? 0) - (uses > 0 ? sampling.presencePenalty : 0) - uses * sampling.frequencyPenalty;
+    return (
+      raw +
+      (sampling.logitBias.get(token) ?? 0) -
+      (uses > 0 ? sampling.presencePenalty : 0) -
+      uses * sampling.frequencyPenalty
+    );
   };
 }
 

@@ -9,9 +9,7 @@ const CONTEXT = 512;
 
 /** How an answer is read. `after`: tokens; or, where an abort may come before the first, turns of the event loop. */
 export type Reader =
-  | { does: 'read' }
-  | { does: 'leave' | 'abort' | 'stay away'; after: number }
-  | { does: 'abort early'; after: number };
+  { does: 'read' } | { does: 'leave' | 'abort' | 'stay away'; after: number } | { does: 'abort early'; after: number };
 
 /** One request, or several answers to one. */
 export interface Asked {
@@ -36,21 +34,36 @@ export interface Round {
   beside: (Beside & { delay: number })[];
 }
 
-const WORDS = 'wind sea cave harbour clerk map lamp snow letter 17 {"a": "Zürich" — and, of the not who; where? I'.split(' ');
+const WORDS =
+  'wind sea cave harbour clerk map lamp snow letter 17 {"a": "Zürich" — and, of the not who; where? I'.split(' ');
 /** What several requests of a round, and of others, begin with. */
-const STORIES = ['Seven winds blow over the sea, and the eighth waits in a cave. ', 'Two clerks argued over maps: '].map((story) => story.repeat(4));
+const STORIES = [
+  'Seven winds blow over the sea, and the eighth waits in a cave. ',
+  'Two clerks argued over maps: ',
+].map((story) => story.repeat(4));
 
 const FORMATS = [
   { type: 'grammar', grammar: 'root ::= "ab" [cd]{3,9} ("!" | "?")' },
-  { type: 'json_schema', schema: { type: 'object', properties: { a: { type: 'integer' }, b: { enum: ['x', 'yy'] } }, required: ['a', 'b'], additionalProperties: false } },
+  {
+    type: 'json_schema',
+    schema: {
+      type: 'object',
+      properties: { a: { type: 'integer' }, b: { enum: ['x', 'yy'] } },
+      required: ['a', 'b'],
+      additionalProperties: false,
+    },
+  },
   { type: 'json_object' },
 ] as const;
 
 /** The requests of a round. The same seed gives the same ones. */
 export function randomRound(seed: number): Round {
   const random = new Random(seed);
-  const asked = Array.from({ length: 2 + random.below(5) }, (_, i) => randomRequest(random, `${seed.toString(36)}.${i} `));
-  const beside = random.next() < 0.4 ? [{ ...randomBeside(random, `${seed.toString(36)}. `), delay: random.below(40) }] : [];
+  const asked = Array.from({ length: 2 + random.below(5) }, (_, i) =>
+    randomRequest(random, `${seed.toString(36)}.${i} `),
+  );
+  const beside =
+    random.next() < 0.4 ? [{ ...randomBeside(random, `${seed.toString(36)}. `), delay: random.below(40) }] : [];
   return { asked, beside };
 }
 
@@ -72,18 +85,38 @@ function randomRequest(random: Random, head: string): Asked {
   // Cached tokens keep the forms and ranks that they were computed with: what begins alike must not have any.
   const alike = dense && !adapters.adapters && random.next() < 0.4;
   const length = shifts ? CONTEXT - 30 + random.below(25) : 10 + random.below(random.next() < 0.2 ? 300 : 120);
-  const prompt = alike ? oneOf(random, STORIES).slice(0, 20 + random.below(230)) + randomText(random, 1 + random.below(60)) : head + randomText(random, length);
+  const prompt = alike
+    ? oneOf(random, STORIES).slice(0, 20 + random.below(230)) + randomText(random, 1 + random.below(60))
+    : head + randomText(random, length);
   const options = {
     ...{ ...kv, ...adapters, stop: random.next() < 0.2 ? ['the', 'qu'] : [] },
     maxTokens: shifts ? 40 + random.below(40) : 1 + random.below(24),
-    sampling: { ...GREEDY, ...(random.next() < 0.3 && { presencePenalty: 0.5, frequencyPenalty: 0.7, logitBias: new Map([[40, -1], [41, 1]]) }) },
+    sampling: {
+      ...GREEDY,
+      ...(random.next() < 0.3 && {
+        presencePenalty: 0.5,
+        frequencyPenalty: 0.7,
+        logitBias: new Map([
+          [40, -1],
+          [41, 1],
+        ]),
+      }),
+    },
     ...(chance < 0.15 && { responseFormat: oneOf(random, FORMATS) }),
     ...(random.next() < 0.3 && { topLogprobs: random.below(4) }),
     ...(random.next() < 0.2 && { wantsEntropy: true }),
   };
   const reader = count > 1 ? { does: 'read' as const } : randomReader(random);
-  if (random.next() < 0.02) return { prompt, count: 1, reader, delay: 0, options: { ...options, adapters: [{ name: 'unknown', scale: 1 }] } };
-  if (random.next() < 0.02) return { prompt: randomText(random, 2 * CONTEXT), count: 1, reader, delay: 0, options: { ...options, kv: 'dense' } };
+  if (random.next() < 0.02)
+    return { prompt, count: 1, reader, delay: 0, options: { ...options, adapters: [{ name: 'unknown', scale: 1 }] } };
+  if (random.next() < 0.02)
+    return {
+      prompt: randomText(random, 2 * CONTEXT),
+      count: 1,
+      reader,
+      delay: 0,
+      options: { ...options, kv: 'dense' },
+    };
   return { prompt, options, count, reader, delay: random.below(60) };
 }
 
@@ -101,7 +134,10 @@ function randomKv(random: Random): KvOptions {
   return {
     ...{ kv, kvShadow },
     ...(random.next() < 0.7 && { kvErrorBudget: oneOf(random, [0, 0.05, 1.5, 16]) }),
-    ...(random.next() < 0.5 && { kvMemoryBudget: (1 + random.below(5)) * PAGE_BYTES, kvPriority: oneOf(random, ['error', 'memory'] as const) }),
+    ...(random.next() < 0.5 && {
+      kvMemoryBudget: (1 + random.below(5)) * PAGE_BYTES,
+      kvPriority: oneOf(random, ['error', 'memory'] as const),
+    }),
   };
 }
 

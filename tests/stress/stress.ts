@@ -43,7 +43,9 @@ export class Stress {
         ...{ gpu: nodeGpu(), wait: napping, loadXgrammar, queueLimit: 100, readTimeoutMs: READ_TIMEOUT_MS },
         ...{ sources: [new BytesSource('tiny.gguf', MODEL)], savedCaches: new MemoryStore() },
       });
-    const stress = new Stress(await open(), await open(), (seed, rank) => peftSource(tinyAdapter(config, { seed, rank, gain: 0.3 })));
+    const stress = new Stress(await open(), await open(), (seed, rank) =>
+      peftSource(tinyAdapter(config, { seed, rank, gain: 0.3 })),
+    );
     for (const engine of [stress.engine, stress.alone]) {
       await engine.loadAdapter('a', stress.adapter(1, 4));
       await engine.loadAdapter('b', stress.adapter(2, 9));
@@ -54,7 +56,8 @@ export class Stress {
   /** Does everything of a round at once, and each answer and embedding again alone; gives what was not the same. */
   async round(seed: number): Promise<string[]> {
     const { asked, beside } = randomRound(seed);
-    const reading = (away: boolean) => asked.flatMap((each, i) => ((each.reader.does === 'stay away') === away ? [{ each, i }] : []));
+    const reading = (away: boolean) =>
+      asked.flatMap((each, i) => ((each.reader.does === 'stay away') === away ? [{ each, i }] : []));
     const got: Answered[][] = [];
     const ask = async ({ each, i }: { each: Asked; i: number }): Promise<void> => {
       got[i] = await this.#answers(each, present);
@@ -82,9 +85,12 @@ export class Stress {
     const faults = await engine.alone(async ({ sequences, transformer: { cache } }) => {
       sequences.makeRoom(cache.numPages);
       cache.shrink();
-      const pages = cache.freePages === cache.numPages ? [] : [`${cache.numPages - cache.freePages} pages are nobody's`];
+      const pages =
+        cache.freePages === cache.numPages ? [] : [`${cache.numPages - cache.freePages} pages are nobody's`];
       // Of an empty layer at most what is spare, and what is not worth packing: two pages each.
-      const large = cache.layers.filter(({ buffer }) => buffer.size > 4 * PAGE_BYTES).map(({ buffer }) => `${buffer.label} has ${buffer.size} bytes`);
+      const large = cache.layers
+        .filter(({ buffer }) => buffer.size > 4 * PAGE_BYTES)
+        .map(({ buffer }) => `${buffer.label} has ${buffer.size} bytes`);
       return [...pages, ...large];
     });
     const now = JSON.stringify(fixedMemory(engine.memory()));
@@ -111,7 +117,13 @@ export class Stress {
 
   async #answerAlone({ prompt, options }: Asked): Promise<Answered> {
     await this.#forget();
-    const all = { prompt, count: 1, reader: { does: 'read' } as const, delay: 0, options: { ...options, topLogprobs: 20 } };
+    const all = {
+      prompt,
+      count: 1,
+      reader: { does: 'read' } as const,
+      delay: 0,
+      options: { ...options, topLogprobs: 20 },
+    };
     return readAnswer(this.alone, all, Promise.resolve());
   }
 
@@ -152,7 +164,12 @@ export class Stress {
 }
 
 /** `others`: settles once nobody else is left. `begun`: at the first token. */
-async function readAnswer(engine: LocalEngine, { prompt, options, reader }: Asked, others: Promise<unknown>, begun?: () => void): Promise<Answered> {
+async function readAnswer(
+  engine: LocalEngine,
+  { prompt, options, reader }: Asked,
+  others: Promise<unknown>,
+  begun?: () => void,
+): Promise<Answered> {
   const controller = new AbortController();
   const answered: Answered = { tokens: [], logprobs: [], text: '' };
   if (reader.does === 'abort early') void turns(reader.after).then(() => controller.abort());
@@ -175,4 +192,5 @@ async function readAnswer(engine: LocalEngine, { prompt, options, reader }: Aske
   }
 }
 
-const isAt = (reader: Reader, tokens: number): boolean => 'after' in reader && reader.does !== 'abort early' && reader.after === tokens;
+const isAt = (reader: Reader, tokens: number): boolean =>
+  'after' in reader && reader.does !== 'abort early' && reader.after === tokens;

@@ -20,28 +20,52 @@ afterEach(() => opened.splice(0).forEach(({ close }) => close()));
 export const closeAfterTest = (open: { close: () => void }): void => void opened.push(open);
 
 /** An encoder's session on the software adapter, closed after the test; weights as they are stored, where `options` do not say else. */
-export async function encoderSession(sources: readonly ByteSource[], options: EncoderTestOptions = {}): Promise<EncoderSession> {
-  const session = await openEncoderSession({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
+export async function encoderSession(
+  sources: readonly ByteSource[],
+  options: EncoderTestOptions = {},
+): Promise<EncoderSession> {
+  const session = await openEncoderSession({
+    gpu: lastingGpu(),
+    wait: napping,
+    weights: 'stored',
+    ...options,
+    sources,
+  });
   closeAfterTest(session.device);
   return session;
 }
 
 /** NMSE of the states of what was encoded last, which lie in `states` row by row, beside those that are `expected`. */
-export async function stateError({ device, encoder }: EncoderSession, states: GPUBuffer, expected: readonly Float32Array[]): Promise<number> {
+export async function stateError(
+  { device, encoder }: EncoderSession,
+  states: GPUBuffer,
+  expected: readonly Float32Array[],
+): Promise<number> {
   const width = encoder.config.hiddenSize;
-  const found = new Float32Array(await readOnce(device, 'states', [{ buffer: states, offset: 0, size: expected.length * width * 4 }]));
-  return nmse(expected.map((_, t) => found.subarray(t * width, (t + 1) * width)), expected);
+  const found = new Float32Array(
+    await readOnce(device, 'states', [{ buffer: states, offset: 0, size: expected.length * width * 4 }]),
+  );
+  return nmse(
+    expected.map((_, t) => found.subarray(t * width, (t + 1) * width)),
+    expected,
+  );
 }
 
 /** The same as an engine. */
-export async function encoderEngine(sources: readonly ByteSource[], options: EncoderTestOptions = {}): Promise<EncoderEngine> {
+export async function encoderEngine(
+  sources: readonly ByteSource[],
+  options: EncoderTestOptions = {},
+): Promise<EncoderEngine> {
   const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, weights: 'stored', ...options, sources });
   closeAfterTest({ close: () => engine.dispose() });
   return engine;
 }
 
 /** The engine that is opened where a caller does not say that the model is an encoder. */
-export async function encoderAmongModels(sources: readonly ByteSource[], options: EncoderTestOptions = {}): Promise<EncoderEngine> {
+export async function encoderAmongModels(
+  sources: readonly ByteSource[],
+  options: EncoderTestOptions = {},
+): Promise<EncoderEngine> {
   const engine = await openAnyEngine({ gpu: lastingGpu(), wait: napping, ...options, sources });
   closeAfterTest({ close: () => engine.dispose() });
   return engine as EncoderEngine;
@@ -51,9 +75,15 @@ export async function encoderAmongModels(sources: readonly ByteSource[], options
 export type Broken = [kernel: string, from: RegExp, to: string, standIn?: string];
 
 /** A kernel that computes wrong is found, and named. */
-export async function expectFound(sources: readonly ByteSource[], [kernel, from, to, standIn = kernel]: Broken): Promise<void> {
+export async function expectFound(
+  sources: readonly ByteSource[],
+  [kernel, from, to, standIn = kernel]: Broken,
+): Promise<void> {
   const { gpu, changed } = miscompiling(from, to, [kernel, standIn]);
-  await expect(encoderSession(sources, { gpu, tuning: new MemoryTuning() })).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(kernel) as string } });
+  await expect(encoderSession(sources, { gpu, tuning: new MemoryTuning() })).rejects.toMatchObject({
+    code: 'wrong_results',
+    detail: { field: expect.stringContaining(kernel) as string },
+  });
   expect(changed()).toBeGreaterThan(0);
 }
 
@@ -90,7 +120,8 @@ export async function scored(engine: EncoderEngine, query: string, documents: re
 }
 
 /** Places of scores, the best first. */
-export const orderOf = (scores: readonly number[]): number[] => [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
+export const orderOf = (scores: readonly number[]): number[] =>
+  [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
 
 /** To length one. */
 export const scaled = (vector: Float32Array): Float32Array => vector.map((value) => value / Math.hypot(...vector));

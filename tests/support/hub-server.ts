@@ -123,7 +123,9 @@ export class HubServer {
     const [, other = ''] = /^\/api\/models\/([^/]+\/[^/]+)\/revision\/main$/.exec(url.pathname) ?? [];
     if (this.listed.has(other)) {
       const told = this.listed.get(other);
-      response.writeHead(200, { 'Content-Type': 'application/json' }).end(typeof told === 'string' ? told : JSON.stringify(told));
+      response
+        .writeHead(200, { 'Content-Type': 'application/json' })
+        .end(typeof told === 'string' ? told : JSON.stringify(told));
       return;
     }
     const api = `/api/models/${this.repo}/revision/`;
@@ -148,7 +150,13 @@ export class HubServer {
         ...(!isText && { lfs: { sha256: sha256Of(bytes), size: bytes.length, pointerSize: 134 } }),
       };
     });
-    return { id: this.repo, sha: `${revision}-commit`, createdAt: '2024-11-02T10:20:30.000Z', cardData: { license: 'apache-2.0' }, siblings };
+    return {
+      id: this.repo,
+      sha: `${revision}-commit`,
+      createdAt: '2024-11-02T10:20:30.000Z',
+      cardData: { license: 'apache-2.0' },
+      siblings,
+    };
   }
 
   private answerCdn(request: IncomingMessage, response: ServerResponse): void {
@@ -184,7 +192,12 @@ export class HubServer {
 
   private note(origin: 'hub' | 'cdn', { url = '', headers }: IncomingMessage): void {
     const { range, authorization } = headers;
-    this.requests.push({ origin, path: url, ...(range !== undefined && { range }), ...(authorization !== undefined && { authorization }) });
+    this.requests.push({
+      origin,
+      path: url,
+      ...(range !== undefined && { range }),
+      ...(authorization !== undefined && { authorization }),
+    });
   }
 }
 

@@ -14,15 +14,21 @@ const withTemplate = (chatTemplate: string | undefined): TokenizerMetadata => ({
 const user = { role: 'user', content: 'Hi' };
 
 /** `ns.x` becomes 2 ** n characters. */
-const text = (n: number): string => `{% set ns = namespace(x="a") %}{% for i in range(${n}) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}`;
-const often = (body: string): string => `{% for i in range(1000) %}{% for j in range(1000) %}${body}{% endfor %}{% endfor %}`;
+const text = (n: number): string =>
+  `{% set ns = namespace(x="a") %}{% for i in range(${n}) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}`;
+const often = (body: string): string =>
+  `{% for i in range(1000) %}{% for j in range(1000) %}${body}{% endfor %}{% endfor %}`;
 /** `ns.a` holds 2 ** 40 lists, two in each. */
 const NESTED = '{% set ns = namespace(a=[]) %}{% for i in range(40) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}';
 const range = (length: number): number[] => Array.from({ length }, (_, i) => i);
 /** The same through namespaces, filled in after what holds them. */
 const NESTED_LATER =
-  range(40).map((i) => `{% set n${i} = namespace(a=1) %}{% set b${i} = [n${i}, n${i}] %}`).join('') +
-  range(39).map((i) => `{% set n${i + 1}.a = b${i} %}`).join('');
+  range(40)
+    .map((i) => `{% set n${i} = namespace(a=1) %}{% set b${i} = [n${i}, n${i}] %}`)
+    .join('') +
+  range(39)
+    .map((i) => `{% set n${i + 1}.a = b${i} %}`)
+    .join('');
 
 const HOSTILE: Record<string, string> = {
   'two loops of 3,000,000': '{% for i in range(3000000) %}{% for j in range(3000000) %}{% endfor %}{% endfor %}',
@@ -35,7 +41,8 @@ const HOSTILE: Record<string, string> = {
   'a text that doubles': `${text(60)}{{ ns.x }}`,
   'a block that doubles': `{% set x = "ab" %}${'{% set x %}{{ x }}{{ x }}{% endset %}'.repeat(60)}{{ x }}`,
   'much text': often('x'.repeat(1000)),
-  'a list that doubles': '{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}',
+  'a list that doubles':
+    '{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}',
   'macros without an end': '{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}',
   'macros in a tree': '{% macro m(n) %}{% if n > 0 %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}',
   'callers in a tree': `{% macro m() %}{{ caller() }}{{ caller() }}{% endmacro %}${'{% call m() %}'.repeat(60)}x${'{% endcall %}'.repeat(60)}`,
@@ -46,7 +53,7 @@ const HOSTILE: Record<string, string> = {
   'a namespace in itself': '{% set ns = namespace() %}{% set ns.a = [ns, ns] %}{{ ns }}',
   'a search that begins again and again': `${text(17)}{% set p = ns.x[1:50000] ~ "b" ~ ns.x[1:50000] %}{{ p in ns.x }}`,
   'a split that does': `${text(17)}{% set f = ns.x.split %}{{ f(ns.x[1:50000] ~ "b" ~ ns.x[1:50000]) | length }}`,
-  'splits': `${text(19)}${often('{% set y = ns.x.split("a") %}')}`,
+  splits: `${text(19)}${often('{% set y = ns.x.split("a") %}')}`,
   'a text in place of each character': `${text(19)}{{ ns.x.replace("a", ns.x) | length }}`,
   'the same by a filter': `${text(19)}{{ ns.x | replace("a", ns.x) | length }}`,
   'the same by unpacked arguments': `${text(19)}{{ ns.x.replace(*["a", ns.x]) | length }}`,
@@ -54,12 +61,12 @@ const HOSTILE: Record<string, string> = {
   'a text between many': `${text(19)}{{ range(100000) | join(ns.x) | length }}`,
   'blanks before each line': '{{ "a\nb" | indent(width=500000000) | length }}',
   'blanks in JSON': '{{ {"a": {"b": [1, 2]}} | tojson(indent=30000000) | length }}',
-  'sorting': often('{{ range(10000) | sort | length }}'),
-  'slices': `${text(19)}${often('{{ ns.x[5:5] }}')}`,
-  'comparisons': `${text(19)}{% set a = ns.x ~ "" %}{% set b = "" ~ ns.x %}${often('{{ a == b }}')}`,
+  sorting: often('{{ range(10000) | sort | length }}'),
+  slices: `${text(19)}${often('{{ ns.x[5:5] }}')}`,
+  comparisons: `${text(19)}{% set a = ns.x ~ "" %}{% set b = "" ~ ns.x %}${often('{{ a == b }}')}`,
   'brackets in brackets': `{{ ${'('.repeat(30000)}1${')'.repeat(30000)} }}`,
   'blocks in blocks': '{% if 1 %}'.repeat(5000) + '{% endif %}'.repeat(5000),
-  'blanks': ' '.repeat(100_000),
+  blanks: ' '.repeat(100_000),
   'a file of templates': 'x'.repeat(1_000_000),
 };
 
@@ -73,7 +80,9 @@ describe('what a template may do is bounded', () => {
   });
 
   it('and nothing of it is remembered: another conversation is written as ever', async () => {
-    const model = withTemplate('{% if messages | length > 1 %}{{ range(1000000000) }}{% endif %}{{ messages[0].content }}');
+    const model = withTemplate(
+      '{% if messages | length > 1 %}{{ range(1000000000) }}{% endif %}{{ messages[0].content }}',
+    );
     expect(renderChat(model, [user])).toBe('Hi');
     await expectError(() => renderChat(model, [user, user]), 'bad_file', {});
     expect(renderChat(model, [user])).toBe('Hi');
@@ -85,10 +94,18 @@ function conversation(turns: number, characters: number): ChatTurn[] {
   const content = 'word '.repeat(characters / 5).trim(); // as some templates would
   return range(turns).flatMap((i): ChatTurn[] => [
     { role: 'user', content },
-    ...(i % 2 === 0 ? [] : [
-      { role: 'assistant', content: '', tool_calls: [{ id: 'abcdefghi', type: 'function' as const, function: { name: 'tool_1', arguments: { at: i } } }] },
-      { role: 'tool', content, tool_call_id: 'abcdefghi' },
-    ]),
+    ...(i % 2 === 0
+      ? []
+      : [
+          {
+            role: 'assistant',
+            content: '',
+            tool_calls: [
+              { id: 'abcdefghi', type: 'function' as const, function: { name: 'tool_1', arguments: { at: i } } },
+            ],
+          },
+          { role: 'tool', content, tool_call_id: 'abcdefghi' },
+        ]),
     { role: 'assistant', content },
   ]);
 }
@@ -98,7 +115,12 @@ const TOOLS: ToolDefinition[] = range(300).map((i) => ({
   function: {
     name: `tool_${i}`,
     description: 'Does what it is asked to do. '.repeat(8),
-    parameters: { type: 'object', properties: Object.fromEntries(range(8).map((p) => [`p${p}`, { type: 'string', description: 'A parameter', enum: ['a', 'b'] }])) },
+    parameters: {
+      type: 'object',
+      properties: Object.fromEntries(
+        range(8).map((p) => [`p${p}`, { type: 'string', description: 'A parameter', enum: ['a', 'b'] }]),
+      ),
+    },
   },
 }));
 
@@ -109,9 +131,15 @@ describe('long conversations are written whole', () => {
     ['llama', LLAMA],
     ['mistral', MISTRAL],
     // Each message looks at all before it.
-    ['one that looks back', "{% for m in messages %}{% if messages[:loop.index0] | selectattr('role', 'equalto', 'user') | list | length > 0 %}{% endif %}{{ m.content }}{% endfor %}"],
+    [
+      'one that looks back',
+      "{% for m in messages %}{% if messages[:loop.index0] | selectattr('role', 'equalto', 'user') | list | length > 0 %}{% endif %}{{ m.content }}{% endfor %}",
+    ],
   ])('%s', (_, template) => {
-    for (const [turns, characters] of [[200, 200], [8, 50_000]] as const) {
+    for (const [turns, characters] of [
+      [200, 200],
+      [8, 50_000],
+    ] as const) {
       const messages = [...conversation(turns, characters), user];
       const prompt = renderChat(withTemplate(template), messages, { tools: TOOLS });
       expect(prompt.split('word').length - 1).toBe(((turns * 5) / 2) * (characters / 5));
@@ -124,6 +152,10 @@ it.each(['messages', 'tools'])('%s without an end are refused', async (field) =>
   for (let depth = 0; depth < 20_000; depth++) inside = { inside };
   const call = { type: 'function' as const, function: { name: 'f', arguments: inside } };
   const messages = field === 'messages' ? [user, { role: 'assistant', content: '', tool_calls: [call] }] : [user];
-  const tools: ToolDefinition[] = field === 'tools' ? [{ type: 'function', function: { name: 'f', parameters: inside } }] : [];
-  await expectError(() => renderChat(withTemplate(HERMES), messages, { tools }), 'bad_request', { field, reason: /nested/ });
+  const tools: ToolDefinition[] =
+    field === 'tools' ? [{ type: 'function', function: { name: 'f', parameters: inside } }] : [];
+  await expectError(() => renderChat(withTemplate(HERMES), messages, { tools }), 'bad_request', {
+    field,
+    reason: /nested/,
+  });
 });

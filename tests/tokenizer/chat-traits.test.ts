@@ -16,7 +16,10 @@ async function metadata(chatTemplate: string): Promise<TokenizerMetadata> {
 }
 
 const tools: ToolDefinition[] = [
-  { type: 'function', function: { name: 'get_time', description: 'Now.', parameters: { type: 'object', properties: {} } } },
+  {
+    type: 'function',
+    function: { name: 'get_time', description: 'Now.', parameters: { type: 'object', properties: {} } },
+  },
 ];
 const user = { role: 'user', content: 'What time?' };
 const call: ChatTurn = {
@@ -27,7 +30,12 @@ const call: ChatTurn = {
 const result = { role: 'tool', content: '12', tool_call_id: 'abcdefghi' };
 
 describe.each([
-  ['hermes', HERMES, '<tool_call>\n{"name": "get_time", "arguments": {"zone": "UTC"}}\n</tool_call>', '<tool_response>\n12\n'],
+  [
+    'hermes',
+    HERMES,
+    '<tool_call>\n{"name": "get_time", "arguments": {"zone": "UTC"}}\n</tool_call>',
+    '<tool_response>\n12\n',
+  ],
   ['llama', LLAMA, '{"name": "get_time", "parameters": {"zone": "UTC"}}<|eot_id|>', '"12"'],
   ['mistral', MISTRAL, '"name": "get_time", "arguments": {"zone": "UTC"}', '{"content": 12, "call_id": "abcdefghi"}'],
 ] as const)("%s's template", (format, template, written, answered) => {
@@ -47,7 +55,9 @@ it("lfm2's template tells how calls are written where the vocabulary has their m
   expect(chatTraits(plain).toolFormat).toBeUndefined();
   const model = { ...plain, tokens: [...plain.tokens.slice(0, -1), '<|tool_call_start|>'] };
   expect(chatTraits(model)).toEqual({ toolFormat: 'lfm2', opensReasoning: false, showsCalls: false });
-  expect(renderChat(model, [user], { tools })).toContain('List of tools: [{"type": "function", "function": {"name": "get_time"');
+  expect(renderChat(model, [user], { tools })).toContain(
+    'List of tools: [{"type": "function", "function": {"name": "get_time"',
+  );
 });
 
 it("gemma4's template shows tools, calls, and what they gave in the turn that called", async () => {
@@ -56,7 +66,9 @@ it("gemma4's template shows tools, calls, and what they gave in the turn that ca
   expect(traits).toEqual({ toolFormat: 'gemma4', opensReasoning: false, showsCalls: true });
   const prompt = renderChat(model, asShown([user, call, result], traits), { tools });
   expect(prompt).toContain('<|tool>declaration:get_time{');
-  expect(prompt).toMatch(/<\|turn>model\n<\|tool_call>call:get_time\{zone:<\|"\|>UTC<\|"\|>\}<tool_call\|><\|tool_response>response:get_time\{value:<\|"\|>12<\|"\|>\}<tool_response\|>$/);
+  expect(prompt).toMatch(
+    /<\|turn>model\n<\|tool_call>call:get_time\{zone:<\|"\|>UTC<\|"\|>\}<tool_call\|><\|tool_response>response:get_time\{value:<\|"\|>12<\|"\|>\}<tool_response\|>$/,
+  );
 });
 
 describe('a template', () => {

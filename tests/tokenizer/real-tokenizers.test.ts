@@ -10,8 +10,29 @@ beforeAll(ensureLlama);
 
 /** Words that are special tokens of these models, or look like one. */
 const SPECIALS = [
-  ...['<bos>', '<eos>', '<start_of_turn>', '<end_of_turn>', '<unused12>', '[multimodal]', '<mask>', '<h1>', '</code>', '<0x0A>'],
-  ...['<|im_start|>', '<|endoftext|>', '<think>', '</think>', '<tool_call>', '<|vision_start|>', '<|fim_prefix|>', '<|im_start', 'im_end|>'],
+  ...[
+    '<bos>',
+    '<eos>',
+    '<start_of_turn>',
+    '<end_of_turn>',
+    '<unused12>',
+    '[multimodal]',
+    '<mask>',
+    '<h1>',
+    '</code>',
+    '<0x0A>',
+  ],
+  ...[
+    '<|im_start|>',
+    '<|endoftext|>',
+    '<think>',
+    '</think>',
+    '<tool_call>',
+    '<|vision_start|>',
+    '<|fim_prefix|>',
+    '<|im_start',
+    'im_end|>',
+  ],
   ...['\u0000', '\u001b', '\u007f', '\u200b', '\ufeff', '𠀀', 'ﷺ', '\u0e33', 'ﬁ', '｡', 'Ⅷ'],
 ];
 /** 2,000; what is no text at all (half a character) is what both make of it. */
@@ -29,12 +50,19 @@ describe.each([
 
   beforeAll(async () => {
     real = new RealTokenizer(spec, vocabSize);
-    ({ path, tokenizer } = await vocabularyFile(name, Object.fromEntries(await real.metadata()) as Record<string, MetadataValue>));
+    ({ path, tokenizer } = await vocabularyFile(
+      name,
+      Object.fromEntries(await real.metadata()) as Record<string, MetadataValue>,
+    ));
   });
 
   const differences = (texts: readonly string[], expected: readonly (readonly number[])[], parseSpecial: boolean) =>
     texts
-      .map((text, i) => ({ text, ours: tokenizer.encode(text, { addSpecial: false, parseSpecial }), theirs: [...expected[i]!] }))
+      .map((text, i) => ({
+        text,
+        ours: tokenizer.encode(text, { addSpecial: false, parseSpecial }),
+        theirs: [...expected[i]!],
+      }))
       .filter(({ ours, theirs }) => ours.join() !== theirs.join());
 
   it('in huggingface/tokenizers', () => {

@@ -26,10 +26,19 @@ export class RealTokenizer {
 
   /** As the keys of a GGUF file of the model. */
   async metadata(): Promise<Map<string, GgufValue>> {
-    const read = async (name: string): Promise<JsonFields> => JsonFields.read(new BlobSource(name, await openAsBlob(this.pathOf(name))));
-    const config = await JsonFields.read(new BytesSource('config.json', new TextEncoder().encode(JSON.stringify({ vocab_size: this.vocabSize }))));
+    const read = async (name: string): Promise<JsonFields> =>
+      JsonFields.read(new BlobSource(name, await openAsBlob(this.pathOf(name))));
+    const config = await JsonFields.read(
+      new BytesSource('config.json', new TextEncoder().encode(JSON.stringify({ vocab_size: this.vocabSize }))),
+    );
     const [tokenizer, tokenizerConfig] = [await read('tokenizer.json'), await read('tokenizer_config.json')];
-    return tokenizerMetadata({ tokenizer, tokenizerConfig, config, generationConfig: undefined, chatTemplate: undefined });
+    return tokenizerMetadata({
+      tokenizer,
+      tokenizerConfig,
+      config,
+      generationConfig: undefined,
+      chatTemplate: undefined,
+    });
   }
 
   /** Ids by huggingface/tokenizers: with special tokens read as text, and as tokens. */

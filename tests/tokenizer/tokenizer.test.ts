@@ -110,7 +110,12 @@ describe('a file that contradicts itself is refused', () => {
     ['BOS added but not named', { addBos: true, bosId: undefined }, 'bad_file', 'tokenizer.ggml.bos_token_id'],
     ['a merge of one token', { merges: ['Ġ t', 'the'] }, 'bad_file', 'tokenizer.ggml.merges'],
     ['no merges', { merges: undefined }, 'bad_file', 'tokenizer.ggml.merges'],
-    ['WordPiece without an unknown token', { model: 'bert', unkId: undefined }, 'bad_file', 'tokenizer.ggml.unknown_token_id'],
+    [
+      'WordPiece without an unknown token',
+      { model: 'bert', unkId: undefined },
+      'bad_file',
+      'tokenizer.ggml.unknown_token_id',
+    ],
     ['SentencePiece without scores', { model: 'llama' }, 'bad_file', 'tokenizer.ggml.scores'],
   ];
 

@@ -5,7 +5,10 @@ import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { expectError } from '../support/expect-error.ts';
 import { encoderFixture, encoderTokenizer, expectedTexts } from '../support/models/encoder-folder.ts';
 
-const { texts, ...expected } = encoderFixture('unigram.json') as { texts: string[] } & Record<'cut' | 'merged' | 'trimmed' | 'bytes', number[][]>;
+const { texts, ...expected } = encoderFixture('unigram.json') as { texts: string[] } & Record<
+  'cut' | 'merged' | 'trimmed' | 'bytes',
+  number[][]
+>;
 
 interface Normalizer {
   type: string;
@@ -23,7 +26,10 @@ const [, metaspace] = cut.pretokenizers;
 const merge = (content: string) => ({ type: 'Replace', pattern: { Regex: ' {2,}' }, content });
 const normalizers = (...steps: unknown[]) => ({ type: 'Sequence', normalizers: [normalizer, ...steps] });
 const TRIM = { type: 'Strip', strip_left: false, strip_right: true };
-const BYTES = Array.from({ length: 256 }, (_, byte): [string, number] => [`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`, 0]);
+const BYTES = Array.from({ length: 256 }, (_, byte): [string, number] => [
+  `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+  0,
+]);
 
 const KINDS: Record<keyof typeof expected, object> = {
   cut: {},
@@ -35,7 +41,9 @@ const KINDS: Record<keyof typeof expected, object> = {
 describe.each(Object.keys(KINDS) as (keyof typeof expected)[])('Unigram, %s', (kind) => {
   test('odd strings have the ids of huggingface/tokenizers', async () => {
     const tokenizer = await encoderTokenizer(JSON.stringify({ ...FILE, ...KINDS[kind] }));
-    const wrong = texts.filter((text, i) => tokenizer.encode(text, { addSpecial: false }).join() !== expected[kind][i]!.join());
+    const wrong = texts.filter(
+      (text, i) => tokenizer.encode(text, { addSpecial: false }).join() !== expected[kind][i]!.join(),
+    );
     expect(wrong).toEqual([]);
     expect(texts.length).toBeGreaterThan(60);
   });
@@ -62,7 +70,13 @@ test('what is typed stays text: the name of a control token is none', async () =
 function ggufTokenizer(pieces: Record<string, number>, more: Partial<TokenizerMetadata> = {}) {
   const tokens = ['<unk>', '</s>', ...Object.keys(pieces)];
   return createTokenizer({
-    ...{ file: 'x.gguf', model: 't5', tokens, scores: [0, 0, ...Object.values(pieces)], tokenTypes: tokens.map((_, id) => [2, 3][id] ?? 1) },
+    ...{
+      file: 'x.gguf',
+      model: 't5',
+      tokens,
+      scores: [0, 0, ...Object.values(pieces)],
+      tokenTypes: tokens.map((_, id) => [2, 3][id] ?? 1),
+    },
     ...{ unkId: 0, eosId: 1, mergesSpaces: true, ...more },
   });
 }
@@ -98,16 +112,35 @@ test.each([
 });
 
 test('a token of more than 256 characters is refused', async () => {
-  await expectError(async () => ggufTokenizer({ ['a'.repeat(257)]: -1 }), 'unsupported', { field: 'tokenizer.ggml.tokens' });
+  await expectError(async () => ggufTokenizer({ ['a'.repeat(257)]: -1 }), 'unsupported', {
+    field: 'tokenizer.ggml.tokens',
+  });
 });
 
 const REFUSED: [what: string, change: object, field: string][] = [
   ['no tokens around a text', { post_processor: null }, 'post_processor'],
   ['another normalizer', { normalizer: { type: 'NFKC' } }, 'normalizer.type'],
-  ['a step behind it that is not known', { normalizer: normalizers({ type: 'Lowercase' }) }, 'normalizer.normalizers[1].type'],
+  [
+    'a step behind it that is not known',
+    { normalizer: normalizers({ type: 'Lowercase' }) },
+    'normalizer.normalizers[1].type',
+  ],
   ['spaces that are kept', { pre_tokenizer: metaspace }, 'pre_tokenizer.type'],
-  ['no space in front', { pre_tokenizer: { ...cut, pretokenizers: [cut.pretokenizers[0], { ...(metaspace as object), prepend_scheme: 'never' }] } }, 'pre_tokenizer.pretokenizers[1].type'],
-  ['a map that is no base64', { normalizer: { ...normalizer, precompiled_charsmap: '*' } }, 'normalizer.precompiled_charsmap'],
+  [
+    'no space in front',
+    {
+      pre_tokenizer: {
+        ...cut,
+        pretokenizers: [cut.pretokenizers[0], { ...(metaspace as object), prepend_scheme: 'never' }],
+      },
+    },
+    'pre_tokenizer.pretokenizers[1].type',
+  ],
+  [
+    'a map that is no base64',
+    { normalizer: { ...normalizer, precompiled_charsmap: '*' } },
+    'normalizer.precompiled_charsmap',
+  ],
   ['an unknown token that there is none of', { model: { ...model, unk_id: 1e6 } }, 'model.unk_id'],
   ['a piece without a score', { model: { ...model, vocab: [['a'], ...model.vocab.slice(1)] } }, 'model.vocab'],
 ];
@@ -132,8 +165,19 @@ describe('the map of what is replaced', () => {
 
   test('has the rules that sentencepiece made it of', () => {
     const map = readCharsmap(bytes, refuse);
-    const texts = (find: 'shortest' | 'longest', keys: readonly string[]) => keys.map((key) => map[find](new TextEncoder().encode(`-${key}-`), 1)?.text);
-    expect(texts('longest', ['Ａ', 'ﬁ', 'e\u0301', 'ｶﾞ', 'ｶ', '\u00ad', '\ufeff', 'e', '\0'])).toEqual(['A', 'fi', 'é', 'ガ', 'カ', '', ' ', undefined, undefined]);
+    const texts = (find: 'shortest' | 'longest', keys: readonly string[]) =>
+      keys.map((key) => map[find](new TextEncoder().encode(`-${key}-`), 1)?.text);
+    expect(texts('longest', ['Ａ', 'ﬁ', 'e\u0301', 'ｶﾞ', 'ｶ', '\u00ad', '\ufeff', 'e', '\0'])).toEqual([
+      'A',
+      'fi',
+      'é',
+      'ガ',
+      'カ',
+      '',
+      ' ',
+      undefined,
+      undefined,
+    ]);
     expect(texts('shortest', ['ｶﾞ', 'e\u0301'])).toEqual(['カ', 'é']);
   });
 

@@ -73,13 +73,19 @@ function mergedSentencePiece(): Record<string, MetadataValue> {
   const isNew = (text: string): boolean => !scored.includes(text);
   const lines = ['\n', '\n\n', '\n\n\n'].filter(isNew);
   const tokens = [...scored, ...lines];
-  const merges = CHAR_MERGES.filter((merge) => merge.every((part) => tokens.includes(part)) && tokens.includes(merge.join('')) && !merge.join('').includes('\n'));
+  const merges = CHAR_MERGES.filter(
+    (merge) =>
+      merge.every((part) => tokens.includes(part)) && tokens.includes(merge.join('')) && !merge.join('').includes('\n'),
+  );
   return {
     ...base,
     'tokenizer.ggml.model': 'gemma4',
     'tokenizer.ggml.tokens': tokens,
     'tokenizer.ggml.scores': new Float32Array(tokens.length),
-    'tokenizer.ggml.token_type': Int32Array.from([...(base['tokenizer.ggml.token_type'] as Int32Array), ...lines.map(() => normal)]),
+    'tokenizer.ggml.token_type': Int32Array.from([
+      ...(base['tokenizer.ggml.token_type'] as Int32Array),
+      ...lines.map(() => normal),
+    ]),
     'tokenizer.ggml.merges': merges.map((merge) => merge.join(' ')),
   };
 }
@@ -114,7 +120,8 @@ describe("ids of a vocabulary whose tokens cross word boundaries are llama.cpp's
   it('SentencePiece with merges, cut at ends of lines, as Gemma 4 has it', async () => {
     const { path, tokenizer } = await vocabularyFile('gemma4', mergedSentencePiece());
     await expectSameIds(path, tokenizer);
-    for (const text of SAMPLE.filter((text) => !/\p{Cs}/u.test(text))) expect(tokenizer.decode(tokenizer.encode(text, { addSpecial: false }))).toBe(text);
+    for (const text of SAMPLE.filter((text) => !/\p{Cs}/u.test(text)))
+      expect(tokenizer.decode(tokenizer.encode(text, { addSpecial: false }))).toBe(text);
     // Some of its tokens are there twice: the last counts.
     const twice = mergedSentencePiece();
     const tokens = twice['tokenizer.ggml.tokens'] as string[];

@@ -4,13 +4,18 @@ import { openModelFile } from '../../src/weights/open-model-file.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { encoderFixture, encoderFolder, encoderTokenizer, expectedTexts } from '../support/models/encoder-folder.ts';
 
-const { texts, ...expected } = encoderFixture('word-piece.json') as { texts: string[] } & Record<'uncased' | 'cased', number[][]>;
+const { texts, ...expected } = encoderFixture('word-piece.json') as { texts: string[] } & Record<
+  'uncased' | 'cased',
+  number[][]
+>;
 
 test('WordPiece of odd strings is that of huggingface/tokenizers', async () => {
   const tokenizer = createTokenizer(readTokenizerMetadata(await openModelFile(encoderFolder())));
   // What is typed stays text: a control token's name is no control token.
   const typed = texts.filter((text) => !text.includes('[CLS]'));
-  expect(typed.map((text) => tokenizer.encode(text))).toEqual(typed.map((text) => expected.uncased[texts.indexOf(text)]));
+  expect(typed.map((text) => tokenizer.encode(text))).toEqual(
+    typed.map((text) => expected.uncased[texts.indexOf(text)]),
+  );
   expect(typed.length).toBeGreaterThan(40);
   expect(tokenizer.encode('[CLS]', { addSpecial: false })).not.toContain(tokenizer.bosId);
   expect(tokenizer.encode('[CLS]', { addSpecial: false, parseSpecial: true })).toEqual([tokenizer.bosId]);
@@ -33,7 +38,15 @@ test('a vocabulary with capitals tells them apart, and accents', async () => {
 test('a GGUF file says nothing of capitals: its tokens do', () => {
   const of = (...words: string[]): ((text: string) => number[]) => {
     const tokens = ['[UNK]', '[CLS]', '[SEP]', ...words];
-    const tokenizer = createTokenizer({ file: 'x.gguf', model: 'bert', tokens, tokenTypes: tokens.map((_, id) => (id < 3 ? 3 : 1)), unkId: 0, bosId: 1, eosId: 2 });
+    const tokenizer = createTokenizer({
+      file: 'x.gguf',
+      model: 'bert',
+      tokens,
+      tokenTypes: tokens.map((_, id) => (id < 3 ? 3 : 1)),
+      unkId: 0,
+      bosId: 1,
+      eosId: 2,
+    });
     return (text) => tokenizer.encode(text);
   };
   expect(of('▁the', '▁a')('The Ä')).toEqual([1, 3, 4, 2]);

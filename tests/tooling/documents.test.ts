@@ -6,7 +6,9 @@ const ROOT = resolve(import.meta.dirname, '../..');
 
 const documents = [
   ...['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md'],
-  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.md')).map((name) => join('docs', name)),
+  ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join('docs', name)),
 ];
 
 const read = (document: string): string => readFileSync(join(ROOT, document), 'utf8');
@@ -15,9 +17,15 @@ const read = (document: string): string => readFileSync(join(ROOT, document), 'u
 const words = (document: string): number => read(document).split(/\s+/).filter(Boolean).length;
 
 /** What a heading is linked to as. */
-const anchorOf = (heading: string): string => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').trim().replace(/ /g, '-');
+const anchorOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .trim()
+    .replace(/ /g, '-');
 
-const anchors = (text: string): string[] => [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchorOf(heading));
+const anchors = (text: string): string[] =>
+  [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchorOf(heading));
 
 /** Links within the repository that lead nowhere. */
 function brokenLinks(document: string, text: string): string[] {
@@ -32,7 +40,9 @@ function brokenLinks(document: string, text: string): string[] {
 
 /** Files and folders that are named and not there; in `x.ts` and `NAME.ts` a name is to be put. */
 function missingPaths(text: string): string[] {
-  const paths = [...text.matchAll(/`((?:src|workers|demo|tests|e2e|tools|cli|shaders|bench)\/[\w./-]+)`/g)].map(([, path = '']) => path);
+  const paths = [...text.matchAll(/`((?:src|workers|demo|tests|e2e|tools|cli|shaders|bench)\/[\w./-]+)`/g)].map(
+    ([, path = '']) => path,
+  );
   return paths.filter((path) => !/\b(x|NAME)\b/.test(path) && !existsSync(join(ROOT, path)));
 }
 
@@ -47,7 +57,8 @@ it.each(documents)('%s: every link leads somewhere, and what it names is there',
 });
 
 it('would see a link that leads nowhere, and a file that is not there', () => {
-  const text = '# One\n[a](missing.md) [b](#two) [c](#one) [d](https://example.org) `src/missing.ts` `src/kernels/x.ts`';
+  const text =
+    '# One\n[a](missing.md) [b](#two) [c](#one) [d](https://example.org) `src/missing.ts` `src/kernels/x.ts`';
   expect(brokenLinks('README.md', text)).toEqual(['missing.md', '#two']);
   expect(missingPaths(text)).toEqual(['src/missing.ts']);
 });

@@ -34,7 +34,12 @@ function sendRange(request: IncomingMessage, response: ServerResponse, body = co
   if (cutAfter >= rest.length) return void response.end(rest);
   response.write(rest.subarray(0, cutAfter));
   // What has not been read by then is lost with the connection.
-  void vi.waitFor(async () => expect((await stat(`${path}.part`)).size).toBe(start + cutAfter), { timeout: 10_000, interval: 5 }).finally(() => response.destroy());
+  void vi
+    .waitFor(async () => expect((await stat(`${path}.part`)).size).toBe(start + cutAfter), {
+      timeout: 10_000,
+      interval: 5,
+    })
+    .finally(() => response.destroy());
 }
 
 function source(): FileSource {

@@ -26,19 +26,13 @@ const FILES: Record<string, { imports: string; typeOnly?: true; bad?: string[] }
     { imports: 'for-users' },
   ],
   'src/gpu/dead.ts': [{ imports: '../errors/e.ts' }],
-  'src/downloads/d.ts': [
-    { imports: '../weights/w.ts' },
-    { imports: '../gpu/g.ts', bad: ['down-only: src/downloads'] },
-  ],
+  'src/downloads/d.ts': [{ imports: '../weights/w.ts' }, { imports: '../gpu/g.ts', bad: ['down-only: src/downloads'] }],
   'src/kernels/k.ts': [
     { imports: '../gpu/g.ts' },
     { imports: '../../shaders/k.wgsl?raw' },
     { imports: './missing.ts', bad: ['no-unresolvable'] },
   ],
-  'src/cache/p.ts': [
-    { imports: '../kernels/k.ts' },
-    { imports: '../adapters/a.ts', bad: ['down-only: src/cache'] },
-  ],
+  'src/cache/p.ts': [{ imports: '../kernels/k.ts' }, { imports: '../adapters/a.ts', bad: ['down-only: src/cache'] }],
   'src/adapters/a.ts': [{ imports: '../weights/w.ts' }],
   'src/layers/a.ts': [{ imports: './b.ts', bad: ['no-circular'] }],
   // A circle is told once.
@@ -86,10 +80,7 @@ const FILES: Record<string, { imports: string; typeOnly?: true; bad?: string[] }
     { imports: '../src/api/index.ts' },
     { imports: '../src/engine/types.ts', bad: ['demo: public API only'] },
   ],
-  'cli/main.ts': [
-    { imports: '../src/measure/m.ts' },
-    { imports: '../tests/models.ts', bad: ['down-only: cli'] },
-  ],
+  'cli/main.ts': [{ imports: '../src/measure/m.ts' }, { imports: '../tests/models.ts', bad: ['down-only: cli'] }],
   'tools/setup/s.ts': [
     { imports: '../../src/errors/e.ts' },
     { imports: '../../tests/support/s.ts', bad: ['down-only: tools/setup'] },
@@ -166,7 +157,20 @@ beforeAll(async () => {
 
   const cruiser = join(ROOT, 'node_modules/.bin/depcruise');
   const config = join(ROOT, '.dependency-cruiser.cjs');
-  const args = ['src', 'workers', 'demo', 'cli', 'e2e', 'bench', 'tools', 'tests', '--config', config, '--output-type', 'json'];
+  const args = [
+    'src',
+    'workers',
+    'demo',
+    'cli',
+    'e2e',
+    'bench',
+    'tools',
+    'tests',
+    '--config',
+    config,
+    '--output-type',
+    'json',
+  ];
   // It exits with an error when rules are broken, which is what it is here for.
   const output = await new Promise<string>((done) => {
     execFile(cruiser, args, { cwd: folder }, (_failed, stdout) => done(stdout));

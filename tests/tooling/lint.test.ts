@@ -35,13 +35,21 @@ it.each([
   ['a promise nobody waits for', API, 'fetch("/");', ['@typescript-eslint/no-floating-promises']],
   ['a promise as a condition', API, 'export const a = fetch("/") ? 1 : 2;', ['@typescript-eslint/no-misused-promises']],
   ['any', API, 'export const a = (b: any): number => Number(b);', ['@typescript-eslint/no-explicit-any']],
-  ['a type imported as a value', API, `import { ErrorCode } from '${LEAF_FROM_API}'; export type A = ErrorCode;`,
-    ['@typescript-eslint/consistent-type-imports']],
+  [
+    'a type imported as a value',
+    API,
+    `import { ErrorCode } from '${LEAF_FROM_API}'; export type A = ErrorCode;`,
+    ['@typescript-eslint/consistent-type-imports'],
+  ],
   ['let for a constant', API, 'let a = 1; export const b = a;', ['prefer-const']],
   ['loose equality', API, 'export const a = (b: number): boolean => b == 1;', ['eqeqeq']],
   ['an unused name', API, 'const a = 1; export {};', ['@typescript-eslint/no-unused-vars']],
-  ['a silenced rule', API, '// eslint-disable-next-line eqeqeq\nexport const a = (b: number): boolean => b == 1;',
-    [null, 'eqeqeq']],
+  [
+    'a silenced rule',
+    API,
+    '// eslint-disable-next-line eqeqeq\nexport const a = (b: number): boolean => b == 1;',
+    [null, 'eqeqeq'],
+  ],
   ['a silenced compiler', API, '// @ts-ignore\nexport const a: number = "";', ['@typescript-eslint/ban-ts-comment']],
 ])('lint sees %s', async (_what, file, code, rules) => {
   expect(await brokenRules(file, code)).toEqual(rules);

@@ -35,19 +35,46 @@ it('ratios of times are medians of those of one round, and of processor times th
 });
 
 describe('what is told of a peer', () => {
-  const peer = { name: 'Acme', host: 'Node', type: 'Q4_1', adapted: false, open: () => Promise.reject(new Error('not here')) } satisfies Peer;
-  const round = (text: string) => ({ device: 'card', loadMs: 5, payload: { bytes: 2e6, gzipBytes: 1e6 }, peakBytes: 3e8, answers: [answer(128, [4, 5, 60], text)] });
+  const peer = {
+    name: 'Acme',
+    host: 'Node',
+    type: 'Q4_1',
+    adapted: false,
+    open: () => Promise.reject(new Error('not here')),
+  } satisfies Peer;
+  const round = (text: string) => ({
+    device: 'card',
+    loadMs: 5,
+    payload: { bytes: 2e6, gzipBytes: 1e6 },
+    peakBytes: 3e8,
+    answers: [answer(128, [4, 5, 60], text)],
+  });
 
   it('is milliseconds a token, and how far its answers are the expected ones', () => {
-    const figures = figuresOf(peer, [round('one two'), round('one ten')], [['one two'], ['one two']], { contexts: [64] });
-    expect(figures).toMatchObject({ device: 'card', contexts: { 64: { decode: { median: 5 }, prefill: { median: 2 }, sameAnswers: 1, sharedCharacters: 6, answers: 2 } } });
-    const table = drawn({ card: { date: '2026-01-02', full: { contexts: [64], steps: 3, rounds: 2, peers: [figures] } } });
-    expect(table).toContain('| Acme in Node | Q4_1 | – | 5.0 (5.0 to 5.0) | 2.0 (2.0 to 2.0) | 5 (5 to 5) | 2.00 (1.00) | 300 (300 to 300) | 1 of 2 (6) |');
+    const figures = figuresOf(peer, [round('one two'), round('one ten')], [['one two'], ['one two']], {
+      contexts: [64],
+    });
+    expect(figures).toMatchObject({
+      device: 'card',
+      contexts: {
+        64: { decode: { median: 5 }, prefill: { median: 2 }, sameAnswers: 1, sharedCharacters: 6, answers: 2 },
+      },
+    });
+    const table = drawn({
+      card: { date: '2026-01-02', full: { contexts: [64], steps: 3, rounds: 2, peers: [figures] } },
+    });
+    expect(table).toContain(
+      '| Acme in Node | Q4_1 | – | 5.0 (5.0 to 5.0) | 2.0 (2.0 to 2.0) | 5 (5 to 5) | 2.00 (1.00) | 300 (300 to 300) | 1 of 2 (6) |',
+    );
   });
 
   it('is in its own words why it cannot run, in as many cells', () => {
     const figures = figuresOf(peer, 'Failed to fetch | x', [], { contexts: [64, 128] });
-    const [heads = '', , row = ''] = drawn({ card: { date: '2026-01-02', full: { contexts: [64, 128], steps: 3, rounds: 2, peers: [figures] } } }).split('\n').slice(2);
+    const [heads = '', , row = ''] = drawn({
+      card: { date: '2026-01-02', full: { contexts: [64, 128], steps: 3, rounds: 2, peers: [figures] } },
+    })
+      .split('\n')
+      .slice(2);
     expect(row).toContain('| cannot: Failed to fetch \\| x |');
     expect(row.split(/(?<!\\)\|/)).toHaveLength(heads.split('|').length);
   });

@@ -12,18 +12,25 @@ const listed = (text: string, word: 'needs' | 'fills'): string[] =>
 
 /** What a text fills: `slots/SLOT/choice.wgsl` its slot, `parts/PART.wgsl` itself, in whichever folder of these, a kernel's own text what it says. */
 function fillsOf(path: string, text: string): string[] {
-  const [, slot] = /shaders\/slots\/([^/]+)\//.exec(path) ?? /shaders\/parts\/(?:[^/]+\/)?([^/]+)\.wgsl$/.exec(path) ?? [];
+  const [, slot] =
+    /shaders\/slots\/([^/]+)\//.exec(path) ?? /shaders\/parts\/(?:[^/]+\/)?([^/]+)\.wgsl$/.exec(path) ?? [];
   return slot === undefined ? listed(text, 'fills') : [slot];
 }
 
 const fills = new Map(Object.entries(SHADERS).map(([path, text]) => [text, fillsOf(path, text)]));
 
-const limits = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupSizeX: 256, maxComputeWorkgroupStorageSize: 16_384 };
+const limits = {
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupStorageSize: 16_384,
+};
 
 /** Devices that choose differently. */
 const devices = Object.values(VARIANTS).flatMap((variant) =>
   [4, 8, undefined].flatMap((subgroupSize) =>
-    [new Set<OptionalFeature>(), new Set(OPTIONAL_FEATURES)].map((features) => ({ variant, subgroupSize, features, limits }) as unknown as Device),
+    [new Set<OptionalFeature>(), new Set(OPTIONAL_FEATURES)].map(
+      (features) => ({ variant, subgroupSize, features, limits }) as unknown as Device,
+    ),
   ),
 );
 

@@ -30,9 +30,17 @@ it.each([
   ['skipped tests', `it('a', () => {}); it.skip('b', () => {}); it.todo('c');`, '1 passed, 0 failed, 2 skipped'],
   ['a file that does not load', `throw new Error('no');`, '0 passed, 1 failed, 0 skipped'],
   ['a file without tests', '', '0 passed, 1 failed, 0 skipped'],
-  ['a failing hook', `beforeAll(() => { throw new Error('no'); }); it('a', () => {});`, '0 passed, 1 failed, 1 skipped'],
-  ['an error outside any test', `it('a', () => void setTimeout(() => { throw new Error('no'); }));
-    it('b', () => new Promise((done) => setTimeout(done, 50)));`, '2 passed, 1 failed, 0 skipped'],
+  [
+    'a failing hook',
+    `beforeAll(() => { throw new Error('no'); }); it('a', () => {});`,
+    '0 passed, 1 failed, 1 skipped',
+  ],
+  [
+    'an error outside any test',
+    `it('a', () => void setTimeout(() => { throw new Error('no'); }));
+    it('b', () => new Promise((done) => setTimeout(done, 50)));`,
+    '2 passed, 1 failed, 0 skipped',
+  ],
   ['a crash', `it('a', () => process.kill(process.pid, 'SIGKILL'));`, '0 passed, 1 failed, 0 skipped'],
 ])('counts %s', (_what, body, line) => {
   expect(sumLine(countsOf(body))).toBe(line);

@@ -11,7 +11,17 @@ describe('loops of a shader', () => {
   });
 
   test('may stand within each other, and one after another', () => {
-    const source = lines('#for g in TWO', '  #for n in ONE', 'q#g_#n;', '  #end', 'r#g;', '#end', '#for g in ONE', 's#g;', '#end');
+    const source = lines(
+      '#for g in TWO',
+      '  #for n in ONE',
+      'q#g_#n;',
+      '  #end',
+      'r#g;',
+      '#end',
+      '#for g in ONE',
+      's#g;',
+      '#end',
+    );
     expect(unroll(source, { ONE: 1, TWO: 2 })).toBe(lines('q0_0;', 'r0;', 'q1_0;', 'r1;', 's0;'));
   });
 

@@ -13,7 +13,10 @@ it('gives plain Node the text of a shader that a TypeScript module imports with 
     mkdirSync(join(folder, 'shaders'));
     mkdirSync(join(folder, 'src'));
     writeFileSync(join(folder, 'shaders/x.wgsl'), SHADER);
-    writeFileSync(join(folder, 'src/x.ts'), `import source from '../shaders/x.wgsl?raw';\nexport const x: string = source;`);
+    writeFileSync(
+      join(folder, 'src/x.ts'),
+      `import source from '../shaders/x.wgsl?raw';\nexport const x: string = source;`,
+    );
     const main = join(folder, 'main.ts');
     writeFileSync(main, `import { x } from './src/x.ts';\nprocess.stdout.write(x satisfies string);`);
     const args = ['--import', 'tsx', '--import', './tools/wgsl-loader.mjs', main];

@@ -13,7 +13,8 @@ it("takes web-llm's forms, whose schemas are text", () => {
 });
 
 it('refuses what it cannot keep to', () => {
-  const code = (code: string, field: string) => expect.objectContaining({ code, detail: expect.objectContaining({ field }) as object }) as Error;
+  const code = (code: string, field: string) =>
+    expect.objectContaining({ code, detail: expect.objectContaining({ field }) as object }) as Error;
   expect(() => ownFormat({ type: 'json_object', schema: '{' })).toThrow(code('bad_request', 'response_format.schema'));
   expect(() => ownFormat({ type: 'structural_tag' })).toThrow(code('unsupported', 'response_format.type'));
 });

@@ -84,7 +84,8 @@ test('ended at every twentieth of the file and taken up in another visit: no pie
   for (const bytes of hub.sent.values()) bytes.fill(0);
   expect(await download(store)).toBe(SHA256);
   const sent = hub.sent.get(PATH)!;
-  for (const index of before) expect(sent.subarray(index * PIECE, (index + 1) * PIECE).every((times) => times === 0)).toBe(true);
+  for (const index of before)
+    expect(sent.subarray(index * PIECE, (index + 1) * PIECE).every((times) => times === 0)).toBe(true);
   expect(hub.sentTwice(PATH)).toBe(0);
 });
 
@@ -97,7 +98,10 @@ test.each([429, 500, 503])('status %i is asked again', async (status) => {
   expect(await download(new MemoryPieces())).toBe(SHA256);
   expect(hub.sentTwice(PATH)).toBe(0);
   hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(status).end());
-  await expectError(() => download(new MemoryPieces()), 'network', { file: hub.fileUrl(PATH), reason: new RegExp(`status ${status}, 5 times`) });
+  await expectError(() => download(new MemoryPieces()), 'network', {
+    file: hub.fileUrl(PATH),
+    reason: new RegExp(`status ${status}, 5 times`),
+  });
 });
 
 test('waits as long as Retry-After asks, and not for an hour', async () => {
@@ -111,12 +115,18 @@ test('waits as long as Retry-After asks, and not for an hour', async () => {
   await open(new MemoryPieces());
   expect(performance.now() - asked).toBeGreaterThan(990);
   hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(429, { 'Retry-After': '3600' }).end());
-  await expectError(() => open(new MemoryPieces()), 'network', { file: hub.fileUrl(PATH), reason: /429: .* in 3600 seconds/ });
+  await expectError(() => open(new MemoryPieces()), 'network', {
+    file: hub.fileUrl(PATH),
+    reason: /429: .* in 3600 seconds/,
+  });
 });
 
 test.each([401, 403, 404, 416])('status %i is an error at once', async (status) => {
   hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(status).end());
-  await expectError(() => download(new MemoryPieces()), 'network', { file: hub.fileUrl(PATH), reason: new RegExp(`status ${status}`) });
+  await expectError(() => download(new MemoryPieces()), 'network', {
+    file: hub.fileUrl(PATH),
+    reason: new RegExp(`status ${status}`),
+  });
   expect(hub.requests.filter(({ origin }) => origin === 'cdn')).toHaveLength(1);
 });
 
@@ -124,7 +134,9 @@ test('a body that ends early, and one that is longer than it says', async () => 
   hub.behaviour.instead = ({ from, to, size, count, response }) => {
     if (count % 3 === 0) return false;
     response.writeHead(206, { 'Content-Range': `bytes ${from}-${to - 1}/${size}` });
-    response.end(count % 3 === 1 ? BYTES.subarray(from, from + Math.ceil((to - from) / 2)) : BYTES.subarray(from, to + 5000));
+    response.end(
+      count % 3 === 1 ? BYTES.subarray(from, from + Math.ceil((to - from) / 2)) : BYTES.subarray(from, to + 5000),
+    );
     return true;
   };
   expect(await download(new MemoryPieces())).toBe(SHA256);
@@ -146,21 +158,29 @@ test.each<[string, (from: number, to: number, size: number) => string | undefine
 
 test('an answer that is compressed: right where it is all of the file, an error where it is a part', async () => {
   const zipped = gzipSync(BYTES);
-  hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(200, { 'Content-Encoding': 'gzip', 'Content-Length': zipped.length }).end(zipped));
+  hub.behaviour.instead = ({ response }) =>
+    Boolean(response.writeHead(200, { 'Content-Encoding': 'gzip', 'Content-Length': zipped.length }).end(zipped));
   expect(await download(new MemoryPieces())).toBe(SHA256);
   hub.behaviour.instead = ({ from, to, size, response }) => {
     if (to - from === 2) return false;
     const headers = { 'Content-Encoding': 'gzip', 'Content-Range': `bytes ${from}-${to - 1}/${size}` };
     return Boolean(response.writeHead(206, headers).end(gzipSync(BYTES.subarray(from, to))));
   };
-  await expectError(() => download(new MemoryPieces()), 'network', { file: hub.fileUrl(PATH), reason: /compresses the parts/ });
+  await expectError(() => download(new MemoryPieces()), 'network', {
+    file: hub.fileUrl(PATH),
+    reason: /compresses the parts/,
+  });
 });
 
 test('an answer that is longer than its server told: an error, not the beginning of another file', async () => {
   hub.behaviour = { ranges: false };
   const file = await open(new MemoryPieces());
-  hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(200, { ETag: `"${SHA256.slice(0, 32)}"` }).end(Buffer.concat([BYTES, BYTES])));
-  await expectError(() => file.complete(), 'network', { file: hub.fileUrl(PATH), reason: /more comes than the 412345 bytes/ });
+  hub.behaviour.instead = ({ response }) =>
+    Boolean(response.writeHead(200, { ETag: `"${SHA256.slice(0, 32)}"` }).end(Buffer.concat([BYTES, BYTES])));
+  await expectError(() => file.complete(), 'network', {
+    file: hub.fileUrl(PATH),
+    reason: /more comes than the 412345 bytes/,
+  });
 });
 
 test('a server that falls silent, before its answer or within it', async () => {
@@ -173,7 +193,10 @@ test('a server that falls silent, before its answer or within it', async () => {
   };
   expect(await download(new MemoryPieces(), { stallMs: 300 })).toBe(SHA256);
   hub.behaviour.instead = () => true;
-  await expectError(() => download(new MemoryPieces(), { stallMs: 20 }), 'network', { file: hub.fileUrl(PATH), reason: /nothing came for 20 ms, 5 times/ });
+  await expectError(() => download(new MemoryPieces(), { stallMs: 20 }), 'network', {
+    file: hub.fileUrl(PATH),
+    reason: /nothing came for 20 ms, 5 times/,
+  });
 });
 
 test('a slow server is waited for as long as it sends', async () => {
@@ -221,8 +244,13 @@ test('bytes tampered with on their way: the piece is found and fetched again', a
 
 test('a server that always gives other bytes than the hub says: an error, and nothing is kept', async () => {
   const store = new MemoryPieces();
-  hub.behaviour.tampered = (bytes, { from }) => (from <= 5 && bytes.length > 5 ? bytes.map((byte, i) => (from + i === 5 ? byte ^ 1 : byte)) : bytes);
-  await expectError(() => download(store), 'bad_file', { file: hub.fileUrl(PATH), field: 'sha256', reason: new RegExp(SHA256) });
+  hub.behaviour.tampered = (bytes, { from }) =>
+    from <= 5 && bytes.length > 5 ? bytes.map((byte, i) => (from + i === 5 ? byte ^ 1 : byte)) : bytes;
+  await expectError(() => download(store), 'bad_file', {
+    file: hub.fileUrl(PATH),
+    field: 'sha256',
+    reason: new RegExp(SHA256),
+  });
   expect(store.pieces.size).toBe(0);
   hub.behaviour = {};
   expect(await download(store)).toBe(SHA256);
@@ -245,10 +273,17 @@ test.each<[string, (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>]>
   expect(FileDownload.offline(store)?.missing).toBe(0);
   await FileDownload.offline(store)!.verify();
   store.bytes.set(21, damage(store.bytes.get(21)!));
-  await expectError(() => FileDownload.offline(store)!.verify(), 'network', { file: hub.fileUrl(PATH), reason: /bytes from 210000 on/ });
+  await expectError(() => FileDownload.offline(store)!.verify(), 'network', {
+    file: hub.fileUrl(PATH),
+    reason: /bytes from 210000 on/,
+  });
   // A server that gives other bytes than those once verified is not believed.
   hub.behaviour.tampered = (bytes, { from }) => bytes.map((byte) => (from === 21 * PIECE ? byte ^ 1 : byte));
-  await expectError(() => download(store), 'bad_file', { file: hub.fileUrl(PATH), field: 'sha256', reason: /from 210000 on/ });
+  await expectError(() => download(store), 'bad_file', {
+    file: hub.fileUrl(PATH),
+    field: 'sha256',
+    reason: /from 210000 on/,
+  });
 });
 
 test('reading brings only the pieces that are read, and they count', async () => {
@@ -279,6 +314,9 @@ test('a full store ends the download, with the figures; what is held stays', asy
     }
   }
   const store = new SmallStore();
-  await expectError(() => download(store), 'over_limit', { field: 'storage', reason: /full after 300000 of 412345 bytes/ });
+  await expectError(() => download(store), 'over_limit', {
+    field: 'storage',
+    reason: /full after 300000 of 412345 bytes/,
+  });
   expect(store.pieces.size).toBe(30);
 });

@@ -20,45 +20,126 @@ async function inTime(work: () => Promise<void>): Promise<void> {
 
 const nested = (depth: number, open = '[', close = ']'): string => open.repeat(depth) + close.repeat(depth);
 /** The text of a JSON file with another text for the value of one key. */
-const withText = (key: string, value: string) => (text: string): string =>
-  JSON.stringify({ ...(JSON.parse(text) as object), [key]: '@' }).replace('"@"', value);
+const withText =
+  (key: string, value: string) =>
+  (text: string): string =>
+    JSON.stringify({ ...(JSON.parse(text) as object), [key]: '@' }).replace('"@"', value);
 
 /** What it is called, a model, a file of its, the change to its text, and the field and the reason it is refused for. */
 type HostileText = [string, string, string, (text: string) => string, [string, RegExp]];
 
 describe('safetensors', () => {
   test.each<HostileText>([
-    ...(['50000000', '1000000000', '9007199254740992', '1e999'] as const).map(
-      (size): HostileText => [`a vocab_size of ${size}`, 'llama', 'config.json', withText('vocab_size', size), ['vocab_size', /but the embeddings are \[273, 32\]/]],
-    ),
-    ['a vocab_size that is no whole number', 'llama', 'config.json', withText('vocab_size', '0.5'), ['vocab_size', /whole number/]],
-    ['more tokens than embeddings have rows', 'llama', 'config.json', withText('vocab_size', '2097152'), ['vocab_size', /but the embeddings are \[273, 32\]/]],
+    ...(['50000000', '1000000000', '9007199254740992', '1e999'] as const).map((size): HostileText => [
+      `a vocab_size of ${size}`,
+      'llama',
+      'config.json',
+      withText('vocab_size', size),
+      ['vocab_size', /but the embeddings are \[273, 32\]/],
+    ]),
+    [
+      'a vocab_size that is no whole number',
+      'llama',
+      'config.json',
+      withText('vocab_size', '0.5'),
+      ['vocab_size', /whole number/],
+    ],
+    [
+      'more tokens than embeddings have rows',
+      'llama',
+      'config.json',
+      withText('vocab_size', '2097152'),
+      ['vocab_size', /but the embeddings are \[273, 32\]/],
+    ],
     ['heads of 1e12', 'llama3', 'config.json', withText('head_dim', '1000000000000'), ['head_dim', /1 to 256/]],
     ['no heads', 'llama3', 'config.json', withText('num_attention_heads', '0'), ['num_attention_heads', /1 to 1024/]],
-    ['layers below zero', 'llama', 'config.json', withText('num_hidden_layers', '-1'), ['num_hidden_layers', /1 to 1024/]],
-    ['a context of 2^53', 'llama', 'config.json', withText('max_position_embeddings', '9007199254740992'), ['max_position_embeddings', /1 to 1073741824/]],
-    ['frequencies divided by nothing', 'llama3', 'config.json', withText('rope_parameters', '{"rope_type":"llama3","factor":0,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":64,"rope_theta":10000}'), ['rope_parameters.factor', /above 0/]],
-    ['a token whose id is an object', 'llama', 'tokenizer.json', withText('added_tokens', '[{"content":"x","id":{"toString":1}}]'), ['x', /of type object/]],
+    [
+      'layers below zero',
+      'llama',
+      'config.json',
+      withText('num_hidden_layers', '-1'),
+      ['num_hidden_layers', /1 to 1024/],
+    ],
+    [
+      'a context of 2^53',
+      'llama',
+      'config.json',
+      withText('max_position_embeddings', '9007199254740992'),
+      ['max_position_embeddings', /1 to 1073741824/],
+    ],
+    [
+      'frequencies divided by nothing',
+      'llama3',
+      'config.json',
+      withText(
+        'rope_parameters',
+        '{"rope_type":"llama3","factor":0,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":64,"rope_theta":10000}',
+      ),
+      ['rope_parameters.factor', /above 0/],
+    ],
+    [
+      'a token whose id is an object',
+      'llama',
+      'tokenizer.json',
+      withText('added_tokens', '[{"content":"x","id":{"toString":1}}]'),
+      ['x', /of type object/],
+    ],
     ['a model of the wrong kind', 'llama', 'tokenizer.json', withText('model', '[[]]'), ['model', /object/]],
   ])('%s', async (_, model, file, change, [field, reason]) =>
-    inTime(() => expectError(() => openSafetensorsModel(modelFolder(model, { [file]: change })), 'bad_file', { file, field, reason })));
+    inTime(() =>
+      expectError(() => openSafetensorsModel(modelFolder(model, { [file]: change })), 'bad_file', {
+        file,
+        field,
+        reason,
+      }),
+    ),
+  );
 
   test.each([
-    ['5,000 nested pre-tokenizers', 'tokenizer.json', 'pre_tokenizer', nested(5000, '{"type":"Sequence","pretokenizers":[', ']}')],
-    ['20,000 nested normalizers', 'tokenizer.json', 'normalizer', nested(20_000, '{"type":"Sequence","normalizers":[', ']}')],
-    ['100,000 nested post-processors', 'tokenizer.json', 'post_processor', nested(100_000, '{"type":"Sequence","processors":[', ']}')],
+    [
+      '5,000 nested pre-tokenizers',
+      'tokenizer.json',
+      'pre_tokenizer',
+      nested(5000, '{"type":"Sequence","pretokenizers":[', ']}'),
+    ],
+    [
+      '20,000 nested normalizers',
+      'tokenizer.json',
+      'normalizer',
+      nested(20_000, '{"type":"Sequence","normalizers":[', ']}'),
+    ],
+    [
+      '100,000 nested post-processors',
+      'tokenizer.json',
+      'post_processor',
+      nested(100_000, '{"type":"Sequence","processors":[', ']}'),
+    ],
     ['1,000,000 nested arrays', 'config.json', 'architectures', nested(1_000_000)],
   ])('%s', async (_, file, key, value) =>
-    inTime(() => expectError(() => openSafetensorsModel(modelFolder('llama', { [file]: withText(key, value) })), 'bad_file', { file, reason: /nested more than 64 deep/ })));
+    inTime(() =>
+      expectError(() => openSafetensorsModel(modelFolder('llama', { [file]: withText(key, value) })), 'bad_file', {
+        file,
+        reason: /nested more than 64 deep/,
+      }),
+    ),
+  );
 
   test('a template of 2 MiB', async () => {
     const files = modelFolder('llama', { 'chat_template.jinja': () => 'x'.repeat(2 << 20) });
-    await inTime(() => expectError(() => openSafetensorsModel(files), 'bad_file', { file: 'chat_template.jinja', reason: /at most/ }));
+    await inTime(() =>
+      expectError(() => openSafetensorsModel(files), 'bad_file', { file: 'chat_template.jinja', reason: /at most/ }),
+    );
   });
 
   test('an index whose shards are no names', async () => {
-    const files = modelFolder('llama3', { 'model.safetensors.index.json': withText('weight_map', '{"model.norm.weight":{"toString":1}}') });
-    await expectError(() => openSafetensorsModel(files), 'bad_file', { file: 'model.safetensors.index.json', field: 'model.norm.weight', reason: /of type object/ });
+    const files = modelFolder('llama3', {
+      'model.safetensors.index.json': withText('weight_map', '{"model.norm.weight":{"toString":1}}'),
+    });
+    await expectError(() => openSafetensorsModel(files), 'bad_file', {
+      file: 'model.safetensors.index.json',
+      field: 'model.norm.weight',
+      reason: /of type object/,
+    });
   });
 });
 
@@ -92,19 +173,51 @@ describe('GGUF', () => {
   });
 
   test.each<[string, 'gpt2' | 'llama', Record<string, MetadataValue>, string, RegExp]>([
-    ['a SentencePiece token of 20,000 characters', 'llama', pieces(['a', 'a'.repeat(20_000)]), 'tokens', /token 4 has 20000 characters/],
+    [
+      'a SentencePiece token of 20,000 characters',
+      'llama',
+      pieces(['a', 'a'.repeat(20_000)]),
+      'tokens',
+      /token 4 has 20000 characters/,
+    ],
     ['a SentencePiece vocabulary of runs of one letter', 'llama', pieces(runs), 'tokens', /too long, and too many/],
-    ['a user-defined token of 5 MB', 'gpt2', userDefined(['x'.repeat(5_000_000)]), 'tokens', /token 3 has 5000000 characters/],
-    ['user-defined tokens of 2 MB in all', 'gpt2', userDefined(Array.from({ length: 600 }, (_, i) => `${i}${'x'.repeat(3500)}`)), 'token_type', /characters; at most/],
+    [
+      'a user-defined token of 5 MB',
+      'gpt2',
+      userDefined(['x'.repeat(5_000_000)]),
+      'tokens',
+      /token 3 has 5000000 characters/,
+    ],
+    [
+      'user-defined tokens of 2 MB in all',
+      'gpt2',
+      userDefined(Array.from({ length: 600 }, (_, i) => `${i}${'x'.repeat(3500)}`)),
+      'token_type',
+      /characters; at most/,
+    ],
   ])('%s', async (_, tokenizer, metadata, key, reason) => {
     const file = await open(metadata, tokenizer);
     const metadataOf = readTokenizerMetadata(file);
-    await inTime(() => expectError(() => createTokenizer(metadataOf), 'bad_file', { file: 'tiny.gguf', field: `tokenizer.ggml.${key}`, reason }));
+    await inTime(() =>
+      expectError(() => createTokenizer(metadataOf), 'bad_file', {
+        file: 'tiny.gguf',
+        field: `tokenizer.ggml.${key}`,
+        reason,
+      }),
+    );
   });
 
   test('long tokens, and many that are sought in texts, are taken', async () => {
-    const texts = ['a', 'aa', 'a'.repeat(4096), 'b'.repeat(700), ...Array.from({ length: 100 }, (_, i) => 'c'.repeat(i + 1))];
-    const long = createTokenizer(readTokenizerMetadata(await open({ ...pieces(texts), 'tokenizer.ggml.add_space_prefix': false }, 'llama')));
+    const texts = [
+      'a',
+      'aa',
+      'a'.repeat(4096),
+      'b'.repeat(700),
+      ...Array.from({ length: 100 }, (_, i) => 'c'.repeat(i + 1)),
+    ];
+    const long = createTokenizer(
+      readTokenizerMetadata(await open({ ...pieces(texts), 'tokenizer.ggml.add_space_prefix': false }, 'llama')),
+    );
     expect(long.encode('c'.repeat(64), { addSpecial: false })).toHaveLength(1);
     const many = Array.from({ length: 20_000 }, (_, i) => `<custom_token_${i}>`);
     const speech = createTokenizer(readTokenizerMetadata(await open(userDefined(many))));

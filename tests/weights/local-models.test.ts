@@ -45,11 +45,18 @@ test('a file of safetensors brings what lies beside it; a part or the index all 
 
 test('several models, none, pickles, and what is not there', async () => {
   const several = folderOf('a.gguf', 'b.gguf');
-  await expectError(() => modelFiles(several()), 'bad_request', { file: several(), field: '--model', reason: /name one of a.gguf, b.gguf/ });
+  await expectError(() => modelFiles(several()), 'bad_request', {
+    file: several(),
+    field: '--model',
+    reason: /name one of a.gguf, b.gguf/,
+  });
   const none = folderOf('config.json');
   await expectError(() => modelFiles(none()), 'bad_request', { reason: /neither a GGUF nor a safetensors/ });
   const pickled = folderOf('config.json', 'pytorch_model.bin');
-  await expectError(() => modelFiles(pickled()), 'unsupported', { file: pickled('pytorch_model.bin').replace('//', '/'), reason: /pickle.*AutoModel/ });
+  await expectError(() => modelFiles(pickled()), 'unsupported', {
+    file: pickled('pytorch_model.bin').replace('//', '/'),
+    reason: /pickle.*AutoModel/,
+  });
   for (const name of ['none.gguf', 'none.safetensors', 'none', 'none/model.safetensors']) {
     await expectError(() => openSources(none(name)), 'bad_file', { file: none(name) });
   }
@@ -69,12 +76,30 @@ test('inspect says of a GGUF model whether it runs here', async () => {
   const at = folderOf();
   const small = { type: 'F32', seed: 1, hiddenSize: 64, intermediateSize: 96, numLayers: 1 } as const;
   writeFileSync(at('a.gguf'), tinyModel({ architecture: 'llama', ...small }));
-  writeFileSync(at('b.gguf'), tinyModel({ architecture: 'llama', ...small, metadata: { 'tokenizer.ggml.pre': 'unheard-of' } }));
-  writeFileSync(at('c.gguf'), tinyModel({ architecture: 'llama', ...small, metadata: { 'general.architecture': 'gemma2' } }));
+  writeFileSync(
+    at('b.gguf'),
+    tinyModel({ architecture: 'llama', ...small, metadata: { 'tokenizer.ggml.pre': 'unheard-of' } }),
+  );
+  writeFileSync(
+    at('c.gguf'),
+    tinyModel({ architecture: 'llama', ...small, metadata: { 'general.architecture': 'gemma2' } }),
+  );
   writeFileSync(at('d.gguf'), Uint8Array.of(0x50, 0x4b, 3, 4, 0, 0, 0, 0));
-  expect(await inspected(at('a.gguf'))).toMatchObject({ format: 'GGUF v3', architecture: 'llama', supported: true, reason: null });
-  expect(await inspected(at('b.gguf'))).toMatchObject({ supported: false, reason: expect.stringMatching(/tokenizer.ggml.pre: .*unheard-of/) as string });
-  expect(await inspected(at('c.gguf'))).toMatchObject({ architecture: 'gemma2', supported: false, reason: expect.stringMatching(/"gemma2" is not supported/) as string });
+  expect(await inspected(at('a.gguf'))).toMatchObject({
+    format: 'GGUF v3',
+    architecture: 'llama',
+    supported: true,
+    reason: null,
+  });
+  expect(await inspected(at('b.gguf'))).toMatchObject({
+    supported: false,
+    reason: expect.stringMatching(/tokenizer.ggml.pre: .*unheard-of/) as string,
+  });
+  expect(await inspected(at('c.gguf'))).toMatchObject({
+    architecture: 'gemma2',
+    supported: false,
+    reason: expect.stringMatching(/"gemma2" is not supported/) as string,
+  });
   expect((await inspect([at('c.gguf')])).text).toMatch(/does not run here: .*gemma2/);
   await expectError(() => inspect([at('d.gguf')]), 'unsupported', { reason: /pickle/ });
 });
@@ -83,13 +108,26 @@ test('inspect shows safetensors as they are stored, and whether they run', async
   const fixture = join(import.meta.dirname, '../fixtures/safetensors/llama3');
   const model = await inspected(fixture);
   expect(model).toMatchObject({ format: 'safetensors', architecture: 'llama', supported: true, reason: null });
-  expect(model.tensors).toContainEqual({ name: 'model.layers.1.self_attn.k_proj.weight', shape: [16, 32], type: 'BF16', bytes: 1024 });
+  expect(model.tensors).toContainEqual({
+    name: 'model.layers.1.self_attn.k_proj.weight',
+    shape: [16, 32],
+    type: 'BF16',
+    bytes: 1024,
+  });
   expect(model.totalBytes).toBe(model.tensors.reduce((sum, { bytes }) => sum + bytes, 0));
   expect(await inspected(join(fixture, SHARDS[0]!))).toEqual(model);
   const at = folderOf();
   mkdirSync(at('x'));
   writeFileSync(at('x/model.safetensors'), Buffer.from([2, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0x7d]));
-  expect(await inspected(at('x'))).toMatchObject({ architecture: null, supported: false, reason: expect.stringMatching(/config.json: this file of the model is missing/) as string });
+  expect(await inspected(at('x'))).toMatchObject({
+    architecture: null,
+    supported: false,
+    reason: expect.stringMatching(/config.json: this file of the model is missing/) as string,
+  });
   writeFileSync(at('x/config.json'), '{"model_type": "gemma2"}');
-  expect(await inspected(at('x'))).toMatchObject({ architecture: 'gemma2', supported: false, reason: expect.stringMatching(/model_type: "gemma2"/) as string });
+  expect(await inspected(at('x'))).toMatchObject({
+    architecture: 'gemma2',
+    supported: false,
+    reason: expect.stringMatching(/model_type: "gemma2"/) as string,
+  });
 });

@@ -81,7 +81,12 @@ test('each architecture and its variants', async () => {
   });
   expect(await load({ architecture: 'granite', numLayers: 2 })).toMatchObject({
     ...{ qkvBias: false, qkNorm: false, ropeLayout: 'interleaved', unrotatedLayers: [] },
-    ...{ attentionScale: Math.fround(0.08), embeddingScale: 12, residualScale: Math.fround(0.22), logitDivisor: Math.fround(0.6) },
+    ...{
+      attentionScale: Math.fround(0.08),
+      embeddingScale: 12,
+      residualScale: Math.fround(0.22),
+      logitDivisor: Math.fround(0.6),
+    },
   });
   expect((await load({ ropeLinearScale: 1 })).ropeLinearScale).toBeUndefined();
 });
@@ -132,14 +137,20 @@ test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
 });
 
 test('a multiplier of 0 is none, and of another architecture nothing; one out of bounds is refused', async () => {
-  const none = Object.fromEntries(['attention.scale', 'embedding_scale', 'residual_scale', 'logit_scale'].map((key) => [`granite.${key}`, f32(0)]));
+  const none = Object.fromEntries(
+    ['attention.scale', 'embedding_scale', 'residual_scale', 'logit_scale'].map((key) => [`granite.${key}`, f32(0)]),
+  );
   const { attentionScale, ...others } = await load({ architecture: 'granite', metadata: none });
   expect(attentionScale).toBeUndefined();
   expect(others).toMatchObject({ embeddingScale: 1, residualScale: 1, logitDivisor: 1 });
   expect(await load({ metadata: { 'llama.embedding_scale': f32(12) } })).toMatchObject({ embeddingScale: 1 });
   for (const value of [-1, NaN, Infinity, 1e7, 1e-9]) {
     const field = 'granite.residual_scale';
-    await expectError(() => load({ architecture: 'granite', metadata: { [field]: f32(value) } }), 'bad_file', { file: 'x.gguf', field, reason: /must be a/ });
+    await expectError(() => load({ architecture: 'granite', metadata: { [field]: f32(value) } }), 'bad_file', {
+      file: 'x.gguf',
+      field,
+      reason: /must be a/,
+    });
   }
 });
 
@@ -151,7 +162,9 @@ test('a count may be given layer by layer, where all are the same', async () => 
 test('YaRN is read as llama.cpp reads it', async () => {
   const yarn = (values: Record<string, MetadataValue> = {}) => {
     const all = { type: 'yarn', factor: f32(4), original_context_length: 64, ...values };
-    return load({ metadata: Object.fromEntries(Object.entries(all).map(([key, value]) => [`llama.rope.scaling.${key}`, value])) });
+    return load({
+      metadata: Object.fromEntries(Object.entries(all).map(([key, value]) => [`llama.rope.scaling.${key}`, value])),
+    });
   };
   const magnitude = 0.1 * Math.log(4) + 1;
   const plain = { factor: 4, originalContext: 64, betaFast: 32, betaSlow: 1, extFactor: 1, truncate: true };
@@ -160,30 +173,87 @@ test('YaRN is read as llama.cpp reads it', async () => {
   expect(config.rotaryScale).toBeCloseTo(magnitude, 12);
   expect((await yarn({ attn_factor: f32(0.5) })).rotaryScale).toBeCloseTo(0.5 * magnitude, 12);
   expect((await yarn({ yarn_log_multiplier: f32(1) })).rotaryScale).toBeUndefined();
-  expect((await yarn({ yarn_beta_fast: f32(8), yarn_beta_slow: f32(2), yarn_ext_factor: f32(0.5) })).yarn).toEqual({ ...plain, betaFast: 8, betaSlow: 2, extFactor: 0.5 });
-  expect(await yarn({ yarn_ext_factor: f32(0) })).toMatchObject({ yarn: undefined, ropeLinearScale: 4, rotaryScale: undefined });
-  const refused = (field: string, values: Record<string, MetadataValue>, code: 'bad_file' | 'unsupported', reason: RegExp) =>
-    expectError(() => yarn(values), code, { file: 'x.gguf', field: `llama.rope.scaling.${field}`, reason });
-  await refused('yarn_beta_fast', { yarn_beta_fast: f32(1), yarn_beta_slow: f32(2) }, 'bad_file', /less than beta_slow/);
+  expect((await yarn({ yarn_beta_fast: f32(8), yarn_beta_slow: f32(2), yarn_ext_factor: f32(0.5) })).yarn).toEqual({
+    ...plain,
+    betaFast: 8,
+    betaSlow: 2,
+    extFactor: 0.5,
+  });
+  expect(await yarn({ yarn_ext_factor: f32(0) })).toMatchObject({
+    yarn: undefined,
+    ropeLinearScale: 4,
+    rotaryScale: undefined,
+  });
+  const refused = (
+    field: string,
+    values: Record<string, MetadataValue>,
+    code: 'bad_file' | 'unsupported',
+    reason: RegExp,
+  ) => expectError(() => yarn(values), code, { file: 'x.gguf', field: `llama.rope.scaling.${field}`, reason });
+  await refused(
+    'yarn_beta_fast',
+    { yarn_beta_fast: f32(1), yarn_beta_slow: f32(2) },
+    'bad_file',
+    /less than beta_slow/,
+  );
   await refused('yarn_ext_factor', { yarn_ext_factor: f32(2) }, 'bad_file', /at most 1/);
   await refused('yarn_attn_factor', { yarn_attn_factor: f32(2) }, 'unsupported', /attn_factor is/);
 });
 
 test('Phi-3 is rotated in part, has LongRoPE’s divisors, fused linears and a window in every layer', async () => {
   const metadata = { 'phi3.attention.sliding_window': 48 };
-  const config = await load({ architecture: 'phi3', headDim: 32, numHeads: 2, numKvHeads: 1, rotaryDim: 24, shortContext: 128, metadata });
-  expect(config).toMatchObject({ rotaryDim: 24, shortContext: 128, rotaryScale: Math.fround(1.19), window: { tokens: 48, layers: [0, 1] } });
-  expect((await load({ architecture: 'phi3', metadata: { 'phi3.attention.sliding_window': 512 } })).window).toBeUndefined();
-  const file = await open({ architecture: 'phi3', headDim: 32, numHeads: 2, numKvHeads: 1, rotaryDim: 24, shortContext: 128 });
+  const config = await load({
+    architecture: 'phi3',
+    headDim: 32,
+    numHeads: 2,
+    numKvHeads: 1,
+    rotaryDim: 24,
+    shortContext: 128,
+    metadata,
+  });
+  expect(config).toMatchObject({
+    rotaryDim: 24,
+    shortContext: 128,
+    rotaryScale: Math.fround(1.19),
+    window: { tokens: 48, layers: [0, 1] },
+  });
+  expect(
+    (await load({ architecture: 'phi3', metadata: { 'phi3.attention.sliding_window': 512 } })).window,
+  ).toBeUndefined();
+  const file = await open({
+    architecture: 'phi3',
+    headDim: 32,
+    numHeads: 2,
+    numKvHeads: 1,
+    rotaryDim: 24,
+    shortContext: 128,
+  });
   const tensors = checkTensors(file, readModelConfig(file));
   expect(tensors.get('blk.1.attn_k.weight')).toMatchObject({ shape: [32, 64] });
   expect(tensors.get('blk.1.ffn_up.weight')).toMatchObject({ shape: [96, 64] });
   const without = { ...file, tensors: file.tensors.filter(({ name }) => name !== 'rope_factors_long.weight') };
-  await expectError(() => checkTensors(without, readModelConfig(without)), 'bad_file', { file: 'x.gguf', field: 'rope_factors_long.weight', reason: /missing/ });
-  const cut = { ...file, tensors: file.tensors.map((tensor) => (tensor.name === 'blk.0.attn_qkv.weight' ? { ...tensor, shape: [96, 64] } : tensor)) };
-  await expectError(() => checkTensors(cut, readModelConfig(cut)), 'bad_file', { file: 'x.gguf', field: 'blk.0.attn_qkv.weight', reason: /\[96, 64\].*\[128, 64\]/ });
+  await expectError(() => checkTensors(without, readModelConfig(without)), 'bad_file', {
+    file: 'x.gguf',
+    field: 'rope_factors_long.weight',
+    reason: /missing/,
+  });
+  const cut = {
+    ...file,
+    tensors: file.tensors.map((tensor) =>
+      tensor.name === 'blk.0.attn_qkv.weight' ? { ...tensor, shape: [96, 64] } : tensor,
+    ),
+  };
+  await expectError(() => checkTensors(cut, readModelConfig(cut)), 'bad_file', {
+    file: 'x.gguf',
+    field: 'blk.0.attn_qkv.weight',
+    reason: /\[96, 64\].*\[128, 64\]/,
+  });
   for (const rotaryDim of [12, 40]) {
-    await expectError(() => load({ architecture: 'phi3', headDim: 32, numHeads: 2, numKvHeads: 1, rotaryDim }), 'unsupported', { file: 'x.gguf', field: 'phi3.rope.dimension_count', reason: /multiple of 8|differs/ });
+    await expectError(
+      () => load({ architecture: 'phi3', headDim: 32, numHeads: 2, numKvHeads: 1, rotaryDim }),
+      'unsupported',
+      { file: 'x.gguf', field: 'phi3.rope.dimension_count', reason: /multiple of 8|differs/ },
+    );
   }
 });
 
@@ -194,9 +264,17 @@ test('layers that are not rotated', async () => {
 });
 
 test('layers with a window, and what of Gemma 3 its files do not say', async () => {
-  const gemma = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'gemma3', numLayers: 9, metadata });
+  const gemma = (metadata: Record<string, MetadataValue> = {}) =>
+    load({ architecture: 'gemma3', numLayers: 9, metadata });
   const window = { tokens: 24, layers: [0, 1, 2, 3, 4, 6, 7, 8], ropeTheta: 10_000 };
-  expect(await gemma()).toMatchObject({ window, postNorms: true, qkNorm: true, activation: 'gelu', embeddingScale: 8, attentionScale: undefined });
+  expect(await gemma()).toMatchObject({
+    window,
+    postNorms: true,
+    qkNorm: true,
+    activation: 'gelu',
+    embeddingScale: 8,
+    attentionScale: undefined,
+  });
   const every = await gemma({ 'gemma3.attention.sliding_window_pattern': 4, 'gemma3.rope.freq_base_swa': f32(5000) });
   expect(every.window).toEqual({ ...window, layers: [0, 1, 2, 4, 5, 6, 8], ropeTheta: 5000 });
   const flags = [true, false, true, false, false, false, false, false, false];
@@ -206,14 +284,25 @@ test('layers with a window, and what of Gemma 3 its files do not say', async () 
   const large = await open({ architecture: 'gemma3', metadata: { 'gemma3.block_count': 62 } });
   expect(readModelConfig(large).attentionScale).toBeCloseTo(1 / Math.sqrt(64 / 4), 12);
   const field = 'gemma3.attention.sliding_window_pattern';
-  await expectError(() => gemma({ [field]: [true] }), 'bad_file', { file: 'x.gguf', field, reason: /each of 9 layers/ });
-  await expectError(() => gemma({ 'gemma3.final_logit_softcapping': f32(30) }), 'unsupported', { file: 'x.gguf', field: 'gemma3.final_logit_softcapping', reason: /soft caps/ });
+  await expectError(() => gemma({ [field]: [true] }), 'bad_file', {
+    file: 'x.gguf',
+    field,
+    reason: /each of 9 layers/,
+  });
+  await expectError(() => gemma({ 'gemma3.final_logit_softcapping': f32(30) }), 'unsupported', {
+    file: 'x.gguf',
+    field: 'gemma3.final_logit_softcapping',
+    reason: /soft caps/,
+  });
 });
 
 test('experts of every layer', async () => {
   const experts = { count: 4, used: 2, intermediateSize: 64 };
   const moe = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'qwen3moe', experts, metadata });
-  expect(await moe()).toMatchObject({ experts: { ...experts, firstLayer: 0, shares: 'softmax', normalizes: true }, qkNorm: true });
+  expect(await moe()).toMatchObject({
+    experts: { ...experts, firstLayer: 0, shares: 'softmax', normalizes: true },
+    qkNorm: true,
+  });
   expect((await moe({ 'qwen3moe.expert_weights_norm': false })).experts?.normalizes).toBe(false);
   const refused = (key: string, value: MetadataValue, code: 'bad_file' | 'unsupported', reason: RegExp) =>
     expectError(() => moe({ [`qwen3moe.${key}`]: value }), code, { file: 'x.gguf', field: `qwen3moe.${key}`, reason });
@@ -225,10 +314,23 @@ test('experts of every layer', async () => {
   await refused('expert_weights_scale', f32(2.5), 'unsupported', /times 2.5/);
   await refused('leading_dense_block_count', 2, 'bad_file', /0 to 1/);
   const olmoe = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'olmoe', experts, metadata });
-  expect(await olmoe()).toMatchObject({ experts: { ...experts, firstLayer: 0, shares: 'softmax', normalizes: false }, intermediateSize: 64, qkNorm: false, normsQkWhole: true });
-  await expectError(() => olmoe({ 'olmoe.attention.clamp_kqv': f32(8) }), 'unsupported', { file: 'x.gguf', field: 'olmoe.attention.clamp_kqv', reason: /clamped/ });
-  const lfm2moe = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'lfm2moe', numLayers: 5, experts, metadata });
-  expect(await lfm2moe()).toMatchObject({ experts: { ...experts, firstLayer: 1, shares: 'sigmoid', normalizes: true }, convolution: { taps: 3, layers: [0, 2, 3] } });
+  expect(await olmoe()).toMatchObject({
+    experts: { ...experts, firstLayer: 0, shares: 'softmax', normalizes: false },
+    intermediateSize: 64,
+    qkNorm: false,
+    normsQkWhole: true,
+  });
+  await expectError(() => olmoe({ 'olmoe.attention.clamp_kqv': f32(8) }), 'unsupported', {
+    file: 'x.gguf',
+    field: 'olmoe.attention.clamp_kqv',
+    reason: /clamped/,
+  });
+  const lfm2moe = (metadata: Record<string, MetadataValue> = {}) =>
+    load({ architecture: 'lfm2moe', numLayers: 5, experts, metadata });
+  expect(await lfm2moe()).toMatchObject({
+    experts: { ...experts, firstLayer: 1, shares: 'sigmoid', normalizes: true },
+    convolution: { taps: 3, layers: [0, 2, 3] },
+  });
   const field = 'lfm2moe.expert_weights_norm';
   await expectError(() => lfm2moe({ [field]: false }), 'unsupported', { file: 'x.gguf', field, reason: /sigmoids/ });
 });
@@ -238,21 +340,48 @@ test('Gemma 4: heads of two sizes, layers that share keys, and what each layer t
   const gemma = (metadata: Record<string, MetadataValue> = {}) => load({ ...sizes, metadata });
   const window = { tokens: 24, layers: [0, 1, 3, 4, 6, 7], ropeTheta: 5000, headDim: 16 };
   expect(await gemma()).toMatchObject({
-    ...{ window, headDim: 32, sharedKeys: { from: 6, intermediateSize: 192 }, intermediateSize: 96, perLayerInputs: 32 },
-    ...{ valueNorm: true, qkNorm: true, postNorms: true, attentionScale: 1, embeddingScale: 8, logitCap: 9, tiedEmbeddings: true },
+    ...{
+      window,
+      headDim: 32,
+      sharedKeys: { from: 6, intermediateSize: 192 },
+      intermediateSize: 96,
+      perLayerInputs: 32,
+    },
+    ...{
+      valueNorm: true,
+      qkNorm: true,
+      postNorms: true,
+      attentionScale: 1,
+      embeddingScale: 8,
+      logitCap: 9,
+      tiedEmbeddings: true,
+    },
   });
-  const none = readModelConfig(await open({ ...sizes, shared: 0, metadata: { 'gemma4.final_logit_softcapping': f32(0) } }));
+  const none = readModelConfig(
+    await open({ ...sizes, shared: 0, metadata: { 'gemma4.final_logit_softcapping': f32(0) } }),
+  );
   expect([none.sharedKeys, none.logitCap]).toEqual([undefined, undefined]);
   // Files have keys and values of layers that share others' all the same.
   const file = await open(sizes);
   const own = file.tensors.find(({ name }) => name === 'blk.5.attn_k.weight')!;
-  const tensors = [...file.tensors, ...['k', 'v', 'k_norm'].map((part) => ({ ...own, name: `blk.8.attn_${part}.weight` }))];
-  expect([...checkTensors({ ...file, tensors }, readModelConfig(file)).keys()].filter((name) => /blk\.8\.attn_[kv]/.test(name))).toEqual([]);
+  const tensors = [
+    ...file.tensors,
+    ...['k', 'v', 'k_norm'].map((part) => ({ ...own, name: `blk.8.attn_${part}.weight` })),
+  ];
+  expect(
+    [...checkTensors({ ...file, tensors }, readModelConfig(file)).keys()].filter((name) =>
+      /blk\.8\.attn_[kv]/.test(name),
+    ),
+  ).toEqual([]);
   const refused = (code: 'bad_file' | 'unsupported', key: string, value: MetadataValue, reason: RegExp) =>
     expectError(() => gemma({ [`gemma4.${key}`]: value }), code, { file: 'x.gguf', field: `gemma4.${key}`, reason });
   await refused('bad_file', 'attention.shared_kv_layers', 9, /none has any/);
   const field = 'gemma4.attention.shared_kv_layers';
-  await expectError(() => gemma({ [field]: 7, 'gemma4.feed_forward_length': 96 }), 'bad_file', { file: 'x.gguf', field, reason: /layer 2 has no layer of its kind/ });
+  await expectError(() => gemma({ [field]: 7, 'gemma4.feed_forward_length': 96 }), 'bad_file', {
+    file: 'x.gguf',
+    field,
+    reason: /layer 2 has no layer of its kind/,
+  });
   await refused('unsupported', 'feed_forward_length', Int32Array.of(96, 96, 96, 96, 96, 96, 192, 96, 192), /differs/);
   await refused('bad_file', 'feed_forward_length', Int32Array.of(96, 96), /each of 9 layers/);
   await refused('unsupported', 'embedding_length_per_layer_input', 0, /E2B and E4B/);
@@ -261,7 +390,11 @@ test('Gemma 4: heads of two sizes, layers that share keys, and what each layer t
   await refused('bad_file', 'attention.key_length_swa', 48, /1 to 32/);
   await refused('unsupported', 'rope.dimension_count_swa', 8, /differs from the head size 16/);
   const odd = { ...sizes, numHeads: 3, numKvHeads: 1 };
-  await expectError(() => load(odd), 'unsupported', { file: 'x.gguf', field: 'gemma4.attention.key_length_swa', reason: /48 is not a multiple of 32/ });
+  await expectError(() => load(odd), 'unsupported', {
+    file: 'x.gguf',
+    field: 'gemma4.attention.key_length_swa',
+    reason: /48 is not a multiple of 32/,
+  });
   await refused('unsupported', 'attention.head_count_kv', Int32Array.of(2, 2, 1, 2, 2, 1, 2, 2, 1), /differs/);
   await refused('unsupported', 'expert_count', 8, /mixtures of experts/);
   await refused('unsupported', 'attn_logit_softcapping', f32(30), /soft caps/);
@@ -269,27 +402,78 @@ test('Gemma 4: heads of two sizes, layers that share keys, and what each layer t
 
 test('layers without key heads have a convolution', async () => {
   const lfm2 = (metadata: Record<string, MetadataValue> = {}) => load({ architecture: 'lfm2', numLayers: 5, metadata });
-  expect(await lfm2()).toMatchObject({ numKvHeads: 2, convolution: { taps: 3, layers: [0, 2, 3] }, qkNorm: true, tiedEmbeddings: true });
+  expect(await lfm2()).toMatchObject({
+    numKvHeads: 2,
+    convolution: { taps: 3, layers: [0, 2, 3] },
+    qkNorm: true,
+    tiedEmbeddings: true,
+  });
   const field = 'lfm2.attention.head_count_kv';
-  await expectError(() => lfm2({ [field]: Int32Array.of(0, 2) }), 'bad_file', { file: 'x.gguf', field, reason: /each of 5 layers/ });
-  await expectError(() => lfm2({ [field]: new Int32Array(5) }), 'unsupported', { file: 'x.gguf', field, reason: /no layer attends/ });
-  await expectError(() => lfm2({ [field]: Int32Array.of(0, 2, 0, 1, 0) }), 'unsupported', { file: 'x.gguf', field, reason: /differs/ });
-  await expectError(() => lfm2({ 'lfm2.shortconv.l_cache': 0 }), 'bad_file', { file: 'x.gguf', field: 'lfm2.shortconv.l_cache', reason: /1 to 32/ });
-  await expectError(() => lfm2({ 'general.architecture': 'lfm2-vl' }), 'unsupported', { file: 'x.gguf', field: 'general.architecture', reason: /"lfm2-vl".*lfm2/ });
-  await expectError(() => lfm2({ 'lfm2.feed_forward_length': Int32Array.of(96, 0, 96, 96, 96) }), 'unsupported', { file: 'x.gguf', field: 'lfm2.feed_forward_length', reason: /differs/ });
+  await expectError(() => lfm2({ [field]: Int32Array.of(0, 2) }), 'bad_file', {
+    file: 'x.gguf',
+    field,
+    reason: /each of 5 layers/,
+  });
+  await expectError(() => lfm2({ [field]: new Int32Array(5) }), 'unsupported', {
+    file: 'x.gguf',
+    field,
+    reason: /no layer attends/,
+  });
+  await expectError(() => lfm2({ [field]: Int32Array.of(0, 2, 0, 1, 0) }), 'unsupported', {
+    file: 'x.gguf',
+    field,
+    reason: /differs/,
+  });
+  await expectError(() => lfm2({ 'lfm2.shortconv.l_cache': 0 }), 'bad_file', {
+    file: 'x.gguf',
+    field: 'lfm2.shortconv.l_cache',
+    reason: /1 to 32/,
+  });
+  await expectError(() => lfm2({ 'general.architecture': 'lfm2-vl' }), 'unsupported', {
+    file: 'x.gguf',
+    field: 'general.architecture',
+    reason: /"lfm2-vl".*lfm2/,
+  });
+  await expectError(() => lfm2({ 'lfm2.feed_forward_length': Int32Array.of(96, 0, 96, 96, 96) }), 'unsupported', {
+    file: 'x.gguf',
+    field: 'lfm2.feed_forward_length',
+    reason: /differs/,
+  });
   const llama = 'llama.attention.head_count_kv';
-  await expectError(() => load({ metadata: { [llama]: Int32Array.of(0, 2) } }), 'unsupported', { file: 'x.gguf', field: llama, reason: /differs/ });
+  await expectError(() => load({ metadata: { [llama]: Int32Array.of(0, 2) } }), 'unsupported', {
+    file: 'x.gguf',
+    field: llama,
+    reason: /differs/,
+  });
 });
 
 test('all but every n-th layer have a delta net, or those that a file flags; layers that draft are left out', async () => {
   const sizes = { architecture: 'qwen35', numLayers: 5, headDim: 32, rotaryDim: 16 } as const;
   const qwen = async (metadata: Record<string, MetadataValue>) => readModelConfig(await open({ ...sizes, metadata }));
-  const deltaNet = { numKeyHeads: 4, numValueHeads: 8, headDim: 16, taps: 4, valueHeads: 'tiled', layers: [0, 1, 2, 4] };
-  expect(await load(sizes)).toMatchObject({ deltaNet, gatesAttention: true, rotaryDim: 16, qkNorm: true, postNorms: false });
+  const deltaNet = {
+    numKeyHeads: 4,
+    numValueHeads: 8,
+    headDim: 16,
+    taps: 4,
+    valueHeads: 'tiled',
+    layers: [0, 1, 2, 4],
+  };
+  expect(await load(sizes)).toMatchObject({
+    deltaNet,
+    gatesAttention: true,
+    rotaryDim: 16,
+    qkNorm: true,
+    postNorms: false,
+  });
   expect((await qwen({ 'qwen35.full_attention_interval': 2 })).deltaNet?.layers).toEqual([0, 2, 4]);
-  expect((await qwen({ 'qwen35.attention.recurrent_layers': [true, false, false, true, true] })).deltaNet?.layers).toEqual([0, 3, 4]);
+  expect(
+    (await qwen({ 'qwen35.attention.recurrent_layers': [true, false, false, true, true] })).deltaNet?.layers,
+  ).toEqual([0, 3, 4]);
   expect((await qwen({ 'qwen35.attention.recurrent_layers': Uint32Array.of(0, 0, 0, 0, 0) })).deltaNet).toBeUndefined();
-  expect(await load({ ...sizes, metadata: { 'qwen35.nextn_predict_layers': 1 } })).toMatchObject({ numLayers: 4, deltaNet: { layers: [0, 1, 2] } });
+  expect(await load({ ...sizes, metadata: { 'qwen35.nextn_predict_layers': 1 } })).toMatchObject({
+    numLayers: 4,
+    deltaNet: { layers: [0, 1, 2] },
+  });
   const refused = (code: 'bad_file' | 'unsupported', key: string, value: MetadataValue, reason: RegExp) =>
     expectError(() => qwen({ [`qwen35.${key}`]: value }), code, { file: 'x.gguf', field: `qwen35.${key}`, reason });
   await refused('bad_file', 'attention.recurrent_layers', [true, false], /each of 5 layers/);
@@ -299,9 +483,14 @@ test('all but every n-th layer have a delta net, or those that a file flags; lay
   await refused('bad_file', 'ssm.group_count', 3, /do not divide/);
   await refused('unsupported', 'ssm.inner_size', 256, /another size than keys/);
   await refused('unsupported', 'ssm.conv_kernel', 1, /one token/);
-  await expectError(() => qwen({ 'qwen35.nextn_predict_layers': 5 }), 'bad_file', { file: 'x.gguf', field: 'qwen35.block_count', reason: /draft/ });
+  await expectError(() => qwen({ 'qwen35.nextn_predict_layers': 5 }), 'bad_file', {
+    file: 'x.gguf',
+    field: 'qwen35.block_count',
+    reason: /draft/,
+  });
   expect(await load({ numLayers: 2, metadata: { 'llama.nextn_predict_layers': 1 } })).toMatchObject({ numLayers: 2 }); // such models have none
-  for (const count of [1025, ...[-1, -1e6, 0.5, NaN].map(f32)]) await refused('bad_file', 'nextn_predict_layers', count, /from 0 to 1024/);
+  for (const count of [1025, ...[-1, -1e6, 0.5, NaN].map(f32)])
+    await refused('bad_file', 'nextn_predict_layers', count, /from 0 to 1024/);
 });
 
 test('a window as wide as the context is none, and rope scaling "none" has no factor', async () => {

@@ -18,7 +18,22 @@ import { quantize as quantizeIndependently } from '../support/models/quantize.ts
 import { Random } from '../support/random.ts';
 import { expectedOf, modelFolder } from '../support/models/safetensors-folder.ts';
 
-const MODELS = ['llama', 'llama3', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3', 'gemma3-images', 'gemma4', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe', 'olmoe'];
+const MODELS = [
+  'llama',
+  'llama3',
+  'qwen2',
+  'qwen3',
+  'granite',
+  'smollm3',
+  'gemma3',
+  'gemma3-images',
+  'gemma4',
+  'lfm2',
+  'qwen35',
+  'qwen3moe',
+  'lfm2moe',
+  'olmoe',
+];
 
 describe('texts', () => {
   test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
@@ -35,7 +50,9 @@ describe('texts', () => {
   test('llama2: SentencePiece, whose merges stand for its scores', async () => {
     const files = modelFolder('llama2');
     const read = (name: string) => JsonFields.read(files.find((file) => file.name === name)!);
-    const config = await JsonFields.read(new BytesSource('config.json', new TextEncoder().encode('{"vocab_size": 300}')));
+    const config = await JsonFields.read(
+      new BytesSource('config.json', new TextEncoder().encode('{"vocab_size": 300}')),
+    );
     const parts = { tokenizer: await read('tokenizer.json'), tokenizerConfig: await read('tokenizer_config.json') };
     const values = tokenizerMetadata({ ...parts, config, generationConfig: undefined, chatTemplate: undefined });
     const tokenizer = createTokenizer(readTokenizerMetadata({ metadata: new GgufMetadata('llama2', values) }));
@@ -48,38 +65,72 @@ describe('texts', () => {
 test('a token of another part of a model, for which its text has no row, is text to it', async () => {
   const added = (text: string): string => {
     const tokenizer = JSON.parse(text) as { added_tokens: { id: number }[] };
-    return JSON.stringify({ ...tokenizer, added_tokens: [...tokenizer.added_tokens, { ...tokenizer.added_tokens[0], id: 5000, content: '<image>' }] });
+    return JSON.stringify({
+      ...tokenizer,
+      added_tokens: [...tokenizer.added_tokens, { ...tokenizer.added_tokens[0], id: 5000, content: '<image>' }],
+    });
   };
   const ids = async (change: Parameters<typeof modelFolder>[1]) =>
-    createTokenizer(readTokenizerMetadata(await openSafetensorsModel(modelFolder('gemma3', change)))).encode('an <image>', { parseSpecial: true });
+    createTokenizer(readTokenizerMetadata(await openSafetensorsModel(modelFolder('gemma3', change)))).encode(
+      'an <image>',
+      { parseSpecial: true },
+    );
   expect(await ids({ 'tokenizer.json': added })).toEqual(await ids({}));
 });
 
 test('the config is the model’s, rows in their own order', async () => {
   const model = await openSafetensorsModel(modelFolder('llama3'));
   const config = readModelConfig(model);
-  expect(config).toMatchObject({ architecture: 'llama', numLayers: 2, headDim: 16, numKvHeads: 1, ropeTheta: 10_000, ropeLayout: 'half', tiedEmbeddings: true });
+  expect(config).toMatchObject({
+    architecture: 'llama',
+    numLayers: 2,
+    headDim: 16,
+    numKvHeads: 1,
+    ropeTheta: 10_000,
+    ropeLayout: 'half',
+    tiedEmbeddings: true,
+  });
   const tensors = checkTensors(model, config);
   expect(tensors.get('rope_freqs.weight')?.shape).toEqual([8]);
   expect(tensors.get('blk.1.attn_k.weight')).toMatchObject({ type: 'BF16', shape: [16, 32] });
   expect(tensors.get('output_norm.weight')?.type).toBe('F32');
 });
 
-const edit = (key: string, value: unknown) => (text: string): string => JSON.stringify({ ...(JSON.parse(text) as object), [key]: value });
+const edit =
+  (key: string, value: unknown) =>
+  (text: string): string =>
+    JSON.stringify({ ...(JSON.parse(text) as object), [key]: value });
 
 /** The config without these keys, and with these values. */
-const change = (without: readonly string[], values: object = {}) => (text: string): string => {
-  const kept = Object.entries(JSON.parse(text) as object).filter(([key]) => !without.includes(key));
-  return JSON.stringify({ ...Object.fromEntries(kept), ...values });
-};
+const change =
+  (without: readonly string[], values: object = {}) =>
+  (text: string): string => {
+    const kept = Object.entries(JSON.parse(text) as object).filter(([key]) => !without.includes(key));
+    return JSON.stringify({ ...Object.fromEntries(kept), ...values });
+  };
 const configOf = async (model: string, edited: (text: string) => string) =>
   readModelConfig(await openSafetensorsModel(modelFolder(model, { 'config.json': edited })));
 
 test('keys that are missing are what transformers takes for them', async () => {
-  const without = ['rms_norm_eps', 'max_position_embeddings', 'rope_parameters', 'hidden_act', 'num_key_value_heads', 'head_dim'];
-  expect(await configOf('llama', change(without))).toMatchObject({ rmsNormEps: 1e-6, contextLength: 2048, ropeTheta: 10_000, numKvHeads: 2, headDim: 16 });
+  const without = [
+    'rms_norm_eps',
+    'max_position_embeddings',
+    'rope_parameters',
+    'hidden_act',
+    'num_key_value_heads',
+    'head_dim',
+  ];
+  expect(await configOf('llama', change(without))).toMatchObject({
+    rmsNormEps: 1e-6,
+    contextLength: 2048,
+    ropeTheta: 10_000,
+    numKvHeads: 2,
+    headDim: 16,
+  });
   const mistral = { model_type: 'mistral', num_attention_heads: 8, sliding_window: null };
-  expect(await configOf('llama', change([...without, 'sliding_window'], { ...mistral, hidden_size: 256 }))).toMatchObject({ contextLength: 131_072, numKvHeads: 8, headDim: 32 });
+  expect(
+    await configOf('llama', change([...without, 'sliding_window'], { ...mistral, hidden_size: 256 })),
+  ).toMatchObject({ contextLength: 131_072, numKvHeads: 8, headDim: 32 });
   const qwen = await configOf('qwen2', change(without, { num_attention_heads: 32, hidden_size: 512 }));
   expect(qwen).toMatchObject({ rmsNormEps: 1e-6, contextLength: 32_768, numKvHeads: 32, headDim: 16 });
   expect((await configOf('qwen2', change([], { num_key_value_heads: null }))).numKvHeads).toBe(2);
@@ -88,9 +139,24 @@ test('keys that are missing are what transformers takes for them', async () => {
 
 test('multipliers are read under transformers’ names, and are what it takes for them where they are missing', async () => {
   const names = ['attention_multiplier', 'embedding_multiplier', 'residual_multiplier', 'logits_scaling'];
-  expect(await configOf('granite', change([]))).toMatchObject({ attentionScale: 0.35, embeddingScale: 6, residualScale: 0.4, logitDivisor: 0.6 });
-  expect(await configOf('granite', change(names))).toMatchObject({ attentionScale: 1, embeddingScale: 1, residualScale: 1, logitDivisor: 1 });
-  for (const name of names) await expectError(() => configOf('granite', edit(name, 0)), 'bad_file', { file: 'config.json', field: name, reason: /above 0/ });
+  expect(await configOf('granite', change([]))).toMatchObject({
+    attentionScale: 0.35,
+    embeddingScale: 6,
+    residualScale: 0.4,
+    logitDivisor: 0.6,
+  });
+  expect(await configOf('granite', change(names))).toMatchObject({
+    attentionScale: 1,
+    embeddingScale: 1,
+    residualScale: 1,
+    logitDivisor: 1,
+  });
+  for (const name of names)
+    await expectError(() => configOf('granite', edit(name, 0)), 'bad_file', {
+      file: 'config.json',
+      field: name,
+      reason: /above 0/,
+    });
   expect(await configOf('llama', change([], { embedding_multiplier: 6 }))).toMatchObject({ embeddingScale: 1 });
 });
 
@@ -101,10 +167,17 @@ test('a config may say which layers are not rotated', async () => {
   expect(await layers(change(['no_rope_layers', 'no_rope_layer_interval']))).toEqual([]); // every fourth
   expect(await layers(edit('no_rope_layers', [0, 1, 1]))).toEqual([0]);
   for (const flags of [[1], [1, 2], '01']) {
-    await expectError(() => layers(edit('no_rope_layers', flags)), 'bad_file', { file: 'config.json', field: 'no_rope_layers', reason: /must be/ });
+    await expectError(() => layers(edit('no_rope_layers', flags)), 'bad_file', {
+      file: 'config.json',
+      field: 'no_rope_layers',
+      reason: /must be/,
+    });
   }
   const sliding = { use_sliding_window: true, sliding_window: 16 };
-  await expectError(() => layers(change(['layer_types'], sliding)), 'unsupported', { file: 'config.json', reason: /sliding-window/ });
+  await expectError(() => layers(change(['layer_types'], sliding)), 'unsupported', {
+    file: 'config.json',
+    reason: /sliding-window/,
+  });
   expect((await configOf('smollm3', change(['rope_parameters']))).ropeTheta).toBe(2_000_000);
 });
 
@@ -116,36 +189,81 @@ test('YaRN and LongRoPE are read as transformers reads them', async () => {
   const scaleOf = async (rope: object, others = {}) => (await of(rope, others)).rotaryScale;
   expect(await scaleOf(yarn)).toBeCloseTo(0.1 * Math.log(4) + 1, 12);
   expect(await scaleOf({ ...yarn, attention_factor: 0.7 })).toBeCloseTo(0.7, 12);
-  expect(await scaleOf({ ...yarn, mscale: 2, mscale_all_dim: 0.5 })).toBeCloseTo((0.2 * Math.log(4) + 1) / (0.05 * Math.log(4) + 1), 12);
+  expect(await scaleOf({ ...yarn, mscale: 2, mscale_all_dim: 0.5 })).toBeCloseTo(
+    (0.2 * Math.log(4) + 1) / (0.05 * Math.log(4) + 1),
+    12,
+  );
   expect(await scaleOf({ ...yarn, mscale: 2 })).toBeCloseTo(0.1 * Math.log(4) + 1, 12);
-  expect((await of({ ...yarn, beta_fast: 16, beta_slow: 2, truncate: false })).yarn).toEqual({ ...plain, betaFast: 16, betaSlow: 2, truncate: false });
+  expect((await of({ ...yarn, beta_fast: 16, beta_slow: 2, truncate: false })).yarn).toEqual({
+    ...plain,
+    betaFast: 16,
+    betaSlow: 2,
+    truncate: false,
+  });
   expect((await of({ ...yarn, factor: null }, { max_position_embeddings: 256 })).yarn?.factor).toBe(8);
   // What stands beside the rope's own fields goes first, and before version 5 these had another name.
   expect((await of(yarn, { original_max_position_embeddings: 64 })).yarn?.originalContext).toBe(64);
-  expect((await of({ rope_type: 'default' }, { rope_scaling: { ...yarn, rope_type: undefined, type: 'yarn' } })).yarn).toEqual(plain);
+  expect(
+    (await of({ rope_type: 'default' }, { rope_scaling: { ...yarn, rope_type: undefined, type: 'yarn' } })).yarn,
+  ).toEqual(plain);
   const factors = { long_factor: Array(8).fill(3), short_factor: Array(8).fill(1) };
-  const long = { rope_parameters: { type: 'su', ...factors }, original_max_position_embeddings: 32, max_position_embeddings: 128 };
+  const long = {
+    rope_parameters: { type: 'su', ...factors },
+    original_max_position_embeddings: 32,
+    max_position_embeddings: 128,
+  };
   const config = await configOf('llama', change([], long));
   expect(config).toMatchObject({ shortContext: 32, rotaryScale: Math.sqrt(1 + Math.log(4) / Math.log(32)) });
 });
 
 test('Ministral 3 beside an image model', async () => {
-  const wrap = (text: string): string => JSON.stringify({ model_type: 'mistral3', vision_config: {}, text_config: { ...(JSON.parse(text) as object), model_type: 'ministral3', rope_parameters: undefined } });
+  const wrap = (text: string): string =>
+    JSON.stringify({
+      model_type: 'mistral3',
+      vision_config: {},
+      text_config: { ...(JSON.parse(text) as object), model_type: 'ministral3', rope_parameters: undefined },
+    });
   const config = await configOf('llama', wrap);
-  expect(config).toMatchObject({ architecture: 'mistral3', ropeTheta: 1e6, temperature: { beta: 0.1, tokens: 16_384 }, yarn: { factor: 16, originalContext: 16_384 } });
+  expect(config).toMatchObject({
+    architecture: 'mistral3',
+    ropeTheta: 1e6,
+    temperature: { beta: 0.1, tokens: 16_384 },
+    yarn: { factor: 16, originalContext: 16_384 },
+  });
   expect(config.rotaryScale).toBeUndefined();
 });
 
 test('Gemma 3: windows, rotations and scales, under the names of every version, and of the text of a model with images', async () => {
   const window = { tokens: 5, layers: [0, 1, 3], ropeTheta: 10_000 };
-  const wanted = { attentionScale: 24 ** -0.5, embeddingScale: Math.sqrt(32), ropeTheta: 1e6, ropeLinearScale: 8, headDim: 32, window };
+  const wanted = {
+    attentionScale: 24 ** -0.5,
+    embeddingScale: Math.sqrt(32),
+    ropeTheta: 1e6,
+    ropeLinearScale: 8,
+    headDim: 32,
+    window,
+  };
   expect(await configOf('gemma3', change([]))).toMatchObject(wanted);
   expect(await configOf('gemma3-images', change([]))).toMatchObject(wanted);
-  const older = { rope_theta: 5e5, rope_local_base_freq: 2e4, rope_scaling: { rope_type: 'linear', factor: 4 }, sliding_window_pattern: 2 };
+  const older = {
+    rope_theta: 5e5,
+    rope_local_base_freq: 2e4,
+    rope_scaling: { rope_type: 'linear', factor: 4 },
+    sliding_window_pattern: 2,
+  };
   const found = await configOf('gemma3', change(['rope_parameters', 'layer_types', 'hidden_activation'], older));
-  expect(found).toMatchObject({ ropeTheta: 5e5, ropeLinearScale: 4, window: { tokens: 5, layers: [0, 2], ropeTheta: 2e4 } });
+  expect(found).toMatchObject({
+    ropeTheta: 5e5,
+    ropeLinearScale: 4,
+    window: { tokens: 5, layers: [0, 2], ropeTheta: 2e4 },
+  });
   const bare = await configOf('gemma3', change(['rope_parameters', 'layer_types', 'query_pre_attn_scalar']));
-  expect(bare).toMatchObject({ ropeTheta: 1e6, ropeLinearScale: undefined, attentionScale: 1 / 16, window: { layers: [0, 1, 2, 3], ropeTheta: 10_000 } });
+  expect(bare).toMatchObject({
+    ropeTheta: 1e6,
+    ropeLinearScale: undefined,
+    attentionScale: 1 / 16,
+    window: { layers: [0, 1, 2, 3], ropeTheta: 10_000 },
+  });
   const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
     expectError(() => configOf('gemma3', change([], values)), code, { file: 'config.json', field, reason });
   await refused({ final_logit_softcapping: 30 }, 'unsupported', 'final_logit_softcapping', /soft caps/);
@@ -158,10 +276,27 @@ test('Gemma 3: windows, rotations and scales, under the names of every version, 
 
 test('Gemma 4: heads of two sizes as Google and as transformers write them, shared keys, and what larger models have', async () => {
   const window = { tokens: 5, layers: [0, 2, 3, 5, 6], ropeTheta: 10_000, headDim: 16 };
-  const wanted = { headDim: 32, window, sharedKeys: { from: 5, intermediateSize: 64 }, intermediateSize: 32, perLayerInputs: 32, logitCap: 3, attentionScale: 1, ropeTheta: 1e6 };
+  const wanted = {
+    headDim: 32,
+    window,
+    sharedKeys: { from: 5, intermediateSize: 64 },
+    intermediateSize: 32,
+    perLayerInputs: 32,
+    logitCap: 3,
+    attentionScale: 1,
+    ropeTheta: 1e6,
+  };
   expect(await configOf('gemma4', change([]))).toMatchObject(wanted);
-  expect(await configOf('gemma4', change(['per_layer_config', 'rope_parameters'], { global_head_dim: 32 }))).toMatchObject(wanted);
-  const inner = (text: string): string => JSON.stringify({ model_type: 'gemma4', vision_config: {}, audio_config: {}, text_config: { ...(JSON.parse(text) as object), model_type: 'gemma4_text' } });
+  expect(
+    await configOf('gemma4', change(['per_layer_config', 'rope_parameters'], { global_head_dim: 32 })),
+  ).toMatchObject(wanted);
+  const inner = (text: string): string =>
+    JSON.stringify({
+      model_type: 'gemma4',
+      vision_config: {},
+      audio_config: {},
+      text_config: { ...(JSON.parse(text) as object), model_type: 'gemma4_text' },
+    });
   expect(await configOf('gemma4', inner)).toMatchObject(wanted);
   const narrow = await configOf('gemma4', change([], { use_double_wide_mlp: false, final_logit_softcapping: null }));
   expect([narrow.sharedKeys?.intermediateSize, narrow.logitCap]).toEqual([32, undefined]);
@@ -170,28 +305,79 @@ test('Gemma 4: heads of two sizes as Google and as transformers write them, shar
   const divisors = decodeFloats('F32', await of('rope_freqs.weight').source.read(0, 64));
   expect([...divisors]).toEqual([1, 1, 1, 1, ...Array<number>(12).fill(Math.fround(1e30))]);
   // What takes no memory of the GPU stays as it is.
-  expect([of('per_layer_token_embd.weight').type, of('blk.0.inp_gate.weight').type, of('blk.0.layer_output_scale.weight').type]).toEqual(['BF16', 'Q8_0', 'F32']);
+  expect([
+    of('per_layer_token_embd.weight').type,
+    of('blk.0.inp_gate.weight').type,
+    of('blk.0.layer_output_scale.weight').type,
+  ]).toEqual(['BF16', 'Q8_0', 'F32']);
   const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
     expectError(() => configOf('gemma4', change([], values)), code, { file: 'config.json', field, reason });
   await refused({ enable_moe_block: true }, 'unsupported', 'enable_moe_block', /experts/);
   await refused({ attention_k_eq_v: true }, 'unsupported', 'attention_k_eq_v', /keys that are values/);
   await refused({ hidden_size_per_layer_input: 0 }, 'unsupported', 'hidden_size_per_layer_input', /E2B and E4B/);
-  await refused({ vocab_size_per_layer_input: 100 }, 'unsupported', 'vocab_size_per_layer_input', /differs from vocab_size/);
+  await refused(
+    { vocab_size_per_layer_input: 100 },
+    'unsupported',
+    'vocab_size_per_layer_input',
+    /differs from vocab_size/,
+  );
   await refused({ use_bidirectional_attention: 'all' }, 'unsupported', 'use_bidirectional_attention', /later tokens/);
-  await refused({ layer_types: Array<string>(8).fill('sliding_attention') }, 'unsupported', 'layer_types', /last layer/);
-  await refused({ layer_types: null, per_layer_config: null, global_head_dim: 32 }, 'unsupported', 'layer_types', /last layer/);
-  await refused({ per_layer_config: { 1: { head_dim: 64 }, 4: { head_dim: 32 }, 7: { head_dim: 32 } } }, 'unsupported', 'per_layer_config', /differ in heads/);
-  await refused({ per_layer_config: { 1: { num_key_value_heads: 2 } } }, 'unsupported', 'per_layer_config.1', /more than the size/);
+  await refused(
+    { layer_types: Array<string>(8).fill('sliding_attention') },
+    'unsupported',
+    'layer_types',
+    /last layer/,
+  );
+  await refused(
+    { layer_types: null, per_layer_config: null, global_head_dim: 32 },
+    'unsupported',
+    'layer_types',
+    /last layer/,
+  );
+  await refused(
+    { per_layer_config: { 1: { head_dim: 64 }, 4: { head_dim: 32 }, 7: { head_dim: 32 } } },
+    'unsupported',
+    'per_layer_config',
+    /differ in heads/,
+  );
+  await refused(
+    { per_layer_config: { 1: { num_key_value_heads: 2 } } },
+    'unsupported',
+    'per_layer_config.1',
+    /more than the size/,
+  );
   await refused({ attn_logit_softcapping: 30 }, 'unsupported', 'attn_logit_softcapping', /soft caps/);
-  for (const other of ['gemma4_unified', 'gemma3n']) await refused({ model_type: other }, 'unsupported', 'model_type', new RegExp(`"${other}" is not supported`));
+  for (const other of ['gemma4_unified', 'gemma3n'])
+    await refused({ model_type: other }, 'unsupported', 'model_type', new RegExp(`"${other}" is not supported`));
 });
 
 test('LFM2: which layers have a convolution, and how wide its MLP is', async () => {
   const convolution = { taps: 3, layers: [0, 2, 3] };
-  expect(await configOf('lfm2', change([]))).toMatchObject({ convolution, intermediateSize: 64, rmsNormEps: 1e-5, numKvHeads: 1, qkNorm: true, tiedEmbeddings: true });
-  const found = await configOf('lfm2', change(['layer_types', 'norm_eps', 'rope_parameters'], { full_attn_idxs: [0, 3], block_auto_adjust_ff_dim: false, block_ff_dim: 96 }));
-  expect(found).toMatchObject({ convolution: { taps: 3, layers: [1, 2, 4] }, intermediateSize: 96, rmsNormEps: 1e-5, ropeTheta: 1e6 });
-  expect(await configOf('lfm2', change([], { block_ffn_dim_multiplier: null, intermediate_size: 96 }))).toMatchObject({ intermediateSize: 64 });
+  expect(await configOf('lfm2', change([]))).toMatchObject({
+    convolution,
+    intermediateSize: 64,
+    rmsNormEps: 1e-5,
+    numKvHeads: 1,
+    qkNorm: true,
+    tiedEmbeddings: true,
+  });
+  const found = await configOf(
+    'lfm2',
+    change(['layer_types', 'norm_eps', 'rope_parameters'], {
+      full_attn_idxs: [0, 3],
+      block_auto_adjust_ff_dim: false,
+      block_ff_dim: 96,
+    }),
+  );
+  expect(found).toMatchObject({
+    convolution: { taps: 3, layers: [1, 2, 4] },
+    intermediateSize: 96,
+    rmsNormEps: 1e-5,
+    ropeTheta: 1e6,
+  });
+  expect(await configOf('lfm2', change([], { block_ffn_dim_multiplier: null, intermediate_size: 96 }))).toMatchObject({
+    intermediateSize: 64,
+  });
   expect((await configOf('lfm2', change(['layer_types']))).convolution).toBeUndefined();
   const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
     expectError(() => configOf('lfm2', change([], values)), code, { file: 'config.json', field, reason });
@@ -206,7 +392,12 @@ test('LFM2: which layers have a convolution, and how wide its MLP is', async () 
 
 test('Qwen3-MoE: an expert at a time in the files, all of a layer in one tensor', async () => {
   const experts = { count: 6, used: 2, intermediateSize: 32, firstLayer: 0, shares: 'softmax', normalizes: true };
-  expect(await configOf('qwen3moe', change([]))).toMatchObject({ architecture: 'qwen3moe', experts, headDim: 32, qkNorm: true });
+  expect(await configOf('qwen3moe', change([]))).toMatchObject({
+    architecture: 'qwen3moe',
+    experts,
+    headDim: 32,
+    qkNorm: true,
+  });
   expect((await configOf('qwen3moe', change(['norm_topk_prob']))).experts?.normalizes).toBe(false);
   const renamed = change(['num_experts', 'num_local_experts'], { num_experts: 6 });
   expect((await configOf('qwen3moe', renamed)).experts?.count).toBe(6);
@@ -221,16 +412,31 @@ test('OLMoE: its experts are as wide as its config says of an MLP, and q and k a
   const experts = { count: 6, used: 2, intermediateSize: 64, firstLayer: 0, shares: 'softmax', normalizes: false };
   const model = await openSafetensorsModel(modelFolder('olmoe'));
   const config = readModelConfig(model);
-  expect(config).toMatchObject({ architecture: 'olmoe', experts, intermediateSize: 64, qkNorm: false, normsQkWhole: true, rmsNormEps: 1e-5 });
+  expect(config).toMatchObject({
+    architecture: 'olmoe',
+    experts,
+    intermediateSize: 64,
+    qkNorm: false,
+    normsQkWhole: true,
+    rmsNormEps: 1e-5,
+  });
   const tensors = checkTensors(model, config);
   expect(['q', 'k'].map((part) => tensors.get(`blk.0.attn_${part}_norm.weight`)?.shape)).toEqual([[32], [16]]);
   expect((await configOf('olmoe', change([], { norm_topk_prob: true }))).experts?.normalizes).toBe(true);
-  await expectError(() => configOf('olmoe', change([], { clip_qkv: 8 })), 'unsupported', { file: 'config.json', field: 'clip_qkv', reason: /clamped/ });
+  await expectError(() => configOf('olmoe', change([], { clip_qkv: 8 })), 'unsupported', {
+    file: 'config.json',
+    field: 'clip_qkv',
+    reason: /clamped/,
+  });
 });
 
 test('LFM2-MoE: its first layers have an MLP, its experts a bias', async () => {
   const experts = { count: 6, used: 2, intermediateSize: 32, firstLayer: 2, shares: 'sigmoid', normalizes: true };
-  expect(await configOf('lfm2moe', change([]))).toMatchObject({ architecture: 'lfm2moe', experts, intermediateSize: 64 });
+  expect(await configOf('lfm2moe', change([]))).toMatchObject({
+    architecture: 'lfm2moe',
+    experts,
+    intermediateSize: 64,
+  });
   const refused = (values: object, field: string, reason: RegExp) =>
     expectError(() => configOf('lfm2moe', change([], values)), 'unsupported', { file: 'config.json', field, reason });
   await refused({ use_expert_bias: false }, 'use_expert_bias', /without biases/);
@@ -243,41 +449,144 @@ test('swish is silu; a window counts only where a layer uses it', async () => {
   const sliding = { use_sliding_window: true, sliding_window: 16 };
   expect((await configOf('qwen2', change(['layer_types'], sliding))).numLayers).toBe(1);
   expect((await configOf('qwen2', change([], sliding))).numLayers).toBe(1);
-  const refused = (model: string, edited: (text: string) => string) => expectError(() => configOf(model, edited), 'unsupported', { file: 'config.json', reason: /sliding-window/ });
+  const refused = (model: string, edited: (text: string) => string) =>
+    expectError(() => configOf(model, edited), 'unsupported', { file: 'config.json', reason: /sliding-window/ });
   await refused('qwen2', change(['layer_types'], { ...sliding, max_window_layers: 0 }));
   await refused('qwen2', change([], { ...sliding, layer_types: ['sliding_attention'] }));
-  await refused('llama', change(['sliding_window', 'max_position_embeddings'], { model_type: 'mistral', num_key_value_heads: 1 })); // 4,096 by default
+  await refused(
+    'llama',
+    change(['sliding_window', 'max_position_embeddings'], { model_type: 'mistral', num_key_value_heads: 1 }),
+  ); // 4,096 by default
 });
 
-test.each<[string, string, string, (text: string) => string | undefined, ['bad_file' | 'unsupported', string, RegExp]]>([
-  ['another architecture', 'llama', 'config.json', edit('model_type', 'gemma2'), ['unsupported', 'model_type', /gemma2.*llama, mistral/]],
-  ['no layers', 'llama', 'config.json', edit('num_hidden_layers', undefined), ['bad_file', 'num_hidden_layers', /missing/]],
-  ['layers that are no number', 'llama', 'config.json', edit('num_hidden_layers', '2'), ['bad_file', 'num_hidden_layers', /number/]],
-  ['another activation', 'llama', 'config.json', edit('hidden_act', 'gelu'), ['unsupported', 'hidden_act', /gelu/]],
-  ['quantized weights', 'llama', 'config.json', edit('quantization_config', { bits: 4 }), ['unsupported', 'quantization_config', /F16/]],
-  ['scaling it does not know', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'dynamic', factor: 2 }), ['unsupported', 'rope_parameters.rope_type', /"dynamic".*yarn/]],
-  ['YaRN without its factor', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'yarn' }), ['bad_file', 'rope_parameters.factor', /missing/]],
-  ['YaRN that says otherwise', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'yarn', factor: 2, truncate: 1 }), ['bad_file', 'rope_parameters.truncate', /true or false/]],
-  ['LongRoPE of another length', 'llama', 'config.json', edit('rope_parameters', { rope_type: 'longrope', long_factor: [1, 2], short_factor: [1, 2] }), ['bad_file', 'rope_parameters.short_factor', /8 numbers/]],
-  ['heads rotated in part', 'llama', 'config.json', edit('partial_rotary_factor', 0.5), ['unsupported', 'partial_rotary_factor', /in part/]],
-  ['an output that is not there', 'llama', 'config.json', edit('tie_word_embeddings', undefined), ['bad_file', 'tie_word_embeddings', /no lm_head/]],
-  ['no config', 'llama', 'config.json', () => undefined, ['bad_file', 'config.json', /missing/]],
-  ['no tokenizer', 'llama', 'tokenizer.json', () => undefined, ['bad_file', 'tokenizer.json', /missing/]],
-  ['a tokenizer of another kind', 'llama', 'tokenizer.json', edit('model', { type: 'Unigram' }), ['unsupported', 'model.type', /Unigram/]],
-  ['another way to cut text', 'llama', 'tokenizer.json', edit('pre_tokenizer', { type: 'Whitespace' }), ['unsupported', 'pre_tokenizer', /Whitespace/]],
-  ['another normalizer', 'llama', 'tokenizer.json', edit('normalizer', { type: 'Lowercase' }), ['unsupported', 'normalizer', /Lowercase/]],
-  ['fewer rows than tokens', 'llama', 'config.json', edit('vocab_size', 100), ['bad_file', 'model.vocab.', /100 tokens/]],
-  ['an index that names another file', 'llama3', 'model.safetensors.index.json', edit('weight_map', { 'model.norm.weight': 'x' }), ['bad_file', 'model.norm.weight', /should be in x/]],
-])('%s is refused, naming file and field', async (_, model, file, change, [code, field, reason]) => {
+test.each<[string, string, string, (text: string) => string | undefined, ['bad_file' | 'unsupported', string, RegExp]]>(
+  [
+    [
+      'another architecture',
+      'llama',
+      'config.json',
+      edit('model_type', 'gemma2'),
+      ['unsupported', 'model_type', /gemma2.*llama, mistral/],
+    ],
+    [
+      'no layers',
+      'llama',
+      'config.json',
+      edit('num_hidden_layers', undefined),
+      ['bad_file', 'num_hidden_layers', /missing/],
+    ],
+    [
+      'layers that are no number',
+      'llama',
+      'config.json',
+      edit('num_hidden_layers', '2'),
+      ['bad_file', 'num_hidden_layers', /number/],
+    ],
+    ['another activation', 'llama', 'config.json', edit('hidden_act', 'gelu'), ['unsupported', 'hidden_act', /gelu/]],
+    [
+      'quantized weights',
+      'llama',
+      'config.json',
+      edit('quantization_config', { bits: 4 }),
+      ['unsupported', 'quantization_config', /F16/],
+    ],
+    [
+      'scaling it does not know',
+      'llama',
+      'config.json',
+      edit('rope_parameters', { rope_type: 'dynamic', factor: 2 }),
+      ['unsupported', 'rope_parameters.rope_type', /"dynamic".*yarn/],
+    ],
+    [
+      'YaRN without its factor',
+      'llama',
+      'config.json',
+      edit('rope_parameters', { rope_type: 'yarn' }),
+      ['bad_file', 'rope_parameters.factor', /missing/],
+    ],
+    [
+      'YaRN that says otherwise',
+      'llama',
+      'config.json',
+      edit('rope_parameters', { rope_type: 'yarn', factor: 2, truncate: 1 }),
+      ['bad_file', 'rope_parameters.truncate', /true or false/],
+    ],
+    [
+      'LongRoPE of another length',
+      'llama',
+      'config.json',
+      edit('rope_parameters', { rope_type: 'longrope', long_factor: [1, 2], short_factor: [1, 2] }),
+      ['bad_file', 'rope_parameters.short_factor', /8 numbers/],
+    ],
+    [
+      'heads rotated in part',
+      'llama',
+      'config.json',
+      edit('partial_rotary_factor', 0.5),
+      ['unsupported', 'partial_rotary_factor', /in part/],
+    ],
+    [
+      'an output that is not there',
+      'llama',
+      'config.json',
+      edit('tie_word_embeddings', undefined),
+      ['bad_file', 'tie_word_embeddings', /no lm_head/],
+    ],
+    ['no config', 'llama', 'config.json', () => undefined, ['bad_file', 'config.json', /missing/]],
+    ['no tokenizer', 'llama', 'tokenizer.json', () => undefined, ['bad_file', 'tokenizer.json', /missing/]],
+    [
+      'a tokenizer of another kind',
+      'llama',
+      'tokenizer.json',
+      edit('model', { type: 'Unigram' }),
+      ['unsupported', 'model.type', /Unigram/],
+    ],
+    [
+      'another way to cut text',
+      'llama',
+      'tokenizer.json',
+      edit('pre_tokenizer', { type: 'Whitespace' }),
+      ['unsupported', 'pre_tokenizer', /Whitespace/],
+    ],
+    [
+      'another normalizer',
+      'llama',
+      'tokenizer.json',
+      edit('normalizer', { type: 'Lowercase' }),
+      ['unsupported', 'normalizer', /Lowercase/],
+    ],
+    [
+      'fewer rows than tokens',
+      'llama',
+      'config.json',
+      edit('vocab_size', 100),
+      ['bad_file', 'model.vocab.', /100 tokens/],
+    ],
+    [
+      'an index that names another file',
+      'llama3',
+      'model.safetensors.index.json',
+      edit('weight_map', { 'model.norm.weight': 'x' }),
+      ['bad_file', 'model.norm.weight', /should be in x/],
+    ],
+  ],
+)('%s is refused, naming file and field', async (_, model, file, change, [code, field, reason]) => {
   const opening = () => openSafetensorsModel(modelFolder(model, { [file]: change }));
   if (field.endsWith('.')) await expectError(opening, code, { file: 'tokenizer.json', reason });
   else await expectError(opening, code, { ...(change('{}') !== undefined && { file }), field, reason });
 });
 
 test('a text that is no JSON, a shard that is missing, a tensor that is unknown', async () => {
-  await expectError(() => openSafetensorsModel(modelFolder('llama', { 'config.json': () => '{"model_type": ' })), 'bad_file', { file: 'config.json', reason: /not JSON/ });
+  await expectError(
+    () => openSafetensorsModel(modelFolder('llama', { 'config.json': () => '{"model_type": ' })),
+    'bad_file',
+    { file: 'config.json', reason: /not JSON/ },
+  );
   const shards = modelFolder('llama3').filter(({ name }) => !name.includes('00002-of'));
-  await expectError(() => openSafetensorsModel(shards), 'bad_file', { file: 'model.safetensors.index.json', reason: /should be in model-00002/ });
+  await expectError(() => openSafetensorsModel(shards), 'bad_file', {
+    file: 'model.safetensors.index.json',
+    reason: /should be in model-00002/,
+  });
   const twice = modelFolder('llama').flatMap((file) => (file.name === 'model.safetensors' ? [file, file] : [file]));
   await expectError(() => openSafetensorsModel(twice), 'bad_file', { reason: /is also in/ });
 });
@@ -306,11 +615,25 @@ describe('quantizing', () => {
   test('a tensor is read from any byte, as if it had been quantized at once', async () => {
     const many = random.normals(3 * 2 ** 17 + 64, 1);
     const source = new BytesSource('model.safetensors', new Uint8Array(many.buffer));
-    const tensor = { name: 'x', shape: [many.length / 32, 32], type: 'F32' as const, bytes: many.length * 4, offset: 0, source };
+    const tensor = {
+      name: 'x',
+      shape: [many.length / 32, 32],
+      type: 'F32' as const,
+      bytes: many.length * 4,
+      offset: 0,
+      source,
+    };
     const whole = quantize('Q8_0', many);
     const { bytes, source: read } = quantized(tensor, 'Q8_0');
     expect(bytes).toBe(whole.length);
-    for (const [offset, length] of [[0, whole.length], [5, 100], [139_263, 3], [139_264, 200_001], [whole.length - 1, 1], [7, 0]] as const) {
+    for (const [offset, length] of [
+      [0, whole.length],
+      [5, 100],
+      [139_263, 3],
+      [139_264, 200_001],
+      [whole.length - 1, 1],
+      [7, 0],
+    ] as const) {
       expect(await read.read(offset, length)).toEqual(whole.slice(offset, offset + length));
     }
     await expectError(() => read.read(whole.length, 1), 'bad_file', { reason: /ends at/ });

@@ -68,7 +68,10 @@ test('numbers of positions are left out, and still have their place', async () =
   const { tensors } = await readSafetensors(open(assemble(header, [new Uint8Array(20)])));
   expect(tensors.map(({ name, bytes }) => [name, bytes])).toEqual([['a', 4]]);
   const short = header.replace('[1,2]', '[1,3]');
-  await expectError(() => readSafetensors(open(assemble(short, [new Uint8Array(20)]))), 'bad_file', { file: FILE, field: 'embeddings.position_ids' });
+  await expectError(() => readSafetensors(open(assemble(short, [new Uint8Array(20)]))), 'bad_file', {
+    file: FILE,
+    field: 'embeddings.position_ids',
+  });
 });
 
 test('a header longer than the file, or than any header, is not read', async () => {

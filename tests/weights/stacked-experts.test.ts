@@ -5,7 +5,8 @@ import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 
 const { paths } = qwen3moe.experts!;
-const nameOf = (layer: number, expert: number, linear: string): string => `model.layers.${layer}.mlp.experts.${expert}.${linear}.weight`;
+const nameOf = (layer: number, expert: number, linear: string): string =>
+  `model.layers.${layer}.mlp.experts.${expert}.${linear}.weight`;
 
 /** Two rows of three, whose bytes are `first`, `first` + 1 and so on; before them lie `offset` others. */
 function tensorOf(file: string, name: string, first: number, offset = 0): TensorInfo {
@@ -15,7 +16,12 @@ function tensorOf(file: string, name: string, first: number, offset = 0): Tensor
 
 test('experts lie one after another, whatever their order and whichever files they are in', async () => {
   const other = tensorOf('a', 'model.layers.0.mlp.gate.weight', 0);
-  const parts = [tensorOf('b', nameOf(0, 2, 'up_proj'), 48, 5), tensorOf('a', nameOf(0, 0, 'up_proj'), 0, 8), tensorOf('b', nameOf(0, 1, 'up_proj'), 24), tensorOf('a', nameOf(1, 0, 'up_proj'), 100)];
+  const parts = [
+    tensorOf('b', nameOf(0, 2, 'up_proj'), 48, 5),
+    tensorOf('a', nameOf(0, 0, 'up_proj'), 0, 8),
+    tensorOf('b', nameOf(0, 1, 'up_proj'), 24),
+    tensorOf('a', nameOf(1, 0, 'up_proj'), 100),
+  ];
   const [kept, first, second, ...rest] = stackExperts([...parts, other], paths);
   expect([kept, rest]).toEqual([other, []]);
   expect(second).toMatchObject({ name: 'blk.1.ffn_up_exps.weight', shape: [1, 2, 3], bytes: 24 });
@@ -27,7 +33,9 @@ test('experts lie one after another, whatever their order and whichever files th
 test('an expert that is missing or unlike the others is refused by name', () => {
   const refused = (tensors: readonly TensorInfo[], file: string, field: string, reason: RegExp): void => {
     const detail = { file, field, reason: expect.stringMatching(reason) as string };
-    expect(() => stackExperts(tensors, paths)).toThrow(expect.objectContaining({ code: 'bad_file', detail: expect.objectContaining(detail) as object }));
+    expect(() => stackExperts(tensors, paths)).toThrow(
+      expect.objectContaining({ code: 'bad_file', detail: expect.objectContaining(detail) as object }),
+    );
   };
   const [first, second] = [tensorOf('a', nameOf(0, 0, 'down_proj'), 0), tensorOf('b', nameOf(0, 1, 'down_proj'), 24)];
   refused([first, tensorOf('b', nameOf(0, 2, 'down_proj'), 24)], 'a', nameOf(0, 1, 'down_proj'), /missing/);

@@ -1,4 +1,14 @@
-import { closeSync, existsSync, ftruncateSync, fstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+} from 'node:fs';
 import { readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -40,7 +50,8 @@ export class NodeStorage {
 
   /** A file's bytes as they lie there. */
   readonly bytes = (folder: string, name: string): Buffer => readFileSync(join(this.root, folder, name));
-  readonly names = (folder: string): string[] => (existsSync(join(this.root, folder)) ? readdirSync(join(this.root, folder)) : []);
+  readonly names = (folder: string): string[] =>
+    existsSync(join(this.root, folder)) ? readdirSync(join(this.root, folder)) : [];
 
   remove(): void {
     vi.unstubAllGlobals();
@@ -105,7 +116,7 @@ export class NodeStorage {
         this.mayChange(); // takes no room
         rmSync(file);
       },
-      async *values (this: { getFileHandle: (name: string) => Promise<object> }) {
+      async *values(this: { getFileHandle: (name: string) => Promise<object> }) {
         for (const name of readdirSync(path)) yield this.getFileHandle(name);
       },
     };
@@ -159,7 +170,11 @@ export class NodeStorage {
     };
     change(() => writeFileSync(swap, ''));
     return {
-      write: async (bytes: Uint8Array) => change(() => writeFileSync(swap, bytes), () => writeFileSync(swap, bytes.subarray(1))),
+      write: async (bytes: Uint8Array) =>
+        change(
+          () => writeFileSync(swap, bytes),
+          () => writeFileSync(swap, bytes.subarray(1)),
+        ),
       close: async () => change(() => renameSync(swap, path)),
       abort: async () => rmSync(swap, { force: true }),
     };

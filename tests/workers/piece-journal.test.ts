@@ -5,8 +5,18 @@ const NOTE = { url: 'https://example.org/m.gguf', size: 2500, version: '"1"', pi
 const HEAD = JSON.stringify(journalHead(NOTE));
 
 test('comes back as it was written; of a piece the last line counts', () => {
-  const lines = [HEAD, '{"piece":2,"sha256":"aa"}', '{"piece":0,"sha256":"bb"}', '{"verified":true}', '{"piece":2,"sha256":"cc"}', ''];
-  const pieces = new Map([[2, 'cc'], [0, 'bb']]);
+  const lines = [
+    HEAD,
+    '{"piece":2,"sha256":"aa"}',
+    '{"piece":0,"sha256":"bb"}',
+    '{"verified":true}',
+    '{"piece":2,"sha256":"cc"}',
+    '',
+  ];
+  const pieces = new Map([
+    [2, 'cc'],
+    [0, 'bb'],
+  ]);
   expect(readJournal(lines.join('\n'))).toEqual({ note: NOTE, pieces, isVerified: true });
 });
 
@@ -19,12 +29,25 @@ test('cut off anywhere it says no more than what was written before', () => {
   }
 });
 
-test.each(['', 'null', '{"version":1}', '{"version":3}', HEAD.replace('2500', '-1'), HEAD.replace('1000', '0'), HEAD.replace('"url"', '"other"')])(
-  'a head such as %s is none',
-  (head) => expect(readJournal(`${head}\n{"piece":0,"sha256":"aa"}\n`)).toBeUndefined(),
-);
+test.each([
+  '',
+  'null',
+  '{"version":1}',
+  '{"version":3}',
+  HEAD.replace('2500', '-1'),
+  HEAD.replace('1000', '0'),
+  HEAD.replace('"url"', '"other"'),
+])('a head such as %s is none', (head) => expect(readJournal(`${head}\n{"piece":0,"sha256":"aa"}\n`)).toBeUndefined());
 
 test('lines that make no sense are passed over', () => {
-  const lines = [HEAD, '{"piece":9,"sha256":"aa"}', '{"piece":-1,"sha256":"aa"}', '{"piece":1}', 'null', '[', '{"piece":1,"sha256":"dd"}'];
+  const lines = [
+    HEAD,
+    '{"piece":9,"sha256":"aa"}',
+    '{"piece":-1,"sha256":"aa"}',
+    '{"piece":1}',
+    'null',
+    '[',
+    '{"piece":1,"sha256":"dd"}',
+  ];
   expect(readJournal(lines.join('\n'))?.pieces).toEqual(new Map([[1, 'dd']]));
 });

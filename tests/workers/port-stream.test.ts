@@ -5,7 +5,15 @@ import { readStream, serveStream } from '../../workers/port-stream.ts';
 const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
 /** A stream of 0, 1, 2, … over a real channel, with what its producer did. */
-function countingStream(options: { length?: number; failAt?: number; signal?: AbortSignal; gone?: AbortSignal; readerGone?: AbortSignal } = {}) {
+function countingStream(
+  options: {
+    length?: number;
+    failAt?: number;
+    signal?: AbortSignal;
+    gone?: AbortSignal;
+    readerGone?: AbortSignal;
+  } = {},
+) {
   const { length = Infinity, failAt, signal, gone = new AbortController().signal } = options;
   const seen = { produced: 0, aborted: false, closed: false };
   const { port1, port2 } = new MessageChannel();

@@ -5,7 +5,10 @@ import { withRate } from '../../workers/progress-rate.ts';
 test('tells the rate of the last seconds and what is left, of each phase anew', () => {
   let now = 0;
   const told: LoadProgress[] = [];
-  const tell = withRate((progress) => told.push(progress), () => now);
+  const tell = withRate(
+    (progress) => told.push(progress),
+    () => now,
+  );
   const step = (phase: LoadProgress['phase'], bytes: number, ms: number): void => {
     now += ms;
     tell({ phase, bytes, total: 10_000 });

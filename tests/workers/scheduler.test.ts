@@ -33,12 +33,16 @@ it('plans in its thread what it plans here, several prompts at once', async () =
   for (const end of [64, 128, 200]) {
     for (const [i, session] of there.entries()) expect(await session.part(end)).toEqual(await here[i]?.part(end));
   }
-  there.forEach(({ levels, ladder }, i) => expect({ levels, ladder }).toMatchObject({ levels: here[i]?.levels, ladder: here[i]?.ladder }));
+  there.forEach(({ levels, ladder }, i) =>
+    expect({ levels, ladder }).toMatchObject({ levels: here[i]?.levels, ladder: here[i]?.ladder }),
+  );
   expect(threads).toHaveLength(1);
 });
 
 it('brings errors across', () =>
-  expectError(() => plansInThreads().begin(request({ chunker: { minLength: 0 } })), 'bad_request', { field: 'minLength' }));
+  expectError(() => plansInThreads().begin(request({ chunker: { minLength: 0 } })), 'bad_request', {
+    field: 'minLength',
+  }));
 
 it('ends with `scheduler_lost` when its thread is killed; the next request starts another', async () => {
   const plans = plansInThreads();

@@ -44,15 +44,23 @@ function begin(): void {
 const url = (): string => hub.fileUrl(PATH);
 
 async function load(onProgress: (progress: LoadProgress) => void = () => undefined): Promise<Uint8Array> {
-  const [source] = await openStored(url(), [{ url: url(), key: url(), headers: {} }], { kind: 'model', confirm: undefined, onProgress });
+  const [source] = await openStored(url(), [{ url: url(), key: url(), headers: {} }], {
+    kind: 'model',
+    confirm: undefined,
+    onProgress,
+  });
   return source!.read(0, source!.size);
 }
 
 /** Bytes of the pieces that the journals tell of. */
 function held(): number {
   const journals = storage.names(FOLDER).filter((name) => name.endsWith('.journal'));
-  const pieces = journals.map((name) => readJournal(storage.bytes(FOLDER, name).toString())?.pieces ?? new Map<number, string>());
-  return pieces.flatMap((each) => [...each.keys()]).reduce((sum, index) => sum + (index === 0 ? PIECE : SIZE - PIECE), 0);
+  const pieces = journals.map(
+    (name) => readJournal(storage.bytes(FOLDER, name).toString())?.pieces ?? new Map<number, string>(),
+  );
+  return pieces
+    .flatMap((each) => [...each.keys()])
+    .reduce((sum, index) => sum + (index === 0 ? PIECE : SIZE - PIECE), 0);
 }
 
 describe('a file that changes on its server while it comes', () => {
@@ -84,15 +92,18 @@ describe('a file that changes on its server while it comes', () => {
     ['nothing', () => ({})],
   ];
 
-  it.each(VALIDATORS)('which tells %s: it is begun anew, and an error where it changes again', async (_, validators) => {
-    changes(validators, 1);
-    expect(isSame(await load(), SECOND)).toBe(true);
-    begin();
-    changes(validators, Infinity);
-    await expectError(load, 'network', { file: url(), reason: /the file changed on the server during the download/ });
-    hub.forget();
-    expect(isSame(await load(), FIRST)).toBe(true);
-  });
+  it.each(VALIDATORS)(
+    'which tells %s: it is begun anew, and an error where it changes again',
+    async (_, validators) => {
+      changes(validators, 1);
+      expect(isSame(await load(), SECOND)).toBe(true);
+      begin();
+      changes(validators, Infinity);
+      await expectError(load, 'network', { file: url(), reason: /the file changed on the server during the download/ });
+      hub.forget();
+      expect(isSame(await load(), FIRST)).toBe(true);
+    },
+  );
 
   it('between two visits, with nothing that tells', async () => {
     hub.behaviour.headers = () => ({});
@@ -144,7 +155,10 @@ describe.each(['killed', 'full'] as const)('a tab that is %s at each change of i
       begin();
       await prepare();
       storage.visit(how, at);
-      const error: unknown = await load().then(() => undefined, (thrown: unknown) => thrown);
+      const error: unknown = await load().then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
       if (error === undefined) return at - 1;
       if (how === 'killed') expect(error).toBeInstanceOf(Killed);
       else expect(error).toMatchObject({ code: 'over_limit', detail: { file: url(), field: 'storage' } });
@@ -155,13 +169,16 @@ describe.each(['killed', 'full'] as const)('a tab that is %s at each change of i
 
   it('with a first download: the next visit goes on, and no piece that is held comes again', async () => {
     const kept: number[] = [];
-    const count = await atEach(async () => undefined, async () => {
-      kept.push(held());
-      hub.forget();
-      expect(isSame(await load(), FIRST)).toBe(true);
-      expect(hub.sentBytes(PATH)).toBe(SIZE - kept.at(-1)!);
-      expect(storage.names(FOLDER)).toHaveLength(2);
-    });
+    const count = await atEach(
+      async () => undefined,
+      async () => {
+        kept.push(held());
+        hub.forget();
+        expect(isSame(await load(), FIRST)).toBe(true);
+        expect(hub.sentBytes(PATH)).toBe(SIZE - kept.at(-1)!);
+        expect(storage.names(FOLDER)).toHaveLength(2);
+      },
+    );
     expect(count).toBeGreaterThanOrEqual(10);
     expect([kept[0], kept.at(-1)]).toEqual([0, SIZE]);
     expect(kept.filter((bytes) => bytes > 0 && bytes < SIZE).length).toBeGreaterThanOrEqual(2);
@@ -225,6 +242,9 @@ it('site data that are cleared while a file comes: it is begun anew, and an erro
   };
   const error: unknown = await load().catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(ChunkwiseError);
-  expect(error).toMatchObject({ code: 'storage_lost', detail: { file: url(), field: 'storage', reason: /was deleted from the browser's storage/ } });
+  expect(error).toMatchObject({
+    code: 'storage_lost',
+    detail: { file: url(), field: 'storage', reason: /was deleted from the browser's storage/ },
+  });
   expect(isSame(await load(), FIRST)).toBe(true);
 });

@@ -11,11 +11,13 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Files on disk, which become unreadable as those of a browser's storage do when they are deleted. */
 const store = (version: string, ...texts: string[]): Promise<StoredFile[]> =>
-  Promise.all(texts.map(async (text, i) => {
-    const path = join(folder, `part ${i}`);
-    writeFileSync(path, text);
-    return { source: new BlobSource(`part ${i}`, await openAsBlob(path)), version };
-  }));
+  Promise.all(
+    texts.map(async (text, i) => {
+      const path = join(folder, `part ${i}`);
+      writeFileSync(path, text);
+      return { source: new BlobSource(`part ${i}`, await openAsBlob(path)), version };
+    }),
+  );
 const remove = (part: number): void => rmSync(join(folder, `part ${part}`));
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -42,7 +44,10 @@ it.each([
 ])('goes on with no file of %s', async (_, version, text) => {
   const [file] = lastingSources(await store('1', 'one'), () => store(version, text));
   remove(0);
-  const error = expect.objectContaining({ code: 'bad_file', detail: { file: 'part 0', reason: expect.stringContaining('another version') as string } }) as Error;
+  const error = expect.objectContaining({
+    code: 'bad_file',
+    detail: { file: 'part 0', reason: expect.stringContaining('another version') as string },
+  }) as Error;
   await expect(file?.read(0, 3)).rejects.toEqual(error);
 });
 

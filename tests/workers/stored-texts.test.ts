@@ -27,19 +27,29 @@ const read = async (name: string): Promise<Uint8Array | undefined> => {
 
 describe.each(['killed', 'full'] as const)('a tab that is %s at each change of its storage', (how) => {
   /** Does `work` with every change failing in turn, from what `prepare` leaves, and looks what the next visit finds. */
-  async function atEach(prepare: () => Promise<void>, work: () => Promise<void>, next: (error: unknown) => Promise<void>): Promise<number> {
+  async function atEach(
+    prepare: () => Promise<void>,
+    work: () => Promise<void>,
+    next: (error: unknown) => Promise<void>,
+  ): Promise<number> {
     for (let at = 1; ; at++) {
       begin();
       await prepare();
       storage.visit(how, at);
-      const error: unknown = await work().then(() => undefined, (thrown: unknown) => thrown);
+      const error: unknown = await work().then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
       if (storage.changes < at) return at - 1;
       storage.visit();
       await next(error);
     }
   }
 
-  it.each([['in place of another', OLD], ['under a new name', undefined]])('while it saves a text %s', async (_, before) => {
+  it.each([
+    ['in place of another', OLD],
+    ['under a new name', undefined],
+  ])('while it saves a text %s', async (_, before) => {
     const count = await atEach(
       async () => {
         if (before) await cacheStore.put('a/ä', before);
@@ -63,8 +73,15 @@ describe.each(['killed', 'full'] as const)('a tab that is %s at each change of i
 
   it('while it keeps a ladder: it is whole or none, the others stay, and it can be kept again', async () => {
     const ladder = (rank: number): LadderContent => {
-      const values = { a: new Uint16Array(rank * 4).fill(1), bTransposed: new Uint16Array(rank * 2), singularValues: new Float64Array(rank).fill(3) };
-      return { modules: [{ name: 'blk.0.attn_q', layer: 0, linear: 'attn_q', rank, inFeatures: 4, outFeatures: 2, ...values }], halfError: 0 };
+      const values = {
+        a: new Uint16Array(rank * 4).fill(1),
+        bTransposed: new Uint16Array(rank * 2),
+        singularValues: new Float64Array(rank).fill(3),
+      };
+      return {
+        modules: [{ name: 'blk.0.attn_q', layer: 0, linear: 'attn_q', rank, inFeatures: 4, outFeatures: 2, ...values }],
+        halfError: 0,
+      };
     };
     const [other, wanted] = [await encodeLadder(ladder(2)), await encodeLadder(ladder(3))];
     const found = async (key: string): Promise<number | undefined> => {
@@ -87,7 +104,13 @@ describe.each(['killed', 'full'] as const)('a tab that is %s at each change of i
 
 it('two tabs that save under one name, read and delete it: one of the two is there, whole', async () => {
   await cacheStore.put('text', OLD);
-  const works = [cacheStore.put('text', NEW), cacheStore.get('text'), cacheStore.put('text', OLD), cacheStore.get('text'), cacheStore.list()];
+  const works = [
+    cacheStore.put('text', NEW),
+    cacheStore.get('text'),
+    cacheStore.put('text', OLD),
+    cacheStore.get('text'),
+    cacheStore.list(),
+  ];
   const [, first, , second, listed] = await Promise.all(works);
   expect([new Uint8Array(first as ArrayBuffer), new Uint8Array(second as ArrayBuffer)]).toEqual([NEW, OLD]);
   expect(listed).toEqual([{ name: 'text', bytes: OLD.length }]);

@@ -35,7 +35,10 @@ it('ends what is not read for 30 seconds, and says so to who reads on', async ()
   expect(seen.isClosed).toBe(false);
   vi.advanceTimersByTime(1);
   await closed;
-  await expect(stream.next()).rejects.toMatchObject({ code: 'abandoned', detail: { field: 'readTimeoutMs', reason: expect.stringContaining('30000 ms') as string } });
+  await expect(stream.next()).rejects.toMatchObject({
+    code: 'abandoned',
+    detail: { field: 'readTimeoutMs', reason: expect.stringContaining('30000 ms') as string },
+  });
   expect(await stream.next()).toEqual({ value: undefined, done: true });
   expect(seen.produced).toBe(2);
 });
@@ -96,6 +99,10 @@ it('does so across threads: what was sent ahead is read, then the error', async 
   const read = async (): Promise<void> => {
     for await (const item of stream) rest.push(item);
   };
-  await expect(read()).rejects.toMatchObject({ name: 'ChunkwiseError', code: 'abandoned', detail: { field: 'readTimeoutMs' } });
+  await expect(read()).rejects.toMatchObject({
+    name: 'ChunkwiseError',
+    code: 'abandoned',
+    detail: { field: 'readTimeoutMs' },
+  });
   expect(rest).toEqual(Array.from({ length: seen.produced - 1 }, (_, i) => i + 1));
 });

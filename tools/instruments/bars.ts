@@ -2,7 +2,10 @@ import type { Family, IsaFigures } from './isa.ts';
 import type { Traffic } from './traffic.ts';
 
 /** What the kernels that a model spends its time in keep to on a graphics card. */
-export const isMain = (kernel: string): boolean => /^(linear|lora|attention|short-conv|causal-conv|delta-rule|gated-norm|rotate-heads|route-experts|group-experts|sum-experts|take-input|cap-logits)/.test(kernel);
+export const isMain = (kernel: string): boolean =>
+  /^(linear|lora|attention|short-conv|causal-conv|delta-rule|gated-norm|rotate-heads|route-experts|group-experts|sum-experts|take-input|cap-logits)/.test(
+    kernel,
+  );
 
 type IsaBar = Pick<IsaFigures, 'spilled' | 'scratch' | 'waves'>;
 

@@ -10,10 +10,20 @@ globalThis.dawn = create(['enable-dawn-features=dump_shaders']);
 const gpuAdapter = await globalThis.dawn.requestAdapter();
 if (!gpuAdapter) throw new Error('no adapter');
 const { features, limits } = gpuAdapter;
-const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX, maxStorageBuffersPerShaderStage } = limits;
+const {
+  maxComputeWorkgroupStorageSize,
+  maxComputeInvocationsPerWorkgroup,
+  maxComputeWorkgroupSizeX,
+  maxStorageBuffersPerShaderStage,
+} = limits;
 const device = await gpuAdapter.requestDevice({
   requiredFeatures: (['shader-f16', 'subgroups'] as const).filter((feature) => features.has(feature)),
-  requiredLimits: { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX, maxStorageBuffersPerShaderStage },
+  requiredLimits: {
+    maxComputeWorkgroupStorageSize,
+    maxComputeInvocationsPerWorkgroup,
+    maxComputeWorkgroupSizeX,
+    maxStorageBuffersPerShaderStage,
+  },
 });
 for (const [i, code] of codes.entries()) {
   writeSync(1, `\n##### ${i}\n`);

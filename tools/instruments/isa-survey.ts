@@ -47,7 +47,13 @@ export async function surveyIsa(survey: IsaSurvey): Promise<IsaRow[]> {
   }
 }
 
-async function pipelinesOf({ shapes, types, features, wants = () => true, phases }: IsaSurvey): Promise<Map<string, SeenPipeline>> {
+async function pipelinesOf({
+  shapes,
+  types,
+  features,
+  wants = () => true,
+  phases,
+}: IsaSurvey): Promise<Map<string, SeenPipeline>> {
   const seen = new Map<string, SeenPipeline>();
   for (const shape of shapes) {
     const config = SHAPES[shape];
@@ -56,7 +62,14 @@ async function pipelinesOf({ shapes, types, features, wants = () => true, phases
         for (const dispatch of await dispatchesOf({ config, type, features: FEATURE_SETS[set], phases })) {
           if (seen.has(dispatch.code) || !wants(dispatch.kernel)) continue;
           const { kernel, phase, bindings } = dispatch;
-          seen.set(dispatch.code, { kernel, site: siteOf(bindings.map(({ label }) => label)), shape, type, phase, features: set });
+          seen.set(dispatch.code, {
+            kernel,
+            site: siteOf(bindings.map(({ label }) => label)),
+            shape,
+            type,
+            phase,
+            features: set,
+          });
         }
       }
     }
@@ -66,7 +79,10 @@ async function pipelinesOf({ shapes, types, features, wants = () => true, phases
 
 /** The matrix's name, without its layer's. */
 const siteOf = (labels: readonly string[]): string =>
-  labels.map((label) => /^(?:blk\.0\.(\w+)|(token_embd|output))(?:\.weight)?$/.exec(label)).flatMap((found) => found?.[1] ?? found?.[2] ?? []).find((name) => !name.endsWith('norm')) ?? '';
+  labels
+    .map((label) => /^(?:blk\.0\.(\w+)|(token_embd|output))(?:\.weight)?$/.exec(label))
+    .flatMap((found) => found?.[1] ?? found?.[2] ?? [])
+    .find((name) => !name.endsWith('norm')) ?? '';
 
 /** Those first that keep least of a SIMD busy: what spills, then what lies in scratch memory, then few waves. */
 export const worstFirst = (rows: readonly IsaRow[]): IsaRow[] =>

@@ -56,7 +56,8 @@ export class IsaCompiler {
   async compile(assembly: string, families: readonly Family[]): Promise<Record<string, IsaFigures>> {
     const file = await this.#assembled(assembly);
     const figures: Record<string, IsaFigures> = {};
-    for (const family of families) figures[family] = figuresIn((await this.#ask(file, assembly, family)).stdout, family);
+    for (const family of families)
+      figures[family] = figuresIn((await this.#ask(file, assembly, family)).stdout, family);
     return figures;
   }
 
@@ -69,13 +70,31 @@ export class IsaCompiler {
   async #assembled(assembly: string): Promise<string> {
     const file = join(this.#folder, `${this.#next++}`);
     writeFileSync(`${file}.spvasm`, assembly);
-    await run('spirv-as', ['--target-env', 'vulkan1.3', '--preserve-numeric-ids', `${file}.spvasm`, '-o', `${file}.spv`]);
+    await run('spirv-as', [
+      '--target-env',
+      'vulkan1.3',
+      '--preserve-numeric-ids',
+      `${file}.spvasm`,
+      '-o',
+      `${file}.spv`,
+    ]);
     return `${file}.spv`;
   }
 
-  #ask(file: string, assembly: string, family: Family, more: NodeJS.ProcessEnv = {}): Promise<{ stdout: string; stderr: string }> {
+  #ask(
+    file: string,
+    assembly: string,
+    family: Family,
+    more: NodeJS.ProcessEnv = {},
+  ): Promise<{ stdout: string; stderr: string }> {
     const entry = /OpEntryPoint GLCompute %\S+ "([^"]+)"/.exec(assembly)?.[1] ?? '';
-    const env = { ...process.env, RADV_FORCE_FAMILY: family, VK_ICD_FILENAMES: radvIcd() ?? '', XDG_RUNTIME_DIR: this.#folder, ...more };
+    const env = {
+      ...process.env,
+      RADV_FORCE_FAMILY: family,
+      VK_ICD_FILENAMES: radvIcd() ?? '',
+      XDG_RUNTIME_DIR: this.#folder,
+      ...more,
+    };
     return run(this.#program, [file, entry, bindingLetters(assembly)], { env, maxBuffer: 1 << 26 });
   }
 
@@ -108,7 +127,9 @@ function figuresIn(output: string, family: Family): IsaFigures {
 /** As isa.c wants them: what a group does not use counts as storage. */
 function bindingLetters(assembly: string): string {
   const uniforms = new Set([...assembly.matchAll(/^ *%(\S+) = OpVariable %\S+ Uniform\b/gm)].map(([, id]) => id));
-  const places = new Map([...assembly.matchAll(/OpDecorate %(\S+) Binding (\d+)/g)].map(([, id, place]) => [id, Number(place)]));
+  const places = new Map(
+    [...assembly.matchAll(/OpDecorate %(\S+) Binding (\d+)/g)].map(([, id, place]) => [id, Number(place)]),
+  );
   const groups: (string | undefined)[][] = [];
   for (const [, id, group] of assembly.matchAll(/OpDecorate %(\S+) DescriptorSet (\d+)/g)) {
     (groups[Number(group)] ??= [])[places.get(id) ?? 0] = uniforms.has(id) ? 'U' : 'S';

@@ -97,12 +97,17 @@ class PaperEncoder {
     const groups: { bindings: PaperBinding[]; offset: number }[] = [];
     return {
       setPipeline: (next: PaperPipeline) => void (pipeline = next),
-      setBindGroup: (index: number, bindings: PaperBinding[], [offset = 0]: readonly number[] = []) => void (groups[index] = { bindings, offset }),
+      setBindGroup: (index: number, bindings: PaperBinding[], [offset = 0]: readonly number[] = []) =>
+        void (groups[index] = { bindings, offset }),
       dispatchWorkgroups: (x: number, y = 1, z = 1) => {
         const [storage, uniform] = groups;
         const { label = '', code = '' } = pipeline ?? {};
         this.commands.push(() => {
-          const bindings = (storage?.bindings ?? []).map(({ buffer, offset = 0, size = buffer.size - offset }) => ({ label: buffer.label, size, contents: buffer.range(offset, size) }));
+          const bindings = (storage?.bindings ?? []).map(({ buffer, offset = 0, size = buffer.size - offset }) => ({
+            label: buffer.label,
+            size,
+            contents: buffer.range(offset, size),
+          }));
           const [bound] = uniform?.bindings ?? [];
           const params = bound?.buffer.range(uniform?.offset ?? 0, bound.size ?? 0);
           this.note({ kernel: label, code, bindings, params, groups: [x, y, z] });
@@ -124,16 +129,29 @@ class PaperEncoder {
 const bytesOf = (data: ArrayBuffer | ArrayBufferView, start = 0, length?: number): Uint8Array => {
   if (data instanceof ArrayBuffer) return new Uint8Array(data, start, length);
   const width = 'BYTES_PER_ELEMENT' in data ? (data.BYTES_PER_ELEMENT as number) : 1;
-  return new Uint8Array(data.buffer, data.byteOffset + start * width, length === undefined ? data.byteLength - start * width : length * width);
+  return new Uint8Array(
+    data.buffer,
+    data.byteOffset + start * width,
+    length === undefined ? data.byteLength - start * width : length * width,
+  );
 };
 
 function paperDevice(features: ReadonlySet<string>, note: (dispatch: NotedDispatch) => void): object {
   const queue = {
-    writeBuffer: (buffer: PaperBuffer, offset: number, data: ArrayBuffer | ArrayBufferView, start?: number, length?: number) => buffer.write(offset, bytesOf(data, start, length)),
+    writeBuffer: (
+      buffer: PaperBuffer,
+      offset: number,
+      data: ArrayBuffer | ArrayBufferView,
+      start?: number,
+      length?: number,
+    ) => buffer.write(offset, bytesOf(data, start, length)),
     submit: (encoders: PaperEncoder[]) => encoders.forEach(({ commands }) => commands.forEach((command) => command())),
     onSubmittedWorkDone: () => Promise.resolve(),
   };
-  const pipeline = ({ label = '', compute }: GPUComputePipelineDescriptor): PaperPipeline => ({ label, code: (compute.module as unknown as PaperPipeline).code });
+  const pipeline = ({ label = '', compute }: GPUComputePipelineDescriptor): PaperPipeline => ({
+    label,
+    code: (compute.module as unknown as PaperPipeline).code,
+  });
   return {
     features,
     limits: LIMITS,
@@ -145,7 +163,8 @@ function paperDevice(features: ReadonlySet<string>, note: (dispatch: NotedDispat
     createShaderModule: (descriptor: GPUShaderModuleDescriptor) => descriptor,
     createComputePipeline: pipeline,
     createComputePipelineAsync: async (descriptor: GPUComputePipelineDescriptor) => pipeline(descriptor),
-    createBindGroup: ({ entries }: { entries: { resource: PaperBinding }[] }) => entries.map(({ resource }) => resource),
+    createBindGroup: ({ entries }: { entries: { resource: PaperBinding }[] }) =>
+      entries.map(({ resource }) => resource),
     createCommandEncoder: () => new PaperEncoder(note),
     pushErrorScope: () => undefined,
     popErrorScope: () => Promise.resolve(null),
@@ -158,10 +177,21 @@ function paperDevice(features: ReadonlySet<string>, note: (dispatch: NotedDispat
  * A graphics card that computes nothing: whatever is submitted is told to `note`, and what is read back is zeros. So what
  * a model of any size asks of a GPU can be known without one.
  */
-export async function openPaperDevice(features: readonly OptionalFeature[], note: (dispatch: NotedDispatch) => void): Promise<Device> {
+export async function openPaperDevice(
+  features: readonly OptionalFeature[],
+  note: (dispatch: NotedDispatch) => void,
+): Promise<Device> {
   Object.assign(globalThis, globals);
   const offered = new Set<string>(features);
-  const info = { vendor: 'paper', architecture: '', device: '', description: '', subgroupMinSize: 32, subgroupMaxSize: 64, isFallbackAdapter: false };
+  const info = {
+    vendor: 'paper',
+    architecture: '',
+    device: '',
+    description: '',
+    subgroupMinSize: 32,
+    subgroupMaxSize: 64,
+    isFallbackAdapter: false,
+  };
   const gpuAdapter = { features: offered, limits: LIMITS, info, requestDevice: async () => paperDevice(offered, note) };
   const gpu = { wgslLanguageFeatures: offered, requestAdapter: async () => gpuAdapter };
   return openDevice(gpu as unknown as GPU, { deviceClass: 'gpu', wait: (work) => work });

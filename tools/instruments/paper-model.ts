@@ -21,8 +21,18 @@ import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { type NotedDispatch, openPaperDevice } from './paper-gpu.ts';
 
 /** What a model does when a dispatch is noted. */
-export type Phase = 'loading' | 'prefill' | 'decode' | 'two streams' | 'sampling' | 'page forms' | 'adapters' | 'encoder';
-export const PHASES: readonly Phase[] = ['loading', 'prefill', 'decode', 'two streams', 'sampling', 'page forms', 'adapters', 'encoder'];
+export type Phase =
+  'loading' | 'prefill' | 'decode' | 'two streams' | 'sampling' | 'page forms' | 'adapters' | 'encoder';
+export const PHASES: readonly Phase[] = [
+  'loading',
+  'prefill',
+  'decode',
+  'two streams',
+  'sampling',
+  'page forms',
+  'adapters',
+  'encoder',
+];
 
 export interface PhasedDispatch extends NotedDispatch {
   phase: Phase;
@@ -54,7 +64,14 @@ export const fits = (config: ModelConfig, type: GgmlType): boolean =>
   linearsOfModel(config).every((name) => linearShape(config, name)[1] % GGML_TYPES[type].blockSize === 0);
 
 /** What a model with one layer of these shapes submits in each phase; it is loaded and has a prompt in any case. */
-export async function dispatchesOf({ config: { ...config }, type, features, phases = PHASES, promptTokens = PROMPT_TOKENS, isMeasured = false }: PaperRun): Promise<PhasedDispatch[]> {
+export async function dispatchesOf({
+  config: { ...config },
+  type,
+  features,
+  phases = PHASES,
+  promptTokens = PROMPT_TOKENS,
+  isMeasured = false,
+}: PaperRun): Promise<PhasedDispatch[]> {
   config.numLayers = 1;
   config.contextLength = LONGEST * promptTokens;
   const noted: PhasedDispatch[] = [];
@@ -68,12 +85,14 @@ export async function dispatchesOf({ config: { ...config }, type, features, phas
   if (isMeasured) for (const slot of [1, 2]) session.release(await prefill(new Sequence(NO_ADAPTERS, slot)));
   phase = 'prefill';
   const plain = await prefill(new Sequence());
-  const decode = async (...sequences: Sequence[]): Promise<void> => void (await session.decode(sequences.map((one) => greedy(one, one.tokens.length + 1))));
+  const decode = async (...sequences: Sequence[]): Promise<void> =>
+    void (await session.decode(sequences.map((one) => greedy(one, one.tokens.length + 1))));
   for (phase of phases) {
     if (phase === 'decode') await decode(plain);
     if (phase === 'two streams') await decode(plain, await prefill(new Sequence(NO_ADAPTERS, 1)));
     if (phase === 'sampling') await drawEveryWay(session, plain);
-    if (phase === 'encoder') for (const encoder of encodersOf(config, promptTokens)) await encode(session, encoder, type, promptTokens);
+    if (phase === 'encoder')
+      for (const encoder of encodersOf(config, promptTokens)) await encode(session, encoder, type, promptTokens);
     if (phase === 'page forms' && config.perLayerInputs === undefined) {
       const shrunk = await prefill(new Sequence(NO_ADAPTERS, 2, EVERY_FORM));
       await prefill(shrunk);
@@ -97,15 +116,43 @@ function encodersOf(model: ModelConfig, contextLength: number): EncoderConfig[] 
   if (model.convolution || model.deltaNet || model.experts || model.perLayerInputs) return [];
   const { hiddenSize, intermediateSize, vocabSize } = model;
   const shared = { hiddenSize, vocabSize, contextLength, pooling: 'mean', isNormalized: true } as const;
-  const bert = { intermediateSize, numHeads: hiddenSize / BERT_HEAD, headDim: BERT_HEAD, numSegments: 2, pairs: 'segments', layerNormEps: 1e-12 } as const;
-  const decoder: ModelConfig = { ...model, architecture: 'gemma-embedding', numLayers: 1, contextLength, qkNorm: true, postNorms: true, activation: 'gelu', window: { tokens: 64, layers: [0] } };
-  return [{ ...shared, ...bert, architecture: 'bert', numLayers: 1 }, { ...shared, architecture: 'gemma-embedding', decoder, denseWidth: 2 * hiddenSize }];
+  const bert = {
+    intermediateSize,
+    numHeads: hiddenSize / BERT_HEAD,
+    headDim: BERT_HEAD,
+    numSegments: 2,
+    pairs: 'segments',
+    layerNormEps: 1e-12,
+  } as const;
+  const decoder: ModelConfig = {
+    ...model,
+    architecture: 'gemma-embedding',
+    numLayers: 1,
+    contextLength,
+    qkNorm: true,
+    postNorms: true,
+    activation: 'gelu',
+    window: { tokens: 64, layers: [0] },
+  };
+  return [
+    { ...shared, ...bert, architecture: 'bert', numLayers: 1 },
+    { ...shared, architecture: 'gemma-embedding', decoder, denseWidth: 2 * hiddenSize },
+  ];
 }
 
 /** A text of so many tokens. */
-async function encode({ device, recorder }: Session, config: EncoderConfig, type: GgmlType, tokens: number): Promise<void> {
+async function encode(
+  { device, recorder }: Session,
+  config: EncoderConfig,
+  type: GgmlType,
+  tokens: number,
+): Promise<void> {
   const f32 = /^(position_embd|token_types)/;
-  const tensors = new Map([...encoderTensors(config)].map(([name, { shape }]) => [name, tensorOf(name, shape, f32.test(name) ? 'F32' : type)] as const));
+  const tensors = new Map(
+    [...encoderTensors(config)].map(
+      ([name, { shape }]) => [name, tensorOf(name, shape, f32.test(name) ? 'F32' : type)] as const,
+    ),
+  );
   const batchTokens = Math.ceil(tokens / 64) * 64;
   const encoder = await loadEncoder(device, config, tensors, { batchTokens, contextLength: tokens, recorder });
   encoder.forward(recorder, tokens, 1);
@@ -126,7 +173,15 @@ async function drawEveryWay(session: Session, sequence: Sequence): Promise<void>
   for (const sampling of [{}, filters, { ...filters, repetitionPenalty: 1.1 }]) {
     for (const wantsEntropy of [false, true]) {
       for (const mask of [undefined, allowed]) {
-        await session.decode([{ sequence, sampling: { ...GREEDY, ...sampling }, position: sequence.tokens.length + 1, wantsEntropy, allowed: mask }]);
+        await session.decode([
+          {
+            sequence,
+            sampling: { ...GREEDY, ...sampling },
+            position: sequence.tokens.length + 1,
+            wantsEntropy,
+            allowed: mask,
+          },
+        ]);
       }
     }
   }
@@ -135,21 +190,48 @@ async function drawEveryWay(session: Session, sequence: Sequence): Promise<void>
 function addAdapter({ transformer }: Session, config: ModelConfig): AdapterMix {
   const modules = linearsOfLayer(config, 0).map((linear) => {
     const [outFeatures, inFeatures] = linearShape(config, linear);
-    const factors = { a: new Uint16Array(ADAPTER_RANK * inFeatures), bTransposed: new Uint16Array(ADAPTER_RANK * outFeatures) };
-    return { ...{ name: linear, layer: 0, linear, rank: ADAPTER_RANK, inFeatures, outFeatures }, ...factors, singularValues: new Float64Array(ADAPTER_RANK) };
+    const factors = {
+      a: new Uint16Array(ADAPTER_RANK * inFeatures),
+      bTransposed: new Uint16Array(ADAPTER_RANK * outFeatures),
+    };
+    return {
+      ...{ name: linear, layer: 0, linear, rank: ADAPTER_RANK, inFeatures, outFeatures },
+      ...factors,
+      singularValues: new Float64Array(ADAPTER_RANK),
+    };
   });
   const adapter = transformer.arena.add(modules, [modules.map(({ rank }) => rank)]);
   return { adapters: [{ adapter, table: '', scale: 1 }], loras: [], key: 'one' };
 }
 
-async function openSession(config: ModelConfig, type: GgmlType, features: readonly OptionalFeature[], note: (dispatch: NotedDispatch) => void): Promise<Session> {
+async function openSession(
+  config: ModelConfig,
+  type: GgmlType,
+  features: readonly OptionalFeature[],
+  note: (dispatch: NotedDispatch) => void,
+): Promise<Session> {
   const device = await openPaperDevice(features, note);
-  const tensors = new Map([...wantedTensors(config)].flatMap(([name, { shape, optional, readAs = shape }]) => (optional ? [] : [[name, tensorOf(name, readAs, type)] as const])));
+  const tensors = new Map(
+    [...wantedTensors(config)].flatMap(([name, { shape, optional, readAs = shape }]) =>
+      optional ? [] : [[name, tensorOf(name, readAs, type)] as const],
+    ),
+  );
   const { contextLength } = config;
-  const sizes = { contextLength, batchTokens: device.variant.batchTokens, numPages: pagesFor((IN_CACHE / LONGEST) * contextLength) };
+  const sizes = {
+    contextLength,
+    batchTokens: device.variant.batchTokens,
+    numPages: pagesFor((IN_CACHE / LONGEST) * contextLength),
+  };
   const recorder = new Recorder(device);
   const transformer = await loadTransformer(device, config, tensors, { ...sizes, recorder });
-  const unknown = { file: 'paper', names: [], license: undefined, tokenizer: { file: 'paper', model: 'gpt2', tokens: [] }, tensorBytes: 0, totalBytes: 0 };
+  const unknown = {
+    file: 'paper',
+    names: [],
+    license: undefined,
+    tokenizer: { file: 'paper', model: 'gpt2', tokens: [] },
+    tensorBytes: 0,
+    totalBytes: 0,
+  };
   const plan: ModelPlan = { ...unknown, ...sizes, config, tensors };
   return new Session(device, plan, transformer, recorder);
 }
@@ -158,6 +240,7 @@ function tensorOf(name: string, shape: readonly number[], matrixType: GgmlType):
   const type = shape.length === 1 ? 'F32' : matrixType;
   const { blockSize, blockBytes } = GGML_TYPES[type];
   const bytes = (shape.reduce((product, length) => product * length, 1) / blockSize) * blockBytes;
-  const read = async (_offset: number, length: number): Promise<Uint8Array> => new Uint8Array(length > SMALL_BYTES ? 0 : length);
+  const read = async (_offset: number, length: number): Promise<Uint8Array> =>
+    new Uint8Array(length > SMALL_BYTES ? 0 : length);
   return { name, shape, type, bytes, offset: 0, source: { name: 'paper', size: bytes, read } };
 }

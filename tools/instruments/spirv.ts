@@ -12,7 +12,8 @@ export function spirvOf(codes: readonly string[]): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'spirv-'));
   try {
     const assemblies: string[] = [];
-    for (let at = 0; at < codes.length; at += TEXTS_AT_ONCE) assemblies.push(...dump(folder, codes.slice(at, at + TEXTS_AT_ONCE)));
+    for (let at = 0; at < codes.length; at += TEXTS_AT_ONCE)
+      assemblies.push(...dump(folder, codes.slice(at, at + TEXTS_AT_ONCE)));
     return assemblies;
   } finally {
     rmSync(folder, { recursive: true });
@@ -24,9 +25,15 @@ function dump(folder: string, codes: readonly string[]): string[] {
   writeFileSync(input, JSON.stringify(codes));
   const stdout = openSync(output, 'w');
   const env = { ...process.env, VK_ICD_FILENAMES: lavapipeIcd() ?? '' };
-  const { stderr } = spawnSync(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'dump-shaders.ts'), input], { env, stdio: ['ignore', stdout, 'pipe'], encoding: 'utf8' });
+  const { stderr } = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', join(import.meta.dirname, 'dump-shaders.ts'), input],
+    { env, stdio: ['ignore', stdout, 'pipe'], encoding: 'utf8' },
+  );
   closeSync(stdout);
-  const parts = readFileSync(output, 'utf8').split(/^##### \d+$/m).slice(1);
+  const parts = readFileSync(output, 'utf8')
+    .split(/^##### \d+$/m)
+    .slice(1);
   return codes.map((_, i) => {
     const assembly = assemblyIn(parts[i] ?? '');
     if (assembly === undefined) throw new Error(`no SPIR-V of text ${i}: ${stderr}\n${codes[i]}`);

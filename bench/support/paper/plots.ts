@@ -22,8 +22,16 @@ interface Bar {
 /** Time a token of each mode at the longest context, as a share of ordinary LoRA's, with its interval. */
 export function speedPlot(rank: string, section: RankSection): string {
   const context = longest(section);
-  const bars = barsOf(section, (at) => ({ parts: [at.ratio.median], interval: at.ratio.interval, told: at.ratio.median.toFixed(2) }));
-  return plot(`Time a token at ${Number(context).toLocaleString('en')} tokens, of ordinary LoRA's, rank ${rank}`, bars, []);
+  const bars = barsOf(section, (at) => ({
+    parts: [at.ratio.median],
+    interval: at.ratio.interval,
+    told: at.ratio.median.toFixed(2),
+  }));
+  return plot(
+    `Time a token at ${Number(context).toLocaleString('en')} tokens, of ordinary LoRA's, rank ${rank}`,
+    bars,
+    [],
+  );
 }
 
 /** GPU bytes of each mode at the longest context, by category, as a share of ordinary LoRA's. */
@@ -34,7 +42,12 @@ export function memoryPlot(rank: string, section: RankSection): string {
     parts: [weights, adapters, kv, activations + staging].map((bytes) => bytes / total),
     told: (own / total).toFixed(2),
   }));
-  return plot(`GPU memory at ${Number(context).toLocaleString('en')} tokens, of ordinary LoRA's, rank ${rank}`, bars, ['weights', 'adapters', 'cache', 'the rest']);
+  return plot(`GPU memory at ${Number(context).toLocaleString('en')} tokens, of ordinary LoRA's, rank ${rank}`, bars, [
+    'weights',
+    'adapters',
+    'cache',
+    'the rest',
+  ]);
 }
 
 function barsOf(section: RankSection, of: (at: ReturnType<typeof baselineAt>) => Omit<Bar, 'label'>): Bar[] {
@@ -60,7 +73,11 @@ function plot(title: string, bars: readonly Bar[], legend: readonly string[]): s
         const from = sum(parts.slice(0, i));
         return `<rect x="${x(from)}" y="${y}" width="${((ROOM * part) / most).toFixed(1)}" height="18" fill="${COLOURS[i]}"/>`;
       }),
-      ...(interval ? [`<path class="line" d="M${x(interval[0])} ${y + 9}H${x(interval[1])}M${x(interval[0])} ${y + 5}v8M${x(interval[1])} ${y + 5}v8"/>`] : []),
+      ...(interval
+        ? [
+            `<path class="line" d="M${x(interval[0])} ${y + 9}H${x(interval[1])}M${x(interval[0])} ${y + 5}v8M${x(interval[1])} ${y + 5}v8"/>`,
+          ]
+        : []),
       text(Number(x(end)) + 6, y + 14, told),
     ];
   });
@@ -82,6 +99,7 @@ function plot(title: string, bars: readonly Bar[], legend: readonly string[]): s
 const text = (x: number, y: number, words: string, anchor = 'start'): string =>
   `<text x="${x.toFixed(1)}" y="${y}" text-anchor="${anchor}">${escaped(words)}</text>`;
 
-const escaped = (words: string): string => words.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+const escaped = (words: string): string =>
+  words.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 
 const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);

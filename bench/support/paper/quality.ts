@@ -57,7 +57,9 @@ export async function measurePerplexity(
         bitsPerElement: (8 * pageBytes(measured.kv)) / (await elementsOf(engine, Math.min(context, tokens.length))),
       };
     });
-    console.log(`  ${name}: perplexity ${found[name]?.perplexity.toFixed(4)}, mean rank ${found[name]?.meanRank.toFixed(2)}`);
+    console.log(
+      `  ${name}: perplexity ${found[name]?.perplexity.toFixed(4)}, mean rank ${found[name]?.meanRank.toFixed(2)}`,
+    );
   }
   return found;
 }
@@ -79,7 +81,9 @@ export async function measureAnswers(
   for (const name of baselineFirst(names)) {
     await withModes([name], adapter, ANSWER_CONTEXT, async ([mode]) => {
       const { engine, rank, request } = mode as OpenMode;
-      const answered = await answerQuestions(engine, questions, prompt, request, { streams: name === 'speculation' ? 1 : MAX_STREAMS });
+      const answered = await answerQuestions(engine, questions, prompt, request, {
+        streams: name === 'speculation' ? 1 : MAX_STREAMS,
+      });
       const texts = answered.answers.map(({ answer }) => answer);
       if (name === BASELINE) baseline = texts;
       const { exactMatch, f1 } = answered;
@@ -92,4 +96,5 @@ export async function measureAnswers(
   return found;
 }
 
-const baselineFirst = (names: readonly ModeName[]): ModeName[] => [...names].sort((a, b) => Number(b === BASELINE) - Number(a === BASELINE));
+const baselineFirst = (names: readonly ModeName[]): ModeName[] =>
+  [...names].sort((a, b) => Number(b === BASELINE) - Number(a === BASELINE));

@@ -26,7 +26,11 @@ export const readSections = (): Promise<Record<string, PaperSection>> => recorde
 /** Puts parts beside those of the device that are there. */
 export async function keepParts(device: string, rank: number, parts: RankSection): Promise<void> {
   const { ranks = {}, ...section } = (await readSections())[device] ?? {};
-  await record('paper', device, { ...section, ranks: { ...ranks, [rank]: { ...ranks[rank], ...parts } }, date: today() });
+  await record('paper', device, {
+    ...section,
+    ranks: { ...ranks, [rank]: { ...ranks[rank], ...parts } },
+    date: today(),
+  });
 }
 
 export async function keepShort(device: string, short: Record<string, number>): Promise<void> {

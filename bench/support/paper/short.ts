@@ -18,12 +18,19 @@ export async function measureShort(): Promise<{ device: string; ratios: Record<s
   return withModes(SHORT_MODES, demoAdapter('wikitext'), CONTEXT_LENGTH, async (modes) => {
     const { device, tokenizer } = modes[0]!.engine;
     const speeds = await measureSpeed(modes, tokenizer.encode(prose, { addSpecial: false }), SETTINGS);
-    return { device, ratios: Object.fromEntries(Object.entries(ratiosOf(speeds)).filter(([name]) => !name.includes(': time'))) };
+    return {
+      device,
+      ratios: Object.fromEntries(Object.entries(ratiosOf(speeds)).filter(([name]) => !name.includes(': time'))),
+    };
   });
 }
 
 /** A line for each ratio that is worse than the recorded one by more than `tolerance`, or was not found. */
-export function worseThan(recorded: Record<string, number>, found: Record<string, number>, tolerance: number): string[] {
+export function worseThan(
+  recorded: Record<string, number>,
+  found: Record<string, number>,
+  tolerance: number,
+): string[] {
   return Object.entries(recorded).flatMap(([name, ratio]) => {
     const now = found[name];
     if (now !== undefined && now <= ratio * (1 + tolerance)) return [];

@@ -72,7 +72,11 @@ export interface TaskSettings {
 export type AtTask = Timed & Pick<AtContext, 'tokensPerStep'>;
 
 /** Answers to tasks at the end of a long text, as `measureSpeed` takes what goes on with it: by task, of each mode. */
-export async function measureTasks(modes: readonly OpenMode[], text: readonly number[], { context, steps, rounds }: TaskSettings) {
+export async function measureTasks(
+  modes: readonly OpenMode[],
+  text: readonly number[],
+  { context, steps, rounds }: TaskSettings,
+) {
   const tasks: Record<string, Record<string, AtTask>> = {};
   for (const name of PAPER_TASKS) {
     const { prompt, options }: Task = TASKS[name];
@@ -80,12 +84,17 @@ export async function measureTasks(modes: readonly OpenMode[], text: readonly nu
     const times = await interleaved(modes, rounds, async ({ name: mode, engine, request }) => {
       const { tokenizer } = engine;
       const before = text.slice(0, context - tokenizer.encode(`\n\n${prompt}`).length);
-      const { report } = await goOn(engine, `${tokenizer.decode(before)}\n\n${prompt}`, steps, { ...request, ...options });
+      const { report } = await goOn(engine, `${tokenizer.decode(before)}\n\n${prompt}`, steps, {
+        ...request,
+        ...options,
+      });
       found[mode] = report.tokensPerStep;
       return 1000 / report.tokensPerSecond;
     });
     console.log(`${name}: ${lineOf(times)} ms a token`);
-    tasks[name] = Object.fromEntries(modes.map((mode) => [mode.name, { ...timed(times, mode.name), tokensPerStep: found[mode.name] ?? NaN }]));
+    tasks[name] = Object.fromEntries(
+      modes.map((mode) => [mode.name, { ...timed(times, mode.name), tokensPerStep: found[mode.name] ?? NaN }]),
+    );
   }
   return tasks;
 }
@@ -105,7 +114,11 @@ async function measureDecoding(modes: readonly OpenMode[], text: readonly number
   return Object.fromEntries(Object.entries(found).map(([name, each]) => [name, { ...timed(times, name), ...each }]));
 }
 
-async function measurePrompts(modes: readonly OpenMode[], text: readonly number[], rounds: number): Promise<Record<string, Timed>> {
+async function measurePrompts(
+  modes: readonly OpenMode[],
+  text: readonly number[],
+  rounds: number,
+): Promise<Record<string, Timed>> {
   const times = await interleaved(modes, rounds, async ({ engine, adapters, how }) => {
     const adaptation = await engine.adapt(adapters, how);
     return engine.alone((session) => timePrefill(session, text, adaptation, policyOf(how)));
@@ -137,4 +150,6 @@ function timed(times: Rounds, name: string): Timed {
 }
 
 const lineOf = (times: Rounds): string =>
-  Object.entries(times).map(([name, ms]) => `${name} ${estimate(ms).median.toFixed(2)}`).join(', ');
+  Object.entries(times)
+    .map(([name, ms]) => `${name} ${estimate(ms).median.toFixed(2)}`)
+    .join(', ');

@@ -37,15 +37,29 @@ export function shortTable(rank: string, section: RankSection): string {
       answers?.modes[name]?.exactMatch.value.toFixed(1) ?? NONE,
     ];
   });
-  return markdownTable([`rank ${rank}`, 'time', 'memory', 'perplexity', 'exact match'], rows).replaceAll(/ ?\| ?/g, '|');
+  return markdownTable([`rank ${rank}`, 'time', 'memory', 'perplexity', 'exact match'], rows).replaceAll(
+    / ?\| ?/g,
+    '|',
+  );
 }
 
 function speedTable({ speed }: RankSection): string {
   if (!speed) return '';
-  const heads = ['milliseconds a token', ...speed.contexts.map((context) => `at ${thousands(context)}`), 'tokens a step', 'dispatches', `prompt of ${speed.prefillTokens}`];
+  const heads = [
+    'milliseconds a token',
+    ...speed.contexts.map((context) => `at ${thousands(context)}`),
+    'tokens a step',
+    'dispatches',
+    `prompt of ${speed.prefillTokens}`,
+  ];
   const rows = rowsOf(speed.modes, ({ contexts, prefill }) => {
     const all = Object.values(contexts);
-    return [...all.map(timedCell), all.at(-1)?.tokensPerStep.toFixed(2) ?? NONE, String(Math.round(all.at(-1)?.dispatchesPerToken ?? NaN)), timedCell(prefill)];
+    return [
+      ...all.map(timedCell),
+      all.at(-1)?.tokensPerStep.toFixed(2) ?? NONE,
+      String(Math.round(all.at(-1)?.dispatchesPerToken ?? NaN)),
+      timedCell(prefill),
+    ];
   });
   return `${markdownTable(heads, rows)}\n\nIn brackets: of ordinary LoRA's, with a 95 % interval; ${speed.rounds} rounds of ${speed.steps} tokens.`;
 }
@@ -60,14 +74,30 @@ function memoryTable(section: RankSection): string {
     const bytes = [weights, adapters, kv, activations + staging, memory.total].map((each) => (each / 1e6).toFixed(1));
     return [...bytes, share(memory.total / total), bitsPerElement.toFixed(2)];
   });
-  return markdownTable([`MB at ${thousands(Number(context))} tokens`, 'weights', 'adapters', 'cache', 'the rest', 'in all', 'of ordinary', 'bits an element'], rows);
+  return markdownTable(
+    [
+      `MB at ${thousands(Number(context))} tokens`,
+      'weights',
+      'adapters',
+      'cache',
+      'the rest',
+      'in all',
+      'of ordinary',
+      'bits an element',
+    ],
+    rows,
+  );
 }
 
 function qualityTable({ perplexity, answers }: RankSection): string {
   const texts = Object.entries(perplexity?.texts ?? {});
   const names = MODE_NAMES.filter((name) => texts.some(([, { modes }]) => modes[name]) || answers?.modes[name]);
   if (names.length === 0) return '';
-  const heads = ['quality', ...texts.flatMap(([text, { adapter }]) => [`perplexity, ${text} (${adapter})`, 'mean rank']), ...(answers ? ['exact match', 'F1', 'BLEU', 'mean rank'] : [])];
+  const heads = [
+    'quality',
+    ...texts.flatMap(([text, { adapter }]) => [`perplexity, ${text} (${adapter})`, 'mean rank']),
+    ...(answers ? ['exact match', 'F1', 'BLEU', 'mean rank'] : []),
+  ];
   const rows = names.map((name) => {
     const answered = answers?.modes[name];
     return [
@@ -76,14 +106,24 @@ function qualityTable({ perplexity, answers }: RankSection): string {
         const found = modes[name];
         if (!found) return [NONE, NONE];
         const { perplexity, increase, meanRank } = found;
-        const over = increase && ` (${signed(100 * increase.value)} %, ${signed(100 * increase.interval[0])} to ${signed(100 * increase.interval[1])})`;
+        const over =
+          increase &&
+          ` (${signed(100 * increase.value)} %, ${signed(100 * increase.interval[0])} to ${signed(100 * increase.interval[1])})`;
         return [`${perplexity.toFixed(3)}${over ?? ''}`, meanRank.toFixed(2)];
       }),
-      ...(answers ? [cell(answered?.exactMatch), cell(answered?.f1), cell(answered?.bleu), answered?.meanRank.toFixed(2) ?? NONE] : []),
+      ...(answers
+        ? [cell(answered?.exactMatch), cell(answered?.f1), cell(answered?.bleu), answered?.meanRank.toFixed(2) ?? NONE]
+        : []),
     ];
   });
-  const windows = perplexity && `Perplexity is over ${perplexity.windows} windows of ${thousands(perplexity.context)} tokens; in brackets: above ordinary LoRA's.`;
-  return [markdownTable(heads, rows), ...(windows ? [windows] : []), ...(answers ? [`Answers are to ${answers.questions} questions of SQuAD; BLEU is against ordinary LoRA's.`] : [])].join('\n\n');
+  const windows =
+    perplexity &&
+    `Perplexity is over ${perplexity.windows} windows of ${thousands(perplexity.context)} tokens; in brackets: above ordinary LoRA's.`;
+  return [
+    markdownTable(heads, rows),
+    ...(windows ? [windows] : []),
+    ...(answers ? [`Answers are to ${answers.questions} questions of SQuAD; BLEU is against ordinary LoRA's.`] : []),
+  ].join('\n\n');
 }
 
 /** What speculation and all together take where answers take much of their prompts, and where they do not. */
@@ -96,7 +136,8 @@ function taskTable({ tasks }: RankSection): string {
   return `${markdownTable(['milliseconds a token', ...names], rows)}\n\n${note}`;
 }
 
-const taskCell = (found: AtTask | undefined): string => (found ? `${timedCell(found)}; ${found.tokensPerStep.toFixed(2)}` : NONE);
+const taskCell = (found: AtTask | undefined): string =>
+  found ? `${timedCell(found)}; ${found.tokensPerStep.toFixed(2)}` : NONE;
 
 const rowsOf = (modes: Record<string, Speed>, cells: (speed: Speed) => string[]): string[][] =>
   MODE_NAMES.flatMap((name) => (modes[name] ? [[labelOf(name), ...cells(modes[name])]] : []));

@@ -25,18 +25,23 @@ export function watchBrowserMemory(): { stop(): Promise<number> } {
 async function browserBytes(): Promise<number> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const parents = new Map(await Promise.all(pids.map(async (pid) => [pid, await parentOf(pid)] as const)));
-  const isOurs = (pid: string | undefined): boolean => pid !== undefined && (pid === String(process.pid) || isOurs(parents.get(pid)));
-  const sizes = await Promise.all(pids.filter((pid) => isOurs(pid)).map(async (pid) => ((await isBrowser(pid)) ? sharedOutBytes(pid) : 0)));
+  const isOurs = (pid: string | undefined): boolean =>
+    pid !== undefined && (pid === String(process.pid) || isOurs(parents.get(pid)));
+  const sizes = await Promise.all(
+    pids.filter((pid) => isOurs(pid)).map(async (pid) => ((await isBrowser(pid)) ? sharedOutBytes(pid) : 0)),
+  );
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 const parentOf = async (pid: string): Promise<string | undefined> =>
   /^PPid:\s*(\d+)/m.exec(await readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''))?.[1];
 
-const isBrowser = async (pid: string): Promise<boolean> => basename(await readlink(`/proc/${pid}/exe`).catch(() => '')).startsWith('chrom');
+const isBrowser = async (pid: string): Promise<boolean> =>
+  basename(await readlink(`/proc/${pid}/exe`).catch(() => '')).startsWith('chrom');
 
 /** Its proportional set size. */
 async function sharedOutBytes(pid: string): Promise<number> {
-  const [, kilobytes = 0] = /^Pss:\s*(\d+) kB/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '')) ?? [];
+  const [, kilobytes = 0] =
+    /^Pss:\s*(\d+) kB/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '')) ?? [];
   return 1024 * Number(kilobytes);
 }

@@ -51,12 +51,21 @@ export const BROWSER_PEERS: readonly BrowserPeer[] = [
 /** `gguf`: the adapter's GGUF form; without it none is loaded. The page is visited once before, which stores the model. */
 export function inChromium({ name, type, page, gpu }: BrowserPeer, contextLength: number, gguf?: string): Peer {
   let profile: string | undefined;
-  const opening: Opening = { model: 'model.gguf', contextLength, gpu, ...(gguf && { adapters: { peft: 'adapter/', gguf: 'adapter.gguf' } }) };
+  const opening: Opening = {
+    model: 'model.gguf',
+    contextLength,
+    gpu,
+    ...(gguf && { adapters: { peft: 'adapter/', gguf: 'adapter.gguf' } }),
+  };
   let server: PageServer | undefined;
   return {
     ...{ name, host: 'Chromium', type, adapted: gguf !== undefined },
     async open() {
-      server ??= await servePage(await builtPage(page), { '/model.gguf': join(ROOT, MODEL), '/adapter.gguf': gguf ?? '', '/adapter/': join(ROOT, `${demoAdapter('wikitext')}/`) });
+      server ??= await servePage(await builtPage(page), {
+        '/model.gguf': join(ROOT, MODEL),
+        '/adapter.gguf': gguf ?? '',
+        '/adapter/': join(ROOT, `${demoAdapter('wikitext')}/`),
+      });
       if (profile === undefined) {
         profile = await mkdtemp(join(tmpdir(), 'peers-'));
         await (await visit({ server, page, profile, opening })).close();
@@ -78,10 +87,19 @@ function builtPage(page: string): Promise<string> {
   const make = async (): Promise<string> => {
     await ensurePeers();
     const index = join(PAGES, `${page}.html`);
-    await writeFile(index, `<!doctype html><meta charset="utf-8"><title>${page}</title><script type="module" src="./${page}.js"></script>`);
+    await writeFile(
+      index,
+      `<!doctype html><meta charset="utf-8"><title>${page}</title><script type="module" src="./${page}.js"></script>`,
+    );
     try {
       const rolldownOptions = { input: index };
-      await build({ configFile: false, root: PAGES, base: './', logLevel: 'error', build: { target: 'es2022', outDir: folder, emptyOutDir: true, rolldownOptions } });
+      await build({
+        configFile: false,
+        root: PAGES,
+        base: './',
+        logLevel: 'error',
+        build: { target: 'es2022', outDir: folder, emptyOutDir: true, rolldownOptions },
+      });
     } finally {
       await rm(index);
     }
@@ -116,7 +134,14 @@ async function visit({ server, page: name, profile, opening }: Visit): Promise<O
     await page.waitForFunction(() => 'peer' in globalThis);
     const device = await page.evaluate((opening) => globalThis.peer.open(opening), opening);
     const loadMs = performance.now() - start;
-    return { device, loadMs, payload: server.payload(), answer: (question) => answerOf(page, question), peakBytes: () => memory.stop(), close };
+    return {
+      device,
+      loadMs,
+      payload: server.payload(),
+      answer: (question) => answerOf(page, question),
+      peakBytes: () => memory.stop(),
+      close,
+    };
   } catch (error) {
     await close();
     const [message] = String(error).split('\n');
@@ -125,7 +150,10 @@ async function visit({ server, page: name, profile, opening }: Visit): Promise<O
 }
 
 async function answerOf(page: Page, { text, count }: Question): Promise<Answer> {
-  const { text: answer, at } = await page.evaluate(([prompt, count]) => globalThis.peer.answer(prompt, count), [text, count] as const);
+  const { text: answer, at } = await page.evaluate(([prompt, count]) => globalThis.peer.answer(prompt, count), [
+    text,
+    count,
+  ] as const);
   const [promptMs = NaN] = at;
   return { text: answer, promptMs, stepMs: at.slice(1).map((ms, i) => ms - (at[i] ?? NaN)) };
 }

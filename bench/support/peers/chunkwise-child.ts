@@ -26,7 +26,14 @@ serveCalls({
   async answer({ text, count }: { text: string; count: number }) {
     if (!engine) throw new Error('load first');
     // All ranks, as others have them: the same computation.
-    const options = { maxTokens: count, sampling: GREEDY, stop: [], adapters, ranks: 'uniform' as const, recomputePrompt: true };
+    const options = {
+      maxTokens: count,
+      sampling: GREEDY,
+      stop: [],
+      adapters,
+      ranks: 'uniform' as const,
+      recomputePrompt: true,
+    };
     const began = { at: performance.now(), cpu: cpuMs() };
     let answer = '';
     const at: number[] = [];

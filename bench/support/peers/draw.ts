@@ -14,22 +14,36 @@ const NONE = '–';
 
 /** The tables of every device. */
 export function drawn(sections: Record<string, PeersSection>): string {
-  const parts = Object.entries(sections).map(([device, { full, short }]) => [`### ${device}`, ...(full ? [fullTables(full)] : []), ...(short ? [shortTable(short)] : [])].join('\n\n'));
+  const parts = Object.entries(sections).map(([device, { full, short }]) =>
+    [`### ${device}`, ...(full ? [fullTables(full)] : []), ...(short ? [shortTable(short)] : [])].join('\n\n'),
+  );
   return parts.length > 0 ? parts.join('\n\n') : NOT_MEASURED;
 }
 
 function fullTables({ contexts, steps, rounds, peers }: NonNullable<PeersSection['full']>): string {
   const heads = [
     ...['peer', 'weights', 'adapter'],
-    ...contexts.flatMap((context) => [`decode at ${thousands(context)}, ms a token`, `prompt of ${thousands(context)}, ms a token`]),
+    ...contexts.flatMap((context) => [
+      `decode at ${thousands(context)}, ms a token`,
+      `prompt of ${thousands(context)}, ms a token`,
+    ]),
     ...['load, ms', 'code, MB (gzip)', 'peak memory, MB', "llama.cpp's answers"],
   ];
-  const rows = peers.map((peer) => [`${peer.name} in ${peer.host}`, peer.type, peer.adapted ? 'yes' : NONE, ...cellsOf(peer, contexts)]);
+  const rows = peers.map((peer) => [
+    `${peer.name} in ${peer.host}`,
+    peer.type,
+    peer.adapted ? 'yes' : NONE,
+    ...cellsOf(peer, contexts),
+  ]);
   return `${markdownTable(heads, rows)}\n\n${rounds} rounds; answers of ${steps + 1} tokens. Medians, with 95 % intervals. Of the last column: how many answers are those of llama.cpp on the processor, and how many characters agree from the beginning on (median).`;
 }
 
 function cellsOf(peer: PeerFigures, contexts: readonly number[]): string[] {
-  if ('error' in peer) return [`cannot: ${peer.error.replaceAll('|', '\\|')}`, ...Array.from({ length: 2 * contexts.length + 3 }, () => NONE)];
+  if ('error' in peer)
+    return [
+      `cannot: ${peer.error.replaceAll('|', '\\|')}`,
+      ...Array.from({ length: 2 * contexts.length + 3 }, () => NONE),
+    ];
   const { load, payload, peakBytes } = peer;
   const at = contexts.map((context) => peer.contexts[context]!);
   return [
@@ -37,14 +51,19 @@ function cellsOf(peer: PeerFigures, contexts: readonly number[]): string[] {
     cell(load, 0),
     payload ? `${megabytes(payload.bytes)} (${megabytes(payload.gzipBytes)})` : NONE,
     cell(peakBytes, 0, 1e6),
-    at.map(({ sameAnswers, answers, sharedCharacters }) => `${sameAnswers} of ${answers} (${sharedCharacters})`).join('; '),
+    at
+      .map(({ sameAnswers, answers, sharedCharacters }) => `${sameAnswers} of ${answers} (${sharedCharacters})`)
+      .join('; '),
   ];
 }
 
 const shortTable = ({ ratios, loose }: NonNullable<PeersSection['short']>): string =>
   markdownTable(
     ["Chunkwise's over llama.cpp's, short form", 'ratio', 'held by the test'],
-    [...Object.entries(ratios).map(([name, ratio]) => [name, ratio.toFixed(3), 'yes']), ...Object.entries(loose).map(([name, ratio]) => [name, ratio.toFixed(3), 'no'])],
+    [
+      ...Object.entries(ratios).map(([name, ratio]) => [name, ratio.toFixed(3), 'yes']),
+      ...Object.entries(loose).map(([name, ratio]) => [name, ratio.toFixed(3), 'no']),
+    ],
   );
 
 const cell = ({ median, interval }: Estimate, digits: number, unit = 1): string =>

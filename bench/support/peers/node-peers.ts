@@ -22,10 +22,14 @@ export function chunkwiseInNode(contextLength: number, adapted: boolean): Peer {
     async open() {
       const script = fileURLToPath(new URL('./chunkwise-child.ts', import.meta.url));
       const child = new CalledProcess({ name: 'Chunkwise', script, env: process.env, execArgv: LOADERS });
-      const { ms, device } = await child.call<Loaded>('load', { contextLength, ...(adapted && { adapter: demoAdapter(ADAPTER) }) });
+      const { ms, device } = await child.call<Loaded>('load', {
+        contextLength,
+        ...(adapted && { adapter: demoAdapter(ADAPTER) }),
+      });
       return openOf(child, { device, loadMs: ms }, async ({ text, tokens, count }) => {
         const answer = await child.call<Answer & { promptTokens: number }>('answer', { text, count });
-        if (answer.promptTokens !== tokens.length) throw new Error(`Chunkwise reads ${tokens.length} tokens as ${answer.promptTokens}`);
+        if (answer.promptTokens !== tokens.length)
+          throw new Error(`Chunkwise reads ${tokens.length} tokens as ${answer.promptTokens}`);
         return answer;
       });
     },
@@ -48,7 +52,12 @@ export function llamaInNode(gpu: LlamaGpu, lora?: LlamaLora): Peer {
       const child = await startLlama(gpu);
       const { ms, device } = await child.call<Loaded>('load', { modelPath: `${ROOT}${MODEL}` });
       return openOf(child, { device, loadMs: ms }, async ({ tokens, count }) => {
-        const { promptMs, stepMs, ...answer } = await child.call<LlamaAnswer>('answer', { modelPath: `${ROOT}${MODEL}`, tokens, count, lora });
+        const { promptMs, stepMs, ...answer } = await child.call<LlamaAnswer>('answer', {
+          modelPath: `${ROOT}${MODEL}`,
+          tokens,
+          count,
+          lora,
+        });
         const [text = ''] = await detokenize(MODEL, [answer.tokens]);
         return { text, promptMs, stepMs, cpu: { promptMs: answer.promptCpuMs, stepsMs: answer.stepsCpuMs } };
       });
@@ -56,7 +65,11 @@ export function llamaInNode(gpu: LlamaGpu, lora?: LlamaLora): Peer {
   };
 }
 
-const openOf = (child: CalledProcess, about: Pick<OpenPeer, 'device' | 'loadMs'>, answer: OpenPeer['answer']): OpenPeer => ({
+const openOf = (
+  child: CalledProcess,
+  about: Pick<OpenPeer, 'device' | 'loadMs'>,
+  answer: OpenPeer['answer'],
+): OpenPeer => ({
   ...about,
   answer,
   peakBytes: async () => {

@@ -5,9 +5,19 @@ import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-const TYPES: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json' };
+const TYPES: Record<string, string> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.wasm': 'application/wasm',
+  '.json': 'application/json',
+};
 /** Without these a page has no memory that threads share. */
-const ISOLATED = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp', 'Cross-Origin-Resource-Policy': 'same-origin' };
+const ISOLATED = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+};
 
 export interface PageServer {
   root: string;
@@ -23,7 +33,11 @@ export async function servePage(folder: string, files: Record<string, string>): 
     const [prefix = '', file] = Object.entries(files).find(([name]) => path.startsWith(name)) ?? [];
     const full = file === undefined ? join(folder, normalize(path)) : file + path.slice(prefix.length);
     const { size } = await stat(full);
-    response.writeHead(200, { ...ISOLATED, 'Content-Type': TYPES[extname(full)] ?? 'application/octet-stream', 'Content-Length': size });
+    response.writeHead(200, {
+      ...ISOLATED,
+      'Content-Type': TYPES[extname(full)] ?? 'application/octet-stream',
+      'Content-Length': size,
+    });
     if (file !== undefined) return void createReadStream(full).pipe(response);
     const bytes = await readFile(full);
     payload = { bytes: payload.bytes + bytes.length, gzipBytes: payload.gzipBytes + gzipSync(bytes).length };

@@ -56,4 +56,13 @@ export interface AtContext {
 
 /** What was found of one of them: figures, or why there are none, in the runtime's own words. */
 export type PeerFigures = Pick<Peer, 'name' | 'host' | 'type' | 'adapted'> &
-  ({ error: string } | { device: string; contexts: Record<string, AtContext>; load: Estimate; payload?: OpenPeer['payload']; peakBytes: Estimate });
+  (
+    | { error: string }
+    | {
+        device: string;
+        contexts: Record<string, AtContext>;
+        load: Estimate;
+        payload?: OpenPeer['payload'];
+        peakBytes: Estimate;
+      }
+  );

@@ -12,12 +12,15 @@ let text: Promise<number[]> | undefined;
 
 /** The `index`-th question of that many tokens. */
 export async function questionOf(index: number, length: number, count: number): Promise<Question> {
-  const all = await (text ??= readFile(TEXT, 'utf8').then(async (license) => (await tokenize(MODEL, [license]))[0] ?? []));
+  const all = await (text ??= readFile(TEXT, 'utf8').then(
+    async (license) => (await tokenize(MODEL, [license]))[0] ?? [],
+  ));
   const start = STRIDE * index;
   if (start + length > all.length) throw new Error(`no ${length} tokens behind ${start} of ${all.length}`);
   const tokens = all.slice(start, start + length);
   const [prompt = ''] = await detokenize(MODEL, [tokens]);
   const [again = []] = await tokenize(MODEL, [prompt]);
-  if (String(again) !== String(tokens)) throw new Error(`the text from token ${start} on is not read as it was written`);
+  if (String(again) !== String(tokens))
+    throw new Error(`the text from token ${start} on is not read as it was written`);
   return { text: prompt, tokens, count };
 }

@@ -24,13 +24,18 @@ interface Round {
 }
 
 /** Each peer in turn, started anew in each round; every other round goes backwards. One that fails is not asked again. */
-export async function measureRounds(peers: readonly Peer[], reference: (adapted: boolean) => Peer, settings: RoundSettings): Promise<PeerFigures[]> {
+export async function measureRounds(
+  peers: readonly Peer[],
+  reference: (adapted: boolean) => Peer,
+  settings: RoundSettings,
+): Promise<PeerFigures[]> {
   const found = new Map<Peer, Round[]>(peers.map((peer) => [peer, []]));
   const errors = new Map<Peer, string>();
   const expected: Record<string, string[][]> = { true: [], false: [] };
   for (let round = 0; round < settings.rounds; round++) {
     const questions: Question[] = [];
-    for (const [i, context] of settings.contexts.entries()) questions.push(await questionOf(1 + round * settings.contexts.length + i, context, settings.steps + 1));
+    for (const [i, context] of settings.contexts.entries())
+      questions.push(await questionOf(1 + round * settings.contexts.length + i, context, settings.steps + 1));
     for (const adapted of [true, false]) {
       const { answers } = await roundOf(reference(adapted), questions);
       expected[String(adapted)]!.push(answers.map(({ text }) => text));
@@ -42,11 +47,15 @@ export async function measureRounds(peers: readonly Peer[], reference: (adapted:
       } catch (error) {
         errors.set(peer, firstLine(error));
       }
-      console.log(`  round ${round + 1}: ${labelOf(peer)}: ${errors.get(peer) ?? lineOf(found.get(peer)!.at(-1)!, questions)}`);
+      console.log(
+        `  round ${round + 1}: ${labelOf(peer)}: ${errors.get(peer) ?? lineOf(found.get(peer)!.at(-1)!, questions)}`,
+      );
     }
   }
   for (const peer of peers) await peer.forget?.();
-  return peers.map((peer) => figuresOf(peer, errors.get(peer) ?? found.get(peer)!, expected[String(peer.adapted)]!, settings));
+  return peers.map((peer) =>
+    figuresOf(peer, errors.get(peer) ?? found.get(peer)!, expected[String(peer.adapted)]!, settings),
+  );
 }
 
 async function roundOf(peer: Peer, questions: readonly Question[]): Promise<Round> {
@@ -84,7 +93,11 @@ export function figuresOf(
   };
   return {
     ...peer,
-    ...{ device, contexts: Object.fromEntries(contexts.map((context, i) => [context, at(i)])), load: estimate(found.map(({ loadMs }) => loadMs)) },
+    ...{
+      device,
+      contexts: Object.fromEntries(contexts.map((context, i) => [context, at(i)])),
+      load: estimate(found.map(({ loadMs }) => loadMs)),
+    },
     ...{ payload, peakBytes: estimate(found.map(({ peakBytes }) => peakBytes)) },
   };
 }
@@ -96,12 +109,18 @@ function sharedCharacters(one: string, other: string): number {
 }
 
 /** What a runtime says, without where in its code. */
-const firstLine = (error: unknown): string => String(error instanceof Error ? error.message : error).split('\n')[0]!.slice(0, 300);
+const firstLine = (error: unknown): string =>
+  String(error instanceof Error ? error.message : error)
+    .split('\n')[0]!
+    .slice(0, 300);
 
 const labelOf = ({ name, host, adapted }: Peer): string => `${name} in ${host}${adapted ? ', adapter' : ''}`;
 
 const lineOf = ({ loadMs, answers, peakBytes }: Round, questions: readonly Question[]): string =>
   [
     `load ${loadMs.toFixed(0)} ms, ${(peakBytes / 1e6).toFixed(0)} MB`,
-    ...answers.map(({ promptMs, stepMs }, i) => `at ${questions[i]!.tokens.length} ${estimate(stepMs).median.toFixed(1)} ms a token, prompt ${(promptMs / questions[i]!.tokens.length).toFixed(1)}`),
+    ...answers.map(
+      ({ promptMs, stepMs }, i) =>
+        `at ${questions[i]!.tokens.length} ${estimate(stepMs).median.toFixed(1)} ms a token, prompt ${(promptMs / questions[i]!.tokens.length).toFixed(1)}`,
+    ),
   ].join('; ');

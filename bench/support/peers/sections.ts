@@ -14,7 +14,10 @@ export interface PeersSection {
 export const readSections = (): Promise<Record<string, PeersSection>> => recorded<PeersSection>('peers');
 
 /** Puts one of them beside the other, which stays. */
-export async function keep(device: string, part: Pick<PeersSection, 'full'> | Pick<PeersSection, 'short'>): Promise<void> {
+export async function keep(
+  device: string,
+  part: Pick<PeersSection, 'full'> | Pick<PeersSection, 'short'>,
+): Promise<void> {
   const { full, short } = (await readSections())[device] ?? {};
   await record('peers', device, { full, short, ...part });
 }

@@ -20,7 +20,11 @@ export interface ShortFigures {
 export async function measureShort(): Promise<ShortFigures> {
   const peers: Record<string, OpenPeer> = {};
   try {
-    for (const [name, peer] of Object.entries({ ours: chunkwiseInNode(512, false), Vulkan: llamaInNode('vulkan'), CPU: llamaInNode(false) })) {
+    for (const [name, peer] of Object.entries({
+      ours: chunkwiseInNode(512, false),
+      Vulkan: llamaInNode('vulkan'),
+      CPU: llamaInNode(false),
+    })) {
       peers[name] = await peer.open();
     }
     const answers: Record<string, Answer[]> = { ours: [], Vulkan: [], CPU: [] };
@@ -32,7 +36,9 @@ export async function measureShort(): Promise<ShortFigures> {
         if (round > 0) answers[name]!.push(answer); // the first compiles
       }
     }
-    const peaks = Object.fromEntries(await Promise.all(Object.entries(peers).map(async ([name, peer]) => [name, await peer.peakBytes()] as const)));
+    const peaks = Object.fromEntries(
+      await Promise.all(Object.entries(peers).map(async ([name, peer]) => [name, await peer.peakBytes()] as const)),
+    );
     return { device: peers['ours']!.device, ...ratiosOf(answers, peaks) };
   } finally {
     await Promise.all(Object.values(peers).map((peer) => peer.close()));
@@ -40,22 +46,31 @@ export async function measureShort(): Promise<ShortFigures> {
 }
 
 /** Of times the median of those of one round, of processor times the least of all rounds, ours over theirs. */
-export function ratiosOf(answers: Record<string, readonly Answer[]>, peaks: Record<string, number>): Omit<ShortFigures, 'device'> {
+export function ratiosOf(
+  answers: Record<string, readonly Answer[]>,
+  peaks: Record<string, number>,
+): Omit<ShortFigures, 'device'> {
   const over = (other: string, figure: (answer: Answer) => number): number =>
     estimate(answers['ours']!.map((answer, i) => figure(answer) / figure(answers[other]![i]!))).median;
   // Other jobs only add to it, by the processor's caches and by the core that two threads share.
   const least = (name: string, figure: (answer: Answer) => number): number => Math.min(...answers[name]!.map(figure));
-  const leastOver = (other: string, figure: (answer: Answer) => number): number => least('ours', figure) / least(other, figure);
+  const leastOver = (other: string, figure: (answer: Answer) => number): number =>
+    least('ours', figure) / least(other, figure);
   const decode = ({ stepMs }: Answer): number => estimate(stepMs).median;
   const cpuTimes = (other: string): Record<string, number> => ({
-    [`processor time of a decoded token, to ${other}`]: leastOver(other, ({ cpu, stepMs }) => (cpu?.stepsMs ?? NaN) / stepMs.length),
+    [`processor time of a decoded token, to ${other}`]: leastOver(
+      other,
+      ({ cpu, stepMs }) => (cpu?.stepsMs ?? NaN) / stepMs.length,
+    ),
     [`processor time of a prompt, to ${other}`]: leastOver(other, ({ cpu }) => cpu?.promptMs ?? NaN),
   });
   const times = (other: string): Record<string, number> => ({
     [`time of a decoded token, to ${other}`]: over(other, decode),
     [`time of a prompt, to ${other}`]: over(other, ({ promptMs }) => promptMs),
   });
-  const memory = (other: string): Record<string, number> => ({ [`peak memory, to ${other}`]: (peaks['ours'] ?? NaN) / (peaks[other] ?? NaN) });
+  const memory = (other: string): Record<string, number> => ({
+    [`peak memory, to ${other}`]: (peaks['ours'] ?? NaN) / (peaks[other] ?? NaN),
+  });
   return {
     ratios: cpuTimes('Vulkan'),
     loose: { ...cpuTimes('CPU'), ...times('Vulkan'), ...times('CPU'), ...memory('Vulkan'), ...memory('CPU') },

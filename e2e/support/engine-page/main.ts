@@ -1,6 +1,12 @@
 import { GREEDY } from '../../../src/config/sampling.ts';
 import { anyTokens } from '../../../src/measure/decode-run.ts';
-import { type KernelTiming, measureDecode, measureKernels, measurePrefill, type Timing } from '../../../src/measure/measure.ts';
+import {
+  type KernelTiming,
+  measureDecode,
+  measureKernels,
+  measurePrefill,
+  type Timing,
+} from '../../../src/measure/measure.ts';
 import { openEngine } from '../../../src/engine/open-engine.ts';
 import type { Adaptation } from '../../../src/engine/adaptation.ts';
 import { BlobSource } from '../../../src/weights/blob-source.ts';

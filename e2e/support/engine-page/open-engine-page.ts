@@ -24,7 +24,8 @@ export async function openInBrowser(kind: AdapterKind, model: string): Promise<O
     adapt: (folder) => page.evaluate((url) => window.enginePage.adapt(url), `${root}${folder}`),
     decode: (context, steps, ranks) =>
       page.evaluate(([c, s, r]) => window.enginePage.decode(c, s, r), [context, steps, ranks] as const),
-    prefill: (context, repeats) => page.evaluate(([c, r]) => window.enginePage.prefill(c, r), [context, repeats] as const),
+    prefill: (context, repeats) =>
+      page.evaluate(([c, r]) => window.enginePage.prefill(c, r), [context, repeats] as const),
     kernels: (context) => page.evaluate((c) => window.enginePage.kernels(c), context),
     greedy: (prompt, count) => page.evaluate(([p, c]) => window.enginePage.greedy(p, c), [prompt, count] as const),
     async close() {

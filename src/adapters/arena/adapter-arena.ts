@@ -115,7 +115,10 @@ export class AdapterArena {
 
   /** What a row calls an adapter run with the level table of `key`. 0 stands for none. */
   number(adapter: ArenaAdapter, key: string): number {
-    const table = Math.max(0, adapter.tables.findIndex((known) => known.key === key));
+    const table = Math.max(
+      0,
+      adapter.tables.findIndex((known) => known.key === key),
+    );
     return 1 + this.#adapters.indexOf(adapter) * TABLES + table;
   }
 
@@ -221,13 +224,17 @@ export class AdapterArena {
   }
 
   #write(unit: number, data: Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): void {
-    if (this.#buffers && data.length > 0) this.device.gpuDevice.queue.writeBuffer(this.#buffers.lora, unit * UNIT_BYTES, data);
+    if (this.#buffers && data.length > 0)
+      this.device.gpuDevice.queue.writeBuffer(this.#buffers.lora, unit * UNIT_BYTES, data);
   }
 }
 
 const unitsOf = (rank: number, features: number): number => (rank * features * 2) / UNIT_BYTES;
 
 const factorUnits = (modules: readonly LadderModule[], most: number): number =>
-  modules.reduce((sum, { rank, inFeatures, outFeatures }) => sum + unitsOf(Math.min(rank, most), inFeatures + outFeatures), 0);
+  modules.reduce(
+    (sum, { rank, inFeatures, outFeatures }) => sum + unitsOf(Math.min(rank, most), inFeatures + outFeatures),
+    0,
+  );
 
 const highestOf = (ranks: LevelTable): number => Math.max(0, ...ranks.flat());

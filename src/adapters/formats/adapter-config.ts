@@ -128,7 +128,11 @@ function checkUnknown(fields: ConfigFields): void {
   const [unknown] = fields.unread([...REFUSED_WHEN_SET, ...IGNORED]);
   if (unknown === undefined) return;
   const value = JSON.stringify(fields.get(unknown)).slice(0, 40);
-  fields.fail(unknown, `is not known to this version, and ${value} may change what the adapter computes`, 'unsupported');
+  fields.fail(
+    unknown,
+    `is not known to this version, and ${value} may change what the adapter computes`,
+    'unsupported',
+  );
 }
 
 /** A module's value is that of the first key that matches the end of its name (peft/utils/other.py, get_pattern_key). */
@@ -138,7 +142,8 @@ function readPatterns(
   check: (value: unknown, field: string) => number,
 ): (name: string) => number | undefined {
   const given = Object.entries(fields.object(field));
-  if (given.length > MOST_PATTERNS) fields.fail(field, `has ${given.length} patterns; at most ${MOST_PATTERNS} are read`);
+  if (given.length > MOST_PATTERNS)
+    fields.fail(field, `has ${given.length} patterns; at most ${MOST_PATTERNS} are read`);
   const entries = given.map(([key, value]) => ({
     pattern: compile(fields, field, `^(.*\\.)?(${key})$`, key),
     value: check(value, `${field}.${key}`),
@@ -159,7 +164,8 @@ function readTargets(fields: ConfigFields): (name: string) => boolean {
   if (typeof targets !== 'string') {
     if (targets.length === 0) fields.fail('target_modules', 'is empty');
     // What is named in full is meant whatever its layer.
-    return (name) => endsWithOne(name, targets) && (targets.includes(name) || (inLayers?.(name) ?? true)) && !excluded(name);
+    return (name) =>
+      endsWithOne(name, targets) && (targets.includes(name) || (inLayers?.(name) ?? true)) && !excluded(name);
   }
   if (inLayers) fields.fail('layers_to_transform', 'is only allowed with a list of target_modules');
   if (targets.toLowerCase() === 'all-linear') return (name) => name.includes('layers.') && !excluded(name);

@@ -9,7 +9,14 @@ import type { AdapterHeader, AdapterSource, FactorPair, Invocation } from './ada
 import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
 import { architectureOf } from '../../architectures/index.ts';
-import { FUSED, isRotated, type LinearName, linearShape, linearsOfGroup, placeInGroup } from '../../architectures/linears.ts';
+import {
+  FUSED,
+  isRotated,
+  type LinearName,
+  linearShape,
+  linearsOfGroup,
+  placeInGroup,
+} from '../../architectures/linears.ts';
 import { ggufName, modulesOfLayer, tensorName, transformersName } from './module-names.ts';
 import type { ModulePlace } from './module-names.ts';
 import { valueColumns, valueHeadOrder, valueRows } from './value-heads.ts';
@@ -61,7 +68,8 @@ export async function readAdapter(source: AdapterSource, base: AdapterBase): Pro
   checkBase(header, base.config);
   const { format, file, rank, alpha, invocation } = header;
   const modules: AdapterModule[] = [];
-  for (const pair of header.pairs.flatMap((one) => unfused(one, base.config))) modules.push(await readModule(header, pair, base.config));
+  for (const pair of header.pairs.flatMap((one) => unfused(one, base.config)))
+    modules.push(await readModule(header, pair, base.config));
   const warnings = nameWarnings(header, base.names ?? []);
   const hash = [await contentHash(source), ...orderOf(header, base.config)].join('-');
   return { format, file, contentHash: hash, rank, alpha, invocation, modules, warnings };
@@ -94,11 +102,18 @@ const valueOrder = ({ format }: AdapterHeader, { deltaNet }: ModelConfig): numbe
   deltaNet && valueHeadOrder(deltaNet, format === 'gguf' ? 'tiled' : 'grouped');
 
 /** `[rows, columns]` of a linear's outputs, rows from the order of the file to that of the kernels. */
-function inOrder(matrix: Float32Array, columns: number, { header, model, linear }: { header: AdapterHeader; model: ModelConfig; linear: LinearName }): Float32Array {
+function inOrder(
+  matrix: Float32Array,
+  columns: number,
+  { header, model, linear }: { header: AdapterHeader; model: ModelConfig; linear: LinearName },
+): Float32Array {
   const bytes = new Uint8Array(matrix.buffer, matrix.byteOffset, matrix.byteLength);
-  if (isRotated(linear) && isPermuted(header, model)) return new Float32Array(deinterleaveRows(bytes, columns * 4, model.headDim).buffer);
+  if (isRotated(linear) && isPermuted(header, model))
+    return new Float32Array(deinterleaveRows(bytes, columns * 4, model.headDim).buffer);
   const values = valueOrder(header, model);
-  const order = isRotated(linear) ? rowOrder(model, linear) : model.deltaNet && values && valueRows(model.deltaNet, linear, values);
+  const order = isRotated(linear)
+    ? rowOrder(model, linear)
+    : model.deltaNet && values && valueRows(model.deltaNet, linear, values);
   return order ? new Float32Array(orderedRows(bytes, columns * 4, order).buffer) : matrix;
 }
 
@@ -106,11 +121,7 @@ function inOrder(matrix: Float32Array, columns: number, { header, model, linear 
  * Reads the factors of one linear of a checked adapter. Without a model, rows stay in the file's order. Throws
  * `bad_file` where a number is not finite.
  */
-export async function readModule(
-  header: AdapterHeader,
-  pair: FactorPair,
-  model?: ModelConfig,
-): Promise<AdapterModule> {
+export async function readModule(header: AdapterHeader, pair: FactorPair, model?: ModelConfig): Promise<AdapterModule> {
   const { layer, linear, path, rank, scale } = pair;
   const a = await readFinite(pair.a);
   const b = await readFinite(pair.b);
@@ -146,11 +157,14 @@ function checkBase(header: AdapterHeader, model: ModelConfig): void {
     const { a, b, layer, linear, fused } = pair;
     if (layer >= model.numLayers) fail(a, `the base has ${model.numLayers} layers only`);
     const isOfBase = modulesOfLayer(model, layer).some((own) => nameOf(own) === nameOf(pair));
-    if (!isOfBase) fail(a, `layer ${layer} of the base, a ${model.architecture} model, has no such linear`, 'unsupported');
+    if (!isOfBase)
+      fail(a, `layer ${layer} of the base, a ${model.architecture} model, has no such linear`, 'unsupported');
     const [rows, columns] = linearShape(configOfLayer(model, layer), linear);
     const outputs = fused ? placeInGroup(model, linear).outputWidth : rows;
-    if (a.shape[1] !== columns) fail(a, `takes ${a.shape[1]} features, but ${fused ?? linear} of the base has ${columns}`);
-    if (b.shape[0] !== outputs) fail(b, `gives ${b.shape[0]} features, but ${fused ?? linear} of the base has ${outputs}`);
+    if (a.shape[1] !== columns)
+      fail(a, `takes ${a.shape[1]} features, but ${fused ?? linear} of the base has ${columns}`);
+    if (b.shape[0] !== outputs)
+      fail(b, `gives ${b.shape[0]} features, but ${fused ?? linear} of the base has ${outputs}`);
   }
   const found = new Set(pairs.map(inText));
   for (let layer = 0; layer < model.numLayers && isTargeted; layer++) {

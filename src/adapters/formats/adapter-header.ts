@@ -60,7 +60,13 @@ export interface AdapterHeader {
 const MAX_CONFIG_BYTES = 2 ** 20;
 const GGUF_INVOCATION = 'adapter.alora.invocation_tokens';
 /** What a GGUF adapter may say of itself; the last two say what it is for. */
-const GGUF_KEYS = ['adapter.type', 'adapter.lora.alpha', GGUF_INVOCATION, 'adapter.lora.task_name', 'adapter.lora.prompt_prefix'];
+const GGUF_KEYS = [
+  'adapter.type',
+  'adapter.lora.alpha',
+  GGUF_INVOCATION,
+  'adapter.lora.task_name',
+  'adapter.lora.prompt_prefix',
+];
 
 /**
  * Reads an adapter's settings, and its tensors' names and shapes, which must make whole pairs of the ranks the settings
@@ -118,7 +124,8 @@ function ggufHeader({ metadata, tensors }: GgufFile): AdapterHeader {
   if (metadata.optionalString('general.type') !== 'adapter') refuse('general.type', 'is not "adapter"');
   if (metadata.string('adapter.type') !== 'lora') refuse('adapter.type', 'is not "lora"', 'unsupported');
   const unknown = metadata.keys.find((key) => key.startsWith('adapter.') && !GGUF_KEYS.includes(key));
-  if (unknown !== undefined) refuse(unknown, 'is not known to this version, and may change what the adapter computes', 'unsupported');
+  if (unknown !== undefined)
+    refuse(unknown, 'is not known to this version, and may change what the adapter computes', 'unsupported');
   const alpha = metadata.optionalNumber('adapter.lora.alpha') ?? 0;
   if (!Number.isFinite(alpha)) refuse('adapter.lora.alpha', `must be a finite number, not ${alpha}`);
   const { isFused } = ARCHITECTURES.get(metadata.optionalString('general.architecture') ?? '') ?? {};
@@ -169,7 +176,8 @@ function pairUp(file: string, tensors: readonly TensorInfo[], naming: Naming): P
     const place = tensor.name.startsWith(prefix) ? parse(tensor.name.slice(prefix.length, end)) : undefined;
     if (factor < 0 || !place) return fail(tensor, unexpected(tensor.name), 'unsupported');
     const [first] = found.values();
-    if (first && first.place.root !== place.root) return fail(tensor, 'names the layers otherwise than the tensors before it');
+    if (first && first.place.root !== place.root)
+      return fail(tensor, 'names the layers otherwise than the tensors before it');
     const entry = found.get(format(place)) ?? { place, factors: [] };
     entry.factors[factor] = tensor;
     found.set(format(place), entry);

@@ -36,7 +36,15 @@ export const isPath = (name: string): boolean => /^([/\\~.]|[a-z]:[/\\])/i.test(
 export const isOneOf = (baseModel: string, names: readonly string[]): boolean =>
   names.some((name) => plain(name) === plain(baseModel));
 
-const lastPart = (path: string): string => path.replace(/[/\\]+$/, '').split(/[/\\]/).at(-1) ?? '';
+const lastPart = (path: string): string =>
+  path
+    .replace(/[/\\]+$/, '')
+    .split(/[/\\]/)
+    .at(-1) ?? '';
 /** The same weights in another package: as transformers has them, as GGUF, quantized for training. */
 const PACKAGED = /(-(unsloth-)?bnb-[48]bit|-hf|-gguf)$/;
-const plain = (name: string): string => lastPart(name).toLowerCase().replace(PACKAGED, '').replace(/[^a-z0-9]/g, '');
+const plain = (name: string): string =>
+  lastPart(name)
+    .toLowerCase()
+    .replace(PACKAGED, '')
+    .replace(/[^a-z0-9]/g, '');

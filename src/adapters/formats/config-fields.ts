@@ -49,7 +49,9 @@ export class ConfigFields {
 
   /** Fields that hold something, were not asked for, and are not among `known`. */
   unread(known: readonly string[]): string[] {
-    return Object.keys(this.values).filter((field) => isSet(this.values[field]) && !this.#read.has(field) && !known.includes(field));
+    return Object.keys(this.values).filter(
+      (field) => isSet(this.values[field]) && !this.#read.has(field) && !known.includes(field),
+    );
   }
 
   optionalString(field: string): string | undefined {

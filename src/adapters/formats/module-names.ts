@@ -1,6 +1,15 @@
 import { linearPath } from '../../architectures/architecture.ts';
 import { ARCHITECTURES, architectureOf } from '../../architectures/index.ts';
-import { FUSED, type FusedName, fusedOf, LINEAR_NAMES, type LinearName, LINEARS, linearsOfGroup, linearsOfLayer } from '../../architectures/linears.ts';
+import {
+  FUSED,
+  type FusedName,
+  fusedOf,
+  LINEAR_NAMES,
+  type LinearName,
+  LINEARS,
+  linearsOfGroup,
+  linearsOfLayer,
+} from '../../architectures/linears.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 
 /** A linear's place in the model. */
@@ -19,7 +28,8 @@ export interface ModulePlace {
 export const ggufName = ({ layer, linear, fused }: ModulePlace): string => `blk.${layer}.${fused ?? linear}`;
 
 /** As in a transformers model for causal language modelling: `model.layers.3.self_attn.q_proj`. */
-export const transformersName = ({ layer, linear, path = LINEARS[linear].path, root = ROOT }: ModulePlace): string => `${root}layers.${layer}.${path}`;
+export const transformersName = ({ layer, linear, path = LINEARS[linear].path, root = ROOT }: ModulePlace): string =>
+  `${root}layers.${layer}.${path}`;
 
 const ROOT = 'model.';
 
@@ -31,16 +41,24 @@ export const tensorName = (format: 'peft' | 'gguf', place: ModulePlace, factor: 
 
 const GGUF_NAME = /^blk\.(0|[1-9]\d{0,3})\.([a-z_.]+)$/;
 /** Of a model with other parts, by version. */
-const TRANSFORMERS_NAME = /^(model\.|model\.language_model\.|language_model\.model\.)layers\.(0|[1-9]\d{0,3})\.([a-z\d_.]+)$/;
+const TRANSFORMERS_NAME =
+  /^(model\.|model\.language_model\.|language_model\.model\.)layers\.(0|[1-9]\d{0,3})\.([a-z\d_.]+)$/;
 const FUSED_NAMES = Object.keys(FUSED) as FusedName[];
 
 /** By what any architecture calls them. */
 const LINEARS_BY_PATH: ReadonlyMap<string, LinearName> = new Map(
-  [...ARCHITECTURES.values()].flatMap((architecture) => LINEAR_NAMES.map((name) => [linearPath(architecture, name), name] as const)),
+  [...ARCHITECTURES.values()].flatMap((architecture) =>
+    LINEAR_NAMES.map((name) => [linearPath(architecture, name), name] as const),
+  ),
 );
 
 /** That of a whole group. */
-const fusedPlace = (layer: number, fused: FusedName): ModulePlace => ({ layer, linear: linearsOfGroup(FUSED[fused].group)[0]!, path: FUSED[fused].path, fused });
+const fusedPlace = (layer: number, fused: FusedName): ModulePlace => ({
+  layer,
+  linear: linearsOfGroup(FUSED[fused].group)[0]!,
+  path: FUSED[fused].path,
+  fused,
+});
 
 /** The inverse of `ggufName`; undefined for anything else. `isFused`: of a base whose files have groups of linears as one. */
 export function parseGgufName(name: string, isFused = false): ModulePlace | undefined {

@@ -22,7 +22,11 @@ export function modulePattern(source: string): RegExp {
   const respelled = RESPELLED.reduce((text, [from, to]) => text.replace(from, to), source);
   const pattern = new RegExp(respelled);
   // Classes and what begins a group hold no choice. What is escaped is a class (of letters), or stands for itself.
-  const bare = respelled.replace(/\\[a-z0-9]/gi, '.').replace(/\\./g, '-').replace(/\[[^\]]*\]/g, '.').replace(GROUP, '(');
+  const bare = respelled
+    .replace(/\\[a-z0-9]/gi, '.')
+    .replace(/\\./g, '-')
+    .replace(/\[[^\]]*\]/g, '.')
+    .replace(GROUP, '(');
   // Its time can be exponential in the name's length.
   if (/\)(?:[*+]|\{)/.test(bare)) throw new SyntaxError('a repeated group is not taken');
   if (pathsOf(bare) > MAX_PATHS) throw new SyntaxError('has too many repetitions and choices');
@@ -68,6 +72,7 @@ function pathsOf(bare: string): number {
 /** Of words of which none begins another only one can match. */
 function endOf({ paths, current, texts }: Choice): number {
   const sorted = [...texts].sort();
-  const isWords = texts.every((text) => /^[\w-]+$/.test(text)) && sorted.every((text, i) => !sorted[i + 1]?.startsWith(text));
+  const isWords =
+    texts.every((text) => /^[\w-]+$/.test(text)) && sorted.every((text, i) => !sorted[i + 1]?.startsWith(text));
   return isWords ? 1 : paths + current;
 }

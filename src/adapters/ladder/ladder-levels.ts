@@ -49,7 +49,8 @@ export function levelRanks(modules: readonly ModuleSpectrum[], rankErrorBudget?:
 }
 
 /** Of `share` of the highest rank, what a level takes where nothing is said. */
-const mostRank = (share: number, highest: number): number => Math.min(MOST_RANK, Math.max(1, Math.round(share * highest)));
+const mostRank = (share: number, highest: number): number =>
+  Math.min(MOST_RANK, Math.max(1, Math.round(share * highest)));
 
 /** Ranks by level as a plan's rule says; null is the default. Errors: those of `levelRanks`. */
 export function ranksByRule(modules: readonly ModuleSpectrum[], rule: LevelRule | null): LevelRanks {

@@ -35,10 +35,12 @@ export class AnswerReader {
 
   #deltas({ reasoning, text }: ThoughtAndText, read: (text: string) => CallOrText[]): AnswerDelta[] {
     const thought = reasoning === '' ? [] : [{ reasoning_content: reasoning }];
-    const answer = read(text).filter((part) => part !== '').map((part): AnswerDelta => {
-      if (typeof part === 'string') return { content: part };
-      return { tool_calls: [{ index: this.#numCalls++, id: callId(), type: 'function', function: part }] };
-    });
+    const answer = read(text)
+      .filter((part) => part !== '')
+      .map((part): AnswerDelta => {
+        if (typeof part === 'string') return { content: part };
+        return { tool_calls: [{ index: this.#numCalls++, id: callId(), type: 'function', function: part }] };
+      });
     return [...thought, ...answer];
   }
 }

@@ -10,7 +10,17 @@ const MOST_DEPTH = 100;
 const NAME = /[\p{L}_][\p{L}\p{N}_.-]*/uy;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])/y;
 const CONSTANT = /(?:True|true|False|false|None|null)(?!\w)/y;
-const ESCAPES: Record<string, string> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f', v: '\v', a: '\x07', '0': '\0', '\n': '' };
+const ESCAPES: Record<string, string> = {
+  n: '\n',
+  t: '\t',
+  r: '\r',
+  b: '\b',
+  f: '\f',
+  v: '\v',
+  a: '\x07',
+  '0': '\0',
+  '\n': '',
+};
 const HEX_DIGITS: Record<string, number> = { x: 2, u: 4, U: 8 };
 
 /** The text ends before what is read does. */
@@ -32,7 +42,8 @@ export const pythonicCalls = (text: string, start: number): CallsRead =>
   read(text, start, (reader) => reader.list('[', ']', () => reader.pythonicCall()));
 
 /** A call as Gemma 4 writes it, at `start`: `call:name{key:<|"|>value<|"|>,other:[1,2]}`. */
-export const gemmaCall = (text: string, start: number): CallsRead => read(text, start, (reader) => [reader.gemmaCall()]);
+export const gemmaCall = (text: string, start: number): CallsRead =>
+  read(text, start, (reader) => [reader.gemmaCall()]);
 
 function read(text: string, start: number, calls: (reader: LiteralReader) => WrittenCall[]): CallsRead {
   const reader = new LiteralReader(text, start);
@@ -164,7 +175,8 @@ class LiteralReader {
     pattern.lastIndex = this.at;
     const [found] = pattern.exec(this.text) ?? [];
     const end = this.at + (found?.length ?? 0);
-    if (end === this.text.length || (found === undefined && !/[^\w.+-]/.test(this.text.slice(this.at)))) throw new Unfinished();
+    if (end === this.text.length || (found === undefined && !/[^\w.+-]/.test(this.text.slice(this.at))))
+      throw new Unfinished();
     if (found === undefined) throw new NoCalls();
     this.at = end;
     return found;

@@ -44,8 +44,11 @@ function parseContent(content: unknown, at: string): string {
   if (!Array.isArray(content)) refuse(at, `must be a string or an array of text parts, but is ${describe(content)}`);
   const texts = content.map((part: unknown, i) => {
     const isText = isRecord(part) && part['type'] === 'text';
-    if (!isText) refuse(`${at}[${i}]`, `must be a part of type text, but is ${describe(isRecord(part) ? part['type'] : part)}`);
-    return typeof part['text'] === 'string' ? part['text'] : refuse(`${at}[${i}].text`, `must be a string, but is ${describe(part['text'])}`);
+    if (!isText)
+      refuse(`${at}[${i}]`, `must be a part of type text, but is ${describe(isRecord(part) ? part['type'] : part)}`);
+    return typeof part['text'] === 'string'
+      ? part['text']
+      : refuse(`${at}[${i}].text`, `must be a string, but is ${describe(part['text'])}`);
   });
   return texts.join('');
 }

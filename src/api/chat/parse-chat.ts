@@ -34,7 +34,8 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
     throw new ChunkwiseError('unsupported', { field: unknownTo, reason });
   }
   const known = new Set(tools.map((tool) => tool.function.name));
-  if (isForced && fields['response_format'] !== undefined) refuse('response_format', 'does not go with a tool_choice that demands a call');
+  if (isForced && fields['response_format'] !== undefined)
+    refuse('response_format', 'does not go with a tool_choice that demands a call');
   const callFormat = isForced ? formatOfCall(tools) : undefined;
   // What is held to a form has it from its first token on: no reasoning goes before.
   const isHeld = isForced || !isText(fields['response_format']);
@@ -56,16 +57,21 @@ function parseTools(value: unknown): ToolDefinition[] {
     const called = tool['function'];
     if (!isRecord(called)) refuse(`${at}.function`, `must be an object, but is ${describe(called)}`);
     const { name, description, parameters } = called;
-    if (typeof name !== 'string' || name === '') refuse(`${at}.function.name`, `must be a name, but is ${describe(name)}`);
+    if (typeof name !== 'string' || name === '')
+      refuse(`${at}.function.name`, `must be a name, but is ${describe(name)}`);
     if (description !== undefined && typeof description !== 'string') {
       refuse(`${at}.function.description`, `must be a string, but is ${describe(description)}`);
     }
     if (parameters !== undefined && !isRecord(parameters)) {
       refuse(`${at}.function.parameters`, `must be a JSON schema, but is ${describe(parameters)}`);
     }
-    if (isNestedDeeper(parameters, REQUEST_NESTING)) refuse(`${at}.function.parameters`, `is nested more than ${REQUEST_NESTING} deep`);
+    if (isNestedDeeper(parameters, REQUEST_NESTING))
+      refuse(`${at}.function.parameters`, `is nested more than ${REQUEST_NESTING} deep`);
     // Templates index these; a strict schema is for the grammar to keep to.
-    return { type: 'function', function: { name, description: description ?? '', parameters: parameters ?? NO_PARAMETERS } };
+    return {
+      type: 'function',
+      function: { name, description: description ?? '', parameters: parameters ?? NO_PARAMETERS },
+    };
   });
 }
 
@@ -74,7 +80,10 @@ const isText = (format: unknown): boolean => format === undefined || (isRecord(f
 const NO_PARAMETERS = { type: 'object', properties: {} };
 
 /** The tools that the model is told of, and whether it must call one of them. */
-function chosenTools(choice: unknown, tools: readonly ToolDefinition[]): { tools: ToolDefinition[]; isForced: boolean } {
+function chosenTools(
+  choice: unknown,
+  tools: readonly ToolDefinition[],
+): { tools: ToolDefinition[]; isForced: boolean } {
   if (choice === undefined || choice === 'auto') return { tools: [...tools], isForced: false };
   if (choice === 'none') return { tools: [], isForced: false };
   const name = isRecord(choice) && isRecord(choice['function']) ? choice['function']['name'] : undefined;

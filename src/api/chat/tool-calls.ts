@@ -85,11 +85,24 @@ interface Tags {
 const HERMES: Tags = { open: '<tool_call>', close: '</tool_call>', body: jsonBody('{') };
 const MISTRAL: Tags = { open: '[TOOL_CALLS]', close: '', body: jsonBody('[') };
 const LFM2: Tags = { open: '<|tool_call_start|>', close: '<|tool_call_end|>', body: pythonicBody };
-const GEMMA4: Tags = { open: '<|tool_call>', close: '<tool_call|>', body: (text, start, known) => ofKnown(gemmaCall(text, start), known) };
+const GEMMA4: Tags = {
+  open: '<|tool_call>',
+  close: '<tool_call|>',
+  body: (text, start, known) => ofKnown(gemmaCall(text, start), known),
+};
 
-const tagged = (tags: Tags): Read => (text, known, isEnd) => between(tags, text, known, isEnd);
+const tagged =
+  (tags: Tags): Read =>
+  (text, known, isEnd) =>
+    between(tags, text, known, isEnd);
 
-const FORMATS: Record<ToolFormat, Read> = { hermes: tagged(HERMES), mistral: tagged(MISTRAL), lfm2: tagged(LFM2), gemma4: tagged(GEMMA4), llama: bare };
+const FORMATS: Record<ToolFormat, Read> = {
+  hermes: tagged(HERMES),
+  mistral: tagged(MISTRAL),
+  lfm2: tagged(LFM2),
+  gemma4: tagged(GEMMA4),
+  llama: bare,
+};
 
 /** JSON that begins with `bracket`. */
 function jsonBody(bracket: '{' | '['): ReadBody {
@@ -105,7 +118,8 @@ function jsonBody(bracket: '{' | '['): ReadBody {
 /** Python's calls, or JSON, which LFM2 writes where its system prompt asks for it. */
 function pythonicBody(text: string, start: number, known: ReadonlySet<string>): CallsRead {
   const first = behindSpace(text, start + 1);
-  if (text[start] === '{' || (text[start] === '[' && text[first] === '{')) return jsonBody(text[start])(text, start, known);
+  if (text[start] === '{' || (text[start] === '[' && text[first] === '{'))
+    return jsonBody(text[start])(text, start, known);
   return ofKnown(pythonicCalls(text, start), known);
 }
 
@@ -130,7 +144,8 @@ function between({ open, close, body }: Tags, text: string, known: ReadonlySet<s
   if (!read) return noCall;
   const { calls, end } = read;
   const closeAt = behindSpace(text, end);
-  if (close === '' || text.startsWith(close, closeAt)) return { calls, length: close === '' ? end : closeAt + close.length };
+  if (close === '' || text.startsWith(close, closeAt))
+    return { calls, length: close === '' ? end : closeAt + close.length };
   const rest = text.slice(closeAt);
   if (!close.startsWith(rest)) return noCall;
   // Models may end with the call.
@@ -185,7 +200,7 @@ function parseCalls(json: string, argumentsName: string, known: ReadonlySet<stri
 /** The texts of an array's objects; `array` must be JSON. */
 function jsonItems(array: string): string[] {
   const items: string[] = [];
-  for (let at = array.indexOf('{'); at >= 0; ) {
+  for (let at = array.indexOf('{'); at >= 0;) {
     const end = jsonEnd(array, at) ?? array.length;
     items.push(array.slice(at, end));
     at = array.indexOf('{', end);

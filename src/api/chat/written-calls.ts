@@ -24,7 +24,9 @@ function literal(value: unknown): string {
   if (typeof value === 'boolean') return value ? 'True' : 'False';
   if (Array.isArray(value)) return `[${value.map(literal).join(', ')}]`;
   if (typeof value !== 'object') return JSON.stringify(value);
-  return `{${Object.entries(value).map(([key, inner]) => `${JSON.stringify(key)}: ${literal(inner)}`).join(', ')}}`;
+  return `{${Object.entries(value)
+    .map(([key, inner]) => `${JSON.stringify(key)}: ${literal(inner)}`)
+    .join(', ')}}`;
 }
 
 /** What calls gave goes into the turn that called, as Gemma 4 was trained (its prompt formatting guide). */
@@ -33,7 +35,10 @@ function withResponses(messages: readonly ChatTurn[]): ChatTurn[] {
   let names = new Map<string | undefined, string>();
   return messages.flatMap((message) => {
     if (message.role === 'tool' && responses) {
-      responses.push({ name: message.name ?? names.get(message.tool_call_id) ?? 'unknown', response: resultOf(message.content) });
+      responses.push({
+        name: message.name ?? names.get(message.tool_call_id) ?? 'unknown',
+        response: resultOf(message.content),
+      });
       return [];
     }
     responses = message.tool_calls && [];

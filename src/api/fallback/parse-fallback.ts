@@ -8,10 +8,14 @@ export function parseFallback(value: unknown, baseUrl: string): FallbackOptions 
   if (value === undefined) return undefined;
   if (!isRecord(value)) refuse('fallback', `must be an object, but is ${describe(value)}`);
   const { baseURL, apiKey, model, fetch } = value;
-  if (typeof baseURL !== 'string' || !URL.canParse(baseURL, baseUrl)) refuse('fallback.baseURL', `must be a URL, but is ${describe(baseURL)}`);
-  if (apiKey !== undefined && (typeof apiKey !== 'string' || !/^[\x20-\x7e]*$/.test(apiKey))) refuse('fallback.apiKey', 'must be a string that a header can hold');
-  if (model !== undefined && typeof model !== 'string') refuse('fallback.model', `must be a string, but is ${describe(model)}`);
-  if (fetch !== undefined && typeof fetch !== 'function') refuse('fallback.fetch', `must be a function, but is ${describe(fetch)}`);
+  if (typeof baseURL !== 'string' || !URL.canParse(baseURL, baseUrl))
+    refuse('fallback.baseURL', `must be a URL, but is ${describe(baseURL)}`);
+  if (apiKey !== undefined && (typeof apiKey !== 'string' || !/^[\x20-\x7e]*$/.test(apiKey)))
+    refuse('fallback.apiKey', 'must be a string that a header can hold');
+  if (model !== undefined && typeof model !== 'string')
+    refuse('fallback.model', `must be a string, but is ${describe(model)}`);
+  if (fetch !== undefined && typeof fetch !== 'function')
+    refuse('fallback.fetch', `must be a function, but is ${describe(fetch)}`);
   return {
     baseURL: new URL(baseURL, baseUrl).href,
     ...(apiKey !== undefined && { apiKey }),

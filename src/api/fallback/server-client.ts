@@ -45,10 +45,16 @@ export class ServerClient {
   }
 
   async *#chunks<T>(response: Response, signal: AbortSignal | undefined): AsyncGenerator<T, void> {
-    const events = response.body?.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream()).getReader();
+    const events = response.body
+      ?.pipeThrough(new TextDecoderStream())
+      .pipeThrough(new EventSourceParserStream())
+      .getReader();
     try {
       for (;;) {
-        const next = await this.#reading(signal, () => events?.read() ?? Promise.resolve({ done: true as const, value: undefined }));
+        const next = await this.#reading(
+          signal,
+          () => events?.read() ?? Promise.resolve({ done: true as const, value: undefined }),
+        );
         if (next.done || next.value.data === '[DONE]') return;
         const chunk = JSON.parse(next.value.data) as unknown;
         if (isRecord(chunk) && 'error' in chunk) throw this.#refusal(500, chunk);
@@ -86,7 +92,9 @@ export class ServerClient {
     const error = isRecord(said) && isRecord(said['error']) ? said['error'] : {};
     const { message, param, code, type } = error;
     const reason = this.#clean(typeof message === 'string' ? message : `status ${status}`);
-    const isLong = [code, type].some((name) => name === 'context_length_exceeded' || name === 'exceed_context_size_error');
+    const isLong = [code, type].some(
+      (name) => name === 'context_length_exceeded' || name === 'exceed_context_size_error',
+    );
     const field = typeof param === 'string' ? param : undefined;
     const detail = { file: this.baseURL, ...(field !== undefined && { field }), reason };
     return new ChunkwiseError(isLong ? 'context_overflow' : codeOf(status), detail);

@@ -41,7 +41,9 @@ export async function serverEngine(options: FallbackOptions, model: string, caus
     contextLength: found?.max_model_len ?? 0,
     device: `server at ${server.baseURL}`,
     answeredBy: 'server',
-    chat: { completions: { create: creates(server, 'chat/completions', fieldsOf) as Engine['chat']['completions']['create'] } },
+    chat: {
+      completions: { create: creates(server, 'chat/completions', fieldsOf) as Engine['chat']['completions']['create'] },
+    },
     completions: { create: creates(server, 'completions', fieldsOf) as Engine['completions']['create'] },
     embeddings: { create: creates(server, 'embeddings', fieldsOf) as Engine['embeddings']['create'] },
     rerank: creates(server, 'rerank', fieldsOf) as Engine['rerank'],
@@ -53,7 +55,8 @@ export async function serverEngine(options: FallbackOptions, model: string, caus
   };
 }
 
-const modelsOf = async (server: ServerClient): Promise<ServerModels['data']> => (await server.call<ServerModels>('models')).data;
+const modelsOf = async (server: ServerClient): Promise<ServerModels['data']> =>
+  (await server.call<ServerModels>('models')).data;
 
 /** OpenAI's fields and vLLM's, without those of our own. */
 const serverFields = (request: object): Record<string, unknown> =>
@@ -78,7 +81,11 @@ const fetches =
     try {
       const body: unknown = method === 'POST' ? await request.json() : undefined;
       const fields = isRecord(body) ? JSON.stringify(fieldsOf(body, body['model'])) : undefined;
-      const { body: answer, status, headers } = await server.send(route, { method, ...(fields && { body: fields }) }, signal);
+      const {
+        body: answer,
+        status,
+        headers,
+      } = await server.send(route, { method, ...(fields && { body: fields }) }, signal);
       const type = headers.get('content-type') ?? 'application/json';
       return new Response(answer, { status, headers: { 'content-type': type, [ANSWERED_BY]: 'server' } });
     } catch (error) {
@@ -93,14 +100,26 @@ const adaptersOf = (server: ServerClient, loaded: Map<string, AdapterInfo>): Eng
   load: async (given) => {
     const name = parseName(given);
     if (!(await modelsOf(server)).some(({ id }) => id === name)) {
-      throw new ChunkwiseError('bad_request', { file: server.baseURL, field: 'name', reason: `the server has no model ${name}` });
+      throw new ChunkwiseError('bad_request', {
+        file: server.baseURL,
+        field: 'name',
+        reason: `the server has no model ${name}`,
+      });
     }
-    const info = { name, rank: 0, modules: 0, bytes: 0, spectra: [], warnings: ['a server answers: what the adapter is, it alone knows'] };
+    const info = {
+      name,
+      rank: 0,
+      modules: 0,
+      bytes: 0,
+      spectra: [],
+      warnings: ['a server answers: what the adapter is, it alone knows'],
+    };
     loaded.set(name, info);
     return info;
   },
   unload: async (name) => {
-    if (!loaded.delete(name)) throw new ChunkwiseError('bad_request', { field: 'name', reason: `no adapter ${name} is loaded` });
+    if (!loaded.delete(name))
+      throw new ChunkwiseError('bad_request', { field: 'name', reason: `no adapter ${name} is loaded` });
   },
   list: async () => [...loaded.values()],
 });

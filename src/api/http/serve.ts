@@ -5,7 +5,10 @@ import { describeError, HttpError } from './http-error.ts';
 import { findModel, listModels } from './models.ts';
 
 /** What the routes need of an engine. */
-export type Served = Pick<Engine, 'model' | 'contextLength' | 'adapters' | 'chat' | 'completions' | 'embeddings' | 'rerank'>;
+export type Served = Pick<
+  Engine,
+  'model' | 'contextLength' | 'adapters' | 'chat' | 'completions' | 'embeddings' | 'rerank'
+>;
 
 /** Says who answered, the device or the server that stands in for it. */
 export const ANSWERED_BY = 'chunkwise-answered-by';
@@ -85,7 +88,9 @@ async function respond(answering: Promise<object>, model: string, signal: AbortS
   // What is refused at once has a status of its own.
   const first = await chunks.next();
   const body = eventStream(startingWith(first, chunks), signal);
-  return new Response(body, { headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' } });
+  return new Response(body, {
+    headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' },
+  });
 }
 
 const isStream = (answer: object): answer is AsyncIterable<object> => Symbol.asyncIterator in answer;
@@ -109,7 +114,9 @@ function startingWith<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T,
 
 function allow(request: Request, method: string): void {
   if (request.method === method) return;
-  throw new HttpError(405, 'method_not_allowed', null, `the method is ${request.method}, but must be ${method}`, { allow: method });
+  throw new HttpError(405, 'method_not_allowed', null, `the method is ${request.method}, but must be ${method}`, {
+    allow: method,
+  });
 }
 
 async function bodyOf(request: Request): Promise<Record<string, unknown>> {

@@ -13,7 +13,10 @@ export type JsonSchema = Readonly<Record<string, unknown>> | boolean;
 export type ResponseFormat =
   | { type: 'text' }
   | { type: 'json_object' }
-  | { type: 'json_schema'; json_schema: { name: string; description?: string; schema?: JsonSchema; strict?: boolean | null } }
+  | {
+      type: 'json_schema';
+      json_schema: { name: string; description?: string; schema?: JsonSchema; strict?: boolean | null };
+    }
   | { type: 'grammar'; grammar: string };
 
 /** A token with its log-probability (natural) by the model's own logits: before temperature, penalties, bias and grammar. */

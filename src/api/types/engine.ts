@@ -8,7 +8,13 @@ import type { DeviceProgress, DeviceReport } from '../../measure/device/device-r
 import type { WeightType } from '../../weights/quantize.ts';
 import type { EmbeddingRequest, EmbeddingResponse } from './embeddings.ts';
 import type { EngineEvents } from './events.ts';
-import type { AdapterSource, ChatCompletionRequest, CompletionOptions, CompletionRequest, MessageInput } from './requests.ts';
+import type {
+  AdapterSource,
+  ChatCompletionRequest,
+  CompletionOptions,
+  CompletionRequest,
+  MessageInput,
+} from './requests.ts';
 import type { RerankRequest, RerankResponse } from './rerank.ts';
 import type { AnsweredBy, ChatCompletion, ChatCompletionChunk, Completion } from './responses.ts';
 
@@ -100,7 +106,10 @@ export interface Engine {
   readonly answeredBy: AnsweredBy;
   chat: {
     completions: {
-      create(request: ChatCompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<ChatCompletionChunk>>;
+      create(
+        request: ChatCompletionRequest & { stream: true },
+        options?: CallOptions,
+      ): Promise<AsyncIterable<ChatCompletionChunk>>;
       create(request: ChatCompletionRequest & { stream?: false }, options?: CallOptions): Promise<ChatCompletion>;
     };
   };

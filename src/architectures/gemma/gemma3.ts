@@ -25,9 +25,20 @@ export const gemma3: Architecture = {
     gemma3_text: {
       defaults: {
         // Configs of models with images have no more of the text than differs from these.
-        ...{ vocab_size: 262_208, num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256, query_pre_attn_scalar: 256 },
+        ...{
+          vocab_size: 262_208,
+          num_attention_heads: 8,
+          num_key_value_heads: 4,
+          head_dim: 256,
+          query_pre_attn_scalar: 256,
+        },
         ...{ max_position_embeddings: 131_072 },
-        ...{ hidden_activation: 'gelu_pytorch_tanh', sliding_window: 4096, rope_theta: 1_000_000, tie_word_embeddings: true },
+        ...{
+          hidden_activation: 'gelu_pytorch_tanh',
+          sliding_window: 4096,
+          rope_theta: 1_000_000,
+          tie_word_embeddings: true,
+        },
       },
       window: 'by layer',
       bidirectional: 'gemma-embedding',

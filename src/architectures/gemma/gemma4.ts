@@ -11,8 +11,21 @@ export const gemma4: Architecture = {
   modelTypes: {
     gemma4_text: {
       defaults: {
-        ...{ vocab_size: 262_144, num_attention_heads: 8, num_key_value_heads: 4, head_dim: 256, global_head_dim: 512, max_position_embeddings: 131_072 },
-        ...{ hidden_activation: 'gelu_pytorch_tanh', sliding_window: 512, tie_word_embeddings: true, hidden_size_per_layer_input: 256, num_kv_shared_layers: 0 },
+        ...{
+          vocab_size: 262_144,
+          num_attention_heads: 8,
+          num_key_value_heads: 4,
+          head_dim: 256,
+          global_head_dim: 512,
+          max_position_embeddings: 131_072,
+        },
+        ...{
+          hidden_activation: 'gelu_pytorch_tanh',
+          sliding_window: 512,
+          tie_word_embeddings: true,
+          hidden_size_per_layer_input: 256,
+          num_kv_shared_layers: 0,
+        },
         rope_parameters: {
           sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
           full_attention: { rope_type: 'proportional', partial_rotary_factor: 0.25, rope_theta: 1_000_000 },

@@ -15,7 +15,11 @@ export class AnswerMeter {
   tokens = 0;
 
   /** Takes the next token: milliseconds since the token before, or since this was made; of a step's tokens, which come together, a share each. */
-  push({ ofStep, dispatchesPerToken, dispatchesPerLayer }: Omit<AnswerToken, 'token' | 'entropy' | 'position'>): number {
+  push({
+    ofStep,
+    dispatchesPerToken,
+    dispatchesPerLayer,
+  }: Omit<AnswerToken, 'token' | 'entropy' | 'position'>): number {
     const now = performance.now();
     const interval = now - this.#last;
     this.#last = now;

@@ -143,7 +143,16 @@ export class AnswerSteps {
     const { grammar } = this.options;
     const current = this.#ahead.shift();
     if (!current) return;
-    this.#allowedNext = grammar && handled(current.then((drawn) => this.#follow(grammar, drawn.map(({ token }) => token))));
+    this.#allowedNext =
+      grammar &&
+      handled(
+        current.then((drawn) =>
+          this.#follow(
+            grammar,
+            drawn.map(({ token }) => token),
+          ),
+        ),
+      );
     if (!this.#verifies && !(this.#isAlone && this.#speculation?.isLikely)) this.#askAhead();
     this.#verifies = false;
     const drawn = await current.catch((error: unknown) => {
@@ -246,7 +255,11 @@ export class AnswerSteps {
 }
 
 /** `slot`: in which a draft model reads the text, if it does. */
-function speculationOn({ stepCosts: costs, plan, draftModel }: Session, prompt: readonly number[], slot: number | undefined): Speculation {
+function speculationOn(
+  { stepCosts: costs, plan, draftModel }: Session,
+  prompt: readonly number[],
+  slot: number | undefined,
+): Speculation {
   if (!draftModel || slot === undefined) return new Speculation(costs, prompt);
   const vocabSize = Math.min(plan.config.vocabSize, draftModel.plan.config.vocabSize);
   const assumedCost = draftModel.plan.tensorBytes / plan.tensorBytes; // by what each reads

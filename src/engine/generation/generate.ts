@@ -72,12 +72,26 @@ export async function* generate(
     if (options.recomputePrompt) await prepared;
     adapted = await means.adaptation.begin(prompt.tokens, cachedTokens);
     attach(sequence, adapted, prompt);
-    if (adapted.ladder.length > 0) chunks = new DecodedChunks(adapted, options.onPlan, (token) => tokenizer.decode([token]));
+    if (adapted.ladder.length > 0)
+      chunks = new DecodedChunks(adapted, options.onPlan, (token) => tokenizer.decode([token]));
     session.ranks.reset(sequence);
     const { sampling, wantsEntropy = false, topLogprobs, speculate = false, signal } = options;
     steps = new AnswerSteps(session, sequence, {
-      ...{ prompt: prompt.tokens, limit, sampling, follow: adapted.follow, grammar: means.grammar, eosIds: tokenizer.eosIds },
-      ...{ wantsEntropy: wantsEntropy || chunks !== undefined, wantsLogits: topLogprobs !== undefined, speculates: speculate, onStep, signal },
+      ...{
+        prompt: prompt.tokens,
+        limit,
+        sampling,
+        follow: adapted.follow,
+        grammar: means.grammar,
+        eosIds: tokenizer.eosIds,
+      },
+      ...{
+        wantsEntropy: wantsEntropy || chunks !== undefined,
+        wantsLogits: topLogprobs !== undefined,
+        speculates: speculate,
+        onStep,
+        signal,
+      },
     });
     await steps.prefill();
     finishReason = yield* tokenEvents(steps, tokenizer, options, { sequence, text, chunks, meter });
@@ -167,6 +181,9 @@ async function measure(
   // Behind them are pages of steps that were asked for and are thrown away.
   const pages = sequence.pages.slice(0, pagesFor(sequence.heldTokens));
   const { dropped, memoryOverrode, peakKvBytes, probed } = sequence;
-  const kv = { ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }), ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }) };
+  const kv = {
+    ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }),
+    ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }),
+  };
   return { kv, ...(isPlanned && { meanRank }) };
 }

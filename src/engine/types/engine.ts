@@ -106,7 +106,11 @@ export interface EngineCore {
    * Scores documents, in their order, by how well they answer a query: of cross-encoders, otherwise `unsupported`. Nothing is
    * cut. Errors: `context_overflow`, naming document or query, before any is scored; `queue_full`, `aborted`, `abandoned`, `device_lost`.
    */
-  rerank(query: string, documents: readonly string[], options: { signal?: AbortSignal }): AsyncGenerator<DocumentScore, void>;
+  rerank(
+    query: string,
+    documents: readonly string[],
+    options: { signal?: AbortSignal },
+  ): AsyncGenerator<DocumentScore, void>;
   countTokens(messages: readonly ChatTurn[]): number;
   /** Loads an adapter beside the model, unmerged. Errors: `bad_file`, `unsupported`, `bad_request`. */
   loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo>;

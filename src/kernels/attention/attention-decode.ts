@@ -23,7 +23,8 @@ export interface DecodeForm extends PageSight {
 }
 
 /** Whether attentionDecodeKernel can store keys and values itself: one workgroup has all heads that share them, and none is normed. */
-export const storesTokens = (device: Device, heads: Heads): boolean => device.variant.sharedPages && !heads.qkNorm && headChunks(heads) === 1;
+export const storesTokens = (device: Device, heads: Heads): boolean =>
+  device.variant.sharedPages && !heads.qkNorm && headChunks(heads) === 1;
 
 /** As splitPages, for teams: short sequences are not split. */
 export function splitForTeams(teams: number, { tokens, length }: BatchLength): Splits {
@@ -36,14 +37,26 @@ export function splitForTeams(teams: number, { tokens, length }: BatchLength): S
  * Queries of `qkv`, a token each of any sequence → with one split what attention-merge leaves, `y` and the tokens' part of
  * `probes`; else `partial_outputs`, as attentionKernel leaves it.
  */
-export function attentionDecodeKernel(device: Device, heads: Heads, { halfOnly, stores, window }: DecodeForm): Kernel<{ tokens: number; splits: number }> {
+export function attentionDecodeKernel(
+  device: Device,
+  heads: Heads,
+  { halfOnly, stores, window }: DecodeForm,
+): Kernel<{ tokens: number; splits: number }> {
   const workgroup = decodeWorkgroup(device, heads);
   const { sources, enables, constants } = pageSharing(device, heads, { workgroup, teams: pageTeams(heads, workgroup) });
   const sight = windowOf(window);
   const { bindings, params } = attending(stores ? 'read_write' : 'read');
   return {
     name: 'attention-decode',
-    sources: [...sources, sight.source, ...(stores ? [storedHalf, storesOwn] : [storedBefore]), keepProbe, rotation, rotatedValue, source],
+    sources: [
+      ...sources,
+      sight.source,
+      ...(stores ? [storedHalf, storesOwn] : [storedBefore]),
+      keepProbe,
+      rotation,
+      rotatedValue,
+      source,
+    ],
     enables,
     constants: { ...constants, ...sight.constants, QUERY_STRIDE: heads.headDim / 4, HALF_ONLY: halfOnly, PROBES },
     bindings: [...bindings, ...FINISHED],

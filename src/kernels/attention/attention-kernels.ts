@@ -17,17 +17,36 @@ export interface AttentionKernel extends Kernel<{ tokens: number; splits: number
  * The attention of tokens that are of a sequence each, and of consecutive tokens of one. Where workgroups share pages out, a
  * kernel for each; else one for both, which stores nothing.
  */
-export function attentionKernels(device: Device, heads: Heads, form: DecodeForm): Record<'decode' | 'prefill', AttentionKernel> {
+export function attentionKernels(
+  device: Device,
+  heads: Heads,
+  form: DecodeForm,
+): Record<'decode' | 'prefill', AttentionKernel> {
   const { halfOnly, window } = form;
-  const seen = (batch: BatchLength, together?: number): BatchLength => ({ ...batch, length: lengthInSight(batch, window, together) });
+  const seen = (batch: BatchLength, together?: number): BatchLength => ({
+    ...batch,
+    length: lengthInSight(batch, window, together),
+  });
   if (!device.variant.sharedPages) {
-    const each = { ...attentionKernel(device, heads, form), split: (batch: BatchLength) => splitPages(seen(batch)), alwaysMerged: true };
+    const each = {
+      ...attentionKernel(device, heads, form),
+      split: (batch: BatchLength) => splitPages(seen(batch)),
+      alwaysMerged: true,
+    };
     return { decode: each, prefill: each };
   }
   const teams = pageTeams(heads, decodeWorkgroup(device, heads));
   const together = tileTokens(device, heads, halfOnly);
   return {
-    decode: { ...attentionDecodeKernel(device, heads, form), split: (batch) => splitForTeams(teams, seen(batch)), alwaysMerged: false },
-    prefill: { ...attentionPrefillKernel(device, heads, form), split: (batch) => splitPages(seen(batch, together)), alwaysMerged: true },
+    decode: {
+      ...attentionDecodeKernel(device, heads, form),
+      split: (batch) => splitForTeams(teams, seen(batch)),
+      alwaysMerged: false,
+    },
+    prefill: {
+      ...attentionPrefillKernel(device, heads, form),
+      split: (batch) => splitPages(seen(batch, together)),
+      alwaysMerged: true,
+    },
   };
 }

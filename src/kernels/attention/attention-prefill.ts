@@ -22,7 +22,11 @@ const LARGE = { pageVectors: 1024, pairs: 16, bytes: 28_672 };
  * Queries of `qkv`, consecutive tokens of one sequence → `partial_outputs`, as attentionKernel leaves it. The tokens'
  * positions ascend, and their pages begin at the same place of the page table.
  */
-export function attentionPrefillKernel(device: Device, heads: Heads, { halfOnly, window }: PageSight): Kernel<{ tokens: number; splits: number }> {
+export function attentionPrefillKernel(
+  device: Device,
+  heads: Heads,
+  { halfOnly, window }: PageSight,
+): Kernel<{ tokens: number; splits: number }> {
   const half = halfPrecision(device);
   const scale = scoreScaling(heads);
   const { numHeads, numKvHeads } = heads;
@@ -33,7 +37,15 @@ export function attentionPrefillKernel(device: Device, heads: Heads, { halfOnly,
     name: 'attention-prefill',
     sources: [half.source, scale.source, sight.source, pageLayout, pageUnits, source],
     enables: half.enables,
-    constants: { ...headConstants(heads), ...formConstants, ...sight.constants, ...tile, FOUR: 4, HALF_ONLY: halfOnly, ...scale.constants },
+    constants: {
+      ...headConstants(heads),
+      ...formConstants,
+      ...sight.constants,
+      ...tile,
+      FOUR: 4,
+      HALF_ONLY: halfOnly,
+      ...scale.constants,
+    },
     ...attending('read'),
     groups: ({ tokens, splits }) => [Math.ceil((tokens * shared) / 4 / tile.ROW_GROUPS), splits, numKvHeads],
   };
@@ -59,7 +71,17 @@ function tileOf({ limits, variant }: Device, headDim: number, halfOnly: boolean)
   const QUERY_PAIRS = largestDivisor(KEY_PAIRS, MOST_VECTORS / (2 * rows));
   const VALUE_KEYS = powerOfTwo(Math.min(KEYS, (4 * pageVectors) / headDim, MOST_VECTORS / ROW_GROUPS));
   return {
-    ...{ VECTORS, LANES, ROW_GROUPS, KEYS, KEY_PAIRS, KEY_LANES: Math.min(KEY_LANES, KEYS), OWN_KEYS: Math.max(1, KEYS / KEY_LANES), QUERY_PAIRS, VALUE_KEYS },
+    ...{
+      VECTORS,
+      LANES,
+      ROW_GROUPS,
+      KEYS,
+      KEY_PAIRS,
+      KEY_LANES: Math.min(KEY_LANES, KEYS),
+      OWN_KEYS: Math.max(1, KEYS / KEY_LANES),
+      QUERY_PAIRS,
+      VALUE_KEYS,
+    },
     SWIZZLE: Math.min(KEY_LANES, KEY_PAIRS % 4 === 0 ? 8 : KEY_PAIRS % 2 === 0 ? 4 : 2) - 1,
     PAGE_PART: Math.max(2 * KEYS * KEY_PAIRS, (VALUE_KEYS * headDim) / 4),
     ROW_PART: Math.max(2 * QUERY_PAIRS * rows, KEY_LANES * ROW_GROUPS, VALUE_KEYS * ROW_GROUPS),
@@ -67,7 +89,8 @@ function tileOf({ limits, variant }: Device, headDim: number, halfOnly: boolean)
 }
 
 const isAllowed = (limits: GPUSupportedLimits, invocations: number): boolean =>
-  Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX) >= invocations && limits.maxComputeWorkgroupStorageSize >= LARGE.bytes;
+  Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX) >= invocations &&
+  limits.maxComputeWorkgroupStorageSize >= LARGE.bytes;
 
 /** The largest divisor that is no larger than `most`. */
 function largestDivisor(of: number, most: number): number {

@@ -22,7 +22,8 @@ export const headChunks = ({ numHeads, numKvHeads }: Heads): number => Math.ceil
 const headGroup = (heads: Heads): number => Math.ceil(heads.numHeads / heads.numKvHeads / headChunks(heads));
 
 /** Invocations of a workgroup that decodes: as the device has them, but one at least for four components of a head. */
-export const decodeWorkgroup = ({ variant }: Device, { headDim }: Heads): number => Math.max(variant.attentionWorkgroup, headDim / 4);
+export const decodeWorkgroup = ({ variant }: Device, { headDim }: Heads): number =>
+  Math.max(variant.attentionWorkgroup, headDim / 4);
 
 /** Teams of a workgroup of so many invocations, each of which has a page at a time: a power of two. */
 export function pageTeams(heads: Heads, workgroup: number): number {
@@ -40,7 +41,11 @@ export interface Teams {
 }
 
 /** Texts, directives and constants of kernels in which a team finds a query's scores of a page; see page-scores.wgsl. */
-export function pageSharing(device: Device, heads: Heads, { workgroup, teams }: Teams): Pick<KernelText, 'sources' | 'enables' | 'constants'> {
+export function pageSharing(
+  device: Device,
+  heads: Heads,
+  { workgroup, teams }: Teams,
+): Pick<KernelText, 'sources' | 'enables' | 'constants'> {
   const half = halfPrecision(device);
   const scale = scoreScaling(heads);
   const { lanes, steps } = keyLanes(heads.headDim);

@@ -24,7 +24,13 @@ export function causalConvKernel(device: Device, net: DeltaNet): Kernel<DeltaSiz
     name: 'causal-conv',
     sources: [ACTIVATIONS.silu, source],
     constants: {
-      ...{ WORKGROUP: workgroup, WIDTH4: convolved / 4, ROW4: projected / 4, GATES_AT4: (convolved + values) / 4, TAPS: net.taps },
+      ...{
+        WORKGROUP: workgroup,
+        WIDTH4: convolved / 4,
+        ROW4: projected / 4,
+        GATES_AT4: (convolved + values) / 4,
+        TAPS: net.taps,
+      },
       ...{ STATE4: deltaStateFloats(net) / 4, TAIL_AT4: stateBytes(net) / 16, TAIL4: broughtFloats(net) / 4 },
     },
     bindings: [
@@ -36,6 +42,9 @@ export function causalConvKernel(device: Device, net: DeltaNet): Kernel<DeltaSiz
       { name: 'y', type: 'array<vec4f>', access: 'read_write' },
     ],
     params: { runTokens: 'u32', behind: 'u32' },
-    groups: ({ tokens, runTokens, behind }) => [Math.ceil(broughtFloats(net) / 4 / workgroup), (tokens / runTokens) * (behind + runTokens)],
+    groups: ({ tokens, runTokens, behind }) => [
+      Math.ceil(broughtFloats(net) / 4 / workgroup),
+      (tokens / runTokens) * (behind + runTokens),
+    ],
   };
 }

@@ -10,7 +10,13 @@ export function gatedNormKernel(device: Device, net: DeltaNet, eps: number): Ker
   const { source: reduce, constants, rowsPerGroup } = reduction(device);
   const { numValueHeads, headDim } = net;
   const { convolved, projected } = deltaWidths(net);
-  const own = { NUM_HEADS: numValueHeads, HEAD4: headDim / 4, ROW4: projected / 4, GATE4: convolved / 4, NORM_EPS: { f32: eps } };
+  const own = {
+    NUM_HEADS: numValueHeads,
+    HEAD4: headDim / 4,
+    ROW4: projected / 4,
+    GATE4: convolved / 4,
+    NORM_EPS: { f32: eps },
+  };
   return {
     name: 'gated-norm',
     sources: [reduce, ACTIVATIONS.silu, source],

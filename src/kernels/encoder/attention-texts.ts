@@ -12,7 +12,8 @@ const SHARED_FLOATS = 512;
 
 /** Invocations of a query: each has a part of the head in registers, of at most so many floats where whole vectors allow it. */
 const SLICE = 16;
-const slicesOf = (headDim: number): number => [4, 8, 16].find((slices) => headDim % (4 * slices) === 0 && headDim / slices <= SLICE) ?? 4;
+const slicesOf = (headDim: number): number =>
+  [4, 8, 16].find((slices) => headDim % (4 * slices) === 0 && headDim / slices <= SLICE) ?? 4;
 
 /** More than any text has. */
 const EVERYWHERE = 2 ** 30;
@@ -33,7 +34,13 @@ export interface TextHeads {
  * has as its first token's place in the batch and the number of its tokens.
  */
 export function attentionTextsKernel({ variant }: Device, heads: TextHeads): Kernel<{ tokens: number }> {
-  const { numHeads, headDim, numKvHeads = numHeads, attentionScale = 1 / Math.sqrt(headDim), reach = EVERYWHERE } = heads;
+  const {
+    numHeads,
+    headDim,
+    numKvHeads = numHeads,
+    attentionScale = 1 / Math.sqrt(headDim),
+    reach = EVERYWHERE,
+  } = heads;
   const sizes = { NUM_HEADS: numHeads, NUM_KV_HEADS: numKvHeads, HEAD_DIM4: headDim / 4, REACH: reach };
   const constants = { ...sizes, SCALE: { f32: attentionScale }, LEAST: { f32: LEAST } };
   const bound: Pick<KernelText, 'bindings' | 'params'> = {

@@ -8,7 +8,8 @@ export const GROUP_TOKENS = 8;
 export const PLACE_WORDS = 2;
 
 /** Places of so many ways at most, whichever experts they go through: whole groups. */
-export const groupedPlaces = (ways: number, count: number): number => Math.min(ways, Math.floor((ways + count * (GROUP_TOKENS - 1)) / GROUP_TOKENS)) * GROUP_TOKENS;
+export const groupedPlaces = (ways: number, count: number): number =>
+  Math.min(ways, Math.floor((ways + count * (GROUP_TOKENS - 1)) / GROUP_TOKENS)) * GROUP_TOKENS;
 
 /** `routes [ways]` → `places [places]`, which are `groupedPlaces`: the ways sorted by expert, each expert's in whole groups. */
 export function groupExpertsKernel(device: Device, count: number): Kernel<object> {

@@ -14,7 +14,10 @@ const SHARES: Record<Experts['shares'], string> = { softmax: shareSoftmax, sigmo
  * Scores `x [T, count]` → `routes [T, used]`: a token's experts and their shares (transformers, modeling_qwen3_moe.py,
  * Qwen3MoeTopKRouter). Of sigmoids `expert_bias [count]` is added where they are compared (modeling_lfm2_moe.py).
  */
-export function routeExpertsKernel(device: Device, { count, used, shares, normalizes }: Pick<Experts, 'count' | 'used' | 'shares' | 'normalizes'>): Kernel<{ tokens: number }> {
+export function routeExpertsKernel(
+  device: Device,
+  { count, used, shares, normalizes }: Pick<Experts, 'count' | 'used' | 'shares' | 'normalizes'>,
+): Kernel<{ tokens: number }> {
   return {
     name: 'route-experts',
     sources: [SHARES[shares], source],

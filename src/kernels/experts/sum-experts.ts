@@ -8,7 +8,12 @@ import type { Kernel } from '../../gpu/kernel.ts';
  * `x [T, used, width]`, what its experts made of each token → `y [T, width]` += `scale` times their sum, by the shares in
  * `routes [T, used]`. With `isApart` it is added to `before [T, width]`, and y overwritten.
  */
-export function sumExpertsKernel(device: Device, width: number, used: number, isApart = false): Kernel<{ tokens: number }> {
+export function sumExpertsKernel(
+  device: Device,
+  width: number,
+  used: number,
+  isApart = false,
+): Kernel<{ tokens: number }> {
   const { workgroup } = device.variant;
   return {
     name: 'sum-experts',

@@ -68,7 +68,11 @@ export function checkFinite(tensor: TensorInfo, planes: Planes): void {
 
 /** Why a tensor is refused: what was converted to its type may have been finite before. */
 export const notFinite = ({ name, type, source }: TensorInfo): ChunkwiseError =>
-  new ChunkwiseError('bad_file', { file: source.name, field: name, reason: `holds NaN, or what is infinite in ${type}` });
+  new ChunkwiseError('bad_file', {
+    file: source.name,
+    field: name,
+    reason: `holds NaN, or what is infinite in ${type}`,
+  });
 
 function areFinite(type: GgmlType, planes: Planes): boolean {
   const { plane, stride, count, bits, shifts = [0] } = FLOATS[type];

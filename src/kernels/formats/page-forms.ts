@@ -56,7 +56,16 @@ export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
   const keyCodes = keyOrder + (key < 8 ? Math.ceil((2 * headDim) / 8 / UNIT_BYTES) : 0);
   const valueScales = keyCodes + PAGE_TOKENS * keyRow;
   const valueCodes = valueScales + PAGE_TOKENS / UNIT_BYTES;
-  return { keyRanges, keyOrder, keyCodes, valueScales, valueCodes, keyRow, valueRow, units: valueCodes + PAGE_TOKENS * valueRow };
+  return {
+    keyRanges,
+    keyOrder,
+    keyCodes,
+    valueScales,
+    valueCodes,
+    keyRow,
+    valueRow,
+    units: valueCodes + PAGE_TOKENS * valueRow,
+  };
 }
 
 /** Units of a page of `entries` entries: all tokens, or of a sparse page some. */

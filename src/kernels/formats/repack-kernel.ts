@@ -41,12 +41,20 @@ interface Repacking {
 
 const floats = (bits: FloatBits): Repacking => ({ sources: [unitFloats], constants: constantsOf(bits) });
 /** Scales of `bytes` bytes for `span` blocks, `at` bytes into them. */
-const halves = (bytes: 2 | 4, span = 1, at = 0) => ({ ...constantsOf(), SCALE_BYTES: bytes, SCALE_SPAN: span, SCALE_AT: at });
+const halves = (bytes: 2 | 4, span = 1, at = 0) => ({
+  ...constantsOf(),
+  SCALE_BYTES: bytes,
+  SCALE_SPAN: span,
+  SCALE_AT: at,
+});
 const nibbles = (scaleBytes: 2 | 4, high = highNone): Repacking => ({
   sources: [packedBits, scaleHalves, high, recodeNone, unitNibbles],
   constants: halves(scaleBytes),
 });
-const superBlocks = (high: string): Repacking => ({ sources: [packedBits, high, unitSuper], constants: { ...constantsOf(), HIGH_AT: 16 } });
+const superBlocks = (high: string): Repacking => ({
+  sources: [packedBits, high, unitSuper],
+  constants: { ...constantsOf(), HIGH_AT: 16 },
+});
 
 const REPACKINGS: Record<GgmlType, Repacking> = {
   F32: floats(SINGLE),
@@ -59,17 +67,29 @@ const REPACKINGS: Record<GgmlType, Repacking> = {
   Q5_0: nibbles(2, highWord),
   Q5_1: nibbles(4, highWord),
   Q8_0: { sources: [scaleHalves, unitBytes], constants: halves(2) },
-  Q2_K: { sources: [packedBits, fiveWords, highNone, scaleSuper2, unitPairs], constants: { ...constantsOf(), CODES_AT: 16 } },
-  Q3_K: { sources: [packedBits, widened, highTransposed, scaleSuper3, unitPairs], constants: { ...constantsOf(), CODES_AT: 32, HIGH_AT: 0 } },
+  Q2_K: {
+    sources: [packedBits, fiveWords, highNone, scaleSuper2, unitPairs],
+    constants: { ...constantsOf(), CODES_AT: 16 },
+  },
+  Q3_K: {
+    sources: [packedBits, widened, highTransposed, scaleSuper3, unitPairs],
+    constants: { ...constantsOf(), CODES_AT: 32, HIGH_AT: 0 },
+  },
   Q4_K: superBlocks(highNone),
   Q5_K: superBlocks(highTransposed),
   Q6_K: { sources: [packedBits, fiveWords, widened, unitSuper6], constants: constantsOf() },
   IQ3_XXS: { sources: [scaleHalves, highSigns, unitEights], constants: halves(2, 8) },
   IQ4_NL: nibbles(2),
-  IQ4_XS: { sources: [packedBits, scaleSuper4, highNone, recodeNone, unitNibbles], constants: { ...constantsOf(), SCALE_SPAN: 8 } },
+  IQ4_XS: {
+    sources: [packedBits, scaleSuper4, highNone, recodeNone, unitNibbles],
+    constants: { ...constantsOf(), SCALE_SPAN: 8 },
+  },
   TQ1_0: { sources: [scaleHalves, unitTernary], constants: halves(2, 8, 52) },
   TQ2_0: { sources: [packedBits, highNone, scaleHalves, unitPairs], constants: { ...halves(2, 8, 64), CODES_AT: 0 } },
-  MXFP4: { sources: [packedBits, scaleExponents, highNone, recodeSigned, unitNibbles], constants: { ...constantsOf(EXPONENTS), SCALE_SPAN: 1 } },
+  MXFP4: {
+    sources: [packedBits, scaleExponents, highNone, recodeSigned, unitNibbles],
+    constants: { ...constantsOf(EXPONENTS), SCALE_SPAN: 1 },
+  },
 };
 
 /** What an invocation writes: 16 bytes of floats, or a block of 32 columns. */
@@ -91,7 +111,12 @@ export function repackKernel(type: GgmlType): Kernel<{ units: number }> {
   return {
     name: 'repack',
     sources: [rawWords, ...sources, source],
-    constants: { WORKGROUP, WHOLE_WORDS: blockSize === 1 || blockBytes % 4 === 0, BLOCK_BYTES: blockBytes, ...constants },
+    constants: {
+      WORKGROUP,
+      WHOLE_WORDS: blockSize === 1 || blockBytes % 4 === 0,
+      BLOCK_BYTES: blockBytes,
+      ...constants,
+    },
     bindings: [
       { name: 'raw', type: 'array<u32>', access: 'read' },
       { name: 'fault', type: 'array<atomic<u32>>', access: 'read_write' },

@@ -1,6 +1,14 @@
 import { GGML_TYPES, type GgmlType } from '../../weights/ggml-types.ts';
 import { nibbles, viewOf } from './packed-bits.ts';
-import { repackApart, repackGrid, repackPairs, repackSuper, repackSuper4, repackSuper6, repackTernary } from './repack-super.ts';
+import {
+  repackApart,
+  repackGrid,
+  repackPairs,
+  repackSuper,
+  repackSuper4,
+  repackSuper6,
+  repackTernary,
+} from './repack-super.ts';
 import type { Planes } from './weight-formats.ts';
 
 /**
@@ -103,7 +111,8 @@ function repackFloat4(bytes: Uint8Array): Planes {
   for (let b = 0; b < blocks; b++) {
     const at = b * blockBytes;
     scales[b] = view.getUint8(at);
-    for (let word = 0; word < 4; word++) weight[b * 4 + word] = withoutSigns(nibbles(view, at + 1 + 8 * (word & 1), word < 2 ? 0 : 4));
+    for (let word = 0; word < 4; word++)
+      weight[b * 4 + word] = withoutSigns(nibbles(view, at + 1 + 8 * (word & 1), word < 2 ? 0 : 4));
   }
   return { weight, weight_scales: new Uint32Array(scales.buffer) };
 }

@@ -62,21 +62,43 @@ const halves = (run: number, words: 2 | 4, ...codes: readonly string[]): TileFor
   types: { weight_scales: words === 4 ? vec4s : vec2s },
 });
 /** Five words of scales; an invocation keeps those of its two blocks. */
-const fiveWords = (...sources: readonly string[]): TileFormat => ({ run: 8, lanes: 4, sources: [...sources, nextEach, fiveWordRuns], types: { weight_scales: vec4s } });
+const fiveWords = (...sources: readonly string[]): TileFormat => ({
+  run: 8,
+  lanes: 4,
+  sources: [...sources, nextEach, fiveWordRuns],
+  types: { weight_scales: vec4s },
+});
 /** 16 bytes of codes and 8 of upper bits. */
 const twoBlocks = (...sources: readonly string[]): TileFormat => ({
-  ...{ run: 8, lanes: 4, inOrder: true, sources: [...sources, nextTwoBlocks], types: { weight: vec4s, weight_high: vec2s } },
+  ...{
+    run: 8,
+    lanes: 4,
+    inOrder: true,
+    sources: [...sources, nextTwoBlocks],
+    types: { weight: vec4s, weight_high: vec2s },
+  },
 });
 const FIVE_BITS = [nibbles, fifthBits, codes5Runs, nextFifthBits];
 
 const TILE_FORMATS: Partial<Record<GgmlType, TileFormat>> = {
   F32: { ...BLOCKS_APART, vectorsApart: 4 },
-  Q1_0: { run: 16, lanes: 4, inOrder: true, sources: [bits, codes1Runs, nextBits, twoWords, scalesSymmetricRuns], types: { weight: vec4s, weight_scales: vec2s } },
+  Q1_0: {
+    run: 16,
+    lanes: 4,
+    inOrder: true,
+    sources: [bits, codes1Runs, nextBits, twoWords, scalesSymmetricRuns],
+    types: { weight: vec4s, weight_scales: vec2s },
+  },
   Q2_0: { ...halves(16, 4, pairs, codes2, nextEach), lanes: 4 },
   Q4_0: halves(8, 4, nibbles, codes4, nextEach),
   Q4_1: { run: 4, lanes: 2, sources: [nibbles, codes4, nextEach, scalesAffineRuns], types: { weight_scales: vec4s } },
   Q5_0: { ...halves(4, 2, ...FIVE_BITS), types: { weight_high: vec4s, weight_scales: vec2s } },
-  Q5_1: { run: 4, lanes: 2, sources: [...FIVE_BITS, scalesAffineRuns], types: { weight_high: vec4s, weight_scales: vec4s } },
+  Q5_1: {
+    run: 4,
+    lanes: 2,
+    sources: [...FIVE_BITS, scalesAffineRuns],
+    types: { weight_high: vec4s, weight_scales: vec4s },
+  },
   Q8_0: halves(4, 2, codes8, nextEach),
   Q2_K: fiveWords(pairs, codes2, scalesSuper2Runs),
   Q3_K: twoBlocks(pairs, thirdBits, codes3Runs, scalesSuper3Runs),
@@ -96,15 +118,34 @@ const UNROLLED_COLUMNS = 256;
 /** What a kernel of tiles that reads weights of `type` with `columns` columns is made of, beside its own text. */
 export function tileReader(device: Device, type: GgmlType, columns: number) {
   const format = WEIGHT_FORMATS[type];
-  const { run, lanes, inOrder = false, vectorsApart = 1, sources = [...format.sources, nextEach], types = {} } = TILE_FORMATS[type] ?? BLOCKS_APART;
-  const planes = Object.fromEntries(Object.entries(format.planes).map(([name, plane]) => [name, { ...plane, type: types[name as PlaneName] ?? plane.type }]));
+  const {
+    run,
+    lanes,
+    inOrder = false,
+    vectorsApart = 1,
+    sources = [...format.sources, nextEach],
+    types = {},
+  } = TILE_FORMATS[type] ?? BLOCKS_APART;
+  const planes = Object.fromEntries(
+    Object.entries(format.planes).map(([name, plane]) => [
+      name,
+      { ...plane, type: types[name as PlaneName] ?? plane.type },
+    ]),
+  );
   const reader = readerOf(device, type, columns, { ...format, sources, planes });
   const parts = Math.min(4, codeParts(type));
   // A run does not go on in the next row. Rounds of so short rows are unrolled, and leave no registers to keep a run in.
   const blocks = columns <= UNROLLED_COLUMNS ? 1 : Math.min(run, evenFactor(columns / 32));
   return {
     ...reader,
-    constants: { ...reader.constants, TILE_PARTS: parts, RUN: blocks, RUN_LANES: Math.min(lanes, blocks * parts), IN_ORDER: inOrder, VECTORS_APART: vectorsApart },
+    constants: {
+      ...reader.constants,
+      TILE_PARTS: parts,
+      RUN: blocks,
+      RUN_LANES: Math.min(lanes, blocks * parts),
+      IN_ORDER: inOrder,
+      VECTORS_APART: vectorsApart,
+    },
   };
 }
 

@@ -159,7 +159,12 @@ export function weightReader(device: Device, type: GgmlType, columns: number) {
 }
 
 /** The same with `sources` and `planes` of another reading of the type. */
-export function readerOf(device: Device, type: GgmlType, columns: number, { sources, planes, constants }: Pick<WeightFormat, 'sources' | 'planes' | 'constants'>) {
+export function readerOf(
+  device: Device,
+  type: GgmlType,
+  columns: number,
+  { sources, planes, constants }: Pick<WeightFormat, 'sources' | 'planes' | 'constants'>,
+) {
   const half = type === 'F16' ? halfPrecision(device) : undefined;
   return {
     sources: [block, ...(half ? [half.source] : []), ...(type === 'Q6_K' ? [byteUnpacking(device)] : []), ...sources],

@@ -3,7 +3,11 @@ import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
 
 /** `logits [T, vocabSize]` = cap · tanh(logits / cap), in place. */
-export function capLogitsKernel({ variant: { workgroup } }: Device, vocabSize: number, cap: number): Kernel<{ tokens: number }> {
+export function capLogitsKernel(
+  { variant: { workgroup } }: Device,
+  vocabSize: number,
+  cap: number,
+): Kernel<{ tokens: number }> {
   return {
     name: 'cap-logits',
     sources: [source],

@@ -5,7 +5,12 @@ import type { Kernel } from '../../gpu/kernel.ts';
 import { ACTIVATIONS } from '../slot-choices.ts';
 
 /** `x [T, width]` = activation(x) · a layer's part of `inputs [T, numLayers width]`, in place. Params: where that begins in a row, in vectors of four. */
-export function takeInputKernel({ variant: { workgroup } }: Device, width: number, numLayers: number, activation: Activation): Kernel<{ tokens: number }> {
+export function takeInputKernel(
+  { variant: { workgroup } }: Device,
+  width: number,
+  numLayers: number,
+  activation: Activation,
+): Kernel<{ tokens: number }> {
   return {
     name: 'take-input',
     sources: [ACTIVATIONS[activation], source],

@@ -48,7 +48,11 @@ export interface SharedShape {
 }
 
 /** How `tokens` tokens of `columns` columns are shared out. */
-export function sharedShape({ decodeWorkgroup, decodeLanes, decodeRows }: Variant, columns: number, tokens: number): SharedShape {
+export function sharedShape(
+  { decodeWorkgroup, decodeLanes, decodeRows }: Variant,
+  columns: number,
+  tokens: number,
+): SharedShape {
   const isFew = tokens <= FEW_TOKENS;
   const blocks = columns / 32;
   // One is left free: blocks lie an odd stride apart.
@@ -65,7 +69,18 @@ export function sharedShape({ decodeWorkgroup, decodeLanes, decodeRows }: Varian
 
 /** As linear-decode.ts, with inputs in workgroup memory, for devices whose barriers are fast. */
 export function linearSharedKernel(device: Device, options: LinearDecodeOptions): Kernel<LinearDecodeSize> {
-  const { type, columns, normEps, gate, accumulate = false, hasBias = false, adds, lowers, routed, tokens: atOnce = 1 } = options;
+  const {
+    type,
+    columns,
+    normEps,
+    gate,
+    accumulate = false,
+    hasBias = false,
+    adds,
+    lowers,
+    routed,
+    tokens: atOnce = 1,
+  } = options;
   const { workgroup, lanes, rows: most, tileBlocks } = sharedShape(device.variant, columns, atOnce);
   const rows = FEW_ROWS.has(type) ? 2 : most;
   const reader = weightReader(device, type, columns);
@@ -88,11 +103,24 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
       ...reader.constants,
       ...lora.constants,
       ...low?.constants,
-      ...{ WORKGROUP: workgroup, LANES: workgroup, ROW_LANES: lanes, ROWS: rows, OUTPUTS: outputs, TILE_BLOCKS: tileBlocks },
+      ...{
+        WORKGROUP: workgroup,
+        LANES: workgroup,
+        ROW_LANES: lanes,
+        ROWS: rows,
+        OUTPUTS: outputs,
+        TILE_BLOCKS: tileBlocks,
+      },
       // An odd number of blocks: one after another, and the vectors of a block, they lie in different banks.
       KEPT: 8 * atOnce * (tileBlocks | 1),
       ONE_INPUT: atOnce === 1 && !routed,
-      ...{ TOKENS: atOnce, TOKEN_QUADS: Math.ceil(atOnce / 4), CODE_PARTS: parts, HALF_BLOCKS: parts === 1 ? 2 : 1, QUADS: Math.min(4, 8 / parts) },
+      ...{
+        TOKENS: atOnce,
+        TOKEN_QUADS: Math.ceil(atOnce / 4),
+        CODE_PARTS: parts,
+        HALF_BLOCKS: parts === 1 ? 2 : 1,
+        QUADS: Math.min(4, 8 / parts),
+      },
       // Instead of weights: fewer instructions, but of two tokens more registers than codes with upper bits leave.
       SCALES_SUMS: atOnce === 1 || (atOnce === 2 && !planeNames(type).includes('weight_high')),
       // Which of the two stays in registers while the other passes by: what there is less of.

@@ -14,7 +14,10 @@ import { tileParts, tileTokens } from './tile-product.ts';
  * `x [T, columns]` → `y [T, outputWidth]`, as linear-prefill.ts with tiles in workgroup memory, for devices whose barriers
  * are fast. No weight is rounded: a prompt at once is what it is token by token. Params: those of linear-prefill.ts, and T.
  */
-export function linearTiledKernel(device: Device, options: LinearPrefillOptions): Kernel<{ rows: number; tokens: number }> {
+export function linearTiledKernel(
+  device: Device,
+  options: LinearPrefillOptions,
+): Kernel<{ rows: number; tokens: number }> {
   const { prefillWorkgroup: workgroup, tileRows: rows } = device.variant;
   const { type, columns, accumulate = false, hasBias = false, adds } = options;
   const reader = tileReader(device, type, columns);
@@ -22,7 +25,14 @@ export function linearTiledKernel(device: Device, options: LinearPrefillOptions)
   const lora = loraParts({ adds });
   return {
     name: 'linear-tiled',
-    sources: [...reader.sources, ...tile.sources, hasBias ? bias : noBias, ...lora.sources, adds ? loraColumns : loraNone, source],
+    sources: [
+      ...reader.sources,
+      ...tile.sources,
+      hasBias ? bias : noBias,
+      ...lora.sources,
+      adds ? loraColumns : loraNone,
+      source,
+    ],
     enables: reader.enables,
     constants: {
       ...reader.constants,

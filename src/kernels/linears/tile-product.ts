@@ -17,6 +17,13 @@ export const tileTokens = (workgroup: number): number => (workgroup / ROWS_AT_ON
  * `workgroup`: invocations, sixteen rows for each four tokens; `rows`: of a tile, a multiple of sixteen; `weights`: their type
  * there.
  */
-export function tileParts(workgroup: number, rows: number, weights: keyof typeof WEIGHTS): Pick<Kernel, 'sources' | 'constants'> {
-  return { sources: [WEIGHTS[weights], tileProduct, tileInputs], constants: { WORKGROUP: workgroup, ROWS_EACH: rows / ROWS_AT_ONCE } };
+export function tileParts(
+  workgroup: number,
+  rows: number,
+  weights: keyof typeof WEIGHTS,
+): Pick<Kernel, 'sources' | 'constants'> {
+  return {
+    sources: [WEIGHTS[weights], tileProduct, tileInputs],
+    constants: { WORKGROUP: workgroup, ROWS_EACH: rows / ROWS_AT_ONCE },
+  };
 }

@@ -18,7 +18,13 @@ export class KeptStates {
   ) {
     this.#first = device.buffers.storage('first kept state', 'activations', 8);
     const kernel = keepStatesKernel(device, weight.size / 4, eps);
-    this.#keep = createOperation(device, kernel, { batch_table: batchTable, x, norm_weight: weight, first: this.#first, states });
+    this.#keep = createOperation(device, kernel, {
+      batch_table: batchTable,
+      x,
+      norm_weight: weight,
+      first: this.#first,
+      states,
+    });
   }
 
   /** Of the text whose pages begin at `firstPage`; those before `position` stay as they are from now on. */

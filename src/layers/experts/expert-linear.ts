@@ -37,7 +37,14 @@ export class ExpertLinear {
   ) {
     const { matrix, count, routes, x, y, used, norm, gate, isGrouped = false } = options;
     this.#rows = matrix.rows / count;
-    const kernel = decodeKernel(device, { type: matrix.type, columns: matrix.columns, normEps: norm?.eps, gate, routed: { used, grouped: isGrouped }, tokens: isGrouped ? GROUP_TOKENS : 1 });
+    const kernel = decodeKernel(device, {
+      type: matrix.type,
+      columns: matrix.columns,
+      normEps: norm?.eps,
+      gate,
+      routed: { used, grouped: isGrouped },
+      tokens: isGrouped ? GROUP_TOKENS : 1,
+    });
     const bounds = { x, y, routes, ...(norm && { norm_weight: norm.weight }) };
     this.#operations = matrix.slices.map(({ planes }) => createOperation(device, kernel, { ...planes, ...bounds }));
   }
@@ -50,7 +57,15 @@ export class ExpertLinear {
     const places = isGrouped ? groupedPlaces(tokens, count) : tokens;
     matrix.slices.forEach((slice, i) => {
       const operation = this.#operations[i] as Operation<LinearDecodeSize>;
-      const params = { rowStart: 0, rows, scale: 1, tokens, outputWidth, firstExpert: slice.rowStart / rows, experts: slice.rows / rows };
+      const params = {
+        rowStart: 0,
+        rows,
+        scale: 1,
+        tokens,
+        outputWidth,
+        firstExpert: slice.rowStart / rows,
+        experts: slice.rows / rows,
+      };
       recorder.run(operation, operation.groups({ outputs: outputWidth, tokens: places }), params);
     });
   }

@@ -69,8 +69,19 @@ export class Experts {
     this.#config = config.experts;
     this.norm = weights.norm;
     const { count } = config.experts;
-    this.#route = createOperation(device, routeExpertsKernel(device, config.experts), { x: qkv, routes: attended, ...(weights.bias && { expert_bias: weights.bias }) });
-    this.#down = new ExpertLinear(device, { matrix: weights.down, count, routes: attended, x: gated, y: gateUp, used: 1 });
+    this.#route = createOperation(device, routeExpertsKernel(device, config.experts), {
+      x: qkv,
+      routes: attended,
+      ...(weights.bias && { expert_bias: weights.bias }),
+    });
+    this.#down = new ExpertLinear(device, {
+      matrix: weights.down,
+      count,
+      routes: attended,
+      x: gated,
+      y: gateUp,
+      used: 1,
+    });
     this.#plain = this.#form(x);
     // On software adapters a row is an invocation's, and few tokens are multiplied at once.
     if (device.variant.lanes > 1) this.#grouped = this.#group();
@@ -111,7 +122,17 @@ export class Experts {
     const { count, used } = this.#config;
     return {
       group: createOperation(device, groupExpertsKernel(device, count), { routes: attended, places: routes }),
-      gateUp: new ExpertLinear(device, { matrix, count, routes, isGrouped: true, x, y: gated, used, norm, gate: config.activation }),
+      gateUp: new ExpertLinear(device, {
+        matrix,
+        count,
+        routes,
+        isGrouped: true,
+        x,
+        y: gated,
+        used,
+        norm,
+        gate: config.activation,
+      }),
       down: new ExpertLinear(device, { matrix: down, count, routes, isGrouped: true, x: gated, y: gateUp, used: 1 }),
     };
   }
@@ -125,8 +146,22 @@ export class Experts {
     const { count, used } = this.#config;
     return {
       router: new Linear(device, router, { x, y: qkv, norm }),
-      gateUp: new ExpertLinear(device, { matrix, count, routes: attended, x, y: gated, used, norm, gate: config.activation }),
-      sum: createOperation(device, sumExpertsKernel(device, config.hiddenSize, used, isApart), { x: gateUp, routes: attended, y: stream, ...(isApart && { before: x }) }),
+      gateUp: new ExpertLinear(device, {
+        matrix,
+        count,
+        routes: attended,
+        x,
+        y: gated,
+        used,
+        norm,
+        gate: config.activation,
+      }),
+      sum: createOperation(device, sumExpertsKernel(device, config.hiddenSize, used, isApart), {
+        x: gateUp,
+        routes: attended,
+        y: stream,
+        ...(isApart && { before: x }),
+      }),
     };
   }
 }

@@ -37,7 +37,10 @@ export class LayerInput {
     const { x, gated, normed, layerInputs } = activations;
     const { perLayerInputs: width = 0, numLayers, activation, rmsNormEps } = config;
     this.#gate = new Linear(device, weights.gate, { x, y: gated });
-    this.#take = createOperation(device, takeInputKernel(device, width, numLayers, activation), { x: gated, inputs: layerInputs });
+    this.#take = createOperation(device, takeInputKernel(device, width, numLayers, activation), {
+      x: gated,
+      inputs: layerInputs,
+    });
     this.#output = new Linear(device, weights.output, { x: gated, y: normed });
     this.#norm = new Norm(device, weights.outputNorm, rmsNormEps, { x: normed, output: x, accumulate: true });
   }

@@ -36,7 +36,9 @@ export class GpuRepacking implements Repacking {
     const number = this.#tensors.push(tensor) - 1;
     const raw = this.#rawBuffer(mostBytes);
     const kernel = repackKernel(type);
-    const bound = matrix.slices.map((slice) => [slice, createOperation(this.device, kernel, { raw, fault: this.#fault, ...slice.planes })] as const);
+    const bound = matrix.slices.map(
+      (slice) => [slice, createOperation(this.device, kernel, { raw, fault: this.#fault, ...slice.planes })] as const,
+    );
     if (!this.#compiled.has(type)) await this.device.pipelines.ready();
     this.#compiled.add(type);
     return (piece) => {
@@ -74,13 +76,25 @@ export class GpuRepacking implements Repacking {
     this.device.gpuDevice.queue.writeBuffer(raw, 0, whole.buffer, whole.byteOffset, whole.length);
   }
 
-  #repack(matrix: WeightMatrix, slice: MatrixSlice, operation: Operation<{ units: number }>, piece: Piece & { tensor: number }): void {
+  #repack(
+    matrix: WeightMatrix,
+    slice: MatrixSlice,
+    operation: Operation<{ units: number }>,
+    piece: Piece & { tensor: number },
+  ): void {
     const { from, to } = rowsWithin(slice, piece);
     if (from >= to) return;
     const rowUnits = unitsOfRow(matrix.type, matrix.columns);
     const units = (to - from) * rowUnits;
     const { headDim = 0, tensor } = piece;
-    const params = { units, firstUnit: (from - slice.rowStart) * rowUnits, firstRow: from - piece.row, rowUnits, headDim, tensor };
+    const params = {
+      units,
+      firstUnit: (from - slice.rowStart) * rowUnits,
+      firstRow: from - piece.row,
+      rowUnits,
+      headDim,
+      tensor,
+    };
     this.recorder.run(operation, operation.groups({ units }), params);
   }
 

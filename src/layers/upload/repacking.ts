@@ -19,6 +19,9 @@ export interface Repacking {
 }
 
 /** The rows of a piece that are a slice's: from `from` to below `to` of the matrix. */
-export function rowsWithin(slice: { rowStart: number; rows: number }, { row, rows }: Pick<Piece, 'row' | 'rows'>): { from: number; to: number } {
+export function rowsWithin(
+  slice: { rowStart: number; rows: number },
+  { row, rows }: Pick<Piece, 'row' | 'rows'>,
+): { from: number; to: number } {
   return { from: Math.max(row, slice.rowStart), to: Math.min(row + rows, slice.rowStart + slice.rows) };
 }

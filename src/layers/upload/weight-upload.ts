@@ -52,7 +52,13 @@ export class WeightUpload {
     if (!tensor) throw new Error(`${label}: no rows`);
     const rows = sources.reduce((sum, source) => sum + (source.tensor.shape[0] ?? 0), 0);
     const { type, shape } = tensor;
-    const matrix = emptyMatrix(this.device, label, options.category ?? 'weights', { type, rows, columns: shape[1] ?? 0, tensor, together: options.together });
+    const matrix = emptyMatrix(this.device, label, options.category ?? 'weights', {
+      type,
+      rows,
+      columns: shape[1] ?? 0,
+      tensor,
+      together: options.together,
+    });
     let row = 0;
     for (const source of sources) {
       if (!tensor.isRandom) await this.#rows(matrix, row, source, options);
@@ -69,7 +75,12 @@ export class WeightUpload {
   }
 
   /** Those of `source` become the matrix's from `row` on. */
-  async #rows(matrix: WeightMatrix, row: number, { tensor, interleavedHeadDim: headDim }: RowSource, options: UploadOptions): Promise<void> {
+  async #rows(
+    matrix: WeightMatrix,
+    row: number,
+    { tensor, interleavedHeadDim: headDim }: RowSource,
+    options: UploadOptions,
+  ): Promise<void> {
     const rowBytes = tensor.bytes / (tensor.shape[0] ?? 1);
     // Whole heads, and rows of which scales fill whole words.
     const unit = headDim ?? 4;

@@ -49,10 +49,12 @@ export class Budget {
       throwIfAborted(this.signal);
       if (!(error instanceof ChunkwiseError)) throw error;
       if (error.code === 'aborted') return NO_TIME;
-      if (error.code === 'over_limit' || error.code === 'kernel_refused') return { notMeasured: `${error.code}: ${error.message}` };
+      if (error.code === 'over_limit' || error.code === 'kernel_refused')
+        return { notMeasured: `${error.code}: ${error.message}` };
       throw error;
     }
   }
 }
 
-export const isMissing = (figure: unknown): figure is NotMeasured => typeof figure === 'object' && figure !== null && 'notMeasured' in figure;
+export const isMissing = (figure: unknown): figure is NotMeasured =>
+  typeof figure === 'object' && figure !== null && 'notMeasured' in figure;

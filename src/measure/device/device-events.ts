@@ -5,7 +5,10 @@ import { type DeviceMeasureOptions, measureDevice } from './measure-device.ts';
 export type DeviceEvent = ({ type: 'progress' } & DeviceProgress) | { type: 'report'; report: DeviceReport };
 
 /** How far `measureDevice` is, and at last what it found. Errors: those of `measureDevice`. */
-export async function* deviceEvents(engine: LocalEngine, options: Omit<DeviceMeasureOptions, 'onProgress'>): AsyncGenerator<DeviceEvent, void> {
+export async function* deviceEvents(
+  engine: LocalEngine,
+  options: Omit<DeviceMeasureOptions, 'onProgress'>,
+): AsyncGenerator<DeviceEvent, void> {
   const events: DeviceEvent[] = [];
   let wake = (): void => undefined;
   const tell = (event: DeviceEvent): void => {
@@ -13,7 +16,10 @@ export async function* deviceEvents(engine: LocalEngine, options: Omit<DeviceMea
     wake();
   };
   let isDone = false;
-  const measured = measureDevice(engine, { ...options, onProgress: (progress) => tell({ type: 'progress', ...progress }) })
+  const measured = measureDevice(engine, {
+    ...options,
+    onProgress: (progress) => tell({ type: 'progress', ...progress }),
+  })
     .then((report) => tell({ type: 'report', report }))
     .finally(() => {
       isDone = true;

@@ -9,7 +9,10 @@ import type { Session } from '../../session/session.ts';
 const READBACKS = 20;
 
 /** Milliseconds of a small kernel that was never compiled: to its first result, and of each later one (median). Errors: `kernel_refused`, `device_lost`. */
-export async function measureRoundTrips({ device, recorder }: Session): Promise<{ newKernelMs: number; readbackMs: number }> {
+export async function measureRoundTrips({
+  device,
+  recorder,
+}: Session): Promise<{ newKernelMs: number; readbackMs: number }> {
   const size = 256;
   const y = device.buffers.storage('never seen', 'staging', size);
   try {
@@ -36,11 +39,18 @@ export async function measureRoundTrips({ device, recorder }: Session): Promise<
 }
 
 /** Milliseconds in which `fresh` compiles these texts, asked for at once. Errors: `kernel_refused`. */
-export async function measurePipelines({ gpuDevice }: Device, texts: readonly { name: string; text: string }[]): Promise<number> {
+export async function measurePipelines(
+  { gpuDevice }: Device,
+  texts: readonly { name: string; text: string }[],
+): Promise<number> {
   const began = performance.now();
   const made = texts.map(({ name, text }) => {
     const module = gpuDevice.createShaderModule({ label: name, code: text });
-    return gpuDevice.createComputePipelineAsync({ label: name, layout: 'auto', compute: { module, entryPoint: 'main' } });
+    return gpuDevice.createComputePipelineAsync({
+      label: name,
+      layout: 'auto',
+      compute: { module, entryPoint: 'main' },
+    });
   });
   await Promise.all(made).catch((cause: unknown) => {
     throw new ChunkwiseError('kernel_refused', { reason: String(cause) }, { cause });

@@ -9,7 +9,15 @@ import type { ByteSource } from '../../weights/byte-source.ts';
 import type { ModelHeader } from '../../weights/model-header.ts';
 import { measureMultiplyAdds, measureStreaming } from '../ceilings.ts';
 import { Budget, isMissing } from './budget.ts';
-import { type DeviceCeilings, DEVICE_REPORT_VERSION, type DeviceProgress, type DeviceReport, type Figure, type ModelSpeeds, type NotMeasured } from './device-report.ts';
+import {
+  type DeviceCeilings,
+  DEVICE_REPORT_VERSION,
+  type DeviceProgress,
+  type DeviceReport,
+  type Figure,
+  type ModelSpeeds,
+  type NotMeasured,
+} from './device-report.ts';
 import { measurePipelines, measureRoundTrips } from './latencies.ts';
 import { type Ceilings, CONTEXTS, measureModel } from './model-speeds.ts';
 import { type ModelShape, randomModel, SHAPE_1B } from './random-model.ts';
@@ -24,7 +32,10 @@ const LONGEST = Math.max(...CONTEXTS) + 64;
 /** Of what is left of the time, for the model that is loaded. */
 const LOADED_SHARE = 0.45;
 
-export interface DeviceMeasureOptions extends Pick<SessionOptions, 'gpuAdapter' | 'wait' | 'tuning' | 'autotunes' | 'without' | 'deviceClass' | 'memoryLimitBytes'> {
+export interface DeviceMeasureOptions extends Pick<
+  SessionOptions,
+  'gpuAdapter' | 'wait' | 'tuning' | 'autotunes' | 'without' | 'deviceClass' | 'memoryLimitBytes'
+> {
   gpu: GPU | undefined;
   /** Of the loaded model: it is opened once more where its context is shorter than what it was trained for and what is measured. */
   sources?: readonly ByteSource[];
@@ -92,7 +103,8 @@ class DeviceMeasure {
     this.#tell('memory');
     const streaming = await this.#budget.attempt(SMALL_MS, () => measureStreaming(session));
     this.#tell('arithmetic');
-    const products = (precision: 'f32' | 'f16'): Promise<Figure> => this.#budget.attempt(SMALL_MS, () => measureMultiplyAdds(session, precision));
+    const products = (precision: 'f32' | 'f16'): Promise<Figure> =>
+      this.#budget.attempt(SMALL_MS, () => measureMultiplyAdds(session, precision));
     const hasHalf = session.device.features.has('shader-f16');
     return {
       readGbPerSecond: isMissing(streaming) ? streaming : streaming.coalesced,
@@ -108,7 +120,9 @@ class DeviceMeasure {
     this.#tell('latency');
     const trips = await this.#budget.attempt(SMALL_MS, () => measureRoundTrips(session));
     const texts = session.device.pipelines.texts();
-    const modelPipelinesMs = await this.#budget.attempt(SMALL_MS, () => this.#onOwnDevice((device) => measurePipelines(device, texts)));
+    const modelPipelinesMs = await this.#budget.attempt(SMALL_MS, () =>
+      this.#onOwnDevice((device) => measurePipelines(device, texts)),
+    );
     const { newKernelMs, readbackMs } = isMissing(trips) ? { newKernelMs: trips, readbackMs: trips } : trips;
     return { readbackMs, newKernelMs, modelPipelinesMs, modelPipelines: texts.length };
   }
@@ -127,7 +141,8 @@ class DeviceMeasure {
     const { plan } = this.session;
     const budget = this.#budget.part(LOADED_SHARE);
     const name = plan.file.replace(/.*[/\\]/, ''); // in Node it has a path
-    const measured = (session: Session): Promise<ModelSpeeds> => measureModel(session, { name, ceilings, budget, tell: (what) => this.#tell(what) });
+    const measured = (session: Session): Promise<ModelSpeeds> =>
+      measureModel(session, { name, ceilings, budget, tell: (what) => this.#tell(what) });
     const longer = await this.#beside(() => this.#openLonger(budget), measured);
     return isMissing(longer) ? measured(this.session) : longer;
   }
@@ -158,15 +173,33 @@ class DeviceMeasure {
     return this.#open(budget, { sources, contextLength: longest }, tensorBytes);
   }
 
-  #open(budget: Budget, model: Pick<SessionOptions, 'sources' | 'header' | 'contextLength'>, bytes: number): Promise<Session | NotMeasured> {
+  #open(
+    budget: Budget,
+    model: Pick<SessionOptions, 'sources' | 'header' | 'contextLength'>,
+    bytes: number,
+  ): Promise<Session | NotMeasured> {
     const { gpu, gpuAdapter, wait, tuning, autotunes, without, deviceClass, memoryLimitBytes } = this.options;
     return budget.attempt(bytes / OPENED_BYTES_PER_MS, (signal) =>
-      openSession({ gpu, gpuAdapter, wait, tuning, autotunes, without, deviceClass, memoryLimitBytes, ...model, signal }),
+      openSession({
+        gpu,
+        gpuAdapter,
+        wait,
+        tuning,
+        autotunes,
+        without,
+        deviceClass,
+        memoryLimitBytes,
+        ...model,
+        signal,
+      }),
     );
   }
 
   /** Does `work` with a session on a device of its own, which is closed. */
-  async #beside<T>(open: () => Promise<Session | NotMeasured>, work: (session: Session) => Promise<T>): Promise<T | NotMeasured> {
+  async #beside<T>(
+    open: () => Promise<Session | NotMeasured>,
+    work: (session: Session) => Promise<T>,
+  ): Promise<T | NotMeasured> {
     try {
       const session = await open();
       if (isMissing(session)) return session;
@@ -177,7 +210,8 @@ class DeviceMeasure {
       }
     } catch (error) {
       // A device that was lost for want of memory, and not the one of the chat.
-      const isOwn = error instanceof ChunkwiseError && error.code === 'device_lost' && this.session.device.lost() === undefined;
+      const isOwn =
+        error instanceof ChunkwiseError && error.code === 'device_lost' && this.session.device.lost() === undefined;
       if (isOwn) return { notMeasured: `device_lost: ${error.message}` };
       throw error;
     }
@@ -200,7 +234,16 @@ function ceilingsOf(ceilings: DeviceCeilings): Ceilings {
 }
 
 function unmeasured(name: string, missing: NotMeasured): ModelSpeeds {
-  const speeds = [false, true].flatMap((adapter) => CONTEXTS.map((context) => ({ context, adapter, decode: missing, prefill: missing })));
-  return { name, weightBytes: 0, contextLength: 0, notMeasured: missing.notMeasured, promptTokens: 0, firstTokenMs: missing, speeds };
+  const speeds = [false, true].flatMap((adapter) =>
+    CONTEXTS.map((context) => ({ context, adapter, decode: missing, prefill: missing })),
+  );
+  return {
+    name,
+    weightBytes: 0,
+    contextLength: 0,
+    notMeasured: missing.notMeasured,
+    promptTokens: 0,
+    firstTokenMs: missing,
+    speeds,
+  };
 }
-

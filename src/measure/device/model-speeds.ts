@@ -1,7 +1,14 @@
 import { EXPERT_LINEARS, expertShape } from '../../architectures/experts.ts';
 import { linearShape, linearsOfLayer } from '../../architectures/linears.ts';
 import { kvBytes } from '../../cache/kv-report.ts';
-import { configOfLayer, hasState, headDimOfLayer, isConvolved, type ModelConfig, windowOfLayer } from '../../config/model-config.ts';
+import {
+  configOfLayer,
+  hasState,
+  headDimOfLayer,
+  isConvolved,
+  type ModelConfig,
+  windowOfLayer,
+} from '../../config/model-config.ts';
 import { quantile } from '../../config/quantile.ts';
 import { type Adaptation, UNADAPTED } from '../../engine/adaptation.ts';
 import { handled } from '../../session/handled.ts';
@@ -62,7 +69,12 @@ class ModelMeasure {
     const weightBytes = session.device.buffers.report().weights;
     return {
       ...{ name: options.name, weightBytes, contextLength, promptTokens, firstTokenMs },
-      speeds: [...plain, ...(isMissing(adapted) ? CONTEXTS.map((context) => ({ context, adapter: true, decode: adapted, prefill: adapted })) : adapted)],
+      speeds: [
+        ...plain,
+        ...(isMissing(adapted)
+          ? CONTEXTS.map((context) => ({ context, adapter: true, decode: adapted, prefill: adapted }))
+          : adapted),
+      ],
     };
   }
 
@@ -109,7 +121,13 @@ class ModelMeasure {
         const msPerToken = quantile(times, 0.5);
         const fraction = this.share((bytes + kvBytes(sequence.pages)) / msPerToken, options.ceilings.bytesPerMs);
         this.#decodeShare = fraction ?? this.#decodeShare;
-        return { msPerToken, msPerTokenP95: quantile(times, 0.95), tokensPerSecond: 1000 / msPerToken, steps: times.length, fractionOfMemory: fraction };
+        return {
+          msPerToken,
+          msPerTokenP95: quantile(times, 0.95),
+          tokensPerSecond: 1000 / msPerToken,
+          steps: times.length,
+          fractionOfMemory: fraction,
+        };
       } finally {
         end(session, sequence);
       }
@@ -167,7 +185,10 @@ class ModelMeasure {
         }
         if (times.length === 0) return NO_TIME;
         const ms = quantile(times, 0.5);
-        const fraction = this.share(this.operations(batchTokens, context, adaptation) / ms, options.ceilings.operationsPerMs);
+        const fraction = this.share(
+          this.operations(batchTokens, context, adaptation) / ms,
+          options.ceilings.operationsPerMs,
+        );
         this.#prefillShare = fraction ?? this.#prefillShare;
         return { tokensPerSecond: (1000 * batchTokens) / ms, batchTokens, fractionOfCompute: fraction };
       } finally {
@@ -193,7 +214,10 @@ class ModelMeasure {
     const { weights, adapters } = device.buffers.report();
     const unread = plan.config.tiedEmbeddings ? 0 : (plan.tensors.get('token_embd.weight')?.bytes ?? 0);
     const { experts } = plan.config;
-    const unused = experts ? (1 - experts.used / experts.count) * sum([...plan.tensors.values()].filter(({ name }) => name.includes('_exps')).map(gpuBytes)) : 0;
+    const unused = experts
+      ? (1 - experts.used / experts.count) *
+        sum([...plan.tensors.values()].filter(({ name }) => name.includes('_exps')).map(gpuBytes))
+      : 0;
     return weights - unread - unused + (adaptation === UNADAPTED ? 0 : adapters);
   }
 
@@ -206,8 +230,13 @@ class ModelMeasure {
   operations(tokens: number, context: number, adaptation: Adaptation): number {
     const { config } = this.session.plan;
     const { numLayers, numHeads, hiddenSize, vocabSize } = config;
-    const attending = Array.from({ length: numLayers }, (_, layer) => layer).filter((layer) => !isConvolved(config, layer) && !hasState(config, layer));
-    const seen = attending.map((layer) => headDimOfLayer(config, layer) * Math.min(windowOfLayer(config, layer) ?? Infinity, context - tokens / 2));
+    const attending = Array.from({ length: numLayers }, (_, layer) => layer).filter(
+      (layer) => !isConvolved(config, layer) && !hasState(config, layer),
+    );
+    const seen = attending.map(
+      (layer) =>
+        headDimOfLayer(config, layer) * Math.min(windowOfLayer(config, layer) ?? Infinity, context - tokens / 2),
+    );
     const attention = 4 * tokens * numHeads * sum(seen);
     const rank = adaptation === UNADAPTED ? 0 : 16;
     return 2 * tokens * linearWeights(config, rank) + attention + 2 * hiddenSize * vocabSize;
@@ -221,13 +250,18 @@ class ModelMeasure {
 /** Of all layers' linears and experts that a token goes through, of what takes in embeddings of layers, and of the factors of an adapter of that rank on them. */
 const linearWeights = (config: ModelConfig, rank: number): number =>
   sum(
-    Array.from({ length: config.numLayers }, (_, layer) => linearsOfLayer(config, layer).map((name) => linearShape(configOfLayer(config, layer), name)))
+    Array.from({ length: config.numLayers }, (_, layer) =>
+      linearsOfLayer(config, layer).map((name) => linearShape(configOfLayer(config, layer), name)),
+    )
       .flat()
       .map(([rows, columns]) => rows * columns + rank * (rows + columns)),
-  ) + expertWeights(config) + inputWeights(config);
+  ) +
+  expertWeights(config) +
+  inputWeights(config);
 
 /** Of what makes the other part of each layer's input of a token, and of what takes it in and gives it back. */
-const inputWeights = ({ numLayers, hiddenSize, perLayerInputs = 0 }: ModelConfig): number => 3 * numLayers * perLayerInputs * hiddenSize;
+const inputWeights = ({ numLayers, hiddenSize, perLayerInputs = 0 }: ModelConfig): number =>
+  3 * numLayers * perLayerInputs * hiddenSize;
 
 function expertWeights(config: ModelConfig): number {
   const { numLayers, hiddenSize, experts } = config;

@@ -23,14 +23,25 @@ export async function withRandomAdapter<T>(session: Session, work: (adaptation: 
 
 function randomModules(config: ModelConfig): LadderModule[] {
   const layers = Array.from({ length: config.numLayers }, (_, layer) => configOfLayer(config, layer));
-  const widest = Math.max(...layers.flatMap((own) => linearsOfModel(config).flatMap((linear) => linearShape(own, linear))));
+  const widest = Math.max(
+    ...layers.flatMap((own) => linearsOfModel(config).flatMap((linear) => linearShape(own, linear))),
+  );
   const halves = smallHalves(RANK * widest);
   return Array.from({ length: config.numLayers }, (_, layer) =>
     linearsOfLayer(config, layer).map((linear) => {
       const [outFeatures, inFeatures] = linearShape(configOfLayer(config, layer), linear);
       const factors = { a: halves.slice(0, RANK * inFeatures), bTransposed: halves.slice(0, RANK * outFeatures) };
       const singularValues = Float64Array.from({ length: RANK }, (__, i) => 1 / (1 + i));
-      return { name: `blk.${layer}.${linear}`, layer, linear, rank: RANK, inFeatures, outFeatures, ...factors, singularValues };
+      return {
+        name: `blk.${layer}.${linear}`,
+        layer,
+        linear,
+        rank: RANK,
+        inFeatures,
+        outFeatures,
+        ...factors,
+        singularValues,
+      };
     }),
   ).flat();
 }

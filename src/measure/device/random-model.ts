@@ -6,8 +6,17 @@ import { GgufMetadata } from '../../weights/gguf/gguf-metadata.ts';
 import type { ModelHeader } from '../../weights/model-header.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 
-export interface ModelShape
-  extends Pick<ModelConfig, 'numLayers' | 'hiddenSize' | 'intermediateSize' | 'numHeads' | 'numKvHeads' | 'headDim' | 'vocabSize' | 'contextLength'> {
+export interface ModelShape extends Pick<
+  ModelConfig,
+  | 'numLayers'
+  | 'hiddenSize'
+  | 'intermediateSize'
+  | 'numHeads'
+  | 'numKvHeads'
+  | 'headDim'
+  | 'vocabSize'
+  | 'contextLength'
+> {
   name: string;
 }
 
@@ -36,12 +45,18 @@ export function randomModel(shape: ModelShape): ModelHeader {
     return { name: tensorName, shape: lengths, type, bytes, offset: 0, source, isRandom };
   };
   const layers = Array.from({ length: numLayers }, (_, layer) => [
-    ...linearsOfLayer({}, layer).map((linear) => tensor(`blk.${layer}.${linear}.weight`, ...linearShape(shape, linear))),
+    ...linearsOfLayer({}, layer).map((linear) =>
+      tensor(`blk.${layer}.${linear}.weight`, ...linearShape(shape, linear)),
+    ),
     ...['attn_norm', 'ffn_norm'].map((norm) => tensor(`blk.${layer}.${norm}.weight`, hiddenSize)),
   ]);
   return {
     metadata: metadataOf(shape),
-    tensors: [tensor('token_embd.weight', vocabSize, hiddenSize), tensor('output_norm.weight', hiddenSize), ...layers.flat()],
+    tensors: [
+      tensor('token_embd.weight', vocabSize, hiddenSize),
+      tensor('output_norm.weight', hiddenSize),
+      ...layers.flat(),
+    ],
   };
 }
 

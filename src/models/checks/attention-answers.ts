@@ -21,7 +21,9 @@ export function attentionInputs(config: ModelConfig, tokens: number): AttentionI
   const next = anyNumbers();
   const width = (numHeads + 2 * numKvHeads) * headDim;
   const gain = LOUD / (scaleOf(config, 0)(0) * Math.sqrt(headDim));
-  const qkv = anyHalves(tokens * width, next).map((value, i) => (!qkNorm && i % width < numHeads * headDim ? gain * value : value));
+  const qkv = anyHalves(tokens * width, next).map((value, i) =>
+    !qkNorm && i % width < numHeads * headDim ? gain * value : value,
+  );
   const queryNorm = anyHalves(headDim, next).map((weight) => gain * weight);
   return { qkv, rope: ropeTable(config, tokens), queryNorm, keyNorm: anyHalves(headDim, next) };
 }
@@ -35,7 +37,8 @@ export function keysAndValues(config: ModelConfig, inputs: AttentionInputs, page
   const all = Array.from({ length: 2 * tokens * numKvHeads }, (_, i): Float32Array => {
     const [token, head] = [Math.floor(i / numKvHeads) % tokens, i % numKvHeads];
     const at = token * (numHeads + 2 * numKvHeads) + numHeads + head;
-    if (i >= tokens * numKvHeads) return config.valueNorm ? rmsNormed(heads[at + numKvHeads]!, ones, config.rmsNormEps) : heads[at + numKvHeads]!;
+    if (i >= tokens * numKvHeads)
+      return config.valueNorm ? rmsNormed(heads[at + numKvHeads]!, ones, config.rmsNormEps) : heads[at + numKvHeads]!;
     return turned(normed(config, heads[at]!, inputs.keyNorm), inputs.rope, token % pageTokens);
   });
   return all;
@@ -52,10 +55,15 @@ export function attended(config: ModelConfig, inputs: AttentionInputs): Float32A
   for (let token = 0; token < tokens; token++) {
     for (let head = 0; head < numHeads; head++) {
       const scale = scaleOf(config, token);
-      const query = turned(normed(config, heads[token * width + head]!, inputs.queryNorm), inputs.rope, token).map((value, i) => value * scale(i));
+      const query = turned(normed(config, heads[token * width + head]!, inputs.queryNorm), inputs.rope, token).map(
+        (value, i) => value * scale(i),
+      );
       const own = stored.filter((_, i) => i % numKvHeads === Math.floor((head * numKvHeads) / numHeads));
       const first = Math.max(0, token + 1 - (windowOfLayer(config, 0) ?? Infinity));
-      const { output } = softmax(own.slice(first, token + 1).map((key) => dot(query, key)), own.slice(tokens + first));
+      const { output } = softmax(
+        own.slice(first, token + 1).map((key) => dot(query, key)),
+        own.slice(tokens + first),
+      );
       all.set(output, (token * numHeads + head) * headDim);
     }
   }
@@ -63,7 +71,10 @@ export function attended(config: ModelConfig, inputs: AttentionInputs): Float32A
 }
 
 /** The values' mean by their scores' exponentials, and the weight of each. */
-export function softmax(scores: readonly number[], values: readonly Float32Array[]): { output: Float32Array; weights: number[] } {
+export function softmax(
+  scores: readonly number[],
+  values: readonly Float32Array[],
+): { output: Float32Array; weights: number[] } {
   const powers = scores.map((score) => Math.exp(score));
   const sum = powers.reduce((total, power) => total + power, 0);
   const output = new Float32Array(values[0]!.length);
@@ -73,8 +84,15 @@ export function softmax(scores: readonly number[], values: readonly Float32Array
 
 /** What the i-th component of a query at `position`, rotated, is multiplied by. */
 export function scaleOf(config: ModelConfig, position: number): (i: number) => number {
-  const { headDim, attentionScale = 1 / Math.sqrt(headDim), rotaryDim = headDim, rotaryScale = 1, temperature } = config;
-  const scale = attentionScale * (temperature ? 1 + temperature.beta * Math.log(1 + Math.floor(position / temperature.tokens)) : 1);
+  const {
+    headDim,
+    attentionScale = 1 / Math.sqrt(headDim),
+    rotaryDim = headDim,
+    rotaryScale = 1,
+    temperature,
+  } = config;
+  const scale =
+    attentionScale * (temperature ? 1 + temperature.beta * Math.log(1 + Math.floor(position / temperature.tokens)) : 1);
   return (i) => (i % (headDim / 2) < rotaryDim / 2 ? scale * rotaryScale ** 2 : scale);
 }
 
@@ -82,10 +100,13 @@ export function scaleOf(config: ModelConfig, position: number): (i: number) => n
 export function turned(x: Float32Array, rope: Float32Array, position: number): Float32Array {
   const half = x.length / 2;
   const row = rope.subarray(position * x.length, (position + 1) * x.length);
-  return x.map((value, i) => (i < half ? value * row[i]! - x[half + i]! * row[half + i]! : value * row[i - half]! + x[i - half]! * row[i]!));
+  return x.map((value, i) =>
+    i < half ? value * row[i]! - x[half + i]! * row[half + i]! : value * row[i - half]! + x[i - half]! * row[i]!,
+  );
 }
 
-const normed = ({ qkNorm, rmsNormEps }: ModelConfig, x: Float32Array, weight: Float32Array): Float32Array => (qkNorm ? rmsNormed(x, weight, rmsNormEps) : x);
+const normed = ({ qkNorm, rmsNormEps }: ModelConfig, x: Float32Array, weight: Float32Array): Float32Array =>
+  qkNorm ? rmsNormed(x, weight, rmsNormEps) : x;
 
 function headsOf({ headDim }: ModelConfig, qkv: Float32Array): Float32Array[] {
   return Array.from({ length: qkv.length / headDim }, (_, i) => qkv.subarray(i * headDim, (i + 1) * headDim));

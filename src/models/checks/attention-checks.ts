@@ -50,7 +50,13 @@ function checksOf(device: Device, config: ModelConfig): Check[] {
     expected: expected.subarray(start * row, end * row),
     row,
   });
-  return [storeCheck(layer, shape, config, inputs), attends([PROMPT], PROMPT), attends([BEFORE_END, END], END), attends([PROMPT, STEP], STEP), attends([PROMPT, STEP_BESIDE_LONG], STEP)];
+  return [
+    storeCheck(layer, shape, config, inputs),
+    attends([PROMPT], PROMPT),
+    attends([BEFORE_END, END], END),
+    attends([PROMPT, STEP], STEP),
+    attends([PROMPT, STEP_BESIDE_LONG], STEP),
+  ];
 }
 
 function storeCheck(layer: CheckedLayer, shape: string, config: ModelConfig, inputs: AttentionInputs): Check {

@@ -28,20 +28,39 @@ const REACH = 11;
 type Tensors = ReadonlyMap<string, TensorInfo>;
 
 /** What the forward pass of an encoder of a decoder's layers is computed with, at its widths. */
-export async function bidirectionalChecks(device: Device, recorder: Recorder, config: BidirectionalConfig, tensors: Tensors): Promise<CheckGroup[]> {
+export async function bidirectionalChecks(
+  device: Device,
+  recorder: Recorder,
+  config: BidirectionalConfig,
+  tensors: Tensors,
+): Promise<CheckGroup[]> {
   const { decoder } = config;
   const upload = checkUpload(device, recorder);
   const products = [];
-  for (const product of productsOf(tensors)) products.push((await checksOfProduct(device, upload, decoder, product)).prefill);
+  for (const product of productsOf(tensors))
+    products.push((await checksOfProduct(device, upload, decoder, product)).prefill);
   const types = new Set([...tensors.values()].filter(({ shape }) => shape.length === 2).map(({ type }) => type));
   const embeddings = tensors.get('token_embd.weight');
-  const others = [gateCheck(device, decoder), poolCheck(device, config), ...(embeddings ? [await embeddingCheck(device, upload, decoder, embeddings)] : [])];
+  const others = [
+    gateCheck(device, decoder),
+    poolCheck(device, config),
+    ...(embeddings ? [await embeddingCheck(device, upload, decoder, embeddings)] : []),
+  ];
   const reaches = new Set(reachesOf(config).map((reach) => reach && Math.min(reach, REACH)));
   return [
-    { candidates: [{ repacksOnHost: true }], checks: device.variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type)) },
-    { candidates: ROWS, checks: [normCheck(device, decoder), normCheck(device, decoder, 0.5), rotationCheck(device, decoder)] },
+    {
+      candidates: [{ repacksOnHost: true }],
+      checks: device.variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type)),
+    },
+    {
+      candidates: ROWS,
+      checks: [normCheck(device, decoder), normCheck(device, decoder, 0.5), rotationCheck(device, decoder)],
+    },
     { candidates: PREFILL, checks: products },
-    { candidates: [{ sharedPages: false }], checks: [...reaches].map((reach) => attentionCheck(device, { ...decoder, reach })) },
+    {
+      candidates: [{ sharedPages: false }],
+      checks: [...reaches].map((reach) => attentionCheck(device, { ...decoder, reach })),
+    },
     { candidates: [], checks: others },
   ];
 }
@@ -55,13 +74,19 @@ export function bidirectionalKernels(device: Device, config: BidirectionalConfig
     ...(embeddings ? [embedKernel(device, embeddings.type, hiddenSize, embeddingScale)] : []),
     ...productsOf(tensors).map(({ type, columns }) => prefillKernel(device, { type, columns })),
     ...[false, true].map((accumulate) => rmsNormKernel(device, hiddenSize, rmsNormEps, accumulate)),
-    ...[rotateHeadsKernel(device, decoder), siluMulKernel(device, decoder.intermediateSize, decoder.activation), poolTextsKernel(device, hiddenSize)],
+    ...[
+      rotateHeadsKernel(device, decoder),
+      siluMulKernel(device, decoder.intermediateSize, decoder.activation),
+      poolTextsKernel(device, hiddenSize),
+    ],
     ...reachesOf(config).map((reach) => attentionTextsKernel(device, { ...decoder, reach })),
   ];
 }
 
 /** Each once. */
-const reachesOf = (config: BidirectionalConfig): (number | undefined)[] => [...new Set(Array.from({ length: config.decoder.numLayers }, (_, layer) => reachOfLayer(config, layer)))];
+const reachesOf = (config: BidirectionalConfig): (number | undefined)[] => [
+  ...new Set(Array.from({ length: config.decoder.numLayers }, (_, layer) => reachOfLayer(config, layer))),
+];
 
 function productsOf(tensors: Tensors): Product[] {
   const products = new Map<string, Product>();
@@ -85,6 +110,18 @@ function rotationCheck(device: Device, config: ModelConfig): Check {
     if (at >= numHeads + numKvHeads) return [...head];
     return [...turned(rmsNormed(head, at < numHeads ? queryNorm : keyNorm, rmsNormEps), rope, token % TEXTS[0]!)];
   });
-  const bounds = { batch_table: tableOf(device), rope: bufferOf(device, rope), norm_weights: bufferOf(device, Float32Array.from([...queryNorm, ...keyNorm])) };
-  return checkOf(device, { name: `rotate-heads ${numHeads} / ${numKvHeads} × ${headDim}`, kernel: (one) => rotateHeadsKernel(one, config), bounds, result: 'qkv', before: qkv, expected: expected.flat(), row: headDim });
+  const bounds = {
+    batch_table: tableOf(device),
+    rope: bufferOf(device, rope),
+    norm_weights: bufferOf(device, Float32Array.from([...queryNorm, ...keyNorm])),
+  };
+  return checkOf(device, {
+    name: `rotate-heads ${numHeads} / ${numKvHeads} × ${headDim}`,
+    kernel: (one) => rotateHeadsKernel(one, config),
+    bounds,
+    result: 'qkv',
+    before: qkv,
+    expected: expected.flat(),
+    row: headDim,
+  });
 }

@@ -45,7 +45,14 @@ export class CheckedLayer {
     model: ModelConfig,
     private readonly inputs: AttentionInputs,
   ) {
-    const parts = { convolution: undefined, deltaNet: undefined, gatesAttention: false, experts: undefined, sharedKeys: undefined, perLayerInputs: undefined };
+    const parts = {
+      convolution: undefined,
+      deltaNet: undefined,
+      gatesAttention: false,
+      experts: undefined,
+      sharedKeys: undefined,
+      perLayerInputs: undefined,
+    };
     const config = { ...model, ...parts, numLayers: 1, hiddenSize: 32, intermediateSize: 32, vocabSize: 32 };
     const cache = new KvCache(device, config, { numPages: PAGES });
     this.cache = cache;
@@ -54,7 +61,9 @@ export class CheckedLayer {
     const { tasks, errors, probes, numPages: slotPages } = cache;
     const [pages, table] = [cache.layers[0] as LayerPages, cache.tables[0] as GPUBuffer];
     this.buffers = { pages, table, slotPages, tasks, errors, probes, rope: bufferOf(device, inputs.rope) };
-    this.#norms = config.qkNorm ? { query_norm_weight: bufferOf(device, inputs.queryNorm), key_norm_weight: bufferOf(device, inputs.keyNorm) } : {};
+    this.#norms = config.qkNorm
+      ? { query_norm_weight: bufferOf(device, inputs.queryNorm), key_norm_weight: bufferOf(device, inputs.keyNorm) }
+      : {};
   }
 
   /** Holds a text of so many tokens. */
@@ -72,7 +81,14 @@ export class CheckedLayer {
     const { device, buffers, activations } = this;
     const { batchTable: batch_table, qkv } = activations;
     const { pages, table, rope } = buffers;
-    return createOperation(device, storeKvKernel(device, this.place.config), { batch_table, qkv, kv: pages.buffer, pages: table, rope, ...this.#norms });
+    return createOperation(device, storeKvKernel(device, this.place.config), {
+      batch_table,
+      qkv,
+      kv: pages.buffer,
+      pages: table,
+      rope,
+      ...this.#norms,
+    });
   }
 
   attention(): PagedAttention {
@@ -83,7 +99,12 @@ export class CheckedLayer {
   write({ start, end }: Pick<Span, 'start' | 'end'>): void {
     const { qkv, rope } = this.inputs;
     const width = (qkv.length / rope.length) * this.place.config.headDim;
-    const places = Array.from({ length: end - start }, (_, i) => ({ place: 0, position: start + i, firstPage: 0, page: Math.floor((start + i) / PAGE_TOKENS) }));
+    const places = Array.from({ length: end - start }, (_, i) => ({
+      place: 0,
+      position: start + i,
+      firstPage: 0,
+      page: Math.floor((start + i) / PAGE_TOKENS),
+    }));
     const { queue } = this.device.gpuDevice;
     queue.writeBuffer(this.activations.batchTable, 0, batchTable(places));
     queue.writeBuffer(this.activations.qkv, 0, qkv, start * width, (end - start) * width);
@@ -92,7 +113,15 @@ export class CheckedLayer {
   /** Stores with `store`, if any, unless attention does, and attends. Submits. */
   run(recorder: Recorder, attend: PagedAttention, span: Span, store?: Operation<{ tokens: number }>): void {
     const { kind, start, end, halfOnly, longest = end } = span;
-    const batch = { kind, tokens: end - start, length: longest, apart: kind === 'decode', behind: 0, halfOnly, loras: [] };
+    const batch = {
+      kind,
+      tokens: end - start,
+      length: longest,
+      apart: kind === 'decode',
+      behind: 0,
+      halfOnly,
+      loras: [],
+    };
     this.write(span);
     if (store && !attend.stores(batch)) recorder.run(store, store.groups(batch));
     attend.record(recorder, batch);

@@ -17,8 +17,11 @@ export function codedPage({ numKvHeads, headDim }: ModelConfig, form: QuantizedF
   for (let i = 0; i < seed; i++) next();
   return Array.from({ length: 2 * numKvHeads * PAGE_TOKENS }, (_, i) => {
     const token = i % PAGE_TOKENS;
-    if (i < numKvHeads * PAGE_TOKENS) return Float32Array.from({ length: headDim }, (__, c) => keyOf(c, token, { bits: key, headDim, next }));
-    return rotatedValue(codedValue(token, { bits: value, headDim, next }).map((number) => number * (0.5 + (token % 3) / 8)));
+    if (i < numKvHeads * PAGE_TOKENS)
+      return Float32Array.from({ length: headDim }, (__, c) => keyOf(c, token, { bits: key, headDim, next }));
+    return rotatedValue(
+      codedValue(token, { bits: value, headDim, next }).map((number) => number * (0.5 + (token % 3) / 8)),
+    );
   });
 }
 
@@ -51,7 +54,9 @@ function codedValue(token: number, { bits, headDim, next }: Coded): Float32Array
   const largest = 2 ** bits - 1;
   const step = BELL_STEPS[bits] ?? 2 / largest;
   const offset = (token + 0.5) / PAGE_TOKENS;
-  const shares = Array.from({ length: largest + 1 }, (_, code) => (bits === 8 ? 1 : Math.exp(-(((code - largest / 2) * step) ** 2) / 2)));
+  const shares = Array.from({ length: largest + 1 }, (_, code) =>
+    bits === 8 ? 1 : Math.exp(-(((code - largest / 2) * step) ** 2) / 2),
+  );
   const whole = shares.reduce((sum, share) => sum + share, 0);
   const value = new Float32Array(headDim);
   let [code, below] = [0, 0];

@@ -17,14 +17,38 @@ const TOKENS = [
 const PAGES = 6;
 
 /** The convolution of a batch of several texts, some of whose tokens were computed before. */
-export function convolutionCheck(device: Device, { hiddenSize: width }: ModelConfig, { taps }: ShortConvolution): Check {
+export function convolutionCheck(
+  device: Device,
+  { hiddenSize: width }: ModelConfig,
+  { taps }: ShortConvolution,
+): Check {
   const next = anyNumbers();
-  const [x, weights, before] = [anyHalves(TOKENS.length * 3 * width, next), anyHalves(taps * width, next), anyHalves(PAGES * PAGE_TOKENS * width, next)];
-  const table = batchTable(TOKENS.map(({ position, firstPage }) => ({ place: 0, position, firstPage, page: Math.floor(position / PAGE_TOKENS) })));
+  const [x, weights, before] = [
+    anyHalves(TOKENS.length * 3 * width, next),
+    anyHalves(taps * width, next),
+    anyHalves(PAGES * PAGE_TOKENS * width, next),
+  ];
+  const table = batchTable(
+    TOKENS.map(({ position, firstPage }) => ({
+      place: 0,
+      position,
+      firstPage,
+      page: Math.floor(position / PAGE_TOKENS),
+    })),
+  );
   const units = (PAGE_TOKENS * width * 4) / UNIT_BYTES;
-  const pages = Array.from({ length: PAGES }, (_, i) => pageEntry(i * units, 'f16', PAGE_TOKENS, (i % 2) * PAGE_TOKENS)).flat();
+  const pages = Array.from({ length: PAGES }, (_, i) =>
+    pageEntry(i * units, 'f16', PAGE_TOKENS, (i % 2) * PAGE_TOKENS),
+  ).flat();
   const [state, y] = [bufferOf(device, before), bufferOf(device, new Float32Array(TOKENS.length * width))];
-  const bounds = { batch_table: bufferOf(device, table), pages: bufferOf(device, Uint32Array.from(pages)), x: bufferOf(device, x), taps: bufferOf(device, weights), state, y };
+  const bounds = {
+    batch_table: bufferOf(device, table),
+    pages: bufferOf(device, Uint32Array.from(pages)),
+    x: bufferOf(device, x),
+    taps: bufferOf(device, weights),
+    state,
+    y,
+  };
   const taken = (position: number, firstPage: number, column: number): number => {
     const t = TOKENS.findIndex((token) => token.position === position && token.firstPage === firstPage);
     if (t < 0) return before[(firstPage * PAGE_TOKENS + position) * width + column]!;
@@ -33,7 +57,8 @@ export function convolutionCheck(device: Device, { hiddenSize: width }: ModelCon
   const expected = TOKENS.flatMap(({ position, firstPage }, t) =>
     Array.from({ length: width }, (_, column) => {
       let sum = 0;
-      for (let back = 0; back < taps && back <= position; back++) sum += weights[back * width + column]! * taken(position - back, firstPage, column);
+      for (let back = 0; back < taps && back <= position; back++)
+        sum += weights[back * width + column]! * taken(position - back, firstPage, column);
       return x[(t * 3 + 1) * width + column]! * sum;
     }),
   );

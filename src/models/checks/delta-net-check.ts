@@ -17,7 +17,10 @@ import { ACTIVATIONS, dot, rmsNormed } from './plain-math.ts';
  * Two texts, of which the second was begun before, and has come to two tokens behind the state that it reads, the first of three; the
  * others are those that they leave. Its last token may be thrown away.
  */
-const TEXTS = [{ isKnown: false, tail: 0, to: 1, drafted: 0 }, { isKnown: true, tail: 2, to: 2, drafted: 1 }];
+const TEXTS = [
+  { isKnown: false, tail: 0, to: 1, drafted: 0 },
+  { isKnown: true, tail: 2, to: 2, drafted: 1 },
+];
 
 /** What a layer with a delta net makes of its inputs, and the states that it leaves. */
 export function deltaNetCheck(device: Device, { rmsNormEps }: ModelConfig, net: DeltaNet): Check {
@@ -26,31 +29,73 @@ export function deltaNetCheck(device: Device, { rmsNormEps }: ModelConfig, net: 
   const size = { tokens: TEXTS.length * taps, runTokens: taps, behind: 2 };
   const next = anyNumbers();
   const inputs: DeltaInputs = {
-    ...{ x: anyHalves(size.tokens * projected, next), weights: anyHalves(taps * width, next), before: anyHalves((stateBytes(net) + tailBytes(net)) / 4, next) },
-    ...{ rate: anyHalves(numValueHeads, next).map((value) => -Math.abs(value)), bias: anyHalves(numValueHeads, next), headNorm: anyHalves(headDim, next) },
+    ...{
+      x: anyHalves(size.tokens * projected, next),
+      weights: anyHalves(taps * width, next),
+      before: anyHalves((stateBytes(net) + tailBytes(net)) / 4, next),
+    },
+    ...{
+      rate: anyHalves(numValueHeads, next).map((value) => -Math.abs(value)),
+      bias: anyHalves(numValueHeads, next),
+      headNorm: anyHalves(headDim, next),
+    },
   };
   const floats = inputs.before.length;
   const state = bufferOf(device, new Float32Array(3 * floats));
-  const table = batchTable(Array.from({ length: size.tokens }, (_, t) => ({ place: 0, position: 40 + t, firstPage: Math.floor(t / taps), page: 0 })));
-  const places = Uint32Array.from(TEXTS.flatMap(({ isKnown, tail, to, drafted }) => [0, (to * floats * 4) / UNIT_BYTES, Number(isKnown) + tail, drafted]));
-  const [mixed, y] = [bufferOf(device, new Float32Array(TEXTS.length * (size.behind + taps) * broughtFloats(net))), bufferOf(device, new Float32Array(size.tokens * values))];
+  const table = batchTable(
+    Array.from({ length: size.tokens }, (_, t) => ({
+      place: 0,
+      position: 40 + t,
+      firstPage: Math.floor(t / taps),
+      page: 0,
+    })),
+  );
+  const places = Uint32Array.from(
+    TEXTS.flatMap(({ isKnown, tail, to, drafted }) => [
+      0,
+      (to * floats * 4) / UNIT_BYTES,
+      Number(isKnown) + tail,
+      drafted,
+    ]),
+  );
+  const [mixed, y] = [
+    bufferOf(device, new Float32Array(TEXTS.length * (size.behind + taps) * broughtFloats(net))),
+    bufferOf(device, new Float32Array(size.tokens * values)),
+  ];
   const shared = { batch_table: bufferOf(device, table), places: bufferOf(device, places), state };
   const x = bufferOf(device, inputs.x);
-  const [weights, rate, bias, headNorm] = [inputs.weights, inputs.rate, inputs.bias, inputs.headNorm].map((each) => bufferOf(device, each));
+  const [weights, rate, bias, headNorm] = [inputs.weights, inputs.rate, inputs.bias, inputs.headNorm].map((each) =>
+    bufferOf(device, each),
+  );
   return {
     name: `delta-rule × ${headDim}`,
     make() {
-      const convolve = createOperation(device, causalConvKernel(device, net), { ...shared, x, taps: weights!, y: mixed });
-      const mix = createOperation(device, deltaRuleKernel(device, net), { ...shared, x: mixed, decay_rate: rate!, decay_bias: bias!, y });
+      const convolve = createOperation(device, causalConvKernel(device, net), {
+        ...shared,
+        x,
+        taps: weights!,
+        y: mixed,
+      });
+      const mix = createOperation(device, deltaRuleKernel(device, net), {
+        ...shared,
+        x: mixed,
+        decay_rate: rate!,
+        decay_bias: bias!,
+        y,
+      });
       const norm = createOperation(device, gatedNormKernel(device, net, rmsNormEps), { x, norm_weight: headNorm!, y });
       return (recorder) => {
-        for (let i = 0; i <= TEXTS.length; i++) device.gpuDevice.queue.writeBuffer(state, i * floats * 4, inputs.before);
+        for (let i = 0; i <= TEXTS.length; i++)
+          device.gpuDevice.queue.writeBuffer(state, i * floats * 4, inputs.before);
         recorder.run(convolve, convolve.groups(size), size);
         recorder.run(mix, mix.groups(size), size);
         recorder.run(norm, norm.groups(size), size);
       };
     },
-    result: [{ buffer: y, offset: 0, size: size.tokens * values * 4 }, { buffer: state, offset: floats * 4, size: 2 * floats * 4 }],
+    result: [
+      { buffer: y, offset: 0, size: size.tokens * values * 4 },
+      { buffer: state, offset: floats * 4, size: 2 * floats * 4 },
+    ],
     read: (bytes) => new Float32Array(bytes),
     expected: plainDeltaNet(net, inputs, rmsNormEps),
     row: headDim,
@@ -68,15 +113,21 @@ interface DeltaInputs {
 }
 
 /** Outputs of all tokens, then the state that each text leaves. */
-function plainDeltaNet(net: DeltaNet, { x, weights, before, rate, bias, headNorm }: DeltaInputs, eps: number): Float32Array {
+function plainDeltaNet(
+  net: DeltaNet,
+  { x, weights, before, rate, bias, headNorm }: DeltaInputs,
+  eps: number,
+): Float32Array {
   const { numKeyHeads, numValueHeads, headDim, taps, valueHeads } = net;
   const { convolved: width, projected, values } = deltaWidths(net);
   const { silu } = ACTIVATIONS;
   const expected = new Float32Array(TEXTS.length * (taps * values + before.length));
   TEXTS.forEach(({ isKnown, tail, drafted }, text) => {
     const [keptAt, tailAt] = [deltaStateFloats(net), stateBytes(net) / 4];
-    const ofTail = (buffer: Float32Array, i: number): Float32Array => buffer.subarray(tailAt + i * broughtFloats(net)).subarray(0, broughtFloats(net));
-    const row = (t: number): Float32Array => x.subarray((text * taps + t) * projected, (text * taps + t + 1) * projected);
+    const ofTail = (buffer: Float32Array, i: number): Float32Array =>
+      buffer.subarray(tailAt + i * broughtFloats(net)).subarray(0, broughtFloats(net));
+    const row = (t: number): Float32Array =>
+      x.subarray((text * taps + t) * projected, (text * taps + t + 1) * projected);
     const left = expected.subarray(TEXTS.length * taps * values + text * before.length).subarray(0, before.length);
     left.set(before); // what stays of it, of the tail
     const state = isKnown ? before.slice(0, keptAt) : new Float32Array(keptAt);
@@ -96,10 +147,15 @@ function plainDeltaNet(net: DeltaNet, { x, weights, before, rate, bias, headNorm
         const part = (i: number): Float32Array => mixed.subarray(i * headDim, (i + 1) * headDim);
         const keyHead = valueHeads === 'tiled' ? head % numKeyHeads : Math.floor(head / (numValueHeads / numKeyHeads));
         const [query, key, value] = [part(keyHead), part(numKeyHeads + keyHead), part(2 * numKeyHeads + head)];
-        const token = { beta: 1 / (1 + Math.exp(-gates[head]!)), decay: Math.exp(rate[head]! * Math.log(1 + Math.exp(gates[numValueHeads + head]! + bias[head]!))) };
+        const token = {
+          beta: 1 / (1 + Math.exp(-gates[head]!)),
+          decay: Math.exp(rate[head]! * Math.log(1 + Math.exp(gates[numValueHeads + head]! + bias[head]!))),
+        };
         const found = step(state.subarray(head * headDim ** 2, (head + 1) * headDim ** 2), query, key, value, token);
         if (t < 0) continue;
-        const normed = rmsNormed(found, headNorm, eps).map((each, i) => each * silu(row(t)[width + head * headDim + i]!));
+        const normed = rmsNormed(found, headNorm, eps).map(
+          (each, i) => each * silu(row(t)[width + head * headDim + i]!),
+        );
         expected.set(normed, ((text * taps + t) * numValueHeads + head) * headDim);
       }
       if (t === taps - drafted - 1) {
@@ -113,7 +169,13 @@ function plainDeltaNet(net: DeltaNet, { x, weights, before, rate, bias, headNorm
 }
 
 /** One token of one head: changes the state, which lies as delta-rule.wgsl says, and returns what the query finds in it. */
-function step(state: Float32Array, query: Float32Array, key: Float32Array, value: Float32Array, { beta, decay }: { beta: number; decay: number }): Float32Array {
+function step(
+  state: Float32Array,
+  query: Float32Array,
+  key: Float32Array,
+  value: Float32Array,
+  { beta, decay }: { beta: number; decay: number },
+): Float32Array {
   const size = value.length;
   const [queryLength, keyLength] = [query, key].map((each) => Math.sqrt(dot(each, each) + 1e-6)) as [number, number];
   return value.map((wanted, i) => {
@@ -147,7 +209,9 @@ export function attentionGateCheck(device: Device, config: ModelConfig): Check {
     },
     result: [{ buffer: y, offset: 0, size: tokens * width * 4 }],
     read: (bytes) => new Float32Array(bytes),
-    expected: attended.map((value, i) => value / (1 + Math.exp(-x[Math.floor(i / width) * row + width + (i % width)]!))),
+    expected: attended.map(
+      (value, i) => value / (1 + Math.exp(-x[Math.floor(i / width) * row + width + (i % width)]!)),
+    ),
     row: width,
   };
 }

@@ -17,7 +17,12 @@ const TOKENS = 3;
 const SCALE = 0.75;
 
 /** Rows of the embedding matrix, here of four, by the ids of a batch's tokens, which stand elsewhere. */
-export async function embeddingCheck(device: Device, upload: WeightUpload, config: Pick<ModelConfig, 'hiddenSize' | 'embeddingScale'>, { type }: TensorInfo): Promise<Check> {
+export async function embeddingCheck(
+  device: Device,
+  upload: WeightUpload,
+  config: Pick<ModelConfig, 'hiddenSize' | 'embeddingScale'>,
+  { type }: TensorInfo,
+): Promise<Check> {
   const { hiddenSize: columns, embeddingScale } = config;
   const { tensor, values } = anyMatrix(type, 4, columns, anyNumbers());
   const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters' });
@@ -26,16 +31,26 @@ export async function embeddingCheck(device: Device, upload: WeightUpload, confi
   const tokens = new Uint32Array(5);
   places.forEach((place, i) => (tokens[place] = ids[i]!));
   const table = batchTable(places.map((place) => ({ place, position: 0, firstPage: 0, page: 0 })));
-  const [tokenBuffer, tableBuffer, x] = [bufferOf(device, tokens), bufferOf(device, table), bufferOf(device, new Float32Array(TOKENS * columns))];
+  const [tokenBuffer, tableBuffer, x] = [
+    bufferOf(device, tokens),
+    bufferOf(device, table),
+    bufferOf(device, new Float32Array(TOKENS * columns)),
+  ];
   return {
     name: `embed ${type} × ${columns}`,
     make() {
-      const embedding = new Embedding(device, matrix, embeddingScale, { tokens: tokenBuffer, batchTable: tableBuffer, x });
+      const embedding = new Embedding(device, matrix, embeddingScale, {
+        tokens: tokenBuffer,
+        batchTable: tableBuffer,
+        x,
+      });
       return (recorder) => embedding.record(recorder, { tokens: TOKENS });
     },
     result: [{ buffer: x, offset: 0, size: TOKENS * columns * 4 }],
     read: (bytes) => new Float32Array(bytes),
-    expected: ids.flatMap((id) => Array.from(values.subarray(id * columns, (id + 1) * columns), (value) => value * embeddingScale)),
+    expected: ids.flatMap((id) =>
+      Array.from(values.subarray(id * columns, (id + 1) * columns), (value) => value * embeddingScale),
+    ),
     row: columns,
   };
 }
@@ -46,7 +61,11 @@ export function normCheck(device: Device, { hiddenSize: width, rmsNormEps: eps }
   const [x, weight] = [anyHalves((TOKENS + 1) * width, next), anyHalves(width, next)];
   const before = new Float32Array(TOKENS * width).fill(added);
   const [input, weights, y] = [bufferOf(device, x), bufferOf(device, weight), bufferOf(device, before)];
-  const expected = Array.from({ length: TOKENS }, (_, token) => [...rmsNormed(x.subarray((token + 1) * width, (token + 2) * width), weight, eps)].map((value) => SCALE * (added + value)));
+  const expected = Array.from({ length: TOKENS }, (_, token) =>
+    [...rmsNormed(x.subarray((token + 1) * width, (token + 2) * width), weight, eps)].map(
+      (value) => SCALE * (added + value),
+    ),
+  );
   return {
     name: `rms-norm × ${width}`,
     make() {
@@ -73,7 +92,10 @@ export function normQkCheck(device: Device, config: ModelConfig): Check {
   const [qkv, weights] = [bufferOf(device, rows), bufferOf(device, weight)];
   const expected = Array.from({ length: TOKENS }, (_, token) => {
     const row = rows.subarray(token * width, (token + 1) * width);
-    const parts = [rmsNormed(row.subarray(0, queries), weight.subarray(0, queries), eps), rmsNormed(row.subarray(queries, queries + keys), weight.subarray(queries), eps)];
+    const parts = [
+      rmsNormed(row.subarray(0, queries), weight.subarray(0, queries), eps),
+      rmsNormed(row.subarray(queries, queries + keys), weight.subarray(queries), eps),
+    ];
     return [...parts.flatMap((part) => [...part]), ...row.subarray(queries + keys)];
   });
   return {

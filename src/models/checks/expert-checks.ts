@@ -23,7 +23,9 @@ const CHOSEN = [2, 0, 2, 1, 2, 1, 2, 0, 2, 1, 2, 0, 2, 1, 2, 0, 2, 1, 2, 0];
 
 /** Shares as they lie in `routes`: of each token its experts in their order. */
 const routesOf = (ways: readonly (readonly [expert: number, share: number])[]): Uint32Array<ArrayBuffer> =>
-  new Uint32Array(new Float32Array(ways.flatMap(([, share]) => [0, share])).buffer).map((word, i) => (i % 2 === 0 ? ways[i / 2]![0] : word));
+  new Uint32Array(new Float32Array(ways.flatMap(([, share]) => [0, share])).buffer).map((word, i) =>
+    i % 2 === 0 ? ways[i / 2]![0] : word,
+  );
 
 /** Ways sorted by expert, an expert and a way's number each, of whole groups. */
 function placesOf(experts: readonly number[], count: number): Uint32Array<ArrayBuffer> {
@@ -39,18 +41,28 @@ function placesOf(experts: readonly number[], count: number): Uint32Array<ArrayB
 }
 
 /** Choosing experts, sorting tokens by them, and summing what they made. */
-export const elementExpertChecks = (device: Device, config: ModelConfig, experts: Experts): Check[] => [routeCheck(device, experts), groupCheck(device, experts), sumCheck(device, config, experts)];
+export const elementExpertChecks = (device: Device, config: ModelConfig, experts: Experts): Check[] => [
+  routeCheck(device, experts),
+  groupCheck(device, experts),
+  sumCheck(device, config, experts),
+];
 
 function groupCheck(device: Device, { count }: Experts): Check {
   const next = anyNumbers();
-  const experts = Array.from({ length: 3 * GROUP_TOKENS + 1 }, (_, i) => (i % 2 === 0 ? count - 1 : Math.floor(count * next())));
+  const experts = Array.from({ length: 3 * GROUP_TOKENS + 1 }, (_, i) =>
+    i % 2 === 0 ? count - 1 : Math.floor(count * next()),
+  );
   const expected = placesOf(experts, count);
-  const [routes, places] = [bufferOf(device, routesOf(experts.map((expert) => [expert, 0]))), bufferOf(device, new Uint32Array(expected.length))];
+  const [routes, places] = [
+    bufferOf(device, routesOf(experts.map((expert) => [expert, 0]))),
+    bufferOf(device, new Uint32Array(expected.length)),
+  ];
   return {
     name: `group-experts of ${count}`,
     make() {
       const operation = createOperation(device, groupExpertsKernel(device, count), { routes, places });
-      return (recorder) => recorder.run(operation, operation.groups({}), { ways: experts.length, places: expected.length / 2 });
+      return (recorder) =>
+        recorder.run(operation, operation.groups({}), { ways: experts.length, places: expected.length / 2 });
     },
     result: [{ buffer: places, offset: 0, size: expected.byteLength }],
     // Numbers must be equal, not near.
@@ -69,7 +81,9 @@ function routeCheck(device: Device, experts: Experts): Check {
   const bias = isSigmoid ? anyHalves(count, next) : new Float32Array(count);
   const [x, routes] = [bufferOf(device, scores), bufferOf(device, new Uint32Array(TOKENS * used * 2))];
   const sharesOf = (token: number): number[] => {
-    const own = [...scores.subarray(token * count, (token + 1) * count)].map((score) => (isSigmoid ? 1 / (1 + Math.exp(-score)) : Math.exp(score)));
+    const own = [...scores.subarray(token * count, (token + 1) * count)].map((score) =>
+      isSigmoid ? 1 / (1 + Math.exp(-score)) : Math.exp(score),
+    );
     const chosen = [...own.keys()].sort((a, b) => own[b]! + bias[b]! - own[a]! - bias[a]!).slice(0, used);
     const whole = (normalizes ? chosen.map((expert) => own[expert]!) : own).reduce((sum, value) => sum + value);
     return own.map((value, expert) => (chosen.includes(expert) ? value / whole : 0));
@@ -77,14 +91,19 @@ function routeCheck(device: Device, experts: Experts): Check {
   return {
     name: `route-experts ${used} of ${count}`,
     make() {
-      const operation = createOperation(device, routeExpertsKernel(device, experts), { x, routes, ...(isSigmoid && { expert_bias: bufferOf(device, bias) }) });
+      const operation = createOperation(device, routeExpertsKernel(device, experts), {
+        x,
+        routes,
+        ...(isSigmoid && { expert_bias: bufferOf(device, bias) }),
+      });
       return (recorder) => recorder.run(operation, operation.groups({ tokens: TOKENS }));
     },
     result: [{ buffer: routes, offset: 0, size: TOKENS * used * 8 }],
     read(bytes) {
       const [words, shares] = [new Uint32Array(bytes), new Float32Array(bytes)];
       const found = new Float32Array(TOKENS * count);
-      for (let way = 0; way < TOKENS * used; way++) found[Math.floor(way / used) * count + Math.min(words[2 * way]!, count - 1)]! += shares[2 * way + 1]!;
+      for (let way = 0; way < TOKENS * used; way++)
+        found[Math.floor(way / used) * count + Math.min(words[2 * way]!, count - 1)]! += shares[2 * way + 1]!;
       return found;
     },
     expected: Array.from({ length: TOKENS }, (_, token) => sharesOf(token)).flat(),
@@ -121,35 +140,71 @@ function sumCheck(device: Device, { hiddenSize: width }: ModelConfig, { used }: 
 }
 
 /** Of every product with the matrices of experts, each once: token by token, and as a prefill has it. */
-export async function expertProductChecks(device: Device, upload: WeightUpload, config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>): Promise<Check[]> {
-  const products = new Map([...tensors.values()].filter(({ name }) => /_(gate|down)_exps/.test(name)).map(({ name, type, shape: [, columns = 0] }) => [`${type} × ${columns} ${name.includes('gate')}`, { type, columns, isGated: name.includes('gate') }]));
-  const checks = await Promise.all([...products.values()].map((product) => productChecks(device, upload, config, product)));
+export async function expertProductChecks(
+  device: Device,
+  upload: WeightUpload,
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, TensorInfo>,
+): Promise<Check[]> {
+  const products = new Map(
+    [...tensors.values()]
+      .filter(({ name }) => /_(gate|down)_exps/.test(name))
+      .map(({ name, type, shape: [, columns = 0] }) => [
+        `${type} × ${columns} ${name.includes('gate')}`,
+        { type, columns, isGated: name.includes('gate') },
+      ]),
+  );
+  const checks = await Promise.all(
+    [...products.values()].map((product) => productChecks(device, upload, config, product)),
+  );
   return checks.flat();
 }
 
-async function productChecks(device: Device, upload: WeightUpload, { activation, rmsNormEps: eps }: ModelConfig, { type, columns, isGated }: { type: GgmlType; columns: number; isGated: boolean }): Promise<Check[]> {
+async function productChecks(
+  device: Device,
+  upload: WeightUpload,
+  { activation, rmsNormEps: eps }: ModelConfig,
+  { type, columns, isGated }: { type: GgmlType; columns: number; isGated: boolean },
+): Promise<Check[]> {
   const next = anyNumbers();
   const { tensor, values } = anyMatrix(type, EXPERTS * ROWS, columns, next);
   const used = isGated ? 2 : 1;
   const [inputs, normWeight] = [anyHalves((CHOSEN.length / used) * columns, next), anyHalves(columns, next)];
   const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters', together: ROWS });
   const [x, weights] = [bufferOf(device, inputs), bufferOf(device, normWeight)];
-  const [routes, places] = [bufferOf(device, routesOf(CHOSEN.map((expert) => [expert, 0]))), bufferOf(device, placesOf(CHOSEN, EXPERTS))];
+  const [routes, places] = [
+    bufferOf(device, routesOf(CHOSEN.map((expert) => [expert, 0]))),
+    bufferOf(device, placesOf(CHOSEN, EXPERTS)),
+  ];
   const outputs = isGated ? ROWS / 2 : ROWS;
   const y = bufferOf(device, new Float32Array(CHOSEN.length * outputs));
   const expected = CHOSEN.flatMap((expert, i) => {
     const token = Math.floor(i / used);
     const input = inputs.subarray(token * columns, (token + 1) * columns);
     const read = isGated ? rmsNormed(input, normWeight, eps) : input;
-    const rows = Array.from({ length: ROWS }, (_, row) => dot(values.subarray((expert * ROWS + row) * columns, (expert * ROWS + row + 1) * columns), read));
-    return isGated ? rows.slice(0, outputs).map((gate, row) => ACTIVATIONS[activation](gate) * rows[outputs + row]!) : rows;
+    const rows = Array.from({ length: ROWS }, (_, row) =>
+      dot(values.subarray((expert * ROWS + row) * columns, (expert * ROWS + row + 1) * columns), read),
+    );
+    return isGated
+      ? rows.slice(0, outputs).map((gate, row) => ACTIVATIONS[activation](gate) * rows[outputs + row]!)
+      : rows;
   });
   const check = (kind: 'decode' | 'prefill'): Check => ({
     name: `linear-${kind} ${type} × ${columns} of experts`,
     make() {
       const isGrouped = kind === 'prefill' && device.variant.lanes > 1;
       const norm = isGated ? new Norm(device, weights, eps, { x, output: y }) : undefined;
-      const linear = new ExpertLinear(device, { matrix, count: EXPERTS, routes: isGrouped ? places : routes, isGrouped, x, y, used, norm, gate: isGated ? activation : undefined });
+      const linear = new ExpertLinear(device, {
+        matrix,
+        count: EXPERTS,
+        routes: isGrouped ? places : routes,
+        isGrouped,
+        x,
+        y,
+        used,
+        norm,
+        gate: isGated ? activation : undefined,
+      });
       return (recorder) => {
         device.gpuDevice.queue.writeBuffer(y, 0, new Float32Array(CHOSEN.length * outputs)); // what the other check left
         linear.record(recorder, CHOSEN.length);

@@ -24,19 +24,45 @@ export async function kernelChecks(
   tensors: ReadonlyMap<string, TensorInfo>,
 ): Promise<CheckGroup[]> {
   const { variant } = device;
-  const types = new Set(onGpu(tensors).filter(({ shape }) => shape.length === 2).map(({ type }) => type));
+  const types = new Set(
+    onGpu(tensors)
+      .filter(({ shape }) => shape.length === 2)
+      .map(({ type }) => type),
+  );
   const upload = checkUpload(device, recorder);
   const { decode, prefill } = await productChecks(device, upload, config, tensors);
   const embeddings = tensors.get('token_embd.weight');
   const { convolution, deltaNet, experts } = config;
-  const mixers = [...(convolution ? [convolutionCheck(device, config, convolution)] : []), ...(deltaNet ? [deltaNetCheck(device, config, deltaNet)] : []), ...(config.gatesAttention ? [attentionGateCheck(device, config)] : [])];
+  const mixers = [
+    ...(convolution ? [convolutionCheck(device, config, convolution)] : []),
+    ...(deltaNet ? [deltaNetCheck(device, config, deltaNet)] : []),
+    ...(config.gatesAttention ? [attentionGateCheck(device, config)] : []),
+  ];
   const ofExperts = experts ? elementExpertChecks(device, config, experts) : [];
-  const ofInputs = [...(config.perLayerInputs === undefined ? [] : [layerInputCheck(device, config)]), ...(config.logitCap === undefined ? [] : [logitCapCheck(device, config.logitCap)])];
-  const others = [gateCheck(device, config), ...mixers, ...ofExperts, ...ofInputs, ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : [])];
+  const ofInputs = [
+    ...(config.perLayerInputs === undefined ? [] : [layerInputCheck(device, config)]),
+    ...(config.logitCap === undefined ? [] : [logitCapCheck(device, config.logitCap)]),
+  ];
+  const others = [
+    gateCheck(device, config),
+    ...mixers,
+    ...ofExperts,
+    ...ofInputs,
+    ...(embeddings ? [await embeddingCheck(device, upload, config, embeddings)] : []),
+  ];
   const repacked = variant.repacksOnHost ? [] : [...types].flatMap((type) => repackChecks(device, type));
   return [
     { candidates: [{ repacksOnHost: true }], checks: repacked },
-    { candidates: ROWS, checks: [normCheck(device, config), ...(config.postNorms ? [normCheck(device, config, 0.5)] : []), ...(config.normsQkWhole ? [normQkCheck(device, config)] : []), ...decode, ...(await expertProductChecks(device, upload, config, tensors))] },
+    {
+      candidates: ROWS,
+      checks: [
+        normCheck(device, config),
+        ...(config.postNorms ? [normCheck(device, config, 0.5)] : []),
+        ...(config.normsQkWhole ? [normQkCheck(device, config)] : []),
+        ...decode,
+        ...(await expertProductChecks(device, upload, config, tensors)),
+      ],
+    },
     { candidates: PREFILL, checks: prefill },
     { candidates: [], checks: others },
     { candidates: ATTENTION, checks: attentionChecks(device, config) },

@@ -23,7 +23,12 @@ export const anyHalves = (count: number, next: () => number): Float32Array<Array
   Float32Array.from({ length: count }, () => Math.round((2 * next() - 1) * 64) / 64);
 
 /** A matrix of any weights in memory, and their values. */
-export function anyMatrix(type: GgmlType, rows: number, columns: number, next: () => number): { tensor: TensorInfo; bytes: Uint8Array; values: Float32Array } {
+export function anyMatrix(
+  type: GgmlType,
+  rows: number,
+  columns: number,
+  next: () => number,
+): { tensor: TensorInfo; bytes: Uint8Array; values: Float32Array } {
   const { blockSize, blockBytes } = GGML_TYPES[type];
   const bytes = new Uint8Array(((rows * columns) / blockSize) * blockBytes);
   const view = new DataView(bytes.buffer);
@@ -36,8 +41,16 @@ export function anyMatrix(type: GgmlType, rows: number, columns: number, next: (
     if (type === 'MXFP4') bytes[at] = 118 + Math.floor(4 * next()); // a power of two
     for (const half of HALVES[type]) view.setUint16(at + half, floatToHalf((next() + 0.5) / 256), true);
   }
-  const source: ByteSource = { name: 'check', size: bytes.length, read: async (offset, length) => bytes.subarray(offset, offset + length) };
-  return { tensor: { name: 'check', shape: [rows, columns], type, bytes: bytes.length, offset: 0, source }, bytes, values: dequantize(type, bytes) };
+  const source: ByteSource = {
+    name: 'check',
+    size: bytes.length,
+    read: async (offset, length) => bytes.subarray(offset, offset + length),
+  };
+  return {
+    tensor: { name: 'check', shape: [rows, columns], type, bytes: bytes.length, offset: 0, source },
+    bytes,
+    values: dequantize(type, bytes),
+  };
 }
 
 /** A buffer that holds these numbers. */

@@ -13,12 +13,18 @@ const TOKENS = 3;
 export function layerInputCheck(device: Device, { perLayerInputs: width = 0, activation }: ModelConfig): Check {
   const layers = 3;
   const next = anyNumbers();
-  const [gates, inputs] = [anyHalves(TOKENS * width, next).map((value) => 4 * value), anyHalves(TOKENS * layers * width, next)];
+  const [gates, inputs] = [
+    anyHalves(TOKENS * width, next).map((value) => 4 * value),
+    anyHalves(TOKENS * layers * width, next),
+  ];
   const [x, taken] = [bufferOf(device, gates), bufferOf(device, inputs)];
   return {
     name: `take-input × ${width}`,
     make() {
-      const operation = createOperation(device, takeInputKernel(device, width, layers, activation), { x, inputs: taken });
+      const operation = createOperation(device, takeInputKernel(device, width, layers, activation), {
+        x,
+        inputs: taken,
+      });
       return (recorder) => {
         device.gpuDevice.queue.writeBuffer(x, 0, gates);
         recorder.run(operation, operation.groups({ tokens: TOKENS }), { start4: width / 4 });
@@ -26,7 +32,11 @@ export function layerInputCheck(device: Device, { perLayerInputs: width = 0, act
     },
     result: [{ buffer: x, offset: 0, size: TOKENS * width * 4 }],
     read: (bytes) => new Float32Array(bytes),
-    expected: Array.from(gates, (gate, i) => ACTIVATIONS[activation](gate) * inputs[Math.floor(i / width) * layers * width + width + (i % width)]!),
+    expected: Array.from(
+      gates,
+      (gate, i) =>
+        ACTIVATIONS[activation](gate) * inputs[Math.floor(i / width) * layers * width + width + (i % width)]!,
+    ),
     row: width,
   };
 }

@@ -27,7 +27,10 @@ export function pageChecks(device: Device, { window: _, ...config }: ModelConfig
   const next = nextPage(config, inputs);
   const layer = new CheckedLayer(device, config, inputs);
   layer.hold(3 * PAGE_TOKENS);
-  const copies = layer.cache.copies(layer.pages, FORMS.map((form) => ({ page: 0, layer: 0, form, entries: PAGE_TOKENS })));
+  const copies = layer.cache.copies(
+    layer.pages,
+    FORMS.map((form) => ({ page: 0, layer: 0, form, entries: PAGE_TOKENS })),
+  );
   const row = numHeads * headDim;
   const attends = (form: QuantizedForm, place: number): Check[] => {
     const [copy, contents] = [copies[place] as Copy, [codedPage(config, form, 1), next]];
@@ -45,7 +48,9 @@ export function pageChecks(device: Device, { window: _, ...config }: ModelConfig
       },
       result: [{ buffer: layer.activations.attended, offset: 0, size: (span.end - span.start) * row * 4 }],
       read: (bytes) => new Float32Array(bytes),
-      expected: Array.from({ length: span.end - span.start }, (_, i) => attendedTo(config, inputs, span.start + i, contents).flatMap(({ output }) => [...output])).flat(),
+      expected: Array.from({ length: span.end - span.start }, (_, i) =>
+        attendedTo(config, inputs, span.start + i, contents).flatMap(({ output }) => [...output]),
+      ).flat(),
       row,
     }));
   };
@@ -54,20 +59,32 @@ export function pageChecks(device: Device, { window: _, ...config }: ModelConfig
 }
 
 /** With this page in place of the first. */
-function attendTo(layer: CheckedLayer, first: LayerPage, attend: PagedAttention, { recorder, span }: { recorder: Recorder; span: Span }): void {
+function attendTo(
+  layer: CheckedLayer,
+  first: LayerPage,
+  attend: PagedAttention,
+  { recorder, span }: { recorder: Recorder; span: Span },
+): void {
   layer.cache.show(0, [{ base: 0, layers: [first] }, ...layer.pages.slice(1)]);
   layer.run(recorder, attend, span);
 }
 
 /** How far the latest query's outputs would move with the third page in place of the first, and what that has of them. */
-function probeCheck(layer: CheckedLayer, device: Device, { config, inputs, contents }: { config: ModelConfig; inputs: AttentionInputs; contents: PageContents[] }): Check {
+function probeCheck(
+  layer: CheckedLayer,
+  device: Device,
+  { config, inputs, contents }: { config: ModelConfig; inputs: AttentionInputs; contents: PageContents[] },
+): Check {
   const [first, second, third] = contents as [PageContents, PageContents, PageContents];
   const [from, , to] = layer.layerPages() as [LayerPage, LayerPage, LayerPage];
   const now = attendedTo(config, inputs, TOKENS - 1, [first, second]);
   const then = attendedTo(config, inputs, TOKENS - 1, [third, second]);
   const expected = now.flatMap(({ output, weights }, head) => {
     const moved = then[head]!.output.map((value, i) => value - output[i]!);
-    return [Math.sqrt(dot(moved, moved) / dot(output, output)), weights.slice(0, PAGE_TOKENS).reduce((sum, weight) => sum + weight, 0)];
+    return [
+      Math.sqrt(dot(moved, moved) / dot(output, output)),
+      weights.slice(0, PAGE_TOKENS).reduce((sum, weight) => sum + weight, 0),
+    ];
   });
   return {
     name: `probe-page ${config.numHeads} / ${config.numKvHeads} × ${config.headDim}`,
@@ -99,7 +116,11 @@ function nextPage(config: ModelConfig, inputs: AttentionInputs): PageContents {
   const { numKvHeads, headDim } = config;
   const stored = keysAndValues({ ...config, qkNorm: false }, inputs, PAGE_TOKENS);
   return Array.from({ length: 2 * numKvHeads * PAGE_TOKENS }, (_, i) => {
-    const [part, head, token] = [Math.floor(i / (numKvHeads * PAGE_TOKENS)), Math.floor(i / PAGE_TOKENS) % numKvHeads, PAGE_TOKENS + (i % PAGE_TOKENS)];
+    const [part, head, token] = [
+      Math.floor(i / (numKvHeads * PAGE_TOKENS)),
+      Math.floor(i / PAGE_TOKENS) % numKvHeads,
+      PAGE_TOKENS + (i % PAGE_TOKENS),
+    ];
     return token < TOKENS ? stored[(part * TOKENS + token) * numKvHeads + head]! : new Float32Array(headDim);
   });
 }
@@ -109,23 +130,38 @@ function writePages(device: Device, layer: CheckedLayer, contents: readonly Page
   const ranges = layer.buffers.pages.ranges(layer.layerPages());
   contents.forEach((page, i) => {
     const { buffer, offset } = ranges[i]!;
-    const halves = Uint16Array.from(storedRows(page).flatMap((row) => [...row]), floatToHalf);
+    const halves = Uint16Array.from(
+      storedRows(page).flatMap((row) => [...row]),
+      floatToHalf,
+    );
     device.gpuDevice.queue.writeBuffer(buffer, offset, halves);
   });
 }
 
 /** Of a token behind the first page, head by head. */
-function attendedTo(config: ModelConfig, { qkv, rope }: AttentionInputs, token: number, pages: readonly PageContents[]) {
+function attendedTo(
+  config: ModelConfig,
+  { qkv, rope }: AttentionInputs,
+  token: number,
+  pages: readonly PageContents[],
+) {
   const { numHeads, numKvHeads, headDim } = config;
   const width = (numHeads + 2 * numKvHeads) * headDim;
   return Array.from({ length: numHeads }, (_, head) => {
     const query = qkv.subarray(token * width + head * headDim, token * width + (head + 1) * headDim);
     const shared = Math.floor((head * numKvHeads) / numHeads);
     const rows = (part: number): Float32Array[] =>
-      pages.slice(0, 2).flatMap((page) => page.slice((part * numKvHeads + shared) * PAGE_TOKENS, (part * numKvHeads + shared + 1) * PAGE_TOKENS)).slice(0, token + 1);
+      pages
+        .slice(0, 2)
+        .flatMap((page) =>
+          page.slice((part * numKvHeads + shared) * PAGE_TOKENS, (part * numKvHeads + shared + 1) * PAGE_TOKENS),
+        )
+        .slice(0, token + 1);
     const scale = scaleOf(config, token);
     const scaled = (rotated: Float32Array): Float32Array => rotated.map((value, i) => value * scale(i));
-    const scores = rows(0).map((key, past) => dot(scaled(turned(query, rope, token - (past < PAGE_TOKENS ? 0 : PAGE_TOKENS))), key));
+    const scores = rows(0).map((key, past) =>
+      dot(scaled(turned(query, rope, token - (past < PAGE_TOKENS ? 0 : PAGE_TOKENS))), key),
+    );
     return softmax(scores, rows(1));
   });
 }

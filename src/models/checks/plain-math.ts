@@ -44,7 +44,8 @@ export function rotatedValue(value: Float32Array): Float32Array {
 }
 
 /** Rows of keys, then as many of values, as they lie in their pages. */
-export const storedRows = (rows: readonly Float32Array[]): Float32Array[] => rows.map((row, i) => (i < rows.length / 2 ? row : rotatedValue(row)));
+export const storedRows = (rows: readonly Float32Array[]): Float32Array[] =>
+  rows.map((row, i) => (i < rows.length / 2 ? row : rotatedValue(row)));
 
 export const ACTIVATIONS: Record<Activation, (x: number) => number> = {
   silu: (x) => x / (1 + Math.exp(-x)),

@@ -59,19 +59,38 @@ function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo
     if (columns === undefined || name.includes('_exps') || (!isPlain && !name.startsWith('blk.'))) continue;
     const isResidual = /attn_output|ffn_down|out_proj|ssm_out/.test(name);
     const isAdded = isResidual && !config.postNorms;
-    const isGated = gates && /ffn_(gate|up)\./.test(name) && tensors.get(name.replace('up', 'gate'))?.type === tensors.get(name.replace('gate', 'up'))?.type;
-    const product = { type, columns, isAdded, isGated, isNormed: !isResidual && !isPlain, hasBias: config.qkvBias && /attn_[qkv]\./.test(name) };
+    const isGated =
+      gates &&
+      /ffn_(gate|up)\./.test(name) &&
+      tensors.get(name.replace('up', 'gate'))?.type === tensors.get(name.replace('gate', 'up'))?.type;
+    const product = {
+      type,
+      columns,
+      isAdded,
+      isGated,
+      isNormed: !isResidual && !isPlain,
+      hasBias: config.qkvBias && /attn_[qkv]\./.test(name),
+    };
     products.set(JSON.stringify(product), product);
   }
   return [...products.values()];
 }
 
 /** Of one product: by few tokens, and by many. */
-export async function checksOfProduct(device: Device, upload: WeightUpload, config: Pick<ModelConfig, 'rmsNormEps' | 'activation'>, product: Product): Promise<{ decode: Check[]; prefill: Check }> {
+export async function checksOfProduct(
+  device: Device,
+  upload: WeightUpload,
+  config: Pick<ModelConfig, 'rmsNormEps' | 'activation'>,
+  product: Product,
+): Promise<{ decode: Check[]; prefill: Check }> {
   const { type, columns, isNormed, isGated, isAdded, hasBias } = product;
   const next = anyNumbers();
   const { tensor, values } = anyMatrix(type, ROWS, columns, next);
-  const inputs = { x: anyHalves(ROOM * columns, next), normWeight: anyHalves(columns, next), bias: anyHalves(ROWS, next) };
+  const inputs = {
+    x: anyHalves(ROOM * columns, next),
+    normWeight: anyHalves(columns, next),
+    bias: anyHalves(ROWS, next),
+  };
   const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters' });
   const x = bufferOf(device, inputs.x);
   const normWeight = bufferOf(device, inputs.normWeight);
@@ -82,13 +101,23 @@ export async function checksOfProduct(device: Device, upload: WeightUpload, conf
   const sums = products(inputs, values, { product, eps: config.rmsNormEps });
   const check = (kind: 'decode' | 'prefill', tokens: number): Check => {
     const gates = isGated && kind === 'decode';
-    const expected = (gates ? gated(sums, tokens, config.activation) : sums.slice(0, tokens * ROWS)).map((value) => (isAdded ? value + 0.25 : value));
+    const expected = (gates ? gated(sums, tokens, config.activation) : sums.slice(0, tokens * ROWS)).map((value) =>
+      isAdded ? value + 0.25 : value,
+    );
     return {
       name: `linear-${kind} ${type} × ${columns}${isNormed ? ' with a norm' : ''}`,
       make() {
         const norm = isNormed ? new Norm(device, normWeight, config.rmsNormEps, { x, output: normed }) : undefined;
         const gate = gates ? config.activation : undefined;
-        const linear = new Linear(device, matrix, { x, y, kind, norm, gate, accumulate: isAdded, ...(hasBias && { bias }) });
+        const linear = new Linear(device, matrix, {
+          x,
+          y,
+          kind,
+          norm,
+          gate,
+          accumulate: isAdded,
+          ...(hasBias && { bias }),
+        });
         return (recorder) => {
           device.gpuDevice.queue.writeBuffer(y, 0, before);
           if (kind === 'prefill') norm?.record(recorder, tokens);
@@ -111,14 +140,19 @@ interface Inputs {
 }
 
 /** `[PREFILLED, ROWS]` */
-function products({ x, normWeight, bias }: Inputs, weights: Float32Array, { product, eps }: { product: Product; eps: number }): number[] {
+function products(
+  { x, normWeight, bias }: Inputs,
+  weights: Float32Array,
+  { product, eps }: { product: Product; eps: number },
+): number[] {
   const { columns, isNormed, isAdded, hasBias } = product;
   const scale = isAdded ? SCALE : 1;
   const sums: number[] = [];
   for (let token = 0; token < PREFILLED; token++) {
     const input = x.subarray(token * columns, (token + 1) * columns);
     const read = isNormed ? rmsNormed(input, normWeight, eps) : input;
-    for (let row = 0; row < ROWS; row++) sums.push(scale * dot(weights.subarray(row * columns, (row + 1) * columns), read) + (hasBias ? bias[row]! : 0));
+    for (let row = 0; row < ROWS; row++)
+      sums.push(scale * dot(weights.subarray(row * columns, (row + 1) * columns), read) + (hasBias ? bias[row]! : 0));
   }
   return sums;
 }

@@ -30,10 +30,22 @@ export function repackChecks(device: Device, type: GgmlType): Check[] {
           return () => bound.forEach(([, buffer], i) => gpuDevice.queue.writeBuffer(buffer, 0, planes[i]![1].slice()));
         }
         const raw = bufferOf(device, new Uint32Array(bytes.slice().buffer));
-        const operation = createOperation(device, repackKernel(type), { raw, fault: bufferOf(device, new Uint32Array(1)), ...Object.fromEntries(bound) });
+        const operation = createOperation(device, repackKernel(type), {
+          raw,
+          fault: bufferOf(device, new Uint32Array(1)),
+          ...Object.fromEntries(bound),
+        });
         const rowUnits = unitsOfRow(type, COLUMNS);
         const units = ROWS * rowUnits;
-        return (recorder) => recorder.run(operation, operation.groups({ units }), { units, firstUnit: 0, firstRow: 0, rowUnits, headDim, tensor: 0 });
+        return (recorder) =>
+          recorder.run(operation, operation.groups({ units }), {
+            units,
+            firstUnit: 0,
+            firstRow: 0,
+            rowUnits,
+            headDim,
+            tensor: 0,
+          });
       },
       result: bound.map(([, buffer], i) => ({ buffer, offset: 0, size: planes[i]![1].byteLength })),
       read: (found) => [Number(new Uint32Array(found).every((word, i) => word === words[i]))],

@@ -14,7 +14,9 @@ export const TOKENS = 72;
 
 /** Of each token its place, the row of its position, its text's first token and how many that has. */
 export function tableOf(device: Device): GPUBuffer {
-  const rows = TEXTS.flatMap((length, text) => Array.from({ length }, (_, i) => [0, i, text === 0 ? 0 : (TEXTS[0] ?? 0), length]));
+  const rows = TEXTS.flatMap((length, text) =>
+    Array.from({ length }, (_, i) => [0, i, text === 0 ? 0 : (TEXTS[0] ?? 0), length]),
+  );
   return bufferOf(device, Uint32Array.from(rows.flat()));
 }
 
@@ -53,9 +55,12 @@ export function attentionCheck(device: Device, heads: TextHeads): Check {
   const width = numHeads * headDim;
   const rowWidth = width + 2 * numKvHeads * headDim;
   const gain = 4 / (attentionScale * Math.sqrt(headDim));
-  const qkv = anyHalves(TOKENS * rowWidth, anyNumbers()).map((value, i) => (i % rowWidth < width ? gain * value : value));
+  const qkv = anyHalves(TOKENS * rowWidth, anyNumbers()).map((value, i) =>
+    i % rowWidth < width ? gain * value : value,
+  );
   /** A head of queries, keys or values, which lie in this order. */
-  const part = (token: number, head: number): Float32Array => qkv.subarray(token * rowWidth + head * headDim, token * rowWidth + (head + 1) * headDim);
+  const part = (token: number, head: number): Float32Array =>
+    qkv.subarray(token * rowWidth + head * headDim, token * rowWidth + (head + 1) * headDim);
   const expected = new Float32Array(TOKENS * width);
   let first = 0;
   for (const length of TEXTS) {
@@ -65,23 +70,52 @@ export function attentionCheck(device: Device, heads: TextHeads): Check {
       for (let head = 0; head < numHeads; head++) {
         const key = numHeads + Math.floor((head * numKvHeads) / numHeads);
         const scores = seen.map((other) => dot(part(token, head), part(other, key)) * attentionScale);
-        expected.set(softmax(scores, seen.map((other) => part(other, key + numKvHeads))).output, token * width + head * headDim);
+        expected.set(
+          softmax(
+            scores,
+            seen.map((other) => part(other, key + numKvHeads)),
+          ).output,
+          token * width + head * headDim,
+        );
       }
     }
     first += length;
   }
   const bounds = { batch_table: tableOf(device), qkv: bufferOf(device, qkv) };
-  return checkOf(device, { name: `attention-texts ${numHeads} × ${headDim}`, kernel: (one) => attentionTextsKernel(one, heads), bounds, result: 'y', before: new Float32Array(TOKENS * width), expected, row: headDim });
+  return checkOf(device, {
+    name: `attention-texts ${numHeads} × ${headDim}`,
+    kernel: (one) => attentionTextsKernel(one, heads),
+    bounds,
+    result: 'y',
+    before: new Float32Array(TOKENS * width),
+    expected,
+    row: headDim,
+  });
 }
 
 export function poolCheck(device: Device, { hiddenSize: width }: { hiddenSize: number }): Check {
   const x = anyHalves(TOKENS * width, anyNumbers());
   const spans = Array.from({ length: TOKENS }, (_, i) => [i, Math.min(1 + (i % 3), TOKENS - i)] as const);
-  const expected = spans.flatMap(([from, count]) => Array.from({ length: width }, (_, c) => Array.from({ length: count }, (__, i) => x[(from + i) * width + c]!).reduce((sum, value) => sum + value, 0) / count));
+  const expected = spans.flatMap(([from, count]) =>
+    Array.from(
+      { length: width },
+      (_, c) =>
+        Array.from({ length: count }, (__, i) => x[(from + i) * width + c]!).reduce((sum, value) => sum + value, 0) /
+        count,
+    ),
+  );
   const bounds = { spans: bufferOf(device, Uint32Array.from(spans.flat())), x: bufferOf(device, x) };
   const kernel = (one: Device): Kernel<{ tokens: number }> => {
     const pool = poolTextsKernel(one, width);
     return { ...pool, groups: ({ tokens }) => pool.groups({ texts: tokens }) };
   };
-  return checkOf(device, { name: `pool-texts × ${width}`, kernel, bounds, result: 'pooled', before: new Float32Array(TOKENS * width), expected, row: width });
+  return checkOf(device, {
+    name: `pool-texts × ${width}`,
+    kernel,
+    bounds,
+    result: 'pooled',
+    before: new Float32Array(TOKENS * width),
+    expected,
+    row: width,
+  });
 }

@@ -20,7 +20,10 @@ export function attentionMerge(
     const maximum = Math.max(...parts.map((part) => part[headDim] ?? 0));
     const weights = parts.map((part) => Math.exp((part[headDim] ?? 0) - maximum));
     const total = parts.reduce((sum, part, s) => sum + (weights[s] ?? 0) * (part[headDim + 1] ?? 0), 0);
-    const merged = Float64Array.from({ length: headDim }, (_, k) => parts.reduce((sum, part, s) => sum + (weights[s] ?? 0) * (part[k] ?? 0), 0) / total);
+    const merged = Float64Array.from(
+      { length: headDim },
+      (_, k) => parts.reduce((sum, part, s) => sum + (weights[s] ?? 0) * (part[k] ?? 0), 0) / total,
+    );
     y.set(rotatedValue(merged), i * headDim);
   }
   return y;

@@ -13,13 +13,22 @@ export function attention(
   position: number,
   rope: Float32Array,
 ): Float64Array {
-  const { numHeads, numKvHeads, headDim, pageTokens, attentionScale = 1 / Math.sqrt(headDim), window = Infinity } = heads;
+  const {
+    numHeads,
+    numKvHeads,
+    headDim,
+    pageTokens,
+    attentionScale = 1 / Math.sqrt(headDim),
+    window = Infinity,
+  } = heads;
   const width = (numHeads + 2 * numKvHeads) * headDim;
   const tokens = qkv.length / width;
   const y = new Float64Array(tokens * numHeads * headDim);
   for (let token = 0; token < tokens; token++) {
     for (let head = 0; head < numHeads; head++) {
-      const query = Float64Array.from(qkv.subarray(token * width + head * headDim, token * width + (head + 1) * headDim));
+      const query = Float64Array.from(
+        qkv.subarray(token * width + head * headDim, token * width + (head + 1) * headDim),
+      );
       const kvHead = Math.floor(head / (numHeads / numKvHeads));
       const at = position + token;
       const first = Math.max(0, at + 1 - window);

@@ -24,7 +24,10 @@ const LEAST_MASS = 1e-8;
  */
 export function condensed(entries: readonly PageEntry[], queries: readonly AskingQuery[], count: number): PageEntry[] {
   const massOf = ({ key, raised }: PageEntry): number =>
-    queries.reduce((total, { query, maximum, sum }) => total + Math.exp(dot(query, key) + raised - maximum) / sum, LEAST_MASS);
+    queries.reduce(
+      (total, { query, maximum, sum }) => total + Math.exp(dot(query, key) + raised - maximum) / sum,
+      LEAST_MASS,
+    );
   const masses = entries.map(massOf);
   const away = masses.map(() => 1e30);
   const owners = masses.map(() => 0);
@@ -51,4 +54,5 @@ export function condensed(entries: readonly PageEntry[], queries: readonly Askin
   });
 }
 
-const squaredDistance = (a: Float64Array, b: Float64Array = a): number => a.reduce((sum, x, i) => sum + (x - (b[i] ?? NaN)) ** 2, 0);
+const squaredDistance = (a: Float64Array, b: Float64Array = a): number =>
+  a.reduce((sum, x, i) => sum + (x - (b[i] ?? NaN)) ** 2, 0);

@@ -6,7 +6,9 @@ export function layerNorm(x: Float32Array, weight: Float32Array, bias: Float32Ar
     const row = x.subarray(start, start + width);
     const mean = row.reduce((sum, value) => sum + value, 0) / width;
     const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width;
-    row.forEach((value, i) => (normed[start + i] = ((value - mean) / Math.sqrt(variance + eps)) * weight[i]! + bias[i]!));
+    row.forEach(
+      (value, i) => (normed[start + i] = ((value - mean) / Math.sqrt(variance + eps)) * weight[i]! + bias[i]!),
+    );
   }
   return normed;
 }
@@ -39,7 +41,11 @@ export interface TextHeads {
 }
 
 /** `qkv [T, numHeads + 2 numKvHeads, headDim]` → `[T, numHeads, headDim]`: each token attends to those of its text, of these `lengths`, that are within its reach. */
-export function attendTexts(qkv: Float32Array, lengths: readonly number[], { numHeads, headDim, numKvHeads = numHeads, attentionScale = 1 / Math.sqrt(headDim), reach = Infinity }: TextHeads): Float64Array {
+export function attendTexts(
+  qkv: Float32Array,
+  lengths: readonly number[],
+  { numHeads, headDim, numKvHeads = numHeads, attentionScale = 1 / Math.sqrt(headDim), reach = Infinity }: TextHeads,
+): Float64Array {
   const width = numHeads * headDim;
   const rowWidth = (numHeads + 2 * numKvHeads) * headDim;
   const y = new Float64Array((qkv.length / rowWidth) * width);
@@ -58,7 +64,8 @@ export function attendTexts(qkv: Float32Array, lengths: readonly number[], { num
         const powers = scores.map((score) => Math.exp(score - largest));
         const total = powers.reduce((sum, power) => sum + power, 0);
         powers.forEach((power, i) => {
-          for (let c = 0; c < headDim; c++) y[t * width + head * headDim + c]! += (power / total) * qkv[at(first + i, key + numKvHeads) + c]!;
+          for (let c = 0; c < headDim; c++)
+            y[t * width + head * headDim + c]! += (power / total) * qkv[at(first + i, key + numKvHeads) + c]!;
         });
       }
     }
@@ -71,7 +78,18 @@ export function attendTexts(qkv: Float32Array, lengths: readonly number[], { num
  * `qkv [T, numHeads + 2 numKvHeads, headDim]`: heads of queries and keys RMS-normed, weighted by `[2, headDim]` (of queries, of keys)
  * and rotated by their token's position (RoPE, arXiv 2104.09864, components i and i + headDim / 2 together); values as they are.
  */
-export function rotateHeads(qkv: Float32Array, positions: readonly number[], weights: Float32Array, { numHeads, numKvHeads, headDim, eps, theta }: { numHeads: number; numKvHeads: number; headDim: number; eps: number; theta: number }): Float64Array {
+export function rotateHeads(
+  qkv: Float32Array,
+  positions: readonly number[],
+  weights: Float32Array,
+  {
+    numHeads,
+    numKvHeads,
+    headDim,
+    eps,
+    theta,
+  }: { numHeads: number; numKvHeads: number; headDim: number; eps: number; theta: number },
+): Float64Array {
   const heads = numHeads + 2 * numKvHeads;
   const half = headDim / 2;
   const y = Float64Array.from(qkv);
@@ -80,7 +98,10 @@ export function rotateHeads(qkv: Float32Array, positions: readonly number[], wei
       const base = (t * heads + head) * headDim;
       const row = qkv.subarray(base, base + headDim);
       const rms = Math.sqrt(row.reduce((sum, value) => sum + value ** 2, 0) / headDim + eps);
-      const normed = Float64Array.from(row, (value, i) => (value / rms) * weights[(head < numHeads ? 0 : headDim) + i]!);
+      const normed = Float64Array.from(
+        row,
+        (value, i) => (value / rms) * weights[(head < numHeads ? 0 : headDim) + i]!,
+      );
       for (let i = 0; i < half; i++) {
         const angle = position * theta ** (-i / half);
         y[base + i] = normed[i]! * Math.cos(angle) - normed[half + i]! * Math.sin(angle);

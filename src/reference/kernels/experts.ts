@@ -11,8 +11,14 @@ export interface Way {
  * The `used` experts of the highest scores, highest first; of equal ones the earlier. Shares are those of all, or of theirs
  * alone. With a bias shares are sigmoids, and those are preferred whose share and bias are highest.
  */
-export function routeExperts(scores: Float32Array, used: number, { normalizes, bias }: { normalizes: boolean; bias?: Float32Array | undefined }): Way[] {
-  const shares = bias ? Float64Array.from(scores, (score) => 1 / (1 + Math.exp(-score))) : softmax(Float64Array.from(scores));
+export function routeExperts(
+  scores: Float32Array,
+  used: number,
+  { normalizes, bias }: { normalizes: boolean; bias?: Float32Array | undefined },
+): Way[] {
+  const shares = bias
+    ? Float64Array.from(scores, (score) => 1 / (1 + Math.exp(-score)))
+    : softmax(Float64Array.from(scores));
   const preferred = bias ? shares.map((share, i) => Math.fround(share + bias[i]!)) : scores;
   const chosen = [...shares.keys()].sort((a, b) => preferred[b]! - preferred[a]! || a - b).slice(0, used);
   const whole = normalizes ? chosen.reduce((sum, expert) => sum + shares[expert]!, 0) : 1;
@@ -29,12 +35,23 @@ export function groupExperts(experts: readonly number[], count: number, size: nu
 }
 
 /** Weights `[count, rows, columns]`; each output's product with the matrix of its expert. `used` outputs, one after another, read one input of x. */
-export function expertLinear(weights: Float32Array, x: Float32Array, experts: readonly number[], { count, used, ...options }: LinearOptions & { count: number; used: number }): number[] {
+export function expertLinear(
+  weights: Float32Array,
+  x: Float32Array,
+  experts: readonly number[],
+  { count, used, ...options }: LinearOptions & { count: number; used: number },
+): number[] {
   const columns = (x.length * used) / experts.length;
   const size = weights.length / count;
   return experts.flatMap((expert, i) => {
     const token = Math.floor(i / used);
-    return [...linearDecode(weights.subarray(expert * size, (expert + 1) * size), x.subarray(token * columns, (token + 1) * columns), options)];
+    return [
+      ...linearDecode(
+        weights.subarray(expert * size, (expert + 1) * size),
+        x.subarray(token * columns, (token + 1) * columns),
+        options,
+      ),
+    ];
   });
 }
 

@@ -26,7 +26,13 @@ export interface DecodedHead {
 }
 
 /** One head of a page of `pageTokens` tokens in codes of so many bits, `bytes` from its beginning. */
-export function decodeHead(bits: { key: number; value: number }, bytes: Uint8Array, headDim: number, pageTokens: number, layout: HeadLayout): DecodedHead {
+export function decodeHead(
+  bits: { key: number; value: number },
+  bytes: Uint8Array,
+  headDim: number,
+  pageTokens: number,
+  layout: HeadLayout,
+): DecodedHead {
   const { keyRanges, keyOrder, keyCodes, valueScales, valueCodes, keyRow, valueRow } = layout;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const half = (unit: number, i: number): number => halfToFloat(view.getUint16(unit * UNIT_BYTES + 2 * i, true));
@@ -36,7 +42,11 @@ export function decodeHead(bits: { key: number; value: number }, bytes: Uint8Arr
   const size = pageTokens * headDim;
   const head: DecodedHead = {
     ...{ keys: new Float64Array(size), values: new Float64Array(size) },
-    ...{ keyScales: new Float64Array(headDim), valueScales: new Float64Array(pageTokens), keyBits: new Uint8Array(headDim) },
+    ...{
+      keyScales: new Float64Array(headDim),
+      valueScales: new Float64Array(pageTokens),
+      keyBits: new Uint8Array(headDim),
+    },
   };
   for (let i = 0; i < headDim; i++) {
     const channel = channelOf(i, headDim, (slot) => (isOrdered ? byte(keyOrder, 2 * slot) : slot));
@@ -83,7 +93,8 @@ function bitsOf({ bits, wider, headDim }: Row, i: number): number {
  */
 function codeOf(bytes: Uint8Array, row: Row, i: number): number {
   const [run, vector, lane] = [Math.floor(i / 16), Math.floor(i / 4) % 4, i % 4];
-  const at = (word: number, shift: number, count: number): number => ((bytes[4 * word + lane] ?? NaN) >> shift) & (2 ** count - 1);
+  const at = (word: number, shift: number, count: number): number =>
+    ((bytes[4 * word + lane] ?? NaN) >> shift) & (2 ** count - 1);
   if (row.bits === 8) return at(4 * run + vector, 0, 8);
   const runs = Array.from({ length: row.headDim / 16 }, (_, of) => bitsOf(row, 16 * of));
   const own = runs[run] as number;

@@ -52,19 +52,25 @@ const fifth = (words: Words, i: number): number => nibble(words, i) + 16 * item(
 
 type Code = (words: Words, i: number) => number;
 
-const symmetric = (code: Code, offset: number, span = 32): Layout['value'] => (words, i) =>
-  half(words.scales, Math.floor(i / span)) * (code(words, i) + offset);
+const symmetric =
+  (code: Code, offset: number, span = 32): Layout['value'] =>
+  (words, i) =>
+    half(words.scales, Math.floor(i / span)) * (code(words, i) + offset);
 
-const affine = (code: Code): Layout['value'] => (words, i) =>
-  half(words.scales, 2 * block(i)) * code(words, i) + half(words.scales, 2 * block(i) + 1);
+const affine =
+  (code: Code): Layout['value'] =>
+  (words, i) =>
+    half(words.scales, 2 * block(i)) * code(words, i) + half(words.scales, 2 * block(i) + 1);
 
-const grouped = (code: Code): Layout['value'] => (words, i) => {
-  const group = block(i) % 8;
-  const own = words.scales.subarray(4 * run(i), 4 * run(i) + 4);
-  const scale = item(own, 4, 8 + group) + 16 * item(own, 2, 48 + group);
-  const minimum = item(own, 4, 16 + group) + 16 * item(own, 2, 56 + group);
-  return half(own, 0) * scale * code(words, i) - half(own, 1) * minimum;
-};
+const grouped =
+  (code: Code): Layout['value'] =>
+  (words, i) => {
+    const group = block(i) % 8;
+    const own = words.scales.subarray(4 * run(i), 4 * run(i) + 4);
+    const scale = item(own, 4, 8 + group) + 16 * item(own, 2, 48 + group);
+    const minimum = item(own, 4, 16 + group) + 16 * item(own, 2, 56 + group);
+    return half(own, 0) * scale * code(words, i) - half(own, 1) * minimum;
+  };
 
 /** From 0 to 2. */
 function ternary({ weight, high }: Words, i: number): number {
@@ -100,7 +106,9 @@ const LAYOUTS: Record<GgmlType, Layout> = {
     value(words, i) {
       const { first, byte: at } = inFours(i);
       const byte = item(words.scales, 8, at);
-      return half(words.scales, 2 * first) * (byte & 15) * pair(words, i) - half(words.scales, 2 * first + 1) * (byte >> 4);
+      return (
+        half(words.scales, 2 * first) * (byte & 15) * pair(words, i) - half(words.scales, 2 * first + 1) * (byte >> 4)
+      );
     },
   },
   Q3_K: {

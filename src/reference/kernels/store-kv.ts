@@ -24,7 +24,8 @@ export function storeKv(
   const normed = (head: Float64Array, weight: Float32Array | undefined): Float64Array =>
     weight && qkNorm ? (norm([head], weight, qkNorm.eps)[0] ?? head) : head;
   for (let token = 0; token * width < qkv.length; token++) {
-    const headAt = (i: number): Float64Array => qkv.subarray(token * width + i * headDim, token * width + (i + 1) * headDim);
+    const headAt = (i: number): Float64Array =>
+      qkv.subarray(token * width + i * headDim, token * width + (i + 1) * headDim);
     const at = position + token;
     for (let head = 0; head < numHeads; head++) headAt(head).set(normed(headAt(head), qkNorm?.query));
     for (let head = 0; head < numKvHeads; head++) {

@@ -24,8 +24,16 @@ const ROOM = 16;
 const ROW = 16;
 /** Groups that add to the residual stream, and what comes behind. */
 const BEHIND: readonly (readonly [LinearGroup, LinearGroup])[] = [
-  ...([['output', 'gateUp'], ['down', 'qkv'], ['convOutput', 'gateUp'], ['down', 'convInput']] as const),
-  ...([['deltaOutput', 'gateUp'], ['down', 'deltaInput']] as const),
+  ...([
+    ['output', 'gateUp'],
+    ['down', 'qkv'],
+    ['convOutput', 'gateUp'],
+    ['down', 'convInput'],
+  ] as const),
+  ...([
+    ['deltaOutput', 'gateUp'],
+    ['down', 'deltaInput'],
+  ] as const),
 ];
 /** Where all layers have experts, which adapters leave alone. */
 const BEHIND_EXPERTS: typeof BEHIND = [['output', 'qkv']];
@@ -71,7 +79,12 @@ export async function adapterChecks(
   return { ...checks, level: levelCheck(device, place.adapter.arena) };
 }
 
-async function partsOf(upload: WeightUpload, config: ModelConfig, group: LinearGroup, tensors: ReadonlyMap<string, TensorInfo>): Promise<Part[]> {
+async function partsOf(
+  upload: WeightUpload,
+  config: ModelConfig,
+  group: LinearGroup,
+  tensors: ReadonlyMap<string, TensorInfo>,
+): Promise<Part[]> {
   const linears = linearsOfGroup(group);
   const isOf = (name: string): boolean => linears.some((linear) => name.endsWith(`.${linear}.weight`));
   const types = new Set([...tensors].filter(([name]) => isOf(name)).map(([, { type }]) => type));
@@ -83,7 +96,17 @@ async function partsOf(upload: WeightUpload, config: ModelConfig, group: LinearG
   for (const type of types) {
     const { tensor, values: weights } = anyMatrix(type, ROWS, columns, anyNumbers());
     const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters' });
-    parts.push({ group, type, matrix, weights, columns, width, start, count: ROWS, isGated: group === 'gateUp' && types.size === 1 });
+    parts.push({
+      group,
+      type,
+      matrix,
+      weights,
+      columns,
+      width,
+      start,
+      count: ROWS,
+      isGated: group === 'gateUp' && types.size === 1,
+    });
   }
   return parts;
 }
@@ -100,7 +123,15 @@ function prefillCheck({ device, config, adapter }: Place, part: Part): Check {
     make() {
       const { buffers } = adapter.arena;
       const lowering = new LoraLowering({ device, layer: 0 }, { x: input, columns, inputs }, buffers);
-      const linear = new Linear(device, matrix, { x: input, y, outputStart: start, outputWidth: width, kind: 'prefill', accumulate, lora: { ...inputs, layer: 0, buffers } });
+      const linear = new Linear(device, matrix, {
+        x: input,
+        y,
+        outputStart: start,
+        outputWidth: width,
+        kind: 'prefill',
+        accumulate,
+        lora: { ...inputs, layer: 0, buffers },
+      });
       return (recorder) => {
         const batch = adapter.begin('prefill', PREFILLED);
         device.gpuDevice.queue.writeBuffer(y, 0, new Float32Array(ROOM * width));
@@ -108,9 +139,15 @@ function prefillCheck({ device, config, adapter }: Place, part: Part): Check {
         linear.record(recorder, batch);
       };
     },
-    result: Array.from({ length: PREFILLED }, (_, token) => ({ buffer: y, offset: (token * width + start) * 4, size: count * 4 })),
+    result: Array.from({ length: PREFILLED }, (_, token) => ({
+      buffer: y,
+      offset: (token * width + start) * 4,
+      size: count * 4,
+    })),
     read: (bytes) => new Float32Array(bytes),
-    expected: Array.from({ length: PREFILLED }, (_, token) => [...product(adapter, part, token, x.subarray(token * columns, (token + 1) * columns))]).flat(),
+    expected: Array.from({ length: PREFILLED }, (_, token) => [
+      ...product(adapter, part, token, x.subarray(token * columns, (token + 1) * columns)),
+    ]).flat(),
     row: ROW,
   };
 }
@@ -118,7 +155,9 @@ function prefillCheck({ device, config, adapter }: Place, part: Part): Check {
 /** W · x + B · A · x of a token. */
 function product(adapter: CheckedAdapter, part: Part, token: number, x: Float32Array): Float32Array {
   const { group, weights, columns } = part;
-  return adapter.delta(group, token, x, part).map((added, row) => added + dot(weights.subarray(row * columns, (row + 1) * columns), x));
+  return adapter
+    .delta(group, token, x, part)
+    .map((added, row) => added + dot(weights.subarray(row * columns, (row + 1) * columns), x));
 }
 
 interface Pair {
@@ -134,10 +173,16 @@ function decodeChecks(place: Place, pair: Pair, tokens: number): Check[] {
   const { hiddenSize } = place.config;
   const { adding, behind } = pair;
   const next = anyNumbers();
-  const given = { x: anyHalves(ROOM * adding.columns, next), stream: anyHalves(ROOM * hiddenSize, next), weight: anyHalves(hiddenSize, next) };
+  const given = {
+    x: anyHalves(ROOM * adding.columns, next),
+    stream: anyHalves(ROOM * hiddenSize, next),
+    weight: anyHalves(hiddenSize, next),
+  };
   const made = decodeBuffers(place.device, pair, given);
   const streams = Array.from({ length: tokens }, (_, token) => changedStream(place, adding, token, given));
-  const outputs = streams.flatMap((stream, token) => [...behindNorm(place, behind, token, rmsNormed(stream, given.weight, place.config.rmsNormEps))]);
+  const outputs = streams.flatMap((stream, token) => [
+    ...behindNorm(place, behind, token, rmsNormed(stream, given.weight, place.config.rmsNormEps)),
+  ]);
   const check = (name: string, expected: number[], result: Check['result']): Check => ({
     ...{ name: `${name} with adapters`, expected, result, row: ROW },
     read: (bytes) => new Float32Array(bytes),
@@ -146,7 +191,11 @@ function decodeChecks(place: Place, pair: Pair, tokens: number): Check[] {
   const { count, start } = placeOf(behind);
   const width = behind.isGated ? behind.width / 2 : behind.width;
   return [
-    check(`linear-decode ${adding.type} × ${adding.columns}`, streams.flatMap((stream) => [...stream]), [{ buffer: made.between, offset: 0, size: tokens * hiddenSize * 4 }]),
+    check(
+      `linear-decode ${adding.type} × ${adding.columns}`,
+      streams.flatMap((stream) => [...stream]),
+      [{ buffer: made.between, offset: 0, size: tokens * hiddenSize * 4 }],
+    ),
     check(
       `linear-decode ${behind.type} × ${behind.columns}`,
       outputs,
@@ -166,20 +215,53 @@ interface Given {
 
 function decodeBuffers(device: Device, { behind }: Pair, { x, stream, weight }: Given) {
   const empty = (count: number): GPUBuffer => bufferOf(device, new Float32Array(count));
-  return { input: bufferOf(device, x), before: bufferOf(device, stream), normWeight: bufferOf(device, weight), between: empty(stream.length), normedX: empty(stream.length), y: empty(ROOM * behind.width) };
+  return {
+    input: bufferOf(device, x),
+    before: bufferOf(device, stream),
+    normWeight: bufferOf(device, weight),
+    between: empty(stream.length),
+    normedX: empty(stream.length),
+    y: empty(ROOM * behind.width),
+  };
 }
 
-function recordingDecode({ device, config, adapter }: Place, { adding, behind }: Pair, made: Given & ReturnType<typeof decodeBuffers>, tokens: number): ReturnType<Check['make']> {
+function recordingDecode(
+  { device, config, adapter }: Place,
+  { adding, behind }: Pair,
+  made: Given & ReturnType<typeof decodeBuffers>,
+  tokens: number,
+): ReturnType<Check['make']> {
   const { buffers } = adapter.arena;
   const { input, before, between, normWeight, normedX, y, stream } = made;
   const { hiddenSize: width, residualScale: scale, rmsNormEps, activation } = config;
   const [adds, lowers] = [loraInputs(config, adding.group), loraInputs(config, behind.group)];
-  const of = (part: Part) => ({ outputStart: part.start, outputWidth: part.isGated ? part.width / 2 : part.width, kind: 'decode' as const });
-  const first = new Linear(device, adding.matrix, { ...of(adding), x: input, y: before, accumulate: true, lora: { ...adds, layer: 0, buffers } });
-  const delta = new LoraDelta({ device, layer: 0 }, { x: before, y: between, width, adds, scale, lowers, normWeight }, buffers);
+  const of = (part: Part) => ({
+    outputStart: part.start,
+    outputWidth: part.isGated ? part.width / 2 : part.width,
+    kind: 'decode' as const,
+  });
+  const first = new Linear(device, adding.matrix, {
+    ...of(adding),
+    x: input,
+    y: before,
+    accumulate: true,
+    lora: { ...adds, layer: 0, buffers },
+  });
+  const delta = new LoraDelta(
+    { device, layer: 0 },
+    { x: before, y: between, width, adds, scale, lowers, normWeight },
+    buffers,
+  );
   const norm = new Norm(device, normWeight, rmsNormEps, { x: between, output: normedX });
   const gate = behind.isGated ? activation : undefined;
-  const second = new Linear(device, behind.matrix, { ...of(behind), x: between, y, norm, gate, lora: { ...lowers, layer: 0, buffers } });
+  const second = new Linear(device, behind.matrix, {
+    ...of(behind),
+    x: between,
+    y,
+    norm,
+    gate,
+    lora: { ...lowers, layer: 0, buffers },
+  });
   return (recorder) => {
     const batch = adapter.begin('decode', tokens);
     device.gpuDevice.queue.writeBuffer(before, 0, stream);

@@ -1,6 +1,12 @@
 import { AdapterArena, type ArenaAdapter } from '../../adapters/arena/adapter-arena.ts';
 import type { LadderModule } from '../../adapters/ladder/adapter-ladder.ts';
-import { type LinearGroup, linearShape, linearsOfGroup, linearsOfModel, mostSideBySide } from '../../architectures/linears.ts';
+import {
+  type LinearGroup,
+  linearShape,
+  linearsOfGroup,
+  linearsOfModel,
+  mostSideBySide,
+} from '../../architectures/linears.ts';
 import type { RampRow } from '../../chunking/ramps.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
@@ -46,7 +52,16 @@ export class CheckedAdapter {
       const [a, b] = [anyHalves(RANK * inFeatures, next), anyHalves(RANK * outFeatures, next)];
       this.#factors.set(linear, { a, b });
       const halves = { a: Uint16Array.from(a, floatToHalf), bTransposed: Uint16Array.from(b, floatToHalf) };
-      return { name: linear, layer: 0, linear, rank: RANK, inFeatures, outFeatures, ...halves, singularValues: new Float64Array(RANK) };
+      return {
+        name: linear,
+        layer: 0,
+        linear,
+        rank: RANK,
+        inFeatures,
+        outFeatures,
+        ...halves,
+        singularValues: new Float64Array(RANK),
+      };
     });
     this.arena = new AdapterArena(device, 1, mostTokens * SCALES.length, mostSideBySide(config));
     const ranks = RANKS.map((rank) => modules.map(() => rank));
@@ -57,7 +72,10 @@ export class CheckedAdapter {
   begin(kind: BatchShape['kind'], tokens: number): BatchShape {
     const adapter = this.#adapter;
     const mix = { adapters: SCALES.map((scale) => ({ adapter, table: '', scale })), loras: [], key: 'check' };
-    const batch = loraBatch(this.arena, Array.from({ length: tokens }, (_, i) => ({ mix, slot: 0, row: rowOf(i) })));
+    const batch = loraBatch(
+      this.arena,
+      Array.from({ length: tokens }, (_, i) => ({ mix, slot: 0, row: rowOf(i) })),
+    );
     if (batch) this.arena.writeRows(batch.rows);
     return { kind, tokens, lora: batch?.lora };
   }
@@ -71,10 +89,11 @@ export class CheckedAdapter {
       const { a, b } = this.#factors.get(linear)!;
       const from = Math.max(first, start);
       const to = Math.min(first + out, start + count);
-      if (from < to) lowered(a, columns, input).forEach((h, k) => {
-        const weighted = h * weightOf(token, k);
-        for (let row = from; row < to; row++) sums[row - start]! += weighted * b[k * out + row - first]!;
-      });
+      if (from < to)
+        lowered(a, columns, input).forEach((h, k) => {
+          const weighted = h * weightOf(token, k);
+          for (let row = from; row < to; row++) sums[row - start]! += weighted * b[k * out + row - first]!;
+        });
       first += out;
     }
     return sums;

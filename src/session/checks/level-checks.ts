@@ -18,7 +18,10 @@ const STREAMS = [
 
 /** The level of streams' next tokens follows the entropies of their last ones as it does on the host. */
 export function levelCheck(device: Device, arena: AdapterArena): Check {
-  const entropies = bufferOf(device, Float32Array.from(STREAMS, ({ entropy }) => entropy));
+  const entropies = bufferOf(
+    device,
+    Float32Array.from(STREAMS, ({ entropy }) => entropy),
+  );
   const levels = new LevelControl(device, arena, entropies);
   const expected = STREAMS.flatMap(followed);
   return {
@@ -48,7 +51,10 @@ function followed({ level, complexity: before, entropy, steps }: (typeof STREAMS
   let row: number[] = [];
   for (let step = 0; step < steps; step++) {
     complexity += (entropyComplexity(entropy) - complexity) * smoothing;
-    const { levelLo, levelHi, wLo, wHi } = ramp.next({ level: nextLevel(ramp.level, complexity, thresholds, hysteresis), scale: 1 });
+    const { levelLo, levelHi, wLo, wHi } = ramp.next({
+      level: nextLevel(ramp.level, complexity, thresholds, hysteresis),
+      scale: 1,
+    });
     row = [levelLo, levelHi, wLo, wHi];
   }
   return [complexity, ...row];

@@ -40,27 +40,50 @@ interface Input {
   isNormed: boolean;
 }
 
-async function checksOf(device: Device, upload: WeightUpload, { rmsNormEps: eps }: ModelConfig, { columns, isNormed }: Input): Promise<Check[]> {
+async function checksOf(
+  device: Device,
+  upload: WeightUpload,
+  { rmsNormEps: eps }: ModelConfig,
+  { columns, isNormed }: Input,
+): Promise<Check[]> {
   const next = anyNumbers();
   const [a, b] = [anyMatrix('F16', RANK, columns, next), anyMatrix('F16', ROWS, RANK, next)];
-  const [matrixA, matrixB] = [await upload.matrix('check', [a], { category: 'adapters' }), await upload.matrix('check', [b], { category: 'adapters' })];
-  const [x, weight, before] = [anyHalves(ROOM * columns, next), anyHalves(columns, next), anyHalves(ROOM * WIDTH, next)];
+  const [matrixA, matrixB] = [
+    await upload.matrix('check', [a], { category: 'adapters' }),
+    await upload.matrix('check', [b], { category: 'adapters' }),
+  ];
+  const [x, weight, before] = [
+    anyHalves(ROOM * columns, next),
+    anyHalves(columns, next),
+    anyHalves(ROOM * WIDTH, next),
+  ];
   const empty = (count: number): GPUBuffer => bufferOf(device, new Float32Array(count));
   const buffers = { x: bufferOf(device, x), y: bufferOf(device, before), low: empty(ROOM * RANK) };
   const [normWeight, normed] = [bufferOf(device, weight), empty(x.length)];
-  const rows = (values: Float32Array, width: number): Float32Array[] => Array.from({ length: values.length / width }, (_, row) => values.subarray(row * width, (row + 1) * width));
+  const rows = (values: Float32Array, width: number): Float32Array[] =>
+    Array.from({ length: values.length / width }, (_, row) => values.subarray(row * width, (row + 1) * width));
   const [rowsOfA, rowsOfB] = [rows(a.values, columns), rows(b.values, RANK)];
-  const outputs = rows(x, columns).slice(0, PREFILLED).map((input, token) => {
-    const read = isNormed ? rmsNormed(input, weight, eps) : input;
-    const low = Float32Array.from(rowsOfA, (row) => dot(row, read));
-    const kept = before.subarray(token * WIDTH, (token + 1) * WIDTH);
-    return [...kept].map((value, i) => (i < START ? value : value + SCALES[0] * SCALES[1] * dot(rowsOfB[i - START]!, low)));
-  });
+  const outputs = rows(x, columns)
+    .slice(0, PREFILLED)
+    .map((input, token) => {
+      const read = isNormed ? rmsNormed(input, weight, eps) : input;
+      const low = Float32Array.from(rowsOfA, (row) => dot(row, read));
+      const kept = before.subarray(token * WIDTH, (token + 1) * WIDTH);
+      return [...kept].map((value, i) =>
+        i < START ? value : value + SCALES[0] * SCALES[1] * dot(rowsOfB[i - START]!, low),
+      );
+    });
   const check = (kind: Batch['kind'], tokens: number): Check => ({
     name: `plain adapters, linear-${kind} F16 × ${columns}`,
     make() {
       const norm = isNormed ? new Norm(device, normWeight, eps, { x: buffers.x, output: normed }) : undefined;
-      const product = new LoraProduct(device, matrixA, matrixB, { ...buffers, outputStart: START, outputWidth: WIDTH, norm }, SCALES[0]);
+      const product = new LoraProduct(
+        device,
+        matrixA,
+        matrixB,
+        { ...buffers, outputStart: START, outputWidth: WIDTH, norm },
+        SCALES[0],
+      );
       return (recorder) => {
         device.gpuDevice.queue.writeBuffer(buffers.y, 0, before);
         if (kind === 'prefill') norm?.record(recorder, tokens);

@@ -14,7 +14,10 @@ export interface Logits {
 }
 
 /** The token that arrives first, and by how much: scores that are nearer than rounding tell nothing. */
-export function drawnToken(logits: Logits, { temperature, minP, seed, position }: PlainDraw): { token: number; margin: number } {
+export function drawnToken(
+  logits: Logits,
+  { temperature, minP, seed, position }: PlainDraw,
+): { token: number; margin: number } {
   let largest = -Infinity;
   logits.forEach((logit) => (largest = Math.max(largest, logit)));
   const least = Math.log(minP);

@@ -45,13 +45,18 @@ export function samplerChecks(device: Device, vocabSize: number): CheckGroup {
   const [row, tokens] = [bufferOf(device, logits), bufferOf(device, new Uint32Array(4))];
   const sampler = new Sampler(device, vocabSize, row, tokens);
   const sampled = { device, sampler, row, tokens, logits, likely, unlikely };
-  return { candidates: [], checks: [likeliestCheck(sampled), filterCheck(sampled), drawCheck(sampled), penaltyCheck(sampled)] };
+  return {
+    candidates: [],
+    checks: [likeliestCheck(sampled), filterCheck(sampled), drawCheck(sampled), penaltyCheck(sampled)],
+  };
 }
 
 const likeliestCheck = (sampled: Sampled): Check => {
   const { sampler, logits, likely } = sampled;
   const sum = logits.reduce((total, logit) => total + Math.exp(logit), 0);
-  const entropy = logits.reduce((total, logit) => total - (Math.exp(logit) / sum) * (logit - Math.log(sum)), 0) / Math.log(logits.length);
+  const entropy =
+    logits.reduce((total, logit) => total - (Math.exp(logit) / sum) * (logit - Math.log(sum)), 0) /
+    Math.log(logits.length);
   return check(sampled, {
     record: (recorder) => sampler.record(recorder, 0, { slot: 0, sampling: GREEDY, position: 1, wantsEntropy: true }),
     right: likely.slice(0, 1),
@@ -64,16 +69,30 @@ const likeliestCheck = (sampled: Sampled): Check => {
 function filterCheck(sampled: Sampled): Check {
   const { sampler, row, logits, likely } = sampled;
   const temperature = 0.5;
-  const mass = (count: number): number => likely.slice(0, count).reduce((sum, token) => sum + Math.exp((logits[token]! - LARGEST) / temperature), 0);
+  const mass = (count: number): number =>
+    likely.slice(0, count).reduce((sum, token) => sum + Math.exp((logits[token]! - LARGEST) / temperature), 0);
   const topP = (mass(KEPT.topP - 1) + mass(KEPT.topP)) / 2 / mass(KEPT.topK);
   const minP = Math.exp(((0.5 - KEPT.minP) * LESS) / temperature);
   const left = new Map(likely.slice(0, KEPT.topP).map((token) => [token, logits[token]!]));
   // One that min-p alone decides.
   const options = { temperature, minP, seed: SEED };
   const barred = likely[KEPT.topP - 1];
-  const position = sure((at) => [{ ...options, position: at, minP: 0 }, { ...options, position: at }].map((draw) => drawnToken(left, draw)), ([first]) => first?.token === barred);
+  const position = sure(
+    (at) =>
+      [
+        { ...options, position: at, minP: 0 },
+        { ...options, position: at },
+      ].map((draw) => drawnToken(left, draw)),
+    ([first]) => first?.token === barred,
+  );
   return check(sampled, {
-    record: (recorder) => sampler.record(recorder, 0, { slot: 0, sampling: { ...GREEDY, ...options, topK: KEPT.topK, topP }, position, wantsEntropy: false }),
+    record: (recorder) =>
+      sampler.record(recorder, 0, {
+        slot: 0,
+        sampling: { ...GREEDY, ...options, topK: KEPT.topK, topP },
+        position,
+        wantsEntropy: false,
+      }),
     right: [drawnToken(left, { ...options, position }).token],
     also: likely.map((token) => ({ buffer: row, offset: token * 4, size: 4 })),
     expected: likely.map((token, i) => (i < KEPT.topP ? logits[token]! : -3e38)),
@@ -90,14 +109,19 @@ function drawCheck(sampled: Sampled): Check {
   }
   return check(sampled, {
     record(recorder) {
-      draws.forEach(({ position, ...options }, slot) => sampler.record(recorder, 0, { slot, sampling: { ...GREEDY, ...options }, position, wantsEntropy: false }));
+      draws.forEach(({ position, ...options }, slot) =>
+        sampler.record(recorder, 0, { slot, sampling: { ...GREEDY, ...options }, position, wantsEntropy: false }),
+      );
     },
     right: draws.map((draw) => drawnToken(logits, draw).token),
   });
 }
 
 /** The first position whose draws are sure, and wanted. */
-function sure(drawnAt: (position: number) => ReturnType<typeof drawnToken>[], isWanted: (drawn: ReturnType<typeof drawnToken>[]) => boolean = () => true): number {
+function sure(
+  drawnAt: (position: number) => ReturnType<typeof drawnToken>[],
+  isWanted: (drawn: ReturnType<typeof drawnToken>[]) => boolean = () => true,
+): number {
   for (let position = 1; ; position++) {
     const drawn = drawnAt(position);
     if (drawn.every(({ margin }) => margin > LEAST_MARGIN) && isWanted(drawn)) return position;
@@ -108,9 +132,17 @@ function sure(drawnAt: (position: number) => ReturnType<typeof drawnToken>[], is
 function penaltyCheck(sampled: Sampled): Check {
   const { sampler, row, logits, likely, unlikely } = sampled;
   const [drawn, inPrompt, biased, second, repeated] = likely as [number, number, number, number, number];
-  const sampling: SamplingOptions = { ...GREEDY, repetitionPenalty: 1.3, presencePenalty: 0.5, frequencyPenalty: 0.25, logitBias: new Map([[biased, -1.5]]) };
+  const sampling: SamplingOptions = {
+    ...GREEDY,
+    repetitionPenalty: 1.3,
+    presencePenalty: 0.5,
+    frequencyPenalty: 0.25,
+    logitBias: new Map([[biased, -1.5]]),
+  };
   const penalized = (logit: number, count: number): number =>
-    (logit > 0 ? logit / sampling.repetitionPenalty : logit * sampling.repetitionPenalty) - sampling.frequencyPenalty * count - (count > 0 ? sampling.presencePenalty : 0);
+    (logit > 0 ? logit / sampling.repetitionPenalty : logit * sampling.repetitionPenalty) -
+    sampling.frequencyPenalty * count -
+    (count > 0 ? sampling.presencePenalty : 0);
   const twice = (token: number, count: number): number => penalized(penalized(logits[token]!, count), count);
   const values = new Map([
     [drawn, penalized(logits[drawn]!, 1)],
@@ -125,7 +157,8 @@ function penaltyCheck(sampled: Sampled): Check {
       const prompt = [inPrompt, unlikely, repeated];
       sampler.begin(0, sampling, prompt);
       sampler.recount(0, sampling, [repeated], { prompt, answer: [repeated, repeated] });
-      for (let draw = 0; draw < 2; draw++) sampler.record(recorder, 0, { slot: 0, sampling, position: draw, wantsEntropy: false });
+      for (let draw = 0; draw < 2; draw++)
+        sampler.record(recorder, 0, { slot: 0, sampling, position: draw, wantsEntropy: false });
     },
     right: [second],
     also: [...values.keys()].map((token) => ({ buffer: row, offset: token * 4, size: 4 })),

@@ -40,7 +40,10 @@ export function checkedVariant(session: Checked, store: TuningStore): Promise<Va
   return rightFor(session, store, {
     name: 'right',
     texts: textsOf(session.device),
-    groups: async (device) => [...(await kernelChecks(device, recorder, plan.config, plan.tensors)), samplerChecks(device, plan.config.vocabSize)],
+    groups: async (device) => [
+      ...(await kernelChecks(device, recorder, plan.config, plan.tensors)),
+      samplerChecks(device, plan.config.vocabSize),
+    ],
   });
 }
 
@@ -54,7 +57,12 @@ export async function checkAdapters(session: Checked, store: TuningStore): Promi
     name: 'right with adapters',
     texts: textsOf(session.device).filter((text) => text.includes(' lora: ')),
     async groups(device) {
-      const { decode, prefill, level } = await adapterChecks(device, checkUpload(device, recorder), plan.config, plan.tensors);
+      const { decode, prefill, level } = await adapterChecks(
+        device,
+        checkUpload(device, recorder),
+        plan.config,
+        plan.tensors,
+      );
       return [{ candidates: [], checks: [...decode, ...prefill, level] }];
     },
   });
@@ -90,7 +98,11 @@ export async function checkPages(session: Checked, store: TuningStore): Promise<
 const textsOf = (device: Device): string[] => device.pipelines.texts().map(({ text }) => text);
 
 /** The variant with which the device computes right what a case checks. Errors: `wrong_results`, `device_lost`. */
-export async function rightFor({ device, recorder }: Pick<Checked, 'device' | 'recorder'>, store: TuningStore, { name, texts, groups }: Case): Promise<Variant> {
+export async function rightFor(
+  { device, recorder }: Pick<Checked, 'device' | 'recorder'>,
+  store: TuningStore,
+  { name, texts, groups }: Case,
+): Promise<Variant> {
   const key = `${device.name}, ${CHECKS}, ${textHash([...texts].sort().join())}: ${name}`;
   const known = await store.get(key).catch(() => undefined);
   if (isVariant(known)) return known;

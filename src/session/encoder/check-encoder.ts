@@ -11,7 +11,12 @@ import type { EncoderPlan } from './encoder-plan.ts';
  * The variant with which this device computes right what an encoder runs on, as it was found for these kernels once, or by
  * asking it now. Errors: `wrong_results`, `device_lost`.
  */
-export function checkEncoder(device: Device, recorder: Recorder, { config, tensors }: EncoderPlan, store: TuningStore): Promise<Variant> {
+export function checkEncoder(
+  device: Device,
+  recorder: Recorder,
+  { config, tensors }: EncoderPlan,
+  store: TuningStore,
+): Promise<Variant> {
   return rightFor({ device, recorder }, store, {
     name: 'right with an encoder',
     texts: encoderKernels(device, config, tensors).map(renderKernel),

@@ -7,7 +7,16 @@ import { ropeTableBytes, ropeTables } from '../../models/rope-table.ts';
 import { checkEncoderTensors, isOnGpu, readEncoderConfig } from '../../weights/encoder-config.ts';
 import type { ModelHeader } from '../../weights/model-header.ts';
 import { readTokenizerMetadata } from '../../weights/tokenizer-metadata.ts';
-import { checkMatrices, checkSizes, contextOf, gpuBytes, licenseOf, type ModelLimits, type ModelPlan, sum } from '../model-plan.ts';
+import {
+  checkMatrices,
+  checkSizes,
+  contextOf,
+  gpuBytes,
+  licenseOf,
+  type ModelLimits,
+  type ModelPlan,
+  sum,
+} from '../model-plan.ts';
 
 /** Batches of a prefill that one of an encoder is as long as: it has no answers beside it to wait for. */
 const BATCHES = 4;
@@ -15,7 +24,18 @@ const BATCHES = 4;
 const TILE = 64;
 
 /** An encoder found fit for a device, from its header alone, and what it will take there. */
-export interface EncoderPlan extends Pick<ModelPlan, 'file' | 'license' | 'tokenizer' | 'tensors' | 'contextLength' | 'batchTokens' | 'tensorBytes' | 'totalBytes' | 'weights'> {
+export interface EncoderPlan extends Pick<
+  ModelPlan,
+  | 'file'
+  | 'license'
+  | 'tokenizer'
+  | 'tensors'
+  | 'contextLength'
+  | 'batchTokens'
+  | 'tensorBytes'
+  | 'totalBytes'
+  | 'weights'
+> {
   config: EncoderConfig;
 }
 
@@ -34,14 +54,36 @@ export function planEncoder(device: Device, header: ModelHeader, limits: ModelLi
   checkMatrices(device, file, [...tensors.values()]);
   const tokenizer = readTokenizerMetadata(header);
   const tensorBytes = sum([...tensors.values()].map(({ bytes }) => bytes));
-  return { file, license: licenseOf(header.metadata), config, tokenizer, tensors, contextLength, batchTokens, tensorBytes, totalBytes };
+  return {
+    file,
+    license: licenseOf(header.metadata),
+    config,
+    tokenizer,
+    tensors,
+    contextLength,
+    batchTokens,
+    tensorBytes,
+    totalBytes,
+  };
 }
 
 /** Bytes of activations and of a table of positions, and how many of these there are. */
-function sizesOf(config: EncoderConfig, batchTokens: number, contextLength: number): { activations: Record<string, number>; positions: number; tables: number } {
+function sizesOf(
+  config: EncoderConfig,
+  batchTokens: number,
+  contextLength: number,
+): { activations: Record<string, number>; positions: number; tables: number } {
   if ('decoder' in config) {
     const { decoder } = config;
-    return { activations: bidirectionalActivationBytes(config, batchTokens), positions: ropeTableBytes(decoder, contextLength), tables: ropeTables(decoder) };
+    return {
+      activations: bidirectionalActivationBytes(config, batchTokens),
+      positions: ropeTableBytes(decoder, contextLength),
+      tables: ropeTables(decoder),
+    };
   }
-  return { activations: encoderActivationBytes(config, batchTokens), positions: config.numSegments * config.contextLength * config.hiddenSize * 4, tables: 1 };
+  return {
+    activations: encoderActivationBytes(config, batchTokens),
+    positions: config.numSegments * config.contextLength * config.hiddenSize * 4,
+    tables: 1,
+  };
 }

@@ -15,10 +15,18 @@ import { type EncoderPlan, planEncoder } from './encoder-plan.ts';
 /** Opens a device and brings an encoder there. Errors: those of `openEngine`. */
 export async function openEncoderSession(options: SessionOptions): Promise<EncoderSession> {
   const { onProgress, signal, wait, gpuAdapter, without, deviceClass, tuning } = options;
-  const device = await openDevice(options.gpu, { wait, gpuAdapter, without, deviceClass, onLost: options.onDeviceLost });
+  const device = await openDevice(options.gpu, {
+    wait,
+    gpuAdapter,
+    without,
+    deviceClass,
+    onLost: options.onDeviceLost,
+  });
   try {
     onProgress?.({ phase: 'header', bytes: 0, total: 0 });
-    const plan = options.header ? planEncoder(device, options.header, options) : await withWeights(options.sources, options, (header) => planEncoder(device, header, options));
+    const plan = options.header
+      ? planEncoder(device, options.header, options)
+      : await withWeights(options.sources, options, (header) => planEncoder(device, header, options));
     return await noErrors(device, plan.file, async () => {
       const recorder = new Recorder(device);
       if (tuning) device.variant = await checkEncoder(device, recorder, plan, tuning);
@@ -28,7 +36,13 @@ export async function openEncoderSession(options: SessionOptions): Promise<Encod
         bytes += more;
         onProgress?.({ phase: 'upload', bytes, total: plan.tensorBytes });
       };
-      const encoder = await loadEncoder(device, plan.config, plan.tensors, { batchTokens: plan.batchTokens, contextLength: plan.contextLength, recorder, onBytes, signal });
+      const encoder = await loadEncoder(device, plan.config, plan.tensors, {
+        batchTokens: plan.batchTokens,
+        contextLength: plan.contextLength,
+        recorder,
+        onBytes,
+        signal,
+      });
       onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
       await device.pipelines.ready();
       const session = new EncoderSession(device, plan, encoder, recorder);
@@ -72,7 +86,10 @@ export class EncoderSession {
    * once; none is longer than the context. Errors: `aborted`, `device_lost`.
    */
   async encode(texts: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>[]> {
-    const vectors = await this.#pool(texts.map((tokens) => ({ tokens })), signal);
+    const vectors = await this.#pool(
+      texts.map((tokens) => ({ tokens })),
+      signal,
+    );
     return this.encoder.config.isNormalized ? vectors.map(unitVector) : vectors;
   }
 
@@ -120,7 +137,9 @@ export class EncoderSession {
       encoder.forward(recorder, ids.length, inputs.length);
     });
     // In one go with the batch: others use the same activations between awaits.
-    const all = new Float32Array(await readOnce(device, 'pooled', [{ buffer: pooled, offset: 0, size: inputs.length * hiddenSize * 4 }]));
+    const all = new Float32Array(
+      await readOnce(device, 'pooled', [{ buffer: pooled, offset: 0, size: inputs.length * hiddenSize * 4 }]),
+    );
     return inputs.map((_, i) => all.slice(i * hiddenSize, (i + 1) * hiddenSize));
   }
 }

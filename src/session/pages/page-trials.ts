@@ -48,7 +48,10 @@ export class PageTrials {
   ) {
     const { config } = transformer;
     this.#readback = new Readback(device, 'page errors', errorBytes(config), MAX_STREAMS);
-    this.#nextBytes = transformer.layers.reduce((sum, _, layer) => sum + (hasPages(config, layer) ? layerPageUnits(config, layer) * UNIT_BYTES : 0), 0);
+    this.#nextBytes = transformer.layers.reduce(
+      (sum, _, layer) => sum + (hasPages(config, layer) ? layerPageUnits(config, layer) * UNIT_BYTES : 0),
+      0,
+    );
   }
 
   /** Pages that several layers read are tried by none of them: models whose layers may share keys keep them as they are. Errors: `unsupported`. */
@@ -91,7 +94,9 @@ export class PageTrials {
     const span = { computed: from, upcoming: 1 };
     const isNews = this.areRight && this.#stateOf(sequence, span) !== this.#asked.get(sequence);
     const mayFind = isNews && (policy.trials !== undefined || this.#toProbe(sequence, span) !== undefined);
-    return trial || probing || mayFind ? 1 : Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place));
+    return trial || probing || mayFind
+      ? 1
+      : Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place));
   }
 
   /** What is being tried is dropped. */
@@ -111,7 +116,13 @@ export class PageTrials {
 
   #stateOf(sequence: Sequence, { computed, upcoming }: Span): string {
     // Not by those that are held: they are as many again where as many were given up.
-    return [Math.floor(computed / PAGE_TOKENS), pagesFor(computed + upcoming), latestQueries(sequence, computed).queries > 0, sequence.trial === undefined, sequence.probing === undefined].join();
+    return [
+      Math.floor(computed / PAGE_TOKENS),
+      pagesFor(computed + upcoming),
+      latestQueries(sequence, computed).queries > 0,
+      sequence.trial === undefined,
+      sequence.probing === undefined,
+    ].join();
   }
 
   /** Pages take the forms that the policy tells them to. */
@@ -163,7 +174,10 @@ export class PageTrials {
     const { cache } = this.transformer;
     const queries = latestQueries(sequence, span.computed);
     if (trial || queries.queries === 0) return undefined;
-    const copies = cache.copies(pages, this.#mayChange(policy.trials?.(this.#view(sequence, span))).slice(0, cache.mostCopies));
+    const copies = cache.copies(
+      pages,
+      this.#mayChange(policy.trials?.(this.#view(sequence, span))).slice(0, cache.mostCopies),
+    );
     if (copies.length === 0) return undefined;
     const result = this.#tryOut(sequence, copies, this.#write(sequence, copies, queries), queries, span.computed);
     this.recorder.submit();
@@ -191,13 +205,19 @@ export class PageTrials {
     const queries = latestQueries(sequence, span.computed);
     const wanted = this.#toProbe(sequence, span);
     if (!wanted) return undefined;
-    const { pages, forms } = { ...wanted, pages: spread(wanted.pages, Math.floor(TASKS_OF_LAYER / wanted.forms.length)) };
+    const { pages, forms } = {
+      ...wanted,
+      pages: spread(wanted.pages, Math.floor(TASKS_OF_LAYER / wanted.forms.length)),
+    };
     const { cache, layers } = this.transformer;
     const count = pages.length * forms.length;
     const others = shortSighted(cache.config);
     const probed = layers.map((_, layer) => layer).filter((layer) => !others.includes(layer));
     for (const [i, layer] of probed.entries()) {
-      const copies = cache.copies(sequence.pages, forms.flatMap((form) => pages.map((page) => ({ page, layer, form, entries: PAGE_TOKENS }))));
+      const copies = cache.copies(
+        sequence.pages,
+        forms.flatMap((form) => pages.map((page) => ({ page, layer, form, entries: PAGE_TOKENS }))),
+      );
       this.#write(sequence, copies, queries, i * count);
       layers[layer]?.mixer.pageForms?.probe(this.recorder, i * count, count, queries, pages.length);
       this.recorder.submit();
@@ -209,30 +229,58 @@ export class PageTrials {
   }
 
   /** `weight`: pages that each probed one stands for. */
-  async #readProbe(probing: PageProbe, layers: readonly number[], forms: Probe['forms'], queries: number, weight: number): Promise<void> {
+  async #readProbe(
+    probing: PageProbe,
+    layers: readonly number[],
+    forms: Probe['forms'],
+    queries: number,
+    weight: number,
+  ): Promise<void> {
     const { cache, config } = this.transformer;
     const { numHeads } = config;
     const size = layers.length * forms.length * numHeads * FOUND_BYTES;
-    const found = new Float32Array(await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]));
+    const found = new Float32Array(
+      await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]),
+    );
     probing.found = Array.from({ length: layers.length * forms.length }, (_, i): FormLoss => {
       const form = forms[i % forms.length] as SmallerForm;
       const bytes = pageUnits(form, config) * UNIT_BYTES;
-      return { layer: layers[Math.floor(i / forms.length)] as number, form, change: weight * sumOverHeads(found, numHeads, i, 0), size: sumOverHeads(found, numHeads, i, 1), queries, bytes };
+      return {
+        layer: layers[Math.floor(i / forms.length)] as number,
+        form,
+        change: weight * sumOverHeads(found, numHeads, i, 0),
+        size: sumOverHeads(found, numHeads, i, 1),
+        queries,
+        bytes,
+      };
     });
   }
 
-  async #tryOut(sequence: Sequence, copies: readonly Copy[], runs: readonly TaskRun[], queries: ProbedQueries, computed: number): Promise<void> {
+  async #tryOut(
+    sequence: Sequence,
+    copies: readonly Copy[],
+    runs: readonly TaskRun[],
+    queries: ProbedQueries,
+    computed: number,
+  ): Promise<void> {
     const { layers, cache, config } = this.transformer;
     const { pages, policy } = sequence;
     const trial: PageTrial = { copies, began: computed };
     const view = this.#view(sequence, { computed, upcoming: 0 });
     sequence.trial = trial;
-    for (const { layer, first, count } of runs) layers[layer]?.mixer.pageForms?.probe(this.recorder, first, count, queries);
+    for (const { layer, first, count } of runs)
+      layers[layer]?.mixer.pageForms?.probe(this.recorder, first, count, queries);
     const size = copies.length * config.numHeads * FOUND_BYTES;
     const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]);
     const found = new Float32Array(bytes);
     const massOf = (at: number): number => sumOverHeads(found, config.numHeads, at, 2) / config.numHeads;
-    const trials = copies.map(({ page, layer, form, entries }, i): Trial => ({ page, layer, form, entries, mass: massOf(i) }));
+    const trials = copies.map(({ page, layer, form, entries }, i): Trial => ({
+      page,
+      layer,
+      form,
+      entries,
+      mass: massOf(i),
+    }));
     const masses = new Map(copies.map(({ from }, i) => [from, trials[i]?.mass ?? 0]));
     for (const [page, mass] of masses) page.mass += mass;
     const chosen = new Set(policy.choose?.(trials, { ...view, pages }));
@@ -243,7 +291,11 @@ export class PageTrials {
     const { config } = this.transformer;
     const { pages, keptPages, probed } = sequence;
     const sizes = { halfBytes: pageBytes(config), nextBytes: this.#nextBytes };
-    return { ...{ pages, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares }, tokens: sequence.placeOf(computed), contextLength: this.contextLength };
+    return {
+      ...{ pages, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares },
+      tokens: sequence.placeOf(computed),
+      contextLength: this.contextLength,
+    };
   }
 
   #conclude(sequence: Sequence, computed: number): void {
@@ -263,7 +315,9 @@ export class PageTrials {
 
 /** At most so many of them, evenly. */
 const spread = (pages: readonly number[], most: number): number[] =>
-  pages.length <= most ? [...pages] : Array.from({ length: most }, (_, i) => pages[Math.floor(((i + 0.5) * pages.length) / most)] as number);
+  pages.length <= most
+    ? [...pages]
+    : Array.from({ length: most }, (_, i) => pages[Math.floor(((i + 0.5) * pages.length) / most)] as number);
 
 /** Of those computed since the sequence is gone on from, as the GPU has them. */
 const latestQueries = (sequence: Sequence, computed: number): ProbedQueries => ({

@@ -16,7 +16,8 @@ const SIGN_TOKENS = 8;
 const TOKENS = UNREAD_TOKENS + READ_TOKENS + SIGN_TOKENS;
 
 /** Whether there is room for it, and for pages that policies write anew; where layers take in rows of tokens, none does. */
-export const mayUsePolicies = ({ plan }: Session): boolean => plan.contextLength >= 4 * PAGE_TOKENS && plan.config.perLayerInputs === undefined;
+export const mayUsePolicies = ({ plan }: Session): boolean =>
+  plan.contextLength >= 4 * PAGE_TOKENS && plan.config.perLayerInputs === undefined;
 
 /**
  * Of each layer: what a change of its attention output by the square 1, in a random direction, is of the square of the
@@ -36,15 +37,29 @@ export async function residualShares(session: Session): Promise<number[]> {
   const random = randomWords(TOKENS + SIGN_TOKENS * width);
   const ids = random.subarray(0, TOKENS).map((word) => word % vocabSize);
   const signs = Float32Array.from(random.subarray(TOKENS), (word) => (word & 1 ? 1 : -1));
-  const put = device.buffers.create('signs', 'staging', signs.byteLength + SIGN_TOKENS * rowBytes, GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST);
-  const read = device.buffers.create('residual streams', 'staging', numLayers * layerBytes, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  const put = device.buffers.create(
+    'signs',
+    'staging',
+    signs.byteLength + SIGN_TOKENS * rowBytes,
+    GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+  );
+  const read = device.buffers.create(
+    'residual streams',
+    'staging',
+    numLayers * layerBytes,
+    GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+  );
   const sequence = new Sequence();
   try {
     const { queue } = device.gpuDevice;
     queue.writeBuffer(put, 0, signs); // zeros behind it
     session.sequences.reserve(sequence, TOKENS);
     queue.writeBuffer(activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
-    const places = Array.from({ length: TOKENS }, (_, i) => ({ sequence, position: i, place: FIRST_PREFILL_TOKEN + i }));
+    const places = Array.from({ length: TOKENS }, (_, i) => ({
+      sequence,
+      position: i,
+      place: FIRST_PREFILL_TOKEN + i,
+    }));
     const first = UNREAD_TOKENS + READ_TOKENS;
     for (let layer = 0; layer < numLayers; layer++) {
       recorder.inOneGo(() =>
@@ -53,11 +68,24 @@ export async function residualShares(session: Session): Promise<number[]> {
           tap(_, [linear]) {
             if (linear === 'attn_output') {
               recorder.copy(activations.x, UNREAD_TOKENS * rowBytes, read, layer * layerBytes, READ_TOKENS * rowBytes);
-              if (attendedBytes > 0) recorder.copy(activations.attended, UNREAD_TOKENS * width * 4, read, (layer + 1) * layerBytes - attendedBytes, attendedBytes);
+              if (attendedBytes > 0)
+                recorder.copy(
+                  activations.attended,
+                  UNREAD_TOKENS * width * 4,
+                  read,
+                  (layer + 1) * layerBytes - attendedBytes,
+                  attendedBytes,
+                );
               recorder.copy(put, 0, activations.attended, first * width * 4, signs.byteLength);
               recorder.copy(put, signs.byteLength, activations.x, first * rowBytes, SIGN_TOKENS * rowBytes);
             } else if (linear === 'ffn_gate') {
-              recorder.copy(activations.x, first * rowBytes, read, layer * layerBytes + READ_TOKENS * rowBytes, SIGN_TOKENS * rowBytes);
+              recorder.copy(
+                activations.x,
+                first * rowBytes,
+                read,
+                layer * layerBytes + READ_TOKENS * rowBytes,
+                SIGN_TOKENS * rowBytes,
+              );
             }
           },
         }),
@@ -68,13 +96,16 @@ export async function residualShares(session: Session): Promise<number[]> {
     /** Of rows of a layer, from a byte of it on. */
     const squares = (layer: number, at: number, count: number, length: number): number[] => {
       const rows = new Float32Array(found, layer * layerBytes + at, count * length);
-      return Array.from({ length: count }, (_, i) => rows.subarray(i * length, (i + 1) * length).reduce((sum, value) => sum + value * value, 0));
+      return Array.from({ length: count }, (_, i) =>
+        rows.subarray(i * length, (i + 1) * length).reduce((sum, value) => sum + value * value, 0),
+      );
     };
     // Medians: of single tokens some layers make a hundred times as much.
     return Array.from({ length: numLayers }, (_, layer) => {
       if (isConvolved(config, layer) || hasState(config, layer)) return 0; // has no keys
       const made = mean(squares(layer, READ_TOKENS * rowBytes, SIGN_TOKENS, hiddenSize));
-      const from = attendedBytes > 0 ? quantile(squares(layer, layerBytes - attendedBytes, READ_TOKENS, width), 0.5) : width;
+      const from =
+        attendedBytes > 0 ? quantile(squares(layer, layerBytes - attendedBytes, READ_TOKENS, width), 0.5) : width;
       return made / (from * quantile(squares(layer, 0, READ_TOKENS, hiddenSize), 0.5));
     });
   } finally {

@@ -27,7 +27,12 @@ export class ShadowCheck {
     const queries = { slot: sequence.slot, queries: Math.min(PROBES - 1, held - 1), position: held - 2 };
     const errors: number[] = [];
     // Between two layers others run: their pages may move, and the tasks and errors are theirs.
-    for (const [layer, { mixer: { pageForms } }] of layers.entries()) {
+    for (const [
+      layer,
+      {
+        mixer: { pageForms },
+      },
+    ] of layers.entries()) {
       const count = pageForms && queries.queries > 0 ? cache.writeShadows(sequence.pages, layer) : 0;
       if (!pageForms || count === 0) {
         errors.push(0);

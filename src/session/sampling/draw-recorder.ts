@@ -81,15 +81,30 @@ export class DrawRecorder {
       const own = bytes.slice(row * DRAWN_BYTES, (row + 1) * DRAWN_BYTES);
       const [token = 0] = new Uint32Array(own);
       const entropy = wantsEntropy ? new Float32Array(own)[1] : undefined;
-      return { token, entropy, ...(level && LevelControl.stateOf(own.slice(8))), dispatchesPerToken, dispatchesPerLayer };
+      return {
+        token,
+        entropy,
+        ...(level && LevelControl.stateOf(own.slice(8))),
+        dispatchesPerToken,
+        dispatchesPerLayer,
+      };
     });
   }
 
   /** Of what `verify` drew for a stream only the first `count` tokens were drawn: it is as it was behind them. `text`: with them. */
-  takeBack({ sequence: { slot }, sampling }: DrawRequest, drawn: readonly DrawnToken[], count: number, text: CountedText): void {
+  takeBack(
+    { sequence: { slot }, sampling }: DrawRequest,
+    drawn: readonly DrawnToken[],
+    count: number,
+    text: CountedText,
+  ): void {
     const last = drawn[count - 1];
     if (!last || count === drawn.length) return;
-    this.device.gpuDevice.queue.writeBuffer(this.transformer.activations.tokens, slot * 4, new Uint32Array([last.token]));
+    this.device.gpuDevice.queue.writeBuffer(
+      this.transformer.activations.tokens,
+      slot * 4,
+      new Uint32Array([last.token]),
+    );
     const rejected = drawn.slice(count).map(({ token }) => token);
     this.sampler.recount(slot, sampling, rejected, text);
     if (last.levelState) this.levels.restore(slot, last.levelState);
@@ -121,7 +136,9 @@ export class DrawRecorder {
       ...(draws.some(({ level }) => level) ? [this.levels.rows] : []),
     ]);
     // Of this step, since nothing is submitted between.
-    const wanted = draws.map(({ wantsLogits, allowedLater, sequence: { slot } }) => (wantsLogits && !allowedLater ? this.#rawLogits.read(slot) : undefined));
+    const wanted = draws.map(({ wantsLogits, allowedLater, sequence: { slot } }) =>
+      wantsLogits && !allowedLater ? this.#rawLogits.read(slot) : undefined,
+    );
     const [bytes, ...logits] = await Promise.all([submitted, ...wanted]);
     const tokens = new Uint32Array(bytes, 0, MAX_STREAMS);
     const entropies = new Float32Array(bytes, SLOT_BYTES, MAX_STREAMS);

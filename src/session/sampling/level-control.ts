@@ -46,7 +46,9 @@ export class LevelControl {
     const level_states = device.buffers.storage('level states', 'activations', LEVEL_ROWS_BYTES);
     this.#states = level_states;
     const lora = (): GPUBuffer => arena.buffers.lora;
-    this.#choose = following([lora], () => createOperation(device, sampleLevelKernel(), { entropies, level_states, lora: lora() }));
+    this.#choose = following([lora], () =>
+      createOperation(device, sampleLevelKernel(), { entropies, level_states, lora: lora() }),
+    );
   }
 
   /** Before a stream's first draw. */

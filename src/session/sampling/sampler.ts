@@ -162,7 +162,11 @@ export class Sampler {
 
   #allowedRows(): GPUBuffer {
     const { buffers } = this.device;
-    return (this.#allowed ??= buffers.storage('allowed tokens', 'activations', FEW_TOKENS * allowedWords(this.vocabSize) * 4));
+    return (this.#allowed ??= buffers.storage(
+      'allowed tokens',
+      'activations',
+      FEW_TOKENS * allowedWords(this.vocabSize) * 4,
+    ));
   }
 
   #filter(recorder: Recorder, params: { row: number; inverseTemperature: number; byMass: number }, goal: number): void {
@@ -176,7 +180,9 @@ const adjusts = ({ repetitionPenalty, presencePenalty, frequencyPenalty, logitBi
   repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0 || logitBias.size > 0;
 
 /** Each operation is made when it is first needed. */
-function remember(create: (adjust: boolean, entropy: boolean) => Operation<void>): (adjust: boolean, entropy: boolean) => Operation<void> {
+function remember(
+  create: (adjust: boolean, entropy: boolean) => Operation<void>,
+): (adjust: boolean, entropy: boolean) => Operation<void> {
   const made = new Map<string, Operation<void>>();
   return (adjust, entropy) => {
     const key = `${adjust} ${entropy}`;

@@ -128,8 +128,11 @@ export class ModelDrafts {
     draftModel.sequences.goBack(sequence, Math.min(right, text.length - 1), this.#began);
     const asked: Promise<DrawnToken>[] = [];
     try {
-      await this.#read(text, text.length, (length) => asked.push(handled(draftModel.sample(length, greedy(sequence, text.length)))));
-      while (asked.length < count) asked.push(handled(draftModel.steps.ask(greedy(sequence, text.length + asked.length))));
+      await this.#read(text, text.length, (length) =>
+        asked.push(handled(draftModel.sample(length, greedy(sequence, text.length)))),
+      );
+      while (asked.length < count)
+        asked.push(handled(draftModel.steps.ask(greedy(sequence, text.length + asked.length))));
       const drawn = (await Promise.all(asked)).map(({ token }) => token);
       sequence.tokens.push(...drawn.slice(0, -1)); // as they were read to draw the next one
       return drawn;

@@ -60,14 +60,21 @@ export class TextDrafts {
   /** Behind `token`, where it comes soon after the place where a copy went wrong. */
   #resumed(token: number): number | undefined {
     if (this.#lost === undefined) return undefined;
-    const near = this.#tokens.slice(this.#lost, Math.min(this.#lost + RESUMED_WITHIN, this.#tokens.length - 1)).indexOf(token);
+    const near = this.#tokens
+      .slice(this.#lost, Math.min(this.#lost + RESUMED_WITHIN, this.#tokens.length - 1))
+      .indexOf(token);
     return near < 0 ? undefined : this.#lost + near + 1;
   }
 
   #matchedAt(place: number | undefined): number {
     const { length } = this.#tokens;
     let matched = 0;
-    while (place !== undefined && matched < Math.min(place, MOST_MATCHED) && this.#tokens[place - 1 - matched] === this.#tokens[length - 1 - matched]) matched++;
+    while (
+      place !== undefined &&
+      matched < Math.min(place, MOST_MATCHED) &&
+      this.#tokens[place - 1 - matched] === this.#tokens[length - 1 - matched]
+    )
+      matched++;
     return matched;
   }
 }

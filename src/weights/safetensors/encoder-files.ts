@@ -1,4 +1,11 @@
-import { EMBEDDING_PATHS, ENCODER_LINEARS, ENCODER_NORMS, ENCODER_TYPES, type EncoderType, POOLER } from '../../architectures/encoder.ts';
+import {
+  EMBEDDING_PATHS,
+  ENCODER_LINEARS,
+  ENCODER_NORMS,
+  ENCODER_TYPES,
+  type EncoderType,
+  POOLER,
+} from '../../architectures/encoder.ts';
 import type { Pooling } from '../../config/encoder-config.ts';
 import { isOnGpu, POOLINGS } from '../encoder-config.ts';
 import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
@@ -20,7 +27,13 @@ export interface EncoderFiles extends SentenceFiles {
 }
 
 /** What transformers takes for keys that a config.json lacks (configuration_bert.py, configuration_xlm_roberta.py). */
-const DEFAULTS = { hidden_act: 'gelu', layer_norm_eps: 1e-12, position_embedding_type: 'absolute', max_position_embeddings: 512, pad_token_id: 1 };
+const DEFAULTS = {
+  hidden_act: 'gelu',
+  layer_norm_eps: 1e-12,
+  position_embedding_type: 'absolute',
+  max_position_embeddings: 512,
+  pad_token_id: 1,
+};
 
 const SIZES = {
   block_count: 'num_hidden_layers',
@@ -36,9 +49,11 @@ export function encoderHeader(files: EncoderFiles, type: LoadedType | undefined)
   const encoder = ENCODER_TYPES.get(config.string('model_type'))!; // namesEncoder has found it
   const { architecture } = encoder;
   const values = new Map<string, GgufValue>([['general.architecture', architecture]]);
-  const name = config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
+  const name =
+    config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
   if (name) values.set('general.name', name);
-  for (const [key, field] of Object.entries(SIZES)) values.set(`${architecture}.${key}`, config.size(field, MOST[key as keyof typeof MOST]));
+  for (const [key, field] of Object.entries(SIZES))
+    values.set(`${architecture}.${key}`, config.size(field, MOST[key as keyof typeof MOST]));
   values.set(`${architecture}.attention.layer_norm_epsilon`, config.number('layer_norm_eps'));
   const positions = config.size('max_position_embeddings', MOST.context_length);
   const firstPosition = readFirstPosition(config, encoder, positions);
@@ -50,44 +65,71 @@ export function encoderHeader(files: EncoderFiles, type: LoadedType | undefined)
     const own = nameOf(tensor.name);
     if (own === undefined) return [];
     const isPositions = own === 'position_embd.weight' && tensor.shape[0] === positions;
-    const named = isPositions ? rowsOf(tensor, own, firstPosition, positions - firstPosition) : { ...tensor, name: own };
+    const named = isPositions
+      ? rowsOf(tensor, own, firstPosition, positions - firstPosition)
+      : { ...tensor, name: own };
     if (tensor.shape.length === 1 || !isOnGpu(own)) return [quantized(named, 'F32')];
     return [type ? quantized(named, type) : named];
   });
-  checkVocabSize(config, files.tensors.find((tensor) => nameOf(tensor.name) === 'token_embd.weight'));
+  checkVocabSize(
+    config,
+    files.tensors.find((tensor) => nameOf(tensor.name) === 'token_embd.weight'),
+  );
   const tokenizerMetadata = isUnigram(files.tokenizer) ? unigramMetadata : wordPieceMetadata;
   for (const [key, value] of tokenizerMetadata(files.tokenizer, config, pooling === 'rank')) values.set(key, value);
-  return { metadata: new GgufMetadata(config.file, values), tensors, isNormalized, usualLength: readUsualLength(files, positions - firstPosition) };
+  return {
+    metadata: new GgufMetadata(config.file, values),
+    tensors,
+    isNormalized,
+    usualLength: readUsualLength(files, positions - firstPosition),
+  };
 }
 
 function checkConfig(config: JsonFields): void {
   const wanted = { hidden_act: 'gelu', position_embedding_type: 'absolute' } as const;
   for (const [field, value] of Object.entries(wanted)) {
-    if (config.string(field) !== value) config.fail(field, `${JSON.stringify(config.string(field).slice(0, 40))} is not supported; ${value} is`, 'unsupported');
+    if (config.string(field) !== value)
+      config.fail(
+        field,
+        `${JSON.stringify(config.string(field).slice(0, 40))} is not supported; ${value} is`,
+        'unsupported',
+      );
   }
   for (const field of ['is_decoder', 'add_cross_attention']) {
     if (config.values[field] === true) config.fail(field, 'is not supported: an encoder is', 'unsupported');
   }
-  if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
+  if (config.has('quantization_config'))
+    config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
 }
 
 /** Where positions begin: RoBERTa's count from behind the padding token's id on. */
 function readFirstPosition(config: JsonFields, { startsBehindPadding }: EncoderType, positions: number): number {
   if (!startsBehindPadding) return 0;
   const first = config.number('pad_token_id') + 1;
-  return Number.isInteger(first) && first >= 1 && first < positions ? first : config.fail('pad_token_id', `is ${first - 1}, and the model's ${positions} positions begin behind it`);
+  return Number.isInteger(first) && first >= 1 && first < positions
+    ? first
+    : config.fail('pad_token_id', `is ${first - 1}, and the model's ${positions} positions begin behind it`);
 }
 
-const isCrossEncoder = (config: JsonFields, { crossEncoder }: EncoderType): boolean => config.optional('architectures', (key) => config.list(key))?.includes(crossEncoder) ?? false;
+const isCrossEncoder = (config: JsonFields, { crossEncoder }: EncoderType): boolean =>
+  config.optional('architectures', (key) => config.list(key))?.includes(crossEncoder) ?? false;
 
 /** Of a cross-encoder the weights tell all, unless something else is to come behind them. */
-function readClassifier({ config, modules, pooling }: EncoderFiles): Pick<ReturnType<typeof readModules>, 'pooling' | 'isNormalized'> {
-  if (modules || pooling) config.fail('modules.json', 'modules behind a cross-encoder are not supported', 'unsupported');
+function readClassifier({
+  config,
+  modules,
+  pooling,
+}: EncoderFiles): Pick<ReturnType<typeof readModules>, 'pooling' | 'isNormalized'> {
+  if (modules || pooling)
+    config.fail('modules.json', 'modules behind a cross-encoder are not supported', 'unsupported');
   return { pooling: 'rank', isNormalized: false };
 }
 
 const OUTER = new Map(Object.entries(EMBEDDING_PATHS).map(([name, path]) => [path as string, name]));
-const PARTS = new Map([...Object.entries(ENCODER_LINEARS).map(([name, { path }]) => [path as string, name] as const), ...Object.entries(ENCODER_NORMS).map(([name, path]) => [path as string, name] as const)]);
+const PARTS = new Map([
+  ...Object.entries(ENCODER_LINEARS).map(([name, { path }]) => [path as string, name] as const),
+  ...Object.entries(ENCODER_NORMS).map(([name, path]) => [path as string, name] as const),
+]);
 
 /** GGUF's name of a tensor; its own of one that the runtime does not know, to be refused; none of what embeddings leave out. */
 function namer({ prefix, classifier }: EncoderType, pooling: Pooling): (whole: string) => string | undefined {

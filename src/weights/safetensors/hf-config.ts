@@ -16,7 +16,10 @@ const DEFAULT_ACTIVATION = 'silu';
 const MIN_ROW_BYTES = 64;
 
 /** transformers' names of them (activations.py, ACT2FN). */
-const ACTIVATIONS: Record<Activation, readonly string[]> = { silu: ['silu', 'swish'], gelu: ['gelu_pytorch_tanh', 'gelu_new'] };
+const ACTIVATIONS: Record<Activation, readonly string[]> = {
+  silu: ['silu', 'swish'],
+  gelu: ['gelu_pytorch_tanh', 'gelu_new'],
+};
 
 /** GGUF's keys, behind the architecture's name, and what transformers calls them. */
 const SIZES = {
@@ -49,12 +52,14 @@ export function withConfigDefaults(config: JsonFields): JsonFields {
  */
 export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   const { architecture, window, keys = {} } = modelTypeOf(config);
-  if (config.has('quantization_config')) config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
+  if (config.has('quantization_config'))
+    config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
   checkActivation(config, architecture.activation);
   checkUnsupported(config, architecture);
 
   const values = new Map<string, GgufValue>([['general.architecture', architecture.name]]);
-  const name = config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
+  const name =
+    config.optional('_name_or_path', (key) => config.string(key)) || /([^/]+)\/resolve\//.exec(config.file)?.[1];
   if (name) values.set('general.name', name);
   const set = (key: string, value: GgufValue): void => {
     values.set(`${architecture.name}.${key}`, value);
@@ -64,10 +69,13 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
     // Refused here they have the name that they have in this file.
     set(key, Object.hasOwn(MOST, key) ? config.size(field, MOST[key as keyof typeof MOST]) : config.number(field));
   };
-  for (const [key, field] of Object.entries(SIZES)) if (key !== 'feed_forward_length' || !architecture.hasConvolutions) setNumber(key, field);
+  for (const [key, field] of Object.entries(SIZES))
+    if (key !== 'feed_forward_length' || !architecture.hasConvolutions) setNumber(key, field);
   for (const [key, field] of Object.entries(OPTIONAL_SIZES)) if (config.has(field)) setNumber(key, field);
-  for (const names of Object.values(architecture.multipliers ?? {})) if (config.has(names.config)) set(names.gguf, config.positive(names.config) ** (names.power ?? 1));
-  if (config.has('sliding_window') && usesWindow(config, window)) setNumber('attention.sliding_window', 'sliding_window');
+  for (const names of Object.values(architecture.multipliers ?? {}))
+    if (config.has(names.config)) set(names.gguf, config.positive(names.config) ** (names.power ?? 1));
+  if (config.has('sliding_window') && usesWindow(config, window))
+    setNumber('attention.sliding_window', 'sliding_window');
   if (window === 'by layer') addWindow(config, architecture, set);
   if (architecture.hasConvolutions) addConvolutions(config, set);
   if (architecture.hasDeltaNets) addDeltaNets(config, set);
@@ -84,32 +92,46 @@ const ownKey = (config: JsonFields, keys: NonNullable<ModelType['keys']>, common
 };
 
 /** Whether the output matrix is that of the embeddings. */
-export const tiesEmbeddings = (config: JsonFields): boolean => config.values[ownKey(config, modelTypeOf(config).keys ?? {}, 'tie_word_embeddings')] === true;
+export const tiesEmbeddings = (config: JsonFields): boolean =>
+  config.values[ownKey(config, modelTypeOf(config).keys ?? {}, 'tie_word_embeddings')] === true;
 
 /** Every token takes memory, so only as many are believed as the embeddings have rows. */
 export function checkVocabSize(config: JsonFields, embeddings: TensorInfo | undefined): void {
   const vocabSize = config.number('vocab_size');
   const rows = embeddings ? Math.min(embeddings.shape[0] ?? 0, embeddings.bytes / MIN_ROW_BYTES) : 0;
   if (vocabSize <= rows) return;
-  config.fail('vocab_size', `is ${vocabSize}, but the embeddings are ${embeddings ? `[${embeddings.shape.join(', ')}]` : 'missing'}`);
+  config.fail(
+    'vocab_size',
+    `is ${vocabSize}, but the embeddings are ${embeddings ? `[${embeddings.shape.join(', ')}]` : 'missing'}`,
+  );
 }
 
 function modelTypeOf(config: JsonFields) {
   const type = config.string('model_type');
   const known = [...MODEL_TYPES.keys()].join(', ');
-  const found = MODEL_TYPES.get(type) ?? config.fail('model_type', `${JSON.stringify(type.slice(0, 40))} is not supported; these are: ${known}`, 'unsupported');
+  const found =
+    MODEL_TYPES.get(type) ??
+    config.fail(
+      'model_type',
+      `${JSON.stringify(type.slice(0, 40))} is not supported; these are: ${known}`,
+      'unsupported',
+    );
   if (!seesLater(config)) return found;
-  const architecture = ARCHITECTURES.get(found.bidirectional ?? '') ?? config.fail(BIDIRECTIONAL, 'attention to later tokens is not supported', 'unsupported');
+  const architecture =
+    ARCHITECTURES.get(found.bidirectional ?? '') ??
+    config.fail(BIDIRECTIONAL, 'attention to later tokens is not supported', 'unsupported');
   return { ...found, architecture };
 }
 
 const BIDIRECTIONAL = 'use_bidirectional_attention';
 
 /** Whether tokens attend to later ones; Gemma 4's configs say `all` for it, and `vision` where only those of images do. */
-const seesLater = ({ values }: JsonFields): boolean => values[BIDIRECTIONAL] === true || values[BIDIRECTIONAL] === 'all';
+const seesLater = ({ values }: JsonFields): boolean =>
+  values[BIDIRECTIONAL] === true || values[BIDIRECTIONAL] === 'all';
 
 /** Whether a `config.json` is of a decoder's layers that make an encoder. */
-export const isBidirectional = (config: JsonFields): boolean => seesLater(config) && MODEL_TYPES.get(String(config.values['model_type']))?.bidirectional !== undefined;
+export const isBidirectional = (config: JsonFields): boolean =>
+  seesLater(config) && MODEL_TYPES.get(String(config.values['model_type']))?.bidirectional !== undefined;
 
 function checkActivation(config: JsonFields, wanted: Activation): void {
   const field = config.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
@@ -123,35 +145,55 @@ function checkUnsupported(config: JsonFields, { capsLogits }: Architecture): voi
   for (const field of ['attn_logit_softcapping', ...(capsLogits ? [] : ['final_logit_softcapping'])]) {
     if (config.has(field)) config.fail(field, 'soft caps are not supported', 'unsupported');
   }
-  if (config.has('clip_qkv')) config.fail('clip_qkv', 'clamped queries, keys and values are not supported', 'unsupported');
+  if (config.has('clip_qkv'))
+    config.fail('clip_qkv', 'clamped queries, keys and values are not supported', 'unsupported');
 }
 
 /** Which layers attend within the window, a flag each, and how they are rotated (configuration_gemma3.py). */
-function addWindow(config: JsonFields, { window, hasPerLayerInputs }: Architecture, set: (key: string, value: GgufValue) => void): void {
+function addWindow(
+  config: JsonFields,
+  { window, hasPerLayerInputs }: Architecture,
+  set: (key: string, value: GgufValue) => void,
+): void {
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
   const types = layerTypes(config, numLayers, ['sliding_attention', 'full_attention']);
-  const every = config.optional('sliding_window_pattern', (key) => config.size(key, MOST.block_count)) ?? window?.allBut ?? 1;
+  const every =
+    config.optional('sliding_window_pattern', (key) => config.size(key, MOST.block_count)) ?? window?.allBut ?? 1;
   const whole = everyNth(every, numLayers);
-  const flags = Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'sliding_attention' : !whole.includes(layer)));
-  if (hasPerLayerInputs && flags.at(-1)) config.fail('layer_types', 'the last layer must be full_attention, as transformers takes it to be', 'unsupported');
+  const flags = Array.from({ length: numLayers }, (_, layer) =>
+    types ? types[layer] === 'sliding_attention' : !whole.includes(layer),
+  );
+  if (hasPerLayerInputs && flags.at(-1))
+    config.fail('layer_types', 'the last layer must be full_attention, as transformers takes it to be', 'unsupported');
   if (flags.includes(true)) config.size('sliding_window', MOST.context_length);
   set('attention.sliding_window_pattern', flags);
   const rope = config.optional('rope_parameters', (key) => config.fields(key));
   const own = rope?.optional('sliding_attention', (key) => rope.fields(key));
-  if (own && ropeType(own) !== 'default') own.fail('rope_type', 'layers with a window are rotated without scaling', 'unsupported');
-  const theta = own?.optional('rope_theta', (key) => own.number(key)) ?? config.optional('rope_local_base_freq', (key) => config.number(key));
+  if (own && ropeType(own) !== 'default')
+    own.fail('rope_type', 'layers with a window are rotated without scaling', 'unsupported');
+  const theta =
+    own?.optional('rope_theta', (key) => own.number(key)) ??
+    config.optional('rope_local_base_freq', (key) => config.number(key));
   if (theta !== undefined) set('rope.freq_base_swa', theta);
 }
 
 /** How many experts layers have, of how many a token goes through (configuration_qwen3_moe.py, configuration_lfm2_moe.py, configuration_olmoe.py). */
-function addExperts(config: JsonFields, { isMlpSized }: NonNullable<Architecture['experts']>, setNumber: (key: string, common: string) => void, set: (key: string, value: GgufValue) => void): void {
+function addExperts(
+  config: JsonFields,
+  { isMlpSized }: NonNullable<Architecture['experts']>,
+  setNumber: (key: string, common: string) => void,
+  set: (key: string, value: GgufValue) => void,
+): void {
   const dense = config.optional('mlp_only_layers', (key) => config.list(key)) ?? [];
-  if (dense.length > 0) config.fail('mlp_only_layers', 'layers without experts are not supported in such a model', 'unsupported');
-  if (config.has('decoder_sparse_step') && config.number('decoder_sparse_step') !== 1) config.fail('decoder_sparse_step', 'layers without experts are not supported in such a model', 'unsupported');
+  if (dense.length > 0)
+    config.fail('mlp_only_layers', 'layers without experts are not supported in such a model', 'unsupported');
+  if (config.has('decoder_sparse_step') && config.number('decoder_sparse_step') !== 1)
+    config.fail('decoder_sparse_step', 'layers without experts are not supported in such a model', 'unsupported');
   setNumber('expert_count', 'num_experts');
   setNumber('expert_used_count', 'num_experts_per_tok');
   if (!isMlpSized) setNumber('expert_feed_forward_length', 'moe_intermediate_size');
-  if (config.has('use_expert_bias') && config.values['use_expert_bias'] !== true) config.fail('use_expert_bias', 'such a model without biases of its experts is not supported', 'unsupported');
+  if (config.has('use_expert_bias') && config.values['use_expert_bias'] !== true)
+    config.fail('use_expert_bias', 'such a model without biases of its experts is not supported', 'unsupported');
   if (config.has('num_dense_layers')) set('leading_dense_block_count', config.number('num_dense_layers'));
   if (config.has('routed_scaling_factor')) set('expert_weights_scale', config.number('routed_scaling_factor'));
   set('expert_weights_norm', config.values['norm_topk_prob'] === true);
@@ -160,27 +202,37 @@ function addExperts(config: JsonFields, { isMlpSized }: NonNullable<Architecture
 /** What each layer is, of these kinds, where a config says so. */
 function layerTypes(config: JsonFields, numLayers: number, known: readonly string[]): readonly unknown[] | undefined {
   const types = config.optional('layer_types', (key) => config.list(key));
-  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string)))) config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
+  if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string))))
+    config.fail('layer_types', `must be ${known.join(' or ')} for each of ${numLayers} layers`);
   return types;
 }
 
 /** Which layers have a convolution, and how wide the MLP is then (configuration_lfm2.py; modeling_lfm2.py, Lfm2MLP). */
 function addConvolutions(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
-  if (config.values['conv_bias'] === true) config.fail('conv_bias', 'biases of convolutions are not supported', 'unsupported');
+  if (config.values['conv_bias'] === true)
+    config.fail('conv_bias', 'biases of convolutions are not supported', 'unsupported');
   const types = layerTypes(config, numLayers, ['conv', 'full_attention']);
   const listed = config.optional('full_attn_idxs', (key) => config.list(key)); // older configs
-  const attends = Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'full_attention' : (listed?.includes(layer) ?? true)));
+  const attends = Array.from({ length: numLayers }, (_, layer) =>
+    types ? types[layer] === 'full_attention' : (listed?.includes(layer) ?? true),
+  );
   if (!attends.includes(true)) config.fail(types ? 'layer_types' : 'full_attn_idxs', 'no layer attends', 'unsupported');
   const numKvHeads = config.size('num_key_value_heads', MOST['attention.head_count_kv']);
-  set('attention.head_count_kv', Int32Array.from(attends, (each) => (each ? numKvHeads : 0)));
+  set(
+    'attention.head_count_kv',
+    Int32Array.from(attends, (each) => (each ? numKvHeads : 0)),
+  );
   set('shortconv.l_cache', config.size('conv_L_cache', MOST['shortconv.l_cache']));
   set('feed_forward_length', feedForward(config));
 }
 
 /** Lfm2MLP's width. */
 function feedForward(config: JsonFields): number {
-  const whole = config.size(config.has('block_ff_dim') ? 'block_ff_dim' : 'intermediate_size', MOST.feed_forward_length);
+  const whole = config.size(
+    config.has('block_ff_dim') ? 'block_ff_dim' : 'intermediate_size',
+    MOST.feed_forward_length,
+  );
   if (config.values['block_auto_adjust_ff_dim'] !== true) return whole;
   const part = Math.trunc((2 * whole) / 3);
   if (!config.has('block_ffn_dim_multiplier')) return part;
@@ -198,9 +250,19 @@ function addDeltaNets(config: JsonFields, set: (key: string, value: GgufValue) =
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
   const types = layerTypes(config, numLayers, ['linear_attention', 'full_attention']);
   const attending = everyNth(config.size('full_attention_interval', MOST.block_count), numLayers);
-  set('attention.recurrent_layers', Array.from({ length: numLayers }, (_, layer) => (types ? types[layer] === 'linear_attention' : !attending.includes(layer))));
+  set(
+    'attention.recurrent_layers',
+    Array.from({ length: numLayers }, (_, layer) =>
+      types ? types[layer] === 'linear_attention' : !attending.includes(layer),
+    ),
+  );
   const headDim = size('ssm.state_size', 'linear_key_head_dim');
-  if (config.number('linear_value_head_dim') !== headDim) config.fail('linear_value_head_dim', `values of another size than keys, ${headDim}, are not supported`, 'unsupported');
+  if (config.number('linear_value_head_dim') !== headDim)
+    config.fail(
+      'linear_value_head_dim',
+      `values of another size than keys, ${headDim}, are not supported`,
+      'unsupported',
+    );
   size('ssm.conv_kernel', 'linear_conv_kernel_dim');
   size('ssm.group_count', 'linear_num_key_heads');
   set('ssm.inner_size', headDim * size('ssm.time_step_rank', 'linear_num_value_heads'));
@@ -221,7 +283,12 @@ export function unrotatedLayers(config: JsonFields): number[] | undefined {
   if (!unrotated || !('every' in unrotated)) return undefined;
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
   const listed = config.optional('no_rope_layers', (key) => config.list(key)); // 1 for one that is rotated
-  if (!listed) return everyNth(config.optional('no_rope_layer_interval', (key) => config.size(key, MOST.block_count)) ?? unrotated.every, numLayers);
-  if (listed.length < numLayers || listed.some((flag) => flag !== 0 && flag !== 1)) config.fail('no_rope_layers', `must be 0 or 1 for each of ${numLayers} layers`);
+  if (!listed)
+    return everyNth(
+      config.optional('no_rope_layer_interval', (key) => config.size(key, MOST.block_count)) ?? unrotated.every,
+      numLayers,
+    );
+  if (listed.length < numLayers || listed.some((flag) => flag !== 0 && flag !== 1))
+    config.fail('no_rope_layers', `must be 0 or 1 for each of ${numLayers} layers`);
   return Array.from({ length: numLayers }, (_, layer) => layer).filter((layer) => listed[layer] === 0);
 }

@@ -8,12 +8,28 @@ import type { JsonFields } from './json-file.ts';
  * `unsupported` for what only the larger models have.
  */
 export function addLayerSizes(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
-  if (config.values['enable_moe_block'] === true) config.fail('enable_moe_block', 'mixtures of experts are not supported', 'unsupported');
-  if (config.values['attention_k_eq_v'] === true) config.fail('attention_k_eq_v', 'keys that are values too are not supported', 'unsupported');
-  const vocabSize = config.optional('vocab_size_per_layer_input', (key) => config.number(key)) ?? config.number('vocab_size');
-  if (vocabSize !== config.number('vocab_size')) config.fail('vocab_size_per_layer_input', `${vocabSize} differs from vocab_size, ${config.number('vocab_size')}`, 'unsupported');
-  if (config.number('hidden_size_per_layer_input') === 0) config.fail('hidden_size_per_layer_input', 'a model without embeddings of its layers is not supported; E2B and E4B are', 'unsupported');
-  set('embedding_length_per_layer_input', config.size('hidden_size_per_layer_input', MOST_OF_LAYERS.embedding_length_per_layer_input));
+  if (config.values['enable_moe_block'] === true)
+    config.fail('enable_moe_block', 'mixtures of experts are not supported', 'unsupported');
+  if (config.values['attention_k_eq_v'] === true)
+    config.fail('attention_k_eq_v', 'keys that are values too are not supported', 'unsupported');
+  const vocabSize =
+    config.optional('vocab_size_per_layer_input', (key) => config.number(key)) ?? config.number('vocab_size');
+  if (vocabSize !== config.number('vocab_size'))
+    config.fail(
+      'vocab_size_per_layer_input',
+      `${vocabSize} differs from vocab_size, ${config.number('vocab_size')}`,
+      'unsupported',
+    );
+  if (config.number('hidden_size_per_layer_input') === 0)
+    config.fail(
+      'hidden_size_per_layer_input',
+      'a model without embeddings of its layers is not supported; E2B and E4B are',
+      'unsupported',
+    );
+  set(
+    'embedding_length_per_layer_input',
+    config.size('hidden_size_per_layer_input', MOST_OF_LAYERS.embedding_length_per_layer_input),
+  );
   const whole = wholeHeadDim(config);
   set('attention.key_length', whole);
   set('attention.value_length', whole);
@@ -24,7 +40,10 @@ export function addLayerSizes(config: JsonFields, set: (key: string, value: Gguf
   set('attention.shared_kv_layers', shared);
   if (config.values['use_double_wide_mlp'] !== true) return;
   const width = config.size('intermediate_size', MOST.feed_forward_length);
-  set('feed_forward_length', Int32Array.from({ length: numLayers }, (_, layer) => (layer < numLayers - shared ? width : 2 * width)));
+  set(
+    'feed_forward_length',
+    Int32Array.from({ length: numLayers }, (_, layer) => (layer < numLayers - shared ? width : 2 * width)),
+  );
 }
 
 /** The size of heads of layers that attend to all: as Google's config.json has it, or as transformers saves it since version 5.10. */
@@ -35,10 +54,17 @@ export function wholeHeadDim(config: JsonFields): number {
   const types = config.list('layer_types');
   const sizes = types.flatMap((type, layer) => {
     const own = listed.optional(String(layer), (key) => listed.fields(key));
-    if (own && Object.keys(own.values).some((key) => key !== 'head_dim')) listed.fail(String(layer), 'layers that differ in more than the size of heads are not supported', 'unsupported');
+    if (own && Object.keys(own.values).some((key) => key !== 'head_dim'))
+      listed.fail(String(layer), 'layers that differ in more than the size of heads are not supported', 'unsupported');
     const size = own ? own.size('head_dim', most) : config.size('head_dim', most);
-    return type === 'full_attention' ? [size] : size === config.number('head_dim') ? [] : listed.fail(String(layer), 'layers with a window that differ in heads are not supported', 'unsupported');
+    return type === 'full_attention'
+      ? [size]
+      : size === config.number('head_dim')
+        ? []
+        : listed.fail(String(layer), 'layers with a window that differ in heads are not supported', 'unsupported');
   });
   const [first = 0] = sizes;
-  return sizes.every((size) => size === first) ? first : config.fail('per_layer_config', 'layers without a window that differ in heads are not supported', 'unsupported');
+  return sizes.every((size) => size === first)
+    ? first
+    : config.fail('per_layer_config', 'layers without a window that differ in heads are not supported', 'unsupported');
 }

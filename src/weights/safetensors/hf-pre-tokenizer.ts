@@ -1,8 +1,9 @@
 import { isRecord } from '../../config/is-record.ts';
 import type { JsonFields } from './json-file.ts';
 
-const tail = "\\p{N}@| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-const cutAt = (digits: string): string => `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${tail.replace('@', digits)}`;
+const tail = '\\p{N}@| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+const cutAt = (digits: string): string =>
+  `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${tail.replace('@', digits)}`;
 
 const [upper, lower] = ['\\p{Lu}\\p{Lt}', '\\p{Ll}'].map((letters) => `[${letters}\\p{Lm}\\p{Lo}\\p{M}]`);
 /** At changes of case. */
@@ -24,7 +25,11 @@ const BY_REGEX = new Map<string, { merged?: string; whole?: string }>([
 export function preTokenizerName(tokenizer: JsonFields, ignoreMerges: boolean): string {
   const steps = stepsOf(tokenizer.values['pre_tokenizer'], 'pretokenizers');
   const fail = (): never =>
-    tokenizer.fail('pre_tokenizer', `this way of cutting text into words is not supported: ${JSON.stringify(steps).slice(0, 300)}`, 'unsupported');
+    tokenizer.fail(
+      'pre_tokenizer',
+      `this way of cutting text into words is not supported: ${JSON.stringify(steps).slice(0, 300)}`,
+      'unsupported',
+    );
   const last = steps.at(-1);
   if (last?.['type'] !== 'ByteLevel' || last['add_prefix_space'] === true) return fail();
   const before = steps.slice(0, -1);
@@ -45,7 +50,8 @@ export function preTokenizerName(tokenizer: JsonFields, ignoreMerges: boolean): 
 /** Whether a byte-level tokenizer composes text before it cuts it. Throws `unsupported` for other steps. */
 export function composesText(tokenizer: JsonFields): boolean {
   const normalizers = stepsOf(tokenizer.values['normalizer'], 'normalizers').map(({ type }) => type);
-  if (normalizers.some((type) => type !== 'NFC')) tokenizer.fail('normalizer', `${normalizers.join(', ')} is not supported`, 'unsupported');
+  if (normalizers.some((type) => type !== 'NFC'))
+    tokenizer.fail('normalizer', `${normalizers.join(', ')} is not supported`, 'unsupported');
   return normalizers.length > 0;
 }
 
@@ -56,12 +62,14 @@ export function sentencePiecePrefix(tokenizer: JsonFields): boolean {
     const { type, pattern, content, prepend } = step;
     const isSpace = type === 'Replace' && isRecord(pattern) && pattern['String'] === ' ' && content === '▁';
     if (type === 'Prepend' && prepend === '▁') hasPrefix = true;
-    else if (!isSpace) tokenizer.fail('normalizer', `${JSON.stringify(step).slice(0, 200)} is not supported`, 'unsupported');
+    else if (!isSpace)
+      tokenizer.fail('normalizer', `${JSON.stringify(step).slice(0, 200)} is not supported`, 'unsupported');
   }
   for (const step of stepsOf(tokenizer.values['pre_tokenizer'], 'pretokenizers')) {
     const { type, pattern, behavior, replacement, prepend_scheme: scheme, add_prefix_space: old } = step;
     // Behind the normalizer there are no spaces to cut at.
-    if (type === 'Split' && isRecord(pattern) && pattern['String'] === ' ' && behavior === 'MergedWithPrevious') continue;
+    if (type === 'Split' && isRecord(pattern) && pattern['String'] === ' ' && behavior === 'MergedWithPrevious')
+      continue;
     if (type !== 'Metaspace' || replacement !== '▁') {
       tokenizer.fail('pre_tokenizer', `${JSON.stringify(step).slice(0, 200)} is not supported`, 'unsupported');
     }

@@ -10,7 +10,11 @@ const DEFAULT_ROPE_THETA = 10_000;
  * What a config.json says of the rotation, under the keys that GGUF files have for it (transformers, modeling_rope_utils.py). Throws
  * `unsupported` for another type of scaling than those that this runtime computes.
  */
-export function addRope(config: JsonFields, architecture: Architecture, set: (key: string, value: GgufValue) => void): void {
+export function addRope(
+  config: JsonFields,
+  architecture: Architecture,
+  set: (key: string, value: GgufValue) => void,
+): void {
   set('rope.freq_base', ropeTheta(config));
   const rotaryDim = rotaryDimOf(config, architecture);
   if (rotaryDim !== headDimOf(config, architecture)) set('rope.dimension_count', rotaryDim);
@@ -19,7 +23,8 @@ export function addRope(config: JsonFields, architecture: Architecture, set: (ke
   const type = ropeType(rope);
   const temperature = rope.optional('llama_4_scaling_beta', (key) => rope.number(key)) ?? 0;
   if (temperature !== 0) set('attention.temperature_scale', rope.positive('llama_4_scaling_beta'));
-  if (temperature !== 0 || type === 'yarn' || type === 'longrope') set('rope.scaling.original_context_length', originalContext(config, rope));
+  if (temperature !== 0 || type === 'yarn' || type === 'longrope')
+    set('rope.scaling.original_context_length', originalContext(config, rope));
   if (type === 'linear') {
     set('rope.scaling.type', 'linear');
     set('rope.scaling.factor', rope.positive('factor'));
@@ -29,14 +34,20 @@ export function addRope(config: JsonFields, architecture: Architecture, set: (ke
     set('rope.scaling.type', 'longrope');
     set('rope.scaling.attn_factor', longRopeScale(config, rope));
   } else if (type !== 'default' && type !== 'llama3' && type !== 'proportional') {
-    rope.fail('rope_type', `${JSON.stringify(type.slice(0, 40))} is not supported; default, linear, llama3, yarn, longrope and proportional are`, 'unsupported');
+    rope.fail(
+      'rope_type',
+      `${JSON.stringify(type.slice(0, 40))} is not supported; default, linear, llama3, yarn, longrope and proportional are`,
+      'unsupported',
+    );
   }
 }
 
 function addYarn(config: JsonFields, rope: JsonFields, set: (key: string, value: GgufValue) => void): void {
   const optional = (field: string): number | undefined => rope.optional(field, (key) => rope.positive(key));
   const factor = rope.values['factor'] === null ? stretch(config, rope) : rope.positive('factor');
-  const [mscale = 0, all = 0] = ['mscale', 'mscale_all_dim'].map((field) => rope.optional(field, (key) => rope.number(key)));
+  const [mscale = 0, all = 0] = ['mscale', 'mscale_all_dim'].map((field) =>
+    rope.optional(field, (key) => rope.number(key)),
+  );
   const own = mscale !== 0 && all !== 0 ? magnitude(factor, mscale) / magnitude(factor, all) : magnitude(factor);
   set('rope.scaling.type', 'yarn');
   set('rope.scaling.factor', factor);
@@ -48,7 +59,9 @@ function addYarn(config: JsonFields, rope: JsonFields, set: (key: string, value:
 /** Whether YaRN's bounds are moved to whole frequencies; undefined where a config.json does not say. */
 export function yarnTruncates(config: JsonFields): boolean | undefined {
   const rope = ropeOf(config);
-  return rope?.optional('truncate', (key) => (typeof rope.values[key] === 'boolean' ? rope.values[key] : rope.fail(key, 'must be true or false')));
+  return rope?.optional('truncate', (key) =>
+    typeof rope.values[key] === 'boolean' ? rope.values[key] : rope.fail(key, 'must be true or false'),
+  );
 }
 
 function longRopeScale(config: JsonFields, rope: JsonFields): number {
@@ -58,16 +71,21 @@ function longRopeScale(config: JsonFields, rope: JsonFields): number {
 }
 
 /** By how much the context was stretched. */
-const stretch = (config: JsonFields, rope: JsonFields): number => config.positive('max_position_embeddings') / originalContext(config, rope);
+const stretch = (config: JsonFields, rope: JsonFields): number =>
+  config.positive('max_position_embeddings') / originalContext(config, rope);
 
 /** That beside the rope's fields goes first (standardize_rope_params). */
 const originalContext = (config: JsonFields, rope: JsonFields): number =>
-  [config, rope].map((fields) => fields.optional('original_max_position_embeddings', (key) => fields.size(key, 2 ** 30))).find((tokens) => tokens !== undefined) ??
-  config.positive('max_position_embeddings');
+  [config, rope]
+    .map((fields) => fields.optional('original_max_position_embeddings', (key) => fields.size(key, 2 ** 30)))
+    .find((tokens) => tokens !== undefined) ?? config.positive('max_position_embeddings');
 
 /** Of layers that attend to all. */
 const headDimOf = (config: JsonFields, { hasPerLayerInputs }: Architecture): number =>
-  hasPerLayerInputs ? wholeHeadDim(config) : config.optional('head_dim', (key) => config.number(key)) ?? Math.floor(config.number('hidden_size') / config.number('num_attention_heads'));
+  hasPerLayerInputs
+    ? wholeHeadDim(config)
+    : (config.optional('head_dim', (key) => config.number(key)) ??
+      Math.floor(config.number('hidden_size') / config.number('num_attention_heads')));
 
 /** Components of a head that are rotated. */
 function rotaryDimOf(config: JsonFields, architecture: Architecture): number {
@@ -77,11 +95,21 @@ function rotaryDimOf(config: JsonFields, architecture: Architecture): number {
   if (rope && ropeType(rope) === 'proportional') return headDim; // by frequencies that are none
   const share = [ropeOf(config), config].find((fields) => fields?.has('partial_rotary_factor'));
   const part = share?.number('partial_rotary_factor') ?? 1;
-  if (share && part !== 1 && !rotatesPart) share.fail('partial_rotary_factor', 'heads of this model that are rotated in part are not supported', 'unsupported');
-  if (share && !(part > 0 && part <= 1)) share.fail('partial_rotary_factor', `must be above 0 and at most 1, but is ${part}`);
+  if (share && part !== 1 && !rotatesPart)
+    share.fail(
+      'partial_rotary_factor',
+      'heads of this model that are rotated in part are not supported',
+      'unsupported',
+    );
+  if (share && !(part > 0 && part <= 1))
+    share.fail('partial_rotary_factor', `must be above 0 and at most 1, but is ${part}`);
   const rotaryDim = Math.trunc(headDim * part);
   if (!share || rotaryDim === headDim || (rotaryDim > 0 && rotaryDim % 8 === 0)) return rotaryDim;
-  return share.fail('partial_rotary_factor', `${rotaryDim} of ${headDim} components are rotated, which is not a multiple of 8`, 'unsupported');
+  return share.fail(
+    'partial_rotary_factor',
+    `${rotaryDim} of ${headDim} components are rotated, which is not a multiple of 8`,
+    'unsupported',
+  );
 }
 
 /** What `rope_scaling` says goes first, which is all that there was before version 5 of transformers. */
@@ -101,7 +129,11 @@ function ropeTheta(config: JsonFields): number {
 /** Before version 4.45 of transformers it was called `type`; LongRoPE's had other names, but its factors. */
 export function ropeType(rope: JsonFields): string {
   if (rope.has('long_factor') || rope.has('short_factor')) return 'longrope';
-  return rope.optional('rope_type', (key) => rope.string(key)) ?? rope.optional('type', (key) => rope.string(key)) ?? 'default';
+  return (
+    rope.optional('rope_type', (key) => rope.string(key)) ??
+    rope.optional('type', (key) => rope.string(key)) ??
+    'default'
+  );
 }
 
 /** Divisors of frequencies, `[rotaryDim / 2]`, which GGUF files have as tensors of these names. */
@@ -109,8 +141,10 @@ export function ropeDivisors(config: JsonFields, architecture: Architecture): Ma
   const rope = ropeOf(config);
   const type = rope && ropeType(rope);
   const divisors = new Map<string, Float32Array>();
-  if (rope && type === 'llama3') divisors.set('rope_freqs.weight', llama3Divisors(config, rope, rotaryDimOf(config, architecture)));
-  if (rope && type === 'proportional') divisors.set('rope_freqs.weight', proportionalDivisors(rope, headDimOf(config, architecture)));
+  if (rope && type === 'llama3')
+    divisors.set('rope_freqs.weight', llama3Divisors(config, rope, rotaryDimOf(config, architecture)));
+  if (rope && type === 'proportional')
+    divisors.set('rope_freqs.weight', proportionalDivisors(rope, headDimOf(config, architecture)));
   if (rope && type === 'longrope') {
     const fields = ['short_factor', 'long_factor'] as const;
     LONG_ROPE.forEach((name, i) => divisors.set(name, listed(rope, fields[i]!, rotaryDimOf(config, architecture) / 2)));
@@ -120,7 +154,8 @@ export function ropeDivisors(config: JsonFields, architecture: Architecture): Ma
 
 function listed(rope: JsonFields, field: string, length: number): Float32Array {
   const values = rope.list(field);
-  const isDivisor = (value: unknown): boolean => typeof value === 'number' && Math.fround(value) > 0 && Math.fround(value) < Infinity;
+  const isDivisor = (value: unknown): boolean =>
+    typeof value === 'number' && Math.fround(value) > 0 && Math.fround(value) < Infinity;
   if (values.length !== length || !values.every(isDivisor)) rope.fail(field, `must be ${length} numbers above 0`);
   return Float32Array.from(values as number[]);
 }
@@ -139,7 +174,11 @@ function proportionalDivisors(rope: JsonFields, headDim: number): Float32Array {
 
 /** transformers, modeling_rope_utils.py, _compute_llama3_parameters. */
 function llama3Divisors(config: JsonFields, rope: JsonFields, rotaryDim: number): Float32Array {
-  const [factor, low, high] = ['factor', 'low_freq_factor', 'high_freq_factor'].map((key) => rope.positive(key)) as [number, number, number];
+  const [factor, low, high] = ['factor', 'low_freq_factor', 'high_freq_factor'].map((key) => rope.positive(key)) as [
+    number,
+    number,
+    number,
+  ];
   const context = originalContext(config, rope);
   const theta = ropeTheta(config);
   return Float32Array.from({ length: rotaryDim / 2 }, (_, i) => {

@@ -27,7 +27,8 @@ export function tokenizerMetadata(files: TokenizerFiles): Map<string, GgufValue>
   const { tokenizer, config } = files;
   const model = tokenizer.fields('model');
   const type = model.optional('type', (key) => model.string(key)) ?? 'BPE';
-  if (type !== 'BPE') model.fail('type', `${JSON.stringify(type.slice(0, 40))} is not supported; BPE is`, 'unsupported');
+  if (type !== 'BPE')
+    model.fail('type', `${JSON.stringify(type.slice(0, 40))} is not supported; BPE is`, 'unsupported');
   const isSentencePiece = model.values['byte_fallback'] === true;
   const { tokens, types } = readTokens(tokenizer, model, config.size('vocab_size', MOST_TOKENS), isSentencePiece);
   const merges = readMerges(model);
@@ -47,7 +48,10 @@ export function tokenizerMetadata(files: TokenizerFiles): Map<string, GgufValue>
     set('merges', merges);
     if (composesText(tokenizer)) values.set(COMPOSES, true);
   }
-  set('unknown_token_id', model.optional('unk_token', (key) => ids.get(model.string(key))));
+  set(
+    'unknown_token_id',
+    model.optional('unk_token', (key) => ids.get(model.string(key))),
+  );
   addSpecials(files, ids, set);
   const template = files.chatTemplate ?? templateOf(files.tokenizerConfig);
   if (template !== undefined) values.set('tokenizer.chat_template', template);
@@ -80,11 +84,17 @@ export function readTokens(
   }
   const added = tokenizer.optional('added_tokens', (key) => tokenizer.list(key)) ?? [];
   for (const entry of added) {
-    if (!isRecord(entry) || typeof entry['content'] !== 'string') return tokenizer.fail('added_tokens', 'one of them has no content');
+    if (!isRecord(entry) || typeof entry['content'] !== 'string')
+      return tokenizer.fail('added_tokens', 'one of them has no content');
     const { content, id, special } = entry;
     // Gemma's text models have the tokenizer of those with images, and no row for an image's place: that is text to them.
     if (typeof id === 'number' && Number.isSafeInteger(id) && id >= vocabSize) continue;
-    const type = content === unknown && isSentencePiece ? TOKEN_TYPES.unknown : special === true ? TOKEN_TYPES.control : TOKEN_TYPES.userDefined;
+    const type =
+      content === unknown && isSentencePiece
+        ? TOKEN_TYPES.unknown
+        : special === true
+          ? TOKEN_TYPES.control
+          : TOKEN_TYPES.userDefined;
     put(tokenizer, content, id, type);
   }
   return { tokens, types };
@@ -96,7 +106,10 @@ function readVocab(model: JsonFields): { vocab: JsonFields; entries: (readonly [
     const vocab = model.fields('vocab');
     return { vocab, entries: Object.entries(vocab.values) };
   }
-  const textOf = (entry: unknown, id: number): string => (Array.isArray(entry) && typeof entry[0] === 'string' ? entry[0] : model.fail('vocab', `entry ${id} is not a token with its score`));
+  const textOf = (entry: unknown, id: number): string =>
+    Array.isArray(entry) && typeof entry[0] === 'string'
+      ? entry[0]
+      : model.fail('vocab', `entry ${id} is not a token with its score`);
   return { vocab: model, entries: model.list('vocab').map((entry, id) => [textOf(entry, id), id]) };
 }
 
@@ -104,7 +117,8 @@ function readVocab(model: JsonFields): { vocab: JsonFields; entries: (readonly [
 function readMerges(model: JsonFields): string[] {
   return model.list('merges').map((merge, i) => {
     if (typeof merge === 'string') return merge;
-    if (Array.isArray(merge) && merge.length === 2 && merge.every((part) => typeof part === 'string')) return merge.join(' ');
+    if (Array.isArray(merge) && merge.length === 2 && merge.every((part) => typeof part === 'string'))
+      return merge.join(' ');
     return model.fail('merges', `entry ${i} is not two tokens`);
   });
 }
@@ -133,7 +147,12 @@ function addSpecials(
   const bos = named('bos_token') ?? configBos;
   const ends = [named('eos_token'), ...idsOf(generationConfig, 'eos_token_id'), ...idsOf(config, 'eos_token_id')];
   const [eos, eot, eom, ...more] = new Set(ends.filter((id) => id !== undefined));
-  if (more.length > 0) (generationConfig ?? config).fail('eos_token_id', `${more.length + 3} tokens end an answer; 3 are supported`, 'unsupported');
+  if (more.length > 0)
+    (generationConfig ?? config).fail(
+      'eos_token_id',
+      `${more.length + 3} tokens end an answer; 3 are supported`,
+      'unsupported',
+    );
   set('bos_token_id', bos);
   set('eos_token_id', eos);
   set('eot_token_id', eot);
@@ -166,7 +185,8 @@ export function addedTemplate(processor: unknown): { first?: string | undefined;
 }
 
 /** Of a token with its id. */
-const nameOf = (token: unknown): string | undefined => (Array.isArray(token) && typeof token[0] === 'string' ? token[0] : undefined);
+const nameOf = (token: unknown): string | undefined =>
+  Array.isArray(token) && typeof token[0] === 'string' ? token[0] : undefined;
 
 /** One template, or several by name. */
 function templateOf(config: JsonFields | undefined): string | undefined {
@@ -181,7 +201,8 @@ function templateOf(config: JsonFields | undefined): string | undefined {
 export function pairTemplate(processor: unknown): string[] | undefined {
   if (!isRecord(processor)) return undefined;
   const { type, processors, pair } = processor;
-  if (type === 'Sequence' && Array.isArray(processors)) return processors.map(pairTemplate).find((parts) => parts !== undefined);
+  if (type === 'Sequence' && Array.isArray(processors))
+    return processors.map(pairTemplate).find((parts) => parts !== undefined);
   if (type === 'BertProcessing') {
     const [cls, sep] = [nameOf(processor['cls']), nameOf(processor['sep'])];
     return [`SpecialToken ${cls}:0`, 'Sequence A:0', `SpecialToken ${sep}:0`, 'Sequence B:1', `SpecialToken ${sep}:1`];

@@ -16,7 +16,9 @@ export class JsonFields {
   ) {}
 
   static async read(source: ByteSource): Promise<JsonFields> {
-    return JsonFields.#read(source, (value, refuse) => (isRecord(value) ? new JsonFields(source.name, value) : refuse('is not a JSON object')));
+    return JsonFields.#read(source, (value, refuse) =>
+      isRecord(value) ? new JsonFields(source.name, value) : refuse('is not a JSON object'),
+    );
   }
 
   /** Of a file with an array of objects. */
@@ -27,13 +29,18 @@ export class JsonFields {
     });
   }
 
-  static async #read<T>(source: ByteSource, from: (value: unknown, refuse: (reason: string) => never) => T): Promise<T> {
+  static async #read<T>(
+    source: ByteSource,
+    from: (value: unknown, refuse: (reason: string) => never) => T,
+  ): Promise<T> {
     const refuse = (reason: string, cause?: unknown): never => {
       throw new ChunkwiseError('bad_file', { file: source.name, reason }, { cause });
     };
     if (source.size > MOST_BYTES) refuse(`it has ${source.size} bytes; at most ${MOST_BYTES} are read`);
     try {
-      const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.size)));
+      const value: unknown = JSON.parse(
+        new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.size)),
+      );
       if (isNestedDeeper(value, FILE_NESTING)) refuse(`is nested more than ${FILE_NESTING} deep`);
       return from(value, refuse);
     } catch (error) {
@@ -59,7 +66,9 @@ export class JsonFields {
   /** A whole number from 1 to `most`. */
   size(key: string, most: number): number {
     const value = this.number(key);
-    return Number.isInteger(value) && value >= 1 && value <= most ? value : this.fail(key, `must be a whole number from 1 to ${most}, but is ${value}`);
+    return Number.isInteger(value) && value >= 1 && value <= most
+      ? value
+      : this.fail(key, `must be a whole number from 1 to ${most}, but is ${value}`);
   }
 
   /** A finite number above 0. */
@@ -80,12 +89,18 @@ export class JsonFields {
 
   /** Objects of an array. */
   items(key: string): JsonFields[] {
-    return this.list(key).map((value, i) => (isRecord(value) ? new JsonFields(this.file, value, `${this.path}${key}[${i}].`) : this.fail(key, `entry ${i} must be an object, but is ${kindOf(value)}`)));
+    return this.list(key).map((value, i) =>
+      isRecord(value)
+        ? new JsonFields(this.file, value, `${this.path}${key}[${i}].`)
+        : this.fail(key, `entry ${i} must be an object, but is ${kindOf(value)}`),
+    );
   }
 
   fields(key: string): JsonFields {
     const value = this.values[key];
-    return isRecord(value) ? new JsonFields(this.file, value, `${this.path}${key}.`) : this.fail(key, `must be an object, but is ${kindOf(value)}`);
+    return isRecord(value)
+      ? new JsonFields(this.file, value, `${this.path}${key}.`)
+      : this.fail(key, `must be an object, but is ${kindOf(value)}`);
   }
 
   optional<T>(key: string, read: (key: string) => T): T | undefined {
@@ -99,4 +114,10 @@ export class JsonFields {
 
 /** What a value that is not as wanted is. */
 export const kindOf = (value: unknown): string =>
-  value === undefined ? 'missing' : value === null ? 'null' : Array.isArray(value) ? 'an array' : `of type ${typeof value}`;
+  value === undefined
+    ? 'missing'
+    : value === null
+      ? 'null'
+      : Array.isArray(value)
+        ? 'an array'
+        : `of type ${typeof value}`;

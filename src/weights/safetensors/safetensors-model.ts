@@ -8,7 +8,14 @@ import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
 import { CONVOLUTION, DELTA, DRAFT, PER_LAYER } from '../model-tensors.ts';
-import { checkVocabSize, configMetadata, isBidirectional, tiesEmbeddings, unrotatedLayers, withConfigDefaults } from './hf-config.ts';
+import {
+  checkVocabSize,
+  configMetadata,
+  isBidirectional,
+  tiesEmbeddings,
+  unrotatedLayers,
+  withConfigDefaults,
+} from './hf-config.ts';
 import { ropeDivisors, yarnTruncates } from './hf-rope.ts';
 import { type TokenizerFiles, tokenizerMetadata } from './hf-tokenizer.ts';
 import { encoderHeader } from './encoder-files.ts';
@@ -24,11 +31,21 @@ import { stackExperts } from './stacked-experts.ts';
 /** transformers' names of a layer's parts, and GGUF's. */
 function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
   const { norms, normPaths, hasConvolutions, hasDeltaNets, hasPerLayerInputs, experts, isFused } = architecture;
-  const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map((name) => [linearPath(architecture, name), name] as const);
+  const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map(
+    (name) => [linearPath(architecture, name), name] as const,
+  );
   const fused = isFused ? Object.entries(FUSED).map(([name, { path }]) => [path, name] as const) : [];
   const convolution = hasConvolutions ? [['conv.conv', CONVOLUTION] as const] : [];
   const routing = experts ? routingParts(experts.paths) : [];
-  return new Map([...own, ...(hasDeltaNets ? DELTA_PARTS : []), ...(hasPerLayerInputs ? PER_LAYER_PARTS : []), ...fused, ...convolution, ...routing, ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const)]);
+  return new Map([
+    ...own,
+    ...(hasDeltaNets ? DELTA_PARTS : []),
+    ...(hasPerLayerInputs ? PER_LAYER_PARTS : []),
+    ...fused,
+    ...convolution,
+    ...routing,
+    ...norms.map((name) => [normPaths?.[name] ?? NORMS[name].path, name] as const),
+  ]);
 }
 
 /** Of a delta net what is no linear; two have no name of their own. */
@@ -40,7 +57,10 @@ const DELTA_PARTS: [string, string][] = [
 ];
 
 /** What chooses experts; the bias's name has no end. */
-const routingParts = ({ router, bias }: ExpertPaths): [string, string][] => [[router, ROUTER], ...(bias === undefined ? [] : [[bias, EXPERT_BIAS] as [string, string]])];
+const routingParts = ({ router, bias }: ExpertPaths): [string, string][] => [
+  [router, ROUTER],
+  ...(bias === undefined ? [] : [[bias, EXPERT_BIAS] as [string, string]]),
+];
 
 /** Of a layer that takes in an embedding of its own. */
 const PER_LAYER_PARTS: [string, string][] = [
@@ -77,7 +97,11 @@ const INDEX = /\.safetensors\.index\.json$/;
 const MOST_TEMPLATE_BYTES = 1 << 20;
 
 /** A file's name without its folders and query. */
-const baseName = (source: ByteSource): string => source.name.replace(/[?#].*$/, '').split(/[/\\]/).at(-1) ?? '';
+const baseName = (source: ByteSource): string =>
+  source.name
+    .replace(/[?#].*$/, '')
+    .split(/[/\\]/)
+    .at(-1) ?? '';
 
 /** Whether files make up a safetensors model, not a GGUF one. */
 export const isSafetensors = (sources: readonly ByteSource[]): boolean =>
@@ -99,7 +123,11 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const required = async (name: string): Promise<JsonFields> => {
     const fields = await json(name);
     if (fields) return fields;
-    throw new ChunkwiseError('bad_file', { file: files[0]?.name ?? '', field: name, reason: 'this file of the model is missing' });
+    throw new ChunkwiseError('bad_file', {
+      file: files[0]?.name ?? '',
+      field: name,
+      reason: 'this file of the model is missing',
+    });
   };
   const index = async (): Promise<JsonFields | undefined> => {
     const source = sources.find((one) => INDEX.test(baseName(one)));
@@ -110,7 +138,12 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
   const list = isDecoder ? undefined : file('modules.json');
   const modules = list && (await JsonFields.readList(list));
   const values = isDecoder || isBidirectional(config) ? configMetadata(withConfigDefaults(config)) : undefined;
-  const sentence = { config, pooling, modules, sentences: isDecoder ? undefined : await json('sentence_bert_config.json') };
+  const sentence = {
+    config,
+    pooling,
+    modules,
+    sentences: isDecoder ? undefined : await json('sentence_bert_config.json'),
+  };
   const behind = values && !isDecoder ? await readDenseModules(sentence, sources) : undefined;
   const shards = await readShards(files, await index());
   const tokenizer = await required('tokenizer.json');
@@ -127,7 +160,13 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
 }
 
 /** A model that answers, or an encoder of such a one's layers. */
-function decoderHeader(whole: JsonFields, values: Map<string, GgufValue>, shards: readonly TensorInfo[], files: Omit<TokenizerFiles, 'config'>, type: LoadedType | undefined): ModelHeader {
+function decoderHeader(
+  whole: JsonFields,
+  values: Map<string, GgufValue>,
+  shards: readonly TensorInfo[],
+  files: Omit<TokenizerFiles, 'config'>,
+  type: LoadedType | undefined,
+): ModelHeader {
   const config = withConfigDefaults(whole);
   const isText = config.values['model_type'] !== whole.values['model_type'];
   const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
@@ -143,17 +182,29 @@ function decoderHeader(whole: JsonFields, values: Map<string, GgufValue>, shards
     values.set(`${architecture.name}.nextn_predict_layers`, 1);
   }
   const found = architecture.experts ? stackExperts(named, architecture.experts.paths) : named;
-  checkVocabSize(config, found.find(({ name }) => name === 'token_embd.weight'));
+  checkVocabSize(
+    config,
+    found.find(({ name }) => name === 'token_embd.weight'),
+  );
   for (const [key, value] of tokenizerMetadata({ ...files, config })) values.set(key, value);
   const isTied = tiesEmbeddings(config);
   // Tied, an output matrix would be the embeddings once more.
-  const tensors = found.filter(({ name }) => !isTied || name !== 'output.weight').map((tensor) => asInGguf(tensor, architecture, type));
+  const tensors = found
+    .filter(({ name }) => !isTied || name !== 'output.weight')
+    .map((tensor) => asInGguf(tensor, architecture, type));
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
     config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
   }
-  for (const [name, divisors] of ropeDivisors(config, architecture)) tensors.push(inMemory(name, divisors, config.file));
+  for (const [name, divisors] of ropeDivisors(config, architecture))
+    tensors.push(inMemory(name, divisors, config.file));
   const said = { unrotatedLayers: unrotatedLayers(config), yarnTruncates: yarnTruncates(config) };
-  return { metadata: new GgufMetadata(config.file, values), tensors, ropeLayout: 'half', valueHeads: 'grouped', ...said };
+  return {
+    metadata: new GgufMetadata(config.file, values),
+    tensors,
+    ropeLayout: 'half',
+    valueHeads: 'grouped',
+    ...said,
+  };
 }
 
 /** A tensor as a GGUF file would have it: a matrix of `type`, or as it is stored; all others in F32. */
@@ -170,8 +221,12 @@ function asInGguf(tensor: TensorInfo, { normOffset = 0 }: Architecture, type: Lo
 }
 
 /** Of several files of that name one says how sentence-transformers pools states, and others are of what comes behind. */
-async function readConfigs(sources: readonly ByteSource[]): Promise<{ config?: JsonFields | undefined; pooling?: JsonFields | undefined }> {
-  const configs = await Promise.all(sources.filter((source) => baseName(source) === 'config.json').map((source) => JsonFields.read(source)));
+async function readConfigs(
+  sources: readonly ByteSource[],
+): Promise<{ config?: JsonFields | undefined; pooling?: JsonFields | undefined }> {
+  const configs = await Promise.all(
+    sources.filter((source) => baseName(source) === 'config.json').map((source) => JsonFields.read(source)),
+  );
   const pooling = configs.find((one) => Object.keys(one.values).some((key) => key.startsWith('pooling_mode')));
   return { pooling, config: configs.find((one) => one.has('model_type')) ?? configs.find((one) => one !== pooling) };
 }
@@ -182,7 +237,8 @@ export async function namesEncoder(sources: readonly ByteSource[]): Promise<bool
   return typeof config?.values['model_type'] === 'string' && isEncoderConfig(config);
 }
 
-const isEncoderConfig = (config: JsonFields): boolean => ENCODER_TYPES.has(config.string('model_type')) || isBidirectional(config);
+const isEncoderConfig = (config: JsonFields): boolean =>
+  ENCODER_TYPES.has(config.string('model_type')) || isBidirectional(config);
 
 async function readTemplate(source: ByteSource): Promise<string> {
   if (source.size <= MOST_TEMPLATE_BYTES) return new TextDecoder().decode(await source.read(0, source.size));
@@ -195,14 +251,23 @@ async function readShards(weights: readonly ByteSource[], index: JsonFields | un
   for (const source of weights) {
     for (const tensor of (await readSafetensors(source)).tensors) {
       const other = owners.get(tensor.name);
-      if (other) throw new ChunkwiseError('bad_file', { file: source.name, field: tensor.name, reason: `is also in ${other.source.name}` });
+      if (other)
+        throw new ChunkwiseError('bad_file', {
+          file: source.name,
+          field: tensor.name,
+          reason: `is also in ${other.source.name}`,
+        });
       owners.set(tensor.name, tensor);
     }
   }
   const places = Object.entries(index?.fields('weight_map').values ?? {});
   for (const [name, place] of places) {
     const tensor = owners.get(name);
-    if (!tensor || baseName(tensor.source) !== place) index?.fail(name, `should be in ${typeof place === 'string' ? place.slice(0, 200) : kindOf(place)}, where it is not`);
+    if (!tensor || baseName(tensor.source) !== place)
+      index?.fail(
+        name,
+        `should be in ${typeof place === 'string' ? place.slice(0, 200) : kindOf(place)}, where it is not`,
+      );
   }
   return [...owners.values()];
 }
@@ -228,7 +293,9 @@ function namer(architecture: Architecture, isText: boolean, numLayers: number): 
   return (whole) => {
     if (whole.endsWith('rotary_emb.inv_freq') || (isText && OTHER_PARTS.test(whole))) return undefined;
     if (draftParts !== undefined && whole.startsWith(draftParts)) return ofDraftHead(whole.slice(draftParts.length));
-    const name = isText ? whole.replace(TEXT_PREFIX, (prefix) => (prefix === 'language_model.' ? '' : 'model.')) : whole;
+    const name = isText
+      ? whole.replace(TEXT_PREFIX, (prefix) => (prefix === 'language_model.' ? '' : 'model.'))
+      : whole;
     const outer = Object.hasOwn(OUTER_NAMES, name) ? OUTER_NAMES[name] : undefined;
     if (outer !== undefined) return outer;
     return ofLayer(name) ?? name;
@@ -236,10 +303,17 @@ function namer(architecture: Architecture, isText: boolean, numLayers: number): 
 }
 
 /** `[channels, 1, taps]`, of a convolution of each channel for itself, as `[channels, taps]`. */
-const squeezed = (tensor: TensorInfo): TensorInfo => ({ ...tensor, shape: tensor.shape.filter((length, i) => i !== 1 || length !== 1) });
+const squeezed = (tensor: TensorInfo): TensorInfo => ({
+  ...tensor,
+  shape: tensor.shape.filter((length, i) => i !== 1 || length !== 1),
+});
 
 function inMemory(name: string, values: Float32Array, file: string): TensorInfo {
   const bytes = new Uint8Array(values.buffer);
-  const source = { name: file, size: bytes.length, read: async (offset: number, length: number) => bytes.slice(offset, offset + length) };
+  const source = {
+    name: file,
+    size: bytes.length,
+    read: async (offset: number, length: number) => bytes.slice(offset, offset + length),
+  };
   return { name, shape: [values.length], type: 'F32', bytes: bytes.length, offset: 0, source };
 }

@@ -106,7 +106,10 @@ function readTensor(source: ByteSource, name: string, entry: unknown, dataStart:
   }
   if (!isSizes(range) || range.length !== 2) return fail(source, name, 'its data_offsets must be two whole numbers');
   const [begin = 0, end = 0] = range;
-  const bytes = shape.reduce((product, length) => product * length, isLeftOut ? NUMBERING_BYTES : GGML_TYPES[type].blockBytes);
+  const bytes = shape.reduce(
+    (product, length) => product * length,
+    isLeftOut ? NUMBERING_BYTES : GGML_TYPES[type].blockBytes,
+  );
   if (!Number.isSafeInteger(bytes)) fail(source, name, 'takes more than 2^53 bytes');
   if (end - begin !== bytes) {
     const sizes = shape.join(', ');

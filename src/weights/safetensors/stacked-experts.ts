@@ -60,7 +60,7 @@ class StackedSource implements ByteSource {
   async read(offset: number, length: number): Promise<Uint8Array> {
     checkReadRange(this, offset, length);
     const result = new Uint8Array(length);
-    for (let at = offset; at < offset + length; ) {
+    for (let at = offset; at < offset + length;) {
       const part = this.parts[Math.floor(at / this.bytes)] as TensorInfo;
       const within = at % this.bytes;
       const size = Math.min(this.bytes - within, offset + length - at);

@@ -24,8 +24,18 @@ export function wordPieceMetadata(tokenizer: JsonFields, config: JsonFields, has
     return id < 0 ? model.fail('vocab', `has no ${text}`) : id;
   };
   const { first, last } = addedTemplate(tokenizer.values['post_processor']);
-  if (first !== '[CLS]' || last !== '[SEP]') tokenizer.fail('post_processor', 'does not put a text between [CLS] and [SEP], which alone is supported', 'unsupported');
-  if (hasPairs && pairTemplate(tokenizer.values['post_processor'])?.join() !== PAIR) tokenizer.fail('post_processor', 'does not put a pair of texts as [CLS] $A [SEP] $B:1 [SEP]:1, which alone is supported', 'unsupported');
+  if (first !== '[CLS]' || last !== '[SEP]')
+    tokenizer.fail(
+      'post_processor',
+      'does not put a text between [CLS] and [SEP], which alone is supported',
+      'unsupported',
+    );
+  if (hasPairs && pairTemplate(tokenizer.values['post_processor'])?.join() !== PAIR)
+    tokenizer.fail(
+      'post_processor',
+      'does not put a pair of texts as [CLS] $A [SEP] $B:1 [SEP]:1, which alone is supported',
+      'unsupported',
+    );
   const lowercases = normalizer.values['lowercase'] === true;
   const marked = tokens.map((text, id) => {
     if (types[id] !== TOKEN_TYPES.normal) return text;
@@ -46,6 +56,11 @@ export function wordPieceMetadata(tokenizer: JsonFields, config: JsonFields, has
 
 function expect(fields: JsonFields, wanted: Readonly<Record<string, string | number | boolean>>): void {
   for (const [key, value] of Object.entries(wanted)) {
-    if (fields.values[key] !== value) fields.fail(key, `${JSON.stringify(fields.values[key])?.slice(0, 40)} is not supported with an encoder; ${value} is`, 'unsupported');
+    if (fields.values[key] !== value)
+      fields.fail(
+        key,
+        `${JSON.stringify(fields.values[key])?.slice(0, 40)} is not supported with an encoder; ${value} is`,
+        'unsupported',
+      );
   }
 }

@@ -7,14 +7,19 @@ import type { ChatTraits } from '../../../src/tokenizer/chat-traits.ts';
 /** Reads `answer` in pieces of every length, which all give the same message. */
 function read(answer: string, traits: Partial<ChatTraits> = {}): AnswerMessage {
   const messages = Array.from({ length: answer.length }, (_, i) => {
-    const reader = new AnswerReader({ opensReasoning: false, ...traits }, new Set(traits.toolFormat ? ['get_time'] : []));
+    const reader = new AnswerReader(
+      { opensReasoning: false, ...traits },
+      new Set(traits.toolFormat ? ['get_time'] : []),
+    );
     const deltas = [];
     for (let at = 0; at < answer.length; at += i + 1) deltas.push(...reader.push(answer.slice(at, at + i + 1)));
     deltas.push(...reader.flush());
     expect(deltas.flatMap((delta) => Object.values(delta) as unknown[])).not.toContain('');
     return joinDeltas(deltas);
   });
-  const withoutIds = messages.map((message) => JSON.stringify(message, (key, value: unknown) => (key === 'id' ? 'id' : value)));
+  const withoutIds = messages.map((message) =>
+    JSON.stringify(message, (key, value: unknown) => (key === 'id' ? 'id' : value)),
+  );
   for (const message of withoutIds) expect(message).toBe(withoutIds[0]);
   return messages[0] as AnswerMessage;
 }
@@ -37,7 +42,9 @@ describe('reasoning', () => {
 
 it('gives calls ids, and no content where there is nothing else', () => {
   const call = '<tool_call>{"name": "get_time", "arguments": {}}</tool_call>';
-  const { tool_calls: calls = [], ...message } = read(`<think>Late?</think>\n${call}\n${call}`, { toolFormat: 'hermes' });
+  const { tool_calls: calls = [], ...message } = read(`<think>Late?</think>\n${call}\n${call}`, {
+    toolFormat: 'hermes',
+  });
   expect(message).toEqual({ role: 'assistant', content: null, reasoning_content: 'Late?' });
   expect(calls.map(({ type, function: called }) => [type, called])).toEqual([
     ['function', { name: 'get_time', arguments: '{}' }],

@@ -9,9 +9,18 @@ const grammars = byteGrammars();
 const object = (properties: Record<string, unknown>) => ({
   ...{ type: 'object', properties, required: Object.keys(properties), additionalProperties: false },
 });
-const point = { ...object({ from: { $ref: '#/$defs/place' }, to: { $ref: '#/$defs/place' } }), $defs: { place: { enum: ['here', 'there'] } } };
-const level = { ...object({ place: { $ref: '#/$defs/place' } }), $defs: { place: { type: 'integer', minimum: 1, maximum: 9 } } };
-const tree = object({ name: { type: 'string', maxLength: 3 }, parts: { type: 'array', items: { $ref: '#' }, maxItems: 1 } });
+const point = {
+  ...object({ from: { $ref: '#/$defs/place' }, to: { $ref: '#/$defs/place' } }),
+  $defs: { place: { enum: ['here', 'there'] } },
+};
+const level = {
+  ...object({ place: { $ref: '#/$defs/place' } }),
+  $defs: { place: { type: 'integer', minimum: 1, maximum: 9 } },
+};
+const tree = object({
+  name: { type: 'string', maxLength: 3 },
+  parts: { type: 'array', items: { $ref: '#' }, maxItems: 1 },
+});
 
 describe("the arguments of a demanded call are valid by the tool's own schema, where its references lead within it", () => {
   it.each<[string, Record<string, Record<string, unknown>>]>([
@@ -21,7 +30,10 @@ describe("the arguments of a demanded call are valid by the tool's own schema, w
     ['the schema itself, beside other tools', { build: tree, lift: level }],
     ['a schema with an $id of its own', { move: { $id: 'https://example.com/move', ...point }, lift: level }],
   ])('%s', async (_, parameters) => {
-    const tools = Object.entries(parameters).map(([name, schema]) => ({ type: 'function' as const, function: { name, parameters: schema } }));
+    const tools = Object.entries(parameters).map(([name, schema]) => ({
+      type: 'function' as const,
+      function: { name, parameters: schema },
+    }));
     const called = new Set<string>();
     for (let seed = 0; seed < 12; seed++) {
       const answer = await randomAnswer(grammars, formatOfCall(tools), new Random(seed));
@@ -36,7 +48,9 @@ describe("the arguments of a demanded call are valid by the tool's own schema, w
 it('the arguments of a demanded call are an object also where its tool says nothing of them', async () => {
   const tools = [{ type: 'function' as const, function: { name: 'now', parameters: { description: 'None.' } } }];
   for (let seed = 0; seed < 12; seed++) {
-    const call = JSON.parse(await randomAnswer(grammars, formatOfCall(tools), new Random(seed))) as { arguments: unknown };
+    const call = JSON.parse(await randomAnswer(grammars, formatOfCall(tools), new Random(seed))) as {
+      arguments: unknown;
+    };
     expect(call.arguments).toEqual(expect.any(Object));
     expect(Array.isArray(call.arguments)).toBe(false);
   }

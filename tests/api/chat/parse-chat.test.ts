@@ -17,7 +17,14 @@ const parse = (fields: Record<string, unknown>, traits: Partial<ChatTraits> = { 
 
 describe('messages', () => {
   it('take calls and what they gave, arguments as JSON', () => {
-    const answer = { role: 'tool', content: [{ type: 'text', text: '2' }, { type: 'text', text: '0' }], tool_call_id: 'abcdefghi' };
+    const answer = {
+      role: 'tool',
+      content: [
+        { type: 'text', text: '2' },
+        { type: 'text', text: '0' },
+      ],
+      tool_call_id: 'abcdefghi',
+    };
     expect(parse({ messages: [{ ...user, role: 'developer' }, called({}), answer] }).messages).toEqual([
       { role: 'system', content: 'Hi' },
       {
@@ -33,7 +40,10 @@ describe('messages', () => {
     const values = { city: 'Pa"ris', days: [1, 2.5], live: true, none: null, deep: { a: false } };
     const given = called({ function: { name: 'f', arguments: JSON.stringify(values) } });
     expect(parse({ messages: [{ ...given, content: 'So.' }, called({})] }, { toolFormat: 'lfm2' }).messages).toEqual([
-      { role: 'assistant', content: String.raw`<|tool_call_start|>[f(city="Pa\"ris", days=[1, 2.5], live=True, none=None, deep={"a": False})]<|tool_call_end|>So.` },
+      {
+        role: 'assistant',
+        content: String.raw`<|tool_call_start|>[f(city="Pa\"ris", days=[1, 2.5], live=True, none=None, deep={"a": False})]<|tool_call_end|>So.`,
+      },
       { role: 'assistant', content: '<|tool_call_start|>[f(n=1)]<|tool_call_end|>' },
     ]);
   });
@@ -46,8 +56,21 @@ describe('messages', () => {
   it('have what calls gave in the turn that called, where the template looks for it there', () => {
     const other = { id: 'b', type: 'function', function: { name: 'g', arguments: '{}' } };
     const call = { ...called({}), tool_calls: [...called({}).tool_calls, other] };
-    const result = (content: string, id?: string, name?: string) => ({ role: 'tool', content, ...(id && { tool_call_id: id }), ...(name && { name }) });
-    const given = [call, result('{"n": 2}', 'b'), result('[1]', 'abcdefghi'), result('20', undefined, 'h'), result('', 'zzz'), user, result('late', 'b')];
+    const result = (content: string, id?: string, name?: string) => ({
+      role: 'tool',
+      content,
+      ...(id && { tool_call_id: id }),
+      ...(name && { name }),
+    });
+    const given = [
+      call,
+      result('{"n": 2}', 'b'),
+      result('[1]', 'abcdefghi'),
+      result('20', undefined, 'h'),
+      result('', 'zzz'),
+      user,
+      result('late', 'b'),
+    ];
     expect(parse({ messages: given }, { toolFormat: 'gemma4', showsCalls: true }).messages).toMatchObject([
       {
         role: 'assistant',
@@ -112,13 +135,21 @@ describe('tools', () => {
   });
 
   it('that are demanded hold the answer to their calls', async () => {
-    const f = { type: 'object', properties: { name: { const: 'f' }, arguments: { $id: 'f', type: 'object', properties: {} } }, required: ['name', 'arguments'] };
+    const f = {
+      type: 'object',
+      properties: { name: { const: 'f' }, arguments: { $id: 'f', type: 'object', properties: {} } },
+      required: ['name', 'arguments'],
+    };
     const named = parse({ tools: [tool('f'), tool('g')], tool_choice: tool('f') });
     expect(named.callFormat).toEqual({ type: 'json_schema', schema: f });
     expect(named.tools.map((each) => each.function.name)).toEqual(['f']);
     const { callFormat } = parse({ tools: [tool('f'), tool('g')], tool_choice: 'required' });
     expect(callFormat).toMatchObject({ schema: { anyOf: [f, { properties: { name: { const: 'g' } } }] } });
-    await expectError(() => parse({ tools: [tool('f')], tool_choice: 'required', response_format: { type: 'json_object' } }), 'bad_request', { field: 'response_format' });
+    await expectError(
+      () => parse({ tools: [tool('f')], tool_choice: 'required', response_format: { type: 'json_object' } }),
+      'bad_request',
+      { field: 'response_format' },
+    );
   });
 
   it('that are demanded are read as the call that the answer is; cut off, as text', async () => {

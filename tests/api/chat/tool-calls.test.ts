@@ -41,7 +41,11 @@ describe('hermes', () => {
   it('reads calls between tags, and the text around them', () => {
     const call = `<tool_call>\n${weather}\n</tool_call>`;
     expect(read('hermes', call)).toEqual([WEATHER]);
-    expect(read('hermes', `Let me see.\n\n${call}\n<tool_call>${time}</tool_call>\n`)).toEqual(['Let me see.', WEATHER, TIME]);
+    expect(read('hermes', `Let me see.\n\n${call}\n<tool_call>${time}</tool_call>\n`)).toEqual([
+      'Let me see.',
+      WEATHER,
+      TIME,
+    ]);
     expect(read('hermes', `${call}\nSo it is. `)).toEqual([WEATHER, '\nSo it is. ']);
   });
 
@@ -115,7 +119,9 @@ describe('lfm2', () => {
 
   it('reads calls as Python writes them, and the text around them', () => {
     expect(read('lfm2', block('[get_weather(city="Paris", days=2)]'))).toEqual([WEATHER]);
-    expect(read('lfm2', `Let me see.\n${block("[ get_weather ( city = 'Paris', days = 2, ) , get_time() ]")}So it is.`)).toEqual(['Let me see.', WEATHER, TIME, 'So it is.']);
+    expect(
+      read('lfm2', `Let me see.\n${block("[ get_weather ( city = 'Paris', days = 2, ) , get_time() ]")}So it is.`),
+    ).toEqual(['Let me see.', WEATHER, TIME, 'So it is.']);
     expect(read('lfm2', '<|tool_call_start|>[get_time()]')).toEqual([TIME]);
   });
 
@@ -127,11 +133,17 @@ describe('lfm2', () => {
   it.each([
     ['digits', '12345678901234567890, m=-1.50, o=1e-3', '12345678901234567890, "m": -1.50, "o": 1e-3'],
     ['constants', 'True, b=False, c=None, d=true, e=null', 'true, "b": false, "c": null, "d": true, "e": null'],
-    ['lists, tuples and dictionaries', "[1, ('a', []), {'k': {}, 'l': [None,]}]", '[1, ["a", []], {"k": {}, "l": [null]}]'],
+    [
+      'lists, tuples and dictionaries',
+      "[1, ('a', []), {'k': {}, 'l': [None,]}]",
+      '[1, ["a", []], {"k": {}, "l": [null]}]',
+    ],
     ['strings with the end and brackets', "'<|tool_call_end|>)]', s=\"it's\"", '"<|tool_call_end|>)]", "s": "it\'s"'],
     ['escapes', String.raw`'a\n\t\'\"\\\x41\u00e9\U0001F600\d'`, JSON.stringify('a\n\t\'"\\Aé😀\\d')],
   ])('passes on %s', (_, written, json) => {
-    expect(read('lfm2', block(`[get_time(n=${written})]`))).toEqual([{ name: 'get_time', arguments: `{"n": ${json}}` }]);
+    expect(read('lfm2', block(`[get_time(n=${written})]`))).toEqual([
+      { name: 'get_time', arguments: `{"n": ${json}}` },
+    ]);
   });
 
   leavesToTheLetter('lfm2', [
@@ -156,7 +168,9 @@ describe('gemma4', () => {
 
   it('reads calls in its notation, and the text around them', () => {
     expect(read('gemma4', block('call:get_weather{city:<|"|>Paris<|"|>,days:2}'))).toEqual([WEATHER]);
-    expect(read('gemma4', `Let me see.${block('call:get_weather{city:<|"|>Paris<|"|>,days:2}')}${block('call:get_time{}')}`)).toEqual(['Let me see.', WEATHER, TIME]);
+    expect(
+      read('gemma4', `Let me see.${block('call:get_weather{city:<|"|>Paris<|"|>,days:2}')}${block('call:get_time{}')}`),
+    ).toEqual(['Let me see.', WEATHER, TIME]);
     expect(read('gemma4', '<|tool_call>call:get_time{}')).toEqual([TIME]);
   });
 

@@ -23,7 +23,9 @@ const never = new AbortController().signal;
 
 it('gives each item as an event, and says when it is done', async () => {
   const { items } = counter(2);
-  expect(await new Response(eventStream(items, never)).text()).toBe('data: {"n":1}\n\ndata: {"n":2}\n\ndata: [DONE]\n\n');
+  expect(await new Response(eventStream(items, never)).text()).toBe(
+    'data: {"n":1}\n\ndata: {"n":2}\n\ndata: [DONE]\n\n',
+  );
 });
 
 it('gives an error in the middle as an event in the form of OpenAI', async () => {

@@ -14,13 +14,23 @@ describe('an error', () => {
     ['disposed', 503, 'server_error', 'disposed'],
   ])('%s has status %i', (code, status, type, told) => {
     const described = describeError(new ChunkwiseError(code, { field: 'top_p', reason: 'no' }));
-    expect(described).toMatchObject({ status, body: { error: { message: 'top_p: no', type, param: 'top_p', code: told } } });
+    expect(described).toMatchObject({
+      status,
+      body: { error: { message: 'top_p: no', type, param: 'top_p', code: told } },
+    });
   });
 
   it('of a route keeps what it says; any other is of the server', () => {
     const route = new HttpError(405, 'method_not_allowed', null, 'no', { allow: 'GET' });
-    expect(describeError(route)).toMatchObject({ status: 405, headers: { allow: 'GET' }, body: { error: { code: 'method_not_allowed' } } });
-    expect(describeError(new TypeError('oh'))).toMatchObject({ status: 500, body: { error: { code: 'internal_error', message: 'oh' } } });
+    expect(describeError(route)).toMatchObject({
+      status: 405,
+      headers: { allow: 'GET' },
+      body: { error: { code: 'method_not_allowed' } },
+    });
+    expect(describeError(new TypeError('oh'))).toMatchObject({
+      status: 500,
+      body: { error: { code: 'internal_error', message: 'oh' } },
+    });
   });
 });
 

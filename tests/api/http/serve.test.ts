@@ -26,5 +26,13 @@ it('an adapter that is named like the base can be reached, and the base by its o
   for (const model of ['tiny', 'models/tiny.gguf']) await complete(engine, { model, prompt: 'Hi' });
   expect(asked).toEqual([{ prompt: 'Hi', adapter: 'tiny' }, { prompt: 'Hi' }]);
   const entry = (await (await serve(engine, new Request('http://chunkwise/v1/models/tiny'))).json()) as object;
-  expect(entry).toEqual({ id: 'tiny', object: 'model', created: 0, owned_by: 'chunkwise', root: 'tiny', parent: 'tiny', max_model_len: 512 });
+  expect(entry).toEqual({
+    id: 'tiny',
+    object: 'model',
+    created: 0,
+    owned_by: 'chunkwise',
+    root: 'tiny',
+    parent: 'tiny',
+    max_model_len: 512,
+  });
 });

@@ -15,8 +15,22 @@ import { Random } from '../../support/random.ts';
 
 const NETS: Record<string, DeltaNet> = {
   'heads of 16': { numKeyHeads: 2, numValueHeads: 4, headDim: 16, taps: 4, valueHeads: 'tiled', layers: [0] },
-  'heads of 128, neighbours served': { numKeyHeads: 2, numValueHeads: 4, headDim: 128, taps: 4, valueHeads: 'grouped', layers: [0] },
-  'heads of 48, a convolution over two': { numKeyHeads: 4, numValueHeads: 4, headDim: 48, taps: 2, valueHeads: 'tiled', layers: [0] },
+  'heads of 128, neighbours served': {
+    numKeyHeads: 2,
+    numValueHeads: 4,
+    headDim: 128,
+    taps: 4,
+    valueHeads: 'grouped',
+    layers: [0],
+  },
+  'heads of 48, a convolution over two': {
+    numKeyHeads: 4,
+    numValueHeads: 4,
+    headDim: 48,
+    taps: 2,
+    valueHeads: 'tiled',
+    layers: [0],
+  },
 };
 
 interface Batch {
@@ -45,18 +59,36 @@ const BATCHES: Record<string, Batch> = {
 };
 
 /** Where each text's states lie, in places for one, out of order. */
-const PLACES = [[4, 1], [0, 3], [5, 2]] as const;
+const PLACES = [
+  [4, 1],
+  [0, 3],
+  [5, 2],
+] as const;
 
 describe.each(Object.entries(NETS))('%s', (_net, net) => {
   const { numKeyHeads, numValueHeads, headDim, taps } = net;
   const { convolved: width, projected, values } = deltaWidths(net);
   const stateFloats = (stateBytes(net) + tailBytes(net)) / 4;
   const places = ({ texts, known, tails = [], drafted = 0 }: Batch): Uint32Array<ArrayBuffer> =>
-    Uint32Array.from(PLACES.slice(0, texts).flatMap(([from, to], text) => [from, to].map((place) => (place * stateFloats * 4) / UNIT_BYTES).concat(known(text) ? 1 + (tails[text] ?? 0) : 0, drafted)));
+    Uint32Array.from(
+      PLACES.slice(0, texts).flatMap(([from, to], text) =>
+        [from, to]
+          .map((place) => (place * stateFloats * 4) / UNIT_BYTES)
+          .concat(known(text) ? 1 + (tails[text] ?? 0) : 0, drafted),
+      ),
+    );
   const table = (texts: number, runTokens: number) =>
-    batchTable(Array.from({ length: texts * runTokens }, (_, t) => ({ place: 0, position: 100 + t, firstPage: Math.floor(t / runTokens), page: 0 })));
+    batchTable(
+      Array.from({ length: texts * runTokens }, (_, t) => ({
+        place: 0,
+        position: 100 + t,
+        firstPage: Math.floor(t / runTokens),
+        page: 0,
+      })),
+    );
   /** Of a state's head: row k, column i. */
-  const at = (head: number, k: number, i: number): number => ((head * (headDim / 4) + Math.floor(k / 4)) * headDim + i) * 4 + (k % 4);
+  const at = (head: number, k: number, i: number): number =>
+    ((head * (headDim / 4) + Math.floor(k / 4)) * headDim + i) * 4 + (k % 4);
 
   describeVariants(CLASSES, (getRunner) => {
     it.each(Object.entries(BATCHES))('%s', async (_batch, batch) => {
@@ -67,7 +99,10 @@ describe.each(Object.entries(NETS))('%s', (_net, net) => {
       const x = random.normals(tokens * projected, 1);
       const weights = random.normals(taps * width, 1);
       const before = random.normals(6 * stateFloats, 1);
-      const [rate, bias] = [random.normals(numValueHeads, 1).map((value) => -Math.exp(value - 1)), random.normals(numValueHeads, 1)];
+      const [rate, bias] = [
+        random.normals(numValueHeads, 1).map((value) => -Math.exp(value - 1)),
+        random.normals(numValueHeads, 1),
+      ];
       const shared = { batch_table: runner.upload(table(texts, runTokens)), places: runner.upload(places(batch)) };
       const behind = Math.max(0, ...tails);
       const rows = behind + runTokens;
@@ -88,9 +123,17 @@ describe.each(Object.entries(NETS))('%s', (_net, net) => {
       };
       const brought = broughtFloats(net);
       const [state, mixed] = [runner.upload(before), runner.empty(texts * rows * brought * 4)];
-      runner.run(causalConvKernel(runner.device, net), { ...shared, x: runner.upload(x), taps: runner.upload(weights), state, y: mixed }, size, size);
+      runner.run(
+        causalConvKernel(runner.device, net),
+        { ...shared, x: runner.upload(x), taps: runner.upload(weights), state, y: mixed },
+        size,
+        size,
+      );
       const foundMixed = await runner.floats(mixed);
-      const [mixedRows, wantMixed] = [new Float64Array(texts * rows * brought), new Float64Array(texts * rows * brought)];
+      const [mixedRows, wantMixed] = [
+        new Float64Array(texts * rows * brought),
+        new Float64Array(texts * rows * brought),
+      ];
       for (let text = 0; text < texts; text++) {
         for (let t = -tailOf(text); t < runTokens; t++) {
           const at = (text * rows + behind + t) * brought;
@@ -98,7 +141,8 @@ describe.each(Object.entries(NETS))('%s', (_net, net) => {
           wantMixed.set(rowOf(text, t), at); // its last columns stay as they are
           for (let column = 0; column < width; column++) {
             let sum = 0;
-            for (let back = 0; back < taps; back++) sum += weights[back * width + column]! * taken(text, t - back)[column]!;
+            for (let back = 0; back < taps; back++)
+              sum += weights[back * width + column]! * taken(text, t - back)[column]!;
             wantMixed[at + column] = silu(sum);
           }
         }
@@ -108,56 +152,98 @@ describe.each(Object.entries(NETS))('%s', (_net, net) => {
       for (let text = 0; text < texts; text++) {
         const start = PLACES[text]![1] * stateFloats + deltaStateFloats(net);
         const last = runTokens - drafted - 1;
-        for (let back = 0; back < taps - 1; back++) expect(kept.slice(start + back * width, start + (back + 1) * width), `kept ${back}`).toEqual(taken(text, last - back).slice());
+        for (let back = 0; back < taps - 1; back++)
+          expect(kept.slice(start + back * width, start + (back + 1) * width), `kept ${back}`).toEqual(
+            taken(text, last - back).slice(),
+          );
         const tail = PLACES[text]![1] * stateFloats + stateBytes(net) / 4;
-        for (let i = 0; i < drafted; i++) expect(kept.slice(tail + i * broughtFloats(net), tail + (i + 1) * broughtFloats(net)), `tail ${i}`).toEqual(rowOf(text, last + 1 + i));
+        for (let i = 0; i < drafted; i++)
+          expect(kept.slice(tail + i * broughtFloats(net), tail + (i + 1) * broughtFloats(net)), `tail ${i}`).toEqual(
+            rowOf(text, last + 1 + i),
+          );
       }
 
       const convolved = random.normals(texts * rows * brought, 1);
       const y = runner.empty(tokens * values * 4);
-      const bounds = { ...shared, x: runner.upload(convolved), decay_rate: runner.upload(rate), decay_bias: runner.upload(bias), state, y };
+      const bounds = {
+        ...shared,
+        x: runner.upload(convolved),
+        decay_rate: runner.upload(rate),
+        decay_bias: runner.upload(bias),
+        state,
+        y,
+      };
       runner.run(deltaRuleKernel(runner.device, net), bounds, size, size);
       const want = new Float64Array(tokens * values);
       const found = await runner.floats(state);
-      const [left, wantLeft] = [new Float64Array(texts * deltaStateFloats(net)), new Float64Array(texts * deltaStateFloats(net))];
+      const [left, wantLeft] = [
+        new Float64Array(texts * deltaStateFloats(net)),
+        new Float64Array(texts * deltaStateFloats(net)),
+      ];
       for (let text = 0; text < texts; text++) {
         for (let head = 0; head < numValueHeads; head++) {
           const [from, to] = PLACES[text]!.map((place) => place * stateFloats) as [number, number];
-          const own: Rows = Array.from({ length: headDim }, (_, k) => Float64Array.from({ length: headDim }, (_, i) => (known(text) ? before[from + at(head, k, i)]! : 0)));
+          const own: Rows = Array.from({ length: headDim }, (_, k) =>
+            Float64Array.from({ length: headDim }, (_, i) => (known(text) ? before[from + at(head, k, i)]! : 0)),
+          );
           const leftRows = own.map((row) => row.slice());
           for (let t = -tailOf(text); t < runTokens; t++) {
             const start = (text * rows + behind + t) * brought;
-            const part = (i: number): Float64Array => Float64Array.from(convolved.subarray(start + i * headDim, start + (i + 1) * headDim));
+            const part = (i: number): Float64Array =>
+              Float64Array.from(convolved.subarray(start + i * headDim, start + (i + 1) * headDim));
             const gate = (i: number): number => convolved[start + width + i]!;
-            const keyHead = net.valueHeads === 'tiled' ? head % numKeyHeads : Math.floor((head * numKeyHeads) / numValueHeads);
+            const keyHead =
+              net.valueHeads === 'tiled' ? head % numKeyHeads : Math.floor((head * numKeyHeads) / numValueHeads);
             const decay = Math.exp(rate[head]! * Math.log1p(Math.exp(gate(numValueHeads + head) + bias[head]!)));
-            const token = { query: part(keyHead), key: part(numKeyHeads + keyHead), value: part(2 * numKeyHeads + head), beta: 1 / (1 + Math.exp(-gate(head))), decay };
+            const token = {
+              query: part(keyHead),
+              key: part(numKeyHeads + keyHead),
+              value: part(2 * numKeyHeads + head),
+              beta: 1 / (1 + Math.exp(-gate(head))),
+              decay,
+            };
             const found = deltaStep(own, token);
             if (t >= 0) want.set(found, ((text * runTokens + t) * numValueHeads + head) * headDim);
             if (t === runTokens - drafted - 1) own.forEach((row, k) => leftRows[k]!.set(row));
           }
-          leftRows.forEach((row, k) => row.forEach((value, i) => {
-            const place = text * deltaStateFloats(net) + (head * headDim + k) * headDim + i;
-            wantLeft[place] = value;
-            left[place] = found[to + at(head, k, i)]!;
-          }));
+          leftRows.forEach((row, k) =>
+            row.forEach((value, i) => {
+              const place = text * deltaStateFloats(net) + (head * headDim + k) * headDim + i;
+              wantLeft[place] = value;
+              left[place] = found[to + at(head, k, i)]!;
+            }),
+          );
         }
       }
       expectClose('delta-rule', await runner.floats(y), want);
       expectClose('delta-rule', left, wantLeft);
       // What was read is as it was.
-      for (const [from] of PLACES.slice(0, texts)) expect(found.slice(from * stateFloats, (from + 1) * stateFloats)).toEqual(before.slice(from * stateFloats, (from + 1) * stateFloats));
+      for (const [from] of PLACES.slice(0, texts))
+        expect(found.slice(from * stateFloats, (from + 1) * stateFloats)).toEqual(
+          before.slice(from * stateFloats, (from + 1) * stateFloats),
+        );
     });
 
     it.each([1, 2, 33])('norms and gates heads of %i tokens', async (tokens) => {
       const runner = getRunner();
       const random = new Random(6);
-      const [x, y, weight] = [random.normals(tokens * projected, 3), random.normals(tokens * values, 2), random.normals(headDim, 1)];
+      const [x, y, weight] = [
+        random.normals(tokens * projected, 3),
+        random.normals(tokens * values, 2),
+        random.normals(headDim, 1),
+      ];
       const output = runner.upload(y);
-      runner.run(gatedNormKernel(runner.device, net, 1e-6), { x: runner.upload(x), norm_weight: runner.upload(weight), y: output }, { tokens }, { tokens });
+      runner.run(
+        gatedNormKernel(runner.device, net, 1e-6),
+        { x: runner.upload(x), norm_weight: runner.upload(weight), y: output },
+        { tokens },
+        { tokens },
+      );
       const want = Array.from({ length: tokens * numValueHeads }, (_, row) => {
         const gates = Math.floor(row / numValueHeads) * projected + width + (row % numValueHeads) * headDim;
-        return norm([Float64Array.from(y.subarray(row * headDim, (row + 1) * headDim))], weight, 1e-6)[0]!.map((value, i) => value * silu(x[gates + i]!));
+        return norm([Float64Array.from(y.subarray(row * headDim, (row + 1) * headDim))], weight, 1e-6)[0]!.map(
+          (value, i) => value * silu(x[gates + i]!),
+        );
       });
       expectClose('rms-norm', await runner.floats(output), Float64Array.from(want.flatMap((row) => [...row])));
     });
@@ -175,7 +261,10 @@ describe('sigmoid-mul', () => {
       x.set([-1e4, 1e4], width);
       const output = runner.upload(y);
       runner.run(sigmoidMulKernel(runner.device, heads), { x: runner.upload(x), y: output }, { tokens });
-      const want = Float64Array.from(y, (value, i) => value / (1 + Math.exp(-x[Math.floor(i / width) * row + width + (i % width)]!)));
+      const want = Float64Array.from(
+        y,
+        (value, i) => value / (1 + Math.exp(-x[Math.floor(i / width) * row + width + (i % width)]!)),
+      );
       expectClose('silu-mul', await runner.floats(output), want, (i) => Math.abs(want[i] ?? 0) + 1e-6);
     });
   });

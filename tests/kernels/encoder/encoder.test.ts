@@ -27,13 +27,22 @@ describeVariants(CLASSES, (getRunner, variant) => {
   describe('layer-norm', () => {
     it.each(variant === 'cpu' ? [32, 384] : [32, 124, 128, 132, 384, 1024])('norms rows of %d', async (width) => {
       for (const tokens of [1, 7, 8, 9, 33]) {
-        for (const [std, mean, eps] of [[1, 0, 1e-12], [0.01, 5, 1e-12], [100, -300, 1e-5]] as const) {
+        for (const [std, mean, eps] of [
+          [1, 0, 1e-12],
+          [0.01, 5, 1e-12],
+          [100, -300, 1e-5],
+        ] as const) {
           const random = new Random(width + tokens);
           const x = random.normals(tokens * width, std, mean);
           const [weight, bias] = [random.normals(width, 1, 1), random.normals(width)];
           const runner = getRunner();
           const buffer = runner.upload(x);
-          runner.run(layerNormKernel(runner.device, width, eps), { x: buffer, norm_weight: runner.upload(weight), norm_bias: runner.upload(bias) }, { tokens }, { tokens });
+          runner.run(
+            layerNormKernel(runner.device, width, eps),
+            { x: buffer, norm_weight: runner.upload(weight), norm_bias: runner.upload(bias) },
+            { tokens },
+            { tokens },
+          );
           // What is left of numbers far from 0 that are near each other has fewer digits.
           const lost = 1 + Math.abs(mean) / std;
           expectClose('layer-norm', await runner.floats(buffer), layerNorm(x, weight, bias, eps), 2 * lost);
@@ -45,7 +54,12 @@ describeVariants(CLASSES, (getRunner, variant) => {
       const runner = getRunner();
       const x = new Random(3).normals(5 * 64);
       const buffer = runner.upload(x);
-      runner.run(layerNormKernel(runner.device, 64, 1e-5), { x: buffer, norm_weight: runner.upload(x), norm_bias: runner.upload(x) }, { tokens: 3 }, { tokens: 3 });
+      runner.run(
+        layerNormKernel(runner.device, 64, 1e-5),
+        { x: buffer, norm_weight: runner.upload(x), norm_bias: runner.upload(x) },
+        { tokens: 3 },
+        { tokens: 3 },
+      );
       expect((await runner.floats(buffer)).slice(3 * 64)).toEqual(x.slice(3 * 64));
     });
   });
@@ -56,7 +70,11 @@ describeVariants(CLASSES, (getRunner, variant) => {
       const [x, positions] = [random.normals(9 * width), random.normals(6 * width)];
       const runner = getRunner();
       const buffer = runner.upload(x);
-      runner.run(addPositionsKernel(runner.device, width), { batch_table: runner.upload(tableOf([3, 6])), positions: runner.upload(positions), x: buffer }, { tokens: 9 });
+      runner.run(
+        addPositionsKernel(runner.device, width),
+        { batch_table: runner.upload(tableOf([3, 6])), positions: runner.upload(positions), x: buffer },
+        { tokens: 9 },
+      );
       const want = x.map((value, i) => value + positions[i < 3 * width ? i : i - 3 * width]!);
       expect(await runner.floats(buffer)).toEqual(want);
     }
@@ -75,61 +93,122 @@ describeVariants(CLASSES, (getRunner, variant) => {
   });
 
   describe('attention-texts', () => {
-    it.each([[2, 16], [3, 32], [2, 64], [1, 128]] as const)('%d heads of %d: texts side by side, each alone', async (numHeads, headDim) => {
+    it.each([
+      [2, 16],
+      [3, 32],
+      [2, 64],
+      [1, 128],
+    ] as const)('%d heads of %d: texts side by side, each alone', async (numHeads, headDim) => {
       for (const lengths of [[1], [2, 1, 5], [33, 64, 3], [130]]) {
         const tokens = lengths.reduce((sum, length) => sum + length, 0);
         const qkv = new Random(tokens).normals(tokens * 3 * numHeads * headDim);
         const runner = getRunner();
         const y = runner.empty((qkv.length / 3) * 4);
-        runner.run(attentionTextsKernel(runner.device, { numHeads, headDim }), { batch_table: runner.upload(tableOf(lengths)), qkv: runner.upload(qkv), y }, { tokens }, { tokens });
+        runner.run(
+          attentionTextsKernel(runner.device, { numHeads, headDim }),
+          { batch_table: runner.upload(tableOf(lengths)), qkv: runner.upload(qkv), y },
+          { tokens },
+          { tokens },
+        );
         expectClose('attention-texts', await runner.floats(y), attendTexts(qkv, lengths, { numHeads, headDim }));
       }
     });
 
-    it.each([[3, 1, 32], [4, 2, 16], [3, 1, 256]] as const)('%d heads of queries on %d of keys, of %d: within reach before and behind', async (numHeads, numKvHeads, headDim) => {
-      for (const reach of [1, 6, 40, undefined]) {
-        const lengths = [1, 50, 2, 90];
-        const tokens = 143;
-        const heads = { numHeads, numKvHeads, headDim, attentionScale: 0.2, ...(reach !== undefined && { reach }) };
-        const qkv = new Random(tokens).normals(tokens * (numHeads + 2 * numKvHeads) * headDim);
-        const runner = getRunner();
-        const y = runner.empty(tokens * numHeads * headDim * 4);
-        runner.run(attentionTextsKernel(runner.device, heads), { batch_table: runner.upload(tableOf(lengths)), qkv: runner.upload(qkv), y }, { tokens }, { tokens });
-        expectClose('attention-texts', await runner.floats(y), attendTexts(qkv, lengths, heads));
-      }
-    });
+    it.each([
+      [3, 1, 32],
+      [4, 2, 16],
+      [3, 1, 256],
+    ] as const)(
+      '%d heads of queries on %d of keys, of %d: within reach before and behind',
+      async (numHeads, numKvHeads, headDim) => {
+        for (const reach of [1, 6, 40, undefined]) {
+          const lengths = [1, 50, 2, 90];
+          const tokens = 143;
+          const heads = { numHeads, numKvHeads, headDim, attentionScale: 0.2, ...(reach !== undefined && { reach }) };
+          const qkv = new Random(tokens).normals(tokens * (numHeads + 2 * numKvHeads) * headDim);
+          const runner = getRunner();
+          const y = runner.empty(tokens * numHeads * headDim * 4);
+          runner.run(
+            attentionTextsKernel(runner.device, heads),
+            { batch_table: runner.upload(tableOf(lengths)), qkv: runner.upload(qkv), y },
+            { tokens },
+            { tokens },
+          );
+          expectClose('attention-texts', await runner.floats(y), attendTexts(qkv, lengths, heads));
+        }
+      },
+    );
 
     it('scores that are far apart leave nothing infinite', async () => {
       const [numHeads, headDim, tokens] = [1, 32, 5];
       const qkv = new Random(1).normals(tokens * 3 * headDim, 60);
       const runner = getRunner();
       const y = runner.empty((qkv.length / 3) * 4);
-      runner.run(attentionTextsKernel(runner.device, { numHeads, headDim }), { batch_table: runner.upload(tableOf([tokens])), qkv: runner.upload(qkv), y }, { tokens }, { tokens });
-      expectClose('attention, scores of 1e4', await runner.floats(y), attendTexts(qkv, [tokens], { numHeads, headDim }));
+      runner.run(
+        attentionTextsKernel(runner.device, { numHeads, headDim }),
+        { batch_table: runner.upload(tableOf([tokens])), qkv: runner.upload(qkv), y },
+        { tokens },
+        { tokens },
+      );
+      expectClose(
+        'attention, scores of 1e4',
+        await runner.floats(y),
+        attendTexts(qkv, [tokens], { numHeads, headDim }),
+      );
     });
   });
 
-  it.each([[3, 1, 32], [9, 3, 16], [3, 1, 256]] as const)('rotate-heads norms and rotates %d heads of queries and %d of keys, of %d, by their positions', async (numHeads, numKvHeads, headDim) => {
-    const tokens = 8;
-    const random = new Random(headDim);
-    const qkv = random.normals(tokens * (numHeads + 2 * numKvHeads) * headDim, 3);
-    const weights = random.normals(2 * headDim, 0.5, 1);
-    const [eps, theta] = [1e-6, 10_000];
-    const runner = getRunner();
-    const buffer = runner.upload(qkv);
-    const rope = runner.upload(ropeTable({ headDim, ropeTheta: theta }, 6));
-    runner.run(rotateHeadsKernel(runner.device, { numHeads, numKvHeads, headDim, rmsNormEps: eps }), { batch_table: runner.upload(tableOf([6, 2])), rope, norm_weights: runner.upload(weights), qkv: buffer }, { tokens });
-    expectClose('rotate-heads', await runner.floats(buffer), rotateHeads(qkv, [0, 1, 2, 3, 4, 5, 0, 1], weights, { numHeads, numKvHeads, headDim, eps, theta }));
-  });
+  it.each([
+    [3, 1, 32],
+    [9, 3, 16],
+    [3, 1, 256],
+  ] as const)(
+    'rotate-heads norms and rotates %d heads of queries and %d of keys, of %d, by their positions',
+    async (numHeads, numKvHeads, headDim) => {
+      const tokens = 8;
+      const random = new Random(headDim);
+      const qkv = random.normals(tokens * (numHeads + 2 * numKvHeads) * headDim, 3);
+      const weights = random.normals(2 * headDim, 0.5, 1);
+      const [eps, theta] = [1e-6, 10_000];
+      const runner = getRunner();
+      const buffer = runner.upload(qkv);
+      const rope = runner.upload(ropeTable({ headDim, ropeTheta: theta }, 6));
+      runner.run(
+        rotateHeadsKernel(runner.device, { numHeads, numKvHeads, headDim, rmsNormEps: eps }),
+        { batch_table: runner.upload(tableOf([6, 2])), rope, norm_weights: runner.upload(weights), qkv: buffer },
+        { tokens },
+      );
+      expectClose(
+        'rotate-heads',
+        await runner.floats(buffer),
+        rotateHeads(qkv, [0, 1, 2, 3, 4, 5, 0, 1], weights, { numHeads, numKvHeads, headDim, eps, theta }),
+      );
+    },
+  );
 
   it('pool-texts is the mean of each span', async () => {
     const width = 132;
     const x = new Random(5).normals(12 * width);
-    const spans = [[0, 5], [5, 1], [6, 6]] as const;
+    const spans = [
+      [0, 5],
+      [5, 1],
+      [6, 6],
+    ] as const;
     const runner = getRunner();
     const pooled = runner.empty(3 * width * 4);
-    runner.run(poolTextsKernel(runner.device, width), { spans: runner.upload(Uint32Array.from(spans.flat())), x: runner.upload(x), pooled }, { texts: 3 });
-    const want = spans.flatMap(([first, count]) => Array.from({ length: width }, (_, c) => Array.from({ length: count }, (__, i) => x[(first + i) * width + c]!).reduce((sum, value) => sum + value, 0) / count));
+    runner.run(
+      poolTextsKernel(runner.device, width),
+      { spans: runner.upload(Uint32Array.from(spans.flat())), x: runner.upload(x), pooled },
+      { texts: 3 },
+    );
+    const want = spans.flatMap(([first, count]) =>
+      Array.from(
+        { length: width },
+        (_, c) =>
+          Array.from({ length: count }, (__, i) => x[(first + i) * width + c]!).reduce((sum, value) => sum + value, 0) /
+          count,
+      ),
+    );
     expectClose('pool-texts', await runner.floats(pooled), want);
   });
 });

@@ -8,34 +8,68 @@ import { ExpertLinear } from '../../../src/layers/experts/expert-linear.ts';
 import { Norm } from '../../../src/layers/norm.ts';
 import { WeightUpload } from '../../../src/layers/upload/weight-upload.ts';
 import { destroyMatrix, type WeightMatrix } from '../../../src/layers/weight-matrix.ts';
-import { expertLinear, groupExperts, routeExperts, sumExperts, type Way } from '../../../src/reference/kernels/experts.ts';
+import {
+  expertLinear,
+  groupExperts,
+  routeExperts,
+  sumExperts,
+  type Way,
+} from '../../../src/reference/kernels/experts.ts';
 import { dequantize } from '../../../src/reference/dequantize.ts';
 import type { GgmlType } from '../../../src/weights/ggml-types.ts';
 import { BytesSource } from '../../support/bytes-source.ts';
 import { Random } from '../../support/random.ts';
 import { expectClose, rms } from '../../support/kernels/expect-close.ts';
 import { ALL_TYPES, fits, randomBytes } from '../../support/kernels/random-matrix.ts';
-import { CLASSES, describeVariants, type Runner, SUBGROUP_VARIANTS, type Variant } from '../../support/kernels/runner.ts';
+import {
+  CLASSES,
+  describeVariants,
+  type Runner,
+  SUBGROUP_VARIANTS,
+  type Variant,
+} from '../../support/kernels/runner.ts';
 
-const wordsOf = (ways: readonly Way[]): Uint32Array => Uint32Array.from(ways.flatMap(({ expert, share }) => [expert, new Uint32Array(Float32Array.of(share).buffer)[0]!]));
+const wordsOf = (ways: readonly Way[]): Uint32Array =>
+  Uint32Array.from(ways.flatMap(({ expert, share }) => [expert, new Uint32Array(Float32Array.of(share).buffer)[0]!]));
 
 describe('route-experts', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each([[1, 1], [8, 3], [33, 33], [64, 8], [128, 8], [257, 1]])('of %i experts %i', async (count, used) => {
+    it.each([
+      [1, 1],
+      [8, 3],
+      [33, 33],
+      [64, 8],
+      [128, 8],
+      [257, 1],
+    ])('of %i experts %i', async (count, used) => {
       const random = new Random(count);
       const runner = getRunner();
       const tokens = 5;
-      for (const [shares, normalizes] of [['softmax', false], ['softmax', true], ['sigmoid', true]] as const) {
+      for (const [shares, normalizes] of [
+        ['softmax', false],
+        ['softmax', true],
+        ['sigmoid', true],
+      ] as const) {
         const scores = random.normals(tokens * count, 3);
         scores.fill(0.5, count, 2 * count); // one token's are all alike
         scores.fill(90, 2 * count, 2 * count + Math.ceil(count / 2)); // half of another's, far above the others
         const bias = shares === 'sigmoid' ? random.normals(count, 0.2) : undefined;
         const [x, routes] = [runner.upload(scores), runner.empty(tokens * used * 8)];
-        runner.run(routeExpertsKernel(runner.device, { count, used, shares, normalizes }), { x, routes, ...(bias && { expert_bias: runner.upload(bias) }) }, { tokens });
+        runner.run(
+          routeExpertsKernel(runner.device, { count, used, shares, normalizes }),
+          { x, routes, ...(bias && { expert_bias: runner.upload(bias) }) },
+          { tokens },
+        );
         const words = new Uint32Array(await runner.read(routes));
-        const want = Array.from({ length: tokens }, (_, token) => routeExperts(scores.subarray(token * count, (token + 1) * count), used, { normalizes, bias })).flat();
+        const want = Array.from({ length: tokens }, (_, token) =>
+          routeExperts(scores.subarray(token * count, (token + 1) * count), used, { normalizes, bias }),
+        ).flat();
         expect([...words].filter((_, i) => i % 2 === 0)).toEqual(want.map(({ expert }) => expert));
-        expectClose('route-experts', new Float32Array(words.buffer).filter((_, i) => i % 2 === 1), want.map(({ share }) => share));
+        expectClose(
+          'route-experts',
+          new Float32Array(words.buffer).filter((_, i) => i % 2 === 1),
+          want.map(({ share }) => share),
+        );
       }
     });
   });
@@ -43,42 +77,76 @@ describe('route-experts', () => {
 
 describe('group-experts', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each([[1, 1], [3, 16], [33, 200], [300, 77], [64, 512]])('of %i experts, %i ways', async (count, ways) => {
+    it.each([
+      [1, 1],
+      [3, 16],
+      [33, 200],
+      [300, 77],
+      [64, 512],
+    ])('of %i experts, %i ways', async (count, ways) => {
       const random = new Random(ways);
       const runner = getRunner();
       // Some have many, some one, some none.
       const experts = Array.from({ length: ways }, (_, i) => (i % 3 === 0 ? count - 1 : random.below(count)));
       const size = groupedPlaces(ways, count);
       const places = runner.upload(new Uint32Array(2 * size).fill(7));
-      runner.run(groupExpertsKernel(runner.device, count), { routes: runner.upload(wordsOf(experts.map((expert) => ({ expert, share: 0 })))), places }, {}, { ways, places: size });
+      runner.run(
+        groupExpertsKernel(runner.device, count),
+        { routes: runner.upload(wordsOf(experts.map((expert) => ({ expert, share: 0 })))), places },
+        {},
+        { ways, places: size },
+      );
       const want = groupExperts(experts, count, GROUP_TOKENS).flat();
       const found = [...new Uint32Array(await runner.read(places))];
       expect(found.slice(0, want.length)).toEqual(want);
-      expect(found.slice(want.length)).toEqual(Array.from({ length: 2 * size - want.length }, (_, i) => (i % 2 === 0 ? 0xffffffff : ways)));
+      expect(found.slice(want.length)).toEqual(
+        Array.from({ length: 2 * size - want.length }, (_, i) => (i % 2 === 0 ? 0xffffffff : ways)),
+      );
     });
   });
 
   it('there are places for any ways', () => {
-    for (const [count, ways] of [[1, 1], [1, 9], [4, 9], [16, 15], [16, 16], [16, 17], [3, 100]] as const) {
+    for (const [count, ways] of [
+      [1, 1],
+      [1, 9],
+      [4, 9],
+      [16, 15],
+      [16, 16],
+      [16, 17],
+      [3, 100],
+    ] as const) {
       // One more than whole groups of as many experts as there may be.
       const alone = Array.from({ length: ways }, (_, way) => Math.min(way, count - 1));
       const shared = Array.from({ length: ways }, (_, way) => way % count);
-      for (const experts of [alone, shared]) expect(groupExperts(experts, count, GROUP_TOKENS).length).toBeLessThanOrEqual(groupedPlaces(ways, count));
+      for (const experts of [alone, shared])
+        expect(groupExperts(experts, count, GROUP_TOKENS).length).toBeLessThanOrEqual(groupedPlaces(ways, count));
     }
   });
 });
 
 describe('sum-experts', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each([[32, 1], [96, 3], [2080, 8]])('%i wide, of %i experts', async (width, used) => {
+    it.each([
+      [32, 1],
+      [96, 3],
+      [2080, 8],
+    ])('%i wide, of %i experts', async (width, used) => {
       const random = new Random(width);
       const runner = getRunner();
       const tokens = 5;
-      const ways = Array.from({ length: tokens * used }, (_, expert) => ({ expert, share: Math.abs(random.normals(1)[0]!) }));
+      const ways = Array.from({ length: tokens * used }, (_, expert) => ({
+        expert,
+        share: Math.abs(random.normals(1)[0]!),
+      }));
       const [parts, before] = [random.normals(tokens * used * width), random.normals(tokens * width)];
       for (const isApart of [false, true]) {
         const y = runner.upload(isApart ? random.normals(before.length) : before);
-        const bounds = { x: runner.upload(parts), routes: runner.upload(wordsOf(ways)), y, ...(isApart && { before: runner.upload(before) }) };
+        const bounds = {
+          x: runner.upload(parts),
+          routes: runner.upload(wordsOf(ways)),
+          y,
+          ...(isApart && { before: runner.upload(before) }),
+        };
         runner.run(sumExpertsKernel(runner.device, width, used, isApart), bounds, { tokens }, { scale: -0.5 });
         expectClose('sum-experts', await runner.floats(y), sumExperts(before, parts, ways, -0.5));
       }
@@ -100,10 +168,24 @@ interface Case {
 }
 
 /** The experts' matrix, and its values. */
-async function stack(device: Device, { type, count, rows, columns, mostBytes }: Case, random: Random): Promise<{ matrix: WeightMatrix; weights: Float32Array }> {
+async function stack(
+  device: Device,
+  { type, count, rows, columns, mostBytes }: Case,
+  random: Random,
+): Promise<{ matrix: WeightMatrix; weights: Float32Array }> {
   const bytes = randomBytes(type, count * rows, columns, random);
-  const tensor = { name: 'experts', shape: [count * rows, columns], type, bytes: bytes.length, offset: 0, source: new BytesSource('random', bytes) };
-  const limits = mostBytes === undefined ? device.limits : { ...device.limits, maxBufferSize: 1 << 24, maxStorageBufferBindingSize: mostBytes };
+  const tensor = {
+    name: 'experts',
+    shape: [count * rows, columns],
+    type,
+    bytes: bytes.length,
+    offset: 0,
+    source: new BytesSource('random', bytes),
+  };
+  const limits =
+    mostBytes === undefined
+      ? device.limits
+      : { ...device.limits, maxBufferSize: 1 << 24, maxStorageBufferBindingSize: mostBytes };
   const upload = new WeightUpload({ ...device, limits }, new Recorder(device));
   const matrix = await upload.matrix('experts', [{ tensor }], { together: rows });
   await upload.finish();
@@ -116,29 +198,58 @@ async function check(runner: Runner, random: Random, of: Case): Promise<WeightMa
   const { device } = runner;
   const used = isGated ? 3 : 1;
   // The first and the last of them, one more than once.
-  const experts = [0, count - 1, Math.floor(count / 2), ...Array.from({ length: isGrouped ? 36 : 6 }, () => random.below(count))];
+  const experts = [
+    0,
+    count - 1,
+    Math.floor(count / 2),
+    ...Array.from({ length: isGrouped ? 36 : 6 }, () => random.below(count)),
+  ];
   const { matrix, weights } = await stack(device, of, random);
   const inputs = random.normals((experts.length / used) * columns, 1, 0.1);
   const norm = { weight: random.normals(columns, 0.5, 1), eps: 1e-5 };
   const outputs = isGated ? rows / 2 : rows;
   const [x, y] = [runner.upload(inputs), runner.upload(random.normals(experts.length * outputs))];
-  const normed = isGated ? new Norm(device, runner.upload(norm.weight), norm.eps, { x, output: runner.empty(inputs.length * 4) }) : undefined;
+  const normed = isGated
+    ? new Norm(device, runner.upload(norm.weight), norm.eps, { x, output: runner.empty(inputs.length * 4) })
+    : undefined;
   const routed = runner.upload(wordsOf(experts.map((expert) => ({ expert, share: 0 }))));
   const size = groupedPlaces(experts.length, count);
   const places = runner.empty(size * 8);
-  if (isGrouped) runner.run(groupExpertsKernel(device, count), { routes: routed, places }, {}, { ways: experts.length, places: size });
+  if (isGrouped)
+    runner.run(
+      groupExpertsKernel(device, count),
+      { routes: routed, places },
+      {},
+      { ways: experts.length, places: size },
+    );
   const routes = isGrouped ? places : routed;
-  const linear = new ExpertLinear(device, { matrix, count, isGrouped, routes, x, y, used, norm: normed, gate: isGated ? 'silu' : undefined });
+  const linear = new ExpertLinear(device, {
+    matrix,
+    count,
+    isGrouped,
+    routes,
+    x,
+    y,
+    used,
+    norm: normed,
+    gate: isGated ? 'silu' : undefined,
+  });
   linear.record(runner.recorder, experts.length);
   const want = expertLinear(weights, inputs, experts, { count, used, ...(isGated && { norm, gated: true }) });
   const product = rms(weights) * (isGated ? rms(norm.weight) : rms(inputs)) * Math.sqrt(columns);
   // An error of the gate is multiplied by up, and the other way round: at least twice the root of what the two make.
-  expectClose('linear-decode', await runner.floats(y), want, isGated ? (i) => product * (product + 1 + 2 * Math.sqrt(Math.abs(want[i]!))) : product);
+  expectClose(
+    'linear-decode',
+    await runner.floats(y),
+    want,
+    isGated ? (i) => product * (product + 1 + 2 * Math.sqrt(Math.abs(want[i]!))) : product,
+  );
   destroyMatrix(device, matrix);
   return matrix;
 }
 
-const typesOf = (variant: Variant): readonly GgmlType[] => (variant.endsWith('subgroups') ? ['F32', 'Q6_K'] : ALL_TYPES);
+const typesOf = (variant: Variant): readonly GgmlType[] =>
+  variant.endsWith('subgroups') ? ['F32', 'Q6_K'] : ALL_TYPES;
 
 describe('products by expert', () => {
   describeVariants(SUBGROUP_VARIANTS, (getRunner, variant) => {
@@ -157,16 +268,49 @@ describe('products by expert', () => {
     it('in slices of whole experts', async () => {
       const random = new Random(5);
       // A slice holds 512 rows of these, so that two experts of 192 fit.
-      const matrix = await check(getRunner(), random, { type: 'F32', count: 5, rows: 192, columns: 96, isGated: true, mostBytes: 512 * 96 * 4 });
-      if (getRunner().device.variant.lanes > 1) await check(getRunner(), random, { type: 'F32', count: 5, rows: 192, columns: 96, isGated: true, mostBytes: 512 * 96 * 4, isGrouped: true });
-      expect(matrix.slices.map(({ rowStart, rows }) => [rowStart, rows])).toEqual([[0, 384], [384, 384], [768, 192]]);
-      const narrow = await check(getRunner(), random, { type: 'Q4_0', count: 5, rows: 64, columns: 32, isGated: false, mostBytes: 256 * 16 });
+      const matrix = await check(getRunner(), random, {
+        type: 'F32',
+        count: 5,
+        rows: 192,
+        columns: 96,
+        isGated: true,
+        mostBytes: 512 * 96 * 4,
+      });
+      if (getRunner().device.variant.lanes > 1)
+        await check(getRunner(), random, {
+          type: 'F32',
+          count: 5,
+          rows: 192,
+          columns: 96,
+          isGated: true,
+          mostBytes: 512 * 96 * 4,
+          isGrouped: true,
+        });
+      expect(matrix.slices.map(({ rowStart, rows }) => [rowStart, rows])).toEqual([
+        [0, 384],
+        [384, 384],
+        [768, 192],
+      ]);
+      const narrow = await check(getRunner(), random, {
+        type: 'Q4_0',
+        count: 5,
+        rows: 64,
+        columns: 32,
+        isGated: false,
+        mostBytes: 256 * 16,
+      });
       expect(narrow.slices.map(({ rows }) => rows)).toEqual([256, 64]);
     });
 
     it('an expert that fits no binding is refused by name', async () => {
       const { device } = getRunner();
-      await expect(stack(device, { type: 'F32', count: 2, rows: 320, columns: 32, isGated: false, mostBytes: 256 * 128 }, new Random(6))).rejects.toMatchObject({ code: 'over_limit', detail: { field: 'experts' } });
+      await expect(
+        stack(
+          device,
+          { type: 'F32', count: 2, rows: 320, columns: 32, isGated: false, mostBytes: 256 * 128 },
+          new Random(6),
+        ),
+      ).rejects.toMatchObject({ code: 'over_limit', detail: { field: 'experts' } });
     });
   });
 });

@@ -3,10 +3,28 @@ import { napping } from '../../../cli/node-gpu.ts';
 import type { EncoderActivations } from '../../../src/models/encoder.ts';
 import { checkModel } from '../../../src/session/check-model.ts';
 import { openEncoderSession } from '../../../src/session/encoder/encoder-session.ts';
-import { closeAfterTest, embedded, encoderAmongModels, encoderEngine, encoderSession, expectAskedOnce, expectFound, expectNotShared, scaled, stateError, type Broken } from '../../support/encoder-under-test.ts';
+import {
+  closeAfterTest,
+  embedded,
+  encoderAmongModels,
+  encoderEngine,
+  encoderSession,
+  expectAskedOnce,
+  expectFound,
+  expectNotShared,
+  scaled,
+  stateError,
+  type Broken,
+} from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
-import { type Change, encoderFolder, encoderGguf, expectedStates, expectedTexts } from '../../support/models/encoder-folder.ts';
+import {
+  type Change,
+  encoderFolder,
+  encoderGguf,
+  expectedStates,
+  expectedTexts,
+} from '../../support/models/encoder-folder.ts';
 import { nmse } from '../../support/nmse.ts';
 import { NMSE } from '../../support/tolerances.ts';
 
@@ -22,7 +40,11 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
   test('the states of texts side by side are those of transformers, of each alone', async () => {
     const session = await encoderSession(encoderFolder(), { deviceClass });
     await session.encode(ids);
-    const error = await stateError(session, (session.encoder.activations as EncoderActivations).x, expectedStates().flat());
+    const error = await stateError(
+      session,
+      (session.encoder.activations as EncoderActivations).x,
+      expectedStates().flat(),
+    );
     console.info(`states on class ${deviceClass}: NMSE ${error.toExponential(1)}`);
     expect(error).toBeLessThan(NMSE.reference);
   });
@@ -32,8 +54,13 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
     const engine = await encoderEngine(encoderFolder({ '1_Pooling/config.json': pooling }), { deviceClass });
     const expected = expectedStates().map((states) => POOLED[mode]!(states));
     expect(nmse(await embedded(engine, texts), expected.map(scaled))).toBeLessThan(NMSE.reference);
-    const withoutNorm = { '1_Pooling/config.json': pooling, 'modules.json': (modules: unknown) => (modules as unknown[]).slice(0, 2) };
-    expect(nmse(await embedded(await encoderEngine(encoderFolder(withoutNorm), { deviceClass }), texts), expected)).toBeLessThan(NMSE.reference);
+    const withoutNorm = {
+      '1_Pooling/config.json': pooling,
+      'modules.json': (modules: unknown) => (modules as unknown[]).slice(0, 2),
+    };
+    expect(
+      nmse(await embedded(await encoderEngine(encoderFolder(withoutNorm), { deviceClass }), texts), expected),
+    ).toBeLessThan(NMSE.reference);
   });
 });
 
@@ -53,9 +80,16 @@ test('more texts than a batch holds are as each alone, in their order', async ()
   }
 });
 
-test.each([['F16', 1e-5], ['Q8_0', 1e-3], ['Q4_1', 0.15]] as const)('weights become %s where that is asked for', async (weights, most) => {
+test.each([
+  ['F16', 1e-5],
+  ['Q8_0', 1e-3],
+  ['Q4_1', 0.15],
+] as const)('weights become %s where that is asked for', async (weights, most) => {
   const vectors = await embedded(await encoderEngine(encoderFolder(), { weights }), texts);
-  const error = nmse(vectors, expectedStates().map((states) => scaled(POOLED['mean_tokens']!(states))));
+  const error = nmse(
+    vectors,
+    expectedStates().map((states) => scaled(POOLED['mean_tokens']!(states))),
+  );
   console.info(`${weights}: NMSE ${error.toExponential(1)}`);
   expect(error).toBeLessThan(most);
   expect(error).toBeGreaterThan(0);
@@ -63,7 +97,12 @@ test.each([['F16', 1e-5], ['Q8_0', 1e-3], ['Q4_1', 0.15]] as const)('weights bec
 
 test('half floats by default, 8 bits a weight where memory does not allow them', async () => {
   const planOf = async (memoryLimitBytes: number) => {
-    const { device, plan } = await openEncoderSession({ gpu: lastingGpu(), wait: napping, sources: encoderFolder(), memoryLimitBytes });
+    const { device, plan } = await openEncoderSession({
+      gpu: lastingGpu(),
+      wait: napping,
+      sources: encoderFolder(),
+      memoryLimitBytes,
+    });
     closeAfterTest(device);
     return plan;
   };
@@ -73,8 +112,15 @@ test('half floats by default, 8 bits a weight where memory does not allow them',
   expect(smaller.weights).toBe('Q8_0');
   // Before a weight is downloaded, too.
   await checkModel(encoderFolder(), { gpu: lastingGpu(), memoryLimitBytes: smaller.totalBytes });
-  await expectError(() => checkModel(encoderFolder(), { gpu: lastingGpu(), memoryLimitBytes: smaller.totalBytes - 1 }), 'over_limit', { field: 'memoryLimitBytes' });
-  await expect(planOf(totalBytes / 10)).rejects.toMatchObject({ code: 'over_limit', detail: { field: 'memoryLimitBytes' } });
+  await expectError(
+    () => checkModel(encoderFolder(), { gpu: lastingGpu(), memoryLimitBytes: smaller.totalBytes - 1 }),
+    'over_limit',
+    { field: 'memoryLimitBytes' },
+  );
+  await expect(planOf(totalBytes / 10)).rejects.toMatchObject({
+    code: 'over_limit',
+    detail: { field: 'memoryLimitBytes' },
+  });
 });
 
 test('a GGUF file of the model gives the same vectors, and is told from a model that answers', async () => {
@@ -85,12 +131,26 @@ test('a GGUF file of the model gives the same vectors, and is told from a model 
 
 test('what an encoder cannot do is refused, and says so', async () => {
   const engine = await encoderEngine(encoderFolder());
-  for (const refused of [() => engine.chat(), () => engine.complete(), () => engine.countTokens(), () => engine.unloadAdapter(), () => engine.loadAdapter(), () => engine.savedCaches.save('x')]) {
+  for (const refused of [
+    () => engine.chat(),
+    () => engine.complete(),
+    () => engine.countTokens(),
+    () => engine.unloadAdapter(),
+    () => engine.loadAdapter(),
+    () => engine.savedCaches.save('x'),
+  ]) {
     await expectError(async () => refused(), 'unsupported', { field: 'model' });
   }
-  await expectError(() => engine.embed(['a'], { adapters: [{ name: 'x', scale: 1 }] }).next(), 'unsupported', { field: 'adapter' });
-  await expectError(() => engine.embed(['the', 'the '.repeat(39)], {}).next(), 'context_overflow', { field: 'input[1]' });
-  await expectError(() => engine.rerank('the', ['thing'], {}).next(), 'unsupported', { field: 'model', reason: /scores no documents/ });
+  await expectError(() => engine.embed(['a'], { adapters: [{ name: 'x', scale: 1 }] }).next(), 'unsupported', {
+    field: 'adapter',
+  });
+  await expectError(() => engine.embed(['the', 'the '.repeat(39)], {}).next(), 'context_overflow', {
+    field: 'input[1]',
+  });
+  await expectError(() => engine.rerank('the', ['thing'], {}).next(), 'unsupported', {
+    field: 'model',
+    reason: /scores no documents/,
+  });
   await expectError(() => engine.embed(['a'], { signal: AbortSignal.abort() }).next(), 'aborted', {});
   expect((await embedded(engine, [ids[0]!]))[0]).toEqual((await embedded(engine, [texts[0]!]))[0]);
 });
@@ -98,24 +158,62 @@ test('what an encoder cannot do is refused, and says so', async () => {
 const REFUSED: [what: string, change: Change, field: string][] = [
   ['a model that does not say how states are pooled', { 'modules.json': undefined }, 'modules.json'],
   ['a pooling that is named and not there', { '1_Pooling/config.json': undefined }, '1_Pooling/config.json'],
-  ['a pooling that is not known', { '1_Pooling/config.json': () => ({ pooling_mode_max_tokens: true }) }, 'pooling_mode'],
-  ['two poolings at once', { '1_Pooling/config.json': () => ({ pooling_mode_cls_token: true, pooling_mode_mean_tokens: true }) }, 'pooling_mode'],
-  ['a module that is not known', { 'modules.json': (list) => [...(list as unknown as object[]), { type: 'sentence_transformers.models.Dense' }] }, 'type'],
+  [
+    'a pooling that is not known',
+    { '1_Pooling/config.json': () => ({ pooling_mode_max_tokens: true }) },
+    'pooling_mode',
+  ],
+  [
+    'two poolings at once',
+    { '1_Pooling/config.json': () => ({ pooling_mode_cls_token: true, pooling_mode_mean_tokens: true }) },
+    'pooling_mode',
+  ],
+  [
+    'a module that is not known',
+    { 'modules.json': (list) => [...(list as unknown as object[]), { type: 'sentence_transformers.models.Dense' }] },
+    'type',
+  ],
   ['another activation', { 'config.json': (config) => ({ ...config, hidden_act: 'relu' }) }, 'hidden_act'],
-  ['relative positions', { 'config.json': (config) => ({ ...config, position_embedding_type: 'relative_key' }) }, 'position_embedding_type'],
-  ['another tokenizer', { 'tokenizer.json': (tokenizer) => ({ ...tokenizer, model: { type: 'BPE', vocab: {} } }) }, 'type'],
+  [
+    'relative positions',
+    { 'config.json': (config) => ({ ...config, position_embedding_type: 'relative_key' }) },
+    'position_embedding_type',
+  ],
+  [
+    'another tokenizer',
+    { 'tokenizer.json': (tokenizer) => ({ ...tokenizer, model: { type: 'BPE', vocab: {} } }) },
+    'type',
+  ],
   ['another normalizer', { 'tokenizer.json': (tokenizer) => ({ ...tokenizer, normalizer: { type: 'NFKC' } }) }, 'type'],
-  ['more positions than it has learned', { 'config.json': (config) => ({ ...config, max_position_embeddings: 64 }) }, 'position_embd.weight'],
+  [
+    'more positions than it has learned',
+    { 'config.json': (config) => ({ ...config, max_position_embeddings: 64 }) },
+    'position_embd.weight',
+  ],
 ];
 
 test.each(REFUSED)('%s is refused by name', async (_, change, field) => {
-  await expect(encoderSession(encoderFolder(change))).rejects.toMatchObject({ detail: { field: expect.stringContaining(field) as string } });
+  await expect(encoderSession(encoderFolder(change))).rejects.toMatchObject({
+    detail: { field: expect.stringContaining(field) as string },
+  });
 });
 
 test('a GGUF file without pooling, or with another tokenizer, is refused by name', async () => {
-  await expectError(async () => encoderSession(await encoderGguf(encoderFolder(), { 'bert.pooling_type': undefined })), 'bad_file', { field: 'bert.pooling_type' });
-  await expectError(async () => encoderSession(await encoderGguf(encoderFolder(), { 'bert.pooling_type': 5 })), 'unsupported', { field: 'bert.pooling_type' });
-  await expectError(async () => encoderSession(await encoderGguf(encoderFolder(), { 'tokenizer.ggml.model': 'gpt2' })), 'unsupported', { field: 'tokenizer.ggml.model' });
+  await expectError(
+    async () => encoderSession(await encoderGguf(encoderFolder(), { 'bert.pooling_type': undefined })),
+    'bad_file',
+    { field: 'bert.pooling_type' },
+  );
+  await expectError(
+    async () => encoderSession(await encoderGguf(encoderFolder(), { 'bert.pooling_type': 5 })),
+    'unsupported',
+    { field: 'bert.pooling_type' },
+  );
+  await expectError(
+    async () => encoderSession(await encoderGguf(encoderFolder(), { 'tokenizer.ggml.model': 'gpt2' })),
+    'unsupported',
+    { field: 'tokenizer.ggml.model' },
+  );
 });
 
 const BROKEN_SHARED: [from: RegExp, to: string][] = [
@@ -124,7 +222,9 @@ const BROKEN_SHARED: [from: RegExp, to: string][] = [
   [/sum \*= kept;/, ''],
 ];
 
-test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', (from, to) => expectNotShared(encoderFolder(), from, to));
+test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', (from, to) =>
+  expectNotShared(encoderFolder(), from, to),
+);
 
 /** Of each of its kernels. */
 const BROKEN: Broken[] = [

@@ -13,18 +13,38 @@ test('texts without tokens, of unknown tokens, or too long are refused by name; 
   const engine = await encoderEngine(encoderFolder());
   const first = (inputs: (string | number[])[]) => engine.embed(inputs, {}).next();
   await expectError(() => first(['a', []]), 'bad_request', { field: 'input[1]', reason: /no tokens/ });
-  for (const token of [1000, 2 ** 32, Number.MAX_SAFE_INTEGER]) await expectError(() => first(['a', [1, token]]), 'bad_request', { field: 'input[1]', reason: /vocabulary/ });
-  await expectError(() => first(['a', LONG]), 'context_overflow', { field: 'input[1]', reason: new RegExp(`${engine.contextLength} tokens .*${LONG.length} characters`) });
-  await expectError(() => first([ids[0]!.concat(new Array<number>(engine.contextLength).fill(1))]), 'context_overflow', { field: 'input[0]' });
+  for (const token of [1000, 2 ** 32, Number.MAX_SAFE_INTEGER])
+    await expectError(() => first(['a', [1, token]]), 'bad_request', { field: 'input[1]', reason: /vocabulary/ });
+  await expectError(() => first(['a', LONG]), 'context_overflow', {
+    field: 'input[1]',
+    reason: new RegExp(`${engine.contextLength} tokens .*${LONG.length} characters`),
+  });
+  await expectError(
+    () => first([ids[0]!.concat(new Array<number>(engine.contextLength).fill(1))]),
+    'context_overflow',
+    { field: 'input[0]' },
+  );
   expect(await embedded(engine, [])).toEqual([]);
   const cross = await encoderEngine(crossFolder());
-  await expectError(() => cross.rerank('the', ['a', LONG], {}).next(), 'context_overflow', { field: 'documents[1]', reason: new RegExp(`${LONG.length} characters`) });
-  await expectError(() => cross.rerank(LONG, ['a'], {}).next(), 'context_overflow', { field: 'query', reason: new RegExp(`${LONG.length} characters`) });
+  await expectError(() => cross.rerank('the', ['a', LONG], {}).next(), 'context_overflow', {
+    field: 'documents[1]',
+    reason: new RegExp(`${LONG.length} characters`),
+  });
+  await expectError(() => cross.rerank(LONG, ['a'], {}).next(), 'context_overflow', {
+    field: 'query',
+    reason: new RegExp(`${LONG.length} characters`),
+  });
 });
 
 test('what is white space, control characters or half a character is scored as what is left of it', async () => {
   const engine = await encoderEngine(crossFolder());
-  const [nothing, spaces, controls, unknown, half] = await scored(engine, 'the', ['\u200b', ' \n\t ', '\0\u0007', '\u{10ffff}\ufffd', '\ud800']);
+  const [nothing, spaces, controls, unknown, half] = await scored(engine, 'the', [
+    '\u200b',
+    ' \n\t ',
+    '\0\u0007',
+    '\u{10ffff}\ufffd',
+    '\ud800',
+  ]);
   expect([spaces, controls]).toEqual([nothing, nothing]);
   for (const score of [nothing, unknown, half]) expect(score).toSatisfy(Number.isFinite);
 });
@@ -47,7 +67,12 @@ test('an abort ends what is computed behind its batch, and leaves nothing behind
   await Promise.all(
     Array.from({ length: 2 * MAX_STREAMS }, async (_, i) => {
       const controller = new AbortController();
-      const next = engine.embed(many.map((tokens) => [...tokens]), { signal: controller.signal }).next();
+      const next = engine
+        .embed(
+          many.map((tokens) => [...tokens]),
+          { signal: controller.signal },
+        )
+        .next();
       setTimeout(() => controller.abort(), i);
       await expectError(() => next, 'aborted', {});
     }),

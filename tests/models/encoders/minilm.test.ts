@@ -21,14 +21,22 @@ const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((su
 const cosine = (a: readonly number[], b: readonly number[]): number => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 
 // What 8 bits a weight cost is seen in every text.
-test.each([['F16', 0.9999], ['Q8_0', 0.999]] as const)("all-MiniLM-L6-v2's vectors of 200 texts are those of transformers: weights %s", async (weights, least) => {
+test.each([
+  ['F16', 0.9999],
+  ['Q8_0', 0.999],
+] as const)("all-MiniLM-L6-v2's vectors of 200 texts are those of transformers: weights %s", async (weights, least) => {
   const sources = await openSources(folder);
   const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, weights, sources });
   try {
     expect(engine.contextLength).toBe(256);
     const found: number[][] = [];
     for await (const { vector } of engine.embed(texts, {})) found.push([...vector]);
-    const cosines = found.map((vector, i) => cosine(vector.filter((_, at) => at % EVERY === 0), vectors[i]!));
+    const cosines = found.map((vector, i) =>
+      cosine(
+        vector.filter((_, at) => at % EVERY === 0),
+        vectors[i]!,
+      ),
+    );
     console.info(`${weights}: least cosine of ${cosines.length} texts ${Math.min(...cosines).toFixed(6)}`);
     expect(cosines).toHaveLength(200);
     expect(Math.min(...cosines)).toBeGreaterThanOrEqual(least);

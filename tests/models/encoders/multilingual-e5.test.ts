@@ -21,7 +21,8 @@ const PAIRS = [
   ['Quantum computers use superposition.', '量子计算机利用叠加态。'],
 ] as const;
 
-const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => Array.from(a).reduce((sum, value, i) => sum + value * b[i]!, 0);
+const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  Array.from(a).reduce((sum, value, i) => sum + value * b[i]!, 0);
 const cosine = (a: ArrayLike<number>, b: ArrayLike<number>): number => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 
 async function e5Gguf(): Promise<Uint8Array> {
@@ -30,8 +31,18 @@ async function e5Gguf(): Promise<Uint8Array> {
   const tokenizer = asGguf(await xlmRobertaMetadata(xlmRobertaTokenizer(pieces, 'merged'), vocabSize));
   const metadata: Record<string, MetadataValue> = {
     'general.architecture': 'bert',
-    ...{ 'bert.block_count': numLayers, 'bert.context_length': contextLength, 'bert.embedding_length': hiddenSize, 'bert.feed_forward_length': intermediateSize },
-    ...{ 'bert.attention.head_count': numHeads, 'bert.attention.layer_norm_epsilon': f32(1e-12), 'bert.attention.causal': false, 'bert.pooling_type': 1 },
+    ...{
+      'bert.block_count': numLayers,
+      'bert.context_length': contextLength,
+      'bert.embedding_length': hiddenSize,
+      'bert.feed_forward_length': intermediateSize,
+    },
+    ...{
+      'bert.attention.head_count': numHeads,
+      'bert.attention.layer_norm_epsilon': f32(1e-12),
+      'bert.attention.causal': false,
+      'bert.pooling_type': 1,
+    },
     ...(Object.fromEntries(tokenizer) as Record<string, MetadataValue>),
     'tokenizer.ggml.token_type_count': 2,
   };
@@ -49,7 +60,10 @@ test("multilingual-e5-small's vectors are those of llama.cpp, and near each othe
     const found: Float32Array[] = [];
     for await (const { vector } of engine.embed(texts, {})) found.push(vector);
     const tokenizer = createTokenizer(readTokenizerMetadata(await openModelFile(sources)));
-    const theirs = await embed(path, texts.map((text) => tokenizer.encode(text)));
+    const theirs = await embed(
+      path,
+      texts.map((text) => tokenizer.encode(text)),
+    );
     const cosines = found.map((vector, i) => cosine(vector, theirs[i]!));
     console.info(`least cosine of ${cosines.length} texts beside llama.cpp: ${Math.min(...cosines).toFixed(6)}`);
     expect(Math.min(...cosines)).toBeGreaterThanOrEqual(0.999);

@@ -3,9 +3,25 @@ import type { EncoderActivations } from '../../../src/models/encoder.ts';
 import type { ByteSource } from '../../../src/weights/byte-source.ts';
 import { openModelFile } from '../../../src/weights/open-model-file.ts';
 import { llamaVectors } from '../../llama/llama-vectors.ts';
-import { embedded, encoderAmongModels, encoderEngine, encoderSession, orderOf, scaled, scored, stateError } from '../../support/encoder-under-test.ts';
+import {
+  embedded,
+  encoderAmongModels,
+  encoderEngine,
+  encoderSession,
+  orderOf,
+  scaled,
+  scored,
+  stateError,
+} from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
-import { type Change, encoderFolder, encoderGguf, expectedScores, expectedStates, expectedTexts } from '../../support/models/encoder-folder.ts';
+import {
+  type Change,
+  encoderFolder,
+  encoderGguf,
+  expectedScores,
+  expectedStates,
+  expectedTexts,
+} from '../../support/models/encoder-folder.ts';
 import { nmse } from '../../support/nmse.ts';
 import { NMSE } from '../../support/tolerances.ts';
 
@@ -21,24 +37,38 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
   test('the states of texts side by side are those of transformers, whose positions begin behind the padding token', async () => {
     const session = await encoderSession(folder(), { deviceClass });
     await session.encode(ids);
-    const error = await stateError(session, (session.encoder.activations as EncoderActivations).x, expectedStates('xlmr').flat());
+    const error = await stateError(
+      session,
+      (session.encoder.activations as EncoderActivations).x,
+      expectedStates('xlmr').flat(),
+    );
     console.info(`states on class ${deviceClass}: NMSE ${error.toExponential(1)}`);
     expect(error).toBeLessThan(NMSE.reference);
   });
 
-  test.each(queries.map((query, i) => [query, i] as const))('scores are those of transformers: %s', async (query, i) => {
-    const found = await scored(await encoderEngine(crossFolder(), { deviceClass }), query, documents);
-    const error = Math.max(...found.map((score, at) => Math.abs(score - expected[i]![at]!)));
-    console.info(`scores from ${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}: ${error.toExponential(1)} apart`);
-    expect(found).toHaveLength(documents.length);
-    expect(error).toBeLessThan(MOST_ERROR);
-    expect(orderOf(found)).toEqual(orderOf(expected[i]!));
-  });
+  test.each(queries.map((query, i) => [query, i] as const))(
+    'scores are those of transformers: %s',
+    async (query, i) => {
+      const found = await scored(await encoderEngine(crossFolder(), { deviceClass }), query, documents);
+      const error = Math.max(...found.map((score, at) => Math.abs(score - expected[i]![at]!)));
+      console.info(
+        `scores from ${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}: ${error.toExponential(1)} apart`,
+      );
+      expect(found).toHaveLength(documents.length);
+      expect(error).toBeLessThan(MOST_ERROR);
+      expect(orderOf(found)).toEqual(orderOf(expected[i]!));
+    },
+  );
 });
 
 test('texts become the state of their first token, scaled; a GGUF file gives the same', async () => {
   const vectors = await embedded(await encoderEngine(folder()), texts);
-  expect(nmse(vectors, expectedStates('xlmr').map(([first]) => scaled(first!)))).toBeLessThan(NMSE.reference);
+  expect(
+    nmse(
+      vectors,
+      expectedStates('xlmr').map(([first]) => scaled(first!)),
+    ),
+  ).toBeLessThan(NMSE.reference);
   expect(await embedded(await encoderAmongModels(await encoderGguf(folder())), texts)).toEqual(vectors);
 });
 
@@ -62,11 +92,14 @@ test('two separators stand between a query and a document, and count', async () 
   expect(tokens).toEqual([7, 6]);
   const room = engine.contextLength - 5;
   expect(await scored(engine, 'then', ['then '.repeat(room)])).toHaveLength(1);
-  await expectError(() => engine.rerank('then', ['then '.repeat(room + 1)], {}).next(), 'context_overflow', { field: 'documents[0]' });
+  await expectError(() => engine.rerank('then', ['then '.repeat(room + 1)], {}).next(), 'context_overflow', {
+    field: 'documents[0]',
+  });
 });
 
 test('a text may be as long as the positions behind the padding token; a BERT with this tokenizer has them all', async () => {
-  const contextOf = async (change: Change) => (await openModelFile(folder(change))).metadata.number('bert.context_length');
+  const contextOf = async (change: Change) =>
+    (await openModelFile(folder(change))).metadata.number('bert.context_length');
   expect(await contextOf({})).toBe(48);
   expect(await contextOf({ 'config.json': (config) => ({ ...config, pad_token_id: 3 }) })).toBe(46);
   expect(await contextOf({ 'config.json': (config) => ({ ...config, model_type: 'bert' }) })).toBe(50);
@@ -77,14 +110,43 @@ test('a text may be as long as the positions behind the padding token; a BERT wi
 
 test('a GGUF file of a cross-encoder that puts no tokens around a text is refused by name', async () => {
   const refused = { field: 'tokenizer.ggml.add_bos_token' };
-  await expectError(async () => encoderEngine(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_eos_token': false })), 'unsupported', refused);
-  await expectError(async () => encoderEngine(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_bos_token': undefined })), 'unsupported', refused);
+  await expectError(
+    async () => encoderEngine(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_eos_token': false })),
+    'unsupported',
+    refused,
+  );
+  await expectError(
+    async () => encoderEngine(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_bos_token': undefined })),
+    'unsupported',
+    refused,
+  );
 });
 
 const REFUSED: [what: string, sources: () => ByteSource[], code: string, field: string][] = [
-  ['padding behind all positions', () => folder({ 'config.json': (config) => ({ ...config, pad_token_id: 49 }) }), 'bad_file', 'pad_token_id'],
-  ['fewer positions than it says', () => folder({ 'config.json': (config) => ({ ...config, max_position_embeddings: 64 }) }), 'bad_file', 'position_embd.weight'],
-  ['a pair without two separators', () => crossFolder({ 'tokenizer.json': (values) => ({ ...values, post_processor: { ...(values['post_processor'] as object), pair: [] } }) }), 'unsupported', 'post_processor'],
+  [
+    'padding behind all positions',
+    () => folder({ 'config.json': (config) => ({ ...config, pad_token_id: 49 }) }),
+    'bad_file',
+    'pad_token_id',
+  ],
+  [
+    'fewer positions than it says',
+    () => folder({ 'config.json': (config) => ({ ...config, max_position_embeddings: 64 }) }),
+    'bad_file',
+    'position_embd.weight',
+  ],
+  [
+    'a pair without two separators',
+    () =>
+      crossFolder({
+        'tokenizer.json': (values) => ({
+          ...values,
+          post_processor: { ...(values['post_processor'] as object), pair: [] },
+        }),
+      }),
+    'unsupported',
+    'post_processor',
+  ],
 ];
 
 test.each(REFUSED)('%s is refused by name', async (_, sources, code, field) => {

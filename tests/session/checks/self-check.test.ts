@@ -15,7 +15,15 @@ import { isOfSelfCheck, MemoryTuning } from '../../support/memory-tuning.ts';
 import { peftSource, tinyAdapter } from '../../support/models/tiny-adapter.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';
 
-const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', embeddingType: 'Q8_0', seed: 81, contextLength: 128, numLayers: 1, neverEnds: true });
+const bytes = tinyModel({
+  architecture: 'llama',
+  type: 'Q4_1',
+  embeddingType: 'Q8_0',
+  seed: 81,
+  contextLength: 128,
+  numLayers: 1,
+  neverEnds: true,
+});
 
 const say = async (engine: Awaited<ReturnType<typeof engineUnderTest>>) =>
   (await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 12 }))).tokens;
@@ -32,7 +40,10 @@ const KERNELS: [kernels: string[], named: string, from: RegExp, to: string][] = 
 test.each(KERNELS)('%s computed wrong is found, and named', async (kernels, named, from, to) => {
   const { gpu, changed } = miscompiling(from, to, kernels);
   const opening = engineUnderTest(bytes, { gpu, tuning: new MemoryTuning() });
-  await expect(opening).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining(named) as string, reason: expect.stringContaining('llvmpipe') as string } });
+  await expect(opening).rejects.toMatchObject({
+    code: 'wrong_results',
+    detail: { field: expect.stringContaining(named) as string, reason: expect.stringContaining('llvmpipe') as string },
+  });
   expect(changed()).toBeGreaterThan(0);
 });
 
@@ -79,7 +90,10 @@ test('an adapter is not loaded where what it runs is computed wrong, and answers
   const before = await say(engine);
   const { config } = (await engine.session()).plan;
   const loading = engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5 })));
-  await expect(loading).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining('with adapters') as string } });
+  await expect(loading).rejects.toMatchObject({
+    code: 'wrong_results',
+    detail: { field: expect.stringContaining('with adapters') as string },
+  });
   expect(changed()).toBeGreaterThan(0);
   expect(await say(engine)).toEqual(before);
   const right = await engineUnderTest(bytes, { tuning });
@@ -88,13 +102,19 @@ test('an adapter is not loaded where what it runs is computed wrong, and answers
 });
 
 test('an adapter in its plain form is not loaded where that is computed wrong', async () => {
-  const { gpu, changed } = miscompiling(/half4\(p\.xy\), half4\(p\.zw\), half4\(q/, 'half4(p.xy), half4(p.xy), half4(q');
+  const { gpu, changed } = miscompiling(
+    /half4\(p\.xy\), half4\(p\.zw\), half4\(q/,
+    'half4(p.xy), half4(p.xy), half4(q',
+  );
   const tuning = new MemoryTuning();
   const engine = await engineUnderTest(bytes, { gpu, tuning, lora: 'unfused' });
   const [before, memory] = [await say(engine), engine.memory()];
   const { config } = (await engine.session()).plan;
   const loading = engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5 })));
-  await expect(loading).rejects.toMatchObject({ code: 'wrong_results', detail: { field: expect.stringContaining('plain adapters') as string } });
+  await expect(loading).rejects.toMatchObject({
+    code: 'wrong_results',
+    detail: { field: expect.stringContaining('plain adapters') as string },
+  });
   expect(changed()).toBeGreaterThan(0);
   expect(engine.memory()).toEqual(memory);
   expect(await say(engine)).toEqual(before);
@@ -105,7 +125,9 @@ test('an adapter in its plain form is not loaded where that is computed wrong', 
 
 test.each([true, false])('pages take other forms only where these are computed right (%s)', async (isRight) => {
   const long = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
-  const { gpu, changed } = miscompiling(/<< vec4u\(0u, 4u, 0u, 4u\);/, isRight ? '$&' : '<< vec4u(4u, 0u, 0u, 4u);', ['quantize-page']);
+  const { gpu, changed } = miscompiling(/<< vec4u\(0u, 4u, 0u, 4u\);/, isRight ? '$&' : '<< vec4u(4u, 0u, 0u, 4u);', [
+    'quantize-page',
+  ]);
   const engine = await engineUnderTest(long, { gpu, tuning: new MemoryTuning() });
   const prompt = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(6);
   const { end } = await answer(engine.complete(prompt, { kv: 'policy', sampling: GREEDY, stop: [], maxTokens: 40 }));
@@ -116,7 +138,9 @@ test.each([true, false])('pages take other forms only where these are computed r
 
 test('what other checks found is found again: their texts have changed where CHECKS is not this', () => {
   const folders = ['src/models/checks', 'src/session/checks'];
-  const files = folders.flatMap((folder) => readdirSync(folder).map((name) => `${folder}/${name}`)).filter((file) => !file.endsWith('/version.ts'));
+  const files = folders
+    .flatMap((folder) => readdirSync(folder).map((name) => `${folder}/${name}`))
+    .filter((file) => !file.endsWith('/version.ts'));
   const texts = [...files, 'src/gpu/self-check.ts'].sort().map((file) => readFileSync(file, 'utf8'));
   expect(CHECKS).toBe(textHash(texts.join()));
 });

@@ -11,12 +11,20 @@ import { randomTokens } from '../../support/random-tokens.ts';
 import { NMSE } from '../../support/tolerances.ts';
 
 /** Of a single layer, and blind to positions: what a token finds are the tokens before it, however far they are. */
-const model = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 54, contextLength: 1024, numLayers: 1, ropeLinearScale: 1e6 });
+const model = tinyModel({
+  architecture: 'llama',
+  type: 'Q4_1',
+  seed: 54,
+  contextLength: 1024,
+  numLayers: 1,
+  ropeLinearScale: 1e6,
+});
 const tokens = randomTokens(600, 270, 9);
 
 async function lastLogits(engine: LocalEngine, text: readonly number[], policy: CachePolicy) {
   let last = new Float32Array();
-  const visit = (_: number, length: number, logits: Float32Array): void => void (last = logits.slice(logits.length - logits.length / length));
+  const visit = (_: number, length: number, logits: Float32Array): void =>
+    void (last = logits.slice(logits.length - logits.length / length));
   const { kv } = await engine.alone((session) => eachLogits(session, text, visit, { policy }));
   return { last, kv };
 }

@@ -12,7 +12,8 @@ const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '
 const MAX_TOKENS = 40;
 
 /** Pages of each form. */
-const counts = ({ forms }: KvMap) => Object.fromEntries(PAGE_FORMS.map((form, code) => [form, forms.filter((each) => each === code).length]));
+const counts = ({ forms }: KvMap) =>
+  Object.fromEntries(PAGE_FORMS.map((form, code) => [form, forms.filter((each) => each === code).length]));
 
 test('a request tells of its pages as they come and change: during the prompt, and to how they lie at the end', async () => {
   const engine = await engineUnderTest(bytes);

@@ -27,7 +27,8 @@ async function logitsWith(engine: LocalEngine, policy: CachePolicy): Promise<Flo
       session,
       tokens,
       (_, length, logits) => {
-        for (let t = 0; t < length; t++) rows.push(logits.slice((t * logits.length) / length, ((t + 1) * logits.length) / length));
+        for (let t = 0; t < length; t++)
+          rows.push(logits.slice((t * logits.length) / length, ((t + 1) * logits.length) / length));
       },
       { policy },
     ),
@@ -57,7 +58,13 @@ describe('logits with pages in other forms', () => {
   test('the fewer bytes, the further they are from the dense ones', async () => {
     const engine = await engineUnderTest(bytes);
     const errors: number[] = [];
-    for (const policy of [fixedForm('q8'), fixedForm('q4'), fixedForm('q3'), fixedForm('k3v2'), fixedForm('sparse', 1)]) {
+    for (const policy of [
+      fixedForm('q8'),
+      fixedForm('q4'),
+      fixedForm('q3'),
+      fixedForm('k3v2'),
+      fixedForm('sparse', 1),
+    ]) {
       errors.push(nmse(await logitsWith(engine, policy), dense));
     }
     expect(errors[0]).toBeGreaterThan(0);
@@ -85,7 +92,11 @@ describe('logits with pages in other forms', () => {
         layer.remove = (page: LayerPage) => {
           remove(page);
           const { offset, units } = page.place;
-          device.gpuDevice.queue.writeBuffer(layer.buffer, offset * UNIT_BYTES, new Uint16Array((units * UNIT_BYTES) / 2).fill(0x7e00));
+          device.gpuDevice.queue.writeBuffer(
+            layer.buffer,
+            offset * UNIT_BYTES,
+            new Uint16Array((units * UNIT_BYTES) / 2).fill(0x7e00),
+          );
           poisoned++;
         };
       }
@@ -126,10 +137,12 @@ describe('a request', () => {
 
   test('says of the error of its layers what it truly is: none where nothing changed, and the more the more is allowed', async () => {
     const engine = await engineUnderTest(bytes);
-    const median = (errors: readonly number[] = []): number => [...errors].sort((a, b) => a - b)[Math.floor(errors.length / 2)] ?? NaN;
+    const median = (errors: readonly number[] = []): number =>
+      [...errors].sort((a, b) => a - b)[Math.floor(errors.length / 2)] ?? NaN;
     const found: number[] = [];
     for (const kvErrorBudget of [0, 0.05, 1]) {
-      const { layerErrors, shadowErrors } = (await ask(engine, { kv: 'policy', kvErrorBudget, kvShadow: true })).end.report.kv;
+      const { layerErrors, shadowErrors } = (await ask(engine, { kv: 'policy', kvErrorBudget, kvShadow: true })).end
+        .report.kv;
       expect(shadowErrors).toHaveLength(layerErrors.length);
       found.push(median(shadowErrors));
     }
@@ -156,7 +169,10 @@ describe('a request', () => {
     const alone = await ask(await engineUnderTest(bytes), {});
     const engine = await engineUnderTest(bytes);
     const other = 'The sea is what the winds are for, said the old one. '.repeat(9);
-    const [beside, smaller] = await Promise.all([ask(engine, {}), ask(engine, { kv: 'policy', kvErrorBudget: 1 }, other)]);
+    const [beside, smaller] = await Promise.all([
+      ask(engine, {}),
+      ask(engine, { kv: 'policy', kvErrorBudget: 1 }, other),
+    ]);
     expect(beside.tokens).toEqual(alone.tokens);
     expect(smaller.end.report.kv.bytes.f16).toBeLessThan(total(smaller.end.report.kv.bytes));
   });

@@ -15,7 +15,11 @@ async function answered(prompt: string, kv: 'policy' | 'dense', maxTokens: numbe
   const counts = countGpu();
   const { end } = await answer(engine.complete(prompt, { kv, sampling: GREEDY, stop: [], maxTokens }));
   const { pages } = end.report.kv;
-  return { waited: counts.pipelines, aside: counts.pipelinesAside, changed: pages.q8 + pages.q4 + pages.q3 + pages.k3v2 };
+  return {
+    waited: counts.pipelines,
+    aside: counts.pipelinesAside,
+    changed: pages.q8 + pages.q4 + pages.q3 + pages.k3v2,
+  };
 }
 
 test('a long prompt waits until what shrunk pages need is compiled aside', async () => {
@@ -42,7 +46,8 @@ test('a request whose times are compared waits for it, however short: what is me
     createComputePipelineAsync: async (descriptor) => held.then(() => device.createComputePipelineAsync(descriptor)),
   }));
   const engine = await engineUnderTest(bytes, { gpu });
-  const ask = (prompt: string, options: object) => engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 4, ...options });
+  const ask = (prompt: string, options: object) =>
+    engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 4, ...options });
   let hasBegun = false;
   const compared = answer(ask('Winds', { kv: 'policy', recomputePrompt: true })).finally(() => (hasBegun = true));
   await answer(ask(SENTENCE, { kv: 'dense', maxTokens: 40 }));

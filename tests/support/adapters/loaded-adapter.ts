@@ -24,8 +24,14 @@ function checkLadder({ modules, halfError }: AdapterLadder, read: readonly Adapt
     check(rank <= read[i]!.rank, 'a rank above the adapter’s');
     check(a.length === rank * inFeatures && bTransposed.length === rank * outFeatures, 'lengths of the ladder');
     check(singularValues.length === rank, 'number of singular values');
-    check(singularValues.every((value, k) => value > 0 && value <= (singularValues[k - 1] ?? 1e300)), 'order of singular values');
-    check([a, bTransposed].every((halves) => halves.every((half) => (half & 0x7c00) !== 0x7c00)), 'halves that are not finite');
+    check(
+      singularValues.every((value, k) => value > 0 && value <= (singularValues[k - 1] ?? 1e300)),
+      'order of singular values',
+    );
+    check(
+      [a, bTransposed].every((halves) => halves.every((half) => (half & 0x7c00) !== 0x7c00)),
+      'halves that are not finite',
+    );
   });
 }
 

@@ -17,7 +17,12 @@ export async function merged(model: Uint8Array, adapters: readonly [TinyAdapter,
       if (!tensor) throw new Error(`no ${name}`);
       const isPermuted = config.ropeLayout === 'interleaved' && (linear === 'attn_q' || linear === 'attn_k');
       const order = linear === 'attn_q' || linear === 'attn_k' ? rowOrder(config, linear) : undefined;
-      const fileRow = (row: number): number => (isPermuted ? interleaved(row, config.headDim) : order ? row - (row % order.length) + order[row % order.length]! : row);
+      const fileRow = (row: number): number =>
+        isPermuted
+          ? interleaved(row, config.headDim)
+          : order
+            ? row - (row % order.length) + order[row % order.length]!
+            : row;
       const weights = new DataView(bytes.buffer, tensor.offset, tensor.bytes);
       for (let row = 0; row < outFeatures; row++) {
         for (let column = 0; column < inFeatures; column++) {

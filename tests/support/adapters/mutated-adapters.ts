@@ -2,12 +2,22 @@ import type { AdapterSource } from '../../../src/adapters/formats/adapter-header
 import type { ModelConfig } from '../../../src/config/model-config.ts';
 import { BytesSource } from '../bytes-source.ts';
 import { Random } from '../random.ts';
-import { CONFIG_FILE, ggufAdapter, peftWeights, type TinyAdapter, tinyAdapter, WEIGHTS_FILE } from '../models/tiny-adapter.ts';
+import {
+  CONFIG_FILE,
+  ggufAdapter,
+  peftWeights,
+  type TinyAdapter,
+  tinyAdapter,
+  WEIGHTS_FILE,
+} from '../models/tiny-adapter.ts';
 
 const PATTERNS = { rank_pattern: { up_proj: 4 }, alpha_pattern: { up_proj: 3 } };
 
 /** A random adapter of `model`, `count` times, each with one mutation: of its config, its tensors, or its GGUF form. */
-export function* mutatedAdapters(model: ModelConfig, count: number): Generator<{ what: string; source: AdapterSource }> {
+export function* mutatedAdapters(
+  model: ModelConfig,
+  count: number,
+): Generator<{ what: string; source: AdapterSource }> {
   const adapter = tinyAdapter(model, { seed: 1, config: PATTERNS });
   const config = new TextEncoder().encode(JSON.stringify(adapter.config));
   const weights = peftWeights(adapter);

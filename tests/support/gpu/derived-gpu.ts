@@ -9,7 +9,9 @@ export function gpuWithDevices(requestDevice: RequestDevice): GPU {
   return derived(gpu, {
     requestAdapter: async (options?: GPURequestAdapterOptions) => {
       const gpuAdapter = await gpu.requestAdapter(options);
-      return gpuAdapter && derived(gpuAdapter, { requestDevice: (descriptor) => requestDevice(gpuAdapter, descriptor) });
+      return (
+        gpuAdapter && derived(gpuAdapter, { requestDevice: (descriptor) => requestDevice(gpuAdapter, descriptor) })
+      );
     },
   });
 }

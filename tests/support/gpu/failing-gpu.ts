@@ -1,7 +1,13 @@
 import { derived } from './derived.ts';
 import { derivedGpu } from './derived-gpu.ts';
 
-export const FAILING_CALLS = ['createBuffer', 'createBindGroup', 'createComputePipeline', 'createComputePipelineAsync', 'submit'] as const;
+export const FAILING_CALLS = [
+  'createBuffer',
+  'createBindGroup',
+  'createComputePipeline',
+  'createComputePipelineAsync',
+  'submit',
+] as const;
 export type FailingCall = (typeof FAILING_CALLS)[number];
 
 /** Calls of WebGPU that can be made to fail. */
@@ -28,7 +34,8 @@ export function failingGpu(): { gpu: GPU; failures: Failures } {
   const gpu = derivedGpu((device) => ({
     createBuffer: (buffer) => device.createBuffer(isDue('createBuffer') ? { ...buffer, size: 2 ** 50 } : buffer),
     createBindGroup: (group) => device.createBindGroup(isDue('createBindGroup') ? { ...group, entries: [] } : group),
-    createComputePipeline: (pipeline) => device.createComputePipeline(isDue('createComputePipeline') ? wrong(pipeline) : pipeline),
+    createComputePipeline: (pipeline) =>
+      device.createComputePipeline(isDue('createComputePipeline') ? wrong(pipeline) : pipeline),
     createComputePipelineAsync: (pipeline) =>
       device.createComputePipelineAsync(isDue('createComputePipelineAsync') ? wrong(pipeline) : pipeline),
     queue: derived(device.queue, {

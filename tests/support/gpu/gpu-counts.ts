@@ -49,12 +49,20 @@ export function countGpu(): GpuCounts {
   after(GPUDevice.prototype, 'createComputePipeline', () => void counts.pipelines++);
   after(GPUDevice.prototype, 'createComputePipelineAsync', () => void counts.pipelinesAside++);
   after(GPUComputePassEncoder.prototype, 'dispatchWorkgroups', () => void counts.dispatches++);
-  after(GPUComputePassEncoder.prototype, 'setPipeline', (_, __, [pipeline]) => void kernels.add((pipeline as GPUComputePipeline).label));
+  after(
+    GPUComputePassEncoder.prototype,
+    'setPipeline',
+    (_, __, [pipeline]) => void kernels.add((pipeline as GPUComputePipeline).label),
+  );
   return counts;
 }
 
 /** Calls `then` with the object, the result and the arguments after every call of the method, until the test is finished. */
-function after<T extends object>(prototype: T, name: keyof T & string, then: (self: T, result: unknown, args: unknown[]) => void): void {
+function after<T extends object>(
+  prototype: T,
+  name: keyof T & string,
+  then: (self: T, result: unknown, args: unknown[]) => void,
+): void {
   const original = prototype[name] as (...args: unknown[]) => unknown;
   const counting = function (this: T, ...args: unknown[]): unknown {
     const result = original.apply(this, args);

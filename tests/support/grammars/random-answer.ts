@@ -17,10 +17,16 @@ const BYTES = {
 
 export const byteGrammars = (): Grammars => new Grammars(BYTES, loadXgrammar);
 
-const isAmong = (words: Uint32Array | undefined, token: number): boolean => (((words?.[token >>> 5] ?? 0) >>> (token & 31)) & 1) === 1;
+const isAmong = (words: Uint32Array | undefined, token: number): boolean =>
+  (((words?.[token >>> 5] ?? 0) >>> (token & 31)) & 1) === 1;
 
 /** An answer of which each byte is drawn from those that the grammar allows, all alike, closing ones sooner in the end. */
-export async function randomAnswer(grammars: Grammars, format: ResponseFormat, random: Random, length = 200): Promise<string> {
+export async function randomAnswer(
+  grammars: Grammars,
+  format: ResponseFormat,
+  random: Random,
+  length = 200,
+): Promise<string> {
   const grammar = await grammars.begin(format);
   const bytes: number[] = [];
   const closing = new Set([END, ...Buffer.from('"}]0nf')]);

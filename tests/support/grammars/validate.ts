@@ -5,5 +5,7 @@ import { fullFormats } from 'ajv-formats/dist/formats.js';
 export function faultsOf(answer: string, schema: object): string[] {
   const ajv = new Ajv2020({ allErrors: true, strictTuples: false, allowUnionTypes: true, formats: fullFormats });
   const value: unknown = JSON.parse(answer);
-  return ajv.validate(schema, value) ? [] : (ajv.errors ?? []).map(({ instancePath, message = '' }) => `${instancePath} ${message}`);
+  return ajv.validate(schema, value)
+    ? []
+    : (ajv.errors ?? []).map(({ instancePath, message = '' }) => `${instancePath} ${message}`);
 }

@@ -39,7 +39,13 @@ export interface Shown {
 }
 
 /** Attention of the tokens at `positions` to these pages, by the entries of `table`. */
-export function attend(runner: Runner, { heads, positions, kind = 'prefill', ...buffers }: Shown, pages: readonly Page[], table: Uint32Array, pagesPerSplit: number): Attended {
+export function attend(
+  runner: Runner,
+  { heads, positions, kind = 'prefill', ...buffers }: Shown,
+  pages: readonly Page[],
+  table: Uint32Array,
+  pagesPerSplit: number,
+): Attended {
   const { device } = runner;
   const { numHeads, headDim } = heads;
   const tokens = positions.length;
@@ -49,11 +55,19 @@ export function attend(runner: Runner, { heads, positions, kind = 'prefill', ...
   const partial_outputs = runner.empty(tokens * splits * numHeads * partialFloats(headDim) * 4);
   const y = runner.empty(tokens * numHeads * headDim * 4);
   const probes = runner.empty(PROBES * numHeads * probeFloats(headDim) * 4);
-  const bounds = { ...buffers, batch_table: runner.upload(batch), pages: runner.upload(table), partial_outputs, y, probes };
+  const bounds = {
+    ...buffers,
+    batch_table: runner.upload(batch),
+    pages: runner.upload(table),
+    partial_outputs,
+    y,
+    probes,
+  };
   const kernel = attentionKernels(device, heads, { halfOnly: false, stores: false })[kind];
   const params = { tokens, splits, pagesPerSplit, slotPages: pages.length };
   runner.run(kernel, bounds, { tokens, splits }, params);
-  if (splits > 1 || kernel.alwaysMerged) runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);
+  if (splits > 1 || kernel.alwaysMerged)
+    runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);
   return { y, probes };
 }
 

@@ -28,7 +28,9 @@ export function expectClose(
 
 /** The worst errors so far, for the log. */
 export function worstErrors(): string {
-  return [...worst].map(([name, error]) => `${name}: worst error ${error.toExponential(1)} of ${TOLERANCES[name]}`).join('\n');
+  return [...worst]
+    .map(([name, error]) => `${name}: worst error ${error.toExponential(1)} of ${TOLERANCES[name]}`)
+    .join('\n');
 }
 
 export function rms(values: ArrayLike<number>): number {

@@ -1,5 +1,11 @@
 import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
-import { CODE_BITS, headLayout, pageEntry, pageUnits, type QuantizedForm } from '../../../src/kernels/formats/page-forms.ts';
+import {
+  CODE_BITS,
+  headLayout,
+  pageEntry,
+  pageUnits,
+  type QuantizedForm,
+} from '../../../src/kernels/formats/page-forms.ts';
 import { batchTable } from '../../../src/layers/batch.ts';
 import { decodeHead as decode, type DecodedHead } from '../../../src/reference/kernels/page-forms.ts';
 import { floatToHalf, halfToFloat } from '../../../src/reference/half.ts';
@@ -29,11 +35,20 @@ export const headsOf = (headDim: number, numHeads: number, numKvHeads: number): 
 
 /** The page table in which these physical pages follow each other, all in f16. */
 export const pageTable = (heads: Heads, pages: Uint32Array): Uint32Array =>
-  Uint32Array.from([...pages].flatMap((page, i) => pageEntry(page * pageUnits('f16', heads), 'f16', PAGE_TOKENS, i * PAGE_TOKENS)));
+  Uint32Array.from(
+    [...pages].flatMap((page, i) => pageEntry(page * pageUnits('f16', heads), 'f16', PAGE_TOKENS, i * PAGE_TOKENS)),
+  );
 
 /** The batch table of `tokens` tokens from `position` on of the one sequence in the page table. */
 export const tableOf = (tokens: number, position: number): Uint32Array =>
-  batchTable(Array.from({ length: tokens }, (_, i) => ({ place: i, position: position + i, firstPage: 0, page: pageOf(position + i) })));
+  batchTable(
+    Array.from({ length: tokens }, (_, i) => ({
+      place: i,
+      position: position + i,
+      firstPage: 0,
+      page: pageOf(position + i),
+    })),
+  );
 
 export const pageOf = (position: number): number => Math.floor(position / PAGE_TOKENS);
 
@@ -41,7 +56,11 @@ export const pageOf = (position: number): number => Math.floor(position / PAGE_T
 export const cacheElements = ({ numKvHeads, headDim }: Heads, pages: Uint32Array): number =>
   (pages.length + 3) * 2 * numKvHeads * PAGE_TOKENS * headDim;
 
-export const pagedHeads = (heads: Heads, pages: Uint32Array): PagedHeads => ({ ...heads, pageTokens: PAGE_TOKENS, pages });
+export const pagedHeads = (heads: Heads, pages: Uint32Array): PagedHeads => ({
+  ...heads,
+  pageTokens: PAGE_TOKENS,
+  pages,
+});
 
 export const toHalves = (values: ArrayLike<number>): Uint16Array => Uint16Array.from(values, floatToHalf);
 

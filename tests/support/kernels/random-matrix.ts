@@ -37,7 +37,11 @@ export async function randomMatrix(
 }
 
 /** A matrix of rows that are all up. Throws where they are not finite. */
-export async function uploaded(device: Device, sources: readonly RowSource[], recorder = new Recorder(device)): Promise<WeightMatrix> {
+export async function uploaded(
+  device: Device,
+  sources: readonly RowSource[],
+  recorder = new Recorder(device),
+): Promise<WeightMatrix> {
   const upload = new WeightUpload(device, recorder);
   try {
     const matrix = await upload.matrix('matrix', sources);

@@ -1,5 +1,13 @@
 import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
-import { CODE_BITS, headLayout, type PageForm, pageEntry, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
+import {
+  CODE_BITS,
+  headLayout,
+  type PageForm,
+  pageEntry,
+  pageUnits,
+  type QuantizedForm,
+  UNIT_BYTES,
+} from '../../../src/kernels/formats/page-forms.ts';
 import { rotatedValue } from '../../../src/reference/kernels/paged-heads.ts';
 import type { Random } from '../random.ts';
 import { decodeHead, fromHalves, toHalves } from './pages.ts';
@@ -35,7 +43,9 @@ export function randomCache(heads: Heads, pages: readonly Page[], random: Random
   }
   const cache: Cache = {
     bytes: new Uint8Array(units * UNIT_BYTES),
-    table: Uint32Array.from(pages.flatMap(({ form, entries, base }, i) => pageEntry(offsets[i] ?? 0, form, entries, base))),
+    table: Uint32Array.from(
+      pages.flatMap(({ form, entries, base }, i) => pageEntry(offsets[i] ?? 0, form, entries, base)),
+    ),
     heads: Array.from({ length: heads.numKvHeads }, () => []),
   };
   pages.forEach((page, i) => {
@@ -47,19 +57,31 @@ export function randomCache(heads: Heads, pages: readonly Page[], random: Random
   return cache;
 }
 
-function fillHalves({ numKvHeads, headDim }: Heads, { form, entries, base }: Page, bytes: Uint8Array, into: Entry[][], random: Random): void {
+function fillHalves(
+  { numKvHeads, headDim }: Heads,
+  { form, entries, base }: Page,
+  bytes: Uint8Array,
+  into: Entry[][],
+  random: Random,
+): void {
   const count = numKvHeads * entries * headDim;
   const halves = toHalves(random.normals(2 * count));
   bytes.set(new Uint8Array(halves.buffer));
   const padded = entries + (entries % 2);
-  const logWeights = form === 'sparse' ? Float32Array.from(random.normals(numKvHeads * padded), (x) => Math.abs(x)) : undefined;
+  const logWeights =
+    form === 'sparse' ? Float32Array.from(random.normals(numKvHeads * padded), (x) => Math.abs(x)) : undefined;
   if (logWeights) bytes.set(new Uint8Array(logWeights.buffer), 4 * count);
   const floats = fromHalves(halves);
   into.forEach((head, kvHead) => {
     for (let j = 0; j < entries; j++) {
       const at = (kvHead * entries + j) * headDim;
       const logWeight = logWeights?.[kvHead * padded + j] ?? 0;
-      head.push({ base, key: floats.slice(at, at + headDim), value: rotatedValue(floats.slice(count + at, count + at + headDim)), logWeight });
+      head.push({
+        base,
+        key: floats.slice(at, at + headDim),
+        value: rotatedValue(floats.slice(count + at, count + at + headDim)),
+        logWeight,
+      });
     }
   });
 }
@@ -78,7 +100,9 @@ function fillCodes(
     const halves = new Uint16Array(own.buffer, own.byteOffset, own.byteLength / 2);
     const { key, value } = CODE_BITS[form];
     const isOrdered = key < 8; // then some of its codes have one bit more
-    halves.set(toHalves([4 / (2 ** (isOrdered ? key + 1 : key) - 1), 2, -2 * random.next(), 0, 4 / (2 ** value - 1), 0, 0, 0]));
+    halves.set(
+      toHalves([4 / (2 ** (isOrdered ? key + 1 : key) - 1), 2, -2 * random.next(), 0, 4 / (2 ** value - 1), 0, 0, 0]),
+    );
     const { keyOrder } = headLayout(form, headDim);
     if (isOrdered) own.set(randomOrder(headDim / 8, random), keyOrder * UNIT_BYTES);
     const { keys, values } = decodeHead(form, own, headDim);

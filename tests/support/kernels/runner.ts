@@ -78,7 +78,10 @@ export class Runner {
 }
 
 /** The tests in `define`, once for each variant, on a device of its own. `runner()` frees what the test before left. */
-export function describeVariants(names: readonly Variant[], define: (runner: () => Runner, variant: Variant) => void): void {
+export function describeVariants(
+  names: readonly Variant[],
+  define: (runner: () => Runner, variant: Variant) => void,
+): void {
   describe.each(names)('%s', (name) => {
     let runner: Runner | undefined;
     beforeAll(async () => {

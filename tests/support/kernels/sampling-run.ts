@@ -14,7 +14,11 @@ const MASKED = -3e38;
 /** Draws of one submission: each has parameters of its own, and a recorder has room for so many. */
 const DRAWS_AT_ONCE = 240;
 
-export const sampling = (options: Partial<SamplingOptions>): SamplingOptions => ({ ...GREEDY, temperature: 1, ...options });
+export const sampling = (options: Partial<SamplingOptions>): SamplingOptions => ({
+  ...GREEDY,
+  temperature: 1,
+  ...options,
+});
 
 /** A sampler over `logits`. */
 export class SamplingRun {
@@ -85,7 +89,10 @@ export class SamplingRun {
 /** Logits of probabilities that fall as rank^(−1.5): few tokens have nearly all of it. */
 export function peakedLogits(size: number, random: Random): Float32Array {
   const ranks = Array.from({ length: size }, (_, i) => ({ rank: i + 1, key: random.next() }));
-  return Float32Array.from(ranks.sort((a, b) => a.key - b.key), ({ rank }) => 9 - 1.5 * Math.log(rank));
+  return Float32Array.from(
+    ranks.sort((a, b) => a.key - b.key),
+    ({ rank }) => 9 - 1.5 * Math.log(rank),
+  );
 }
 
 /** Logits of probabilities within a factor of five or so: the nucleus is a large part of the vocabulary. */

@@ -27,7 +27,9 @@ export type Scoring = 'cross' | 'xlmr-cross';
 
 /** The files of a tiny encoder by name. */
 export function encoderFolder(change: Change = {}, model: Embedding | Scoring = 'bert'): BytesSource[] {
-  const names = readdirSync(join(FIXTURES, model), { recursive: true, encoding: 'utf8' }).filter((name) => /\.(json|safetensors)$/.test(name) && name !== 'expected.json');
+  const names = readdirSync(join(FIXTURES, model), { recursive: true, encoding: 'utf8' }).filter(
+    (name) => /\.(json|safetensors)$/.test(name) && name !== 'expected.json',
+  );
   return names.flatMap((name) => {
     const bytes = bytesOf(model, name);
     if (!(name in change)) return [new BytesSource(name, bytes)];
@@ -37,34 +39,62 @@ export function encoderFolder(change: Change = {}, model: Embedding | Scoring = 
 }
 
 /** An encoder as a GGUF file, with what it says changed. */
-export async function encoderGguf(folder: readonly BytesSource[], change: Record<string, string | number | boolean | undefined> = {}): Promise<BytesSource[]> {
+export async function encoderGguf(
+  folder: readonly BytesSource[],
+  change: Record<string, string | number | boolean | undefined> = {},
+): Promise<BytesSource[]> {
   const { metadata, tensors } = await openModelFile(folder);
   const values: Record<string, unknown> = Object.fromEntries(metadata.keys.map((key) => [key, metadata.get(key)]));
   const architecture = metadata.string('general.architecture');
-  for (const name of ['attention.layer_norm_epsilon', 'attention.layer_norm_rms_epsilon', 'rope.freq_base', 'rope.freq_base_swa']) {
+  for (const name of [
+    'attention.layer_norm_epsilon',
+    'attention.layer_norm_rms_epsilon',
+    'rope.freq_base',
+    'rope.freq_base_swa',
+  ]) {
     const key = `${architecture}.${name}`;
     if (metadata.has(key)) values[key] = f32(metadata.number(key));
   }
   delete values[SPACES];
-  if (metadata.has('tokenizer.ggml.scores')) values['tokenizer.ggml.scores'] = Float32Array.from(metadata.numbers('tokenizer.ggml.scores'));
+  if (metadata.has('tokenizer.ggml.scores'))
+    values['tokenizer.ggml.scores'] = Float32Array.from(metadata.numbers('tokenizer.ggml.scores'));
   values[`${architecture}.attention.causal`] = false;
-  const shapeOf = (name: string): readonly number[] | undefined => tensors.find((tensor) => tensor.name === name)?.shape;
+  const shapeOf = (name: string): readonly number[] | undefined =>
+    tensors.find((tensor) => tensor.name === name)?.shape;
   values['tokenizer.ggml.token_type_count'] = shapeOf('token_types.weight')?.[0] ?? 1;
   // llama.cpp wants these of the dense layers, and knows which layers have a window, and how scores are scaled.
   for (const name of ['dense_2', 'dense_3']) {
     const [outputs, inputs] = shapeOf(`${name}.weight`) ?? [];
-    if (outputs !== undefined) Object.assign(values, { [`${architecture}.${name}_feat_out`]: outputs, [`${architecture}.${name}_feat_in`]: inputs });
+    if (outputs !== undefined)
+      Object.assign(values, {
+        [`${architecture}.${name}_feat_out`]: outputs,
+        [`${architecture}.${name}_feat_in`]: inputs,
+      });
   }
   for (const name of ['attention.sliding_window_pattern', 'attention.scale']) delete values[`${architecture}.${name}`];
   // As llama.cpp's files have it: that capitals are not told apart is seen by the tokens alone.
   for (const key of ['lowercase', 'strip_accents']) delete values[`tokenizer.ggml.${key}`];
-  values['tokenizer.ggml.tokens'] = metadata.strings('tokenizer.ggml.tokens').map((token) => (token === '▁The' ? '▁[unused0]' : token));
+  values['tokenizer.ggml.tokens'] = metadata
+    .strings('tokenizer.ggml.tokens')
+    .map((token) => (token === '▁The' ? '▁[unused0]' : token));
   for (const [key, value] of Object.entries(change)) {
     if (value === undefined) delete values[key];
     else values[key] = value;
   }
-  const written = await Promise.all(tensors.map(async ({ name, shape, type, source, offset, bytes }) => ({ name, shape, type, bytes: await source.read(offset, bytes) })));
-  return [new BytesSource('encoder.gguf', writeGguf({ metadata: values as Parameters<typeof writeGguf>[0]['metadata'], tensors: written }))];
+  const written = await Promise.all(
+    tensors.map(async ({ name, shape, type, source, offset, bytes }) => ({
+      name,
+      shape,
+      type,
+      bytes: await source.read(offset, bytes),
+    })),
+  );
+  return [
+    new BytesSource(
+      'encoder.gguf',
+      writeGguf({ metadata: values as Parameters<typeof writeGguf>[0]['metadata'], tensors: written }),
+    ),
+  ];
 }
 
 interface ExpectedTexts {
@@ -72,7 +102,8 @@ interface ExpectedTexts {
   ids: number[][];
 }
 
-export const expectedTexts = (model: Embedding = 'bert'): ExpectedTexts => encoderFixture(model, 'expected.json') as ExpectedTexts;
+export const expectedTexts = (model: Embedding = 'bert'): ExpectedTexts =>
+  encoderFixture(model, 'expected.json') as ExpectedTexts;
 
 interface ExpectedScores {
   queries: string[];
@@ -81,7 +112,8 @@ interface ExpectedScores {
   scores: number[][];
 }
 
-export const expectedScores = (model: Scoring = 'cross'): ExpectedScores => encoderFixture(model, 'expected.json') as ExpectedScores;
+export const expectedScores = (model: Scoring = 'cross'): ExpectedScores =>
+  encoderFixture(model, 'expected.json') as ExpectedScores;
 
 /** What sentence-transformers makes of all texts at once. */
 export function expectedVectors(model: Embedding): Float32Array[] {
@@ -102,7 +134,8 @@ export function expectedStates(model: Embedding = 'bert'): Float32Array[][] {
 /** That of a `tokenizer.json` with WordPiece or Unigram. */
 export async function encoderTokenizer(text: string): Promise<Tokenizer> {
   const { model } = JSON.parse(text) as { model: { vocab: object } };
-  const fields = (name: string, json: string): Promise<JsonFields> => JsonFields.read(new BytesSource(name, new TextEncoder().encode(json)));
+  const fields = (name: string, json: string): Promise<JsonFields> =>
+    JsonFields.read(new BytesSource(name, new TextEncoder().encode(json)));
   const config = await fields('config.json', JSON.stringify({ vocab_size: Object.keys(model.vocab).length }));
   const tokenizer = await fields('tokenizer.json', text);
   const values = (isUnigram(tokenizer) ? unigramMetadata : wordPieceMetadata)(tokenizer, config);

@@ -22,13 +22,18 @@ export interface ModelInPieces {
 }
 
 /** In pieces, at once and one by one it is the reference. */
-export async function expectReference({ bytes, tokens, pieces }: ModelInPieces, deviceClass: DeviceClass): Promise<void> {
+export async function expectReference(
+  { bytes, tokens, pieces }: ModelInPieces,
+  deviceClass: DeviceClass,
+): Promise<void> {
   const engine = await engineUnderTest(bytes, { deviceClass });
   const atOnce = await logitsOf(engine, tokens);
   const reference = forward(await readReferenceModel([sourceOf(bytes)]), tokens);
   expect(nmse(atOnce, reference)).toBeLessThan(NMSE.reference);
   expect(nmse(await logitsOf(engine, tokens, { pieces }), atOnce)).toBeLessThan(NMSE.sameModel);
-  expect(nmse(await logitsOf(engine, tokens, { pieces: Array<number>(tokens.length).fill(1) }), atOnce)).toBeLessThan(NMSE.sameModel);
+  expect(nmse(await logitsOf(engine, tokens, { pieces: Array<number>(tokens.length).fill(1) }), atOnce)).toBeLessThan(
+    NMSE.sameModel,
+  );
 }
 
 /**
@@ -74,7 +79,10 @@ export async function expectPoisonChangesNothing(
 }
 
 /** With an adapter (`gain`: see `tinyAdapter`) off it is the base, bit for bit; on it is the same in pieces, at once and one by one. */
-export async function expectAdapterApart({ bytes, config, tokens, pieces }: ModelInPieces, { deviceClass, gain }: { deviceClass?: DeviceClass; gain?: number } = {}): Promise<void> {
+export async function expectAdapterApart(
+  { bytes, config, tokens, pieces }: ModelInPieces,
+  { deviceClass, gain }: { deviceClass?: DeviceClass; gain?: number } = {},
+): Promise<void> {
   const engine = await engineUnderTest(bytes, { deviceClass });
   const base = await logitsOf(engine, tokens, { pieces });
   await engine.loadAdapter('one', peftSource(tinyAdapter(config, { seed: 3, gain })));
@@ -83,5 +91,10 @@ export async function expectAdapterApart({ bytes, config, tokens, pieces }: Mode
   const atOnce = await logitsOf(engine, tokens, { adapters });
   expect(nmse(atOnce, base)).toBeGreaterThan(1e-3);
   expect(nmse(await logitsOf(engine, tokens, { adapters, pieces }), atOnce)).toBeLessThan(NMSE.sameModel);
-  expect(nmse(await logitsOf(engine, tokens.slice(0, 90), { adapters, pieces: Array<number>(90).fill(1) }), atOnce.slice(0, 90))).toBeLessThan(NMSE.sameModel);
+  expect(
+    nmse(
+      await logitsOf(engine, tokens.slice(0, 90), { adapters, pieces: Array<number>(90).fill(1) }),
+      atOnce.slice(0, 90),
+    ),
+  ).toBeLessThan(NMSE.sameModel);
 }

@@ -64,7 +64,11 @@ export async function expectPartingTexts(bytes: Uint8Array, question: string): P
 }
 
 /** Answers side by side, which must not be alike, and one that asks for drafts, are each as alone. Gives the answer to the first prompt. */
-export async function expectEachAlone(bytes: Uint8Array, prompts: readonly [string, ...string[]], options: Options = {}): Promise<number[]> {
+export async function expectEachAlone(
+  bytes: Uint8Array,
+  prompts: readonly [string, ...string[]],
+  options: Options = {},
+): Promise<number[]> {
   const alone = [];
   for (const prompt of prompts) alone.push((await ask(await engineUnderTest(bytes), prompt, options)).tokens);
   expect(new Set(alone.map(String)).size, ALIKE).toBe(prompts.length);
@@ -77,9 +81,22 @@ export async function expectEachAlone(bytes: Uint8Array, prompts: readonly [stri
 }
 
 /** Several answers to one prompt, as the API asks for them, are each `alone`. Gives the most that was cached of the prompt. */
-export async function expectFurtherAlone(bytes: Uint8Array, prompt: string, alone: readonly number[], options: Options = {}): Promise<number> {
+export async function expectFurtherAlone(
+  bytes: Uint8Array,
+  prompt: string,
+  alone: readonly number[],
+  options: Options = {},
+): Promise<number> {
   const engine = await engineUnderTest(bytes);
-  const events = [0, 1, 2].map((i) => engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 40, ...options, ...(i > 0 && { isFurther: true }) }));
+  const events = [0, 1, 2].map((i) =>
+    engine.complete(prompt, {
+      sampling: GREEDY,
+      stop: [],
+      maxTokens: 40,
+      ...options,
+      ...(i > 0 && { isFurther: true }),
+    }),
+  );
   const answers = await Promise.all(afterTheFirst(events).map(answer));
   for (const { tokens } of answers) expect(tokens).toEqual(alone);
   return Math.max(...answers.map(({ end }) => end.usage.cachedTokens));
@@ -89,7 +106,12 @@ export async function expectFurtherAlone(bytes: Uint8Array, prompt: string, alon
  * What goes on from an aborted request is `alone`, and so is what is answered beside it; aborted within a prompt, which must have
  * several batches, behind the answer's first token, and in its middle.
  */
-export async function expectAloneAfterAbort(bytes: Uint8Array, prompt: string, alone: readonly number[], options: Options = {}): Promise<void> {
+export async function expectAloneAfterAbort(
+  bytes: Uint8Array,
+  prompt: string,
+  alone: readonly number[],
+  options: Options = {},
+): Promise<void> {
   for (const count of [0, 1, 9]) {
     const engine = await engineUnderTest(bytes);
     const beside = ask(engine, prompt, options);

@@ -33,7 +33,11 @@ export class LargeModel {
         const config = JSON.parse(new TextDecoder().decode(content)) as { vocab_size: number };
         vocabSize = config.vocab_size;
         const sizes = { hidden_size: HIDDEN, intermediate_size: INTERMEDIATE, num_hidden_layers: numLayers };
-        const heads = { num_attention_heads: HEADS, num_key_value_heads: KV / (HIDDEN / HEADS), head_dim: HIDDEN / HEADS };
+        const heads = {
+          num_attention_heads: HEADS,
+          num_key_value_heads: KV / (HIDDEN / HEADS),
+          head_dim: HIDDEN / HEADS,
+        };
         content = new TextEncoder().encode(JSON.stringify({ ...config, ...sizes, ...heads }));
       }
       texts.set(file.name, content);
@@ -55,7 +59,11 @@ export class LargeModel {
     const size = text?.length ?? this.size;
     const [, first = '0', last = String(size - 1)] = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? '') ?? [];
     const end = Number(last) + 1;
-    response.writeHead(206, { 'Content-Range': `bytes ${first}-${last}/${size}`, 'Content-Length': end - Number(first), ETag: '"1"' });
+    response.writeHead(206, {
+      'Content-Range': `bytes ${first}-${last}/${size}`,
+      'Content-Length': end - Number(first),
+      ETag: '"1"',
+    });
     if (text) response.end(text.subarray(Number(first), end));
     else this.send(response, Number(first), end);
   }
@@ -71,7 +79,13 @@ export class LargeModel {
     const more = (): void => {
       while (at < end && !response.destroyed) {
         const start = this.header.length;
-        const part = at < start ? this.header.subarray(at, end) : this.pattern.subarray((at - start) % PATTERN_BYTES, Math.min(PATTERN_BYTES, ((at - start) % PATTERN_BYTES) + end - at));
+        const part =
+          at < start
+            ? this.header.subarray(at, end)
+            : this.pattern.subarray(
+                (at - start) % PATTERN_BYTES,
+                Math.min(PATTERN_BYTES, ((at - start) % PATTERN_BYTES) + end - at),
+              );
         at += part.length;
         if (!response.write(part)) return void response.once('drain', more);
       }

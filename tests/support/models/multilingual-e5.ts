@@ -22,7 +22,14 @@ export interface MultilingualE5 {
   tensors: TensorToWrite[];
 }
 
-export const E5_SIZES = { hiddenSize: 384, intermediateSize: 1536, numHeads: 12, numLayers: 12, contextLength: 512, vocabSize: 250_037 };
+export const E5_SIZES = {
+  hiddenSize: 384,
+  intermediateSize: 1536,
+  numHeads: 12,
+  numLayers: 12,
+  contextLength: 512,
+  vocabSize: 250_037,
+};
 
 const { hiddenSize, intermediateSize, numLayers, contextLength, vocabSize } = E5_SIZES;
 const square = [hiddenSize, hiddenSize];
@@ -36,7 +43,12 @@ const OUTER: [own: string, name: string, shape: readonly number[]][] = [
   ['emb.ln.b', 'token_embd_norm.bias', vector],
 ];
 const LAYER: [own: string, name: string, matrix: readonly number[] | undefined][] = [
-  ...[['q', 'attn_q'], ['k', 'attn_k'], ['v', 'attn_v'], ['ao', 'attn_output']].map(([own, name]): [string, string, number[]] => [own!, name!, square]),
+  ...[
+    ['q', 'attn_q'],
+    ['k', 'attn_k'],
+    ['v', 'attn_v'],
+    ['ao', 'attn_output'],
+  ].map(([own, name]): [string, string, number[]] => [own!, name!, square]),
   ['fi', 'ffn_up', [intermediateSize, hiddenSize]],
   ['fo', 'ffn_down', [hiddenSize, intermediateSize]],
   ['aln', 'attn_output_norm', undefined],
@@ -51,14 +63,20 @@ export function readMultilingualE5(): MultilingualE5 {
   const scores = ends + 4 * (count + 1);
   const texts = scores + 4 * count;
   const endAt = (i: number): number => texts + bytes.readUInt32LE(ends + 4 * i);
-  const pieces = Array.from({ length: count }, (_, i): [string, number] => [bytes.toString('utf8', endAt(i), endAt(i + 1)), bytes.readFloatLE(scores + 4 * i)]);
+  const pieces = Array.from({ length: count }, (_, i): [string, number] => [
+    bytes.toString('utf8', endAt(i), endAt(i + 1)),
+    bytes.readFloatLE(scores + 4 * i),
+  ]);
   let at = endAt(count);
   at += 8 + bytes.readUInt32LE(at + 4);
   const found = new Map<string, { type: GgmlType; bytes: Uint8Array }>();
   for (let left = bytes.readInt32LE(at), i = (at += 4); left > 0; left--, i = at) {
     const end = i + 2 + bytes.readUInt16LE(i);
     const [offset, size] = [Number(bytes.readBigUInt64LE(end + 5)), Number(bytes.readBigUInt64LE(end + 13))];
-    found.set(bytes.toString('utf8', i + 2, end), { type: bytes[end] === 1 ? 'Q4_0' : 'F32', bytes: bytes.subarray(offset, offset + size) });
+    found.set(bytes.toString('utf8', i + 2, end), {
+      type: bytes[end] === 1 ? 'Q4_0' : 'F32',
+      bytes: bytes.subarray(offset, offset + size),
+    });
     at = end + 21;
   }
   const layers = Array.from({ length: numLayers }, (_, layer) =>

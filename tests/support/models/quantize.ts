@@ -145,8 +145,12 @@ const ENCODERS: Record<GgmlType, BlockEncoder> = {
     const d = putHalf(view, at + 52, Math.abs(largest(values)));
     const q = codes(values, d, 0, [-1, 1], 1);
     const put = (byte: number, digits: number[]): void =>
-      view.setUint8(at + byte, Math.ceil((digits.reduce((sum, digit, n) => sum + digit * 3 ** (4 - n), 0) * 256) / 243));
-    const column = (start: number, step: number, count: number): number[] => Array.from({ length: count }, (_, n) => q[start + step * n] ?? 0);
+      view.setUint8(
+        at + byte,
+        Math.ceil((digits.reduce((sum, digit, n) => sum + digit * 3 ** (4 - n), 0) * 256) / 243),
+      );
+    const column = (start: number, step: number, count: number): number[] =>
+      Array.from({ length: count }, (_, n) => q[start + step * n] ?? 0);
     for (let k = 0; k < 32; k++) put(k, column(k, 32, 5));
     for (let k = 0; k < 16; k++) put(32 + k, column(160 + k, 16, 5));
     for (let k = 0; k < 4; k++) put(48 + k, column(240 + k, 4, 4));
@@ -204,7 +208,13 @@ function encodeGroups(values: Float32Array, view: DataView, at: number, top: num
 }
 
 /** round((v − base) / step) clamped to [low, high], plus `bias`. */
-function codes(values: Float32Array, step: number, base: number, [low, high]: readonly [number, number], bias = 0): number[] {
+function codes(
+  values: Float32Array,
+  step: number,
+  base: number,
+  [low, high]: readonly [number, number],
+  bias = 0,
+): number[] {
   return Array.from(values, (value) => {
     const q = step === 0 ? 0 : Math.round((value - base) / step);
     return Math.min(high, Math.max(low, q)) + bias;
@@ -219,7 +229,8 @@ const GRID = Float32Array.from({ length: 1024 }, (_, i) => gridSize(i >> 2, i & 
 const nearest = (values: Float32Array, step: number, table: readonly number[]): number[] =>
   Array.from(values, (value) => {
     let best = 0;
-    for (let code = 1; code < 16; code++) if (Math.abs(table[code]! * step - value) < Math.abs(table[best]! * step - value)) best = code;
+    for (let code = 1; code < 16; code++)
+      if (Math.abs(table[code]! * step - value) < Math.abs(table[best]! * step - value)) best = code;
     return best;
   });
 

@@ -6,7 +6,10 @@ import { BytesSource } from '../bytes-source.ts';
 const FOLDER = join(import.meta.dirname, '../../fixtures/safetensors');
 
 /** A model's files by name; `change` gives other bytes for one, or none to leave it out. */
-export function modelFolder(model: string, change: Record<string, (text: string) => string | undefined> = {}): BytesSource[] {
+export function modelFolder(
+  model: string,
+  change: Record<string, (text: string) => string | undefined> = {},
+): BytesSource[] {
   return readdirSync(join(FOLDER, model)).flatMap((name) => {
     // Not a Buffer, whose slices share its memory.
     const bytes = Uint8Array.from(readFileSync(join(FOLDER, model, name)));

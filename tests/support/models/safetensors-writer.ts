@@ -14,7 +14,10 @@ export function writeSafetensors(tensors: readonly SafetensorToWrite[], metadata
     return [name, { dtype: type, shape, data_offsets: [begin, end] }];
   });
   const header = JSON.stringify(Object.fromEntries([...(metadata ? [['__metadata__', metadata]] : []), ...entries]));
-  return assemble(header, tensors.map(({ bytes }) => bytes));
+  return assemble(
+    header,
+    tensors.map(({ bytes }) => bytes),
+  );
 }
 
 /** A safetensors file of any header text. */

@@ -88,7 +88,8 @@ const FUSED: Names = [
 ];
 
 function linearsOf({ architecture, convolution, deltaNet, experts, sharedKeys }: ModelConfig, layer: number): Names {
-  if (sharedKeys && layer >= sharedKeys.from) return LINEARS.filter(([, linear]) => linear !== 'attn_k' && linear !== 'attn_v');
+  if (sharedKeys && layer >= sharedKeys.from)
+    return LINEARS.filter(([, linear]) => linear !== 'attn_k' && linear !== 'attn_v');
   if (deltaNet?.layers.includes(layer)) return [...DELTA_NET, ...LINEARS.slice(4)];
   if (architecture === 'phi3') return FUSED;
   if (['qwen3moe', 'olmoe'].includes(architecture)) return LINEARS.slice(0, 4);
@@ -108,7 +109,9 @@ const SMALL = { numLayers: 2, hiddenSize: 64, intermediateSize: 96, numHeads: 4,
 export function tinyAdapter(model: ModelConfig, options: TinyAdapterOptions): TinyAdapter {
   const { seed, rank = 4, alpha = 8, type = 'F32', ranks = {}, gain = 0.5 } = options;
   const layers = options.layers ?? Array.from({ length: model.numLayers }, (_, i) => i);
-  const targets = options.targets ?? [...new Set(layers.flatMap((layer) => linearsOf(model, layer).map(([path]) => path.split('.')[1]!)))];
+  const targets = options.targets ?? [
+    ...new Set(layers.flatMap((layer) => linearsOf(model, layer).map(([path]) => path.split('.')[1]!))),
+  ];
   const random = new Random(seed);
   const modules: TinyModule[] = [];
   for (const layer of layers) {
@@ -144,7 +147,13 @@ function shapeOf(model: ModelConfig, linear: string): [outFeatures: number, inFe
   if (model.deltaNet) {
     const { numKeyHeads, numValueHeads, headDim } = model.deltaNet;
     const values = numValueHeads * headDim;
-    const own: Record<string, number> = { attn_qkv: 2 * numKeyHeads * headDim + values, attn_gate: values, ssm_beta: numValueHeads, ssm_alpha: numValueHeads, attn_q: 2 * q };
+    const own: Record<string, number> = {
+      attn_qkv: 2 * numKeyHeads * headDim + values,
+      attn_gate: values,
+      ssm_beta: numValueHeads,
+      ssm_alpha: numValueHeads,
+      attn_q: 2 * q,
+    };
     if (own[linear] !== undefined) return [own[linear], model.hiddenSize];
     if (linear === 'ssm_out') return [model.hiddenSize, values];
   }

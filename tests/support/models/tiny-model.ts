@@ -6,7 +6,22 @@ import { Random } from '../random.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer, SPECIAL_TOKENS } from './tiny-tokenizer.ts';
 
 export interface TinyModelOptions {
-  architecture: 'llama' | 'qwen2' | 'qwen3' | 'granite' | 'smollm3' | 'gemma3' | 'gemma-embedding' | 'phi3' | 'mistral3' | 'lfm2' | 'qwen35' | 'qwen3moe' | 'lfm2moe' | 'olmoe' | 'gemma4';
+  architecture:
+    | 'llama'
+    | 'qwen2'
+    | 'qwen3'
+    | 'granite'
+    | 'smollm3'
+    | 'gemma3'
+    | 'gemma-embedding'
+    | 'phi3'
+    | 'mistral3'
+    | 'lfm2'
+    | 'qwen35'
+    | 'qwen3moe'
+    | 'lfm2moe'
+    | 'olmoe'
+    | 'gemma4';
   /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
@@ -64,7 +79,8 @@ export interface TinyModelOptions {
 const isGemma = (architecture: string): boolean => ['gemma3', 'gemma-embedding', 'gemma4'].includes(architecture);
 
 /** Llama and what its converter writes too: q and k rows are permuted. */
-export const isInterleaved = (architecture: string): boolean => ['llama', 'granite', 'smollm3', 'mistral3'].includes(architecture);
+export const isInterleaved = (architecture: string): boolean =>
+  ['llama', 'granite', 'smollm3', 'mistral3'].includes(architecture);
 
 type Sizes = Required<Pick<TinyModelOptions, keyof typeof DEFAULT_SIZES>> & { headDim: number };
 
@@ -126,11 +142,13 @@ const isLfm2 = (architecture: string): boolean => ['lfm2', 'lfm2moe'].includes(a
 
 /** Whether a layer attends: of `lfm2` and `lfm2moe` some have a convolution instead, of `qwen35` a delta net. */
 const attends = ({ architecture, attending }: TinyModelOptions, layer: number): boolean =>
-  !(isLfm2(architecture) || architecture === 'qwen35') || (attending ? attending.includes(layer) : isLfm2(architecture) ? layer % 3 === 1 : layer % 4 === 3);
+  !(isLfm2(architecture) || architecture === 'qwen35') ||
+  (attending ? attending.includes(layer) : isLfm2(architecture) ? layer % 3 === 1 : layer % 4 === 3);
 
 const deltaHeads = ({ deltaHeads: [keys, values, size] = [4, 8, 16] }: TinyModelOptions) => ({ keys, values, size });
 
-const hasExperts = (architecture: string, layer: number): boolean => ['qwen3moe', 'olmoe'].includes(architecture) || (architecture === 'lfm2moe' && layer > 0);
+const hasExperts = (architecture: string, layer: number): boolean =>
+  ['qwen3moe', 'olmoe'].includes(architecture) || (architecture === 'lfm2moe' && layer > 0);
 
 const expertsOf = ({ experts = { count: 8, used: 3, intermediateSize: 256 } }: TinyModelOptions) => experts;
 
@@ -144,7 +162,10 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   const { headDim } = sizes;
   const rotaryDim = options.rotaryDim ?? (isInterleaved(architecture) ? headDim : undefined);
   // Converters write the head size where it does not follow from the others, and always for Qwen3.
-  const ownHeadDim = ['qwen3', 'qwen35', 'qwen3moe'].includes(architecture) || isGemma(architecture) || headDim !== sizes.hiddenSize / sizes.numHeads;
+  const ownHeadDim =
+    ['qwen3', 'qwen35', 'qwen3moe'].includes(architecture) ||
+    isGemma(architecture) ||
+    headDim !== sizes.hiddenSize / sizes.numHeads;
   return {
     'general.architecture': architecture,
     // What is called Phi-3 must have its special tokens, or llama.cpp fails.
@@ -156,9 +177,12 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     ...(options.draftHead && { [`${architecture}.nextn_predict_layers`]: 1 }),
     [`${architecture}.context_length`]: sizes.contextLength,
     [`${architecture}.embedding_length`]: sizes.hiddenSize,
-    [`${architecture}.feed_forward_length`]: architecture === 'olmoe' ? expertsOf(options).intermediateSize : sizes.intermediateSize,
+    [`${architecture}.feed_forward_length`]:
+      architecture === 'olmoe' ? expertsOf(options).intermediateSize : sizes.intermediateSize,
     [`${architecture}.attention.head_count`]: sizes.numHeads,
-    [`${architecture}.attention.head_count_kv`]: isLfm2(architecture) ? Int32Array.from({ length: sizes.numLayers }, (_, layer) => (attends(options, layer) ? sizes.numKvHeads : 0)) : sizes.numKvHeads,
+    [`${architecture}.attention.head_count_kv`]: isLfm2(architecture)
+      ? Int32Array.from({ length: sizes.numLayers }, (_, layer) => (attends(options, layer) ? sizes.numKvHeads : 0))
+      : sizes.numKvHeads,
     ...(isLfm2(architecture) && { [`${architecture}.shortconv.l_cache`]: options.taps ?? 3 }),
     ...(architecture === 'qwen35' && deltaMetadata(options, sizes)),
     [`${architecture}.attention.layer_norm_rms_epsilon`]: f32(1e-5),
@@ -177,14 +201,22 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
     ...(hasExperts(architecture, sizes.numLayers) && {
       [`${architecture}.expert_count`]: expertsOf(options).count,
       [`${architecture}.expert_used_count`]: expertsOf(options).used,
-      ...(architecture !== 'olmoe' && { [`${architecture}.expert_feed_forward_length`]: expertsOf(options).intermediateSize }),
+      ...(architecture !== 'olmoe' && {
+        [`${architecture}.expert_feed_forward_length`]: expertsOf(options).intermediateSize,
+      }),
     }),
     ...(architecture === 'lfm2moe' && { 'lfm2moe.leading_dense_block_count': 1, 'lfm2moe.expert_gating_func': 2 }),
     ...(isGemma(architecture) && { [`${architecture}.attention.sliding_window`]: options.window ?? 24 }),
     ...(architecture === 'gemma-embedding' && {
       ...{ 'gemma-embedding.pooling_type': 1, 'gemma-embedding.attention.causal': false },
-      ...{ 'gemma-embedding.dense_2_feat_in': sizes.hiddenSize, 'gemma-embedding.dense_2_feat_out': 2 * sizes.hiddenSize },
-      ...{ 'gemma-embedding.dense_3_feat_in': 2 * sizes.hiddenSize, 'gemma-embedding.dense_3_feat_out': sizes.hiddenSize },
+      ...{
+        'gemma-embedding.dense_2_feat_in': sizes.hiddenSize,
+        'gemma-embedding.dense_2_feat_out': 2 * sizes.hiddenSize,
+      },
+      ...{
+        'gemma-embedding.dense_3_feat_in': 2 * sizes.hiddenSize,
+        'gemma-embedding.dense_3_feat_out': sizes.hiddenSize,
+      },
     }),
     ...(architecture === 'gemma4' && gemma4Metadata(options, sizes)),
     ...(ownHeadDim && {
@@ -200,9 +232,13 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
 
 /** The last layer with keys of its own attends to all, and the one before within a window, as llama.cpp takes it to be. */
 const isWindowed = (layer: number): boolean => layer % 3 !== 2;
-const firstShared = ({ shared }: TinyModelOptions, numLayers: number): number => numLayers - (shared ?? numLayers - 3 * Math.ceil(numLayers / 6));
+const firstShared = ({ shared }: TinyModelOptions, numLayers: number): number =>
+  numLayers - (shared ?? numLayers - 3 * Math.ceil(numLayers / 6));
 
-function gemma4Metadata(options: TinyModelOptions, { numLayers, intermediateSize, headDim }: Sizes): Record<string, MetadataValue> {
+function gemma4Metadata(
+  options: TinyModelOptions,
+  { numLayers, intermediateSize, headDim }: Sizes,
+): Record<string, MetadataValue> {
   const from = firstShared(options, numLayers);
   return {
     'gemma4.attention.sliding_window_pattern': Array.from({ length: numLayers }, (_, layer) => isWindowed(layer)),
@@ -214,7 +250,10 @@ function gemma4Metadata(options: TinyModelOptions, { numLayers, intermediateSize
     'gemma4.rope.freq_base_swa': f32(5_000),
     'gemma4.embedding_length_per_layer_input': options.layerInput ?? 32,
     'gemma4.final_logit_softcapping': f32(9),
-    'gemma4.feed_forward_length': Int32Array.from({ length: numLayers }, (_, layer) => (layer < from ? 1 : 2) * intermediateSize),
+    'gemma4.feed_forward_length': Int32Array.from(
+      { length: numLayers },
+      (_, layer) => (layer < from ? 1 : 2) * intermediateSize,
+    ),
   };
 }
 
@@ -229,7 +268,9 @@ function deltaMetadata(options: TinyModelOptions, { numLayers, headDim }: Sizes)
     'qwen35.ssm.time_step_rank': values,
     'qwen35.ssm.inner_size': values * size,
     'qwen35.rope.dimension_sections': Int32Array.from([...[0, 1, 2].map((axis) => Math.ceil((pairs - axis) / 3)), 0]),
-    ...(options.attending && { 'qwen35.attention.recurrent_layers': Array.from({ length: numLayers }, (_, layer) => !attends(options, layer)) }),
+    ...(options.attending && {
+      'qwen35.attention.recurrent_layers': Array.from({ length: numLayers }, (_, layer) => !attends(options, layer)),
+    }),
   };
 }
 
@@ -244,7 +285,11 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
     tensors.push({ name, shape, type: as, bytes: quantize(as, values) });
   };
   const ownTypes = Object.entries(options.types ?? {});
-  const matrix = (name: string, [rows, columns]: readonly [number, number], { gain = 1, as = type, emptyRows = 0 } = {}): void => {
+  const matrix = (
+    name: string,
+    [rows, columns]: readonly [number, number],
+    { gain = 1, as = type, emptyRows = 0 } = {},
+  ): void => {
     const own = ownTypes.find(([part]) => name.includes(part))?.[1];
     const values = random.normals(rows * columns, gain / Math.sqrt(columns)).fill(0, 0, emptyRows * columns);
     add(name, [rows, columns], values, own ?? as);
@@ -308,19 +353,31 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       matrix(name('ssm_alpha.weight'), [values, hiddenSize]);
       add(name('ssm_conv1d.weight'), [width, taps], random.normals(width * taps, 1 / Math.sqrt(taps)), 'F32');
       // Some heads forget within a few tokens, others hardly.
-      add(name('ssm_a'), [values], random.normals(values, 1).map((log) => -0.3 * Math.exp(log)), 'F32');
+      add(
+        name('ssm_a'),
+        [values],
+        random.normals(values, 1).map((log) => -0.3 * Math.exp(log)),
+        'F32',
+      );
       vector(name('ssm_dt.bias'), values, 0.5, 0);
       vector(name('ssm_norm.weight'), size, 0.1, 1);
       matrix(name('ssm_out.weight'), [hiddenSize, values * size]);
     } else if (!attends(options, layer) && !drafts) {
       const taps = options.taps ?? 3;
       matrix(name('shortconv.in_proj.weight'), [3 * hiddenSize, hiddenSize]);
-      add(name('shortconv.conv.weight'), [hiddenSize, taps], random.normals(hiddenSize * taps, 1 / Math.sqrt(taps)), 'F32');
+      add(
+        name('shortconv.conv.weight'),
+        [hiddenSize, taps],
+        random.normals(hiddenSize * taps, 1 / Math.sqrt(taps)),
+        'F32',
+      );
       matrix(name('shortconv.out_proj.weight'), [hiddenSize, hiddenSize]);
     } else {
       if (isFused) matrix(name('attn_qkv.weight'), [qSize + 2 * kvSize, hiddenSize], { gain: attentionGain });
       else {
-        matrix(name('attn_q.weight'), [architecture === 'qwen35' ? 2 * qSize : qSize, hiddenSize], { gain: attentionGain });
+        matrix(name('attn_q.weight'), [architecture === 'qwen35' ? 2 * qSize : qSize, hiddenSize], {
+          gain: attentionGain,
+        });
         if (layer < from) matrix(name('attn_k.weight'), [kvSize, hiddenSize], { gain: attentionGain });
         if (layer < from) matrix(name('attn_v.weight'), [kvSize, hiddenSize]);
       }

@@ -46,8 +46,12 @@ export function xlmRobertaTokenizer(pieces: readonly [text: string, score: numbe
 
 /** The keys of a GGUF file with it, and our own. */
 export async function xlmRobertaMetadata(tokenizer: string, vocabSize: number): Promise<Map<string, GgufValue>> {
-  const fields = (name: string, json: string): Promise<JsonFields> => JsonFields.read(new BytesSource(name, new TextEncoder().encode(json)));
-  return unigramMetadata(await fields('tokenizer.json', tokenizer), await fields('config.json', JSON.stringify({ vocab_size: vocabSize })));
+  const fields = (name: string, json: string): Promise<JsonFields> =>
+    JsonFields.read(new BytesSource(name, new TextEncoder().encode(json)));
+  return unigramMetadata(
+    await fields('tokenizer.json', tokenizer),
+    await fields('config.json', JSON.stringify({ vocab_size: vocabSize })),
+  );
 }
 
 /** The same as llama.cpp's files have them. */

@@ -58,7 +58,10 @@ export class CalledProcess {
     const id = this.nextId++;
     return new Promise<T>((resolve, reject) => {
       this.pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      this.child.send({ id, operation, request }, (error) => error && reject(new Error(`${this.name}: ${error.message}`)));
+      this.child.send(
+        { id, operation, request },
+        (error) => error && reject(new Error(`${this.name}: ${error.message}`)),
+      );
     });
   }
 

@@ -5,7 +5,10 @@ let generate;
 
 globalThis.peer = {
   async open() {
-    generate = await pipeline('text-generation', 'HuggingFaceTB/SmolLM2-135M-Instruct', { device: 'webgpu', dtype: 'q4' });
+    generate = await pipeline('text-generation', 'HuggingFaceTB/SmolLM2-135M-Instruct', {
+      device: 'webgpu',
+      dtype: 'q4',
+    });
     return 'WebGPU';
   },
   answer: (prompt, count) =>
