@@ -1,11 +1,15 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { TIER } from './tests/support/tier.ts';
 import { lavapipeIcd } from './tools/setup/system.ts';
 
-const CPU_AREAS =
-  'tests/{adapters,api,cache,chunking,config,errors,fuzz,grammar,hub,page,reference,tokenizer,tooling,weights,web-llm,workers}/**/*.test.ts';
+const CPU_FOLDERS =
+  'tests/{adapters,api,cache,chunking,config,errors,fuzz,grammar,hub,page,reference,tokenizer,tooling,weights,web-llm,workers}';
 
-// The same software adapter everywhere: without this the Vulkan loader takes the first device it finds.
+/** Test files of this run below `folders`. A file NAME.ci.test.ts belongs to the rest alone. */
+const filesBelow = (folders: string): string[] => [`${folders}/**/*.${TIER === 'rest' ? 'ci.' : ''}test.ts`];
+const notInThisTier = TIER === 'change' ? ['**/*.ci.test.ts'] : [];
+
 const env = {
   VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '',
   // What commands keep lies where this machine's user does not find it.
@@ -28,13 +32,15 @@ export default defineConfig({
   test: {
     // Compilers, and tests themselves, use one core each: two files at a time use two.
     maxWorkers: 2,
+    // Kernels' tests hold cases of both tiers in one file: where nothing is left for the rest, it is empty.
+    passWithNoTests: TIER === 'rest',
     projects: [
-      { test: { name: 'cpu', include: [CPU_AREAS], ...common } },
+      { test: { name: 'cpu', include: filesBelow(CPU_FOLDERS), exclude: notInThisTier, ...common } },
       {
         test: {
           name: 'gpu',
-          include: ['tests/**/*.test.ts'],
-          exclude: ['**/node_modules/**', CPU_AREAS],
+          include: [...filesBelow('tests'), 'tests/kernels/**/*.test.ts'],
+          exclude: ['**/node_modules/**', `${CPU_FOLDERS}/**`, ...notInThisTier],
           env: quickToCompile,
           ...common,
         },
@@ -42,7 +48,8 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
-          include: ['e2e/**/*.test.ts'],
+          include: filesBelow('e2e'),
+          exclude: ['**/node_modules/**', ...notInThisTier],
           globalSetup: 'e2e/support/browser.ts',
           env: quickToCompile,
           ...common,

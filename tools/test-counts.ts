@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { relative } from 'node:path';
 
 export interface Counts {
   passed: number;
@@ -12,7 +13,13 @@ interface VitestReport {
   numFailedTests: number;
   numPendingTests: number;
   numTodoTests: number;
-  testResults: { status: 'passed' | 'failed'; assertionResults: { status: string }[] }[];
+  testResults: {
+    name: string;
+    startTime: number;
+    endTime: number;
+    status: 'passed' | 'failed';
+    assertionResults: { status: string }[];
+  }[];
 }
 
 /**
@@ -31,6 +38,17 @@ export function readVitestCounts(reportPath: string, succeeded: boolean): Counts
     failed: failed === 0 && !succeeded ? 1 : failed,
     skipped: report.numPendingTests + report.numTodoTests,
   };
+}
+
+/** A line for each of the files that took longest, longest first; `root`: what their paths are told from. */
+export function slowestFiles(reportPath: string, root: string, count = 10): string[] {
+  if (!existsSync(reportPath)) return [];
+  const { testResults } = JSON.parse(readFileSync(reportPath, 'utf8')) as VitestReport;
+  const files = testResults.map(({ name, startTime, endTime }) => ({ name, seconds: (endTime - startTime) / 1000 }));
+  files.sort((a, b) => b.seconds - a.seconds);
+  return files
+    .slice(0, count)
+    .map(({ name, seconds }) => `  ${seconds.toFixed(0).padStart(4)} s ${relative(root, name)}`);
 }
 
 export function addCounts(a: Counts, b: Counts): Counts {

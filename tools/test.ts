@@ -1,22 +1,30 @@
 /**
- * Everything that is checked, in one run: npm test [-- PATTERN], where PATTERN picks test files as vitest does.
+ * The checks of a tier, in one run: `npm test` (what a change needs), `npm run test:rest` (what CI runs after it) or
+ * `npm run test:all` (both). Behind `--`: test files, picked as vitest does.
  * Every step runs, whatever happened to those before. The last line sums all runners.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureModel } from './setup/fetch-model.ts';
 import { ensureSystem } from './setup/system.ts';
+import { judgeBudget, slowness, usedCpuSeconds } from './test-budget.ts';
 import type { Counts } from './test-counts.ts';
-import { addCounts, isSuccess, readVitestCounts, sumLine } from './test-counts.ts';
+import { addCounts, isSuccess, readVitestCounts, slowestFiles, sumLine } from './test-counts.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PASSED: Counts = { passed: 1, failed: 0, skipped: 0 };
 const FAILED: Counts = { passed: 0, failed: 1, skipped: 0 };
 const NOTHING: Counts = { passed: 0, failed: 0, skipped: 0 };
 
-const patterns = process.argv.slice(2);
+/** CPU seconds that a tier may take from a clean clone with nothing cached: a third more than it was measured to take. */
+const BUDGETS = { change: 1000, rest: 3000, all: 4000 };
+type Tier = keyof typeof BUDGETS;
+
+const [tier = 'change', ...patterns] = process.argv.slice(2) as [Tier?, ...string[]];
+if (!(tier in BUDGETS)) throw new Error(`${tier} is no tier: ${Object.keys(BUDGETS).join(', ')}`);
+process.env['CHUNKWISE_TIER'] = tier;
 
 interface Step {
   heading: string;
@@ -65,25 +73,36 @@ const vitest = (heading: string): Step => ({
     const output = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
     const filter = patterns.length > 0 ? [...patterns, '--passWithNoTests'] : [];
     const succeeded = await run('at once', 'npx', 'vitest', 'run', ...output, ...filter);
+    summary.push(...slowestFiles(report, ROOT));
     return readVitestCounts(report, succeeded);
   },
 });
 
-/** One after another; the lists within a stage run beside each other, since most of these tools use one core. */
-const STAGES: Step[][][] = [
-  [[prepare('System packages', ensureSystem), prepare('Default model', ensureModel)]],
-  [
-    [script('Lint and layers', 'lint'), script('Types', 'typecheck'), script('Documentation of the API', 'docs')],
-    [
-      script('Package build', 'build'),
-      script('Package: what publint and are-the-types-wrong say', 'check:package'),
-      script('Package: sizes', 'check:size'),
-      script('Package: API report', 'check:api'),
-      script('Demo build', 'build:demo'),
-    ],
-  ],
-  [[vitest('Tests')]],
+/** Stages run one after another; the lists within a stage run beside each other, since most of these steps use one core. */
+const READY: Step[][] = [[prepare('System packages', ensureSystem)], [prepare('Default model', ensureModel)]];
+const BUILT: Step[] = [
+  script('Package bundles', 'build:bundles'),
+  script('Package: types and API report', 'check:api'),
 ];
+const STAGES: Record<Tier, Step[][][]> = {
+  change: [
+    READY,
+    [
+      [script('Format', 'check:format'), script('Lint and layers', 'lint')],
+      [
+        script('Types', 'typecheck'),
+        ...BUILDS,
+        script('Package: what publint and are-the-types-wrong say', 'check:package'),
+        script('Package: sizes', 'check:size'),
+      ],
+    ],
+    [[vitest('Tests')]],
+  ],
+  rest: [READY, [[script('Documentation of the API', 'docs')], hasBuilds() ? [] : BUILDS], [[vitest('Tests')]]],
+  all: [],
+};
+STAGES.all = [...STAGES.change];
+STAGES.all.splice(1, 0, [[script('Documentation of the API', 'docs')]]);
 
 let total = NOTHING;
 const summary: string[] = [];
@@ -109,7 +128,18 @@ async function takeAll(steps: readonly Step[]): Promise<void> {
   for (const step of steps) await take(step);
 }
 
-for (const stage of STAGES) await Promise.all(stage.map(takeAll));
+const slow = [slowness()];
+for (const stage of STAGES[tier]) await Promise.all(stage.map(takeAll));
+slow.push(slowness());
 
+const used = usedCpuSeconds();
+if (used !== undefined && patterns.length === 0) {
+  const { kept, line } = judgeBudget(used, BUDGETS[tier], Math.max(...slow));
+  summary.push(line);
+  if (!kept) {
+    summary.push('FAILED: over the budget (CONTRIBUTING.md says what a new test owes)');
+    total = addCounts(total, FAILED);
+  }
+}
 console.log(`\n${summary.join('\n')}\n${sumLine(total)}`);
 process.exitCode = isSuccess(total) ? 0 : 1;

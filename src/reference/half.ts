@@ -2,7 +2,12 @@ const float = new Float32Array(1);
 const bits = new Uint32Array(float.buffer);
 
 /** The value of IEEE 754 binary16 bits. */
-export function halfToFloat(half: number): number {
+export const halfToFloat = (half: number): number => HALVES[half & 0xffff]!;
+
+/** Of all there are: tests decode millions. */
+const HALVES = Float64Array.from({ length: 1 << 16 }, (_, half) => valueOf(half));
+
+function valueOf(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
   const exponent = (half >> 10) & 0x1f;
   const fraction = half & 0x3ff;
@@ -37,10 +42,13 @@ export function floatToBfloat16(value: number): number {
   return ((word + 0x7fff + ((word >>> 16) & 1)) >>> 16) & 0xffff;
 }
 
-/** Math.log2 may round up just below a power of two. */
+/** Of a number that float32 holds as a normal one: its exponent there. */
 function floorLog2(value: number): number {
-  const exponent = Math.floor(Math.log2(value));
-  return 2 ** exponent > value ? exponent - 1 : exponent;
+  float[0] = value;
+  const word = bits[0] ?? 0;
+  // Rounded to float32, a value just below a power of two may have become it.
+  const exponent = (word >>> 23) - 127;
+  return float[0] > value && (word & 0x7fffff) === 0 ? exponent - 1 : exponent;
 }
 
 function roundToEven(value: number): number {

@@ -10,6 +10,7 @@ import {
 } from '../../src/kernels/formats/page-forms.ts';
 import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
 import { Random } from '../support/random.ts';
+import { expectAtMost } from '../support/kernels/expect-close.ts';
 import { decodeHead, fromHalves, headsOf, toHalves } from '../support/kernels/pages.ts';
 import { describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
@@ -117,15 +118,16 @@ describe('quantize-page', () => {
           const widest =
             Math.max(...ranges.map(({ width, largest }) => width / largest)) +
             span / 255 / Math.min(...ranges.map(({ largest }) => largest));
-          ranges.forEach(({ width, largest }, channel) => {
-            const excess = decoded.keyScales[channel]! * largest - width;
-            expect(excess, `channel ${channel}`).toBeLessThan(((widest * largest) / 255 + span / 255) * 1.01);
-          });
-          keys.forEach((key, i) => {
-            expect(Math.abs(decoded.keys[i]! - key), `key ${i}`).toBeLessThanOrEqual(
-              decoded.keyScales[i % headDim]! * 0.5 * (1 + 1e-5) + 1e-6,
-            );
-          });
+          expectAtMost(
+            'excess width of channel',
+            ranges.map(({ width, largest }, channel) => decoded.keyScales[channel]! * largest - width),
+            (channel) => ((widest * ranges[channel]!.largest) / 255 + span / 255) * 1.01,
+          );
+          expectAtMost(
+            'error of key',
+            keys.map((key, i) => Math.abs(decoded.keys[i]! - key)),
+            (i) => decoded.keyScales[i % headDim]! * 0.5 * (1 + 1e-5) + 1e-6,
+          );
         }
       },
     );

@@ -26,6 +26,8 @@ export class Random {
   }
 
   normals(count: number, std = 1, mean = 0): Float32Array {
-    return Float32Array.from({ length: count }, () => mean + std * this.normal());
+    const numbers = new Float32Array(count);
+    for (let i = 0; i < count; i++) numbers[i] = mean + std * this.normal();
+    return numbers;
   }
 }

@@ -40,6 +40,8 @@ export function decodeHead(
   const isOrdered = bits.key < 8;
   const wider = isOrdered ? Math.floor(headDim / 64) : 0;
   const size = pageTokens * headDim;
+  const keyCode = codeReader({ bits: bits.key, wider, headDim });
+  const valueCode = codeReader({ bits: bits.value, wider: 0, headDim });
   const head: DecodedHead = {
     ...{ keys: new Float64Array(size), values: new Float64Array(size) },
     ...{
@@ -57,7 +59,7 @@ export function decodeHead(
     head.keyBits[channel] = bitsOf({ bits: bits.key, wider, headDim }, i);
     for (let token = 0; token < pageTokens; token++) {
       const row = bytes.subarray((keyCodes + token * keyRow) * UNIT_BYTES);
-      head.keys[token * headDim + channel] = codeOf(row, { bits: bits.key, wider, headDim }, i) * scale + minimum;
+      head.keys[token * headDim + channel] = keyCode(row, i) * scale + minimum;
     }
   }
   for (let token = 0; token < pageTokens; token++) {
@@ -65,7 +67,7 @@ export function decodeHead(
     const row = bytes.subarray((valueCodes + token * valueRow) * UNIT_BYTES);
     head.valueScales[token] = scale;
     for (let i = 0; i < headDim; i++) {
-      const code = codeOf(row, { bits: bits.value, wider: 0, headDim }, i);
+      const code = valueCode(row, i);
       head.values[token * headDim + i] = (code - (2 ** bits.value - 1) / 2) * scale;
     }
   }
@@ -87,22 +89,26 @@ function bitsOf({ bits, wider, headDim }: Row, i: number): number {
 }
 
 /**
- * The i-th code of a row. Runs with four bits or more come first, eight bytes each: the lower four of the first and second
- * four codes in four bytes, then of the third and fourth. Then the others', four bytes each: the lower two of all. What has
- * an upper bit besides has it in the plane behind them, two runs in four bytes.
+ * Reads the i-th code of such rows. Runs with four bits or more come first, eight bytes each: the lower four of the first and
+ * second four codes in four bytes, then of the third and fourth. Then the others', four bytes each: the lower two of all. What
+ * has an upper bit besides has it in the plane behind them, two runs in four bytes.
  */
-function codeOf(bytes: Uint8Array, row: Row, i: number): number {
-  const [run, vector, lane] = [Math.floor(i / 16), Math.floor(i / 4) % 4, i % 4];
-  const at = (word: number, shift: number, count: number): number =>
-    ((bytes[4 * word + lane] ?? NaN) >> shift) & (2 ** count - 1);
-  if (row.bits === 8) return at(4 * run + vector, 0, 8);
+function codeReader(row: Row): (bytes: Uint8Array, i: number) => number {
   const runs = Array.from({ length: row.headDim / 16 }, (_, of) => bitsOf(row, 16 * of));
-  const own = runs[run] as number;
   const fours = runs.filter((bits) => bits >= 4).length;
-  const lower = own >= 4 ? at(2 * run + Math.floor(vector / 2), 4 * (vector % 2), 4) : at(fours + run, 2 * vector, 2);
-  if (own % 2 === 0) return lower;
-  const place = runs.slice(0, run).filter((bits) => bits % 2 === 1).length;
-  return lower + 2 ** (own - 1) * at(fours + runs.length + Math.floor(place / 2), vector + 4 * (place % 2), 1);
+  const places = runs.map((_, run) => runs.slice(0, run).filter((bits) => bits % 2 === 1).length);
+  return (bytes, i) => {
+    const run = Math.floor(i / 16);
+    const vector = Math.floor(i / 4) % 4;
+    const at = (word: number, shift: number, count: number): number =>
+      ((bytes[4 * word + (i % 4)] ?? NaN) >> shift) & (2 ** count - 1);
+    if (row.bits === 8) return at(4 * run + vector, 0, 8);
+    const own = runs[run] ?? NaN;
+    const lower = own >= 4 ? at(2 * run + Math.floor(vector / 2), 4 * (vector % 2), 4) : at(fours + run, 2 * vector, 2);
+    if (own % 2 === 0) return lower;
+    const place = places[run] ?? NaN;
+    return lower + 2 ** (own - 1) * at(fours + runs.length + Math.floor(place / 2), vector + 4 * (place % 2), 1);
+  };
 }
 
 /** Which channel the i-th of a key's codes is of: of two pairs of vectors the four of each, then those they rotate with. */

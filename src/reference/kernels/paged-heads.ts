@@ -36,12 +36,16 @@ export function rotateHead(head: Float64Array, distance: number, rope: Float32Ar
 export function rotatedValue(value: Float64Array): Float64Array {
   let block = 64;
   while (value.length % block !== 0) block /= 2;
+  const root = Math.sqrt(block);
   return value.map((_, i) => {
     const first = i - (i % block);
     let sum = 0;
-    for (let k = 0; k < block; k++) sum += (-1) ** bitsIn((i % block) & k) * value[first + k]!;
-    return sum / Math.sqrt(block);
+    for (let k = 0; k < block; k++) sum += SIGNS[(i % block) * 64 + k]! * value[first + k]!;
+    return sum / root;
   });
 }
 
 const bitsIn = (x: number): number => (x === 0 ? 0 : (x & 1) + bitsIn(x >> 1));
+
+/** Of a Hadamard matrix of 64 rows: −1 to the number of ones that row and column share. */
+const SIGNS = Float64Array.from({ length: 64 * 64 }, (_, i) => (-1) ** bitsIn(Math.floor(i / 64) & (i % 64)));

@@ -62,9 +62,18 @@ export const pagedHeads = (heads: Heads, pages: Uint32Array): PagedHeads => ({
   pages,
 });
 
-export const toHalves = (values: ArrayLike<number>): Uint16Array => Uint16Array.from(values, floatToHalf);
+// Loops, which take a fifth of what `from` with a function takes: caches have millions.
+export function toHalves(values: ArrayLike<number>): Uint16Array {
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < halves.length; i++) halves[i] = floatToHalf(values[i]!);
+  return halves;
+}
 
-export const fromHalves = (halves: Uint16Array): Float64Array => Float64Array.from(halves, halfToFloat);
+export function fromHalves(halves: Uint16Array): Float64Array {
+  const values = new Float64Array(halves.length);
+  for (let i = 0; i < halves.length; i++) values[i] = halfToFloat(halves[i]!);
+  return values;
+}
 
 /** One head of a quantized page, `bytes` from its beginning. */
 export const decodeHead = (form: QuantizedForm, bytes: Uint8Array, headDim: number): DecodedHead =>

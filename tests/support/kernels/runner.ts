@@ -6,6 +6,7 @@ import { type Bound, createOperation } from '../../../src/gpu/operation.ts';
 import { Readback } from '../../../src/gpu/readback.ts';
 import { type Params, Recorder } from '../../../src/gpu/recorder.ts';
 import { lastingGpu } from '../gpu/lasting-gpu.ts';
+import { byTier } from '../tier.ts';
 import { worstErrors } from './expect-close.ts';
 
 /** Every way a kernel may be built; `without` two features at once is each without one. */
@@ -19,6 +20,9 @@ const VARIANTS = {
 } as const satisfies Record<string, Pick<OpenOptions, 'deviceClass' | 'without'>>;
 
 export type Variant = keyof typeof VARIANTS;
+
+/** In the change tier a kernel is tested in its two families; the rest has what a device may lack. */
+const IN_CHANGE_TIER: readonly Variant[] = ['cpu', 'gpu'];
 
 export const ALL_VARIANTS = Object.keys(VARIANTS) as Variant[];
 /** Those that differ in a kernel that neither shares work out nor reads halves. */
@@ -77,12 +81,14 @@ export class Runner {
   }
 }
 
-/** The tests in `define`, once for each variant, on a device of its own. `runner()` frees what the test before left. */
+/** The tests in `define`, once for each variant of this run's tier, on a device of its own. `runner()` frees what the test before left. */
 export function describeVariants(
   names: readonly Variant[],
   define: (runner: () => Runner, variant: Variant) => void,
 ): void {
-  describe.each(names)('%s', (name) => {
+  const inChange = names.filter((name) => IN_CHANGE_TIER.includes(name));
+  const inRest = names.filter((name) => !IN_CHANGE_TIER.includes(name));
+  describe.each(byTier(inChange, inRest))('%s', (name) => {
     let runner: Runner | undefined;
     beforeAll(async () => {
       runner = new Runner(await openDevice(lastingGpu(), { ...VARIANTS[name], wait: napping }));

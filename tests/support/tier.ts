@@ -1,0 +1,20 @@
+/**
+ * What a run of the tests is for: `change` is what a change needs (`npm test`), `rest` what CI runs after it
+ * (`npm run test:rest`), `all` both.
+ */
+export type Tier = 'change' | 'rest' | 'all';
+
+const TIERS: readonly string[] = ['change', 'rest', 'all'] satisfies Tier[];
+
+/** The tier of this run, from CHUNKWISE_TIER. Who calls vitest by hand has all tests. */
+export const TIER = readTier(process.env['CHUNKWISE_TIER'] ?? 'all');
+
+function readTier(name: string): Tier {
+  if (!TIERS.includes(name)) throw new Error(`CHUNKWISE_TIER is ${name}, but must be one of ${TIERS.join(', ')}`);
+  return name as Tier;
+}
+
+/** The cases of a parametrised test that belong to this run: `change` to the change tier, `rest` to the rest. */
+export function byTier<T>(change: readonly T[], rest: readonly T[], tier = TIER): T[] {
+  return [...(tier === 'rest' ? [] : change), ...(tier === 'change' ? [] : rest)];
+}
