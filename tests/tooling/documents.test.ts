@@ -14,7 +14,6 @@ const documents = [
 const read = (document: string): string => readFileSync(join(ROOT, document), 'utf8');
 
 /** As wc counts them. */
-const words = (document: string): number => read(document).split(/\s+/).filter(Boolean).length;
 
 /** What a heading is linked to as. */
 const anchorOf = (heading: string): string =>
@@ -45,11 +44,6 @@ function missingPaths(text: string): string[] {
   );
   return paths.filter((path) => !/\b(x|NAME)\b/.test(path) && !existsSync(join(ROOT, path)));
 }
-
-it('the README is read in five minutes, and how it all works in fifteen', () => {
-  expect(words('README.md')).toBeLessThanOrEqual(900);
-  expect(words('ARCHITECTURE.md')).toBeLessThanOrEqual(2500);
-});
 
 it.each(documents)('%s: every link leads somewhere, and what it names is there', (document) => {
   expect(brokenLinks(document, read(document))).toEqual([]);
