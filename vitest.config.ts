@@ -1,14 +1,31 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { TIER } from './tests/support/tier.ts';
 import { lavapipeIcd } from './tools/setup/system.ts';
 
+/** Folders of tests that need no GPU. */
 const CPU_FOLDERS =
-  'tests/{adapters,api,cache,chunking,config,errors,fuzz,grammar,hub,page,reference,tokenizer,tooling,weights,web-llm,workers}';
+  /^tests\/(adapters|api|cache|chunking|config|errors|fuzz|grammar|hub|page|reference|tokenizer|tooling|weights|web-llm|workers)\//;
 
-/** Test files of this run below `folders`. A file NAME.ci.test.ts belongs to the rest alone. */
-const filesBelow = (folders: string): string[] => [`${folders}/**/*.${TIER === 'rest' ? 'ci.' : ''}test.ts`];
-const notInThisTier = TIER === 'change' ? ['**/*.ci.test.ts'] : [];
+/** A file NAME.ci.test.ts belongs to the rest. One that asks `byTier` belongs to both tiers: the rest has all of its cases. */
+function isInThisTier(path: string): boolean {
+  if (TIER === 'all') return true;
+  const isRestOnly = path.endsWith('.ci.test.ts');
+  if (TIER === 'change') return !isRestOnly;
+  return isRestOnly || /\b(byTier|describeVariants)\(/.test(readFileSync(join(import.meta.dirname, path), 'utf8'));
+}
+
+const testFiles = ['tests', 'e2e']
+  .flatMap((folder) =>
+    readdirSync(join(import.meta.dirname, folder), { recursive: true, encoding: 'utf8' }).map((path) =>
+      join(folder, path),
+    ),
+  )
+  .filter((path) => path.endsWith('.test.ts') && !path.includes('node_modules') && isInThisTier(path));
+const cpuFiles = testFiles.filter((path) => CPU_FOLDERS.test(path));
+const browserFiles = testFiles.filter((path) => path.startsWith('e2e'));
+const gpuFiles = testFiles.filter((path) => !cpuFiles.includes(path) && !browserFiles.includes(path));
 
 const env = {
   VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '',
@@ -32,24 +49,14 @@ export default defineConfig({
   test: {
     // Compilers, and tests themselves, use one core each: two files at a time use two.
     maxWorkers: 2,
-    // Kernels' tests hold cases of both tiers in one file: where nothing is left for the rest, it is empty.
-    passWithNoTests: TIER === 'rest',
     projects: [
-      { test: { name: 'cpu', include: filesBelow(CPU_FOLDERS), exclude: notInThisTier, ...common } },
-      {
-        test: {
-          name: 'gpu',
-          include: [...filesBelow('tests'), 'tests/kernels/**/*.test.ts'],
-          exclude: ['**/node_modules/**', `${CPU_FOLDERS}/**`, ...notInThisTier],
-          env: quickToCompile,
-          ...common,
-        },
-      },
+      { test: { name: 'cpu', include: cpuFiles, ...common } },
+      // One process has many files: its device stays, and with it what was compiled for the files before.
+      { test: { name: 'gpu', include: gpuFiles, isolate: false, env: quickToCompile, ...common } },
       {
         test: {
           name: 'e2e',
-          include: filesBelow('e2e'),
-          exclude: ['**/node_modules/**', ...notInThisTier],
+          include: browserFiles,
           globalSetup: 'e2e/support/browser.ts',
           env: quickToCompile,
           ...common,

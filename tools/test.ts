@@ -78,31 +78,33 @@ const vitest = (heading: string): Step => ({
   },
 });
 
-/** Stages run one after another; the lists within a stage run beside each other, since most of these steps use one core. */
+/** The rest runs after the change tier, which leaves builds behind. */
+const hasBuilds = ['dist/index.d.ts', 'dist-demo/index.html'].every((file) => existsSync(join(ROOT, file)));
 const READY: Step[][] = [[prepare('System packages', ensureSystem)], [prepare('Default model', ensureModel)]];
-const BUILT: Step[] = [
+const BUILDS: Step[] = [
   script('Package bundles', 'build:bundles'),
   script('Package: types and API report', 'check:api'),
+  script('Demo build', 'build:demo'),
 ];
+const SOURCES: Step[] = [
+  script('Format', 'check:format'),
+  script('Workflows', 'check:workflows'),
+  script('Lint and layers', 'lint'),
+];
+const PACKAGE: Step[] = [
+  script('Types', 'typecheck'),
+  ...BUILDS,
+  script('Package: what publint and are-the-types-wrong say', 'check:package'),
+  script('Package: sizes', 'check:size'),
+];
+const DOCUMENTATION = script('Documentation of the API', 'docs');
+
+/** Stages run one after another; the lists within a stage run beside each other, since most of these steps use one core. */
 const STAGES: Record<Tier, Step[][][]> = {
-  change: [
-    READY,
-    [
-      [script('Format', 'check:format'), script('Lint and layers', 'lint')],
-      [
-        script('Types', 'typecheck'),
-        ...BUILDS,
-        script('Package: what publint and are-the-types-wrong say', 'check:package'),
-        script('Package: sizes', 'check:size'),
-      ],
-    ],
-    [[vitest('Tests')]],
-  ],
-  rest: [READY, [[script('Documentation of the API', 'docs')], hasBuilds() ? [] : BUILDS], [[vitest('Tests')]]],
-  all: [],
+  change: [READY, [SOURCES, PACKAGE], [[vitest('Tests')]]],
+  rest: [READY, [[DOCUMENTATION], hasBuilds ? [] : BUILDS], [[vitest('Tests')]]],
+  all: [READY, [[...SOURCES, DOCUMENTATION], PACKAGE], [[vitest('Tests')]]],
 };
-STAGES.all = [...STAGES.change];
-STAGES.all.splice(1, 0, [[script('Documentation of the API', 'docs')]]);
 
 let total = NOTHING;
 const summary: string[] = [];

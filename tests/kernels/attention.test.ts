@@ -13,6 +13,7 @@ import { attentionMerge } from '../../src/reference/kernels/attention-merge.ts';
 import { elementOf, rotatedValue } from '../../src/reference/kernels/paged-heads.ts';
 import { storeKv } from '../../src/reference/kernels/store-kv.ts';
 import { Random } from '../support/random.ts';
+import { byTier } from '../support/tier.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import type { Tolerance } from '../support/kernels/tolerances.ts';
 import {
@@ -29,10 +30,9 @@ import {
 } from '../support/kernels/pages.ts';
 import { CLASSES, describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
-const HEADS = [
-  headsOf(80, 3, 1),
-  headsOf(64, 9, 3),
-  { ...headsOf(32, 4, 1), attentionScale: 0.07 },
+const FEW_HEADS = [headsOf(80, 3, 1), headsOf(64, 9, 3), { ...headsOf(32, 4, 1), attentionScale: 0.07 }];
+const HEADS = byTier(FEW_HEADS, [
+  ...FEW_HEADS,
   headsOf(64, 3, 3),
   headsOf(64, 8, 2),
   headsOf(64, 8, 1),
@@ -40,7 +40,9 @@ const HEADS = [
   headsOf(128, 4, 1),
   headsOf(256, 3, 1),
   { ...headsOf(512, 8, 1), attentionScale: 1 / 16 },
-];
+]);
+/** What is compiled for them serves all tests that are not about sizes. */
+const USUAL = headsOf(64, 9, 3);
 
 interface Batch {
   heads: Heads;
@@ -178,11 +180,11 @@ describe('attention and attention-merge', () => {
     );
 
     it.each([2, 3, 4, 5, 6, 7, 8, 9, 63, 64, 65])('a batch of %i tokens', async (tokens) => {
-      await expectAttention(getRunner(), randomBatch(headsOf(64, 9, 3), 31, tokens, new Random(19)));
+      await expectAttention(getRunner(), randomBatch(USUAL, 31, tokens, new Random(19)));
     });
 
     it('a batch of 300 tokens', async () => {
-      const batch = randomBatch(headsOf(64, 4, 1), 7, 300, new Random(10));
+      const batch = randomBatch(USUAL, 7, 300, new Random(10));
       await expectAttention(getRunner(), batch);
     });
 
@@ -190,7 +192,7 @@ describe('attention and attention-merge', () => {
       'a token of each of several sequences, stored (by attention itself: %s) and attended to as alone',
       async (isStoring) => {
         const runner = getRunner();
-        const heads = headsOf(64, 4, 2);
+        const heads = headsOf(64, 4, 2); // two key/value heads: the rows below are of 256 and 8 * 64
         const random = new Random(18);
         const positions = [70, 0, 299, 31];
         const whole = randomBatch(
@@ -257,24 +259,27 @@ describe('attention and attention-merge', () => {
       { attentionWorkgroup: 64 },
       { attentionWorkgroup: 256 },
     ];
-    it.each(variant.startsWith('gpu') ? tuned : [])('as the autotuner may choose: %o', async (candidate) => {
-      const { device } = getRunner();
-      const own = device.variant;
-      device.variant = { ...own, ...candidate };
-      try {
-        // Fewer invocations than there are fours of such a head's components.
-        const wide = candidate.attentionWorkgroup === 64 ? [headsOf(512, 5, 1)] : [];
-        for (const heads of [headsOf(64, 14, 2), headsOf(128, 8, 2), headsOf(80, 3, 3), ...wide]) {
-          await expectAttention(getRunner(), randomBatch(heads, 45, 71, new Random(20)));
+    it.each(variant.startsWith('gpu') ? byTier(tuned.slice(2, 3), tuned) : [])(
+      'as the autotuner may choose: %o',
+      async (candidate) => {
+        const { device } = getRunner();
+        const own = device.variant;
+        device.variant = { ...own, ...candidate };
+        try {
+          // Fewer invocations than there are fours of such a head's components.
+          const wide = candidate.attentionWorkgroup === 64 ? [headsOf(512, 5, 1)] : [];
+          for (const heads of byTier([USUAL], [headsOf(64, 14, 2), headsOf(128, 8, 2), headsOf(80, 3, 3), ...wide])) {
+            await expectAttention(getRunner(), randomBatch(heads, 45, 71, new Random(20)));
+          }
+        } finally {
+          device.variant = own;
         }
-      } finally {
-        device.variant = own;
-      }
-    });
+      },
+    );
 
-    it.each([20, 33, 300])('a window of %i tokens, and no page behind it', async (window) => {
+    it.each(byTier([33], [20, 33, 300]))('a window of %i tokens, and no page behind it', async (window) => {
       const random = new Random(22);
-      for (const heads of variant.endsWith('f16') ? [headsOf(64, 9, 3)] : [headsOf(64, 9, 3), headsOf(256, 4, 1)]) {
+      for (const heads of variant.endsWith('f16') ? [USUAL] : byTier([USUAL], [USUAL, headsOf(256, 4, 1)])) {
         for (const [position, tokens] of [
           [0, 1],
           [window - 1, 1],
@@ -291,7 +296,7 @@ describe('attention and attention-merge', () => {
     });
 
     it('a token with more pages than splits', async () => {
-      const heads = headsOf(64, 3, 1);
+      const heads = USUAL;
       const pages = Math.ceil(2201 / PAGE_TOKENS);
       for (const kind of kindsOf(getRunner())) {
         const { splits, pagesPerSplit } = attentionKernels(getRunner().device, heads, {
@@ -306,7 +311,7 @@ describe('attention and attention-merge', () => {
     });
 
     it('the shortest sequence that is split, and the longest that is not', async () => {
-      const heads = headsOf(64, 3, 1);
+      const heads = USUAL;
       const { device } = getRunner();
       if (!device.variant.sharedPages) return;
       const { decode } = attentionKernels(device, heads, { halfOnly: true, stores: false });
@@ -319,38 +324,38 @@ describe('attention and attention-merge', () => {
 
     it('scores of ten thousand', async () => {
       for (const tokens of [1, 40]) {
-        const batch = randomBatch(headsOf(64, 3, 1), 100, tokens, new Random(12), 60);
+        const batch = randomBatch(USUAL, 100, tokens, new Random(12), 60);
         await expectAttention(getRunner(), batch, 'attention, scores of 1e4');
       }
     });
 
     it('every score near minus ten thousand', async () => {
-      const heads = headsOf(64, 1, 1);
-      const batch = randomBatch(heads, 70, 1, new Random(13));
+      const { numHeads, numKvHeads } = USUAL;
+      const batch = randomBatch(USUAL, 70, 1, new Random(13));
       batch.rope = identityRope(64, 71);
-      batch.qkv.fill(100, 0, 64);
+      batch.qkv.fill(100, 0, numHeads * 64);
+      const key = toHalves(new Float64Array(64).fill(-12.5));
       for (let at = 0; at <= 70; at++) {
-        batch.kv.set(
-          toHalves(new Float64Array(64).fill(-12.5)),
-          elementOf(pagedHeads(heads, batch.pages), 'key', 0, at),
-        );
+        for (let head = 0; head < numKvHeads; head++) {
+          batch.kv.set(key, elementOf(pagedHeads(USUAL, batch.pages), 'key', head, at));
+        }
       }
       await expectAttention(getRunner(), batch, 'attention, scores of 1e4');
     });
 
     it('a row that sees one key gets its value', async () => {
-      const heads = headsOf(64, 2, 1);
-      const batch = randomBatch(heads, 0, 1, new Random(14), 10);
-      const at = elementOf(pagedHeads(heads, batch.pages), 'value', 0, 0);
-      const value = rotatedValue(fromHalves(batch.kv.slice(at, at + 64)));
-      for (const kind of kindsOf(getRunner())) {
-        expectClose('attention', await attend(getRunner(), batch, kind), Float64Array.of(...value, ...value));
+      const batch = randomBatch(USUAL, 0, 1, new Random(14), 10);
+      const values = Float64Array.from({ length: USUAL.numHeads * 64 });
+      for (let head = 0; head < USUAL.numHeads; head++) {
+        const at = elementOf(pagedHeads(USUAL, batch.pages), 'value', Math.floor(head / 3), 0);
+        values.set(rotatedValue(fromHalves(batch.kv.slice(at, at + 64))), head * 64);
       }
+      for (const kind of kindsOf(getRunner())) expectClose('attention', await attend(getRunner(), batch, kind), values);
     });
 
     it('does not see what lies in the unused part of pages', async () => {
       for (const tokens of [1, 20]) {
-        const batch = randomBatch(headsOf(64, 3, 1), 40, tokens, new Random(15));
+        const batch = randomBatch(USUAL, 40, tokens, new Random(15));
         const zeros = { ...batch, kv: batch.kv.map((half) => (half === 0x7e00 ? 0 : half)) };
         for (const kind of kindsOf(getRunner())) {
           const got = await attend(getRunner(), batch, kind);

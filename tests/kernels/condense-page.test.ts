@@ -12,6 +12,7 @@ import { fromHalves, headsOf, ropeOf, toHalves } from '../support/kernels/pages.
 import { rotatedValue } from '../../src/reference/kernels/paged-heads.ts';
 import { type Cache, type Page, randomCache } from '../support/kernels/random-pages.ts';
 import { describeVariants, type Runner } from '../support/kernels/runner.ts';
+import { byTier } from '../support/tier.ts';
 
 const POSITION = 350;
 const QUERIES = 3;
@@ -132,7 +133,7 @@ const HEADS = [
 ];
 
 describeVariants(['cpu', 'cpu, without shader-f16'], (getRunner) => {
-  it.each(HEADS)(
+  it.each(byTier(HEADS.slice(0, 2), HEADS))(
     'merges a page in f16, or a sparse one, into fewer entries, $numHeads heads over $numKvHeads of $headDim',
     async (heads) => {
       const condensing = new Condensing(

@@ -5,7 +5,7 @@ import { linearDecode, type LinearOptions } from '../../src/reference/kernels/li
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { Random } from '../support/random.ts';
 import { expectClose, rms } from '../support/kernels/expect-close.ts';
-import { ALL_TYPES, fits, randomMatrix } from '../support/kernels/random-matrix.ts';
+import { fits, randomMatrix, TYPES } from '../support/kernels/random-matrix.ts';
 import {
   ALL_VARIANTS,
   describeVariants,
@@ -13,6 +13,7 @@ import {
   SUBGROUP_VARIANTS,
   type Variant,
 } from '../support/kernels/runner.ts';
+import { byTier } from '../support/tier.ts';
 
 const ROWS = [1, 3, 4, 5, 63, 64, 65, 257];
 const SOME_ROWS = [1, 5, 65];
@@ -22,7 +23,7 @@ const FEW_TYPES: GgmlType[] = ['F32', 'Q4_1', 'Q6_K'];
 /** Of each variant; how invocations add up has nothing to do with how a type is decoded. */
 function typesOf(variant: Variant): readonly GgmlType[] {
   if (variant.endsWith('f16')) return ['F16'];
-  return variant.endsWith('subgroups') ? FEW_TYPES : ALL_TYPES;
+  return variant.endsWith('subgroups') ? FEW_TYPES : TYPES;
 }
 
 interface Case {
@@ -116,7 +117,7 @@ describeVariants(ALL_VARIANTS, (getRunner, variant) => {
 });
 
 describeVariants(ALL_VARIANTS, (getRunner) => {
-  it.each([2, 3, 4, 5, 6, 7, 8, 9])('linear-decode: %i tokens', async (tokens) => {
+  it.each(byTier([3, 8], [2, 3, 4, 5, 6, 7, 8, 9]))('linear-decode: %i tokens', async (tokens) => {
     const random = new Random(5);
     const of = { type: 'Q4_K', columns: 768, rows: 66, tokens } as const;
     await check(getRunner(), random, {
@@ -139,7 +140,7 @@ const SHAPES = [
 ] as const;
 
 describeVariants(['gpu'], (getRunner) => {
-  it.each(SHAPES)(
+  it.each(byTier(SHAPES.slice(0, 2), SHAPES))(
     'linear-decode: workgroups of %i, %i to a row, %i rows',
     async (decodeWorkgroup, decodeLanes, decodeRows) => {
       const runner = getRunner();
@@ -157,7 +158,7 @@ describeVariants(['gpu'], (getRunner) => {
 });
 
 describeVariants(SUBGROUP_VARIANTS, (getRunner) => {
-  it.each([32, 96, 288, 576, 1024, 2080, 4160])('linear-decode: %d columns', async (columns) => {
+  it.each(byTier([96, 2080], [32, 96, 288, 576, 1024, 2080, 4160]))('linear-decode: %d columns', async (columns) => {
     const random = new Random(4);
     for (const rows of [5, 64]) await check(getRunner(), random, { type: 'Q4_1', columns, rows, options: {} });
   });

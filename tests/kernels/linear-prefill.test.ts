@@ -6,8 +6,9 @@ import { linearPrefill } from '../../src/reference/kernels/linear-prefill.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { Random } from '../support/random.ts';
 import { expectClose, rms } from '../support/kernels/expect-close.ts';
-import { ALL_TYPES, fits, randomMatrix } from '../support/kernels/random-matrix.ts';
+import { ALL_TYPES, fits, randomMatrix, TYPES } from '../support/kernels/random-matrix.ts';
 import { describeVariants, HALF_VARIANTS, type Runner, type Variant } from '../support/kernels/runner.ts';
+import { byTier } from '../support/tier.ts';
 
 /** Loads are shared across subgroups on the `cpu` class alone. */
 const PREFILL_VARIANTS = [...HALF_VARIANTS, 'cpu, without subgroups'] as const;
@@ -64,7 +65,7 @@ async function check(runner: Runner, random: Random, options: Case): Promise<voi
 /** Of each variant; how inputs are loaded has nothing to do with how a type is decoded. */
 function typesOf(variant: Variant): readonly GgmlType[] {
   if (variant.endsWith('f16')) return variant.startsWith('gpu') ? ['F16', 'Q4_K'] : ['F16'];
-  return variant === 'cpu' || variant === 'gpu' ? ALL_TYPES : ['F32', 'Q4_1', 'Q6_K'];
+  return variant === 'cpu' || variant === 'gpu' ? TYPES : ['F32', 'Q4_1', 'Q6_K'];
 }
 
 /** Two pipelines a type: they take software adapters seconds to compile, without subgroups above all. */
@@ -91,13 +92,13 @@ describeVariants(PREFILL_VARIANTS, (getRunner, variant) => {
   });
 
   if (variant !== 'cpu' && variant !== 'gpu') return;
-  it.each([32, 96, 576])('linear-prefill: %d columns', async (columns) => {
+  it.each(byTier([96], [32, 96, 576]))('linear-prefill: %d columns', async (columns) => {
     await check(getRunner(), new Random(6), { type: 'Q4_1', columns, rows: 257 });
   });
 
   if (variant === 'gpu') {
     // Two blocks, two runs and a half, and only whole runs of sixteen.
-    it.each(ALL_TYPES)('linear-prefill: runs of blocks of %s', async (type) => {
+    it.each(byTier<GgmlType>(['Q8_0', 'Q4_K'], ALL_TYPES))('linear-prefill: runs of blocks of %s', async (type) => {
       for (const columns of [576, 1280, 1024]) {
         if (fits(type, columns)) await check(getRunner(), new Random(9), { type, columns, rows: 66, counts: [5] });
       }

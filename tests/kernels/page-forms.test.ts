@@ -9,6 +9,7 @@ import { expectClose } from '../support/kernels/expect-close.ts';
 import { headsOf, ropeOf } from '../support/kernels/pages.ts';
 import { type Cache, type Page, randomCache } from '../support/kernels/random-pages.ts';
 import { describeVariants, HALF_VARIANTS } from '../support/kernels/runner.ts';
+import { byTier } from '../support/tier.ts';
 
 /** What the queries `[T, numHeads, headDim]` of tokens at `positions` see: entries on pages before theirs, and on it. */
 function twin(
@@ -53,7 +54,7 @@ const HEADS = [
 ];
 
 describeVariants(HALF_VARIANTS, (getRunner, variant) => {
-  const shapes = variant === 'gpu, without shader-f16' ? HEADS.slice(0, 2) : HEADS;
+  const shapes = variant === 'gpu, without shader-f16' ? HEADS.slice(0, 2) : byTier(HEADS.slice(0, 3), HEADS);
 
   it.each(shapes)('attends to pages of every form, $numHeads heads over $numKvHeads of $headDim', async (heads) => {
     const { numHeads, headDim } = heads;
@@ -81,7 +82,7 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
     }
   });
 
-  it.each(shapes.slice(0, 3))(
+  it.each(shapes.slice(0, byTier([1], [3])[0]))(
     'probes how far another form of a page moves the output, $numHeads heads over $numKvHeads of $headDim',
     async (heads) => {
       const { numHeads, headDim } = heads;

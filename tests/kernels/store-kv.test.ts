@@ -16,6 +16,7 @@ import {
   toHalves,
 } from '../support/kernels/pages.ts';
 import { describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
+import { byTier } from '../support/tier.ts';
 
 const headsOf = (headDim: number, numHeads: number, numKvHeads: number, qkNorm = false, valueNorm = false): Heads => ({
   ...{ headDim, numHeads, numKvHeads, qkNorm, valueNorm },
@@ -63,7 +64,7 @@ async function store(
 }
 
 describeVariants(HALF_VARIANTS, (getRunner, variant) => {
-  it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : HEADS)(
+  it.each(variant.endsWith('f16') ? HEADS.slice(0, 2) : byTier([...HEADS.slice(0, 2), ...HEADS.slice(8, 9)], HEADS))(
     'stores $numKvHeads heads of $headDim (norms: $qkNorm, of values: $valueNorm)',
     async (heads) => {
       const random = new Random(7);

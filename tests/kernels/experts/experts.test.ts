@@ -28,6 +28,7 @@ import {
   SUBGROUP_VARIANTS,
   type Variant,
 } from '../../support/kernels/runner.ts';
+import { byTier } from '../../support/tier.ts';
 
 const wordsOf = (ways: readonly Way[]): Uint32Array =>
   Uint32Array.from(ways.flatMap(({ expert, share }) => [expert, new Uint32Array(Float32Array.of(share).buffer)[0]!]));
@@ -249,7 +250,7 @@ async function check(runner: Runner, random: Random, of: Case): Promise<WeightMa
 }
 
 const typesOf = (variant: Variant): readonly GgmlType[] =>
-  variant.endsWith('subgroups') ? ['F32', 'Q6_K'] : ALL_TYPES;
+  variant.endsWith('subgroups') ? ['F32', 'Q6_K'] : byTier(['F32', 'Q4_K'], ALL_TYPES);
 
 describe('products by expert', () => {
   describeVariants(SUBGROUP_VARIANTS, (getRunner, variant) => {

@@ -7,8 +7,11 @@ import { BytesSource } from '../bytes-source.ts';
 import { GGML_TYPES, type GgmlType } from '../../../src/weights/ggml-types.ts';
 import { quantize, randomBlocks } from '../models/quantize.ts';
 import type { Random } from '../random.ts';
+import { byTier } from '../tier.ts';
 
 export const ALL_TYPES = Object.keys(GGML_TYPES) as GgmlType[];
+/** One of each way to pack codes and scales in the change tier; otherwise all. */
+export const TYPES = byTier<GgmlType>(['F32', 'F16', 'Q4_0', 'Q4_1', 'Q8_0', 'Q4_K', 'Q6_K'], ALL_TYPES);
 
 /** A row of a matrix is whole blocks, and of 32 columns at least. */
 export const fits = (type: GgmlType, columns: number): boolean => columns % GGML_TYPES[type].blockSize === 0;

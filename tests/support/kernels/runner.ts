@@ -21,8 +21,8 @@ const VARIANTS = {
 
 export type Variant = keyof typeof VARIANTS;
 
-/** In the change tier a kernel is tested in its two families; the rest has what a device may lack. */
-const IN_CHANGE_TIER: readonly Variant[] = ['cpu', 'gpu'];
+/** In the change tier a kernel is tested in its two families; otherwise without what a device may lack, too. */
+const FAMILIES: readonly Variant[] = ['cpu', 'gpu'];
 
 export const ALL_VARIANTS = Object.keys(VARIANTS) as Variant[];
 /** Those that differ in a kernel that neither shares work out nor reads halves. */
@@ -86,9 +86,8 @@ export function describeVariants(
   names: readonly Variant[],
   define: (runner: () => Runner, variant: Variant) => void,
 ): void {
-  const inChange = names.filter((name) => IN_CHANGE_TIER.includes(name));
-  const inRest = names.filter((name) => !IN_CHANGE_TIER.includes(name));
-  describe.each(byTier(inChange, inRest))('%s', (name) => {
+  const families = names.filter((name) => FAMILIES.includes(name));
+  describe.each(byTier(families, names))('%s', (name) => {
     let runner: Runner | undefined;
     beforeAll(async () => {
       runner = new Runner(await openDevice(lastingGpu(), { ...VARIANTS[name], wait: napping }));
