@@ -8,12 +8,14 @@ import { lavapipeIcd } from './tools/setup/system.ts';
 const CPU_FOLDERS =
   /^tests\/(adapters|api|cache|chunking|config|errors|fuzz|grammar|hub|page|reference|tokenizer|tooling|weights|web-llm|workers)\//;
 
-/** A file NAME.ci.test.ts belongs to the rest. One that asks `byTier` belongs to both tiers: the rest has all of its cases. */
+/** A file NAME.ci.test.ts belongs to the rest. One that asks for the tier belongs to both tiers: the rest has all of its cases. */
 function isInThisTier(path: string): boolean {
   if (TIER === 'all') return true;
   const isRestOnly = path.endsWith('.ci.test.ts');
   if (TIER === 'change') return !isRestOnly;
-  return isRestOnly || /\b(byTier|describeVariants)\(/.test(readFileSync(join(import.meta.dirname, path), 'utf8'));
+  return (
+    isRestOnly || /\b(byTier|restOnly|describeVariants)\(/.test(readFileSync(join(import.meta.dirname, path), 'utf8'))
+  );
 }
 
 const testFiles = ['tests', 'e2e']

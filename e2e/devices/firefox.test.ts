@@ -22,6 +22,7 @@ import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { type DemoServer, writeAdapter } from '../support/demo-server.ts';
 import { launchFirefox } from '../support/firefox.ts';
 import { servePackage } from '../support/package-page.ts';
+import { restOnly } from '../../tests/support/tier.ts';
 
 /**
  * A model whose kernels are compiled soon, of the scripted one's shapes. Lavapipe takes seconds for each: the more so for
@@ -87,77 +88,87 @@ const inFirefox = (options: Partial<Chunkwise.CompletionRequest> = {}) =>
     { prompt: PROMPT, max_tokens: 12, temperature: 0, ...options, stream: false as const },
   );
 
-it('answers in every cache mode as Node does', async () => {
-  await load('small.gguf');
-  for (const kv of ['dense', 'q8', 'q4', 'q3', 'k3v2', 'policy'] as const) {
-    const here = await inNode({ kv, maxTokens: TOKENS });
-    const there = await inFirefox({ kv, max_tokens: TOKENS });
-    expect(there.text, kv).toBe(here.text);
-    if (kv !== 'policy') expect(there.pages, kv).toEqual(here.end.report.kv.pages);
-    else expect(there.pages?.f16).toBeLessThan(Math.ceil(TOKENS / 32));
-  }
-});
-
-it('hears of a token without waiting for the clock by which Firefox looks at its GPU', async () => {
-  const idle = await page.evaluate(async () => {
-    const device = await (await navigator.gpu.requestAdapter())?.requestDevice();
-    await device?.queue.onSubmittedWorkDone();
-    const began = performance.now();
-    await device?.queue.onSubmittedWorkDone();
-    device?.destroy();
-    return performance.now() - began;
+restOnly(() => {
+  it('answers in every cache mode as Node does', async () => {
+    await load('small.gguf');
+    for (const kv of ['dense', 'q8', 'q4', 'q3', 'k3v2', 'policy'] as const) {
+      const here = await inNode({ kv, maxTokens: TOKENS });
+      const there = await inFirefox({ kv, max_tokens: TOKENS });
+      expect(there.text, kv).toBe(here.text);
+      if (kv !== 'policy') expect(there.pages, kv).toEqual(here.end.report.kv.pages);
+      else expect(there.pages?.f16).toBeLessThan(Math.ceil(TOKENS / 32));
+    }
   });
-  expect((await inFirefox()).ms).toBeLessThan(idle / 2);
 });
 
-it('answers with an adapter, by a grammar, and after a text that was saved', async () => {
-  const folder = join(server.adapters, 'small');
-  const [config, weights] = await Promise.all(
-    [CONFIG_FILE, WEIGHTS_FILE].map((name) => FileSource.open(join(folder, name))),
-  );
-  if (config && weights) await node.loadAdapter('small', { config, weights });
-  await page.evaluate((url) => globalThis.engine.adapters.load('small', url), `${server.url()}adapters/small/`);
-  const plain = await inFirefox();
-  const adapted = await inFirefox({ adapter: 'small' });
-  expect(adapted.text).toBe((await inNode({ adapters: [{ name: 'small', scale: 1 }] })).text);
-  expect(adapted.text).not.toBe(plain.text);
-
-  const formed = await inFirefox({ response_format: { type: 'grammar', grammar: GRAMMAR } });
-  expect(formed.text).toMatch(/^the (red|green|blue) sea$/);
-
-  await inFirefox();
-  const saved = await page.evaluate(async () => {
-    const saved = await globalThis.engine.saveCache('winds');
-    await globalThis.engine.dispose();
-    return saved;
+restOnly(() => {
+  it('hears of a token without waiting for the clock by which Firefox looks at its GPU', async () => {
+    const idle = await page.evaluate(async () => {
+      const device = await (await navigator.gpu.requestAdapter())?.requestDevice();
+      await device?.queue.onSubmittedWorkDone();
+      const began = performance.now();
+      await device?.queue.onSubmittedWorkDone();
+      device?.destroy();
+      return performance.now() - began;
+    });
+    expect((await inFirefox()).ms).toBeLessThan(idle / 2);
   });
-  await load('small.gguf');
-  expect(await page.evaluate(() => globalThis.engine.loadCache('winds'))).toEqual(saved);
-  const again = await inFirefox();
-  expect(again.text).toBe(plain.text);
-  expect(again.usage?.prompt_tokens_details.cached_tokens).toBe((again.usage?.prompt_tokens ?? NaN) - 1);
 });
 
-it('embeds as Node does', async () => {
-  const vectors: Float32Array[] = [];
-  for await (const { vector } of node.embed([PROMPT], {})) vectors.push(vector);
-  const there = await page.evaluate(async (input) => {
-    const { data } = await globalThis.engine.embeddings.create({ input });
-    await globalThis.engine.dispose();
-    return data[0]?.embedding as number[];
-  }, PROMPT);
-  expect(there).toHaveLength(vectors[0]?.length ?? 0);
-  there.forEach((value, i) => expect(value).toBeCloseTo(vectors[0]?.[i] ?? NaN, 5));
+restOnly(() => {
+  it('answers with an adapter, by a grammar, and after a text that was saved', async () => {
+    const folder = join(server.adapters, 'small');
+    const [config, weights] = await Promise.all(
+      [CONFIG_FILE, WEIGHTS_FILE].map((name) => FileSource.open(join(folder, name))),
+    );
+    if (config && weights) await node.loadAdapter('small', { config, weights });
+    await page.evaluate((url) => globalThis.engine.adapters.load('small', url), `${server.url()}adapters/small/`);
+    const plain = await inFirefox();
+    const adapted = await inFirefox({ adapter: 'small' });
+    expect(adapted.text).toBe((await inNode({ adapters: [{ name: 'small', scale: 1 }] })).text);
+    expect(adapted.text).not.toBe(plain.text);
+
+    const formed = await inFirefox({ response_format: { type: 'grammar', grammar: GRAMMAR } });
+    expect(formed.text).toMatch(/^the (red|green|blue) sea$/);
+
+    await inFirefox();
+    const saved = await page.evaluate(async () => {
+      const saved = await globalThis.engine.saveCache('winds');
+      await globalThis.engine.dispose();
+      return saved;
+    });
+    await load('small.gguf');
+    expect(await page.evaluate(() => globalThis.engine.loadCache('winds'))).toEqual(saved);
+    const again = await inFirefox();
+    expect(again.text).toBe(plain.text);
+    expect(again.usage?.prompt_tokens_details.cached_tokens).toBe((again.usage?.prompt_tokens ?? NaN) - 1);
+  });
 });
 
-it('answers with the default model as Node does', async () => {
-  const engine = await openInNode(REAL_MODEL);
-  const here = await answer(engine.complete('The sea is', { sampling: GREEDY, stop: [], maxTokens: 12 }));
-  engine.dispose();
-  await load('SmolLM2-135M-Instruct.Q4_1.gguf');
-  const { text } = await inFirefox({ prompt: 'The sea is' });
-  await page.evaluate(() => globalThis.engine.dispose());
-  expect(text).toBe(here.text);
+restOnly(() => {
+  it('embeds as Node does', async () => {
+    const vectors: Float32Array[] = [];
+    for await (const { vector } of node.embed([PROMPT], {})) vectors.push(vector);
+    const there = await page.evaluate(async (input) => {
+      const { data } = await globalThis.engine.embeddings.create({ input });
+      await globalThis.engine.dispose();
+      return data[0]?.embedding as number[];
+    }, PROMPT);
+    expect(there).toHaveLength(vectors[0]?.length ?? 0);
+    there.forEach((value, i) => expect(value).toBeCloseTo(vectors[0]?.[i] ?? NaN, 5));
+  });
+});
+
+restOnly(() => {
+  it('answers with the default model as Node does', async () => {
+    const engine = await openInNode(REAL_MODEL);
+    const here = await answer(engine.complete('The sea is', { sampling: GREEDY, stop: [], maxTokens: 12 }));
+    engine.dispose();
+    await load('SmolLM2-135M-Instruct.Q4_1.gguf');
+    const { text } = await inFirefox({ prompt: 'The sea is' });
+    await page.evaluate(() => globalThis.engine.dispose());
+    expect(text).toBe(here.text);
+  });
 });
 
 it('opens the page again without its server, and answers', async () => {

@@ -13,6 +13,7 @@ import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
 import { fullFrom } from '../support/full-storage.ts';
 import { openForTests } from '../support/open-for-tests.ts';
+import { restOnly } from '../../tests/support/tier.ts';
 
 declare global {
   /** What the page has asked for. */
@@ -195,36 +196,41 @@ async function titleOffline(page: Page): Promise<string> {
   return title;
 }
 
-it('without room at each write of its files the page runs, the old version stays, and the next visit has all of it offline', async () => {
-  const place = join(root, 'full');
-  cpSync(BUILT, place, { recursive: true });
-  const [html, worker] = [join(place, 'index.html'), join(place, 'service-worker.js')];
-  const code = readFileSync(worker, 'utf8');
-  const address = `http://localhost:${(host.address() as AddressInfo).port}/full/?model=models/none.gguf`;
-  let writes = 0;
-  for (let isInstalled = false; !isInstalled; writes++) {
-    const page = await newPage();
-    const violations = await watchViolations(page.context());
-    writeFileSync(worker, fullFrom(writes + 1) + code);
-    isInstalled = await visit(page, address);
-    expect([writes, await page.getByTestId('offline-badge').isVisible()]).toEqual([writes, false]);
-    writeFileSync(worker, code);
-    expect([writes, await visit(page, address), await titleOffline(page)]).toEqual([writes, true, 'Chunkwise']);
-    expect(violations).toEqual([]);
-    await page.context().close();
-  }
-  expect(writes).toBeGreaterThan(15);
+restOnly(() => {
+  it('without room at each write of its files the page runs, the old version stays, and the next visit has all of it offline', async () => {
+    const place = join(root, 'full');
+    cpSync(BUILT, place, { recursive: true });
+    const [html, worker] = [join(place, 'index.html'), join(place, 'service-worker.js')];
+    const code = readFileSync(worker, 'utf8');
+    const address = `http://localhost:${(host.address() as AddressInfo).port}/full/?model=models/none.gguf`;
+    let writes = 0;
+    for (let isInstalled = false; !isInstalled; writes++) {
+      const page = await newPage();
+      const violations = await watchViolations(page.context());
+      writeFileSync(worker, fullFrom(writes + 1) + code);
+      isInstalled = await visit(page, address);
+      expect([writes, await page.getByTestId('offline-badge').isVisible()]).toEqual([writes, false]);
+      writeFileSync(worker, code);
+      expect([writes, await visit(page, address), await titleOffline(page)]).toEqual([writes, true, 'Chunkwise']);
+      expect(violations).toEqual([]);
+      await page.context().close();
+    }
+    expect(writes).toBeGreaterThan(15);
 
-  const page = await newPage();
-  await visit(page, address);
-  writeFileSync(html, readFileSync(html, 'utf8').replace('<title>Chunkwise</title>', '<title>Chunkwise 2</title>'));
-  const changed = code.replace(/(url:"index\.html",revision:")\w+/, '$1changed');
-  writeFileSync(worker, fullFrom(1) + changed);
-  expect(await visit(page, address)).toBe(false);
-  expect([await page.title(), await page.locator('.notice').count()]).toEqual(['Chunkwise', 0]);
-  expect([await page.getByTestId('offline-badge').isVisible(), await titleOffline(page)]).toEqual([false, 'Chunkwise']);
-  writeFileSync(worker, changed);
-  await visit(page, address);
-  await noticeOf(page).waitFor();
-  await page.context().close();
+    const page = await newPage();
+    await visit(page, address);
+    writeFileSync(html, readFileSync(html, 'utf8').replace('<title>Chunkwise</title>', '<title>Chunkwise 2</title>'));
+    const changed = code.replace(/(url:"index\.html",revision:")\w+/, '$1changed');
+    writeFileSync(worker, fullFrom(1) + changed);
+    expect(await visit(page, address)).toBe(false);
+    expect([await page.title(), await page.locator('.notice').count()]).toEqual(['Chunkwise', 0]);
+    expect([await page.getByTestId('offline-badge').isVisible(), await titleOffline(page)]).toEqual([
+      false,
+      'Chunkwise',
+    ]);
+    writeFileSync(worker, changed);
+    await visit(page, address);
+    await noticeOf(page).waitFor();
+    await page.context().close();
+  });
 });

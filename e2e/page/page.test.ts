@@ -6,6 +6,7 @@ import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
 import { openForTests } from '../support/open-for-tests.ts';
+import { restOnly } from '../../tests/support/tier.ts';
 
 const WIDE = { width: 1280, height: 800 };
 const NARROW = { width: 390, height: 844 };
@@ -92,16 +93,18 @@ it('is used by keyboard, and tells a screen reader of an answer once', async () 
   ).toBeNull();
 });
 
-it('shows a welcome that is longer than the screen from its top', async () => {
-  await page.setViewportSize({ ...NARROW, height: 500 });
-  await page.reload();
-  await demo.loaded();
-  const [top, room] = await page
-    .locator('#scroller')
-    .evaluate(({ scrollTop, scrollHeight, clientHeight }) => [scrollTop, scrollHeight - clientHeight]);
-  expect(room).toBeGreaterThan(0);
-  expect(top).toBe(0);
-  await page.setViewportSize(WIDE);
+restOnly(() => {
+  it('shows a welcome that is longer than the screen from its top', async () => {
+    await page.setViewportSize({ ...NARROW, height: 500 });
+    await page.reload();
+    await demo.loaded();
+    const [top, room] = await page
+      .locator('#scroller')
+      .evaluate(({ scrollTop, scrollHeight, clientHeight }) => [scrollTop, scrollHeight - clientHeight]);
+    expect(room).toBeGreaterThan(0);
+    expect(top).toBe(0);
+    await page.setViewportSize(WIDE);
+  });
 });
 
 it('sends the sampling settings, and keeps them', async () => {
@@ -119,57 +122,62 @@ it('sends the sampling settings, and keeps them', async () => {
   );
 });
 
-it('compares with ordinary LoRA: the same prompt both ways, measured side by side, and kept', async () => {
-  const compare = page.getByTestId('compare');
-  expect(await compare.isVisible()).toBe(false); // without an adapter there is nothing to compare
-  await demo.chooseAdapter('shakespeare');
-  await demo.setMaxTokens(16);
-  await compare.check();
-  const prompt = 'The king is here, and all his men with him, and the drums of the town are beating. '.repeat(4);
-  await compare.uncheck();
-  await demo.ask(prompt); // now one way has the prompt in the cache
-  await compare.check();
-  const sent = await demo.sentToWorkers();
-  await demo.ask(prompt);
-  expectFairness(await sent.jsonValue(), prompt);
-  const columns = () => page.getByTestId('comparison').last().locator('.compared');
-  const read = async () =>
-    Promise.all(
-      (await columns().all()).map(async (column) => {
-        const rows = await column
-          .locator('dl div')
-          .evaluateAll((all) =>
-            all.map((row) => [row.querySelector('dt')?.textContent ?? '', row.querySelector('dd')?.textContent ?? '']),
-          );
-        return {
-          title: await column.locator('h3').innerText(),
-          text: await column.locator('.text').innerText(),
-          ...(Object.fromEntries(rows) as Record<string, string>),
-        };
-      }),
-    );
-  const [ours, ordinary] = (await read()) as Record<string, string>[];
-  expect(ours).toMatchObject({
-    'First token': expect.stringMatching(/m?s$/) as string,
-    Speed: expect.stringMatching(/tok\/s$/) as string,
+restOnly(() => {
+  it('compares with ordinary LoRA: the same prompt both ways, measured side by side, and kept', async () => {
+    const compare = page.getByTestId('compare');
+    expect(await compare.isVisible()).toBe(false); // without an adapter there is nothing to compare
+    await demo.chooseAdapter('shakespeare');
+    await demo.setMaxTokens(16);
+    await compare.check();
+    const prompt = 'The king is here, and all his men with him, and the drums of the town are beating. '.repeat(4);
+    await compare.uncheck();
+    await demo.ask(prompt); // now one way has the prompt in the cache
+    await compare.check();
+    const sent = await demo.sentToWorkers();
+    await demo.ask(prompt);
+    expectFairness(await sent.jsonValue(), prompt);
+    const columns = () => page.getByTestId('comparison').last().locator('.compared');
+    const read = async () =>
+      Promise.all(
+        (await columns().all()).map(async (column) => {
+          const rows = await column
+            .locator('dl div')
+            .evaluateAll((all) =>
+              all.map((row) => [
+                row.querySelector('dt')?.textContent ?? '',
+                row.querySelector('dd')?.textContent ?? '',
+              ]),
+            );
+          return {
+            title: await column.locator('h3').innerText(),
+            text: await column.locator('.text').innerText(),
+            ...(Object.fromEntries(rows) as Record<string, string>),
+          };
+        }),
+      );
+    const [ours, ordinary] = (await read()) as Record<string, string>[];
+    expect(ours).toMatchObject({
+      'First token': expect.stringMatching(/m?s$/) as string,
+      Speed: expect.stringMatching(/tok\/s$/) as string,
+    });
+    expect(ours?.['Prompt reused']).toMatch(/^0 of \d+$/);
+    expect(ordinary?.['Prompt reused']).toBe(ours?.['Prompt reused']);
+    expect(Number(ours?.['Mean rank'])).toBeLessThan(8);
+    expect(ordinary?.['Mean rank']).toBe('8');
+    const bytes = (text = ''): number => Number.parseFloat(text) * (text.endsWith(' MB') ? 1e6 : 1e3);
+    expect(bytes(ours?.['KV cache'])).toBeLessThan(bytes(ordinary?.['KV cache']));
+    await expectAccessible('comparison');
+
+    await page.reload();
+    await demo.loaded();
+    await page.locator('#adapter-unload').waitFor();
+    await page.locator('.conversation').first().click();
+    expect(await read()).toEqual([ours, ordinary]);
+
+    await demo.setChoices({ 'KV cache': 'dense', 'Ranks of an adapter': 'uniform', Speculation: 'off' });
+    await page.getByRole('button', { name: 'New chat' }).click();
+    expect((await demo.ask(prompt)).text).toBe(ordinary?.['text']);
   });
-  expect(ours?.['Prompt reused']).toMatch(/^0 of \d+$/);
-  expect(ordinary?.['Prompt reused']).toBe(ours?.['Prompt reused']);
-  expect(Number(ours?.['Mean rank'])).toBeLessThan(8);
-  expect(ordinary?.['Mean rank']).toBe('8');
-  const bytes = (text = ''): number => Number.parseFloat(text) * (text.endsWith(' MB') ? 1e6 : 1e3);
-  expect(bytes(ours?.['KV cache'])).toBeLessThan(bytes(ordinary?.['KV cache']));
-  await expectAccessible('comparison');
-
-  await page.reload();
-  await demo.loaded();
-  await page.locator('#adapter-unload').waitFor();
-  await page.locator('.conversation').first().click();
-  expect(await read()).toEqual([ours, ordinary]);
-
-  await demo.setChoices({ 'KV cache': 'dense', 'Ranks of an adapter': 'uniform', Speculation: 'off' });
-  await page.getByRole('button', { name: 'New chat' }).click();
-  expect((await demo.ask(prompt)).text).toBe(ordinary?.['text']);
 });
 
 /** Both ways are asked the same: first a few tokens each, then what is measured, and no request goes on from what is cached. */
@@ -184,38 +192,40 @@ function expectFairness(messages: readonly unknown[], prompt: string): void {
   expect(new Set(sent('seed')).size).toBe(1);
 }
 
-it('takes a dropped adapter folder and a dropped model, and opens a model by its address', async () => {
-  await demo.chooseAdapter('none');
-  const cdp = await page.context().newCDPSession(page);
-  await drop(cdp, join(opened.server.adapters, 'shakespeare'));
-  await page.locator('#adapter-unload').waitFor();
-  expect(await page.getByTestId('adapter-select').inputValue()).toBe('own');
-  expect(await page.getByTestId('adapter-state').innerText()).toMatch(/^Rank 8/);
+restOnly(() => {
+  it('takes a dropped adapter folder and a dropped model, and opens a model by its address', async () => {
+    await demo.chooseAdapter('none');
+    const cdp = await page.context().newCDPSession(page);
+    await drop(cdp, join(opened.server.adapters, 'shakespeare'));
+    await page.locator('#adapter-unload').waitFor();
+    expect(await page.getByTestId('adapter-select').inputValue()).toBe('own');
+    expect(await page.getByTestId('adapter-state').innerText()).toMatch(/^Rank 8/);
 
-  await drop(cdp, join(opened.server.folder, 'tiny.gguf'));
-  await page.getByTestId('progress').waitFor();
-  await demo.loaded();
-  expect((await demo.ask('Hello again.')).note).toContain('16 tokens');
+    await drop(cdp, join(opened.server.folder, 'tiny.gguf'));
+    await page.getByTestId('progress').waitFor();
+    await demo.loaded();
+    expect((await demo.ask('Hello again.')).note).toContain('16 tokens');
 
-  await page.getByRole('button', { name: 'Model:' }).click();
-  const listed = page.locator('.model-choice');
-  await expect.poll(() => listed.count()).toBeGreaterThan(6);
-  expect(await listed.first().innerText()).toMatch(/^tiny\s+On this device/);
-  const others = (await listed.allInnerTexts()).slice(1).join('\n');
-  expect(others).toContain('Llama 3.2 1B');
-  expect(others).not.toMatch(/\d [MG]B/); // the hub has told of none
-  await page.keyboard.press('Escape');
-  await demo.typeModel('models/missing.gguf');
-  await page.getByTestId('load-error').waitFor();
-  expect(await demo.read('load-error')).toMatch(/missing\.gguf: status 404$/);
-  expect((await demo.ask('Are you still there?')).note).toContain('16 tokens'); // the model that was there is
-  await demo.typeModel('models/missing.gguf');
-  await page.getByTestId('load-error').waitFor();
-  await page.getByRole('button', { name: 'Choose a model' }).click();
-  await listed.first().click();
-  await page.locator('#failure').waitFor({ state: 'hidden' });
-  await demo.loaded();
-  expect((await demo.ask('And again.')).note).toContain('16 tokens');
+    await page.getByRole('button', { name: 'Model:' }).click();
+    const listed = page.locator('.model-choice');
+    await expect.poll(() => listed.count()).toBeGreaterThan(6);
+    expect(await listed.first().innerText()).toMatch(/^tiny\s+On this device/);
+    const others = (await listed.allInnerTexts()).slice(1).join('\n');
+    expect(others).toContain('Llama 3.2 1B');
+    expect(others).not.toMatch(/\d [MG]B/); // the hub has told of none
+    await page.keyboard.press('Escape');
+    await demo.typeModel('models/missing.gguf');
+    await page.getByTestId('load-error').waitFor();
+    expect(await demo.read('load-error')).toMatch(/missing\.gguf: status 404$/);
+    expect((await demo.ask('Are you still there?')).note).toContain('16 tokens'); // the model that was there is
+    await demo.typeModel('models/missing.gguf');
+    await page.getByTestId('load-error').waitFor();
+    await page.getByRole('button', { name: 'Choose a model' }).click();
+    await listed.first().click();
+    await page.locator('#failure').waitFor({ state: 'hidden' });
+    await demo.loaded();
+    expect((await demo.ask('And again.')).note).toContain('16 tokens');
+  });
 });
 
 it('asks before it opens what a link names, in letters that show whose it is, by keyboard and on a phone too', async () => {

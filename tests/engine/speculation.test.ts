@@ -14,6 +14,7 @@ import { type EngineTestOptions, engineUnderTest } from '../support/engine-under
 import { MemoryStore } from '../support/memory-store.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
+import { byTier, restOnly } from '../support/tier.ts';
 
 const MODEL = { architecture: 'llama', type: 'Q4_1', seed: 81, contextLength: 512, neverEnds: true } as const;
 const bytes = tinyModel(MODEL);
@@ -128,7 +129,7 @@ async function expectSame(
 }
 
 describe('an answer is the same with speculation', () => {
-  test.each([2, 4, 8] as const)('in steps of %d tokens', async (size) => {
+  test.each(byTier([4] as const, [2, 4, 8] as const))('in steps of %d tokens', async (size) => {
     const engine = await engineOf(size);
     await expectSame(engine);
     // Goes on from what both left in the cache.
@@ -184,12 +185,13 @@ describe('an answer is the same with speculation', () => {
   });
 
   // Layers are probed at 8, 12 and 16 pages; the last text goes on past its context.
-  test.each([
-    ['q4', 'cpu', 1024],
+  const pages = [
     ['policy', 'cpu', 1024],
-    ['policy', 'gpu', 1024],
     ['policy', 'cpu', 500],
-  ] as const)(
+    ['policy', 'gpu', 1024],
+    ['q4', 'cpu', 1024],
+  ] as const;
+  test.each(byTier(pages.slice(0, 1), pages))(
     'with %s pages, whose forms change where they would without, on class %s, in a context of %d',
     async (kv, deviceClass, contextLength) => {
       const answers = [];
@@ -280,154 +282,161 @@ test('tokens of a step share its time', async () => {
   expect(new Set(times).size).toBe(steps);
 });
 
-describe('adapters', () => {
-  test.each([
-    ['uniform', 'cpu'],
-    ['chunkwise', 'cpu'],
-    ['chunkwise', 'gpu'],
-  ] as const)('answer the same, with %s ranks, on class %s', async (ranks, deviceClass) => {
-    const engine = await adapted(deviceClass);
-    const options: Partial<GenerateOptions> = { ...ADAPTED, ranks, maxTokens: 100 };
-    const rowsOf = async (speculate: boolean) => {
-      const plans: PlanEvent[] = [];
-      const { tokens, end } = await ask(engine, { ...options, speculate, onPlan: (plan) => plans.push(plan) });
-      return {
-        tokens,
-        steps: end.report.tokensPerStep,
-        rows: plans.filter(({ start }) => start >= end.usage.promptTokens).flatMap(({ rows }) => rows),
+restOnly(() => {
+  describe('adapters', () => {
+    test.each([
+      ['uniform', 'cpu'],
+      ['chunkwise', 'cpu'],
+      ['chunkwise', 'gpu'],
+    ] as const)('answer the same, with %s ranks, on class %s', async (ranks, deviceClass) => {
+      const engine = await adapted(deviceClass);
+      const options: Partial<GenerateOptions> = { ...ADAPTED, ranks, maxTokens: 100 };
+      const rowsOf = async (speculate: boolean) => {
+        const plans: PlanEvent[] = [];
+        const { tokens, end } = await ask(engine, { ...options, speculate, onPlan: (plan) => plans.push(plan) });
+        return {
+          tokens,
+          steps: end.report.tokensPerStep,
+          rows: plans.filter(({ start }) => start >= end.usage.promptTokens).flatMap(({ rows }) => rows),
+        };
       };
-    };
-    const plain = await rowsOf(false);
-    const speculated = await rowsOf(true);
-    expect(speculated.tokens).toEqual(plain.tokens);
-    expect(speculated.rows).toEqual(plain.rows);
-    expect(speculated.steps).toBeGreaterThan(1.2);
-    expect(new Set(plain.rows.map(({ levelHi }) => levelHi)).size).toBeGreaterThan(ranks === 'chunkwise' ? 1 : 0);
+      const plain = await rowsOf(false);
+      const speculated = await rowsOf(true);
+      expect(speculated.tokens).toEqual(plain.tokens);
+      expect(speculated.rows).toEqual(plain.rows);
+      expect(speculated.steps).toBeGreaterThan(1.2);
+      expect(new Set(plain.rows.map(({ levelHi }) => levelHi)).size).toBeGreaterThan(ranks === 'chunkwise' ? 1 : 0);
+    });
   });
 });
 
-test('sampling draws as often what it draws without', async () => {
-  const engine = await engineOf();
-  const few = engine.tokenizer.encode(FEW);
-  const RUNS = 100;
-  /** Of the last tokens of short answers, one a seed. */
-  const drawn = async (speculate: boolean, firstSeed: number) => {
-    const counts = few.map(() => 0);
-    let steps = 0;
-    for (let seed = firstSeed; seed < firstSeed + RUNS; seed++) {
-      const { tokens, end } = await ask(
-        engine,
-        { maxTokens: 7, speculate, sampling: fewTokens(engine, { seed }) },
-        'abcabcabcabcabcabcabcabc',
-      );
-      counts[few.indexOf(tokens.at(-1) ?? NaN)]!++;
-      steps += 6 / end.report.tokensPerStep;
-    }
-    return { counts, tokensPerStep: (6 * RUNS) / steps };
-  };
-  const plain = await drawn(false, RUNS);
-  const speculated = await drawn(true, 0);
-  expect(speculated.tokensPerStep).toBeGreaterThan(1.05);
-  const both = few.map((_, i) => [plain.counts[i] ?? 0, speculated.counts[i] ?? 0] as const);
-  expect(Math.min(...both.map(([a, b]) => a + b))).toBeGreaterThan(5);
-  const chiSquare = both.reduce((sum, [a, b]) => sum + (a - b) ** 2 / (a + b), 0);
-  expect(chiSquare).toBeLessThan(9.2); // two degrees of freedom, p = 0.01
+restOnly(() => {
+  test('sampling draws as often what it draws without', async () => {
+    const engine = await engineOf();
+    const few = engine.tokenizer.encode(FEW);
+    const RUNS = 100;
+    /** Of the last tokens of short answers, one a seed. */
+    const drawn = async (speculate: boolean, firstSeed: number) => {
+      const counts = few.map(() => 0);
+      let steps = 0;
+      for (let seed = firstSeed; seed < firstSeed + RUNS; seed++) {
+        const { tokens, end } = await ask(
+          engine,
+          { maxTokens: 7, speculate, sampling: fewTokens(engine, { seed }) },
+          'abcabcabcabcabcabcabcabc',
+        );
+        counts[few.indexOf(tokens.at(-1) ?? NaN)]!++;
+        steps += 6 / end.report.tokensPerStep;
+      }
+      return { counts, tokensPerStep: (6 * RUNS) / steps };
+    };
+    const plain = await drawn(false, RUNS);
+    const speculated = await drawn(true, 0);
+    expect(speculated.tokensPerStep).toBeGreaterThan(1.05);
+    const both = few.map((_, i) => [plain.counts[i] ?? 0, speculated.counts[i] ?? 0] as const);
+    expect(Math.min(...both.map(([a, b]) => a + b))).toBeGreaterThan(5);
+    const chiSquare = both.reduce((sum, [a, b]) => sum + (a - b) ** 2 / (a + b), 0);
+    expect(chiSquare).toBeLessThan(9.2); // two degrees of freedom, p = 0.01
+  });
 });
 
 /** Kept to few tokens, since such tiny models never repeat themselves else. */
-describe('where layers have states, an answer is the same', () => {
-  const withStates = tinyModel(STATES);
-  const opened = async (size: DraftSize = 8, options: EngineTestOptions = {}) => {
-    const engine = await engineOf(size, options, withStates);
-    return { engine, sampling: fewTokens(engine, { temperature: 0 }) };
-  };
+restOnly(() => {
+  describe('where layers have states, an answer is the same', () => {
+    const withStates = tinyModel(STATES);
+    const opened = async (size: DraftSize = 8, options: EngineTestOptions = {}) => {
+      const engine = await engineOf(size, options, withStates);
+      return { engine, sampling: fewTokens(engine, { temperature: 0 }) };
+    };
 
-  test.each([
-    [2, 'cpu'],
-    [4, 'gpu'],
-    [8, 'cpu'],
-    [8, 'gpu'],
-  ] as const)('in steps of %d tokens, on class %s, and what goes on from it', async (size, deviceClass) => {
-    const { engine, sampling } = await opened(size, { deviceClass });
-    const first = await expectSame(engine, { sampling });
-    for (const prompt of OTHERS) await expectSame(engine, { sampling }, prompt);
-    // Each ends in the middle of a draft, or behind one: the next goes on from there, or from a few tokens before.
-    for (const maxTokens of [20, 21, 22, 23, 24]) {
-      await ask(engine, { sampling, maxTokens });
-      const turn = PROMPT + engine.tokenizer.decode(first.tokens.slice(0, maxTokens));
-      const { tokens, end } = await ask(engine, { sampling }, turn);
-      expect(tokens.slice(0, TOKENS - maxTokens)).toEqual(first.tokens.slice(maxTokens));
-      expect(end.usage.cachedTokens).toBeGreaterThanOrEqual(end.usage.promptTokens - 2);
-    }
-  });
+    test.each([
+      [2, 'cpu'],
+      [4, 'gpu'],
+      [8, 'cpu'],
+      [8, 'gpu'],
+    ] as const)('in steps of %d tokens, on class %s, and what goes on from it', async (size, deviceClass) => {
+      const { engine, sampling } = await opened(size, { deviceClass });
+      const first = await expectSame(engine, { sampling });
+      for (const prompt of OTHERS) await expectSame(engine, { sampling }, prompt);
+      // Each ends in the middle of a draft, or behind one: the next goes on from there, or from a few tokens before.
+      for (const maxTokens of [20, 21, 22, 23, 24]) {
+        await ask(engine, { sampling, maxTokens });
+        const turn = PROMPT + engine.tokenizer.decode(first.tokens.slice(0, maxTokens));
+        const { tokens, end } = await ask(engine, { sampling }, turn);
+        expect(tokens.slice(0, TOKENS - maxTokens)).toEqual(first.tokens.slice(maxTokens));
+        expect(end.usage.cachedTokens).toBeGreaterThanOrEqual(end.usage.promptTokens - 2);
+      }
+    });
 
-  test('at temperature, with a grammar, and with a cache policy past the context', async () => {
-    const { engine } = await opened();
-    for (const seed of [1, 2, 3]) await expectSame(engine, { sampling: fewTokens(engine, { seed, temperature: 0.5 }) });
-    await expectSame(engine, { responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd" | "e")+' } });
-    const { engine: short, sampling } = await opened(8, { contextLength: 256 });
-    const { end } = await expectSame(short, { sampling, kv: 'policy', maxTokens: 300 });
-    expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
-  });
+    test('at temperature, with a grammar, and with a cache policy past the context', async () => {
+      const { engine } = await opened();
+      for (const seed of [1, 2, 3])
+        await expectSame(engine, { sampling: fewTokens(engine, { seed, temperature: 0.5 }) });
+      await expectSame(engine, { responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd" | "e")+' } });
+      const { engine: short, sampling } = await opened(8, { contextLength: 256 });
+      const { end } = await expectSame(short, { sampling, kv: 'policy', maxTokens: 300 });
+      expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
+    });
 
-  test('of streams side by side, the last of which goes on alone, and of further answers', async () => {
-    const { engine, sampling } = await opened();
-    const prompts = [PROMPT, ...OTHERS];
-    const alone: number[][] = [];
-    for (const prompt of prompts) alone.push((await ask(engine, { sampling, speculate: false }, prompt)).tokens);
-    const { engine: other } = await opened();
-    const answers: number[] = [];
-    const beside: Promise<Answer>[] = [];
-    // The first is in the middle of its drafts when the others come.
-    for await (const event of other.complete(PROMPT, { sampling, stop: [], maxTokens: TOKENS, speculate: true })) {
-      if (event.type !== 'token') continue;
-      answers.push(event.token);
-      if (answers.length === 20)
-        prompts
-          .slice(1)
-          .forEach((prompt, i) => beside.push(ask(other, { sampling, maxTokens: TOKENS - 40 + 10 * i }, prompt)));
-    }
-    expect(answers).toEqual(alone[0]);
-    for (const [i, { tokens }] of (await Promise.all(beside)).entries())
-      expect(tokens).toEqual(alone[i + 1]?.slice(0, TOKENS - 40 + 10 * i));
-    const further = await Promise.all([
-      ask(other, { sampling }),
-      ask(other, { sampling, isFurther: true }),
-      ask(other, { sampling, isFurther: true }),
-    ]);
-    for (const { tokens } of further) expect(tokens).toEqual(alone[0]);
-  });
+    test('of streams side by side, the last of which goes on alone, and of further answers', async () => {
+      const { engine, sampling } = await opened();
+      const prompts = [PROMPT, ...OTHERS];
+      const alone: number[][] = [];
+      for (const prompt of prompts) alone.push((await ask(engine, { sampling, speculate: false }, prompt)).tokens);
+      const { engine: other } = await opened();
+      const answers: number[] = [];
+      const beside: Promise<Answer>[] = [];
+      // The first is in the middle of its drafts when the others come.
+      for await (const event of other.complete(PROMPT, { sampling, stop: [], maxTokens: TOKENS, speculate: true })) {
+        if (event.type !== 'token') continue;
+        answers.push(event.token);
+        if (answers.length === 20)
+          prompts
+            .slice(1)
+            .forEach((prompt, i) => beside.push(ask(other, { sampling, maxTokens: TOKENS - 40 + 10 * i }, prompt)));
+      }
+      expect(answers).toEqual(alone[0]);
+      for (const [i, { tokens }] of (await Promise.all(beside)).entries())
+        expect(tokens).toEqual(alone[i + 1]?.slice(0, TOKENS - 40 + 10 * i));
+      const further = await Promise.all([
+        ask(other, { sampling }),
+        ask(other, { sampling, isFurther: true }),
+        ask(other, { sampling, isFurther: true }),
+      ]);
+      for (const { tokens } of further) expect(tokens).toEqual(alone[0]);
+    });
 
-  test('saved, loaded and gone on from; and after one was aborted in the middle of its drafts', async () => {
-    const savedCaches = new MemoryStore();
-    const { engine, sampling } = await opened(8, { savedCaches });
-    const first = await ask(engine, { sampling });
-    await engine.savedCaches.save('text');
-    const turn = `${PROMPT}${first.text} and`;
-    const cached = await ask(engine, { sampling }, turn);
-    const { engine: another } = await opened(8, { savedCaches });
-    await another.savedCaches.load('text');
-    const loaded = await ask(another, { sampling }, turn);
-    expect(loaded.tokens).toEqual(cached.tokens);
-    expect(loaded.end.usage.cachedTokens).toBeGreaterThan(loaded.end.usage.promptTokens - 16);
-    expect((await ask((await opened()).engine, { sampling, speculate: false }, turn)).tokens).toEqual(cached.tokens);
-    for (const count of [20, 21, 22, 23]) {
-      await abortAt(engine, { sampling }, count);
-      expect((await ask(engine, { sampling })).tokens).toEqual(first.tokens);
-    }
-  });
+    test('saved, loaded and gone on from; and after one was aborted in the middle of its drafts', async () => {
+      const savedCaches = new MemoryStore();
+      const { engine, sampling } = await opened(8, { savedCaches });
+      const first = await ask(engine, { sampling });
+      await engine.savedCaches.save('text');
+      const turn = `${PROMPT}${first.text} and`;
+      const cached = await ask(engine, { sampling }, turn);
+      const { engine: another } = await opened(8, { savedCaches });
+      await another.savedCaches.load('text');
+      const loaded = await ask(another, { sampling }, turn);
+      expect(loaded.tokens).toEqual(cached.tokens);
+      expect(loaded.end.usage.cachedTokens).toBeGreaterThan(loaded.end.usage.promptTokens - 16);
+      expect((await ask((await opened()).engine, { sampling, speculate: false }, turn)).tokens).toEqual(cached.tokens);
+      for (const count of [20, 21, 22, 23]) {
+        await abortAt(engine, { sampling }, count);
+        expect((await ask(engine, { sampling })).tokens).toEqual(first.tokens);
+      }
+    });
 
-  test('with states of other texts in memory no longer than they are needed', async () => {
-    const { engine, sampling } = await opened();
-    const session = await engine.session();
-    const most = mostStates(session.plan.numPages);
-    for (let i = 0; i < 12; i++) await expectSame(engine, { sampling, maxTokens: 40 }, `${i} of these. ${PROMPT}`);
-    const { idle } = session.sequences;
-    const states = idle.flatMap((sequence) => sequence.states);
-    expect(states.length).toBeLessThanOrEqual(most);
-    // Each is gone on from at the end of its prompt, and of its answer.
-    const last = idle.at(-1)!;
-    expect(last.states.length).toBeLessThanOrEqual(3);
-    expect(last.states.some(({ tokens, tail }) => tokens + tail === last.tokens.length)).toBe(true);
+    test('with states of other texts in memory no longer than they are needed', async () => {
+      const { engine, sampling } = await opened();
+      const session = await engine.session();
+      const most = mostStates(session.plan.numPages);
+      for (let i = 0; i < 12; i++) await expectSame(engine, { sampling, maxTokens: 40 }, `${i} of these. ${PROMPT}`);
+      const { idle } = session.sequences;
+      const states = idle.flatMap((sequence) => sequence.states);
+      expect(states.length).toBeLessThanOrEqual(most);
+      // Each is gone on from at the end of its prompt, and of its answer.
+      const last = idle.at(-1)!;
+      expect(last.states.length).toBeLessThanOrEqual(3);
+      expect(last.states.some(({ tokens, tail }) => tokens + tail === last.tokens.length)).toBe(true);
+    });
   });
 });

@@ -18,8 +18,9 @@ import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 import { temporaryFile } from '../support/temporary-file.ts';
 import { NMSE } from '../support/tolerances.ts';
+import { byTier, restOnly } from '../support/tier.ts';
 
-beforeAll(ensureLlama, 300_000);
+restOnly(() => beforeAll(ensureLlama, 300_000));
 
 /** Adapters that change much, but leave a model: of more, rounding the factors to f16 would be seen. */
 const GAIN = 0.1;
@@ -96,7 +97,7 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     ],
   };
 
-  test.each(Object.entries(CASES))('%s', async (_name, [model, options]) => {
+  test.each(byTier(Object.entries(CASES).slice(0, 3), Object.entries(CASES)))('%s', async (_name, [model, options]) => {
     const { bytes, adapters } = await setUp(model, { gain: GAIN, ...options });
     const [adapter] = adapters;
     if (!adapter) throw new Error('no adapter');
@@ -117,15 +118,17 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     expect(await logitsOf(engine, TOKENS)).toEqual(base);
   });
 
-  test('with biases and weights of three planes, which take most storage buffers', async () => {
-    const { bytes, adapters } = await setUp({ architecture: 'qwen2', type: 'Q5_1' }, { seed: 14, gain: 0.05 });
-    const [adapter] = adapters;
-    if (!adapter) throw new Error('no adapter');
-    const [fused, unfused] = [await engineUnderTest(bytes), await engineUnderTest(bytes, { lora: 'unfused' })];
-    for (const engine of [fused, unfused]) await engine.loadAdapter('a', peftSource(adapter));
-    const options = { adapters: [use('a')], pieces: [60] };
-    const whole = await logitsOf(unfused, TOKENS, options);
-    expect(nmse(await logitsOf(fused, TOKENS, options), whole)).toBeLessThan(NMSE.sameModel);
+  restOnly(() => {
+    test('with biases and weights of three planes, which take most storage buffers', async () => {
+      const { bytes, adapters } = await setUp({ architecture: 'qwen2', type: 'Q5_1' }, { seed: 14, gain: 0.05 });
+      const [adapter] = adapters;
+      if (!adapter) throw new Error('no adapter');
+      const [fused, unfused] = [await engineUnderTest(bytes), await engineUnderTest(bytes, { lora: 'unfused' })];
+      for (const engine of [fused, unfused]) await engine.loadAdapter('a', peftSource(adapter));
+      const options = { adapters: [use('a')], pieces: [60] };
+      const whole = await logitsOf(unfused, TOKENS, options);
+      expect(nmse(await logitsOf(fused, TOKENS, options), whole)).toBeLessThan(NMSE.sameModel);
+    });
   });
 
   test('two of them, summed, each with a scale of its own', async () => {
@@ -148,31 +151,33 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     expect(nmse(both, whole)).toBeLessThan(NMSE.sameModel);
   });
 
-  test.each<[string, Partial<TinyModelOptions>]>([
-    ['llama', {}],
-    [
-      'phi3, whose linears are fused and whose heads are rotated in part',
-      { architecture: 'phi3', hiddenSize: 128, headDim: 32, rotaryDim: 24, shortContext: 32, attentionGain: 1 },
-    ],
-  ])('in PEFT form, in GGUF form, and in llama.cpp: %s', async (_name, model) => {
-    const { bytes, config, adapters } = await setUp(model, {
-      seed: 8,
-      rank: 8,
-      ...(model.architecture === 'phi3' && { gain: GAIN }),
+  restOnly(() => {
+    test.each<[string, Partial<TinyModelOptions>]>([
+      ['llama', {}],
+      [
+        'phi3, whose linears are fused and whose heads are rotated in part',
+        { architecture: 'phi3', hiddenSize: 128, headDim: 32, rotaryDim: 24, shortContext: 32, attentionGain: 1 },
+      ],
+    ])('in PEFT form, in GGUF form, and in llama.cpp: %s', async (_name, model) => {
+      const { bytes, config, adapters } = await setUp(model, {
+        seed: 8,
+        rank: 8,
+        ...(model.architecture === 'phi3' && { gain: GAIN }),
+      });
+      const [adapter] = adapters;
+      if (!adapter) throw new Error('no adapter');
+      const gguf = ggufAdapter(adapter, config);
+      const [modelPath, adapterPath] = [temporaryFile(), temporaryFile()];
+      writeFileSync(modelPath, bytes);
+      writeFileSync(adapterPath, gguf);
+      const llama = await centredLogProbs(modelPath, TOKENS, { path: adapterPath });
+      const engine = await engineUnderTest(bytes);
+      await engine.loadAdapter('peft', peftSource(adapter));
+      await engine.loadAdapter('gguf', { gguf: new BytesSource('adapter.gguf', gguf) });
+      const peft = await logitsOf(engine, TOKENS, { adapters: [use('peft')] });
+      expect(await logitsOf(engine, TOKENS, { adapters: [use('gguf')] })).toEqual(peft);
+      expect(nmse(peft, llama)).toBeLessThan(NMSE.llamaFloat);
     });
-    const [adapter] = adapters;
-    if (!adapter) throw new Error('no adapter');
-    const gguf = ggufAdapter(adapter, config);
-    const [modelPath, adapterPath] = [temporaryFile(), temporaryFile()];
-    writeFileSync(modelPath, bytes);
-    writeFileSync(adapterPath, gguf);
-    const llama = await centredLogProbs(modelPath, TOKENS, { path: adapterPath });
-    const engine = await engineUnderTest(bytes);
-    await engine.loadAdapter('peft', peftSource(adapter));
-    await engine.loadAdapter('gguf', { gguf: new BytesSource('adapter.gguf', gguf) });
-    const peft = await logitsOf(engine, TOKENS, { adapters: [use('peft')] });
-    expect(await logitsOf(engine, TOKENS, { adapters: [use('gguf')] })).toEqual(peft);
-    expect(nmse(peft, llama)).toBeLessThan(NMSE.llamaFloat);
   });
 });
 
@@ -220,44 +225,48 @@ describe('adapters come and go', () => {
     await expect(unknown).rejects.toMatchObject({ code: 'bad_request', detail: { field: 'adapter' } });
   });
 
-  test('after 1,000 loads and unloads memory is back where it was', async () => {
-    const { bytes, adapters } = await setUp({}, { seed: 11 });
-    const [adapter] = adapters;
-    if (!adapter) throw new Error('no adapter');
-    const engine = await engineUnderTest(bytes);
-    const before = engine.memory();
-    const gpu = countGpu();
-    for (let i = 0; i < 1000; i++) {
-      await engine.loadAdapter('a', peftSource(adapter));
-      engine.unloadAdapter('a');
-    }
-    expect(engine.memory()).toEqual(before);
-    expect(gpu.buffersCreated).toBe(gpu.buffersDestroyed);
+  restOnly(() => {
+    test('after 1,000 loads and unloads memory is back where it was', async () => {
+      const { bytes, adapters } = await setUp({}, { seed: 11 });
+      const [adapter] = adapters;
+      if (!adapter) throw new Error('no adapter');
+      const engine = await engineUnderTest(bytes);
+      const before = engine.memory();
+      const gpu = countGpu();
+      for (let i = 0; i < 1000; i++) {
+        await engine.loadAdapter('a', peftSource(adapter));
+        engine.unloadAdapter('a');
+      }
+      expect(engine.memory()).toEqual(before);
+      expect(gpu.buffersCreated).toBe(gpu.buffersDestroyed);
+    });
   });
 
-  test('500 mutated files are loaded or refused; either way nothing is lost', async () => {
-    const { bytes, config, adapters } = await setUp({}, { seed: 11 });
-    const [adapter] = adapters;
-    if (!adapter) throw new Error('no adapter');
-    const engine = await engineUnderTest(bytes);
-    await engine.loadAdapter('kept', peftSource(adapter));
-    const ask = () => answer(engine.chat([USER('Hello')], { ...options, adapters: [use('kept')] }));
-    const { tokens } = await ask();
-    const before = engine.memory();
-    let refused = 0;
-    for (const { what, source } of mutatedAdapters(config, 500)) {
-      const failure = await engine.loadAdapter('mutated', source).then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-      if (failure) {
-        expect(failure, what).toBeInstanceOf(ChunkwiseError);
-        refused++;
-      } else engine.unloadAdapter('mutated');
-      expect(engine.memory(), what).toEqual(before);
-    }
-    expect(refused).toBeGreaterThan(200);
-    expect((await ask()).tokens).toEqual(tokens);
+  restOnly(() => {
+    test('500 mutated files are loaded or refused; either way nothing is lost', async () => {
+      const { bytes, config, adapters } = await setUp({}, { seed: 11 });
+      const [adapter] = adapters;
+      if (!adapter) throw new Error('no adapter');
+      const engine = await engineUnderTest(bytes);
+      await engine.loadAdapter('kept', peftSource(adapter));
+      const ask = () => answer(engine.chat([USER('Hello')], { ...options, adapters: [use('kept')] }));
+      const { tokens } = await ask();
+      const before = engine.memory();
+      let refused = 0;
+      for (const { what, source } of mutatedAdapters(config, 500)) {
+        const failure = await engine.loadAdapter('mutated', source).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        if (failure) {
+          expect(failure, what).toBeInstanceOf(ChunkwiseError);
+          refused++;
+        } else engine.unloadAdapter('mutated');
+        expect(engine.memory(), what).toEqual(before);
+      }
+      expect(refused).toBeGreaterThan(200);
+      expect((await ask()).tokens).toEqual(tokens);
+    });
   });
 
   test('decoding takes at most two dispatches a layer more with an adapter on every linear', async () => {

@@ -16,3 +16,8 @@ function readTier(name: string): Tier {
 
 /** The cases of a parametrised test: `few` in the change tier, `all` otherwise. */
 export const byTier = <T>(few: readonly T[], all: readonly T[]): readonly T[] => (TIER === 'change' ? few : all);
+
+/** Defines tests that the change tier does without. */
+export function restOnly(define: () => void): void {
+  if (TIER !== 'change') define();
+}
