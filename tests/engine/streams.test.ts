@@ -14,6 +14,7 @@ import { fixedMemory } from '../support/fixed-memory.ts';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
+import { restOnly } from '../support/tier.ts';
 
 // A stream alone and among others is computed by different kernels: the same but for rounding. Tokens are compared as
 // they are, since no two candidates of these answers are that close.
@@ -174,24 +175,26 @@ describe('streams that share decode steps', () => {
   });
 });
 
-test('after a lost device, requests that begin together share one new session and one upload of their adapter', async () => {
-  const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
-  const engine = await engineUnderTest(bytes, { gpu: nodeGpu() });
-  await engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 1, rank: 4 })));
-  // No two begin alike: tokens that are cached keep the ranks they were computed with.
-  const requests = REQUESTS.map((request, i) => ({
-    ...{ ...request, prompt: `${i}. ${request.prompt}` },
-    adapters: [{ name: 'a', scale: 1 }],
-  }));
-  const usual = await eachAlone(engine, requests);
-  const memory = engine.memory();
-  (await engine.session()).device.gpuDevice.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  const gpu = countGpu();
-  const together = await Promise.all(requests.map((request) => ask(engine, request)));
-  expect(tokensOf(together)).toEqual(tokensOf(usual));
-  expect(fixedMemory(engine.memory())).toEqual(fixedMemory(memory)); // one at a time took less of the cache
-  expect(gpu.liveBytes()).toBe(engine.memory().total);
+restOnly(() => {
+  test('after a lost device, requests that begin together share one new session and one upload of their adapter', async () => {
+    const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
+    const engine = await engineUnderTest(bytes, { gpu: nodeGpu() });
+    await engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 1, rank: 4 })));
+    // No two begin alike: tokens that are cached keep the ranks they were computed with.
+    const requests = REQUESTS.map((request, i) => ({
+      ...{ ...request, prompt: `${i}. ${request.prompt}` },
+      adapters: [{ name: 'a', scale: 1 }],
+    }));
+    const usual = await eachAlone(engine, requests);
+    const memory = engine.memory();
+    (await engine.session()).device.gpuDevice.destroy();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const gpu = countGpu();
+    const together = await Promise.all(requests.map((request) => ask(engine, request)));
+    expect(tokensOf(together)).toEqual(tokensOf(usual));
+    expect(fixedMemory(engine.memory())).toEqual(fixedMemory(memory)); // one at a time took less of the cache
+    expect(gpu.liveBytes()).toBe(engine.memory().total);
+  });
 });
 
 describe('who runs when', () => {

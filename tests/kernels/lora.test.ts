@@ -17,6 +17,7 @@ import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import { randomMatrix } from '../support/kernels/random-matrix.ts';
 import { ALL_VARIANTS, describeVariants, type Runner } from '../support/kernels/runner.ts';
+import { byTier } from '../support/tier.ts';
 
 const HIDDEN = 96;
 const INNER = 64;
@@ -102,7 +103,7 @@ const plus = (a: ArrayLike<number>, b: ArrayLike<number>): Float64Array =>
   Float64Array.from(a, (value, i) => value + (b[i] as number));
 
 describeVariants(ALL_VARIANTS, (getRunner) => {
-  const TOKENS = { few: [1, 2, 3, 4], many: [1, 7, 8, 19, 70] };
+  const TOKENS = { few: byTier([1, 3], [1, 2, 3, 4]), many: byTier([19], [1, 7, 8, 19, 70]) };
 
   async function setUp(runner: Runner, random: Random, tokens: number, kind: BatchShape['kind']) {
     const { device } = runner;
