@@ -1,3 +1,4 @@
+import { largest } from '../config/largest.ts';
 import { MAX_LEVELS } from '../config/max-levels.ts';
 import type { Chunk, ChunkPlan, LevelRule } from './chunk-plan.ts';
 import type { RampRow } from './ramps.ts';
@@ -65,7 +66,10 @@ export function loadPlan(json: string, file: string): ChunkPlan {
     end = chunk.end;
   });
   if (end !== tokens.length) throw read.bad('chunks', `end at ${end} of ${tokens.length} tokens`);
-  const highest = Math.max(0, ...chunks.map((chunk) => chunk.level));
+  const highest = largest(
+    chunks.map((chunk) => chunk.level),
+    0,
+  );
   if (ladder && ladder.length <= highest)
     throw read.bad('ladder', `${ladder.length} ranks, though a level is ${highest}`);
   const strange = table.findIndex((row) => row.levelHi > highest);
