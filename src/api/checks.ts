@@ -18,7 +18,8 @@ export function checkInteger(value: unknown, field: string, least: number, most 
 export function checkNumber(value: unknown, field: string, least: number, most: number): number {
   if (typeof value !== 'number') refuse(field, `must be a number, but is ${describe(value)}`);
   if (value >= least && value <= most) return value;
-  const range = most === Number.MAX_SAFE_INTEGER ? `at least ${least}` : `${least} to ${most}`;
+  const isOpen = most === Number.MAX_SAFE_INTEGER || most === Infinity;
+  const range = !isOpen ? `${least} to ${most}` : value > most ? `at most ${most}` : `at least ${least}`;
   return refuse(field, `must be ${range}, but is ${value}`);
 }
 

@@ -100,7 +100,7 @@ class Reader {
     try {
       return JSON.parse(json) as unknown;
     } catch (cause) {
-      throw this.bad('plan', 'is no JSON', cause);
+      throw this.bad('plan', 'is not JSON', cause);
     }
   }
 
@@ -116,7 +116,9 @@ class Reader {
 
   number(value: unknown, field: string, min = -Number.MAX_VALUE, max = Number.MAX_VALUE): number {
     if (typeof value === 'number' && value >= min && value <= max) return value;
-    throw this.bad(field, `must be a number from ${min} to ${max}, not ${JSON.stringify(value)}`);
+    const range =
+      max < Number.MAX_VALUE ? ` from ${min} to ${max}` : min > -Number.MAX_VALUE ? ` of at least ${min}` : '';
+    throw this.bad(field, `must be a number${range}, not ${JSON.stringify(value)}`);
   }
 
   whole(value: unknown, field: string, max: number): number {

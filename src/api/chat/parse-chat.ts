@@ -34,7 +34,7 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
   }
   const known = new Set(tools.map((tool) => tool.function.name));
   if (isForced && fields['response_format'] !== undefined)
-    refuse('response_format', 'does not go with a tool_choice that demands a call');
+    refuse('response_format', 'cannot be combined with a tool_choice that demands a call');
   const callFormat = isForced ? formatOfCall(tools) : undefined;
   // What is held to a form has it from its first token on: no reasoning goes before.
   const isHeld = isForced || !isText(fields['response_format']);
