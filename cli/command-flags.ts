@@ -1,6 +1,6 @@
 /** Which flags each command takes, and what they mean. The help is made of these. */
 import { KV_MODES, KV_PRIORITIES, MOST_KV_ERROR_BUDGET, type KvOptions } from '../src/cache/kv-options.ts';
-import { choiceFlag, type Flags, numberFlag } from './flags.ts';
+import { choiceFlag, type Flags, numberFlag, wholeFlag } from './flags.ts';
 
 const json = {
   type: 'boolean',
@@ -49,7 +49,7 @@ type KvFlags = { 'kv-shadow'?: boolean } & { [name in Exclude<keyof typeof KV_FL
 export function kvOptions({ 'kv-shadow': kvShadow, ...flags }: KvFlags): KvOptions {
   const kv = choiceFlag('kv', flags.kv, KV_MODES);
   const kvErrorBudget = numberFlag('kv-error-budget', flags['kv-error-budget'], 0, MOST_KV_ERROR_BUDGET);
-  const kvMemoryBudget = numberFlag('kv-memory-budget', flags['kv-memory-budget'], 1);
+  const kvMemoryBudget = wholeFlag('kv-memory-budget', flags['kv-memory-budget'], 1);
   const kvPriority = choiceFlag('kv-priority', flags['kv-priority'], KV_PRIORITIES);
   return {
     ...(kv && { kv }),

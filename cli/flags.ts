@@ -35,7 +35,7 @@ export function positional(name: string, [first, second]: readonly string[]): st
   if (second === undefined) return required(name, first);
   throw new ChunkwiseError('bad_request', {
     field: name,
-    reason: `is one, but ${JSON.stringify(second.slice(0, 100))} follows`,
+    reason: `takes one value, but ${JSON.stringify(second.slice(0, 100))} follows`,
   });
 }
 
@@ -44,7 +44,18 @@ export function numberFlag(name: string, value: string | undefined, min = 0, max
   if (value === undefined) return undefined;
   const number = Number(value);
   if (value.trim() !== '' && number >= min && number <= max) return number;
-  const reason = `must be a number from ${min} to ${max}, not ${JSON.stringify(value)}`;
+  const range = max === Infinity ? `of at least ${min}` : `from ${min} to ${max}`;
+  throw new ChunkwiseError('bad_request', {
+    field: `--${name}`,
+    reason: `must be a number ${range}, not ${JSON.stringify(value)}`,
+  });
+}
+
+/** The same of a whole number. */
+export function wholeFlag(name: string, value: string | undefined, min = 0, max = Infinity): number | undefined {
+  const number = numberFlag(name, value, min, max);
+  if (number === undefined || Number.isSafeInteger(number)) return number;
+  const reason = `must be a whole number, not ${JSON.stringify(value)}`;
   throw new ChunkwiseError('bad_request', { field: `--${name}`, reason });
 }
 
@@ -61,9 +72,9 @@ export function choiceFlag<T extends string>(
   throw new ChunkwiseError('bad_request', { field: `--${name}`, reason });
 }
 
-/** A flag's comma-separated whole numbers, or undefined without it. */
-export function listFlag(name: string, value: string | undefined): number[] | undefined {
-  return value?.split(',').map((item) => Math.floor(numberFlag(name, item) ?? 0));
+/** A flag's comma-separated whole numbers, or undefined without it. Errors: those of `wholeFlag`. */
+export function listFlag(name: string, value: string | undefined, min = 0): number[] | undefined {
+  return value?.split(',').map((item) => wholeFlag(name, item, min) as number);
 }
 
 /** Errors: `bad_request` where one of these flags is given, which mean nothing here. */

@@ -16,7 +16,8 @@ export function overview(commands: Readonly<Record<string, Command>> = COMMANDS)
     '',
     ...Object.entries(commands).map(([name, { usage, about }]) => `  ${name} ${usage}\n      ${about}`),
     '',
-    'chunkwise COMMAND --help lists its flags. It ends with 0, with 2 where the arguments are wrong, else with 1; messages',
+    'chunkwise --version prints the version, and chunkwise COMMAND --help lists its flags.',
+    'It ends with 0, with 2 where the arguments are wrong, else with 1; messages',
     'go to stderr. With --json stdout holds one JSON object: the result, or { "error": … } where the command failed.',
   ].join('\n');
 }

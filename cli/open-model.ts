@@ -2,7 +2,7 @@ import { type LocalEngine, openEngine } from '../src/engine/open-engine.ts';
 import type { AdapterUse } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import type { WeightType } from '../src/weights/quantize.ts';
-import { choiceFlag, numberFlag, required } from './flags.ts';
+import { choiceFlag, required, wholeFlag } from './flags.ts';
 import { buildLadders } from './ladder-store.ts';
 import type { FileSource } from './file-source.ts';
 import { closeAll, folderOf, openSources } from './model-files.ts';
@@ -29,7 +29,7 @@ export interface ModelFlags {
 export async function withModel<T>(
   flags: ModelFlags,
   use: (engine: LocalEngine, adapters: readonly AdapterUse[]) => Promise<T>,
-  contextLength = numberFlag('context-length', flags['context-length'], 1),
+  contextLength = wholeFlag('context-length', flags['context-length'], 1),
 ): Promise<T> {
   const model = required('model', flags.model);
   const weights = choiceFlag('weights', flags.weights, WEIGHTS);
@@ -38,7 +38,7 @@ export async function withModel<T>(
   const draftSources: FileSource[] = [];
   try {
     if (flags['draft-model'] !== undefined) draftSources.push(...(await openSources(flags['draft-model'])));
-    const memoryLimitBytes = numberFlag('memory-limit', flags['memory-limit']);
+    const memoryLimitBytes = wholeFlag('memory-limit', flags['memory-limit']);
     const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
     const gpu = nodeGpu(flags['gpu-adapter']);
     const engine = await openEngine({

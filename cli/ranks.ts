@@ -5,7 +5,7 @@ import { loadPlan, savePlan } from '../src/chunking/plan-file.ts';
 import type { Ranks } from '../src/chunking/planner.ts';
 import type { PlanEvent, RankOptions } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { choiceFlag, numberFlag } from './flags.ts';
+import { choiceFlag, numberFlag, wholeFlag } from './flags.ts';
 import { readText } from './read-text.ts';
 
 interface RankFlags {
@@ -21,10 +21,10 @@ interface RankFlags {
 export async function rankOptions(flags: RankFlags): Promise<RankOptions> {
   const { ranks } = flags;
   const modes: readonly Ranks[] = ['chunkwise', 'uniform', 'shuffled'];
-  const mode = modes.find((known) => known === ranks) ?? numberFlag('ranks', ranks);
+  const mode = modes.find((known) => known === ranks) ?? wholeFlag('ranks', ranks);
   const estimator = choiceFlag('estimator', flags.estimator, Object.keys(ESTIMATORS) as EstimatorName[]);
   const rankErrorBudget = numberFlag('rank-error-budget', flags['rank-error-budget'], 0, 1);
-  const planSeed = numberFlag('seed', flags.seed);
+  const planSeed = wholeFlag('seed', flags.seed);
   return {
     ...(mode !== undefined && { ranks: mode }),
     ...(estimator !== undefined && { estimator }),

@@ -1,3 +1,4 @@
+import { version } from '../package.json';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { type Command, COMMANDS } from './commands.ts';
 import { helpOf, overview } from './help.ts';
@@ -34,6 +35,7 @@ export async function run(args: readonly string[], { stdout, stderr }: Streams):
 const HELP = ['help', '--help', '-h'];
 
 async function answer(args: readonly string[]): Promise<Output> {
+  if (args[0] === '--version') return { json: { version }, text: version };
   const leads = HELP.includes(args[0] ?? 'help');
   const isHelp = leads || args.includes('--help') || args.includes('-h');
   const words = leads ? args.slice(1) : args;

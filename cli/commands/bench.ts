@@ -1,14 +1,16 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { largest } from '../../src/config/largest.ts';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
 import { measureAttention } from '../../src/measure/measure-attention.ts';
 import { anyTokens } from '../../src/measure/decode-run.ts';
 import { type KernelTiming, measureDecode, measureKernels, measurePrefill } from '../../src/measure/measure.ts';
 import { measureStreamingRead } from '../../src/measure/ceilings.ts';
+import { mayShift } from '../../src/engine/generation/generate.ts';
 import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { Session } from '../../src/session/session.ts';
 import { BENCH_FLAGS, kvOptions } from '../command-flags.ts';
-import { listFlag, numberFlag, parseFlags, positional, refuseFlags } from '../flags.ts';
+import { listFlag, parseFlags, positional, refuseFlags, wholeFlag } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -16,6 +18,8 @@ import { PlanRecorder, rankOptions } from '../ranks.ts';
 const DEFAULT_LENGTHS = [256];
 const DEFAULT_STEPS = 32;
 const PREFILL_REPEATS = 3;
+/** Beside the steps that are counted: one before them, and one that is asked for ahead. */
+const DECODED_AHEAD = 2;
 /** Every form that all pages may have. */
 const FORMS: readonly KvOptions[] = [{ kv: 'dense' }, { kv: 'q8' }, { kv: 'q4' }, { kv: 'q3' }, { kv: 'k3v2' }];
 
@@ -28,9 +32,9 @@ export async function bench(args: string[]): Promise<Output> {
   const { values, positionals } = parseFlags(args, BENCH_FLAGS, true);
   refuseFlags(values, ['kv-shadow'], 'no errors are measured here');
   const what = positional('WHAT', positionals);
-  const lengths = listFlag('lengths', values.lengths) ?? DEFAULT_LENGTHS;
-  const steps = numberFlag('steps', values.steps, 1) ?? DEFAULT_STEPS;
-  const streams = Math.floor(numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? 1);
+  const lengths = listFlag('lengths', values.lengths, 1) ?? DEFAULT_LENGTHS;
+  const steps = wholeFlag('steps', values.steps, 1) ?? DEFAULT_STEPS;
+  const streams = wholeFlag('streams', values.streams, 1, MAX_STREAMS) ?? 1;
   const kv = kvOptions(values);
   const policy = policyOf(kv);
   const measures: Record<string, (session: Session, length: number, adaptations: Adaptation[]) => Promise<Measured[]>> =
@@ -57,12 +61,21 @@ export async function bench(args: string[]): Promise<Output> {
   if (what === 'kernels' || what === 'attention') refuseFlags(values, ['plan', 'save-plan'], 'no adapter takes part');
   if (streams > 1) refuseFlags(values, ['save-plan'], 'several streams have a plan each');
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
-  const asked = numberFlag('context-length', values['context-length'], 1);
+  const asked = wholeFlag('context-length', values['context-length'], 1);
   // Attention alone is quickly measured at any context; the others leave room for what is decoded.
-  const contextLength = what === 'attention' ? Math.max(asked ?? 0, ...lengths) : asked;
+  const longest = largest(lengths, 0);
+  const contextLength = what === 'attention' ? Math.max(asked ?? 0, longest) : asked;
+  const behind = { decode: steps + DECODED_AHEAD, kernels: 1 }[what] ?? 0;
+  const checkRoom = (room: number): void => {
+    if (longest + behind <= room || (what === 'decode' && mayShift(room, policy))) return;
+    const reason = `${longest} tokens${behind > 0 ? `, and ${behind} behind them,` : ''} exceed the context of ${room}`;
+    throw new ChunkwiseError('bad_request', { field: '--lengths', reason });
+  };
+  if (contextLength !== undefined) checkRoom(contextLength);
   return withModel(
     values,
     async (engine, uses) => {
+      checkRoom(engine.contextLength);
       const adaptations: Adaptation[] = [];
       for (let stream = 0; stream < streams; stream++) {
         const own = streams === 1 ? uses : uses.slice(stream % uses.length).slice(0, 1);

@@ -5,7 +5,7 @@ import type { GenerateEvent } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { GENERATE_FLAGS, kvOptions } from '../command-flags.ts';
-import { numberFlag, parseFlags, required } from '../flags.ts';
+import { numberFlag, parseFlags, required, wholeFlag } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -17,14 +17,14 @@ export async function generate(args: string[]): Promise<Output> {
   const recorder = new PlanRecorder();
   const responseFormat = await readFormat(values);
   const options = {
-    maxTokens: numberFlag('max-tokens', values['max-tokens'], 1),
+    maxTokens: wholeFlag('max-tokens', values['max-tokens'], 1),
     sampling: {
       ...GREEDY,
       temperature: numberFlag('temperature', values.temperature, 0, 100) ?? 0,
-      topK: numberFlag('top-k', values['top-k']) ?? 0,
+      topK: wholeFlag('top-k', values['top-k']) ?? 0,
       topP: numberFlag('top-p', values['top-p'], 0, 1) ?? 1,
       minP: numberFlag('min-p', values['min-p'], 0, 1) ?? 0,
-      seed: numberFlag('seed', values.seed, 0, 2 ** 32 - 1) ?? 0,
+      seed: wholeFlag('seed', values.seed, 0, 2 ** 32 - 1) ?? 0,
     },
     stop: [],
     ...(responseFormat && { responseFormat }),
@@ -79,7 +79,7 @@ async function readFormat(flags: { 'json-schema'?: string; grammar?: string }): 
   const { 'json-schema': schema, grammar } = flags;
   const bad = (flag: string, cause: unknown): ChunkwiseError =>
     new ChunkwiseError('bad_request', { field: flag, reason: String(cause) }, { cause });
-  if (schema !== undefined && grammar !== undefined) throw bad('--grammar', 'goes not with --json-schema');
+  if (schema !== undefined && grammar !== undefined) throw bad('--grammar', 'cannot be combined with --json-schema');
   try {
     if (schema !== undefined)
       return { type: 'json_schema', schema: JSON.parse(await readFile(schema, 'utf8')) as unknown };

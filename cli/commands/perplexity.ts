@@ -2,7 +2,7 @@ import { policyOf } from '../../src/cache/kv-options.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { perplexity as evaluate } from '../../src/measure/evaluate.ts';
 import { kvOptions, PERPLEXITY_FLAGS } from '../command-flags.ts';
-import { numberFlag, parseFlags, required } from '../flags.ts';
+import { parseFlags, required, wholeFlag } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -13,7 +13,7 @@ const DEFAULT_WINDOW = 2048;
 /** `perplexity`: of a text file, over consecutive windows. */
 export async function perplexity(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, PERPLEXITY_FLAGS);
-  const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
+  const context = wholeFlag('context', values.context, 2) ?? DEFAULT_WINDOW;
   const kvFlags = kvOptions(values);
   const path = required('text', values.text);
   const text = await readText(path);
@@ -25,8 +25,8 @@ export async function perplexity(args: string[]): Promise<Output> {
       const { addBos, bosId } = engine.tokenizer;
       const window = {
         context,
-        start: Math.floor(numberFlag('start', values.start) ?? 0),
-        maxTokens: Math.floor(numberFlag('max-tokens', values['max-tokens']) ?? Infinity),
+        start: wholeFlag('start', values.start) ?? 0,
+        maxTokens: wholeFlag('max-tokens', values['max-tokens']) ?? Infinity,
         bosId: addBos ? bosId : undefined,
         ...{ policy: policyOf(kvFlags), shadows: kvFlags.kvShadow },
         adaptation: await engine.adapt(uses, ranks),

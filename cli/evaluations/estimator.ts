@@ -8,7 +8,7 @@ import type { AdapterUse } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { ESTIMATOR_FLAGS, kvOptions, RANK_FLAGS } from '../command-flags.ts';
-import { numberFlag, parseFlags, refuseFlags, required } from '../flags.ts';
+import { parseFlags, refuseFlags, required, wholeFlag } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { readText } from '../read-text.ts';
@@ -32,8 +32,8 @@ export async function evaluateEstimator(args: string[]): Promise<Output> {
   );
   const policy = policyOf(kvOptions(values));
   const text = await readText(required('text', values.text));
-  const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
-  const maxTokens = Math.floor(numberFlag('max-tokens', values['max-tokens'], 1) ?? DEFAULT_TOKENS);
+  const context = wholeFlag('context', values.context, 2) ?? DEFAULT_WINDOW;
+  const maxTokens = wholeFlag('max-tokens', values['max-tokens'], 1) ?? DEFAULT_TOKENS;
   return withModel(
     values,
     async (engine, uses) => {

@@ -7,7 +7,7 @@ import { type Perplexity, type PerplexityWindow, perplexity } from '../../src/me
 import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { EVAL_KV_FLAGS, kvOptions } from '../command-flags.ts';
-import { numberFlag, parseFlags, required } from '../flags.ts';
+import { numberFlag, parseFlags, required, wholeFlag } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -40,8 +40,8 @@ export async function evaluateKv(args: string[]): Promise<Output> {
   });
   const recorder = new PlanRecorder();
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
-  const context = Math.floor(numberFlag('context', values.context, 2) ?? DEFAULT_WINDOW);
-  const maxTokens = Math.floor(numberFlag('max-tokens', values['max-tokens'], 2) ?? Infinity);
+  const context = wholeFlag('context', values.context, 2) ?? DEFAULT_WINDOW;
+  const maxTokens = wholeFlag('max-tokens', values['max-tokens'], 2) ?? Infinity;
   return withModel(
     values,
     async (engine, uses) => {

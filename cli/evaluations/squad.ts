@@ -4,7 +4,7 @@ import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions, RankOptions } from '../../src/engine/types.ts';
 import { kvOptions, SQUAD_FLAGS } from '../command-flags.ts';
-import { numberFlag, parseFlags, refuseFlags, required } from '../flags.ts';
+import { parseFlags, refuseFlags, required, wholeFlag } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { rankOptions } from '../ranks.ts';
@@ -30,10 +30,10 @@ export async function evaluateSquad(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, SQUAD_FLAGS);
   refuseFlags(values, ['plan', 'save-plan'], 'a plan is of one text, and every question is another');
   refuseFlags(values, ['kv-shadow'], 'no errors are reported here');
-  const limit = numberFlag('limit', values.limit, 1) ?? Infinity;
+  const limit = wholeFlag('limit', values.limit, 1) ?? Infinity;
   const questions = (await readSquad(required('data', values.data), HELD_OUT_ARTICLES)).slice(0, limit);
   const prompt = await readPrompt(values.adapter?.[0]?.replace(/:-?[\d.]+$/, ''));
-  const streams = numberFlag('streams', values.streams, 1, MAX_STREAMS) ?? MAX_STREAMS;
+  const streams = wholeFlag('streams', values.streams, 1, MAX_STREAMS) ?? MAX_STREAMS;
   const ranks = await rankOptions(values);
   const kv = kvOptions(values);
   return withModel(values, async (engine, adapters) => {

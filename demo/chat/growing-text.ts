@@ -33,8 +33,9 @@ export class GrowingText {
 
   flush(): void {
     if (this.pending === '') return;
-    this.view.append(this.pending);
+    const { pending } = this;
     this.pending = '';
+    this.view.append(pending);
   }
 
   private readonly draw = oncePerFrame(() => {

@@ -2,9 +2,9 @@ import DOMPurify from 'dompurify';
 import { Marked } from 'marked';
 import type { Token, Tokens } from 'marked';
 import { create } from '../basics/dom.ts';
+import { blocksOf } from './markdown-blocks.ts';
 
-/** HTML in an answer is text that the model wrote, and is shown as such. */
-const marked = new Marked({ gfm: true, breaks: true, tokenizer: { html: () => undefined, tag: () => undefined } });
+const marked = new Marked({ gfm: true, breaks: true });
 
 /** No image: to fetch one would tell its server what is being read. No style, and no form. */
 const ALLOWED_TAGS = [
@@ -25,22 +25,41 @@ export class MarkdownView {
   readonly element = create('div', 'text markdown');
   private readonly last = create('div', 'block');
   private rest = '';
+  /** Where the rest is shown as it was written. */
+  private plain: Text | undefined;
 
   constructor() {
     this.element.append(this.last);
   }
 
+  /** Never throws: what cannot be drawn is shown as text, and so is what follows. */
   append(text: string): void {
+    if (this.plain) {
+      this.plain.appendData(text);
+      return;
+    }
     this.rest += text;
-    const blocks = marked.lexer(this.rest);
+    try {
+      this.draw();
+    } catch {
+      this.plain = document.createTextNode(this.rest);
+      const written = create('div', 'text');
+      written.append(this.plain);
+      this.last.replaceChildren(written);
+    }
+  }
+
+  private draw(): void {
+    const blocks = blocksOf(this.rest);
     // What may still become part of the last block, as a list's next item, comes behind it.
     const lastAt = blocks.findLastIndex(({ type }) => type !== 'space');
     for (const block of blocks.slice(0, Math.max(lastAt, 0))) {
+      if (block.type !== 'space') {
+        const done = create('div', 'block');
+        done.append(render(block));
+        this.last.before(done);
+      }
       this.rest = this.rest.slice(block.raw.length);
-      if (block.type === 'space') continue;
-      const done = create('div', 'block');
-      done.append(render(block));
-      this.last.before(done);
     }
     const block = blocks[lastAt];
     this.last.replaceChildren(...(block ? [render(block)] : []));

@@ -81,13 +81,18 @@ it('refuses what is nested too deep to be sent to the worker', async () => {
 });
 
 it('dispose ends a worker that is busy within a second, and what waits for it', async () => {
-  const { counted, ms } = await page.evaluate(async (words) => {
-    const counting = globalThis.count(words);
+  const { counted, ms, order } = await page.evaluate(async (words) => {
+    const order: string[] = [];
+    const counting = globalThis.count(words).finally(() => order.push('counted'));
     const start = performance.now();
-    await globalThis.engine.dispose();
-    return { ms: performance.now() - start, counted: await counting };
+    const disposing = globalThis.engine.dispose().finally(() => order.push('disposed'));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    order.push('soon');
+    await disposing;
+    return { ms: performance.now() - start, counted: await counting, order };
   }, 5 * WORDS);
   expect(counted).toBe('disposed');
+  expect(order).toEqual(['counted', 'soon', 'disposed']);
   expect(ms).toBeLessThan(1000);
   await expect.poll(() => page.workers().length, { timeout: 30_000 }).toBe(0); // Chromium gives a busy one two seconds more
 });

@@ -58,6 +58,9 @@ Heading below
 
 The end with a [link](https://example.com/x).`;
 
+/** Deeper than the parser could call itself. */
+const DEEP = `${'> '.repeat(3000)}the end of it`;
+
 let browser: Browser;
 beforeAll(async () => {
   browser = await launchBrowser('lavapipe');
@@ -104,6 +107,20 @@ it('draws the same text letter by letter as at once, and what is done is not dra
       '<a href="https://example.com/x" target="_blank" rel="noopener noreferrer">link</a>',
     );
     expect(hostile?.grown).toBe(hostile?.whole);
+    const [deep] = await draw([DEEP]);
+    expect(deep?.grown).toBe(deep?.whole);
+    const failed = await page.evaluate(() => {
+      const { MarkdownView } = (globalThis as unknown as { markdown: typeof markdown }).markdown;
+      const view = new MarkdownView();
+      view.append('# Drawn\n\n*a');
+      DOMParser.prototype.parseFromString = () => {
+        throw new Error('out of stack');
+      };
+      view.append(' <b>*\n\n');
+      view.append('# c');
+      return [...view.element.children].map((block) => block.textContent);
+    });
+    expect(failed).toEqual(['Drawn\n', '*a <b>*\n\n# c']);
   } finally {
     await server.close();
   }
@@ -119,7 +136,13 @@ it('shows hostile text of a model, a prompt and a title as text', async () => {
     const demo = await DemoPage.openIn(context, server.url('tiny.gguf'));
     const { page } = demo;
     await demo.loaded();
-    const exchange = { prompt: HOSTILE, form: 'chat', answer: `${HOSTILE}\n\n${SAMPLE}`, state: 'done', note: HOSTILE };
+    const exchange = {
+      prompt: HOSTILE,
+      form: 'chat',
+      answer: `${HOSTILE}\n\n${SAMPLE}\n\n${DEEP}`,
+      state: 'done',
+      note: HOSTILE,
+    };
     const conversation = { id: '"]<img>', title: HOSTILE, changed: 1, systemPrompt: HOSTILE, exchanges: [exchange] };
     await writeDatabase(page, 'chunkwise-page', 'values', {
       'conversation x': conversation,
@@ -141,6 +164,7 @@ it('shows hostile text of a model, a prompt and a title as text', async () => {
     expect(handlers).toEqual([]);
     // Not lost, but told.
     expect(await answer.innerText()).toContain('<script>window.hit=1</script>');
+    expect(await answer.innerText()).toContain('the end of it');
     expect(await page.locator('.conversation').innerText()).toContain('<img src=x');
 
     await answer.locator('.code').last().getByRole('button', { name: 'Copy' }).click();

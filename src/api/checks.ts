@@ -1,3 +1,4 @@
+import { levelsOf, REQUEST_NESTING } from '../config/nesting.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 // Checks of values that need not be as typed. Each throws `bad_request`, naming the field.
@@ -17,8 +18,34 @@ export function checkInteger(value: unknown, field: string, least: number, most 
 export function checkNumber(value: unknown, field: string, least: number, most: number): number {
   if (typeof value !== 'number') refuse(field, `must be a number, but is ${describe(value)}`);
   if (value >= least && value <= most) return value;
-  const range = most === Number.MAX_SAFE_INTEGER ? `at least ${least}` : `${least} to ${most}`;
+  const isOpen = most === Number.MAX_SAFE_INTEGER || most === Infinity;
+  const range = !isOpen ? `${least} to ${most}` : value > most ? `at most ${most}` : `at least ${least}`;
   return refuse(field, `must be ${range}, but is ${value}`);
+}
+
+/** Most entries of an array in a request: an array may say that it has billions, and hold none. */
+const MOST_ENTRIES = 2 ** 20;
+
+/** The entries of an array, holes among them. `kind`: what it must be. */
+export function checkList(value: unknown, field: string, kind = 'an array'): unknown[] {
+  if (!Array.isArray(value)) refuse(field, `must be ${kind}, but is ${describe(value)}`);
+  checkLength(value, field);
+  return Array.from(value as unknown[]);
+}
+
+/** Checks what goes on as JSON: how deep it is nested, and how long its arrays say that they are. */
+export function checkJson(value: unknown, field: string): void {
+  let depth = 0;
+  for (const level of levelsOf(value)) {
+    if (++depth > REQUEST_NESTING) refuse(field, `is nested more than ${REQUEST_NESTING} deep`);
+    for (const container of level) checkLength(container, field);
+  }
+}
+
+function checkLength(container: object, field: string): void {
+  if (!Array.isArray(container) && !ArrayBuffer.isView(container)) return;
+  const length = Array.isArray(container) ? container.length : container.byteLength;
+  if (length > MOST_ENTRIES) refuse(field, `has ${length} entries; at most ${MOST_ENTRIES} are allowed`);
 }
 
 /** Undefined where there is none. */

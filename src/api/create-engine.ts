@@ -1,4 +1,4 @@
-import type { WorkerEvent } from '../../workers/protocol.ts';
+import type { ConfirmLoad, LoadOptions, WorkerEvent } from '../../workers/protocol.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { parseMessages } from './chat/messages.ts';
 import { asShown } from './chat/written-calls.ts';
@@ -16,7 +16,7 @@ import {
   parseStoredKind,
 } from './options.ts';
 import { parseDefaults } from './request-defaults.ts';
-import type { Engine, EngineOptions, ModelFile } from './types.ts';
+import type { Engine, EngineOptions, ModelFile, RequestDefaults } from './types.ts';
 import { WorkerClient } from './worker-client.ts';
 
 /**
@@ -29,7 +29,7 @@ import { WorkerClient } from './worker-client.ts';
  * `over_limit` and `device_lost` are not thrown: a server answers.
  */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
-  const { load, wantedFallback, defaults, adapters, confirm, onProgress, signal } = checked('options', () => ({
+  const parsed = checked('options', () => ({
     load: parseEngineOptions(options, baseUrl()),
     wantedFallback: options.fallback,
     defaults: parseDefaults(options),
@@ -38,10 +38,36 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     onProgress: checkFunction(options.onProgress, 'onProgress'),
     signal: checkSignal(options.signal),
   }));
+  const { signal } = parsed;
+  const opening = open(options, parsed);
+  if (!signal) return opening;
+  // Whatever is waited for, the engine's code among it, an abort does not wait: what is open by then is closed meanwhile.
+  return new Promise<Engine>((resolve, reject) => {
+    const onAbort = (): void => reject(aborted());
+    signal.addEventListener('abort', onAbort);
+    void opening.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
+const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
+
+interface ParsedOptions {
+  load: LoadOptions;
+  wantedFallback: EngineOptions['fallback'];
+  defaults: RequestDefaults;
+  adapters: ReturnType<typeof parseAdapterSources>;
+  confirm: ConfirmLoad | undefined;
+  onProgress: EngineOptions['onProgress'];
+  signal: AbortSignal | undefined;
+}
+
+async function open(
+  options: EngineOptions,
+  { load, wantedFallback, defaults, adapters, confirm, onProgress, signal }: ParsedOptions,
+): Promise<Engine> {
   const { parseFallback, canFallBack } =
     wantedFallback === undefined ? {} : await import('./fallback/parse-fallback.ts');
   const fallback = parseFallback && checked('options', () => parseFallback(wantedFallback, baseUrl()));
-  const aborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the caller aborted the loading' });
   if (signal?.aborted) throw aborted();
   const listeners = new Listeners();
   if (onProgress !== undefined) listeners.add('progress', onProgress);
@@ -63,9 +89,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     client.end(new ChunkwiseError('disposed', { reason: 'the model was not loaded' }));
     if (!fallback || !canFallBack?.(error)) throw error;
     const name = typeof load.model === 'string' ? load.model : nameOf(load.model);
-    const server = await (await import('./fallback/server-engine.ts')).serverEngine(fallback, name, error);
+    const { serverEngine } = await import('./fallback/server-engine.ts');
+    const server = await serverEngine(fallback, name, error, signal);
     for (const [adapter, source] of Object.entries(options.adapters ?? {})) await server.adapters.load(adapter, source);
-    return server;
+    if (!signal?.aborted) return server;
+    await server.dispose();
+    throw aborted();
   } finally {
     signal?.removeEventListener('abort', onAbort);
   }

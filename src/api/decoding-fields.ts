@@ -1,8 +1,7 @@
 import type { GenerateOptions } from '../engine/types.ts';
 import type { ResponseFormat } from '../grammar/response-format.ts';
 import { isRecord } from '../config/is-record.ts';
-import { isNestedDeeper, REQUEST_NESTING } from '../config/nesting.ts';
-import { checkBoolean, checkInteger, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkJson, describe, refuse } from './checks.ts';
 
 /** Most answers to one request, and most tokens told at a place. */
 const MAX_CHOICES = 8;
@@ -83,7 +82,7 @@ function parseResponseFormat(format: unknown): ResponseFormat | undefined {
 
 /** A value as JSON has it: it can be sent to the worker. */
 function plainJson(value: unknown, field: string): unknown {
-  if (isNestedDeeper(value, REQUEST_NESTING)) refuse(field, `is nested more than ${REQUEST_NESTING} deep`);
+  checkJson(value, field);
   try {
     return JSON.parse(JSON.stringify(value)) as unknown;
   } catch {

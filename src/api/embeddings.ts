@@ -1,7 +1,7 @@
 import type { EmbeddingInput } from '../../workers/protocol.ts';
 import type { TextEmbedding } from '../engine/types.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkInteger, checked, describe, refuse } from './checks.ts';
+import { checkInteger, checkList, checked, describe, refuse } from './checks.ts';
 import { parseAdapters } from './requests.ts';
 import type { EmbeddingRequest, EmbeddingResponse } from './types.ts';
 import type { WorkerClient } from './worker-client.ts';
@@ -48,10 +48,10 @@ export function parseEmbeddingRequest(request: unknown) {
 
 function parseInput(input: unknown): EmbeddingInput[] {
   if (typeof input === 'string') return [input === '' ? refuse('input', 'is empty') : input];
-  if (!Array.isArray(input)) refuse('input', `must be a string or an array, but is ${describe(input)}`);
-  if (input.length === 0) refuse('input', 'is empty');
-  if (typeof input[0] === 'number') return [parseTokens(input, 'input')];
-  return Array.from(input, (each: unknown, i) => {
+  const list = checkList(input, 'input', 'a string or an array');
+  if (list.length === 0) refuse('input', 'is empty');
+  if (typeof list[0] === 'number') return [parseTokens(list, 'input')];
+  return list.map((each, i) => {
     const at = `input[${i}]`;
     if (Array.isArray(each)) return parseTokens(each, at);
     if (typeof each !== 'string') refuse(at, `must be a string or an array of tokens, but is ${describe(each)}`);
@@ -60,7 +60,7 @@ function parseInput(input: unknown): EmbeddingInput[] {
 }
 
 const parseTokens = (tokens: unknown[], at: string): number[] =>
-  Array.from(tokens, (token, i) => checkInteger(token, `${at}[${i}]`, 0));
+  checkList(tokens, at).map((token, i) => checkInteger(token, `${at}[${i}]`, 0));
 
 /** Of little-endian float32 values, as typed arrays hold them wherever WebGPU runs. */
 function base64(vector: Float32Array): string {

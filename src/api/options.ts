@@ -8,6 +8,7 @@ import { isRecord } from '../config/is-record.ts';
 import {
   checkBoolean,
   checkInteger,
+  checkList,
   checkNumber,
   checkOneOf,
   checkSignal,
@@ -131,7 +132,7 @@ export function parseModelName(model: string, baseUrl: string, field = 'model'):
 
 function parseModel(model: unknown, baseUrl: string, field = 'model'): LoadOptions['model'] {
   if (typeof model === 'string') return parseModelName(model, baseUrl, field);
-  const files: unknown[] = Array.isArray(model) ? model : [model];
+  const files = Array.isArray(model) ? checkList(model, field) : [model];
   if (files.length === 0) refuse(field, 'no file was given');
   return files.map((file) => {
     if (!(file instanceof Blob || isFileHandle(file))) {

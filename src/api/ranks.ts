@@ -4,7 +4,7 @@ import { loadPlan, savePlan } from '../chunking/plan-file.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { RankOptions } from '../engine/types.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, checkNumber, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkJson, checkNumber, describe, refuse } from './checks.ts';
 
 /** A request's fields about ranks, and whether each is one of them. */
 export const RANK_FIELDS = {
@@ -54,6 +54,7 @@ function parseChunks(chunks: unknown): RankOptions['chunks'] {
 /** A plan in the request is held to what a saved one is. */
 function parsePlan(plan: unknown): ChunkPlan {
   if (!isRecord(plan)) refuse('plan', `must be an object, but is ${describe(plan)}`);
+  checkJson(plan, 'plan');
   try {
     return loadPlan(savePlan(plan as unknown as ChunkPlan), 'plan');
   } catch (error) {

@@ -4,7 +4,7 @@ import type { SentOptions } from '../../workers/protocol.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { type ParsedChat, parseChat } from './chat/parse-chat.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, checkNumber, checkOneOf, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkList, checkNumber, checkOneOf, describe, refuse } from './checks.ts';
 import { DECODING_FIELDS, isIdle, parseChoices, parseDecoding } from './decoding-fields.ts';
 import { parseRanks, RANK_FIELDS } from './ranks.ts';
 import type { ChatCompletionRequest, CompletionOptions, CompletionRequest } from './types.ts';
@@ -148,8 +148,7 @@ function parseSeed(value: unknown): number {
 
 export function parseAdapters(value: unknown = []): { name: string; scale: number }[] {
   if (typeof value === 'string') return [{ name: value, scale: 1 }];
-  if (!Array.isArray(value)) refuse('adapter', `must be a name or an array, but is ${describe(value)}`);
-  return value.map((use: unknown, i) => {
+  return checkList(value, 'adapter', 'a name or an array').map((use, i) => {
     const at = `adapter[${i}]`;
     if (!isRecord(use)) refuse(at, `must be an object, but is ${describe(use)}`);
     const { name, scale } = use;
@@ -178,7 +177,7 @@ export function parseKv({ kv, kvPriority, kvShadow, ...fields }: Record<string, 
 }
 
 function parseStop(value: unknown = []): string[] {
-  const stops: unknown[] = Array.isArray(value) ? value : [value];
+  const stops = Array.isArray(value) ? checkList(value, 'stop') : [value];
   if (stops.length > MAX_STOPS) refuse('stop', `at most ${MAX_STOPS} strings are allowed, not ${stops.length}`);
   return stops.map((stop) => {
     if (typeof stop !== 'string') refuse('stop', `must be a string or an array of them, but holds ${describe(stop)}`);

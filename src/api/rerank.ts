@@ -1,6 +1,6 @@
 import type { DocumentScore } from '../engine/types.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, checked, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkList, checked, describe, refuse } from './checks.ts';
 import type { RerankRequest, RerankResponse } from './types.ts';
 import type { WorkerClient } from './worker-client.ts';
 
@@ -41,12 +41,12 @@ export function parseRerankRequest(request: unknown) {
     if (value !== undefined && value !== null && !FIELDS.includes(name)) refuse(name, 'is not a field of this request');
   }
   const { documents, top_n: most, return_documents: returns } = request;
-  if (!Array.isArray(documents)) refuse('documents', `must be an array of strings, but is ${describe(documents)}`);
-  if (documents.length === 0) refuse('documents', 'is empty');
+  const list = checkList(documents, 'documents', 'an array of strings');
+  if (list.length === 0) refuse('documents', 'is empty');
   return {
     query: parseText(request['query'], 'query'),
-    documents: Array.from(documents, (document: unknown, i) => parseText(document, `documents[${i}]`)),
-    mostResults: most === undefined || most === null ? documents.length : checkInteger(most, 'top_n', 1),
+    documents: list.map((document, i) => parseText(document, `documents[${i}]`)),
+    mostResults: most === undefined || most === null ? list.length : checkInteger(most, 'top_n', 1),
     returnsDocuments: returns === undefined || returns === null ? false : checkBoolean(returns, 'return_documents'),
   };
 }

@@ -131,8 +131,8 @@ export class WorkerClient {
   }
 
   /**
-   * Asks the worker to close what it holds; one that is busy is ended all the same. Resolves when the worker is no more,
-   * however often it is asked for.
+   * Ends what waits for the worker at once, and asks the worker to close what it holds; one that is busy is ended all the
+   * same. Resolves when the worker is no more, however often it is asked for.
    */
   dispose(): Promise<void> {
     this.disposing ??= this.endInTime();
@@ -140,16 +140,22 @@ export class WorkerClient {
   }
 
   private async endInTime(): Promise<void> {
+    if (this.gone.signal.aborted) return;
+    this.gone.abort(new ChunkwiseError('disposed', { reason: 'the engine was disposed' }));
     const deadline = new Promise<void>((resolve) => setTimeout(resolve, DISPOSE_MS));
-    const asked = this.unlessGone(() => this.remote.dispose()).catch(() => undefined); // it is ended whatever it says
+    const asked = this.remote.dispose().catch(() => undefined); // it is ended whatever it says
     await Promise.race([asked, deadline]);
-    this.end(new ChunkwiseError('disposed', { reason: 'the engine was disposed' }));
+    this.terminate();
   }
 
   /** Stops the worker and its threads at once; whatever waits for it throws `error`. */
   end(error: ChunkwiseError): void {
     if (this.gone.signal.aborted) return;
     this.gone.abort(error);
+    this.terminate();
+  }
+
+  private terminate(): void {
     this.remote[releaseProxy]();
     this.worker.terminate();
     this.threads.end();

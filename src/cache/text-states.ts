@@ -1,4 +1,5 @@
 import { TAIL_TOKENS } from '../config/delta-net.ts';
+import { largest } from '../config/largest.ts';
 import { MAX_STREAMS } from '../config/max-streams.ts';
 import { type DeltaNet, hasState, type ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
@@ -54,7 +55,7 @@ export class TextStates {
   /** How many of the first `length` tokens of a text can be gone on from, by its states. */
   resumable(states: readonly TextState[], length: number): number {
     const known = states.filter(({ tokens }) => tokens <= length).map((state) => Math.min(endOf(state), length));
-    return this.config.deltaNet ? Math.max(0, ...known) : length;
+    return this.config.deltaNet ? largest(known, 0) : length;
   }
 
   /** Tokens that a text of `length` has come to behind the state that it is gone on from. */

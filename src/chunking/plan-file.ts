@@ -1,3 +1,4 @@
+import { largest } from '../config/largest.ts';
 import { MAX_LEVELS } from '../config/max-levels.ts';
 import type { Chunk, ChunkPlan, LevelRule } from './chunk-plan.ts';
 import type { RampRow } from './ramps.ts';
@@ -65,7 +66,10 @@ export function loadPlan(json: string, file: string): ChunkPlan {
     end = chunk.end;
   });
   if (end !== tokens.length) throw read.bad('chunks', `end at ${end} of ${tokens.length} tokens`);
-  const highest = Math.max(0, ...chunks.map((chunk) => chunk.level));
+  const highest = largest(
+    chunks.map((chunk) => chunk.level),
+    0,
+  );
   if (ladder && ladder.length <= highest)
     throw read.bad('ladder', `${ladder.length} ranks, though a level is ${highest}`);
   const strange = table.findIndex((row) => row.levelHi > highest);
@@ -96,7 +100,7 @@ class Reader {
     try {
       return JSON.parse(json) as unknown;
     } catch (cause) {
-      throw this.bad('plan', 'is no JSON', cause);
+      throw this.bad('plan', 'is not JSON', cause);
     }
   }
 
@@ -112,7 +116,9 @@ class Reader {
 
   number(value: unknown, field: string, min = -Number.MAX_VALUE, max = Number.MAX_VALUE): number {
     if (typeof value === 'number' && value >= min && value <= max) return value;
-    throw this.bad(field, `must be a number from ${min} to ${max}, not ${JSON.stringify(value)}`);
+    const range =
+      max < Number.MAX_VALUE ? ` from ${min} to ${max}` : min > -Number.MAX_VALUE ? ` of at least ${min}` : '';
+    throw this.bad(field, `must be a number${range}, not ${JSON.stringify(value)}`);
   }
 
   whole(value: unknown, field: string, max: number): number {

@@ -107,7 +107,7 @@ export class Planner {
       const level = this.levelOf(span, given);
       return { ...span, level, scale: this.options.chunkScale?.(span, level) ?? 1 };
     });
-    this.chunks.push(...chunks);
+    for (const chunk of chunks) this.chunks.push(chunk);
     return chunks;
   }
 

@@ -91,7 +91,8 @@ export class PromptPlan {
     for (const chunk of this.planner.push(token)) {
       this.chunks.push(chunk);
       const [previous, span, next] = [this.chunks.at(-3), this.chunks.at(-2), this.chunks.at(-1)];
-      if (span && !this.isWhole) this.rows.push(...rampRows(previous, span, next, this.planner.ramps));
+      if (span && !this.isWhole)
+        for (const row of rampRows(previous, span, next, this.planner.ramps)) this.rows.push(row);
     }
   }
 }

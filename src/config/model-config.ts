@@ -193,16 +193,21 @@ export const widestMlp = ({
 }: Pick<ModelConfig, 'intermediateSize' | 'sharedKeys'>): number =>
   Math.max(intermediateSize, sharedKeys?.intermediateSize ?? 0);
 
-/** A model's sizes as one of its layers has them. */
-export function configOfLayer<C extends Pick<ModelConfig, 'window' | 'sharedKeys' | 'headDim' | 'intermediateSize'>>(
-  config: C,
-  layer: number,
-): C {
+/** A model's sizes as one of its layers has them, and what is rotated there: where nothing is, no rotation scales anything. */
+export function configOfLayer<
+  C extends Pick<
+    ModelConfig,
+    'window' | 'sharedKeys' | 'headDim' | 'intermediateSize' | 'unrotatedLayers' | 'rotaryScale'
+  >,
+>(config: C, layer: number): C {
   const { sharedKeys } = config;
   const headDim = headDimOfLayer(config, layer);
   const intermediateSize =
     sharedKeys && sharesKeys(config, layer) ? sharedKeys.intermediateSize : config.intermediateSize;
-  return headDim === config.headDim && intermediateSize === config.intermediateSize
+  const rotaryScale = config.unrotatedLayers.includes(layer) ? undefined : config.rotaryScale;
+  return headDim === config.headDim &&
+    intermediateSize === config.intermediateSize &&
+    rotaryScale === config.rotaryScale
     ? config
-    : { ...config, headDim, intermediateSize };
+    : { ...config, headDim, intermediateSize, rotaryScale };
 }

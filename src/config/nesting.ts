@@ -4,15 +4,21 @@ export const FILE_NESTING = 64;
 /** Deepest nesting in a request: a schema's levels are two or three of JSON. */
 export const REQUEST_NESTING = 256;
 
-/** Whether arrays and objects of `value` lie in one another more than `most` deep. It goes level by level, and calls itself for none. */
+/** Whether arrays and objects of `value` lie in one another more than `most` deep. */
 export function isNestedDeeper(value: unknown, most: number): boolean {
-  let level: object[] = containers([value]);
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth >= most) return true;
+  let depth = 0;
+  for (const _ of levelsOf(value)) if (++depth > most) return true;
+  return false;
+}
+
+/** Arrays and objects of a value, those that lie in none, then those within these, and so on. It goes level by level, and calls itself for none. */
+export function* levelsOf(value: unknown): Generator<readonly object[], void> {
+  let level = containers([value]);
+  while (level.length > 0) {
+    yield level;
     // What several share is gone into once.
     level = [...new Set(level.flatMap((container) => containers(Object.values(container))))];
   }
-  return false;
 }
 
 const containers = (values: readonly unknown[]): object[] =>

@@ -1,5 +1,7 @@
 /** A vector scaled to length one; of zeros zeros. */
 export function unitVector(vector: Float32Array | Float64Array): Float32Array<ArrayBuffer> {
-  const length = Math.hypot(...vector) || 1;
+  let squares = 0;
+  for (const value of vector) squares += value * value;
+  const length = Math.sqrt(squares) || 1;
   return Float32Array.from(vector, (value) => value / length);
 }

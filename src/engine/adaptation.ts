@@ -112,7 +112,7 @@ async function makePlan(
   active: readonly ActiveUse[],
   { tokens, from }: { tokens: readonly number[]; from: number },
 ): Promise<PlanSession> {
-  const first = Math.min(...active.map((use) => use.from));
+  const first = active.reduce((least, use) => Math.min(least, use.from), Infinity);
   const taking = tokens.slice(first);
   const plan = await service.begin({
     ...{ tokens: taking, from: Math.max(0, from - first), vocabSize },

@@ -1,5 +1,6 @@
 import { pagesFor } from '../cache/kv-cache.ts';
 import { policyOf } from '../cache/kv-options.ts';
+import { largest } from '../config/largest.ts';
 import type { Grammars, TokenGrammar } from '../grammar/grammars.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
@@ -40,7 +41,12 @@ export class Answers {
     const texts = inputs.map((input, i) => this.texts.input(input, `input[${i}]`));
     const request = this.requests.open(adapters);
     try {
-      const pages = pagesFor(Math.max(0, ...texts.map(({ length }) => length)));
+      const pages = pagesFor(
+        largest(
+          texts.map(({ length }) => length),
+          0,
+        ),
+      );
       const { session, adaptation, slot } = await request.enter({ pages, ranks: 'all', signal });
       for (const tokens of texts) {
         yield { vector: await embedText(session, tokens, adaptation, slot, signal), tokens: tokens.length };

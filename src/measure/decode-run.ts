@@ -42,6 +42,7 @@ export class DecodeRun {
       const asked = session
         .decode([greedy(sequence, ++this.#tokens)])
         .then(([drawn]) => (this.drawn = drawn as DrawnToken));
+      asked.catch(() => undefined); // where one fails, nobody waits for the one behind it
       sequence.tokens.push(this.drawn.token); // as in a chat, it counts as cached once its step is asked for
       return asked;
     };

@@ -155,7 +155,7 @@ export async function perplexity(
   for (let at = 0; at < taken.length; at += step) {
     const tokens = [...bos, ...taken.slice(at, at + step)];
     const scored = await score(session, tokens, computing);
-    nlls.push(...scored.nlls);
+    for (const nll of scored.nlls) nlls.push(nll);
     ({ kv, memory } = scored);
     ranks += scored.meanRank * tokens.length;
     computed += tokens.length;

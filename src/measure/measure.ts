@@ -73,8 +73,11 @@ export async function timeSteps(
 ): Promise<{ times: number[]; dispatches: number; cacheBytes: number }> {
   const { recorder } = session;
   const sequences = adaptations.map((_, slot) => new Sequence(undefined, slot, policy));
-  const decode = (position: number): Promise<DrawnToken[]> =>
-    session.decode(sequences.map((sequence) => greedy(sequence, position))) as Promise<DrawnToken[]>; // none is held
+  const decode = (position: number): Promise<DrawnToken[]> => {
+    const drawn = session.decode(sequences.map((sequence) => greedy(sequence, position))) as Promise<DrawnToken[]>; // none is held
+    drawn.catch(() => undefined); // where one fails, nobody waits for the one behind it
+    return drawn;
+  };
   // As in a chat, a token counts as cached once it is read and its step is asked for; the policy goes by that.
   const keep = (drawn: readonly DrawnToken[]): void =>
     sequences.forEach(({ tokens }, i) => tokens.push(drawn[i]?.token ?? 0));

@@ -3,6 +3,7 @@ import type { ByteSource } from '../weights/byte-source.ts';
 import { openGguf } from '../weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../weights/model-config.ts';
 import { checkTensors, draftHeadTensors } from '../weights/model-tensors.ts';
+import type { ModelHeader } from '../weights/model-header.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { dequantize } from './dequantize.ts';
 
@@ -14,10 +15,13 @@ export interface ReferenceModel {
 }
 
 /** Reads and dequantizes every tensor. Errors: `bad_file`, `unsupported`. */
-export async function readReferenceModel(sources: readonly ByteSource[]): Promise<ReferenceModel> {
-  const gguf = await openGguf(sources);
-  const config = readModelConfig(gguf);
-  return { config, tensors: await dequantized(checkTensors(gguf, config)) };
+export const readReferenceModel = async (sources: readonly ByteSource[]): Promise<ReferenceModel> =>
+  referenceOf(await openGguf(sources));
+
+/** The same of a model whose header was read. */
+export async function referenceOf(file: ModelHeader): Promise<ReferenceModel> {
+  const config = readModelConfig(file);
+  return { config, tensors: await dequantized(checkTensors(file, config)) };
 }
 
 /** The same of a model's draft head; see `draftHeadTensors`. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checked, checkFunction, checkSignal } from '../../src/api/checks.ts';
+import { checked, checkFunction, checkInteger, checkNumber, checkSignal } from '../../src/api/checks.ts';
 import { parseFallback } from '../../src/api/fallback/parse-fallback.ts';
 import { Listeners } from '../../src/api/listeners.ts';
 import { parseMessages } from '../../src/api/chat/messages.ts';
@@ -18,6 +18,19 @@ it.each([[{}], [5], ['abort'], [[]], [() => undefined], [likeSignal], [new Abort
     expect(() => parseCall({ signal })).toThrow(refusal('signal'));
   },
 );
+
+it.each([
+  [-1, 0, undefined, 'must be at least 0, but is -1'],
+  [1e300, 0, undefined, 'must be at most 9007199254740991, but is 1e+300'],
+  [5, 0, 2, 'must be 0 to 2, but is 5'],
+  [1.5, 0, undefined, 'must be a whole number, but is 1.5'],
+])('%d is no whole number from %d to %s, which is said in words', (value, least, most, reason) => {
+  expect(() => checkInteger(value, 'n', least, most)).toThrow(`n: ${reason}`);
+});
+
+it('no range is said to end at Infinity', () => {
+  expect(() => checkNumber(-1, 'n', 0, Infinity)).toThrow('n: must be at least 0, but is -1');
+});
 
 it('takes signals, and calls without any', () => {
   const { signal } = new AbortController();

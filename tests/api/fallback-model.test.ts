@@ -22,6 +22,19 @@ async function askedFor(model: string, named?: string): Promise<unknown> {
   return engine.chat.completions.create({ messages: [{ role: 'user', content: 'Hi' }] });
 }
 
+it('an abort does not wait for a server that says nothing', async () => {
+  const server = createServer(() => undefined);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => server.closeAllConnections());
+  onTestFinished(() => void server.close());
+  const baseURL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  const control = new AbortController();
+  const cause = new ChunkwiseError('no_webgpu', { reason: 'of the test' });
+  const opening = serverEngine({ baseURL }, 'owner/repo', cause, control.signal);
+  setTimeout(() => control.abort(), 20);
+  await expect(opening).rejects.toMatchObject({ code: 'aborted' });
+});
+
 it.each([
   ['owner/repo', undefined, 'owner/repo'],
   ['owner/repo@v1:some/model-Q4_K_M.gguf', undefined, 'owner/repo'],

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest';
+import { parseEmbeddingRequest } from '../../src/api/embeddings.ts';
+import { parseEngineOptions } from '../../src/api/options.ts';
 import { parseChatRequest } from '../../src/api/requests.ts';
+import { parseRerankRequest } from '../../src/api/rerank.ts';
 import type { ChatCompletionRequest } from '../../src/api/types.ts';
 import { send } from '../fuzz/requests.ts';
 import { expectError } from '../support/expect-error.ts';
@@ -34,6 +37,55 @@ test.each<[string, object, string, RegExp]>([
 ])('%s: refused by name', (_, fields, field, reason) =>
   expectError(() => parse(fields), 'bad_request', { field, reason }),
 );
+
+/** As long as arrays can be, and with nothing in it. */
+const endless = new Array<never>(2 ** 32 - 1);
+const schema = (value: unknown) => ({ response_format: { type: 'json_schema', json_schema: { schema: value } } });
+
+test.each<[string, () => unknown]>([
+  ['messages', () => parse({ messages: endless })],
+  ['messages[0].content', () => parse({ messages: [{ role: 'user', content: endless }] })],
+  ['messages[0].tool_calls', () => parse({ messages: [{ role: 'assistant', tool_calls: endless }] })],
+  ['tools', () => parse({ tools: endless })],
+  ['tools[0].function.parameters', () => parse(tool({ type: 'object', required: endless }))],
+  ['stop', () => parse({ stop: endless })],
+  ['adapter', () => parse({ adapter: endless })],
+  ['response_format.json_schema.schema', () => parse(schema({ enum: endless }))],
+  ['response_format.json_schema.schema', () => parse(schema({ enum: new Uint8Array(2 ** 21) }))],
+  ['plan', () => parse({ plan: { tokens: endless, complexity: [], chunks: [], table: [] } })],
+  ['input', () => parseEmbeddingRequest({ input: endless })],
+  ['input[0]', () => parseEmbeddingRequest({ input: [endless] })],
+  ['documents', () => parseRerankRequest({ query: 'a', documents: endless })],
+  ['model', () => parseEngineOptions({ model: endless }, 'http://localhost/')],
+])('%s that says it has billions of entries is refused without counting them', (field, check) =>
+  expectError(check, 'bad_request', { field, reason: /at most/ }),
+);
+
+test('logit_bias is no array of any kind', () =>
+  expectError(() => parse({ logit_bias: new Float32Array(4) }), 'bad_request', {
+    field: 'logit_bias',
+    reason: /object/,
+  }));
+
+test('holes in an array are refused by name', async () => {
+  const holed = [...messages, ...messages, ...messages];
+  delete holed[1];
+  await expectError(() => parse({ messages: holed }), 'bad_request', { field: 'messages[1]', reason: /missing/ });
+});
+
+test('a plan of more chunks than a function takes arguments is read', () => {
+  const count = 200_000;
+  const each = <T>(make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
+  const plan = {
+    tokens: each(() => 1),
+    complexity: each(() => 0),
+    chunks: each((i) => ({ start: i, end: i + 1, complexity: 0, level: 0, scale: 1 })),
+    table: each(() => ({ levelLo: 0, levelHi: 0, wLo: 1, wHi: 0 })),
+    ladder: null,
+    levels: null,
+  };
+  expect(parse({ plan }).options.plan?.chunks).toHaveLength(count);
+});
 
 test('parameters of 200 levels are taken', () => expect(parse(tool(nested(200))).tools).toHaveLength(1));
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { COMMANDS } from '../../cli/commands.ts';
@@ -35,6 +36,14 @@ test.each(Object.keys(COMMANDS))('%s --help lists its flags on stdout, and runs 
   expect(await ran('help', ...words)).toEqual({ code, stdout, stderr });
 });
 
+test('--version prints the version alone', async () => {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
+    version: string;
+  };
+  expect(await ran('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+  expect(JSON.parse((await ran('--version', '--json')).stdout)).toEqual({ version });
+});
+
 test('eval --help lists the evaluations', async () => {
   const { code, stdout } = await ran('eval', '--help');
   expect(code).toBe(0);
@@ -52,6 +61,17 @@ test.each<[string[], string, RegExp]>([
   [['inspect', 'x', 'y'], 'PATH', /"y" follows/],
   [['inspect', 'x', '--depth', '3'], '--depth', /Unknown option/],
   [['plan', 'x'], 'arguments', /positional/],
+  [['bench', 'decode', '-T', '0'], '--lengths', /at least 1, not "0"$/],
+  [['bench', 'decode', '-T', '32,1.5'], '--lengths', /whole number, not "1.5"$/],
+  [['bench', 'decode', '--steps', '1e400'], '--steps', /whole number/],
+  [['bench', 'decode', '--steps', 'many'], '--steps', /must be a number of at least 1, not "many"$/],
+  [['bench', 'decode', '-T', '60', '--steps', '32', '--context-length', '64'], '--lengths', /60 .* context of 64$/],
+  [['bench', 'prefill', '-T', '32,128', '--context-length', '64'], '--lengths', /128 tokens exceed the context of 64$/],
+  [
+    ['generate', '--model', 'x', '--prompt', 'a', '--json-schema', 'x', '--grammar', 'x'],
+    '--grammar',
+    /^cannot be combined with --json-schema$/,
+  ],
   [['plan', '--json=1', '--text', 'x'], '--json', /does not take an argument/],
 ])('%j is refused by name, with code 2, in words and as JSON', async (args, field, reason) => {
   const { code, stdout, stderr } = await ran(...args);

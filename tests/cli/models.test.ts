@@ -94,6 +94,13 @@ test.each(['prefill', 'kernels'])('bench %s has the figures that all share', asy
     expect(result[name]).toBeGreaterThan(0);
 });
 
+test('bench refuses what the context of the model has no room for', async () => {
+  await expectError(() => bench(['decode', ...MODEL, '-T', '16,120', '--steps', '8']), 'bad_request', {
+    field: '--lengths',
+    reason: /^120 tokens, and 10 behind them, exceed the context of 128$/,
+  });
+});
+
 test('flags that mean nothing to a command, or cannot be honoured, are refused', async () => {
   await expectError(() => logits(['--text', 'Hi', '--out', 'x', '--kv-shadow']), 'bad_request', {
     field: '--kv-shadow',

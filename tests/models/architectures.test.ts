@@ -49,6 +49,12 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
     numKvHeads: 4,
   },
   // The text is longer than the contexts that are stretched.
+  // What is not rotated is not scaled as rotations are.
+  'smollm3, YaRN': { architecture: 'smollm3', numLayers: 5, attentionGain: 1, metadata: YARN('smollm3') },
+  'granite, not rotated, YaRN': {
+    architecture: 'granite',
+    metadata: { ...YARN('granite'), 'granite.rope.scaling.finetuned': false },
+  },
   'llama, YaRN': { architecture: 'llama', metadata: YARN('llama') },
   'qwen2, YaRN with its factors': {
     architecture: 'qwen2',

@@ -2,6 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { KvOptions } from '../../src/cache/kv-options.ts';
+import { forward } from '../../src/reference/forward.ts';
+import { referenceOf } from '../../src/reference/model.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { checkPages } from '../../src/session/checks/session-checks.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
@@ -13,6 +15,7 @@ import { BytesSource } from '../support/bytes-source.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { MemoryTuning } from '../support/memory-tuning.ts';
 import { nmse } from '../support/nmse.ts';
+import { modelFolder } from '../support/models/safetensors-folder.ts';
 import { bytesOf, peftFolder, storedLogits } from '../support/peft-fixtures.ts';
 import { NMSE } from '../support/tolerances.ts';
 
@@ -78,6 +81,20 @@ describe('scaled rotations are those of transformers, with adapters those of PEF
       );
     }
   });
+});
+
+test.each<[string, object]>([
+  ['YaRN', { rope_type: 'yarn', factor: 6.4 }],
+  ['LongRoPE', { rope_type: 'longrope', factor: 6.4, short_factor: Array(8).fill(1), long_factor: Array(8).fill(3) }],
+])('SmolLM3, %s: what is not rotated is not scaled as rotations are', async (_, scaling) => {
+  const rope = { rope_theta: 10_000, original_max_position_embeddings: original, ...scaling };
+  const files = modelFolder('smollm3', {
+    'config.json': (text) => JSON.stringify({ ...(JSON.parse(text) as object), rope_parameters: rope }),
+  });
+  const text = tokens.slice(0, 64).map((token) => token % 273);
+  const engine = await engineUnderTest(files, { weights: 'stored', contextLength: 128 });
+  const expected = forward(await referenceOf(await openSafetensorsModel(files)), text);
+  expect(nmse(await logitsOf(engine, text), expected)).toBeLessThan(NMSE.reference);
 });
 
 test.each(['phi3-longrope', 'ministral3'])(

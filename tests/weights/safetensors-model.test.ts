@@ -12,6 +12,7 @@ import { tokenizerMetadata } from '../../src/weights/safetensors/hf-tokenizer.ts
 import { GgufMetadata } from '../../src/weights/gguf/gguf-metadata.ts';
 import { openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
+import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
 import { quantize as quantizeIndependently } from '../support/models/quantize.ts';
@@ -178,7 +179,41 @@ test('a config may say which layers are not rotated', async () => {
     file: 'config.json',
     reason: /sliding-window/,
   });
+  // transformers gives such layers a window, whether it is said to be used or not, and ends where it has no size.
+  const types = ['sliding_attention', 'full_attention'];
+  for (const [values, code, field] of [
+    [{ sliding_window: 16 }, 'unsupported', 'use_sliding_window'],
+    [{ use_sliding_window: true, sliding_window: null }, 'bad_file', 'sliding_window'],
+  ] as const)
+    await expectError(() => layers(change([], { layer_types: types, ...values })), code, {
+      file: 'config.json',
+      field,
+      reason: /\w/,
+    });
   expect((await configOf('smollm3', change(['rope_parameters']))).ropeTheta).toBe(2_000_000);
+});
+
+test('an output matrix of other values than the embeddings is read, whatever the config ties', async () => {
+  const tied = { 'config.json': edit('tie_word_embeddings', true) };
+  expect(readModelConfig(await openSafetensorsModel(modelFolder('qwen2', tied))).tiedEmbeddings).toBe(false);
+  const model = modelFolder('llama', tied);
+  const { tensors } = await openSafetensorsModel(model);
+  const { source, offset, bytes, shape } = tensors.find(({ name }) => name === 'token_embd.weight') as TensorInfo;
+  const twice = Uint8Array.from(await source.read(offset, bytes));
+  const beside = (data: Uint8Array): BytesSource => {
+    const header = { 'lm_head.weight': { dtype: 'F32', shape, data_offsets: [0, bytes] } };
+    const text = new TextEncoder().encode(JSON.stringify(header));
+    const file = new Uint8Array(8 + text.length + bytes);
+    new DataView(file.buffer).setUint32(0, text.length, true);
+    file.set(text, 8);
+    file.set(data, 8 + text.length);
+    return new BytesSource('head.safetensors', file);
+  };
+  const isTied = async (data: Uint8Array): Promise<boolean> =>
+    readModelConfig(await openSafetensorsModel([...model, beside(data)])).tiedEmbeddings;
+  expect(await isTied(twice)).toBe(true);
+  twice[bytes - 1]! ^= 1;
+  expect(await isTied(twice)).toBe(false);
 });
 
 test('YaRN and LongRoPE are read as transformers reads them', async () => {
@@ -270,6 +305,8 @@ test('Gemma 3: windows, rotations and scales, under the names of every version, 
   await refused({ use_bidirectional_attention: true }, 'bad_file', 'modules.json', /how a text's states/); // an encoder is
   await refused({ layer_types: ['full_attention'] }, 'bad_file', 'layer_types', /each of 4 layers/);
   await refused({ sliding_window: null }, 'bad_file', 'sliding_window', /null/);
+  const flat = { rope_parameters: { rope_type: 'linear', factor: 8, rope_theta: 1e6 } };
+  await refused(flat, 'unsupported', 'rope_parameters.rope_type', /rotated in two ways/);
   const scaled = { rope_parameters: { sliding_attention: { rope_type: 'linear', factor: 2 }, full_attention: {} } };
   await refused(scaled, 'unsupported', 'rope_parameters.sliding_attention.rope_type', /without scaling/);
 });

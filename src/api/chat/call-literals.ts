@@ -1,3 +1,5 @@
+import type { IncomingText, Waiting } from './incoming-text.ts';
+
 /** A call as the model wrote it; `arguments` is the text of a JSON object. */
 export interface WrittenCall {
   name: string;
@@ -7,9 +9,11 @@ export interface WrittenCall {
 /** How deep lists and dictionaries may be nested. */
 const MOST_DEPTH = 100;
 
-const NAME = /[\p{L}_][\p{L}\p{N}_.-]*/uy;
-const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])/y;
-const CONSTANT = /(?:True|true|False|false|None|null)(?!\w)/y;
+const NAME = /^[\p{L}_][\p{L}\p{N}_.-]*$/u;
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+const CONSTANT = /^(?:True|true|False|false|None|null)$/;
+/** What no name, number or constant has in it; of a character of two units, which may come in two pieces, each is looked at. */
+const NO_WORD = /[^\p{L}\p{N}_.+\-\ud800-\udfff]/u;
 const ESCAPES: Record<string, string> = {
   n: '\n',
   t: '\t',
@@ -23,162 +27,151 @@ const ESCAPES: Record<string, string> = {
 };
 const HEX_DIGITS: Record<string, number> = { x: 2, u: 4, U: 8 };
 
-/** The text ends before what is read does. */
-class Unfinished extends Error {}
 /** Something else is written than calls. */
-class NoCalls extends Error {}
+export class NoCalls extends Error {}
 
 /** Gemma 4's quotes, behind which nothing is escaped. */
 const GEMMA_QUOTE = '<|"|>';
 
-/** Calls, and the place behind them; undefined where something else is written. */
-export type CallsRead = { calls: WrittenCall[]; end: number } | 'unfinished' | undefined;
-
 /**
- * Calls as Python would write them, in a list that begins at `start`: `[name(key="value", other=[1, 2])]`. Values are
- * literals; numbers are passed on as they stand there.
+ * Calls as Python would write them, behind the bracket that opens their list: `name(key="value", other=[1, 2])]`. Values are
+ * literals; numbers are passed on as they stand there. Throws `NoCalls` where something else is written.
  */
-export const pythonicCalls = (text: string, start: number): CallsRead =>
-  read(text, start, (reader) => reader.list('[', ']', () => reader.pythonicCall()));
+export const pythonicCalls = (text: IncomingText): Waiting<WrittenCall[]> => new LiteralReader(text).pythonicCalls();
 
-/** A call as Gemma 4 writes it, at `start`: `call:name{key:<|"|>value<|"|>,other:[1,2]}`. */
-export const gemmaCall = (text: string, start: number): CallsRead =>
-  read(text, start, (reader) => [reader.gemmaCall()]);
+/** A call as Gemma 4 writes it: `call:name{key:<|"|>value<|"|>,other:[1,2]}`. Throws `NoCalls` where something else is written. */
+export const gemmaCall = (text: IncomingText): Waiting<WrittenCall> => new LiteralReader(text).gemmaCall();
 
-function read(text: string, start: number, calls: (reader: LiteralReader) => WrittenCall[]): CallsRead {
-  const reader = new LiteralReader(text, start);
-  try {
-    return { calls: calls(reader), end: reader.at };
-  } catch (thrown) {
-    if (thrown instanceof Unfinished) return 'unfinished';
-    if (thrown instanceof NoCalls) return undefined;
-    throw thrown;
-  }
-}
-
-/** Reads literals from `at` on, Python's and Gemma 4's, as JSON. */
+/** Reads literals, Python's and Gemma 4's, as JSON. */
 class LiteralReader {
   #depth = 0;
 
-  constructor(
-    private readonly text: string,
-    public at: number,
-  ) {}
+  constructor(private readonly text: IncomingText) {}
 
-  gemmaCall(): WrittenCall {
-    this.#match(/call:/y);
-    return { name: this.#match(NAME), arguments: this.#object() };
+  *gemmaCall(): Waiting<WrittenCall> {
+    if (!(yield* this.text.begins('call:'))) throw new NoCalls();
+    return { name: yield* this.#word(NAME), arguments: yield* this.#object() };
   }
 
-  pythonicCall(): WrittenCall {
-    const name = this.#match(NAME);
-    const given = this.list('(', ')', () => {
-      const key = this.#match(NAME);
-      this.#expect('=');
-      return `${JSON.stringify(key)}: ${this.#value()}`;
-    });
+  *pythonicCalls(): Waiting<WrittenCall[]> {
+    return yield* this.#items(']', () => this.#pythonicCall());
+  }
+
+  *#pythonicCall(): Waiting<WrittenCall> {
+    const name = yield* this.#word(NAME);
+    const given = yield* this.#list('(', ')', () => this.#argument());
     return { name, arguments: `{${given.join(', ')}}` };
   }
 
-  /** What stands between brackets, with commas between and maybe behind. */
-  list<T>(open: string, close: string, item: () => T): T[] {
+  *#argument(): Waiting<string> {
+    const key = yield* this.#word(NAME);
+    yield* this.#expect('=');
+    return `${JSON.stringify(key)}: ${yield* this.#value()}`;
+  }
+
+  *#list<T>(open: string, close: string, item: () => Waiting<T>): Waiting<T[]> {
+    yield* this.#expect(open);
+    return yield* this.#items(close, item);
+  }
+
+  /** What stands before a closing bracket, with commas between and maybe behind. */
+  *#items<T>(close: string, item: () => Waiting<T>): Waiting<T[]> {
     if (++this.#depth > MOST_DEPTH) throw new NoCalls();
-    this.#expect(open);
     const items: T[] = [];
-    while (this.#next() !== close) {
-      items.push(item());
-      if (this.#next() !== close) this.#expect(',');
+    while ((yield* this.text.next()) !== close) {
+      items.push(yield* item());
+      if ((yield* this.text.next()) !== close) yield* this.#expect(',');
     }
-    this.at++;
+    this.text.skip();
     this.#depth--;
     return items;
   }
 
-  #value(): string {
-    const next = this.#next();
-    if (next === '"' || next === "'" || next === '<') return JSON.stringify(this.#string());
-    if (next === '[') return `[${this.list('[', ']', () => this.#value()).join(', ')}]`;
-    if (next === '(') return `[${this.list('(', ')', () => this.#value()).join(', ')}]`;
-    if (next === '{') return this.#object();
-    if (next === '-' || /\d/.test(next)) return this.#match(NUMBER);
-    const constant = this.#match(CONSTANT).toLowerCase();
+  *#value(): Waiting<string> {
+    const next = yield* this.text.next();
+    if (next === '"' || next === "'" || next === '<') return JSON.stringify(yield* this.#string());
+    if (next === '[') return `[${(yield* this.#list('[', ']', () => this.#value())).join(', ')}]`;
+    if (next === '(') return `[${(yield* this.#list('(', ')', () => this.#value())).join(', ')}]`;
+    if (next === '{') return yield* this.#object();
+    if (next === '-' || /\d/.test(next)) return yield* this.#word(NUMBER);
+    const constant = (yield* this.#word(CONSTANT)).toLowerCase();
     return constant === 'none' ? 'null' : constant;
   }
 
-  /** A dictionary. Gemma 4's have names without quotes as keys. */
-  #object(): string {
-    const members = this.list('{', '}', () => {
-      const isQuoted = /["'<]/.test(this.#next());
-      const key = isQuoted ? this.#string() : this.#match(NAME);
-      this.#expect(':');
-      return `${JSON.stringify(key)}: ${this.#value()}`;
-    });
+  /** A dictionary. */
+  *#object(): Waiting<string> {
+    const members = yield* this.#list('{', '}', () => this.#member());
     return `{${members.join(', ')}}`;
   }
 
-  #string(): string {
-    const quote = this.#next();
-    if (quote === '<') return this.#gemmaString();
+  /** Gemma 4's have names without quotes as keys. */
+  *#member(): Waiting<string> {
+    const isQuoted = /["'<]/.test(yield* this.text.next());
+    const key = isQuoted ? yield* this.#string() : yield* this.#word(NAME);
+    yield* this.#expect(':');
+    return `${JSON.stringify(key)}: ${yield* this.#value()}`;
+  }
+
+  *#string(): Waiting<string> {
+    const quote = yield* this.text.next();
+    if (quote === '<') return yield* this.#gemmaString();
     if (quote !== '"' && quote !== "'") throw new NoCalls();
+    this.text.skip();
+    const others = quote === '"' ? /["\\]/ : /['\\]/;
     let value = '';
-    for (this.at++; this.#char() !== quote; this.at++) value += this.#char() === '\\' ? this.#escaped() : this.#char();
-    this.at++;
-    return value;
+    for (;;) {
+      value += yield* this.text.until(others);
+      const char = yield* this.text.char();
+      this.text.skip();
+      if (char === quote) return value;
+      value += yield* this.#escaped();
+    }
   }
 
-  #gemmaString(): string {
-    const start = this.at + GEMMA_QUOTE.length;
-    const opened = this.text.slice(this.at, start);
-    if (!GEMMA_QUOTE.startsWith(opened)) throw new NoCalls();
-    const end = this.text.indexOf(GEMMA_QUOTE, start);
-    if (end < 0) throw new Unfinished();
-    this.at = end + GEMMA_QUOTE.length;
-    return this.text.slice(start, end);
+  *#gemmaString(): Waiting<string> {
+    if (!(yield* this.text.begins(GEMMA_QUOTE))) throw new NoCalls();
+    let value = '';
+    for (;;) {
+      value += yield* this.text.until(/</);
+      // What the quote shares with what stands there has no other beginning of a quote in it.
+      let shared = 0;
+      while (shared < GEMMA_QUOTE.length && (yield* this.text.char()) === GEMMA_QUOTE[shared]) {
+        this.text.skip();
+        shared++;
+      }
+      if (shared === GEMMA_QUOTE.length) return value;
+      value += GEMMA_QUOTE.slice(0, shared);
+    }
   }
 
-  /** At a backslash; leaves `at` at the last character of what it begins. An unknown one stands for itself, as in Python. */
-  #escaped(): string {
-    this.at++;
-    const char = this.#char();
+  /** Behind a backslash. An unknown character stands for itself with it, as in Python. */
+  *#escaped(): Waiting<string> {
+    const char = yield* this.text.char();
+    this.text.skip();
     const numDigits = HEX_DIGITS[char];
     if (numDigits === undefined) return ESCAPES[char] ?? (/[\\"']/.test(char) ? char : `\\${char}`);
-    const digits = this.text.slice(this.at + 1, this.at + 1 + numDigits);
-    if (!/^[\da-fA-F]*$/.test(digits)) throw new NoCalls();
-    if (digits.length < numDigits) throw new Unfinished();
+    let digits = '';
+    while (digits.length < numDigits) {
+      const digit = yield* this.text.char();
+      if (!/[\da-fA-F]/.test(digit)) throw new NoCalls();
+      digits += digit;
+      this.text.skip();
+    }
     const code = parseInt(digits, 16);
     if (code > 0x10ffff) throw new NoCalls();
-    this.at += numDigits;
     return String.fromCodePoint(code);
   }
 
-  /** The character at `at`. */
-  #char(): string {
-    const char = this.text[this.at];
-    if (char === undefined) throw new Unfinished();
-    return char;
+  *#expect(char: string): Waiting<void> {
+    if ((yield* this.text.next()) !== char) throw new NoCalls();
+    this.text.skip();
   }
 
-  /** The next character that is no white space; `at` is there then. */
-  #next(): string {
-    while (/\s/.test(this.#char())) this.at++;
-    return this.#char();
-  }
-
-  #expect(char: string): void {
-    if (this.#next() !== char) throw new NoCalls();
-    this.at++;
-  }
-
-  /** A name or a number that ends with the text may go on. */
-  #match(pattern: RegExp): string {
-    this.#next();
-    pattern.lastIndex = this.at;
-    const [found] = pattern.exec(this.text) ?? [];
-    const end = this.at + (found?.length ?? 0);
-    if (end === this.text.length || (found === undefined && !/[^\w.+-]/.test(this.text.slice(this.at))))
-      throw new Unfinished();
-    if (found === undefined) throw new NoCalls();
-    this.at = end;
-    return found;
+  /** A name, a number or a constant: it ends where another character comes. */
+  *#word(kind: RegExp): Waiting<string> {
+    yield* this.text.next();
+    const word = yield* this.text.until(NO_WORD);
+    if (!kind.test(word)) throw new NoCalls();
+    return word;
   }
 }

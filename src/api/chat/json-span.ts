@@ -1,22 +1,37 @@
 /**
- * The place behind the object, array or string of JSON that begins at `start`; undefined where the text ends within it.
- * Only brackets and strings are looked at: whether it is JSON is for the parser to say.
+ * Finds where an object, array or string of JSON ends, in pieces that follow one another. Only brackets and strings are looked
+ * at: whether it is JSON is for the parser to say.
  */
-export function jsonEnd(text: string, start: number): number | undefined {
-  let depth = 0;
-  let inString = false;
-  for (let at = start; at < text.length; at++) {
-    const char = text[at];
-    if (inString && char === '\\') at++;
-    else if (char === '"') inString = !inString;
-    else if (inString) continue;
-    else if (char === '{' || char === '[') depth++;
-    else if (char === '}' || char === ']') depth--;
-    const closed = char === '"' || char === '}' || char === ']';
-    if (closed && !inString && depth <= 0) return at + 1;
+export class JsonSpan {
+  #depth = 0;
+  #inString = false;
+  #isEscaped = false;
+
+  /** The place behind it in a piece that is read from `from` on; undefined where it goes on behind the piece. */
+  end(piece: string, from: number): number | undefined {
+    for (let at = from; at < piece.length; at++) {
+      if (this.#isEscaped) this.#isEscaped = false;
+      else if (this.#isEnd(piece[at] as string)) return at + 1;
+    }
+    return undefined;
   }
-  return undefined;
+
+  #isEnd(char: string): boolean {
+    if (this.#inString) {
+      this.#isEscaped = char === '\\';
+      this.#inString = char !== '"';
+      return !this.#inString && this.#depth === 0;
+    }
+    this.#inString = char === '"';
+    if (char === '{' || char === '[') this.#depth++;
+    if (char !== '}' && char !== ']') return false;
+    this.#depth--;
+    return this.#depth <= 0;
+  }
 }
+
+/** The place behind the object, array or string of JSON that begins at `start`; undefined where the text ends within it. */
+export const jsonEnd = (text: string, start: number): number | undefined => new JsonSpan().end(text, start);
 
 /** The text of each member of an object, as it stands there; `object` must be JSON. */
 export function jsonMembers(object: string): Map<string, string> {

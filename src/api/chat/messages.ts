@@ -1,16 +1,16 @@
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
 import { isRecord } from '../../config/is-record.ts';
 import { isNestedDeeper, REQUEST_NESTING } from '../../config/nesting.ts';
-import { describe, refuse } from '../checks.ts';
+import { checkList, describe, refuse } from '../checks.ts';
 import type { ChatMessage } from '../types.ts';
 
 const ROLES: readonly string[] = ['system', 'user', 'assistant', 'tool'] satisfies ChatMessage['role'][];
 
 /** Checks messages. Throws `bad_request`, naming the message and its field. */
 export function parseMessages(messages: unknown): ChatTurn[] {
-  if (!Array.isArray(messages)) refuse('messages', `must be an array, but is ${describe(messages)}`);
-  if (messages.length === 0) refuse('messages', 'is empty');
-  return messages.map((message: unknown, i) => {
+  const list = checkList(messages, 'messages');
+  if (list.length === 0) refuse('messages', 'is empty');
+  return list.map((message, i) => {
     const at = `messages[${i}]`;
     if (!isRecord(message)) refuse(at, `must be an object, but is ${describe(message)}`);
     return parseMessage(message, at);
@@ -41,8 +41,7 @@ function parseMessage(message: Record<string, unknown>, at: string): ChatTurn {
 
 function parseContent(content: unknown, at: string): string {
   if (typeof content === 'string') return content;
-  if (!Array.isArray(content)) refuse(at, `must be a string or an array of text parts, but is ${describe(content)}`);
-  const texts = content.map((part: unknown, i) => {
+  const texts = checkList(content, at, 'a string or an array of text parts').map((part, i) => {
     const isText = isRecord(part) && part['type'] === 'text';
     if (!isText)
       refuse(`${at}[${i}]`, `must be a part of type text, but is ${describe(isRecord(part) ? part['type'] : part)}`);
@@ -56,8 +55,7 @@ function parseContent(content: unknown, at: string): string {
 function parseCalls(value: unknown, role: string, at: string): ChatTurn['tool_calls'] {
   if (isAbsent(value) || (Array.isArray(value) && value.length === 0)) return undefined;
   if (role !== 'assistant') refuse(`${at}.tool_calls`, `is for an assistant's message, but its role is ${role}`);
-  if (!Array.isArray(value)) refuse(`${at}.tool_calls`, `must be an array, but is ${describe(value)}`);
-  return value.map((call: unknown, i) => {
+  return checkList(value, `${at}.tool_calls`).map((call, i) => {
     const place = `${at}.tool_calls[${i}]`;
     if (!isRecord(call)) refuse(place, `must be an object, but is ${describe(call)}`);
     const { id, function: called } = call;

@@ -3,8 +3,7 @@ import type { ResponseFormat } from '../../grammar/response-format.ts';
 import type { ChatTurn, ToolDefinition } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import { isRecord } from '../../config/is-record.ts';
-import { isNestedDeeper, REQUEST_NESTING } from '../../config/nesting.ts';
-import { describe, refuse } from '../checks.ts';
+import { checkJson, checkList, describe, refuse } from '../checks.ts';
 import type { AnswerReader } from './answer-reader.ts';
 import { formatOfCall } from './forced-call.ts';
 import { parseMessages } from './messages.ts';
@@ -35,7 +34,7 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
   }
   const known = new Set(tools.map((tool) => tool.function.name));
   if (isForced && fields['response_format'] !== undefined)
-    refuse('response_format', 'does not go with a tool_choice that demands a call');
+    refuse('response_format', 'cannot be combined with a tool_choice that demands a call');
   const callFormat = isForced ? formatOfCall(tools) : undefined;
   // What is held to a form has it from its first token on: no reasoning goes before.
   const isHeld = isForced || !isText(fields['response_format']);
@@ -49,8 +48,7 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
 
 function parseTools(value: unknown): ToolDefinition[] {
   if (value === undefined) return [];
-  if (!Array.isArray(value)) refuse('tools', `must be an array, but is ${describe(value)}`);
-  return value.map((tool: unknown, i) => {
+  return checkList(value, 'tools').map((tool, i) => {
     const at = `tools[${i}]`;
     if (!isRecord(tool)) refuse(at, `must be an object, but is ${describe(tool)}`);
     if (tool['type'] !== 'function') refuse(`${at}.type`, `must be function, but is ${describe(tool['type'])}`);
@@ -65,8 +63,7 @@ function parseTools(value: unknown): ToolDefinition[] {
     if (parameters !== undefined && !isRecord(parameters)) {
       refuse(`${at}.function.parameters`, `must be a JSON schema, but is ${describe(parameters)}`);
     }
-    if (isNestedDeeper(parameters, REQUEST_NESTING))
-      refuse(`${at}.function.parameters`, `is nested more than ${REQUEST_NESTING} deep`);
+    checkJson(parameters, `${at}.function.parameters`);
     // Templates index these; a strict schema is for the grammar to keep to.
     return {
       type: 'function',

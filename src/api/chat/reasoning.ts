@@ -14,7 +14,7 @@ export interface ThoughtAndText {
 export class ReasoningReader {
   #place: 'before' | 'inside' | 'behind' | 'answer';
   #held = '';
-  /** White space that may turn out to be the reasoning's last. */
+  /** White space before the answer, or that may turn out to be the reasoning's last. */
   #space = '';
 
   /** `opened`: the prompt ends within the tags. */
@@ -33,6 +33,7 @@ export class ReasoningReader {
 
   /** What was held back at the end of the answer. */
   flush(): ThoughtAndText {
+    if (this.#place === 'before') this.#answer();
     const rest = this.#take();
     if (this.#place === 'inside') return { reasoning: this.#trimmed(rest), text: '' };
     return { reasoning: '', text: this.#place === 'behind' ? '' : rest };
@@ -40,12 +41,21 @@ export class ReasoningReader {
 
   #begin(): void {
     const text = this.#held.trimStart();
+    this.#space += this.#held.slice(0, this.#held.length - text.length);
+    this.#held = text;
     if (text.startsWith(OPEN)) {
       this.#held = text.slice(OPEN.length);
+      this.#space = '';
       this.#place = 'inside';
     } else if (!OPEN.startsWith(text)) {
-      this.#place = 'answer';
+      this.#answer();
     }
+  }
+
+  /** There is no reasoning. */
+  #answer(): void {
+    this.#held = this.#space + this.#held;
+    this.#place = 'answer';
   }
 
   #readInside(): string {
@@ -66,11 +76,16 @@ export class ReasoningReader {
 
   /** The next piece of the reasoning, with the white space before it but for the first's. */
   #trimmed(piece: string): string {
-    const text = this.#begun ? this.#space + piece : piece.trimStart();
+    const text = this.#begun ? piece : piece.trimStart();
     const kept = text.trimEnd();
+    if (kept === '') {
+      this.#space += text;
+      return '';
+    }
+    const given = this.#space + kept;
     this.#space = text.slice(kept.length);
-    this.#begun ||= kept !== '';
-    return kept;
+    this.#begun = true;
+    return given;
   }
 
   #skipSpace(): void {

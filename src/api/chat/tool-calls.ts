@@ -1,27 +1,47 @@
 import type { ToolFormat } from '../../tokenizer/chat-traits.ts';
 import { isRecord } from '../../config/is-record.ts';
-import { type CallsRead, gemmaCall, pythonicCalls, type WrittenCall } from './call-literals.ts';
+import { gemmaCall, NoCalls, pythonicCalls, type WrittenCall } from './call-literals.ts';
+import { IncomingText, Unfinished, type Waiting } from './incoming-text.ts';
 import { jsonEnd, jsonMembers } from './json-span.ts';
 import { beginningAtEnd } from './reasoning.ts';
 
 export type CallOrText = WrittenCall | string;
 
-/** What stands at the beginning of a text: so many characters of plain text, calls, or what only more text can tell. */
-type Reading = { text: number } | { calls: WrittenCall[]; length: number } | 'unfinished';
-
 /** What came before a text that is read. */
 type Before = 'nothing' | 'calls' | 'text';
 
-/** What a format reads at the beginning of `text`. */
-type Read = (text: string, known: ReadonlySet<string>, isEnd: boolean, before: Before) => Reading;
+/** Reads calls of known tools; undefined where something else is written. */
+type ReadCalls = (text: IncomingText, known: ReadonlySet<string>) => Waiting<WrittenCall[] | undefined>;
+
+/** How a format writes calls: what they begin with, and what follows it; `isBare`: nothing, and text before calls makes them text. */
+interface Format {
+  open: string;
+  read: ReadCalls;
+  isBare?: true;
+}
+
+/** Calls that are being read. */
+interface Reading {
+  text: IncomingText;
+  calls: Waiting<WrittenCall[] | undefined>;
+}
+
+/** Of beginnings within a text that was read in vain, how many are tried: each may be read to the end of the answer. */
+const MOST_TRIES = 8;
 
 /**
  * Finds the calls in an answer as pieces of any length arrive. A call is given once it is whole. What is no call of a
- * known tool in the model's format is plain text, to the letter; only white space around calls goes.
+ * known tool in the model's format is plain text, to the letter; only white space around calls goes. A character is looked
+ * at once, and where calls turn out to be none, as often as `MOST_TRIES` says.
  */
 export class ToolCallReader {
-  readonly #read: Read;
+  readonly #format: Format;
+  /** What has not been given: a beginning of `open`, or all of a call that is being read. */
   #held = '';
+  #reading: Reading | undefined;
+  /** How much of that was read in vain already, and how many beginnings in it were tried. */
+  #vain = 0;
+  #tries = 0;
   /** White space that goes when a call follows. */
   #space = '';
   #before: Before = 'nothing';
@@ -32,148 +52,151 @@ export class ToolCallReader {
     /** Names of the tools that the model was told of. */
     private readonly known: ReadonlySet<string>,
   ) {
-    this.#read = FORMATS[format];
+    this.#format = FORMATS[format];
   }
 
   push(piece: string): CallOrText[] {
-    this.#held += piece;
-    return this.#parts(false);
+    return this.#parts(piece, false);
   }
 
   /** What was held back at the end of the answer. */
   flush(): CallOrText[] {
-    const parts = this.#parts(true);
+    const parts = this.#parts('', true);
     return this.#space !== '' && !this.#behindCall ? [...parts, this.#space] : parts;
   }
 
-  #parts(isEnd: boolean): CallOrText[] {
+  #parts(piece: string, isEnd: boolean): CallOrText[] {
     const parts: CallOrText[] = [];
-    while (this.#held !== '') {
-      const reading = this.#read(this.#held, this.known, isEnd, this.#before);
-      if (reading === 'unfinished') break;
-      if ('calls' in reading) {
-        parts.push(...reading.calls);
-        this.#space = '';
-        this.#behindCall = true;
-        if (this.#before === 'nothing') this.#before = 'calls';
-        this.#held = this.#held.slice(reading.length);
-        continue;
+    this.#held += piece;
+    this.#reading?.text.add(piece);
+    for (;;) {
+      this.#reading ??= this.#begin(parts, isEnd);
+      if (!this.#reading) break;
+      const { text, calls } = this.#reading;
+      text.isEnded = isEnd;
+      const read = calls.next();
+      if (!read.done) break;
+      this.#reading = undefined;
+      const length = this.#held.length - text.rest.length;
+      if (read.value) this.#giveCalls(parts, read.value, length);
+      else {
+        this.#vain = Math.max(this.#vain, length);
+        this.#giveText(parts, this.#format.isBare ? this.#held.length : this.#format.open.length);
       }
-      const text = this.#space + this.#held.slice(0, reading.text);
-      this.#held = this.#held.slice(reading.text);
-      const kept = text.trimEnd();
-      this.#space = text.slice(kept.length);
-      if (kept === '') continue;
-      this.#before = 'text';
-      this.#behindCall = false;
-      parts.push(kept);
     }
     return parts;
   }
+
+  /** Gives what stands before the next calls, and begins to read these, if there are any. */
+  #begin(parts: CallOrText[], isEnd: boolean): Reading | undefined {
+    const { open, read, isBare } = this.#format;
+    for (;;) {
+      const at = isBare && this.#before === 'text' ? -1 : this.#held.indexOf(open);
+      const plain = at < 0 ? this.#held.length - (isEnd || isBare ? 0 : beginningAtEnd(this.#held, open)) : at;
+      this.#giveText(parts, plain);
+      if (at < 0 || this.#held === '') return undefined;
+      this.#tries = this.#vain === 0 ? 0 : this.#tries + 1;
+      if (this.#tries <= MOST_TRIES) break;
+      this.#giveText(parts, open.length);
+    }
+    const text = new IncomingText(this.#held.slice(open.length));
+    const readNext = isBare && this.#before === 'calls' ? behindSemicolon : read;
+    return { text, calls: orNone(readNext(text, this.known)) };
+  }
+
+  #giveCalls(parts: CallOrText[], calls: readonly WrittenCall[], length: number): void {
+    for (const call of calls) parts.push(call);
+    this.#take(length);
+    this.#space = '';
+    this.#behindCall = true;
+    if (this.#before === 'nothing') this.#before = 'calls';
+  }
+
+  #giveText(parts: CallOrText[], length: number): void {
+    const text = this.#take(length);
+    const kept = text.trimEnd();
+    if (kept === '') {
+      this.#space += text;
+      return;
+    }
+    parts.push(this.#space + kept);
+    this.#space = text.slice(kept.length);
+    this.#before = 'text';
+    this.#behindCall = false;
+  }
+
+  #take(length: number): string {
+    const text = this.#held.slice(0, length);
+    this.#held = this.#held.slice(length);
+    this.#vain = Math.max(0, this.#vain - length);
+    return text;
+  }
 }
 
-/** What a format has between its tags, from `start` on: calls of known tools. */
-type ReadBody = (text: string, start: number, known: ReadonlySet<string>) => CallsRead;
-
-/** How a format marks its calls: the text before them, the text behind them or none. */
-interface Tags {
-  open: string;
-  close: string;
-  body: ReadBody;
+/** None where something else is written, or the text ends before they do. */
+function* orNone(calls: Waiting<WrittenCall[] | undefined>): Waiting<WrittenCall[] | undefined> {
+  try {
+    return yield* calls;
+  } catch (thrown) {
+    if (thrown instanceof Unfinished || thrown instanceof NoCalls) return undefined;
+    throw thrown;
+  }
 }
 
-const HERMES: Tags = { open: '<tool_call>', close: '</tool_call>', body: jsonBody('{') };
-const MISTRAL: Tags = { open: '[TOOL_CALLS]', close: '', body: jsonBody('[') };
-const LFM2: Tags = { open: '<|tool_call_start|>', close: '<|tool_call_end|>', body: pythonicBody };
-const GEMMA4: Tags = {
-  open: '<|tool_call>',
-  close: '<tool_call|>',
-  body: (text, start, known) => ofKnown(gemmaCall(text, start), known),
+const FORMATS: Record<ToolFormat, Format> = {
+  hermes: { open: '<tool_call>', read: closedBy('</tool_call>', jsonCalls('{')) },
+  mistral: { open: '[TOOL_CALLS]', read: jsonCalls('[') },
+  lfm2: { open: '<|tool_call_start|>', read: closedBy('<|tool_call_end|>', pythonicOrJson) },
+  gemma4: { open: '<|tool_call>', read: closedBy('<tool_call|>', gemmaCalls) },
+  llama: { open: '', read: bareCalls, isBare: true },
 };
 
-const tagged =
-  (tags: Tags): Read =>
-  (text, known, isEnd) =>
-    between(tags, text, known, isEnd);
-
-const FORMATS: Record<ToolFormat, Read> = {
-  hermes: tagged(HERMES),
-  mistral: tagged(MISTRAL),
-  lfm2: tagged(LFM2),
-  gemma4: tagged(GEMMA4),
-  llama: bare,
-};
+/** Calls before a closing tag, with which models may end or not. */
+function closedBy(close: string, read: ReadCalls): ReadCalls {
+  return function* (text, known) {
+    const calls = yield* read(text, known);
+    if (!calls) return undefined;
+    return (yield* text.isOver()) || (yield* text.begins(close)) ? calls : undefined;
+  };
+}
 
 /** JSON that begins with `bracket`. */
-function jsonBody(bracket: '{' | '['): ReadBody {
-  return (text, start, known) => {
-    if (text[start] !== bracket) return undefined;
-    const end = jsonEnd(text, start);
-    if (end === undefined) return 'unfinished';
-    const calls = parseCalls(text.slice(start, end), 'arguments', known);
-    return calls && { calls, end };
+function jsonCalls(bracket: '{' | '['): ReadCalls {
+  return function* (text, known) {
+    return (yield* text.next()) === bracket ? parseCalls(yield* text.json(), 'arguments', known) : undefined;
   };
 }
 
 /** Python's calls, or JSON, which LFM2 writes where its system prompt asks for it. */
-function pythonicBody(text: string, start: number, known: ReadonlySet<string>): CallsRead {
-  const first = behindSpace(text, start + 1);
-  if (text[start] === '{' || (text[start] === '[' && text[first] === '{'))
-    return jsonBody(text[start])(text, start, known);
-  return ofKnown(pythonicCalls(text, start), known);
+function* pythonicOrJson(text: IncomingText, known: ReadonlySet<string>): Waiting<WrittenCall[] | undefined> {
+  const first = yield* text.next();
+  if (first === '{') return parseCalls(yield* text.json(), 'arguments', known);
+  if (first !== '[') return undefined;
+  text.skip();
+  if ((yield* text.next()) === '{') return parseCalls(yield* text.json('['), 'arguments', known);
+  return ofKnown(yield* pythonicCalls(text), known);
 }
 
-function ofKnown(read: CallsRead, known: ReadonlySet<string>): CallsRead {
-  if (read === undefined || read === 'unfinished') return read;
-  return read.calls.length > 0 && read.calls.every(({ name }) => known.has(name)) ? read : undefined;
+function* gemmaCalls(text: IncomingText, known: ReadonlySet<string>): Waiting<WrittenCall[] | undefined> {
+  yield* text.next();
+  return ofKnown([yield* gemmaCall(text)], known);
 }
 
-/** Calls between tags; without a closing tag they end by themselves. What follows the opening tag and is no call makes that text. */
-function between({ open, close, body }: Tags, text: string, known: ReadonlySet<string>, isEnd: boolean): Reading {
-  const at = text.indexOf(open);
-  if (at !== 0) {
-    const length = at > 0 ? at : text.length - (isEnd ? 0 : beginningAtEnd(text, open));
-    return length > 0 ? { text: length } : 'unfinished';
-  }
-  const noCall = { text: open.length };
-  const unfinished = isEnd ? noCall : 'unfinished';
-  const start = behindSpace(text, open.length);
-  if (start === text.length) return unfinished;
-  const read = body(text, start, known);
-  if (read === 'unfinished') return unfinished;
-  if (!read) return noCall;
-  const { calls, end } = read;
-  const closeAt = behindSpace(text, end);
-  if (close === '' || text.startsWith(close, closeAt))
-    return { calls, length: close === '' ? end : closeAt + close.length };
-  const rest = text.slice(closeAt);
-  if (!close.startsWith(rest)) return noCall;
-  // Models may end with the call.
-  return isEnd ? (rest === '' ? { calls, length: text.length } : noCall) : 'unfinished';
-}
+const ofKnown = (calls: WrittenCall[], known: ReadonlySet<string>): WrittenCall[] | undefined =>
+  calls.length > 0 && calls.every(({ name }) => known.has(name)) ? calls : undefined;
 
 const PYTHON_TAG = '<|python_tag|>';
 
-/** An answer that is nothing but JSON, several calls with semicolons between them. */
-function bare(text: string, known: ReadonlySet<string>, isEnd: boolean, before: Before): Reading {
-  const noCall = { text: text.length };
-  if (before === 'text') return noCall;
-  const unfinished = isEnd ? noCall : 'unfinished';
-  let start = behindSpace(text, before === 'calls' && text.startsWith(';') ? 1 : 0);
-  if (text.startsWith(PYTHON_TAG, start)) start = behindSpace(text, start + PYTHON_TAG.length);
-  else if (PYTHON_TAG.startsWith(text.slice(start))) return unfinished;
-  if (start === text.length) return unfinished;
-  if (text[start] !== '{') return noCall;
-  const end = jsonEnd(text, start);
-  if (end === undefined) return unfinished;
-  const calls = parseCalls(text.slice(start, end), 'parameters', known);
-  return calls ? { calls, length: end } : noCall;
+/** An answer that is nothing but JSON. */
+function* bareCalls(text: IncomingText, known: ReadonlySet<string>): Waiting<WrittenCall[] | undefined> {
+  if ((yield* text.next()) === PYTHON_TAG[0] && !(yield* text.begins(PYTHON_TAG))) return undefined;
+  return (yield* text.next()) === '{' ? parseCalls(yield* text.json(), 'parameters', known) : undefined;
 }
 
-function behindSpace(text: string, from: number): number {
-  let at = from;
-  while (at < text.length && /\s/.test(text[at] as string)) at++;
-  return at;
+/** Another call of such an answer: semicolons are between them. */
+function* behindSemicolon(text: IncomingText, known: ReadonlySet<string>): Waiting<WrittenCall[] | undefined> {
+  if ((yield* text.char()) === ';') text.skip();
+  return yield* bareCalls(text, known);
 }
 
 /** The call, or array of calls, of known tools that `json` is; else undefined. */

@@ -1,7 +1,7 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
 import { isRecord } from '../../config/is-record.ts';
-import { checked } from '../checks.ts';
+import { checked, checkJson } from '../checks.ts';
 import type { FallbackOptions } from '../types.ts';
 
 /** Calls of an OpenAI-compatible server. Its key is in no error. */
@@ -66,7 +66,7 @@ export class ServerClient {
   }
 
   async #sendChecked(route: string, body: object | undefined, signal: AbortSignal | undefined): Promise<Response> {
-    const init = body ? { method: 'POST', body: checked('request', () => JSON.stringify(body)) } : {};
+    const init = body ? { method: 'POST', body: checked('request', () => asJson(body)) } : {};
     const response = await this.send(route, init, signal);
     if (response.ok) return response;
     const said: unknown = await response.json().catch(() => undefined);
@@ -110,6 +110,11 @@ export class ServerClient {
     const { apiKey } = this.options;
     return apiKey ? text.replaceAll(apiKey, '…') : text;
   }
+}
+
+function asJson(body: object): string {
+  checkJson(body, 'request');
+  return JSON.stringify(body);
 }
 
 function codeOf(status: number): ErrorCode {

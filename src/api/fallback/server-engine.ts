@@ -22,12 +22,17 @@ type FieldsOf = (request: unknown, named?: unknown) => Record<string, unknown>;
 
 /**
  * An engine whose calls a server answers, since the device cannot (`cause`). Adapters are models of the server's, as
- * vLLM names them. What only a device has is `unsupported`. Errors: `network` where the server cannot be reached.
+ * vLLM names them. What only a device has is `unsupported`. Errors: `network` where the server cannot be reached, `aborted`.
  */
-export async function serverEngine(options: FallbackOptions, model: string, cause: ChunkwiseError): Promise<Engine> {
+export async function serverEngine(
+  options: FallbackOptions,
+  model: string,
+  cause: ChunkwiseError,
+  signal?: AbortSignal,
+): Promise<Engine> {
   const server = new ServerClient(options);
   const base = options.model ?? parseHubId(model)?.repo ?? baseId(model);
-  const found = (await modelsOf(server)).find(({ id }) => id === base);
+  const found = (await modelsOf(server, signal)).find(({ id }) => id === base);
   const loaded = new Map<string, AdapterInfo>();
   const listeners = new Listeners();
   const fieldsOf: FieldsOf = (request, named) => {
@@ -55,8 +60,8 @@ export async function serverEngine(options: FallbackOptions, model: string, caus
   };
 }
 
-const modelsOf = async (server: ServerClient): Promise<ServerModels['data']> =>
-  (await server.call<ServerModels>('models')).data;
+const modelsOf = async (server: ServerClient, signal?: AbortSignal): Promise<ServerModels['data']> =>
+  (await server.call<ServerModels>('models', undefined, signal)).data;
 
 /** OpenAI's fields and vLLM's, without those of our own. */
 const serverFields = (request: object): Record<string, unknown> =>

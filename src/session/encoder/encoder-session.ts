@@ -105,7 +105,7 @@ export class EncoderSession {
     const vectors: Float32Array<ArrayBuffer>[] = [];
     while (vectors.length < inputs.length) {
       throwIfAborted(signal);
-      vectors.push(...(await this.#poolBatch(this.#batch(inputs, vectors.length))));
+      for (const vector of await this.#poolBatch(this.#batch(inputs, vectors.length))) vectors.push(vector);
     }
     return vectors;
   }
@@ -113,8 +113,9 @@ export class EncoderSession {
   /** From `start` on as many as fit a batch. */
   #batch(inputs: readonly EncoderInput[], start: number): readonly EncoderInput[] {
     let total = 0;
-    const end = inputs.findIndex(({ tokens }, i) => i >= start && (total += tokens.length) > this.encoder.batchTokens);
-    return inputs.slice(start, end < 0 ? inputs.length : end);
+    let end = start;
+    while (end < inputs.length && (total += inputs[end]!.tokens.length) <= this.encoder.batchTokens) end++;
+    return inputs.slice(start, end);
   }
 
   async #poolBatch(inputs: readonly EncoderInput[]): Promise<Float32Array<ArrayBuffer>[]> {

@@ -74,7 +74,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   for (const [key, field] of Object.entries(OPTIONAL_SIZES)) if (config.has(field)) setNumber(key, field);
   for (const names of Object.values(architecture.multipliers ?? {}))
     if (config.has(names.config)) set(names.gguf, config.positive(names.config) ** (names.power ?? 1));
-  if (config.has('sliding_window') && usesWindow(config, window))
+  if (usesWindow(config, window) && config.has('sliding_window'))
     setNumber('attention.sliding_window', 'sliding_window');
   if (window === 'by layer') addWindow(config, architecture, set);
   if (architecture.hasConvolutions) addConvolutions(config, set);
@@ -168,6 +168,13 @@ function addWindow(
   if (flags.includes(true)) config.size('sliding_window', MOST.context_length);
   set('attention.sliding_window_pattern', flags);
   const rope = config.optional('rope_parameters', (key) => config.fields(key));
+  const others = Object.keys(rope?.values ?? {}).filter((key) => !key.endsWith('_attention') && rope?.has(key));
+  if (rope && others[0] !== undefined)
+    rope.fail(
+      others[0],
+      'layers of this model are rotated in two ways: full_attention and sliding_attention have what is said of them',
+      'unsupported',
+    );
   const own = rope?.optional('sliding_attention', (key) => rope.fields(key));
   if (own && ropeType(own) !== 'default')
     own.fail('rope_type', 'layers with a window are rotated without scaling', 'unsupported');
@@ -271,9 +278,17 @@ function addDeltaNets(config: JsonFields, set: (key: string, value: GgufValue) =
 /** Some configs name a window that their models do not use, or only in layers that they do not have. */
 function usesWindow(config: JsonFields, window: ModelType['window']): boolean {
   if (window !== 'where used') return window !== undefined;
-  if (config.values['use_sliding_window'] !== true) return false;
-  const types = config.optional('layer_types', (key) => config.list(key));
-  if (types) return types.includes('sliding_attention');
+  const isUsed = config.values['use_sliding_window'] === true;
+  const numLayers = config.size('num_hidden_layers', MOST.block_count);
+  const types = layerTypes(config, numLayers, ['sliding_attention', 'full_attention']);
+  if (types?.includes('sliding_attention')) {
+    // SmolLM3's layers have it all the same, and Qwen's cannot be run then (modeling_smollm3.py, configuration_qwen2.py).
+    if (!isUsed)
+      config.fail('use_sliding_window', 'is not true, but layer_types has layers with a window', 'unsupported');
+    config.size('sliding_window', MOST.context_length);
+    return true;
+  }
+  if (types || !isUsed) return false;
   return !config.has('max_window_layers') || config.number('max_window_layers') < config.number('num_hidden_layers');
 }
 

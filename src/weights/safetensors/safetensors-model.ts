@@ -155,18 +155,18 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     generationConfig: await json('generation_config.json'),
     chatTemplate: template && (await readTemplate(template)),
   };
-  const header = decoderHeader(config, values, shards, texts, type);
+  const header = await decoderHeader(config, values, shards, texts, type);
   return behind ? withModules(header, sentence, behind, type) : header;
 }
 
 /** A model that answers, or an encoder of such a one's layers. */
-function decoderHeader(
+async function decoderHeader(
   whole: JsonFields,
   values: Map<string, GgufValue>,
   shards: readonly TensorInfo[],
   files: Omit<TokenizerFiles, 'config'>,
   type: LoadedType | undefined,
-): ModelHeader {
+): Promise<ModelHeader> {
   const config = withConfigDefaults(whole);
   const isText = config.values['model_type'] !== whole.values['model_type'];
   const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
@@ -188,9 +188,13 @@ function decoderHeader(
   );
   for (const [key, value] of tokenizerMetadata({ ...files, config })) values.set(key, value);
   const isTied = tiesEmbeddings(config);
-  // Tied, an output matrix would be the embeddings once more.
+  const [embeddings, output] = ['token_embd.weight', 'output.weight'].map((name) =>
+    found.find((tensor) => tensor.name === name),
+  );
+  // What the config ties is not tied where the file has two of different values (transformers, modeling_utils.py, tie_weights).
+  const isOnceMore = isTied && embeddings && output && (await areSame(embeddings, output));
   const tensors = found
-    .filter(({ name }) => !isTied || name !== 'output.weight')
+    .filter((tensor) => !isOnceMore || tensor !== output)
     .map((tensor) => asInGguf(tensor, architecture, type));
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
     config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
@@ -205,6 +209,20 @@ function decoderHeader(
     valueHeads: 'grouped',
     ...said,
   };
+}
+
+/** Bytes that are compared at a time. */
+const COMPARED = 1 << 20;
+
+/** Whether two tensors are of one type and shape, and have the same values. */
+async function areSame(a: TensorInfo, b: TensorInfo): Promise<boolean> {
+  if (a.type !== b.type || a.shape.join() !== b.shape.join() || a.bytes !== b.bytes) return false;
+  for (let at = 0; at < a.bytes; at += COMPARED) {
+    const length = Math.min(COMPARED, a.bytes - at);
+    const [one, other] = await Promise.all([a, b].map(({ source, offset }) => source.read(offset + at, length)));
+    for (let i = 0; i < length; i++) if (one?.[i] !== other?.[i]) return false;
+  }
+  return true;
 }
 
 /** A tensor as a GGUF file would have it: a matrix of `type`, or as it is stored; all others in F32. */

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { AnswerReader } from '../../../src/api/chat/answer-reader.ts';
 import { joinDeltas } from '../../../src/api/responses.ts';
 import type { AnswerMessage } from '../../../src/api/types.ts';
@@ -64,4 +64,22 @@ it('says that tools are waited for, unless the answer was cut off', () => {
 it('reads no calls where no tools were given', () => {
   const answer = '<tool_call>{"name": "get_time", "arguments": {}}</tool_call>';
   expect(read(answer)).toEqual({ role: 'assistant', content: answer });
+});
+
+it.each(['', '<think>', '<think>a'])('looks at white space once: behind %j', (start) => {
+  let trimmed = 0;
+  const spies = (['trimStart', 'trimEnd'] as const).map((name) => {
+    const trim = String.prototype[name];
+    return vi.spyOn(String.prototype, name).mockImplementation(function (this: string) {
+      trimmed += this.length;
+      return trim.call(this);
+    });
+  });
+  const reader = new AnswerReader({ opensReasoning: false, toolFormat: 'hermes' }, new Set(['get_time']));
+  reader.push(start);
+  for (let i = 0; i < 2000; i++) reader.push(' ');
+  const deltas = reader.flush();
+  for (const spy of spies) spy.mockRestore();
+  expect(trimmed).toBeLessThan(3 * 2000);
+  expect(joinDeltas(deltas).content).toBe(start === '' ? ' '.repeat(2000) : '');
 });

@@ -189,3 +189,46 @@ describe('gemma4', () => {
     ['half a marker', 'Is 1 <|tool_c'],
   ]);
 });
+
+/** Microseconds that this process has computed for. */
+function computed(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
+const times = (text: string) => (n: number) => text.repeat(n);
+
+describe('an answer that is 16 times as long takes about 16 times as long, in pieces of few characters', () => {
+  it.each<[string, ToolFormat, (n: number) => string]>([
+    [
+      'hermes',
+      'hermes',
+      (n) => `<tool_call>{"name": "get_time", "arguments": {"s": "${'ab]}'.repeat(n)}"}}</tool_call>`,
+    ],
+    ['llama', 'llama', (n) => `{"name": "get_time", "parameters": {"s": [${'[1], '.repeat(n)}1]}}`],
+    ['mistral', 'mistral', (n) => `[TOOL_CALLS][${`${time}, `.repeat(n / 8)}${time}]`],
+    ['lfm2, a string', 'lfm2', (n) => `<|tool_call_start|>[get_time(s='${'a] \\n'.repeat(n)}')]<|tool_call_end|>`],
+    ['lfm2, a list', 'lfm2', (n) => `<|tool_call_start|>[get_time(s=[${'"b", '.repeat(n)}])]<|tool_call_end|>`],
+    ['gemma4, a string', 'gemma4', (n) => `<|tool_call>call:get_time{s:<|"|>${'ab<|"'.repeat(n)}<|"|>}<tool_call|>`],
+    ['gemma4, a name', 'gemma4', (n) => `<|tool_call>call:get_time{${'name'.repeat(n)}:12}<tool_call|>`],
+    ['gemma4, a number', 'gemma4', (n) => `<|tool_call>call:get_time{n:${'1234'.repeat(n)}}<tool_call|>`],
+    ['calls that never end', 'hermes', times('<tool_call>{')],
+    ['calls in strings of calls that never end', 'lfm2', times(`<|tool_call_start|>[get_time(s="`)],
+    ['calls that are none', 'hermes', times('<tool_call>{} ')],
+    ['white space', 'hermes', times('    ')],
+  ])('%s', (_, format, answer) => {
+    const least = [Infinity, Infinity];
+    for (let i = 0; i < 3; i++) {
+      for (const [size, n] of [512, 16 * 512].entries()) {
+        const text = answer(n);
+        const reader = new ToolCallReader(format, known);
+        const start = computed();
+        for (let at = 0; at < text.length; at += 4) reader.push(text.slice(at, at + 4));
+        reader.flush();
+        least[size] = Math.min(least[size]!, computed() - start);
+      }
+    }
+    // Each piece read with all before it, it would be 256 times.
+    expect(least[1]! / Math.max(least[0]!, 200)).toBeLessThan(64);
+  });
+});
