@@ -12,6 +12,7 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 import { type Answer, answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
+import { byTier } from '../support/tier.ts';
 
 const TINY = {
   architecture: 'llama',
@@ -41,10 +42,10 @@ const ask = (
 const closing = (engine: LocalEngine, push: number) =>
   new Map(['"', '}', ']', ',', ':'].map((text) => [engine.tokenizer.encode(text)[0] ?? 0, push]));
 
-const PROMPTS = ['One.', 'A b c', '{"', 'Answer in JSON:', 'é ü'];
+const PROMPTS = byTier(['One.', 'é ü'], ['One.', 'A b c', '{"', 'Answer in JSON:', 'é ü']);
 
 describe('JSON Schema', () => {
-  it('is kept to by every answer of a model that knows nothing: 21 schemas, 5 prompts each', async () => {
+  it('is kept to by every answer of a model that knows nothing: 21 schemas, some prompts each', async () => {
     const engine = await open();
     const schemas = Object.entries(SCHEMAS);
     expect(schemas).toHaveLength(21);
@@ -63,7 +64,7 @@ describe('JSON Schema', () => {
       ),
     );
     expect(answers.filter(({ finishReason, faults }) => finishReason !== 'stop' || faults.length > 0)).toEqual([]);
-    expect(new Set(answers.map(({ text }) => text)).size).toBeGreaterThan(80);
+    expect(new Set(answers.map(({ text }) => text)).size).toBeGreaterThan(0.76 * answers.length);
   }, 300_000);
 
   it('may be any object', async () => {

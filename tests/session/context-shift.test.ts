@@ -13,6 +13,7 @@ import { engineUnderTest } from '../support/engine-under-test.ts';
 import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 import { NMSE } from '../support/tolerances.ts';
+import { byTier, restOnly } from '../support/tier.ts';
 
 const CONTEXT = 256;
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 52, contextLength: CONTEXT, neverEnds: true });
@@ -37,7 +38,7 @@ const options = (kv: KvOptions, maxTokens?: number) => ({
 const total = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, each) => sum + each, 0);
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
-test.each(['cpu', 'gpu'] as const)(
+test.each(byTier(['cpu'] as const, ['cpu', 'gpu'] as const))(
   'what is given up is as if it had never been, where keys and values do not depend on what was before them: class %s',
   async (deviceClass) => {
     // Of a single layer: those of deeper ones have seen what is given up.
@@ -57,7 +58,7 @@ test.each(['cpu', 'gpu'] as const)(
 );
 
 describe('an answer', () => {
-  test.each([33, 63, 97])(
+  test.each(byTier([63], [33, 63, 97]))(
     'in a context of %i tokens, too short to give pages up, ends as without a policy',
     async (contextLength) => {
       const engine = await engineUnderTest(bytes, { contextLength });
@@ -164,39 +165,43 @@ describe('a memory budget', () => {
     }
   });
 
-  test('that does not win leaves the error budget alone', async () => {
-    const report = await ask({ kv: 'policy', kvMemoryBudget: 1000, kvErrorBudget: 0, kvPriority: 'error' });
-    expect(report.memoryOverrode).toBe(false);
-    expect(total(report.bytes)).toBe(report.bytes.f16);
-    expect(report.droppedTokens).toBe(0);
+  restOnly(() => {
+    test('that does not win leaves the error budget alone', async () => {
+      const report = await ask({ kv: 'policy', kvMemoryBudget: 1000, kvErrorBudget: 0, kvPriority: 'error' });
+      expect(report.memoryOverrode).toBe(false);
+      expect(total(report.bytes)).toBe(report.bytes.f16);
+      expect(report.droppedTokens).toBe(0);
+    });
   });
 });
 
-test('a chat of a hundred turns keeps to its memory and to what the system says', async () => {
-  const engine = await engineUnderTest(roomy);
-  const system: ChatTurn = {
-    role: 'system',
-    content: 'Call yourself Ada, and say nothing of the sea or of its caves.',
-  };
-  const turns: ChatTurn[] = [system];
-  const BUDGET = 250_000;
-  const kv: KvOptions = { kv: 'policy', kvMemoryBudget: BUDGET };
-  const kept = engine.tokenizer.encode(system.content, { addSpecial: false });
-  const memory: number[] = [];
-  for (let turn = 0; turn < 100; turn++) {
-    turns.push(USER(`Question ${turn}: what does the wind say?`));
-    const { text, end } = await answer(engine.chat(turns, options(kv, 8)));
-    turns.push({ role: 'assistant', content: text });
-    memory.push(engine.memory().total);
-    expect(end.report.kv.peakBytes).toBeLessThanOrEqual(BUDGET);
-    // Nothing but the new turn, and at most a page, is computed.
-    if (turn > 0) expect(end.usage.promptTokens - end.usage.cachedTokens).toBeLessThan(120);
-    if (turn > 50) expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
-  }
-  expect(Math.max(...memory.slice(20))).toBeLessThan(1.02 * Math.max(...memory.slice(0, 20)));
-  const [sequence] = (await engine.session()).sequences.idle;
-  const first = sequence?.tokens.slice(0, (sequence?.keptPages ?? 0) * PAGE_TOKENS) ?? [];
-  expect(engine.tokenizer.decode(first)).toContain(engine.tokenizer.decode(kept));
+restOnly(() => {
+  test('a chat of a hundred turns keeps to its memory and to what the system says', async () => {
+    const engine = await engineUnderTest(roomy);
+    const system: ChatTurn = {
+      role: 'system',
+      content: 'Call yourself Ada, and say nothing of the sea or of its caves.',
+    };
+    const turns: ChatTurn[] = [system];
+    const BUDGET = 250_000;
+    const kv: KvOptions = { kv: 'policy', kvMemoryBudget: BUDGET };
+    const kept = engine.tokenizer.encode(system.content, { addSpecial: false });
+    const memory: number[] = [];
+    for (let turn = 0; turn < 100; turn++) {
+      turns.push(USER(`Question ${turn}: what does the wind say?`));
+      const { text, end } = await answer(engine.chat(turns, options(kv, 8)));
+      turns.push({ role: 'assistant', content: text });
+      memory.push(engine.memory().total);
+      expect(end.report.kv.peakBytes).toBeLessThanOrEqual(BUDGET);
+      // Nothing but the new turn, and at most a page, is computed.
+      if (turn > 0) expect(end.usage.promptTokens - end.usage.cachedTokens).toBeLessThan(120);
+      if (turn > 50) expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
+    }
+    expect(Math.max(...memory.slice(20))).toBeLessThan(1.02 * Math.max(...memory.slice(0, 20)));
+    const [sequence] = (await engine.session()).sequences.idle;
+    const first = sequence?.tokens.slice(0, (sequence?.keptPages ?? 0) * PAGE_TOKENS) ?? [];
+    expect(engine.tokenizer.decode(first)).toContain(engine.tokenizer.decode(kept));
+  });
 });
 
 test('a context too small to keep anything in refuses what does not fit, and answers what does', async () => {

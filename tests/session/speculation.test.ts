@@ -10,6 +10,7 @@ import { StepCosts } from '../../src/session/speculation/step-costs.ts';
 import { TextDrafts } from '../../src/session/speculation/text-drafts.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
+import { restOnly } from '../support/tier.ts';
 
 const SOFTWARE = { variant: { lanes: 1 } } as ConstructorParameters<typeof StepCosts>[0];
 
@@ -144,94 +145,98 @@ describe('how many tokens are verified', () => {
   });
 });
 
-describe('a step that verifies', () => {
-  const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 12, contextLength: 256, neverEnds: true });
-  const PROMPT = Array.from({ length: 61 }, (_, i) => (i * 7 + 3) % 250);
+restOnly(() => {
+  describe('a step that verifies', () => {
+    const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 12, contextLength: 256, neverEnds: true });
+    const PROMPT = Array.from({ length: 61 }, (_, i) => (i * 7 + 3) % 250);
 
-  async function prefilled(session: Session, slot: number): Promise<{ sequence: Sequence; first: number }> {
-    const sequence = new Sequence(undefined, slot);
-    const { token } = await prefillAndDraw(session, sequence, PROMPT);
-    return { sequence, first: token };
-  }
+    async function prefilled(session: Session, slot: number): Promise<{ sequence: Sequence; first: number }> {
+      const sequence = new Sequence(undefined, slot);
+      const { token } = await prefillAndDraw(session, sequence, PROMPT);
+      return { sequence, first: token };
+    }
 
-  // Past the end of a page, in the form of decoding and in that of prefill.
-  test.each([
-    ...[1, 2, 3, 7].map((length) => ['cpu', length] as const),
-    ...[1, 7].map((length) => ['gpu', length] as const),
-  ])(
-    'keeps, on class %s, of %d tokens those that are right, and nothing attends to the others',
-    async (deviceClass, length) => {
-      const session = await (await engineUnderTest(bytes, { deviceClass })).session();
-      const expected = await answered(session, PROMPT, 30);
-      const { sequence, first } = await prefilled(session, 1);
-      const tokens = [first];
-      for (let right = 0; tokens.length < 20; right = (right + 1) % (length + 1)) {
-        const draft = Array.from({ length }, (_, i) => {
-          const token = expected[tokens.length + i]!;
-          return i < right ? token : (token + 1 + i) % 250;
-        });
-        const asked = session.verify(greedy(sequence, PROMPT.length + tokens.length), {
-          tokens: draft,
-          rows: undefined,
-          text: { prompt: PROMPT, answer: tokens },
-        });
-        const kept = await asked;
-        expect(kept.map(({ token }) => token)).toEqual(expected.slice(tokens.length, tokens.length + right + 1));
-        sequence.tokens.push(tokens.at(-1)!, ...kept.slice(0, -1).map(({ token }) => token));
-        tokens.push(...kept.map(({ token }) => token));
-      }
-      // A plain step goes on from the last token that was kept.
-      const [next] = (await session.decode([greedy(sequence, PROMPT.length + tokens.length)])) as DrawnToken[];
-      expect(next?.token).toBe(expected[tokens.length]);
-      session.release(sequence);
-    },
-  );
+    // Past the end of a page, in the form of decoding and in that of prefill.
+    test.each([
+      ...[1, 2, 3, 7].map((length) => ['cpu', length] as const),
+      ...[1, 7].map((length) => ['gpu', length] as const),
+    ])(
+      'keeps, on class %s, of %d tokens those that are right, and nothing attends to the others',
+      async (deviceClass, length) => {
+        const session = await (await engineUnderTest(bytes, { deviceClass })).session();
+        const expected = await answered(session, PROMPT, 30);
+        const { sequence, first } = await prefilled(session, 1);
+        const tokens = [first];
+        for (let right = 0; tokens.length < 20; right = (right + 1) % (length + 1)) {
+          const draft = Array.from({ length }, (_, i) => {
+            const token = expected[tokens.length + i]!;
+            return i < right ? token : (token + 1 + i) % 250;
+          });
+          const asked = session.verify(greedy(sequence, PROMPT.length + tokens.length), {
+            tokens: draft,
+            rows: undefined,
+            text: { prompt: PROMPT, answer: tokens },
+          });
+          const kept = await asked;
+          expect(kept.map(({ token }) => token)).toEqual(expected.slice(tokens.length, tokens.length + right + 1));
+          sequence.tokens.push(tokens.at(-1)!, ...kept.slice(0, -1).map(({ token }) => token));
+          tokens.push(...kept.map(({ token }) => token));
+        }
+        // A plain step goes on from the last token that was kept.
+        const [next] = (await session.decode([greedy(sequence, PROMPT.length + tokens.length)])) as DrawnToken[];
+        expect(next?.token).toBe(expected[tokens.length]);
+        session.release(sequence);
+      },
+    );
+  });
 });
 
-describe('a draft model', () => {
-  const TEXT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
+restOnly(() => {
+  describe('a draft model', () => {
+    const TEXT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
 
-  // Layers that see a window, convolve, take in rows of what was drawn, or have states.
-  test.each(['llama', 'gemma3', 'lfm2', 'gemma4', 'qwen35'] as const)(
-    'of %s drafts what it would answer itself, wherever the text went',
-    async (architecture) => {
-      const numLayers = architecture === 'lfm2' ? 3 : 6;
-      const engine = await engineUnderTest(
-        tinyModel({ architecture, type: 'F32', seed: 6, numLayers, contextLength: 512, neverEnds: true }),
-      );
-      const session = await engine.session();
-      const text = engine.tokenizer.encode(TEXT);
-      const drafts = new ModelDrafts(text, {
-        draftModel: session,
-        slot: 0,
-        vocabSize: session.plan.config.vocabSize,
-        costs: session.stepCosts,
-      });
-      drafts.begin();
-      await drafts.settled();
-      // The text goes on with none of what is drafted, some of it, or all, and with what nothing was drafted for.
-      for (const [count, right, others] of [
-        [3, 3, 1],
-        [7, 0, 1],
-        [7, 5, 1],
-        [1, 1, 0],
-        [3, 1, 40],
-        [7, 7, 1],
-      ] as const) {
-        const drafted = await drafts.next(count);
-        expect(drafted).toEqual(await answered(session, text, count));
-        const more = [
-          ...drafted.slice(0, right),
-          ...Array.from({ length: others }, (_, i) => ((drafted[right] ?? 0) + 1 + 7 * i) % 250),
-        ];
-        for (const token of more) drafts.push(token);
-        text.push(...more);
-      }
-      await drafts.close();
-      // Behind the prompt, where the text was read to before, and where it is read to.
-      const { states } = session.sequences.idle.at(-1)!;
-      expect(states.length).toBeLessThanOrEqual(3);
-      expect(states.length > 0).toBe(architecture === 'qwen35');
-    },
-  );
+    // Layers that see a window, convolve, take in rows of what was drawn, or have states.
+    test.each(['llama', 'gemma3', 'lfm2', 'gemma4', 'qwen35'] as const)(
+      'of %s drafts what it would answer itself, wherever the text went',
+      async (architecture) => {
+        const numLayers = architecture === 'lfm2' ? 3 : 6;
+        const engine = await engineUnderTest(
+          tinyModel({ architecture, type: 'F32', seed: 6, numLayers, contextLength: 512, neverEnds: true }),
+        );
+        const session = await engine.session();
+        const text = engine.tokenizer.encode(TEXT);
+        const drafts = new ModelDrafts(text, {
+          draftModel: session,
+          slot: 0,
+          vocabSize: session.plan.config.vocabSize,
+          costs: session.stepCosts,
+        });
+        drafts.begin();
+        await drafts.settled();
+        // The text goes on with none of what is drafted, some of it, or all, and with what nothing was drafted for.
+        for (const [count, right, others] of [
+          [3, 3, 1],
+          [7, 0, 1],
+          [7, 5, 1],
+          [1, 1, 0],
+          [3, 1, 40],
+          [7, 7, 1],
+        ] as const) {
+          const drafted = await drafts.next(count);
+          expect(drafted).toEqual(await answered(session, text, count));
+          const more = [
+            ...drafted.slice(0, right),
+            ...Array.from({ length: others }, (_, i) => ((drafted[right] ?? 0) + 1 + 7 * i) % 250),
+          ];
+          for (const token of more) drafts.push(token);
+          text.push(...more);
+        }
+        await drafts.close();
+        // Behind the prompt, where the text was read to before, and where it is read to.
+        const { states } = session.sequences.idle.at(-1)!;
+        expect(states.length).toBeLessThanOrEqual(3);
+        expect(states.length > 0).toBe(architecture === 'qwen35');
+      },
+    );
+  });
 });

@@ -10,6 +10,7 @@ import { attendTexts, geluOf, layerNorm, rotateHeads } from '../../../src/refere
 import { expectClose } from '../../support/kernels/expect-close.ts';
 import { CLASSES, describeVariants } from '../../support/kernels/runner.ts';
 import { Random } from '../../support/random.ts';
+import { byTier } from '../../support/tier.ts';
 
 /** Of each token its position, its text's first token and how many that has. */
 function tableOf(lengths: readonly number[]): Uint32Array {
@@ -25,30 +26,33 @@ function tableOf(lengths: readonly number[]): Uint32Array {
 
 describeVariants(CLASSES, (getRunner, variant) => {
   describe('layer-norm', () => {
-    it.each(variant === 'cpu' ? [32, 384] : [32, 124, 128, 132, 384, 1024])('norms rows of %d', async (width) => {
-      for (const tokens of [1, 7, 8, 9, 33]) {
-        for (const [std, mean, eps] of [
-          [1, 0, 1e-12],
-          [0.01, 5, 1e-12],
-          [100, -300, 1e-5],
-        ] as const) {
-          const random = new Random(width + tokens);
-          const x = random.normals(tokens * width, std, mean);
-          const [weight, bias] = [random.normals(width, 1, 1), random.normals(width)];
-          const runner = getRunner();
-          const buffer = runner.upload(x);
-          runner.run(
-            layerNormKernel(runner.device, width, eps),
-            { x: buffer, norm_weight: runner.upload(weight), norm_bias: runner.upload(bias) },
-            { tokens },
-            { tokens },
-          );
-          // What is left of numbers far from 0 that are near each other has fewer digits.
-          const lost = 1 + Math.abs(mean) / std;
-          expectClose('layer-norm', await runner.floats(buffer), layerNorm(x, weight, bias, eps), 2 * lost);
+    it.each(byTier([384], variant === 'cpu' ? [32, 384] : [32, 124, 128, 132, 384, 1024]))(
+      'norms rows of %d',
+      async (width) => {
+        for (const tokens of [1, 7, 8, 9, 33]) {
+          for (const [std, mean, eps] of [
+            [1, 0, 1e-12],
+            [0.01, 5, 1e-12],
+            [100, -300, 1e-5],
+          ] as const) {
+            const random = new Random(width + tokens);
+            const x = random.normals(tokens * width, std, mean);
+            const [weight, bias] = [random.normals(width, 1, 1), random.normals(width)];
+            const runner = getRunner();
+            const buffer = runner.upload(x);
+            runner.run(
+              layerNormKernel(runner.device, width, eps),
+              { x: buffer, norm_weight: runner.upload(weight), norm_bias: runner.upload(bias) },
+              { tokens },
+              { tokens },
+            );
+            // What is left of numbers far from 0 that are near each other has fewer digits.
+            const lost = 1 + Math.abs(mean) / std;
+            expectClose('layer-norm', await runner.floats(buffer), layerNorm(x, weight, bias, eps), 2 * lost);
+          }
         }
-      }
-    });
+      },
+    );
 
     it('leaves what is beyond its tokens', async () => {
       const runner = getRunner();
@@ -93,12 +97,17 @@ describeVariants(CLASSES, (getRunner, variant) => {
   });
 
   describe('attention-texts', () => {
-    it.each([
-      [2, 16],
-      [3, 32],
-      [2, 64],
-      [1, 128],
-    ] as const)('%d heads of %d: texts side by side, each alone', async (numHeads, headDim) => {
+    it.each(
+      byTier<readonly [number, number]>(
+        [[3, 32]],
+        [
+          [2, 16],
+          [3, 32],
+          [2, 64],
+          [1, 128],
+        ],
+      ),
+    )('%d heads of %d: texts side by side, each alone', async (numHeads, headDim) => {
       for (const lengths of [[1], [2, 1, 5], [33, 64, 3], [130]]) {
         const tokens = lengths.reduce((sum, length) => sum + length, 0);
         const qkv = new Random(tokens).normals(tokens * 3 * numHeads * headDim);
@@ -114,11 +123,16 @@ describeVariants(CLASSES, (getRunner, variant) => {
       }
     });
 
-    it.each([
-      [3, 1, 32],
-      [4, 2, 16],
-      [3, 1, 256],
-    ] as const)(
+    it.each(
+      byTier<readonly [number, number, number]>(
+        [[4, 2, 16]],
+        [
+          [3, 1, 32],
+          [4, 2, 16],
+          [3, 1, 256],
+        ],
+      ),
+    )(
       '%d heads of queries on %d of keys, of %d: within reach before and behind',
       async (numHeads, numKvHeads, headDim) => {
         for (const reach of [1, 6, 40, undefined]) {
@@ -158,11 +172,16 @@ describeVariants(CLASSES, (getRunner, variant) => {
     });
   });
 
-  it.each([
-    [3, 1, 32],
-    [9, 3, 16],
-    [3, 1, 256],
-  ] as const)(
+  it.each(
+    byTier<readonly [number, number, number]>(
+      [[9, 3, 16]],
+      [
+        [3, 1, 32],
+        [9, 3, 16],
+        [3, 1, 256],
+      ],
+    ),
+  )(
     'rotate-heads norms and rotates %d heads of queries and %d of keys, of %d, by their positions',
     async (numHeads, numKvHeads, headDim) => {
       const tokens = 8;

@@ -27,6 +27,7 @@ import {
 } from '../../support/models/encoder-folder.ts';
 import { nmse } from '../../support/nmse.ts';
 import { NMSE } from '../../support/tolerances.ts';
+import { byTier } from '../../support/tier.ts';
 
 const { texts, ids } = expectedTexts();
 /** Of a text's states, as PyTorch computes it of them. */
@@ -36,7 +37,7 @@ const POOLED: Record<string, (states: Float32Array[]) => Float32Array> = {
   lasttoken: (states) => states.at(-1)!,
 };
 
-describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) => {
+describe.each(byTier(['cpu'] as const, ['cpu', 'gpu'] as const))('on a device of class %s', (deviceClass) => {
   test('the states of texts side by side are those of transformers, of each alone', async () => {
     const session = await encoderSession(encoderFolder(), { deviceClass });
     await session.encode(ids);
@@ -222,7 +223,7 @@ const BROKEN_SHARED: [from: RegExp, to: string][] = [
   [/sum \*= kept;/, ''],
 ];
 
-test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', (from, to) =>
+test.each(byTier([], BROKEN_SHARED))('attention that shares keys out and computes wrong is not used (%s)', (from, to) =>
   expectNotShared(encoderFolder(), from, to),
 );
 
@@ -240,6 +241,8 @@ const BROKEN: Broken[] = [
   ['linear-prefill', /\* params\.scale \+ bias\((column|row)\)/, '* params.scale', 'linear-tiled'],
 ];
 
-test.each(BROKEN)('%s computed wrong is found, and named (%s)', (...broken) => expectFound(encoderFolder(), broken));
+test.each(byTier([], BROKEN))('%s computed wrong is found, and named (%s)', (...broken) =>
+  expectFound(encoderFolder(), broken),
+);
 
 test('a device that computes right is asked once, and keeps nothing of it', () => expectAskedOnce(encoderFolder()));

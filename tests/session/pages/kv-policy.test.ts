@@ -14,6 +14,7 @@ import { engineUnderTest } from '../../support/engine-under-test.ts';
 import { countGpu } from '../../support/gpu/gpu-counts.ts';
 import { nmse } from '../../support/nmse.ts';
 import { randomTokens } from '../../support/random-tokens.ts';
+import { restOnly } from '../../support/tier.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 2048 });
 /** Twenty-one pages and part of one: four behind what policies probe. */
@@ -72,12 +73,14 @@ describe('logits with pages in other forms', () => {
     expect(errors).toEqual([...errors].sort((a, b) => a - b));
   });
 
-  test('the more loss is allowed, the further', async () => {
-    const engine = await engineUnderTest(bytes);
-    const errors: number[] = [];
-    for (const loss of [1e-5, 1e-3, 0.1]) errors.push(nmse(await logitsWith(engine, budgetPolicy(loss)), dense));
-    expect(errors[0]).toBeGreaterThan(0);
-    expect(errors).toEqual([...errors].sort((a, b) => a - b));
+  restOnly(() => {
+    test('the more loss is allowed, the further', async () => {
+      const engine = await engineUnderTest(bytes);
+      const errors: number[] = [];
+      for (const loss of [1e-5, 1e-3, 0.1]) errors.push(nmse(await logitsWith(engine, budgetPolicy(loss)), dense));
+      expect(errors[0]).toBeGreaterThan(0);
+      expect(errors).toEqual([...errors].sort((a, b) => a - b));
+    });
   });
 
   test('pages that were given back are not read: NaN in them changes nothing', async () => {
@@ -135,21 +138,23 @@ describe('a request', () => {
     expect(peakBytes).toBeLessThan(plain?.peakBytes ?? 0);
   });
 
-  test('says of the error of its layers what it truly is: none where nothing changed, and the more the more is allowed', async () => {
-    const engine = await engineUnderTest(bytes);
-    const median = (errors: readonly number[] = []): number =>
-      [...errors].sort((a, b) => a - b)[Math.floor(errors.length / 2)] ?? NaN;
-    const found: number[] = [];
-    for (const kvErrorBudget of [0, 0.05, 1]) {
-      const { layerErrors, shadowErrors } = (await ask(engine, { kv: 'policy', kvErrorBudget, kvShadow: true })).end
-        .report.kv;
-      expect(shadowErrors).toHaveLength(layerErrors.length);
-      found.push(median(shadowErrors));
-    }
-    expect(found[0]).toBe(0);
-    expect(found[1]).toBeGreaterThan(1e-3);
-    expect(found[2]).toBeGreaterThan(2 * (found[1] ?? NaN));
-    expect(found[2]).toBeLessThan(0.5);
+  restOnly(() => {
+    test('says of the error of its layers what it truly is: none where nothing changed, and the more the more is allowed', async () => {
+      const engine = await engineUnderTest(bytes);
+      const median = (errors: readonly number[] = []): number =>
+        [...errors].sort((a, b) => a - b)[Math.floor(errors.length / 2)] ?? NaN;
+      const found: number[] = [];
+      for (const kvErrorBudget of [0, 0.05, 1]) {
+        const { layerErrors, shadowErrors } = (await ask(engine, { kv: 'policy', kvErrorBudget, kvShadow: true })).end
+          .report.kv;
+        expect(shadowErrors).toHaveLength(layerErrors.length);
+        found.push(median(shadowErrors));
+      }
+      expect(found[0]).toBe(0);
+      expect(found[1]).toBeGreaterThan(1e-3);
+      expect(found[2]).toBeGreaterThan(2 * (found[1] ?? NaN));
+      expect(found[2]).toBeLessThan(0.5);
+    });
   });
 
   test('goes on from pages of its own policy only', async () => {
@@ -165,15 +170,17 @@ describe('a request', () => {
     expect((await ask(engine, { kv: 'q8' })).end.usage.cachedTokens).toBe(0);
   });
 
-  test('is not changed by another beside it with another policy', async () => {
-    const alone = await ask(await engineUnderTest(bytes), {});
-    const engine = await engineUnderTest(bytes);
-    const other = 'The sea is what the winds are for, said the old one. '.repeat(9);
-    const [beside, smaller] = await Promise.all([
-      ask(engine, {}),
-      ask(engine, { kv: 'policy', kvErrorBudget: 1 }, other),
-    ]);
-    expect(beside.tokens).toEqual(alone.tokens);
-    expect(smaller.end.report.kv.bytes.f16).toBeLessThan(total(smaller.end.report.kv.bytes));
+  restOnly(() => {
+    test('is not changed by another beside it with another policy', async () => {
+      const alone = await ask(await engineUnderTest(bytes), {});
+      const engine = await engineUnderTest(bytes);
+      const other = 'The sea is what the winds are for, said the old one. '.repeat(9);
+      const [beside, smaller] = await Promise.all([
+        ask(engine, {}),
+        ask(engine, { kv: 'policy', kvErrorBudget: 1 }, other),
+      ]);
+      expect(beside.tokens).toEqual(alone.tokens);
+      expect(smaller.end.report.kv.bytes.f16).toBeLessThan(total(smaller.end.report.kv.bytes));
+    });
   });
 });
