@@ -6,9 +6,10 @@ export const REQUEST_NESTING = 256;
 
 /** Whether arrays and objects of `value` lie in one another more than `most` deep. */
 export function isNestedDeeper(value: unknown, most: number): boolean {
+  const levels = levelsOf(value);
   let depth = 0;
-  for (const _ of levelsOf(value)) if (++depth > most) return true;
-  return false;
+  while (depth <= most && !levels.next().done) depth++;
+  return depth > most;
 }
 
 /** Arrays and objects of a value, those that lie in none, then those within these, and so on. It goes level by level, and calls itself for none. */

@@ -68,8 +68,8 @@ test('logit_bias is no array of any kind', () =>
   }));
 
 test('holes in an array are refused by name', async () => {
-  const holed = [...messages, ...messages, ...messages];
-  delete holed[1];
+  const holed: unknown[] = [];
+  [holed[0], holed[2]] = [messages[0], messages[0]];
   await expectError(() => parse({ messages: holed }), 'bad_request', { field: 'messages[1]', reason: /missing/ });
 });
 
