@@ -53,8 +53,8 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       { test: { name: 'cpu', include: cpuFiles, ...common } },
-      // One process has many files: its device stays, and with it what was compiled for the files before.
-      { test: { name: 'gpu', include: gpuFiles, isolate: false, env: quickToCompile, ...common } },
+      // In the change tier one process has many files: its device stays, and with it what was compiled for those before.
+      { test: { name: 'gpu', include: gpuFiles, isolate: TIER !== 'change', env: quickToCompile, ...common } },
       {
         test: {
           name: 'e2e',
