@@ -7,7 +7,6 @@ import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 import { emptyDatabase, holdDatabase, readDatabase, writeDatabase } from '../support/page-database.ts';
-import { restOnly } from '../../tests/support/tier.ts';
 
 const HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
 
@@ -150,120 +149,112 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
   await demo.close();
 });
 
-restOnly(() => {
-  it('retries and edits: the last answer in its place, an earlier one in a copy, from the cached beginning', async () => {
-    const { demo, violations } = await open(40);
-    const { page } = demo;
-    await demo.setChoices({ 'KV cache': 'dense' });
-    const first = await demo.ask('Sing of the harbour and its ships.');
-    await page.getByRole('button', { name: 'Retry' }).click();
-    const again = await demo.answered();
-    expect(again.text).toBe(first.text); // at temperature 0
-    expect(again.note).toContain('prompt tokens reused');
-    expect(await demo.answers.count()).toBe(1);
-    await demo.ask('And of the storm?');
-    expect(await titles(page)).toHaveLength(1);
+it('retries and edits: the last answer in its place, an earlier one in a copy, from the cached beginning', async () => {
+  const { demo, violations } = await open(40);
+  const { page } = demo;
+  await demo.setChoices({ 'KV cache': 'dense' });
+  const first = await demo.ask('Sing of the harbour and its ships.');
+  await page.getByRole('button', { name: 'Retry' }).click();
+  const again = await demo.answered();
+  expect(again.text).toBe(first.text); // at temperature 0
+  expect(again.note).toContain('prompt tokens reused');
+  expect(await demo.answers.count()).toBe(1);
+  await demo.ask('And of the storm?');
+  expect(await titles(page)).toHaveLength(1);
 
-    const mine = page.locator('[data-role=user]');
-    await mine.first().hover();
-    await mine.first().getByRole('button', { name: 'Edit' }).click();
-    await page.getByRole('textbox', { name: 'Edit your message' }).fill('Sing of the mountains.');
-    await page.getByRole('button', { name: 'Ask again' }).click();
-    const edited = await demo.answered();
-    expect(await mine.locator('.text').allInnerTexts()).toEqual(['Sing of the mountains.']);
-    expect(edited.text).not.toBe(first.text);
-    // What was said before is all still there.
-    expect(await titles(page)).toHaveLength(2);
-    await page.locator('.conversation').last().click();
-    expect(await mine.locator('.text').allInnerTexts()).toEqual([
-      'Sing of the harbour and its ships.',
-      'And of the storm?',
-    ]);
-    expect(violations).toEqual([]);
-    await demo.close();
-  });
+  const mine = page.locator('[data-role=user]');
+  await mine.first().hover();
+  await mine.first().getByRole('button', { name: 'Edit' }).click();
+  await page.getByRole('textbox', { name: 'Edit your message' }).fill('Sing of the mountains.');
+  await page.getByRole('button', { name: 'Ask again' }).click();
+  const edited = await demo.answered();
+  expect(await mine.locator('.text').allInnerTexts()).toEqual(['Sing of the mountains.']);
+  expect(edited.text).not.toBe(first.text);
+  // What was said before is all still there.
+  expect(await titles(page)).toHaveLength(2);
+  await page.locator('.conversation').last().click();
+  expect(await mine.locator('.text').allInnerTexts()).toEqual([
+    'Sing of the harbour and its ships.',
+    'And of the storm?',
+  ]);
+  expect(violations).toEqual([]);
+  await demo.close();
 });
 
-restOnly(() => {
-  it('keeps a conversation whole when the page is closed, frozen, or loses its GPU in the middle of an answer', async () => {
-    const own = await launchBrowser('lavapipe'); // a browser takes two crashes of its GPU process at most
-    try {
-      const demo = await DemoPage.open(own, opened.server.url('tiny.gguf'));
-      const { page } = demo;
-      await demo.loaded();
-      await demo.setMaxTokens(600);
-      await demo.sendAndSee('Tell me a long story.');
-      const session = await own.newBrowserCDPSession();
-      await session.send('Browser.crashGpuProcess').catch(() => undefined); // its answer may be lost with the process
-      await page.getByTestId('message-error').waitFor();
-      const lost = await demo.answers.last().locator('.text').textContent();
-      expect(lost?.length).toBeGreaterThan(5);
-      await demo.setMaxTokens(8);
-      await page.getByRole('button', { name: 'Retry' }).click();
-      expect((await demo.answered()).note).toContain('8 tokens');
-      expect(await demo.answers.count()).toBe(1);
-
-      await demo.setMaxTokens(600);
-      await demo.sendAndSee('Go on.');
-      const cdp = await page.context().newCDPSession(page);
-      await cdp.send('Page.setWebLifecycleState', { state: 'frozen' });
-      await new Promise((resolve) => setTimeout(resolve, 1000));
-      await cdp.send('Page.setWebLifecycleState', { state: 'active' });
-      await page.keyboard.press('Escape'); // stops
-      const stopped = await demo.answered();
-      expect(stopped.note).toBe('Stopped');
-
-      await demo.sendAndSee('Go on still.');
-      // Saved while it is written, twice a second.
-      await page.waitForTimeout(700);
-      await reload(demo);
-      await page.locator('.conversation').click();
-      const [first, second, third] = await demo.answers.locator('.text').allInnerTexts();
-      expect(first).not.toBe('');
-      expect(second).toBe(stopped.text);
-      expect(third?.length).toBeGreaterThan(0);
-      expect(await demo.answers.last().locator('.note').innerText()).toContain('Not finished');
-      await demo.setMaxTokens(4);
-      await page.getByRole('button', { name: 'Retry' }).last().click();
-      expect((await demo.answered()).note).toContain('4 tokens');
-    } finally {
-      await own.close();
-    }
-  });
-});
-
-restOnly(() => {
-  it('takes over what an older version stored, and leaves alone what a newer one did', async () => {
-    const { demo } = await open();
+it('keeps a conversation whole when the page is closed, frozen, or loses its GPU in the middle of an answer', async () => {
+  const own = await launchBrowser('lavapipe'); // a browser takes two crashes of its GPU process at most
+  try {
+    const demo = await DemoPage.open(own, opened.server.url('tiny.gguf'));
     const { page } = demo;
-    await page.goto(`${opened.server.url()}icons/icon.svg`); // the same origin, and no page that writes
-    await emptyDatabase(page, 'chunkwise-page');
-    const settings = { temperature: 0.65, maxTokens: 7, systemPrompt: 'Be brief.', kv: 'q4' };
-    await writeDatabase(page, 'keyval-store', 'keyval', {
-      'chunkwise-demo-settings': settings,
-      'chunkwise-demo-adapter': 'shakespeare',
-    });
-    await page.goto(opened.server.url('tiny.gguf'));
     await demo.loaded();
-    await page.locator('#adapter-unload').waitFor();
-    expect(await page.locator('#temperature').inputValue()).toBe('0.65');
-    expect(await page.locator('#max-tokens').inputValue()).toBe('7');
-    expect(await page.locator('#kv').inputValue()).toBe('q4');
-    expect(await demo.systemPrompt()).toBe('Be brief.');
-    const moved = await readDatabase(page, 'chunkwise-page', 'values');
-    expect(moved).toMatchObject({ version: 2, settings, adapter: 'shakespeare' });
-    expect(await readDatabase(page, 'keyval-store', 'keyval')).toEqual({});
+    await demo.setMaxTokens(600);
+    await demo.sendAndSee('Tell me a long story.');
+    const session = await own.newBrowserCDPSession();
+    await session.send('Browser.crashGpuProcess').catch(() => undefined); // its answer may be lost with the process
+    await page.getByTestId('message-error').waitFor();
+    const lost = await demo.answers.last().locator('.text').textContent();
+    expect(lost?.length).toBeGreaterThan(5);
+    await demo.setMaxTokens(8);
+    await page.getByRole('button', { name: 'Retry' }).click();
+    expect((await demo.answered()).note).toContain('8 tokens');
+    expect(await demo.answers.count()).toBe(1);
 
-    const newer = { version: 3, settings: { shape: 'unknown' }, 'conversation 1': ['of another form'] };
-    await writeDatabase(page, 'chunkwise-page', 'values', newer);
-    const before = await readDatabase(page, 'chunkwise-page', 'values');
+    await demo.setMaxTokens(600);
+    await demo.sendAndSee('Go on.');
+    const cdp = await page.context().newCDPSession(page);
+    await cdp.send('Page.setWebLifecycleState', { state: 'frozen' });
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await cdp.send('Page.setWebLifecycleState', { state: 'active' });
+    await page.keyboard.press('Escape'); // stops
+    const stopped = await demo.answered();
+    expect(stopped.note).toBe('Stopped');
+
+    await demo.sendAndSee('Go on still.');
+    // Saved while it is written, twice a second.
+    await page.waitForTimeout(700);
     await reload(demo);
-    expect(await page.locator('.notice').innerText()).toContain(
-      'A newer version of this page keeps your conversations',
-    );
-    await demo.setMaxTokens(3);
-    expect((await demo.ask('Hello.')).note).toContain('3 tokens');
-    expect(await readDatabase(page, 'chunkwise-page', 'values')).toEqual(before);
-    await demo.close();
+    await page.locator('.conversation').click();
+    const [first, second, third] = await demo.answers.locator('.text').allInnerTexts();
+    expect(first).not.toBe('');
+    expect(second).toBe(stopped.text);
+    expect(third?.length).toBeGreaterThan(0);
+    expect(await demo.answers.last().locator('.note').innerText()).toContain('Not finished');
+    await demo.setMaxTokens(4);
+    await page.getByRole('button', { name: 'Retry' }).last().click();
+    expect((await demo.answered()).note).toContain('4 tokens');
+  } finally {
+    await own.close();
+  }
+});
+
+it('takes over what an older version stored, and leaves alone what a newer one did', async () => {
+  const { demo } = await open();
+  const { page } = demo;
+  await page.goto(`${opened.server.url()}icons/icon.svg`); // the same origin, and no page that writes
+  await emptyDatabase(page, 'chunkwise-page');
+  const settings = { temperature: 0.65, maxTokens: 7, systemPrompt: 'Be brief.', kv: 'q4' };
+  await writeDatabase(page, 'keyval-store', 'keyval', {
+    'chunkwise-demo-settings': settings,
+    'chunkwise-demo-adapter': 'shakespeare',
   });
+  await page.goto(opened.server.url('tiny.gguf'));
+  await demo.loaded();
+  await page.locator('#adapter-unload').waitFor();
+  expect(await page.locator('#temperature').inputValue()).toBe('0.65');
+  expect(await page.locator('#max-tokens').inputValue()).toBe('7');
+  expect(await page.locator('#kv').inputValue()).toBe('q4');
+  expect(await demo.systemPrompt()).toBe('Be brief.');
+  const moved = await readDatabase(page, 'chunkwise-page', 'values');
+  expect(moved).toMatchObject({ version: 2, settings, adapter: 'shakespeare' });
+  expect(await readDatabase(page, 'keyval-store', 'keyval')).toEqual({});
+
+  const newer = { version: 3, settings: { shape: 'unknown' }, 'conversation 1': ['of another form'] };
+  await writeDatabase(page, 'chunkwise-page', 'values', newer);
+  const before = await readDatabase(page, 'chunkwise-page', 'values');
+  await reload(demo);
+  expect(await page.locator('.notice').innerText()).toContain('A newer version of this page keeps your conversations');
+  await demo.setMaxTokens(3);
+  expect((await demo.ask('Hello.')).note).toContain('3 tokens');
+  expect(await readDatabase(page, 'chunkwise-page', 'values')).toEqual(before);
+  await demo.close();
 });
