@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { edited, editsOf, type Fault } from './fault.ts';
 
 /** What tests need, and git does not keep. */
-const LINKED = ['node_modules', 'models', '.cache', 'data'];
+const LINKED = ['node_modules', 'models', '.cache', 'tests/llama/node_modules', 'e2e/apps/node_modules'];
 
 /** A clone of what is committed, in which files may be broken. One that is there already is brought to today's commit. */
 export function makeClone(root: string, folder: string): void {
