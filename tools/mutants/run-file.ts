@@ -41,13 +41,15 @@ function run(command: string, args: readonly string[], cwd: string, seconds: num
   });
 }
 
+const VITEST = 'node_modules/vitest/vitest.mjs';
+const VITE = 'node_modules/vite/bin/vite.js';
 const BUILDS = [[], ['--config', 'demo/vite.config.ts']];
 const BUILD_SECONDS = 300;
 
 /** Builds what browsers run of a clone. Whether it could be built. */
 export async function build(clone: string): Promise<boolean> {
   for (const args of BUILDS) {
-    const { code } = await run('npx', ['vite', 'build', ...args], clone, BUILD_SECONDS);
+    const { code } = await run(process.execPath, [VITE, 'build', ...args], clone, BUILD_SECONDS);
     if (code !== 0) return false;
   }
   return true;
@@ -61,8 +63,8 @@ export async function runFile(clone: string, file: string, seconds: number): Pro
   const options = ['--bail=1', '--reporter=json', `--outputFile=${report}`];
   const began = performance.now();
   const { code, isLate } = await run(
-    'npx',
-    ['vitest', 'run', ...projects.map((project) => `--project=${project}`), ...options, file],
+    process.execPath,
+    [VITEST, 'run', ...projects.map((project) => `--project=${project}`), ...options, file],
     clone,
     seconds,
   );

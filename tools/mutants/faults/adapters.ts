@@ -26,7 +26,7 @@ export const ADAPTERS: readonly Fault[] = [
     replace: 'void this.#find(uses[i]!.name).info.bytes;',
     what: 'What more of an adapter takes on the GPU is not told once a request has asked for more of its rank.',
     from: 'a1b785b1',
-    tests: ['tests/models/adapters.test.ts', 'tests/session/memory.test.ts', 'tests/engine/concurrency.test.ts'],
+    tests: ['tests/models/plans.test.ts'],
   },
   {
     id: 'too-many-levels',
@@ -80,7 +80,7 @@ export const ADAPTERS: readonly Fault[] = [
     replace: 'if (old && from) {',
     what: 'Where an adapter gets more of its rank on the GPU, what lay behind it is copied in place of its factors.',
     from: 'seeded',
-    tests: ['tests/models/adapters.test.ts', 'tests/models/plans.test.ts'],
+    tests: ['tests/models/plans.test.ts', 'tests/models/adapters.test.ts'],
   },
   {
     id: 'first-invocation',

@@ -90,7 +90,7 @@ export const API: readonly Fault[] = [
     replace: 'arguments: { ...asObject(parameters) } }',
     what: "References in a tool's parameters do not lead within them where a call is demanded.",
     from: 'd973b4df',
-    tests: ['tests/api/chat/forced-call.test.ts', 'tests/engine/grammars.test.ts', 'e2e/package/structured.test.ts'],
+    tests: ['tests/api/chat/forced-call.test.ts', 'e2e/package/client-tools.test.ts'],
   },
   {
     id: 'cut-call-waits-for-tools',

@@ -8,7 +8,7 @@ export const CACHE: readonly Fault[] = [
     replace: 'const count = Math.max(0, Math.min(policy.drops?.(view) ?? 0, pages.length - keptPages));',
     what: 'A text that goes on past its context gives up the page that its latest tokens are being written to.',
     from: '21227388',
-    tests: ['tests/session/context-shift.test.ts', 'tests/session/pages/kv-policy.test.ts'],
+    tests: ['tests/session/context-shift.test.ts'],
   },
   {
     id: 'forced-though-wanted',
@@ -67,11 +67,7 @@ export const CACHE: readonly Fault[] = [
     replace: 'void tried;\n    const changes = [...wanted];',
     what: 'Pages take another form while copies of them are being tried.',
     from: '1c063359',
-    tests: [
-      'tests/session/pages/kv-policy.test.ts',
-      'tests/session/pages/eviction-policies.test.ts',
-      'tests/stress/stress.test.ts',
-    ],
+    tests: ['tests/engine/concurrency.test.ts', 'tests/session/pages/kv-policy.test.ts'],
   },
   {
     id: 'policy-with-layer-inputs',
@@ -125,7 +121,7 @@ export const CACHE: readonly Fault[] = [
     replace: 'alike(running, prompt, spans), tokens.length, prompt.length - 1',
     what: 'A further answer copies the page of a token whose step may not be submitted yet.',
     from: 'seeded',
-    tests: ['tests/engine/choices.test.ts', 'tests/stress/stress.test.ts'],
+    tests: ['tests/engine/concurrency.test.ts', 'tests/engine/choices.test.ts'],
   },
   {
     id: 'merged-tokens-miscounted',

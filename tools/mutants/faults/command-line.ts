@@ -44,7 +44,7 @@ export const COMMAND_LINE: readonly Fault[] = [
     replace: 'return isOurs ? 2 : 1;',
     what: 'The exit code of a command that failed is that of wrong arguments.',
     from: 'seeded',
-    tests: ['tests/cli/command-line.test.ts', 'tests/chunking/plan-command.test.ts', 'tests/cli/models.test.ts'],
+    tests: ['tests/cli/command-line.test.ts', 'tests/cli/models.test.ts'],
   },
   {
     id: 'ties-at-first-rank',

@@ -17,12 +17,7 @@ export const PAGE: readonly Fault[] = [
     replace: "const isStop = (error as { code?: string }).code === 'aborted';",
     what: 'An answer that was stopped is shown as failed where the engine ended first.',
     from: '423382e5',
-    tests: [
-      'e2e/page/model-picker.test.ts',
-      'e2e/page/chat.test.ts',
-      'e2e/page/conversations.test.ts',
-      'e2e/page/failures.test.ts',
-    ],
+    tests: ['e2e/package/busy-worker.test.ts', 'e2e/page/chat.test.ts'],
   },
   {
     id: 'new-version-not-opened',
@@ -40,7 +35,7 @@ export const PAGE: readonly Fault[] = [
     replace: 'await delMany(keys);',
     what: 'A page whose storage is full keeps nothing since it cannot delete what it has moved.',
     from: '4214b195',
-    tests: ['e2e/page/full-storage.test.ts', 'e2e/page/conversations.test.ts'],
+    tests: ['e2e/page/full-storage.test.ts'],
   },
   {
     id: 'comparison-goes-on-from-cache',
@@ -49,7 +44,7 @@ export const PAGE: readonly Fault[] = [
     replace: '',
     what: 'In a comparison the second way goes on from what the first has computed.',
     from: '786eb3fc',
-    tests: ['e2e/page/adapter-choice.test.ts'],
+    tests: ['e2e/page/page.test.ts'],
   },
   {
     id: 'median-with-drafts',

@@ -17,11 +17,7 @@ export const SAMPLER: readonly Fault[] = [
     replace: '1 / sampling.temperature',
     what: 'A tiny temperature makes NaN of the scores.',
     from: 'b9557c67',
-    tests: [
-      'tests/kernels/sampling-draws.test.ts',
-      'tests/kernels/sampling-filters.test.ts',
-      'tests/engine/requests.test.ts',
-    ],
+    tests: ['tests/kernels/sampling-filters.test.ts', 'tests/kernels/sampling-draws.test.ts'],
   },
   {
     id: 'bias-behind-vocabulary',
@@ -39,11 +35,7 @@ export const SAMPLER: readonly Fault[] = [
     replace: 'select(0.0, params.presence, seen != 0u)',
     what: 'The presence penalty falls on tokens of the prompt, too.',
     from: 'seeded',
-    tests: [
-      'tests/kernels/sampling-streams.test.ts',
-      'tests/kernels/sampling-filters.test.ts',
-      'tests/kernels/sampling-draws.test.ts',
-    ],
+    tests: ['tests/kernels/sampling-filters.test.ts', 'tests/kernels/sampling-streams.test.ts'],
   },
   {
     id: 'repetition-of-negative-logits',
@@ -52,11 +44,7 @@ export const SAMPLER: readonly Fault[] = [
     replace: 'logit = logit / params.repetition;',
     what: 'The repetition penalty makes tokens of negative logits likelier.',
     from: 'seeded',
-    tests: [
-      'tests/kernels/sampling-streams.test.ts',
-      'tests/kernels/sampling-filters.test.ts',
-      'tests/kernels/sampling-draws.test.ts',
-    ],
+    tests: ['tests/kernels/sampling-filters.test.ts', 'tests/kernels/sampling-streams.test.ts'],
   },
   {
     id: 'prompt-forgotten-in-recount',
@@ -65,11 +53,7 @@ export const SAMPLER: readonly Fault[] = [
     replace: 'count',
     what: 'Behind a draft that was wrong a token of the prompt is no longer known to stand there.',
     from: 'seeded',
-    tests: [
-      'tests/session/speculation.test.ts',
-      'tests/engine/speculation.test.ts',
-      'tests/kernels/sampling-streams.test.ts',
-    ],
+    tests: ['tests/engine/speculation.test.ts', 'tests/session/speculation.test.ts'],
   },
   {
     id: 'min-p-before-temperature',
@@ -78,7 +62,7 @@ export const SAMPLER: readonly Fault[] = [
     replace: 'logit - maximum < params.logMinP',
     what: 'min-p is a bound on the probabilities before the temperature.',
     from: 'seeded',
-    tests: ['tests/kernels/sampling-filters.test.ts', 'tests/kernels/sampling-draws.test.ts'],
+    tests: ['tests/kernels/sampling-draws.test.ts', 'tests/kernels/sampling-filters.test.ts'],
   },
   {
     id: 'level-restored-late',
@@ -87,6 +71,6 @@ export const SAMPLER: readonly Fault[] = [
     replace: '',
     what: 'Behind a draft that was wrong the level of the next token follows tokens that were thrown away.',
     from: 'seeded',
-    tests: ['tests/session/speculation.test.ts', 'tests/engine/speculation.test.ts'],
+    tests: ['tests/engine/speculation.test.ts', 'tests/session/speculation.test.ts'],
   },
 ];

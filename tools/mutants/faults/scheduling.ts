@@ -8,7 +8,7 @@ export const SCHEDULING: readonly Fault[] = [
     replace: '',
     what: 'With a grammar a token may be drawn from logits of the step before while a prompt is cut into layers.',
     from: 'e4370c76',
-    tests: ['tests/session/submissions.test.ts', 'tests/engine/grammars.test.ts', 'tests/models/shared-keys.test.ts'],
+    tests: ['tests/session/submissions.test.ts', 'tests/models/shared-keys.test.ts', 'tests/engine/grammars.test.ts'],
   },
   {
     id: 'further-answer-refused',
@@ -62,7 +62,7 @@ export const SCHEDULING: readonly Fault[] = [
     replace: '',
     what: 'Pages that a request might have filled stay taken when it leaves, until none can enter.',
     from: 'seeded',
-    tests: ['tests/engine/scheduling.test.ts', 'tests/engine/concurrency.test.ts', 'tests/engine/requests.test.ts'],
+    tests: ['tests/engine/streams.test.ts', 'tests/engine/requests.test.ts'],
   },
   {
     id: 'submissions-grow-at-once',
@@ -71,6 +71,6 @@ export const SCHEDULING: readonly Fault[] = [
     replace: 'this.#flopsPerMs = believed;',
     what: 'One submission that seemed quick makes the next as long as a driver may not bear.',
     from: 'seeded',
-    tests: ['tests/session/submissions.test.ts', 'tests/session/prefill.test.ts'],
+    tests: ['tests/session/submissions.test.ts'],
   },
 ];

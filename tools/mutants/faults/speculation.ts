@@ -8,7 +8,7 @@ export const SPECULATION: readonly Fault[] = [
     replace: '',
     what: "A draft model's text that went back may lose the state that it goes on from.",
     from: '28c70d99',
-    tests: ['tests/engine/draft-model.test.ts', 'tests/models/delta-nets.test.ts', 'tests/models/draft-heads.test.ts'],
+    tests: ['tests/models/delta-nets.test.ts', 'tests/models/draft-heads.test.ts'],
   },
   {
     id: 'guesses-gone-on-from',
@@ -44,7 +44,7 @@ export const SPECULATION: readonly Fault[] = [
     replace: 'own.length > 1 && state === own[0]',
     what: 'A step of several texts may remove a state that it reads.',
     from: '021dc165',
-    tests: ['tests/models/delta-nets.test.ts', 'tests/models/draft-heads.test.ts', 'tests/stress/stress.test.ts'],
+    tests: ['tests/models/delta-nets.test.ts', 'tests/models/draft-heads.test.ts'],
   },
   {
     id: 'failed-draft-rejects-nowhere',
@@ -84,7 +84,7 @@ export const SPECULATION: readonly Fault[] = [
     replace: 'return near < 0 ? undefined : this.#lost + near;',
     what: 'Behind a change a copy is taken up again one token too early, so that no draft is right.',
     from: 'seeded',
-    tests: ['tests/session/speculation.test.ts', 'tests/engine/speculation.test.ts'],
+    tests: ['tests/session/speculation.test.ts'],
   },
   {
     id: 'draft-of-other-rank-kept',

@@ -17,7 +17,7 @@ export const STORAGE: readonly Fault[] = [
     replace: 'get: (key) => get<unknown>(ofBrowser(key), choices),',
     what: 'An engine does not open where the browser allows no database.',
     from: 'b22d864b',
-    tests: ['e2e/package/engine-options.test.ts', 'e2e/storage/stored-models.test.ts'],
+    tests: ['e2e/package/engine-options.test.ts'],
   },
   {
     id: 'handles-opened-twice',
@@ -81,7 +81,7 @@ export const STORAGE: readonly Fault[] = [
     replace: 'void [other, manifest];',
     what: 'Deleting a model deletes files that another model has, too.',
     from: 'seeded',
-    tests: ['e2e/storage/stored-models.test.ts', 'tests/workers/stored-files.test.ts'],
+    tests: ['e2e/storage/stored-models.test.ts', 'e2e/storage/interrupted.test.ts'],
   },
   {
     id: 'wrong-whole-taken',

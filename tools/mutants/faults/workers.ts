@@ -8,7 +8,7 @@ export const WORKERS: readonly Fault[] = [
     replace: 'void held;\n  watchLock(locks, lock, onEnd, signal);',
     what: "A worker is taken for dead where the page does not see its locks, once the site's data were cleared.",
     from: '1dce5388',
-    tests: ['e2e/devices/lifecycle.test.ts', 'e2e/package/busy-worker.test.ts', 'e2e/page/model-store.test.ts'],
+    tests: ['e2e/devices/lifecycle.test.ts'],
   },
   {
     id: 'dispose-waits-for-busy-worker',
@@ -44,7 +44,7 @@ export const WORKERS: readonly Fault[] = [
     replace: 'const stop = after(0, end);',
     what: 'An answer that nobody reads keeps its slot and pages.',
     from: 'fbd11959',
-    tests: ['tests/workers/unless-abandoned.test.ts', 'tests/engine/streams.test.ts'],
+    tests: ['tests/workers/unless-abandoned.test.ts', 'tests/engine/concurrency.test.ts'],
   },
   {
     id: 'cause-lost-between-threads',
@@ -71,11 +71,7 @@ export const WORKERS: readonly Fault[] = [
     replace: 'if (agreed === undefined) throw',
     what: 'The user is not asked again where the file has become a larger one meanwhile.',
     from: 'seeded',
-    tests: [
-      'tests/workers/stored-files.test.ts',
-      'tests/workers/stored-sources.test.ts',
-      'e2e/storage/stored-models.test.ts',
-    ],
+    tests: ['e2e/storage/stored-models.test.ts', 'e2e/page/model-store.test.ts'],
   },
   {
     id: 'other-version-read-on',
