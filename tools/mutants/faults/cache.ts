@@ -130,10 +130,6 @@ export const CACHE: readonly Fault[] = [
     replace: 'report.mergedTokens += entries;',
     what: 'The report counts the entries of sparse pages where it tells merged tokens.',
     from: 'seeded',
-    tests: [
-      'tests/cache/eviction-policies.test.ts',
-      'tests/session/pages/eviction-policies.test.ts',
-      'tests/session/pages/kv-policy.test.ts',
-    ],
+    tests: ['tests/cache/eviction-policies.test.ts', 'tests/session/pages/eviction-policies.test.ts'],
   },
 ];

@@ -30,7 +30,7 @@ export const GRAMMAR: readonly Fault[] = [
     replace: "if (kind === 'x' && high !== undefined && low !== undefined) {",
     what: 'A character that a pattern escapes in two halves is taken for two.',
     from: 'd1e9cc01',
-    tests: ['tests/grammar/patterns.test.ts'],
+    tests: ['tests/grammar/json-schema.test.ts', 'tests/grammar/patterns.test.ts'],
   },
   {
     id: 'digits-beyond-a-double',
@@ -49,9 +49,10 @@ export const GRAMMAR: readonly Fault[] = [
     what: 'What is counted above 128 is left to the library, which then takes too few bytes, or seconds for a mask.',
     from: '5eaffbdb',
     tests: [
-      'tests/grammar/bounded-grammars.test.ts',
       'tests/grammar/patterns.test.ts',
       'tests/grammar/json-schema.test.ts',
+      'tests/grammar/refused-schemas.test.ts',
+      'tests/grammar/bounded-grammars.test.ts',
     ],
   },
   {
@@ -88,7 +89,11 @@ export const GRAMMAR: readonly Fault[] = [
     replace: 'most: Math.floor(most),',
     what: 'An integer may be its exclusive maximum.',
     from: 'seeded',
-    tests: ['tests/grammar/number-ranges.test.ts', 'tests/grammar/json-schema.test.ts'],
+    tests: [
+      'tests/grammar/json-schema.test.ts',
+      'tests/grammar/number-ranges.test.ts',
+      'tests/engine/grammars.test.ts',
+    ],
   },
   {
     id: 'comma-without-member',

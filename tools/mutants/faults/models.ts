@@ -102,7 +102,7 @@ export const MODELS: readonly Fault[] = [
     replace: "const place = [config, ropeOf(config)].find((fields) => fields?.has('rope_theta'));",
     what: "A rotation's own base does not win over the one beside it.",
     from: 'seeded',
-    tests: ['tests/weights/safetensors-model.test.ts'],
+    tests: ['tests/weights/safetensors-model.test.ts', 'tests/models/rope.test.ts'],
   },
   {
     id: 'logit-divisor-ignored',

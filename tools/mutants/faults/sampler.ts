@@ -35,7 +35,7 @@ export const SAMPLER: readonly Fault[] = [
     replace: 'select(0.0, params.presence, seen != 0u)',
     what: 'The presence penalty falls on tokens of the prompt, too.',
     from: 'seeded',
-    tests: ['tests/kernels/sampling-filters.test.ts', 'tests/kernels/sampling-streams.test.ts'],
+    tests: ['tests/kernels/sampling-filters.test.ts'],
   },
   {
     id: 'repetition-of-negative-logits',

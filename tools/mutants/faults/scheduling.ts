@@ -44,7 +44,7 @@ export const SCHEDULING: readonly Fault[] = [
     replace: 'chunk.start >= start && chunk.start <= end',
     what: 'A recorded plan tells a chunk twice that begins where a part of it ends.',
     from: 'seeded',
-    tests: ['tests/chunking/plan-behind.test.ts', 'tests/chunking/prompt-plan.test.ts', 'tests/models/plans.test.ts'],
+    tests: ['tests/chunking/plan-behind.test.ts', 'tests/models/plans.test.ts'],
   },
   {
     id: 'decimal-point-ends-sentence',

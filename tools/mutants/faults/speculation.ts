@@ -62,11 +62,7 @@ export const SPECULATION: readonly Fault[] = [
     replace: 'const isNews = this.#stateOf(sequence, span) !== this.#asked.get(sequence);',
     what: 'Where pages keep their form because it is computed wrong, no drafts are verified.',
     from: 'ecaa01be',
-    tests: [
-      'tests/engine/speculation.test.ts',
-      'tests/session/speculation.test.ts',
-      'tests/session/checks/self-check.test.ts',
-    ],
+    tests: ['tests/session/checks/self-check.test.ts', 'tests/engine/speculation.test.ts'],
   },
   {
     id: 'drafts-end-at-ramps',

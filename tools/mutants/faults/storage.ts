@@ -8,7 +8,11 @@ export const STORAGE: readonly Fault[] = [
     replace: 'if (isKept || before || manifest) for (const { old } of parts)',
     what: "Where the list of a model's files cannot be written, the version that it speaks of is removed.",
     from: 'ffce72c4',
-    tests: ['tests/workers/stored-files.test.ts', 'e2e/storage/full-storage.test.ts'],
+    tests: [
+      'tests/workers/stored-files.test.ts',
+      'e2e/storage/full-storage.test.ts',
+      'e2e/storage/interrupted.test.ts',
+    ],
   },
   {
     id: 'no-database-no-engine',
