@@ -2,15 +2,6 @@ import type { Fault } from '../fault.ts';
 
 export const KERNELS: readonly Fault[] = [
   {
-    id: 'gelu-overflows',
-    file: 'shaders/slots/activation/gelu.wgsl',
-    find: 'tanh(clamp(0.7978845608 * x * (1.0 + 0.044715 * x * x), -15.0, 15.0))',
-    replace: 'tanh(0.7978845608 * x * (1.0 + 0.044715 * x * x))',
-    what: 'GELU of large inputs is NaN where the tanh of the device overflows.',
-    from: '11607d1f',
-    tests: ['tests/kernels/element-wise.test.ts', 'tests/session/checks/broken-libraries.test.ts'],
-  },
-  {
     id: 'norm-rows-beyond-grid',
     file: 'shaders/rms-norm.wgsl',
     find: 'let row = (group.y * groups.x + group.x) * (WORKGROUP / LANES) + local / LANES;',
