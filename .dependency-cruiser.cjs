@@ -33,7 +33,7 @@ const SHARED = [
   ['e2e/clients', 'e2e/react-app', 'e2e/web-llm-app'],
   ['bench/support'],
 ];
-const TOPS = [['tools/*'], ['tests/tooling']];
+const TOPS = [['tools/*'], ['tools/mutants'], ['tests/tooling']];
 const named = [...SHARED, ...TOPS].flat();
 const foldersIn = (parent) =>
   (existsSync(parent) ? readdirSync(parent, { withFileTypes: true }) : [])

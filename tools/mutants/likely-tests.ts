@@ -1,0 +1,26 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+
+const FOLDERS = ['src', 'workers', 'cli', 'demo', 'tests', 'e2e', 'tools', 'bench'];
+const IMPORTS = /(?:\bfrom|\bimport|\bimport\()\s*['"](\.[^'"?]+)/g;
+/** It fails wherever any fault is made. */
+const OF_FAULTS = 'tests/tooling/mutants.test.ts';
+
+/** Test files that import a file, by way of others too, nearest first. */
+export function likelyTests(root: string, files: readonly string[]): string[] {
+  const importers = new Map<string, string[]>();
+  for (const file of FOLDERS.flatMap((folder) => sourcesIn(root, folder))) {
+    for (const [, path = ''] of readFileSync(join(root, file), 'utf8').matchAll(IMPORTS)) {
+      const imported = normalize(join(dirname(file), path)).replaceAll('\\', '/');
+      importers.set(imported, [...(importers.get(imported) ?? []), file]);
+    }
+  }
+  const seen = new Set(files);
+  for (const file of seen) for (const importer of importers.get(file) ?? []) seen.add(importer); // it grows
+  return [...seen].filter((file) => file.endsWith('.test.ts') && file !== OF_FAULTS);
+}
+
+const sourcesIn = (root: string, folder: string): string[] =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts') && !name.includes('node_modules'))
+    .map((name) => `${folder}/${name.replaceAll('\\', '/')}`);
