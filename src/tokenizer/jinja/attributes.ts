@@ -48,7 +48,21 @@ const UNSAFE: Readonly<Record<string, readonly string[]>> = {
 
 /** What they have and this engine does not. */
 const MISSING: Readonly<Record<string, readonly string[]>> = {
-  str: ['encode', 'format_map', 'isidentifier', 'isprintable', 'maketrans', 'translate'],
+  str: [
+    ...['casefold', 'encode', 'expandtabs', 'format_map', 'isdecimal', 'isidentifier', 'isnumeric', 'isprintable'],
+    ...[
+      'center',
+      'istitle',
+      'ljust',
+      'maketrans',
+      'partition',
+      'rjust',
+      'rpartition',
+      'zfill',
+      'swapcase',
+      'translate',
+    ],
+  ],
   int: ['as_integer_ratio', 'bit_count', 'bit_length', 'conjugate', 'from_bytes', 'is_integer', 'to_bytes'],
   float: ['as_integer_ratio', 'conjugate', 'fromhex', 'hex'],
   list: ['copy'],
@@ -88,7 +102,7 @@ function pythonAttribute(object: Value, name: string, fields: Fields): Value | u
       return method((args, kwargs) => {
         const [value = null] = positional(name, 1, 1, args, kwargs);
         const at = items.findIndex((item) => equals(item, value, fields));
-        if (at < 0) throw new TemplateError('it is not in the list');
+        if (at < 0) throw new TemplateError('not in it');
         return at;
       });
     }
@@ -207,21 +221,10 @@ function textMethod(text: string, name: string, fields: Fields): Method | undefi
       return plain(() => text.toUpperCase());
     case 'lower':
       return plain(() => text.toLowerCase());
-    case 'casefold':
-      return plain(() => {
-        if (/[^\p{ASCII}]/u.test(text)) throw new UnsupportedError('casefold beyond ASCII');
-        return text.toLowerCase();
-      });
     case 'capitalize':
       return plain(() => capitalize(text));
     case 'title':
       return plain(() => titleWords(text));
-    case 'swapcase':
-      return plain(() =>
-        points(text)
-          .map((one) => (isUpper(one) ? one.toLowerCase() : one.toUpperCase()))
-          .join(''),
-      );
     case 'strip':
     case 'lstrip':
     case 'rstrip':
@@ -247,7 +250,7 @@ function textMethod(text: string, name: string, fields: Fields): Method | undefi
     case 'replace':
       return (args, kwargs) => {
         const [old = null, by = null, count] = bind(name, ['old', 'new', 'count'], 2, args, kwargs);
-        if ([...kwargs.keys()].some((key) => key !== 'count')) throw new TemplateError('replace() takes two texts');
+        if ([...kwargs.keys()].some((key) => key !== 'count')) throw new TemplateError('replace() takes texts');
         return replaced(text, textOf(old, name), textOf(by, name), optionalIndex(count, -1, name), fields);
       };
     case 'startswith':
@@ -268,7 +271,7 @@ function textMethod(text: string, name: string, fields: Fields): Method | undefi
         payForSearch(text, what, fields);
         const at = (name.startsWith('r') ? part?.text.lastIndexOf(what) : part?.text.indexOf(what)) ?? -1;
         if (at >= 0 && part) return part.start + lengthOf(part.text.slice(0, at));
-        if (name.endsWith('index')) throw new TemplateError('substring not found');
+        if (name.endsWith('index')) throw new TemplateError('not in it');
         return -1;
       });
     case 'count':
@@ -278,16 +281,6 @@ function textMethod(text: string, name: string, fields: Fields): Method | undefi
         payForSearch(text, what, fields);
         if (part === undefined) return 0;
         return what === '' ? lengthOf(part.text) + 1 : part.text.split(what).length - 1;
-      });
-    case 'partition':
-    case 'rpartition':
-      return taking(1, 1, (value = null) => {
-        const by = textOf(value, name);
-        if (by === '') throw new TemplateError('empty separator');
-        payForSearch(text, by, fields);
-        const at = name === 'partition' ? text.indexOf(by) : text.lastIndexOf(by);
-        if (at < 0) return new Tuple(name === 'partition' ? [text, '', ''] : ['', '', text]);
-        return new Tuple([text.slice(0, at), by, text.slice(at + by.length)]);
       });
     case 'removeprefix':
       return taking(1, 1, (value = null) => {
@@ -306,39 +299,15 @@ function textMethod(text: string, name: string, fields: Fields): Method | undefi
         fields.spend(parts.reduce((sum, part) => sum + part.length + text.length, 0) / 4);
         return parts.join(text);
       });
-    case 'center':
-    case 'ljust':
-    case 'rjust':
-      return taking(1, 2, (width = null, fill = ' ') => {
-        const by = textOf(fill, name);
-        if (lengthOf(by) !== 1) throw new TemplateError('the fill character must be exactly one character long');
-        return justified(text, name, indexOf(width, name), by, fields);
-      });
-    case 'zfill':
-      return taking(1, 1, (width = null) => {
-        const missing = Math.max(0, indexOf(width, name) - lengthOf(text));
-        fields.spend(missing / 4);
-        const sign = /^[+-]/.exec(text)?.[0] ?? '';
-        return sign + '0'.repeat(missing) + text.slice(sign.length);
-      });
-    case 'expandtabs':
-      return (args, kwargs) => {
-        const [size] = bind(name, ['tabsize'], 0, args, kwargs);
-        return expandTabs(text, optionalIndex(size, 8, name), fields);
-      };
     case 'format':
       return (args, kwargs) => formatBraces(text, args, (key) => kwargs.get(key), fields);
     case 'isalpha':
       return each(/^\p{L}+$/u);
-    case 'isdecimal':
-      return each(/^\p{Nd}+$/u);
     case 'isdigit':
-    case 'isnumeric':
     case 'isalnum':
       return plain(() => {
-        // Python's properties of digits beyond the decimal ones are not in regular expressions.
-        if (/[\p{No}\p{Nl}]|[^\p{ASCII}](?<=\p{Lo})/u.test(text) && name !== 'isdigit') return isAlnumeric(text, name);
-        if (/\p{No}/u.test(text)) throw new UnsupportedError(`'${name}' of such digits`);
+        // Which other characters are digits regular expressions do not tell.
+        if (/[\p{No}\p{Nl}]/u.test(text)) throw new UnsupportedError(`'${name}' of such digits`);
         return (name === 'isalnum' ? /^[\p{L}\p{Nd}]+$/u : /^\p{Nd}+$/u).test(text);
       });
     case 'isspace':
@@ -349,30 +318,9 @@ function textMethod(text: string, name: string, fields: Fields): Method | undefi
       return plain(() => isLower(text));
     case 'isupper':
       return plain(() => isUpper(text));
-    case 'istitle':
-      return plain(() => isTitle(text));
     default:
       return undefined;
   }
-}
-
-/** Numbers beyond the decimal ones: all of category N are numeric; ideographs that mean numbers cannot be told apart. */
-function isAlnumeric(text: string, name: string): boolean {
-  if (name === 'isalnum') return /^[\p{L}\p{N}]+$/u.test(text);
-  if (/\p{Script=Han}/u.test(text)) throw new UnsupportedError("'isnumeric' of ideographs");
-  return /^\p{N}+$/u.test(text);
-}
-
-function isTitle(text: string): boolean {
-  let isInside = false;
-  let hasLetters = false;
-  for (const character of text) {
-    const isHigh = /[\p{Uppercase}\p{Lt}]/u.test(character);
-    if (isHigh ? isInside : /\p{Lowercase}/u.test(character) && !isInside) return false;
-    isInside = isHigh || /\p{Lowercase}/u.test(character);
-    hasLetters ||= isInside;
-  }
-  return hasLetters;
 }
 
 /** The part between two indices, of code points; undefined where it begins behind its end. */
@@ -393,32 +341,6 @@ export function replaced(text: string, old: string, by: string, count: number, f
   const found = old === '' ? lengthOf(text) + 1 : text.split(old).length - 1;
   fields.spend(text.length / 8 + ((count < 0 ? found : Math.min(found, count)) * (by.length + 1)) / 4);
   return replace(text, old, by, count);
-}
-
-export function justified(text: string, how: string, width: number, fill: string, fields: Fields): string {
-  const missing = Math.max(0, width - lengthOf(text));
-  fields.spend(missing / 4);
-  if (how === 'ljust') return text + fill.repeat(missing);
-  if (how === 'rjust') return fill.repeat(missing) + text;
-  const left = Math.floor(missing / 2) + (missing & width & 1);
-  return fill.repeat(left) + text + fill.repeat(missing - left);
-}
-
-function expandTabs(text: string, size: number, fields: Fields): string {
-  let column = 0;
-  let written = '';
-  for (const character of text) {
-    if (character === '\t') {
-      const blanks = size > 0 ? size - (column % size) : 0;
-      fields.spend(1 + blanks / 4);
-      written += ' '.repeat(blanks);
-      column += blanks;
-    } else {
-      written += character;
-      column = character === '\n' || character === '\r' ? 0 : column + 1;
-    }
-  }
-  return written;
 }
 
 /** Whether it can be called. */

@@ -12,7 +12,6 @@ import { isPlain, points } from './text.ts';
 import {
   Callable,
   Dict,
-  equals,
   fail,
   isText,
   isTrue,
@@ -129,7 +128,7 @@ export class Interpreter implements Running {
           if (typeof part !== 'number' && typeof part !== 'boolean') throw new TemplateError('range() takes integers');
           return Number(part);
         }) as [number, number, number];
-        if (step === 0) throw new TemplateError('range() arg 3 must not be zero');
+        if (step === 0) throw new TemplateError('a range without steps');
         const range = new Range(start, stop, step);
         if (range.length > MOST_RANGE) throw new TemplateError(`a range of more than ${MOST_RANGE} steps`);
         return range;
@@ -141,20 +140,11 @@ export class Interpreter implements Running {
           this.#setAttribute(namespace, items[0] ?? null, items[1] ?? null);
         return namespace;
       },
-      cycler: (args, kwargs) => cycler(positional('cycler', 1, Infinity, args, kwargs)),
-      joiner: (args, kwargs) => {
-        const [separator = ', '] = bind('joiner', ['sep'], 0, args, kwargs);
-        let isUsed = false;
-        return method(() => {
-          const text = isUsed ? separator : '';
-          isUsed = true;
-          return text;
-        });
-      },
-      lipsum: () => {
-        throw new UnsupportedError("the function 'lipsum'");
-      },
     };
+    for (const name of ['cycler', 'joiner', 'lipsum'])
+      globals[name] = () => {
+        throw new UnsupportedError(`the function '${name}'`);
+      };
     return new Map(Object.entries(globals).map(([name, call]) => [name, method(call)]));
   }
 
@@ -242,7 +232,7 @@ export class Interpreter implements Running {
   #checkNamespaces(target: Target, scope: Scope): void {
     if (target.kind === 'targets') target.items.forEach((item) => this.#checkNamespaces(item, scope));
     if (target.kind === 'member' && !(valueIn(scope, target.name) instanceof Namespace))
-      throw new TemplateError('cannot assign attribute on non-namespace object');
+      throw new TemplateError('no namespace');
   }
 
   #body(body: readonly Statement[], scope: Scope): End {
@@ -335,7 +325,7 @@ export class Interpreter implements Running {
 
   #loop(node: For, iterable: Value, outer: Scope, recursion: Recursion | undefined): End {
     const scope: Scope = { symbols: node.symbols.body, values: new Map(), around: outer, isTop: false };
-    const loop = new Loop(node.test ? this.#selected(node, iterable, outer) : iterate(iterable), this, {
+    const loop = new Loop(node.test ? this.#selected(node, iterable, outer) : iterate(iterable), {
       length: node.test ? undefined : sizeOf(iterable),
       recursion,
     });
@@ -377,7 +367,7 @@ export class Interpreter implements Running {
         }
       }
       if (special.has('caller') && !params.includes('caller')) {
-        scope.values.set('caller', kwargs.get('caller') ?? new Undefined('No caller defined'));
+        scope.values.set('caller', kwargs.get('caller') ?? new Undefined('caller is undefined'));
         kwargs.delete('caller');
       }
       if (special.has('kwargs')) {
@@ -430,9 +420,9 @@ export class Interpreter implements Running {
     if (dynKwargs) {
       const more = this.#evaluate(dynKwargs, scope);
       fail(more);
-      if (!(more instanceof Dict)) throw new TemplateError('argument after ** must be a mapping');
+      if (!(more instanceof Dict)) throw new TemplateError('no mapping');
       for (const [key, value] of more.entries.values()) {
-        if (typeof key !== 'string') throw new TemplateError('keywords must be strings');
+        if (typeof key !== 'string') throw new TemplateError('no str');
         if (named.has(key)) throw new TemplateError(`the argument '${key}' is given twice`);
         named.set(key, value);
       }
@@ -527,7 +517,7 @@ export class Interpreter implements Running {
       case 'cond': {
         if (isTrue(this.#evaluate(expr.test, scope))) return this.#evaluate(expr.then, scope);
         if (expr.otherwise) return this.#evaluate(expr.otherwise, scope);
-        return new Undefined('the inline if-expression evaluated to false and no else section was defined.');
+        return new Undefined('an if without else is undefined');
       }
     }
   }
@@ -539,11 +529,8 @@ export class Interpreter implements Running {
 
   #slice(object: Value, start: Value, stop: Value, step: Value): Value {
     fail(object);
-    if (object instanceof Markup) throw new UnsupportedError('a slice of what safe or escape gave');
-    if (object instanceof Range) {
-      const { first, last, step: by } = sliced(object.length, start, stop, step);
-      return new Range(object.start + first * object.step, object.start + last * object.step, object.step * by);
-    }
+    if (object instanceof Markup || object instanceof Range)
+      throw new UnsupportedError(`a slice of a ${typeName(object)}`);
     if (typeof object === 'string' && isPlain(object)) {
       const { first, step: by, count } = sliced(object.length, start, stop, step);
       this.spend(1 + (count + object.length) / 64);
@@ -572,6 +559,10 @@ function valueIn(scope: Scope | undefined, name: string): Value | undefined {
   return undefined;
 }
 
+function refuseLoop(name: string): never {
+  throw new UnsupportedError(`loop.${name}`);
+}
+
 interface Recursion {
   depth: number;
   again(iterable: Value): string;
@@ -584,12 +575,10 @@ class Loop {
   #current: Value | undefined;
   #ahead: IteratorResult<Value, unknown> | undefined;
   #length: number | undefined;
-  #changed: Value[] | undefined;
   readonly value: Callable;
 
   constructor(
     private iterator: Iterator<Value, unknown>,
-    run: Running,
     { length, recursion }: { length: number | undefined; recursion: Recursion | undefined },
   ) {
     this.#length = length;
@@ -603,27 +592,17 @@ class Loop {
       length: () => this.#size(),
       depth: () => (recursion?.depth ?? 0) + 1,
       depth0: () => recursion?.depth ?? 0,
-      previtem: () => (this.#index === 0 ? new Undefined('there is no previous item') : (this.#before ?? null)),
+      previtem: () => (this.#index === 0 ? new Undefined('previtem is undefined') : (this.#before ?? null)),
       nextitem: () => {
         const next = this.#peek();
-        return next.done === true ? new Undefined('there is no next item') : next.value;
+        return next.done === true ? new Undefined('nextitem is undefined') : next.value;
       },
-      cycle: () =>
-        method((args, kwargs) => {
-          if (args.length === 0 || kwargs.size > 0) throw new TemplateError('no items for cycling given');
-          return args[this.#index % args.length] ?? null;
-        }),
-      changed: () =>
-        method((args) => {
-          const before = this.#changed;
-          if (before?.length === args.length && equals(before, [...args], run)) return false;
-          this.#changed = [...args];
-          return true;
-        }),
+      cycle: () => refuseLoop('cycle'),
+      changed: () => refuseLoop('changed'),
     };
     const call = (args: readonly Value[], kwargs: Kwargs): Value => {
       const [iterable = null] = bind('loop', ['iterable'], 1, args, kwargs);
-      if (!recursion) throw new TemplateError("The loop must have the 'recursive' marker to be called recursively.");
+      if (!recursion) throw new TemplateError('the loop is not recursive');
       return recursion.again(iterable);
     };
     this.value = new Callable(undefined, call, position, () => this.#size());
@@ -655,22 +634,4 @@ class Loop {
     return (this.#length =
       rest.length + this.#index + 1 + (this.#ahead !== undefined && this.#ahead.done !== true ? 1 : 0));
   }
-}
-
-function cycler(items: readonly Value[]): Callable {
-  let at = 0;
-  const next = method(() => {
-    const value = items[at] ?? null;
-    at = (at + 1) % items.length;
-    return value;
-  });
-  const current = (): Value => items[at] ?? null;
-  const reset = method(() => {
-    at = 0;
-    return null;
-  });
-  const refuse = (): Value => {
-    throw new TemplateError('a cycler is not callable');
-  };
-  return new Callable(undefined, refuse, { next: () => next, current, reset: () => reset });
 }

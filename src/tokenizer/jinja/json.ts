@@ -41,7 +41,7 @@ export function toJson(value: Value, options: JsonOptions, work: Work): string {
           ']',
         );
       }
-      if (!(one instanceof Dict)) throw new TemplateError(`${typeName(one)} is not JSON serializable`);
+      if (!(one instanceof Dict)) throw new TemplateError(`tojson of ${typeName(one)}`);
       const pairs = one.items();
       const ordered = sortsKeys ? sorted(pairs, (pair) => pair, false, work) : pairs;
       const parts = (ordered as Tuple[]).map(
@@ -69,7 +69,7 @@ function keyText(key: Value): string {
   if (key instanceof Float) return jsonNumber(key.value);
   if (key === null) return 'null';
   if (typeof key === 'boolean' || typeof key === 'number') return String(key);
-  throw new TemplateError(`keys must be str, int, float, bool or None, not ${typeName(key)}`);
+  throw new TemplateError(`tojson of ${typeName(key)}`);
 }
 
 function jsonNumber(value: number): string {

@@ -61,27 +61,10 @@ export function intModulo(left: number, right: number): number {
 
 export const intFloor = (left: number, right: number): number => int((left - intModulo(left, right)) / right);
 
-/** Python's `int(text, base)`; undefined where that is a ValueError. */
-export function parseInteger(text: string, base: number): number | undefined {
+/** Python's `int(text)`; undefined where that is a ValueError. */
+export function parseInteger(text: string): number | undefined {
   refuseOtherDigits(text);
-  const match = /^([+-]?)(0[box])?_?([0-9a-z]+(?:_[0-9a-z]+)*)$/i.exec(text);
-  if (!match) return undefined;
-  const [, sign = '', prefix = '', digits = ''] = match;
-  const prefixed = { '0b': 2, '0o': 8, '0x': 16 }[prefix.toLowerCase()];
-  let radix = base;
-  let body = digits.replaceAll('_', '').toLowerCase();
-  if (prefix !== '' && prefixed !== undefined && (base === 0 || base === prefixed)) radix = prefixed;
-  else {
-    if (/^[+-]?_/.test(text)) return undefined;
-    if (base === 0) {
-      if (/^0+[1-9]/.test(body)) return undefined;
-      radix = 10;
-    }
-    body = prefix.toLowerCase() + body;
-  }
-  if (radix < 2 || radix > 36) return undefined;
-  for (const digit of body) if (parseInt(digit, 36) >= radix || Number.isNaN(parseInt(digit, 36))) return undefined;
-  return int((sign === '-' ? -1 : 1) * parseInt(body, radix));
+  return /^[+-]?\d+(?:_\d+)*$/.test(text) ? int(Number(text.replaceAll('_', ''))) : undefined;
 }
 
 /** Python's `float(text)`; undefined where that is a ValueError. */

@@ -2,17 +2,14 @@ import { TemplateError, UnsupportedError } from './errors.ts';
 import { formatPercent } from './format.ts';
 import type { ArithmeticOperator, CompareOperator } from './nodes.ts';
 import { floatFloor, floatModulo, int, intFloor, intModulo } from './numbers.ts';
-import { escapeHtml } from './text.ts';
 import {
   contains,
   equals,
   fail,
   Float,
   isLess,
-  isText,
   Markup,
   numberOf,
-  textFor,
   Tuple,
   typeName,
   type Value,
@@ -38,20 +35,13 @@ export function calculate(operator: ArithmeticOperator, left: Value, right: Valu
   }
   if (left instanceof Markup || right instanceof Markup)
     throw new UnsupportedError(`'${operator}' of what safe or escape gave`);
-  throw new TemplateError(`'${operator}' is not supported between ${typeName(left)} and ${typeName(right)}`);
+  throw new TemplateError(`${typeName(left)} ${operator} ${typeName(right)}`);
 }
 
 function joined(left: Value, right: Value, work: Work): Value | undefined {
   if (typeof left === 'string' && typeof right === 'string') {
     work.spend((left.length + right.length) / 64);
     return left + right;
-  }
-  if (isText(left) && isText(right)) {
-    const [a, b] = [left, right].map((part) => (part instanceof Markup ? part.text : escapeHtml(textFor(part, work))));
-    work.spend(
-      (left instanceof Markup ? left.text : left).length + (right instanceof Markup ? right.text : right).length,
-    );
-    return new Markup(`${a ?? ''}${b ?? ''}`);
   }
   if (Array.isArray(left) && Array.isArray(right)) {
     work.spend(left.length + right.length);
@@ -115,7 +105,7 @@ function ofInts(operator: ArithmeticOperator, a: number, b: number): Value {
     case '%':
       return intModulo(a, b);
     case '**': {
-      if (b < 0 && a === 0) throw new TemplateError('0 cannot be raised to a negative power');
+      if (b < 0 && a === 0) throw new TemplateError('division by zero');
       const power = intPower(a, Math.abs(b));
       return b < 0 ? new Float(1 / power) : power;
     }
@@ -135,15 +125,8 @@ function floatPower(base: number, exponent: number): number {
   if (exponent === 1) return base;
   if (exponent === 2) return base * base;
   if (exponent === 0.5 && base >= 0 && Number.isFinite(base)) return Math.sqrt(base);
-  if (base === 0 && exponent < 0) throw new TemplateError('0.0 cannot be raised to a negative power');
+  if (base === 0 && exponent < 0) throw new TemplateError('division by zero');
   if (exponent === -1) return 1 / base;
-  if (Number.isSafeInteger(base) && Number.isSafeInteger(exponent) && Math.abs(exponent) < 1024) {
-    const power = Math.abs(base) < 2 ? intPower(base, Math.abs(exponent)) : Math.abs(base) ** Math.abs(exponent);
-    if (Number.isSafeInteger(power)) {
-      const whole = intPower(base, Math.abs(exponent));
-      return exponent < 0 ? 1 / whole : whole;
-    }
-  }
   throw new UnsupportedError(`${base} ** ${exponent} of floats`);
 }
 
@@ -151,14 +134,14 @@ export function negated(value: Value): Value {
   fail(value);
   if (value instanceof Float) return new Float(-value.value);
   if (typeof value === 'number' || typeof value === 'boolean') return int(-Number(value));
-  throw new TemplateError(`bad operand type for unary -: ${typeName(value)}`);
+  throw new TemplateError(`- of ${typeName(value)}`);
 }
 
 export function positive(value: Value): Value {
   fail(value);
   if (value instanceof Float || typeof value === 'number') return value;
   if (typeof value === 'boolean') return Number(value);
-  throw new TemplateError(`bad operand type for unary +: ${typeName(value)}`);
+  throw new TemplateError(`+ of ${typeName(value)}`);
 }
 
 export function compare(operator: CompareOperator, left: Value, right: Value, work: Work): boolean {

@@ -208,7 +208,7 @@ class Parser {
         const param = this.#expect('name').text;
         this.#assignable(param);
         if (this.#skip('=')) defaults.push(this.#expression());
-        else if (defaults.length > 0) throw new TemplateError('a parameter without a default follows one that has one');
+        else if (defaults.length > 0) throw new TemplateError('a default is missing');
         params.push(param);
       }
       this.#expect(')');
@@ -222,7 +222,7 @@ class Parser {
       params.includes('caller') &&
       params.indexOf('caller') < params.length - defaults.length
     )
-      throw new TemplateError("the parameter 'caller' has no default");
+      throw new TemplateError('a default is missing');
     return { params, defaults, body, special, symbols: new Symbols() };
   }
 
@@ -478,7 +478,7 @@ class Parser {
     let dynArgs: Expr | undefined;
     let dynKwargs: Expr | undefined;
     const ensure = (isRight: boolean): void => {
-      if (!isRight) throw new TemplateError('the arguments of a call are in the wrong order');
+      if (!isRight) throw new TemplateError('arguments out of order');
     };
     this.#expect('(');
     for (let isFirst = true; !this.#is(')'); isFirst = false) {

@@ -8,40 +8,24 @@ const MONTHS = [
 
 const two = (value: number): string => String(value).padStart(2, '0');
 const hours12 = (date: Date): number => date.getHours() % 12 || 12;
-const dayOfYear = (date: Date): number =>
-  Math.round(
-    (Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) - Date.UTC(date.getFullYear(), 0, 1)) / 86_400_000,
-  ) + 1;
-
 const PARTS: Readonly<Record<string, (date: Date) => string>> = {
   a: (date) => (DAYS[date.getDay()] ?? '').slice(0, 3),
   A: (date) => DAYS[date.getDay()] ?? '',
   b: (date) => (MONTHS[date.getMonth()] ?? '').slice(0, 3),
   B: (date) => MONTHS[date.getMonth()] ?? '',
   d: (date) => two(date.getDate()),
-  e: (date) => String(date.getDate()).padStart(2),
   H: (date) => two(date.getHours()),
   I: (date) => two(hours12(date)),
-  j: (date) => String(dayOfYear(date)).padStart(3, '0'),
   m: (date) => two(date.getMonth() + 1),
   M: (date) => two(date.getMinutes()),
-  n: () => '\n',
   p: (date) => (date.getHours() < 12 ? 'AM' : 'PM'),
   S: (date) => two(date.getSeconds()),
-  t: () => '\t',
-  u: (date) => String(date.getDay() || 7),
-  w: (date) => String(date.getDay()),
   y: (date) => two(date.getFullYear() % 100),
   Y: (date) => String(date.getFullYear()),
-  z: () => '', // the clock has no zone
-  Z: () => '',
   '%': () => '%',
 };
 
-const WHOLE: Readonly<Record<string, string>> = {
-  ...{ c: '%a %b %e %H:%M:%S %Y', D: '%m/%d/%y', F: '%Y-%m-%d', h: '%b', R: '%H:%M', T: '%H:%M:%S' },
-  ...{ r: '%I:%M:%S %p', x: '%m/%d/%y', X: '%H:%M:%S' },
-};
+const WHOLE: Readonly<Record<string, string>> = { F: '%Y-%m-%d', R: '%H:%M', T: '%H:%M:%S' };
 
 /** Python's `strftime` in the locale C, which is the one templates are written for. */
 export function strftime(date: Date, format: string): string {

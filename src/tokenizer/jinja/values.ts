@@ -131,6 +131,17 @@ export function hashOf(key: Value): Hash {
   return key;
 }
 
+const TYPES = [
+  [Float, 'float'],
+  [Tuple, 'tuple'],
+  [Dict, 'dict'],
+  [Range, 'range'],
+  [Stream, 'stream'],
+  [Undefined, 'undefined'],
+  [Markup, 'Markup'],
+  [Namespace, 'namespace'],
+] as const;
+
 export function typeName(value: Value): string {
   if (value === null) return 'NoneType';
   if (typeof value === 'boolean') return 'bool';
@@ -138,7 +149,7 @@ export function typeName(value: Value): string {
   if (typeof value === 'string') return 'str';
   if (Array.isArray(value)) return 'list';
   if (value instanceof DictView) return `dict_${value.of}`;
-  return value instanceof Callable ? 'function' : value.constructor.name.toLowerCase();
+  return TYPES.find(([type]) => value instanceof type)?.[1] ?? 'function'; // what is built has no names of classes
 }
 
 export const isText = (value: Value): value is string | Markup => typeof value === 'string' || value instanceof Markup;
@@ -329,7 +340,7 @@ export function isLess(left: Value, right: Value, orEqual: boolean, work: Work):
     return orEqual ? order <= 0 : order < 0;
   }
   const both = itemsIn(left, right);
-  if (!both) throw new TemplateError(`'<' not supported between ${typeName(left)} and ${typeName(right)}`);
+  if (!both) throw new TemplateError(`${typeName(left)} < ${typeName(right)}`);
   const [items, others] = both;
   return work.deeper(() => {
     for (const [i, item] of items.entries()) {
@@ -349,7 +360,7 @@ function itemsIn(left: Value, right: Value): [readonly Value[], readonly Value[]
 export function contains(container: Value, value: Value, work: Work): boolean {
   if (isText(container)) {
     fail(value);
-    if (!isText(value)) throw new TemplateError(`'in <string>' requires a str, not ${typeName(value)}`);
+    if (!isText(value)) throw new TemplateError(`${typeName(value)} in str`);
     const [text, part] = [textFor(container, work), textFor(value, work)];
     payForSearch(text, part, work);
     return text.includes(part);
@@ -406,8 +417,6 @@ export function fromJson(json: unknown): Value {
 
 interface Slice {
   first: number;
-  /** The one behind the last. */
-  last: number;
   step: number;
   count: number;
 }
@@ -417,7 +426,7 @@ export function sliced(length: number, start: Value, stop: Value, step: Value): 
   const part = (value: Value, otherwise: number): number =>
     value === null ? otherwise : indexOf(value, 'a slice index');
   const by = part(step, 1);
-  if (by === 0) throw new TemplateError('slice step cannot be zero');
+  if (by === 0) throw new TemplateError('a slice without steps');
   const [low, high] = by > 0 ? [0, length] : [-1, length - 1];
   const bound = (value: Value, otherwise: number): number => {
     if (value === null) return otherwise;
@@ -426,5 +435,5 @@ export function sliced(length: number, start: Value, stop: Value, step: Value): 
   };
   const from = bound(start, by > 0 ? low : high);
   const to = bound(stop, by > 0 ? high : low);
-  return { first: from, last: to, step: by, count: Math.max(0, Math.ceil((to - from) / by)) };
+  return { first: from, step: by, count: Math.max(0, Math.ceil((to - from) / by)) };
 }
