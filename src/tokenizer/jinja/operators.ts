@@ -2,12 +2,14 @@ import { TemplateError, UnsupportedError } from './errors.ts';
 import { formatPercent } from './format.ts';
 import type { ArithmeticOperator, CompareOperator } from './nodes.ts';
 import { floatFloor, floatModulo, int, intFloor, intModulo } from './numbers.ts';
+import { escapeHtml } from './text.ts';
 import {
   contains,
   equals,
   fail,
   Float,
   isLess,
+  isText,
   Markup,
   numberOf,
   Tuple,
@@ -42,6 +44,12 @@ function joined(left: Value, right: Value, work: Work): Value | undefined {
   if (typeof left === 'string' && typeof right === 'string') {
     work.spend((left.length + right.length) / 64);
     return left + right;
+  }
+  if (isText(left) && isText(right)) {
+    const texts = [left, right].map((part) => (part instanceof Markup ? part.text : escapeHtml(part)));
+    const whole = texts.join('');
+    work.spend(whole.length);
+    return new Markup(whole);
   }
   if (Array.isArray(left) && Array.isArray(right)) {
     work.spend(left.length + right.length);
