@@ -1,6 +1,7 @@
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { BoundedTemplate } from './bounded-template.ts';
+import { UnsupportedError } from './jinja/errors.ts';
 
 /** For models without a template, as llama.cpp does: ChatML, without a system message of its own. */
 const CHATML =
@@ -43,8 +44,9 @@ const parsed = new WeakMap<TokenizerMetadata, BoundedTemplate>();
 
 /**
  * The prompt text of a conversation, by the model's own `tokenizer.chat_template` (ChatML where it has none), to be
- * encoded with `parseSpecial`. Throws `bad_file` when the template cannot be parsed or run, or does more than a template
- * has to do; `bad_request` when it refuses the messages, or these or tools are nested too deep.
+ * encoded with `parseSpecial`: what Python's Jinja2 writes, as transformers sets it up. Throws `bad_file` when the template
+ * cannot be parsed or run, or does more than a template has to do; `unsupported` when it uses what Jinja2 has and this
+ * package has not; `bad_request` when it refuses the messages, or these or tools are nested too deep.
  */
 export function renderChat(
   metadata: TokenizerMetadata,
@@ -55,7 +57,8 @@ export function renderChat(
   const size = sizeOf(messages, 'messages') + sizeOf(tools, 'tools');
   const broken = (cause: unknown): ChunkwiseError => {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    return new ChunkwiseError('bad_file', { file: metadata.file, field, reason }, { cause });
+    const code = cause instanceof UnsupportedError ? 'unsupported' : 'bad_file';
+    return new ChunkwiseError(code, { file: metadata.file, field, reason }, { cause });
   };
   const variables = {
     messages,
@@ -63,12 +66,12 @@ export function renderChat(
     add_generation_prompt: addGenerationPrompt,
     bos_token: tokenText(metadata, metadata.bosId),
     eos_token: tokenText(metadata, metadata.eosId),
-    raise_exception(message: string) {
-      throw new ChunkwiseError('bad_request', { file: metadata.file, field: 'messages', reason: message });
-    },
+  };
+  const refuse = (reason: string): never => {
+    throw new ChunkwiseError('bad_request', { file: metadata.file, field: 'messages', reason });
   };
   try {
-    return parse(metadata).render(variables, size);
+    return parse(metadata).render(variables, size, refuse);
   } catch (error) {
     throw error instanceof ChunkwiseError ? error : broken(error);
   }

@@ -74,7 +74,7 @@ const TOOLS = [
 
 /** Chat templates with spans cut, repeated and moved. */
 export const templates: FuzzKind = {
-  codes: ['bad_file', 'bad_request'],
+  codes: ['bad_file', 'bad_request', 'unsupported'],
   async open() {
     const metadata = (chatTemplate: string): TokenizerMetadata => ({
       file: 'fuzz.gguf',

@@ -32,7 +32,7 @@ const NESTED_LATER =
 
 const HOSTILE: Record<string, string> = {
   'two loops of 3,000,000': '{% for i in range(3000000) %}{% for j in range(3000000) %}{% endfor %}{% endfor %}',
-  'many loops': often('{% if i.x.y %}{{ i + j }}{% endif %}').repeat(10),
+  'many loops': often('{% if i.x %}{{ i + j }}{% endif %}').repeat(10),
   'many methods': often('{{ "a".upper() }}'),
   'a loop that goes on at once': often('{% continue %}'),
   'the date, again and again': often('{{ strftime_now("%B") }}'),
@@ -48,7 +48,7 @@ const HOSTILE: Record<string, string> = {
   'callers in a tree': `{% macro m() %}{{ caller() }}{{ caller() }}{% endmacro %}${'{% call m() %}'.repeat(60)}x${'{% endcall %}'.repeat(60)}`,
   'lists in lists, written out': `${NESTED}{{ ns.a }}`,
   'lists in lists, as JSON': `${NESTED}{{ ns.a | tojson }}`,
-  'lists in lists, compared': `${NESTED}{{ ns.a == "" }}`,
+  'lists in lists, compared': `${NESTED}{% set a = ns.a %}${NESTED}{{ a == ns.a }}`,
   'lists in namespaces': `${NESTED_LATER}{{ b39 }}`,
   'a namespace in itself': '{% set ns = namespace() %}{% set ns.a = [ns, ns] %}{{ ns }}',
   'a search that begins again and again': `${text(17)}{% set p = ns.x[1:50000] ~ "b" ~ ns.x[1:50000] %}{{ p in ns.x }}`,
@@ -66,7 +66,6 @@ const HOSTILE: Record<string, string> = {
   comparisons: `${text(19)}{% set a = ns.x ~ "" %}{% set b = "" ~ ns.x %}${often('{{ a == b }}')}`,
   'brackets in brackets': `{{ ${'('.repeat(30000)}1${')'.repeat(30000)} }}`,
   'blocks in blocks': '{% if 1 %}'.repeat(5000) + '{% endif %}'.repeat(5000),
-  blanks: ' '.repeat(100_000),
   'a file of templates': 'x'.repeat(1_000_000),
 };
 
@@ -74,7 +73,7 @@ describe('what a template may do is bounded', () => {
   it.each(Object.entries(HOSTILE))('%s', async (_, template) => {
     const before = process.cpuUsage().user;
     await expectError(() => renderChat(withTemplate(template), [user]), 'bad_file', {
-      ...{ file: 'tiny.gguf', field: 'tokenizer.chat_template', reason: /steps|nested|call stack|in a row|characters/ },
+      ...{ file: 'tiny.gguf', field: 'tokenizer.chat_template', reason: /steps|nested|characters|a range of/ },
     });
     expect((process.cpuUsage().user - before) / 1000).toBeLessThan(1000);
   });
