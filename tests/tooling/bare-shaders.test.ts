@@ -6,8 +6,9 @@ import { bareShader } from '../../tools/bare-shaders.ts';
 const FOLDER = join(import.meta.dirname, '../../shaders');
 
 test('a bare shader is its text, without comments, indents and spaces that part nothing', () => {
-  const text = '// needs: x\n#for t in TOKENS\n  let a#t = b / c; // d\n\n#end\n\tfn e() {}\n';
-  expect(bareShader(text)).toBe('#for t in TOKENS\nlet a#t=b/c;\n#end\nfn e(){}');
+  const text =
+    '// needs: x\n#for t in TOKENS\n  let a#t = b / c; // d\n  let f = a#t\n    + 1;\n\n#end\n\tfn e() {\n  g();\n}\n';
+  expect(bareShader(text)).toBe('#for t in TOKENS\nlet a#t=b/c;let f=a#t\n+1;\n#end\nfn e(){g();}');
 });
 
 test('of every shader all else stays', () => {
