@@ -17,7 +17,7 @@ export const SAMPLER: readonly Fault[] = [
     replace: '1 / sampling.temperature',
     what: 'A tiny temperature makes NaN of the scores.',
     from: 'b9557c67',
-    tests: ['tests/kernels/sampling-filters.test.ts', 'tests/kernels/sampling-draws.test.ts'],
+    tests: ['tests/kernels/sampling-filters.test.ts', 'tests/kernels/sampling-draws.ci.test.ts'],
   },
   {
     id: 'bias-behind-vocabulary',
@@ -62,7 +62,7 @@ export const SAMPLER: readonly Fault[] = [
     replace: 'logit - maximum < params.logMinP',
     what: 'min-p is a bound on the probabilities before the temperature.',
     from: 'seeded',
-    tests: ['tests/kernels/sampling-draws.test.ts', 'tests/kernels/sampling-filters.test.ts'],
+    tests: ['tests/kernels/sampling-draws.ci.test.ts', 'tests/kernels/sampling-filters.test.ts'],
   },
   {
     id: 'level-restored-late',

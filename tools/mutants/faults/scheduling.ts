@@ -21,7 +21,11 @@ export const SCHEDULING: readonly Fault[] = [
     replace: 'if (this.#waiting.length <= this.limit) {',
     what: 'Further answers to a request that has entered are refused for a full queue.',
     from: 'af1978db',
-    tests: ['tests/engine/choices.test.ts', 'tests/engine/scheduling.test.ts', 'tests/engine/concurrency.ci.test.ts'],
+    tests: [
+      'tests/engine/choices.test.ts',
+      'tests/engine/scheduling.ci.test.ts',
+      'tests/engine/concurrency.ci.test.ts',
+    ],
   },
   {
     id: 'falling-ramp-turned',
