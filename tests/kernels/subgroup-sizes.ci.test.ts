@@ -12,7 +12,7 @@ const SIZES = [
 ] as const;
 
 /** What adds up across a subgroup, by itself and in a model, on graphics cards. All the other tests of kernels take minutes at each size. */
-const FILES = ['kernels/linear-decode', 'kernels/element-wise', 'session/variants'];
+const FILES = ['kernels/linear-decode.test.ts', 'kernels/element-wise.test.ts', 'session/variants.ci.test.ts'];
 const NAMES = 'gpu linear-decode: \\d+ columns|rms-norm gpu |^gpu class:';
 
 const OPEN =
@@ -26,7 +26,7 @@ test.each(SIZES)('kernels for graphics cards are right at subgroups of $subgroup
   const env = { ...process.env, LP_NATIVE_VECTOR_WIDTH: String(bits), MESA_SHADER_CACHE_DIR: shaders };
   const { stdout } = await run(process.execPath, ['--input-type=module', '-e', OPEN], { cwd: ROOT, env });
   expect(Number(stdout)).toBe(subgroup);
-  const files = FILES.map((file) => `tests/${file}.test.ts`);
+  const files = FILES.map((file) => join('tests', file));
   const options = ['run', '--project', 'gpu', '--reporter=json', '--testNamePattern', NAMES];
   const ran = await run(process.execPath, [join(ROOT, 'node_modules/vitest/vitest.mjs'), ...options, ...files], {
     cwd: ROOT,

@@ -1,2 +1,2 @@
 /** Which checks these are: what others found is found again. The hash of their texts, as a test has it. */
-export const CHECKS = 'da80362c';
+export const CHECKS = 'a0d521c3';
