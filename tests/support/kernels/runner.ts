@@ -21,9 +21,6 @@ const VARIANTS = {
 
 export type Variant = keyof typeof VARIANTS;
 
-/** In the change tier a kernel is tested in its two families; otherwise without what a device may lack, too. */
-const FAMILIES: readonly Variant[] = ['cpu', 'gpu'];
-
 export const ALL_VARIANTS = Object.keys(VARIANTS) as Variant[];
 /** Those that differ in a kernel that neither shares work out nor reads halves. */
 export const CLASSES: Variant[] = ['cpu', 'gpu'];
@@ -81,13 +78,13 @@ export class Runner {
   }
 }
 
-/** The tests in `define`, once for each variant of this run's tier, on a device of its own. `runner()` frees what the test before left. */
+/** The tests in `define`, once for each variant, in the change tier for those of `CLASSES` alone, on a device of its own. `runner()` frees what the test before left. */
 export function describeVariants(
   names: readonly Variant[],
   define: (runner: () => Runner, variant: Variant) => void,
 ): void {
-  const families = names.filter((name) => FAMILIES.includes(name));
-  describe.each(byTier(families, names))('%s', (name) => {
+  const inBothFamilies = names.filter((name) => CLASSES.includes(name));
+  describe.each(byTier(inBothFamilies, names))('%s', (name) => {
     let runner: Runner | undefined;
     beforeAll(async () => {
       runner = new Runner(await openDevice(lastingGpu(), { ...VARIANTS[name], wait: napping }));
