@@ -28,6 +28,7 @@ fn codes(x: vec4f, scale: vec4f, minimum: vec4f, largest: vec4f) -> vec4f {
   return clamp(round((x - minimum) * inverse), vec4f(), largest);
 }
 
+// Both words of a vector of `kv` are always written by one invocation: a device may write the whole vector for either.
 fn put_word(row: u32, w: u32, word: u32) { kv[row + w / 2u][w & 1u] = word; }
 
 // Writes a row of an invocation's codes; layout in page-layout.wgsl.
@@ -71,6 +72,14 @@ fn ranges_of(low: vec4f, high: vec4f, steps: Steps, largest: vec4f) -> Ranges {
   return Ranges(widths, lowest);
 }
 
+// The codes of the scales and minima of four channels whose ends `scales` and `minima` hold, where what they stand for is left.
+fn kept_ranges(i: u32, steps: Steps, largest: vec4f) -> vec2u {
+  let ranges = ranges_of(scales[i], minima[i], steps, largest);
+  scales[i] = ranges.scales * steps.scale;
+  minima[i] = ranges.minima * steps.minimum + steps.lowest;
+  return vec2u(packed_bytes(ranges.scales), packed_bytes(ranges.minima));
+}
+
 // The next number of at most eleven significant bits, which f16 keeps as it is.
 fn rounded_up(x: f32) -> f32 {
   let bits = bitcast<f32>((bitcast<u32>(x) + 0x1fffu) & 0xffffe000u);
@@ -111,7 +120,7 @@ fn order_pairs(page: vec4u, kv_head: u32, in_order: bool, at: u32, id: u32) {
   for (var i = id; i < HALF4; i += WORKGROUP) { order[select(i, rank_of(i), in_order)] = i; }
   workgroupBarrier();
   if (!in_order) { return; }
-  for (var w = id; w < ORDER_UNITS * 2u; w += WORKGROUP) { put_word(at, w, order_entry(2u * w) | (order_entry(2u * w + 1u) << 16u)); }
+  for (var u = id; u < ORDER_UNITS; u += WORKGROUP) { kv[at + u] = vec2u(order_word(2u * u), order_word(2u * u + 1u)); }
 }
 
 fn rank_of(pair: u32) -> u32 {
@@ -120,11 +129,13 @@ fn rank_of(pair: u32) -> u32 {
   return slot;
 }
 
-// The pair in a slot, and the slot of a pair.
+// The pair in a slot, and the slot of a pair; of two of them.
 fn order_entry(i: u32) -> u32 {
   if (i >= HALF4) { return 0u; }
   return order[i] | (rank_of(i) << 8u);
 }
+
+fn order_word(w: u32) -> u32 { return order_entry(2u * w) | (order_entry(2u * w + 1u) << 16u); }
 
 // The vector v of a quad of slots: two, then the two that they rotate with.
 fn vector_of(n: u32, v: u32) -> u32 { return (v / 2u) * HALF4 + order[2u * n + (v & 1u)]; }
@@ -146,13 +157,13 @@ fn quantize_keys(page: vec4u, kv_head: u32, head: u32, bits: u32, id: u32) {
   let scale = rounded_up(all.x + span / 255.0 / largest_key(bits, QUADS - 1u));
   if (id == 0u) { kv[head] = pack_half4(vec4f(scale, span, all.y, 0.0)); }
   let steps = Steps(scale / 255.0, span / 255.0, all.y);
-  for (var i = id; i < HEAD_DIM4; i += WORKGROUP) {
-    let ranges = ranges_of(scales[i], minima[i], steps, vec4f(largest_key(bits, i / 4u)));
-    scales[i] = ranges.scales * steps.scale;
-    minima[i] = ranges.minima * steps.minimum + steps.lowest;
+  for (var i = 2u * id; i < HEAD_DIM4; i += 2u * WORKGROUP) {
+    let largest = vec4f(largest_key(bits, i / 4u));
+    let even = kept_ranges(i, steps, largest);
+    let odd = kept_ranges(i + 1u, steps, largest);
     let unit = head + KEY_RANGES + 4u * (i / 4u) + ((i & 3u) / 2u);
-    kv[unit][i & 1u] = packed_bytes(ranges.scales);
-    kv[unit + 2u][i & 1u] = packed_bytes(ranges.minima);
+    kv[unit] = vec2u(even.x, odd.x);
+    kv[unit + 2u] = vec2u(even.y, odd.y);
   }
   workgroupBarrier();
   let own_codes = id * HEAD_DIM4;
@@ -191,6 +202,12 @@ fn steps_of_value(page: vec4u, kv_head: u32, token: u32, bits: u32) -> vec2f {
 
 fn value_codes(x: vec4f, step: f32, largest: f32) -> vec4f { return codes(x, vec4f(step), vec4f(-0.5 * largest * step), vec4f(largest)); }
 
+// Codes of the scales of four tokens' values.
+fn value_scales(token: u32, scale: f32) -> u32 {
+  let kept = vec4f(value_steps[token].y, value_steps[token + 1u].y, value_steps[token + 2u].y, value_steps[token + 3u].y);
+  return packed_bytes(select(vec4f(), round(kept * 255.0 / scale), vec4<bool>(scale > 0.0)));
+}
+
 // `at`: of their scales.
 fn quantize_values(page: vec4u, kv_head: u32, head: u32, at: u32, bits: u32, id: u32) {
   var own = vec3f();
@@ -200,11 +217,7 @@ fn quantize_values(page: vec4u, kv_head: u32, head: u32, at: u32, bits: u32, id:
   }
   let scale = rounded_up(seen_by_all(own, id).x);
   if (id == 0u) { kv[head + 1u] = pack_half4(vec4f(scale, 0.0, 0.0, 0.0)); }
-  for (var w = id; w < PAGE_TOKENS / 4u; w += WORKGROUP) {
-    var kept = vec4f();
-    for (var t = 0u; t < 4u; t++) { kept[t] = value_steps[4u * w + t].y; }
-    put_word(at, w, packed_bytes(select(vec4f(), round(kept * 255.0 / scale), vec4<bool>(scale > 0.0))));
-  }
+  for (var u = id; u < PAGE_TOKENS / 8u; u += WORKGROUP) { kv[at + u] = vec2u(value_scales(8u * u, scale), value_scales(8u * u + 4u, scale)); }
   let own_codes = id * HEAD_DIM4;
   for (var j = id; j < PAGE_TOKENS; j += WORKGROUP) {
     for (var i = 0u; i < HEAD_DIM4; i++) {

@@ -12,6 +12,7 @@ import { tinyModel } from '../../support/models/tiny-model.ts';
 import { answer } from '../../support/answer.ts';
 import { engineUnderTest } from '../../support/engine-under-test.ts';
 import { countGpu } from '../../support/gpu/gpu-counts.ts';
+import { miscompiling } from '../../support/gpu/miscompiling.ts';
 import { nmse } from '../../support/nmse.ts';
 import { randomTokens } from '../../support/random-tokens.ts';
 import { restOnly } from '../../support/tier.ts';
@@ -83,32 +84,49 @@ describe('logits with pages in other forms', () => {
     });
   });
 
-  test('pages that were given back are not read: NaN in them changes nothing', async () => {
-    const policies = [budgetPolicy(0.1), fixedForm('q4'), slidingWindow(0.5)];
-    for (const policy of policies) {
-      const clean = await logitsWith(await engineUnderTest(bytes), policy);
-      const engine = await engineUnderTest(bytes);
-      const { transformer, device } = await engine.session();
-      let poisoned = 0;
-      for (const layer of transformer.cache.layers) {
-        const remove = layer.remove.bind(layer);
-        layer.remove = (page: LayerPage) => {
-          remove(page);
-          const { offset, units } = page.place;
-          device.gpuDevice.queue.writeBuffer(
-            layer.buffer,
-            offset * UNIT_BYTES,
-            new Uint16Array((units * UNIT_BYTES) / 2).fill(0x7e00),
-          );
-          poisoned++;
-        };
+  // WGSL allows it (gpuweb#2112), and Metal does so: another invocation's word of the vector is lost.
+  restOnly(() =>
+    test('are the same where writing a word of a vector writes the vector', async () => {
+      const { gpu, changed } = miscompiling(
+        /(kv\[[^\]]+\])\[([^\]]+)\] = ([^;]+);/g,
+        '{ var whole = $1; whole[$2] = $3; $1 = whole; }',
+      );
+      const [plain, wholly] = [await engineUnderTest(bytes), await engineUnderTest(bytes, { gpu })];
+      for (const form of ['q8', 'q4', 'q3', 'k3v2'] as const) {
+        expect(await logitsWith(wholly, fixedForm(form))).toEqual(await logitsWith(plain, fixedForm(form)));
       }
-      const rows = await logitsWith(engine, policy);
-      expect(poisoned).toBeGreaterThan(20);
-      expect(rows).toEqual(clean);
-      expect(rows.every((row) => row.every(Number.isFinite))).toBe(true);
-    }
-  });
+      expect(changed()).toBeGreaterThan(0);
+    }),
+  );
+
+  restOnly(() =>
+    test('pages that were given back are not read: NaN in them changes nothing', async () => {
+      const policies = [budgetPolicy(0.1), fixedForm('q4'), slidingWindow(0.5)];
+      for (const policy of policies) {
+        const clean = await logitsWith(await engineUnderTest(bytes), policy);
+        const engine = await engineUnderTest(bytes);
+        const { transformer, device } = await engine.session();
+        let poisoned = 0;
+        for (const layer of transformer.cache.layers) {
+          const remove = layer.remove.bind(layer);
+          layer.remove = (page: LayerPage) => {
+            remove(page);
+            const { offset, units } = page.place;
+            device.gpuDevice.queue.writeBuffer(
+              layer.buffer,
+              offset * UNIT_BYTES,
+              new Uint16Array((units * UNIT_BYTES) / 2).fill(0x7e00),
+            );
+            poisoned++;
+          };
+        }
+        const rows = await logitsWith(engine, policy);
+        expect(poisoned).toBeGreaterThan(20);
+        expect(rows).toEqual(clean);
+        expect(rows.every((row) => row.every(Number.isFinite))).toBe(true);
+      }
+    }),
+  );
 });
 
 describe('a request', () => {
@@ -157,18 +175,20 @@ describe('a request', () => {
     });
   });
 
-  test('goes on from pages of its own policy only', async () => {
-    const engine = await engineUnderTest(bytes);
-    const policy = { kv: 'q4' as const };
-    const first = await ask(engine, policy);
-    const promptTokens = first.end.usage.promptTokens;
-    const again = await ask(engine, policy);
-    // Within a quantized page nothing can be added: the last page is computed again.
-    expect(again.end.usage.cachedTokens).toBeGreaterThan(promptTokens - 33);
-    expect(again.end.usage.cachedTokens).toBeLessThan(promptTokens);
-    expect((await ask(engine, {})).end.usage.cachedTokens).toBe(0);
-    expect((await ask(engine, { kv: 'q8' })).end.usage.cachedTokens).toBe(0);
-  });
+  restOnly(() =>
+    test('goes on from pages of its own policy only', async () => {
+      const engine = await engineUnderTest(bytes);
+      const policy = { kv: 'q4' as const };
+      const first = await ask(engine, policy);
+      const promptTokens = first.end.usage.promptTokens;
+      const again = await ask(engine, policy);
+      // Within a quantized page nothing can be added: the last page is computed again.
+      expect(again.end.usage.cachedTokens).toBeGreaterThan(promptTokens - 33);
+      expect(again.end.usage.cachedTokens).toBeLessThan(promptTokens);
+      expect((await ask(engine, {})).end.usage.cachedTokens).toBe(0);
+      expect((await ask(engine, { kv: 'q8' })).end.usage.cachedTokens).toBe(0);
+    }),
+  );
 
   restOnly(() => {
     test('is not changed by another beside it with another policy', async () => {
