@@ -6,7 +6,7 @@ import { lavapipeIcd } from './tools/setup/system.ts';
 
 /** Folders of tests that need no GPU. */
 const CPU_FOLDERS =
-  /^tests\/(adapters|api|cache|chunking|config|errors|fuzz|grammar|hub|page|reference|tokenizer|tooling|weights|web-llm|workers)\//;
+  /^tests\/(adapters|api|cache|chunking|config|errors|fuzz|grammar|hub|node|page|reference|tokenizer|tooling|weights|web-llm|workers)\//;
 
 /** A file NAME.ci.test.ts belongs to the rest. One that asks for the tier belongs to both tiers: the rest has all of its cases. */
 function isInThisTier(path: string): boolean {
@@ -27,7 +27,14 @@ const testFiles = ['tests', 'e2e']
   .filter((path) => path.endsWith('.test.ts') && !path.includes('node_modules') && isInThisTier(path));
 const cpuFiles = testFiles.filter((path) => CPU_FOLDERS.test(path));
 const browserFiles = testFiles.filter((path) => path.startsWith('e2e'));
-const gpuFiles = testFiles.filter((path) => !cpuFiles.includes(path) && !browserFiles.includes(path));
+/** They compute more than they compile: lavapipe optimizes their shaders, as for users. */
+const computingFiles = [
+  'tests/kernels/sampling-draws.ci.test.ts',
+  'tests/measure/paper.ci.test.ts',
+  'tests/measure/peers.ci.test.ts',
+  'tests/models/real-model.ci.test.ts',
+].filter((path) => testFiles.includes(path));
+const gpuFiles = testFiles.filter((path) => ![...cpuFiles, ...browserFiles, ...computingFiles].includes(path));
 
 const env = {
   VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '',
@@ -35,8 +42,13 @@ const env = {
   CHUNKWISE_CACHE: join(import.meta.dirname, '.cache/commands'),
 };
 
-// Most of the time goes into lavapipe's compiler, and what it compiles computes little: it does without optimizing.
-const quickToCompile = { ...env, GALLIVM_PERF: 'nopt' };
+// Most of the time goes into lavapipe's compiler, and what it compiles computes little: it does without optimizing, and
+// with vectors of 128 bits, for which LLVM takes half as long. Subgroups are of 4 then; kernels/subgroup-sizes has others.
+const quickToCompile = {
+  ...env,
+  GALLIVM_PERF: 'nopt',
+  LP_NATIVE_VECTOR_WIDTH: process.env['LP_NATIVE_VECTOR_WIDTH'] ?? '128',
+};
 
 // A first run installs llama.cpp and compiles shaders, which a slow machine does for minutes; only a hang takes this long.
 const common = {
@@ -49,12 +61,13 @@ const common = {
 
 export default defineConfig({
   test: {
-    // Compilers, and tests themselves, use one core each: two files at a time use two.
-    maxWorkers: 2,
+    // A file uses two thirds of a core, waiting for a GPU, a browser or a command: three at a time use the two of CI.
+    maxWorkers: 3,
     projects: [
       { test: { name: 'cpu', include: cpuFiles, ...common } },
-      // In the change tier one process has many files: its device stays, and with it what was compiled for those before.
-      { test: { name: 'gpu', include: gpuFiles, isolate: TIER !== 'change', env: quickToCompile, ...common } },
+      // One process has many files: its device stays, and with it what was compiled for those before.
+      { test: { name: 'gpu', include: gpuFiles, isolate: false, env: quickToCompile, ...common } },
+      { test: { name: 'gpu-computing', include: computingFiles, env, ...common } },
       {
         test: {
           name: 'e2e',

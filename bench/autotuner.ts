@@ -1,6 +1,6 @@
 // What the autotuner's choices cost beside the best there is, with the kernels of class gpu: npm run bench -- autotuner [TIMES IT IS ASKED]
 // The best is found by timing all candidates in turn, until each was seen for a second.
-import { FileSource } from '../cli/file-source.ts';
+import { FileSource } from '../src/node/file-source.ts';
 import { napping, nodeGpu } from '../cli/node-gpu.ts';
 import { quantile } from '../src/config/quantile.ts';
 import { autotune, type Candidate, type Contest } from '../src/gpu/autotuner.ts';

@@ -96,17 +96,25 @@ const SOURCES: Step[] = [
 ];
 const PACKAGE: Step[] = [
   script('Types', 'typecheck'),
-  ...BUILDS,
   script('Package: what publint and are-the-types-wrong say', 'check:package'),
   script('Package: sizes', 'check:size'),
 ];
 const DOCUMENTATION = script('Documentation of the API', 'docs');
 
-/** Stages run one after another; the lists within a stage run beside each other, since most of these steps use one core. */
+/** Stages run one after another; the lists within a stage run beside each other. Tests read what was built. */
 const STAGES: Record<Tier, Step[][][]> = {
-  change: [READY, [SOURCES, PACKAGE], [[vitest('Tests')]]],
-  rest: [READY, [[DOCUMENTATION], hasBuilds ? [] : BUILDS], [[vitest('Tests')]]],
-  all: [READY, [[...SOURCES, DOCUMENTATION], PACKAGE], [[vitest('Tests')]]],
+  change: [
+    [...READY, BUILDS],
+    [[...SOURCES, ...PACKAGE], [vitest('Tests')]],
+  ],
+  rest: [
+    [...READY, hasBuilds ? [] : BUILDS],
+    [[DOCUMENTATION], [vitest('Tests')]],
+  ],
+  all: [
+    [...READY, BUILDS],
+    [[...SOURCES, ...PACKAGE, DOCUMENTATION], [vitest('Tests')]],
+  ],
 };
 
 let total = NOTHING;

@@ -1,7 +1,7 @@
-import { FileSource } from '../../cli/file-source.ts';
+import { FileSource } from '../../src/node/file-source.ts';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
-import { openAdapter } from '../../cli/open-adapter.ts';
-import { loadXgrammar } from '../../cli/xgrammar.ts';
+import { openAdapter } from '../../src/node/open-adapter.ts';
+import { loadXgrammar } from '../../src/node/xgrammar.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterInfo, EngineCoreOptions } from '../../src/engine/types.ts';
 import { ensureModel } from '../../tools/setup/fetch-model.ts';

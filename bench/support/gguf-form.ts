@@ -1,7 +1,7 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openAdapter } from '../../cli/open-adapter.ts';
+import { openAdapter } from '../../src/node/open-adapter.ts';
 import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { ggufAdapter } from '../../tests/support/models/tiny-adapter.ts';

@@ -50,11 +50,11 @@ async function describeAdapter(kind: AdapterKind) {
   }
 }
 
-it('Chromium on lavapipe has shader-f16 and subgroups of 8', async () => {
+it('Chromium on lavapipe has shader-f16 and subgroups', async () => {
   const adapter = await describeAdapter('lavapipe');
   expect(adapter?.features).toContain('shader-f16');
   expect(adapter?.features).toContain('subgroups');
-  expect(adapter?.subgroupMaxSize).toBe(8);
+  expect(adapter?.subgroupMaxSize).toBe(4); // of vectors of 128 bits, see vitest.config.ts
   expect(adapter?.computed).toEqual([0, 1.5, 3, 4.5]);
 });
 

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'puppeteer-core';
 import { beforeAll, expect, it } from 'vitest';
-import { FileSource } from '../../cli/file-source.ts';
+import { FileSource } from '../../src/node/file-source.ts';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import type * as Chunkwise from '../../src/api/index.ts';
 import { GREEDY } from '../../src/config/sampling.ts';

@@ -1,7 +1,6 @@
-import '../../tests/support/gpu/optimized-shaders.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openInBrowser } from '../support/engine-page/open-engine-page.ts';
-import { FileSource } from '../../cli/file-source.ts';
+import { FileSource } from '../../src/node/file-source.ts';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { eachLogits } from '../../src/measure/evaluate.ts';
@@ -9,6 +8,10 @@ import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
 import type { AdapterKind } from '../support/browser.ts';
+
+// This file computes more than it compiles: lavapipe optimizes its shaders, as for users.
+delete process.env['GALLIVM_PERF'];
+delete process.env['LP_NATIVE_VECTOR_WIDTH'];
 
 const PROMPTS = [
   'Write a short poem about the sea.',
@@ -28,7 +31,7 @@ beforeAll(async () => {
   source = await FileSource.open(REAL_MODEL);
   engine = await openEngine({ gpu: nodeGpu(), sources: [source], wait: napping });
   for (const prompt of PROMPTS) inNode.set(prompt, await greedy(prompt));
-}, 120_000);
+});
 
 afterAll(async () => {
   engine.dispose();

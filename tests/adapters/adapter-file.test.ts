@@ -212,7 +212,7 @@ test.each(['model.language_model.', 'language_model.model.'])(
       config: { ...other.config, target_modules: ['q_proj', 'down_proj'] },
       modules: [...other.modules, ...adapter.modules],
     };
-    await expectError(() => read(mixed), 'bad_file', { file: WEIGHTS_FILE, reason: /otherwise/ });
+    await expectError(() => read(mixed), 'bad_file', { file: WEIGHTS_FILE, reason: /in another way/ });
   },
 );
 

@@ -9,6 +9,7 @@ import { expectError } from '../support/expect-error.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
+import { restOnly } from '../support/tier.ts';
 
 const MODEL = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 71, contextLength: 1024, neverEnds: true });
 const STORY = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(4);
@@ -108,24 +109,26 @@ test('base, adapter and base again: each goes on from the base, and answers as i
   expect(ordinary.end.report.invokedAt).toBeUndefined();
 });
 
-test('several adapters in turn: what one answered is the base’s to compute once the next is invoked behind it', async () => {
-  const engine = await adaptedEngine();
-  const checked = `${STORY}#j: it is so. `;
-  const summed = `${checked}#s: winds. `;
-  const again = `${summed}#j:`;
-  const [first, second] = [lengthOf(engine, STORY), lengthOf(engine, checked)];
-  const cached = await conversation([
-    [STORY, {}],
-    [`${STORY}#j:`, use('judge')],
-    [checked, use('judge')], // the same invocation is the last one: its tokens are still right
-    [`${checked}#s:`, use('short')], // from `#j:` on anew, as base
-    [summed, use('short')],
-    [again, use('judge')], // from `#s:` on anew, as base
-    [again, {}],
-  ]);
-  const [judged, short] = [lengthOf(engine, `${STORY}#j:`), lengthOf(engine, `${checked}#s:`)];
-  expect(cached).toEqual([0, first, judged, first, short, second, lengthOf(engine, summed)]);
-});
+restOnly(() =>
+  test('several adapters in turn: what one answered is the base’s to compute once the next is invoked behind it', async () => {
+    const engine = await adaptedEngine();
+    const checked = `${STORY}#j: it is so. `;
+    const summed = `${checked}#s: winds. `;
+    const again = `${summed}#j:`;
+    const [first, second] = [lengthOf(engine, STORY), lengthOf(engine, checked)];
+    const cached = await conversation([
+      [STORY, {}],
+      [`${STORY}#j:`, use('judge')],
+      [checked, use('judge')], // the same invocation is the last one: its tokens are still right
+      [`${checked}#s:`, use('short')], // from `#j:` on anew, as base
+      [summed, use('short')],
+      [again, use('judge')], // from `#s:` on anew, as base
+      [again, {}],
+    ]);
+    const [judged, short] = [lengthOf(engine, `${STORY}#j:`), lengthOf(engine, `${checked}#s:`)];
+    expect(cached).toEqual([0, first, judged, first, short, second, lengthOf(engine, summed)]);
+  }),
+);
 
 test('without its invocation the base answers alone, and the report says so', async () => {
   const engine = await adaptedEngine();
@@ -143,24 +146,26 @@ test('without its invocation the base answers alone, and the report says so', as
   expect(plans).toEqual([]);
 });
 
-test('an ordinary adapter beside activated ones: each from where it begins', async () => {
-  const engine = await adaptedEngine();
-  const text = `${STORY}#j: so. #s:`;
-  const first = lengthOf(engine, STORY);
-  const cached = await conversation([
-    [STORY, use('plain')],
-    [text, use('plain', 'short')],
-    [text, use('judge', 'short')],
-    [`${STORY}#j:`, use('judge', 'short')],
-    [text, use('judge')],
-  ]);
-  expect(cached[0]).toBe(0);
-  expect(cached[1]).toBe(first);
-  // Of two that are activated, both begin at their own; the one that is not invoked has no part.
-  expect(cached.slice(2)).toEqual([0, lengthOf(engine, `${STORY}#j:`) - 1, lengthOf(engine, `${STORY}#j:`)]);
-  const { end } = await ask(engine, text, use('judge', 'short'));
-  expect(end.report.invokedAt).toEqual({ judge: first, short: lengthOf(engine, `${STORY}#j: so. `) });
-});
+restOnly(() =>
+  test('an ordinary adapter beside activated ones: each from where it begins', async () => {
+    const engine = await adaptedEngine();
+    const text = `${STORY}#j: so. #s:`;
+    const first = lengthOf(engine, STORY);
+    const cached = await conversation([
+      [STORY, use('plain')],
+      [text, use('plain', 'short')],
+      [text, use('judge', 'short')],
+      [`${STORY}#j:`, use('judge', 'short')],
+      [text, use('judge')],
+    ]);
+    expect(cached[0]).toBe(0);
+    expect(cached[1]).toBe(first);
+    // Of two that are activated, both begin at their own; the one that is not invoked has no part.
+    expect(cached.slice(2)).toEqual([0, lengthOf(engine, `${STORY}#j:`) - 1, lengthOf(engine, `${STORY}#j:`)]);
+    const { end } = await ask(engine, text, use('judge', 'short'));
+    expect(end.report.invokedAt).toEqual({ judge: first, short: lengthOf(engine, `${STORY}#j: so. `) });
+  }),
+);
 
 test('plan events: nothing before the invocation, and no ramp reaches there', async () => {
   const engine = await adaptedEngine();
@@ -182,23 +187,25 @@ test('plan events: nothing before the invocation, and no ramp reaches there', as
   expect(plans[0]?.start).toBe(lengthOf(engine, text));
 });
 
-test('several answers, and requests side by side, are those of each alone', async () => {
-  const prompt = `${STORY}#j: so?`;
-  const engine = await adaptedEngine();
-  const [usual, base, ordinary] = [
-    await ask(engine, prompt, use('judge')),
-    await ask(engine, prompt),
-    await ask(engine, prompt, use('plain')),
-  ];
-  const busy = await adaptedEngine();
-  const answers = await Promise.all([
-    ask(busy, prompt, use('judge')),
-    ask(busy, prompt, { ...use('judge'), isFurther: true }),
-    ask(busy, prompt),
-    ask(busy, prompt, use('plain')),
-  ]);
-  expect(answers.map(({ tokens }) => tokens)).toEqual([usual, usual, base, ordinary].map(({ tokens }) => tokens));
-});
+restOnly(() =>
+  test('several answers, and requests side by side, are those of each alone', async () => {
+    const prompt = `${STORY}#j: so?`;
+    const engine = await adaptedEngine();
+    const [usual, base, ordinary] = [
+      await ask(engine, prompt, use('judge')),
+      await ask(engine, prompt),
+      await ask(engine, prompt, use('plain')),
+    ];
+    const busy = await adaptedEngine();
+    const answers = await Promise.all([
+      ask(busy, prompt, use('judge')),
+      ask(busy, prompt, { ...use('judge'), isFurther: true }),
+      ask(busy, prompt),
+      ask(busy, prompt, use('plain')),
+    ]);
+    expect(answers.map(({ tokens }) => tokens)).toEqual([usual, usual, base, ordinary].map(({ tokens }) => tokens));
+  }),
+);
 
 test('a saved text says from where it was computed with an adapter', async () => {
   const savedCaches = new MemoryStore();
@@ -217,36 +224,40 @@ test('a saved text says from where it was computed with an adapter', async () =>
   }
 });
 
-test('in a text that went on past its context, what the adapter wrote is not gone on from', async () => {
-  const story = STORY.slice(0, 64);
-  const kv = { kv: 'q4', maxTokens: 100 } as const;
-  const judge = { ...use('judge'), ...kv };
-  const cached = await conversation(
-    [
-      [story, kv],
-      [`${story}#j:`, judge],
-      [`${story}So it is.`, kv],
-      [`${story}#j:`, judge],
-    ],
-    { contextLength: 128 },
-  );
-  expect(Math.min(...cached.slice(1))).toBeGreaterThan(0);
-});
+restOnly(() =>
+  test('in a text that went on past its context, what the adapter wrote is not gone on from', async () => {
+    const story = STORY.slice(0, 64);
+    const kv = { kv: 'q4', maxTokens: 100 } as const;
+    const judge = { ...use('judge'), ...kv };
+    const cached = await conversation(
+      [
+        [story, kv],
+        [`${story}#j:`, judge],
+        [`${story}So it is.`, kv],
+        [`${story}#j:`, judge],
+      ],
+      { contextLength: 128 },
+    );
+    expect(Math.min(...cached.slice(1))).toBeGreaterThan(0);
+  }),
+);
 
-test('with pages in other forms the base goes on as had it answered in the adapter’s place', async () => {
-  const kv = { kv: 'q4', maxTokens: 40 } as const;
-  const answers: Answer[] = [];
-  for (const between of [{}, use('judge')]) {
-    const engine = await adaptedEngine();
-    await ask(engine, STORY, kv);
-    await ask(engine, `${STORY}#j:`, { ...between, ...kv });
-    answers.push(await ask(engine, `${STORY}So it is.`, kv));
-  }
-  const [base, judged] = answers;
-  expect(judged?.tokens).toEqual(base?.tokens);
-  expect(judged?.end.usage).toEqual(base?.end.usage);
-  expect(judged?.end.usage.cachedTokens).toBeGreaterThan(100);
-});
+restOnly(() =>
+  test('with pages in other forms the base goes on as had it answered in the adapter’s place', async () => {
+    const kv = { kv: 'q4', maxTokens: 40 } as const;
+    const answers: Answer[] = [];
+    for (const between of [{}, use('judge')]) {
+      const engine = await adaptedEngine();
+      await ask(engine, STORY, kv);
+      await ask(engine, `${STORY}#j:`, { ...between, ...kv });
+      answers.push(await ask(engine, `${STORY}So it is.`, kv));
+    }
+    const [base, judged] = answers;
+    expect(judged?.tokens).toEqual(base?.tokens);
+    expect(judged?.end.usage).toEqual(base?.end.usage);
+    expect(judged?.end.usage.cachedTokens).toBeGreaterThan(100);
+  }),
+);
 
 test('what is not honoured is refused by name', async () => {
   const engine = await engineUnderTest(MODEL, { lora: 'unfused' });

@@ -200,7 +200,7 @@ describe('what is no grammar is refused before anything is computed', () => {
 
   it('and a library that cannot be loaded is said to be so, and tried again', async () => {
     let fails = true;
-    const { loadXgrammar } = await import('../../cli/xgrammar.ts');
+    const { loadXgrammar } = await import('../../src/node/xgrammar.ts');
     const load = () => (fails ? Promise.reject(new Error('offline')) : loadXgrammar());
     const engine = await engineUnderTest(tinyModel({ ...TINY, seed: 1 }), { loadXgrammar: load });
     const format = { type: 'grammar', grammar: 'root ::= "ok"' } as const;

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { FileSource } from '../../cli/file-source.ts';
+import { FileSource } from '../../src/node/file-source.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { SCHEMAS } from '../support/grammars/schemas.ts';
 import { faultsOf } from '../support/grammars/validate.ts';

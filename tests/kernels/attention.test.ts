@@ -30,9 +30,10 @@ import {
 } from '../support/kernels/pages.ts';
 import { CLASSES, describeVariants, HALF_VARIANTS, type Runner } from '../support/kernels/runner.ts';
 
-const FEW_HEADS = [headsOf(80, 3, 1), headsOf(64, 9, 3), { ...headsOf(32, 4, 1), attentionScale: 0.07 }];
+const FEW_HEADS = [headsOf(64, 9, 3), { ...headsOf(32, 4, 1), attentionScale: 0.07 }];
 const HEADS = byTier(FEW_HEADS, [
   ...FEW_HEADS,
+  headsOf(80, 3, 1),
   headsOf(64, 3, 3),
   headsOf(64, 8, 2),
   headsOf(64, 8, 1),

@@ -62,10 +62,12 @@ async function check(runner: Runner, random: Random, options: Case): Promise<voi
   destroyMatrix(device, matrix);
 }
 
+const FEW_TYPES: GgmlType[] = ['F32', 'Q4_1', 'Q6_K'];
+
 /** Of each variant; how inputs are loaded has nothing to do with how a type is decoded. */
 function typesOf(variant: Variant): readonly GgmlType[] {
   if (variant.endsWith('f16')) return variant.startsWith('gpu') ? ['F16', 'Q4_K'] : ['F16'];
-  return variant === 'cpu' || variant === 'gpu' ? TYPES : ['F32', 'Q4_1', 'Q6_K'];
+  return byTier(FEW_TYPES, variant === 'cpu' || variant === 'gpu' ? TYPES : FEW_TYPES);
 }
 
 /** Two pipelines a type: they take software adapters seconds to compile, without subgroups above all. */

@@ -1,4 +1,3 @@
-import '../support/gpu/optimized-shaders.ts';
 import { describe, expect, it } from 'vitest';
 import type { SamplingOptions } from '../../src/config/sampling.ts';
 import { distribution } from '../../src/reference/kernels/sampling.ts';

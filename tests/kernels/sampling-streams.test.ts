@@ -7,6 +7,7 @@ import { Random } from '../support/random.ts';
 import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
 import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
 import { flatLogits, peakedLogits, sampling, VOCABULARY } from '../support/kernels/sampling-run.ts';
+import { byTier } from '../support/tier.ts';
 
 /** A sampler over rows of logits. */
 function samplerOf(runner: Runner, rows: readonly Float32Array[]) {
@@ -49,7 +50,7 @@ const ENTROPIES: Record<string, Float32Array> = {
 
 describe('entropy', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each(Object.keys(ENTROPIES))('%s', async (name) => {
+    it.each(byTier(Object.keys(ENTROPIES).slice(0, 3), Object.keys(ENTROPIES)))('%s', async (name) => {
       const logits = ENTROPIES[name] ?? new Float32Array();
       const run = samplerOf(getRunner(), [logits]);
       run.record(0, 2, GREEDY, true);

@@ -174,7 +174,7 @@ test('keeps its budget: what does not fit says so', async () => {
 test('a model that the device cannot hold is refused by name, and the rest is measured', async () => {
   const engine = await engineUnderTest(bytes);
   const { models } = await measured(engine, { memoryLimitBytes: 100_000 });
-  expect(models[1]?.notMeasured).toMatch(/^over_limit: tiny random: memoryLimitBytes: the model needs \d+ bytes/);
+  expect(models[1]?.notMeasured).toMatch(/^over_limit: tiny random: memoryLimitBytes: the model needs \d+ MB/);
   expect(models[0]?.speeds[0]?.decode).toHaveProperty('msPerToken');
 });
 

@@ -1,4 +1,3 @@
-import '../support/gpu/optimized-shaders.ts';
 import { expect, test } from 'vitest';
 import { readSections } from '../../bench/support/paper/sections.ts';
 import { measureShort, worseThan } from '../../bench/support/paper/short.ts';

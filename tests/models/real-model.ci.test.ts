@@ -1,7 +1,6 @@
-import '../support/gpu/optimized-shaders.ts';
 import { readFile } from 'node:fs/promises';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
-import { FileSource } from '../../cli/file-source.ts';
+import { FileSource } from '../../src/node/file-source.ts';
 import { budgetPolicy } from '../../src/cache/budget-policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { eachLogits } from '../../src/measure/evaluate.ts';

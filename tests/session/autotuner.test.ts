@@ -10,6 +10,7 @@ import { type EngineTestOptions, engineUnderTest } from '../support/engine-under
 import type { Device } from '../../src/gpu/device.ts';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { MemoryTuning } from '../support/memory-tuning.ts';
+import { restOnly } from '../support/tier.ts';
 
 /** Wide enough that its linears take a while. */
 const bytes = tinyModel({
@@ -73,16 +74,18 @@ test('times again where what is kept is no choice of its own, and loads where no
   expect((await say(await tuned(full))).tokens).toHaveLength(12);
 });
 
-test('a software adapter is known: nothing is timed unless it is asked for', async () => {
-  const tuning = new MemoryTuning();
-  await engineUnderTest(bytes, { tuning });
-  expect(tuning.made).toBe(0);
-  await engineUnderTest(bytes, { tuning, autotunes: true });
-  expect(tuning.made).toBe(3);
-  await tuned(new MemoryTuning(), { autotunes: false }).then(async (engine) =>
-    expect(await variantOf(engine)).toMatchObject({ lanes: 32 }),
-  );
-});
+restOnly(() =>
+  test('a software adapter is known: nothing is timed unless it is asked for', async () => {
+    const tuning = new MemoryTuning();
+    await engineUnderTest(bytes, { tuning });
+    expect(tuning.made).toBe(0);
+    await engineUnderTest(bytes, { tuning, autotunes: true });
+    expect(tuning.made).toBe(3);
+    await tuned(new MemoryTuning(), { autotunes: false }).then(async (engine) =>
+      expect(await variantOf(engine)).toMatchObject({ lanes: 32 }),
+    );
+  }),
+);
 
 test('leaves out what the driver refuses', async () => {
   const { device, recorder } = await (await engineUnderTest(bytes)).session();

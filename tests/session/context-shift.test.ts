@@ -121,23 +121,25 @@ describe('an answer', () => {
     expect(tokens).toHaveLength(CONTEXT);
   });
 
-  test('a sequence that gave tokens up is gone on from behind them, or from its kept pages', async () => {
-    const engine = await engineUnderTest(bytes);
-    const kv: KvOptions = { kv: 'policy' };
-    const prompt = PROSE.repeat(12);
-    const first = await answer(engine.complete(prompt, options(kv, 8)));
-    const { promptTokens } = first.end.usage;
-    const again = await answer(engine.complete(prompt + first.text, options(kv, 8)));
-    expect(again.end.usage.cachedTokens).toBeGreaterThan(promptTokens - 2 * PAGE_TOKENS);
-    // Only the first page is kept of what both begin with.
-    const other = await answer(engine.complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)));
-    expect(other.end.usage.cachedTokens).toBe(PAGE_TOKENS);
-    expect(other.end.report.kv.droppedTokens).toBe(0);
-    const anew = await answer(
-      (await engineUnderTest(bytes)).complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)),
-    );
-    expect(other.tokens).toEqual(anew.tokens);
-  });
+  restOnly(() =>
+    test('a sequence that gave tokens up is gone on from behind them, or from its kept pages', async () => {
+      const engine = await engineUnderTest(bytes);
+      const kv: KvOptions = { kv: 'policy' };
+      const prompt = PROSE.repeat(12);
+      const first = await answer(engine.complete(prompt, options(kv, 8)));
+      const { promptTokens } = first.end.usage;
+      const again = await answer(engine.complete(prompt + first.text, options(kv, 8)));
+      expect(again.end.usage.cachedTokens).toBeGreaterThan(promptTokens - 2 * PAGE_TOKENS);
+      // Only the first page is kept of what both begin with.
+      const other = await answer(engine.complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)));
+      expect(other.end.usage.cachedTokens).toBe(PAGE_TOKENS);
+      expect(other.end.report.kv.droppedTokens).toBe(0);
+      const anew = await answer(
+        (await engineUnderTest(bytes)).complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)),
+      );
+      expect(other.tokens).toEqual(anew.tokens);
+    }),
+  );
 });
 
 describe('a memory budget', () => {
@@ -152,18 +154,20 @@ describe('a memory budget', () => {
     expect(await ask({ kv: 'policy', kvMemoryBudget: dense.peakBytes })).toEqual(dense);
   });
 
-  test('that wins is kept to, first by quantizing, then by giving up; the report says so', async () => {
-    const { peakBytes } = await ask({});
-    for (const share of [0.7, 0.32]) {
-      const budget = Math.round(share * peakBytes);
-      const report = await ask({ kv: 'policy', kvMemoryBudget: budget });
-      expect(report.peakBytes).toBeLessThanOrEqual(budget);
-      expect(report.peakBytes).toBeGreaterThan(0.7 * budget);
-      expect(report.memoryOverrode).toBe(true);
-      expect(report.pages.q4).toBeGreaterThan(0);
-      expect(report.droppedTokens > 0).toBe(share < 0.5);
-    }
-  });
+  restOnly(() =>
+    test('that wins is kept to, first by quantizing, then by giving up; the report says so', async () => {
+      const { peakBytes } = await ask({});
+      for (const share of [0.7, 0.32]) {
+        const budget = Math.round(share * peakBytes);
+        const report = await ask({ kv: 'policy', kvMemoryBudget: budget });
+        expect(report.peakBytes).toBeLessThanOrEqual(budget);
+        expect(report.peakBytes).toBeGreaterThan(0.7 * budget);
+        expect(report.memoryOverrode).toBe(true);
+        expect(report.pages.q4).toBeGreaterThan(0);
+        expect(report.droppedTokens > 0).toBe(share < 0.5);
+      }
+    }),
+  );
 
   restOnly(() => {
     test('that does not win leaves the error budget alone', async () => {

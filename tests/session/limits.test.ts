@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { FileSource } from '../../cli/file-source.ts';
+import { FileSource } from '../../src/node/file-source.ts';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { layerPageBytes } from '../../src/cache/kv-cache.ts';
 import { shortSighted } from '../../src/cache/windows.ts';
@@ -14,6 +14,7 @@ import { REAL_MODEL } from '../support/models/real-model.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
+import { failingGpu } from '../support/gpu/failing-gpu.ts';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
 
 describe('memoryLimitBytes', () => {
@@ -34,12 +35,26 @@ describe('memoryLimitBytes', () => {
     const gpu = countGpu();
     const tensorBytes = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
     const memoryLimitBytes = tensorBytes;
-    const error = { file: 'model.gguf', field: 'memoryLimitBytes', reason: new RegExp(`${tensorBytes}`) };
+    const most = Math.floor(tensorBytes / 1e6);
+    const reason = new RegExp(
+      `^the model needs \\d+ MB of GPU memory \\(${most + 1} MB of weights\\), but may take ${most} MB$`,
+    );
+    const error = { file: 'model.gguf', field: 'memoryLimitBytes', reason };
     await expectError(() => engineUnderTest(counting, { memoryLimitBytes }), 'over_limit', error);
     await expectError(() => checkModel([counting], { gpu: nodeGpu(), memoryLimitBytes }), 'over_limit', error);
     expect(gpu.buffersCreated).toBe(0);
     // The header is read in pieces; what the last one reaches beyond it is a small part of the weights.
     expect(read).toBeLessThan(header + tensorBytes / 20);
+  });
+
+  test('a device that refuses memory, though nothing foretold it: the error says how much was asked for', async () => {
+    const { gpu, failures } = failingGpu();
+    const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 71 });
+    failures.arm('createBuffer', 8);
+    await expectError(() => engineUnderTest(bytes, { gpu }), 'over_limit', {
+      file: 'tiny.gguf',
+      reason: /^the device refused, asked for \d+ MB of GPU memory together: /,
+    });
   });
 
   test('a model with a full cache is within what was foretold of it', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { FileSource } from '../../cli/file-source.ts';
+import { FileSource } from '../../src/node/file-source.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { AdapterUse } from '../../src/engine/types/requests.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';

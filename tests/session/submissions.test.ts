@@ -15,6 +15,7 @@ import { expectError } from '../support/expect-error.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
+import { restOnly } from '../support/tier.ts';
 
 describe('submissions of a prompt, by the FLOPs of each', () => {
   type Sizes = Pick<
@@ -154,30 +155,32 @@ describe('a prompt whose batches take several submissions', () => {
   const LONG = 'Tell me of the seven winds, and of the sea. '.repeat(6);
   const OTHER = 'A third wind blows from the hills. '.repeat(4);
 
-  test('others may run, and adapters come and go meanwhile: nobody notices', async () => {
-    const engine = await engineUnderTest(bytes);
-    const { config } = (await engine.session()).plan;
-    const load = (name: string, seed: number) =>
-      engine.loadAdapter(name, peftSource(tinyAdapter(config, { seed, gain: 2 })));
-    await load('poet', 5);
-    const adapters = [{ name: 'poet', scale: 1 }];
-    const ask = (prompt: string, adapted: boolean) =>
-      answer(engine.complete(prompt, { ...options, adapters: adapted ? adapters : [] }));
-    const expected = [
-      (await ask(LONG, true)).tokens,
-      (await ask(OTHER, false)).tokens,
-      (await ask(LONG + OTHER, false)).tokens,
-    ];
-    const fresh = await engine.session();
-    for (const sequence of [...fresh.sequences.idle]) sequence.adapters = { ...sequence.adapters, key: 'gone' };
-    await slowDown(engine);
-    const answers = Promise.all([ask(LONG, true), ask(OTHER, false), ask(LONG + OTHER, false)]);
-    for (let i = 0; i < 3; i++) {
-      await load('other', 20 + i);
-      engine.unloadAdapter('other');
-    }
-    expect((await answers).map((each) => each.tokens)).toEqual(expected);
-  });
+  restOnly(() =>
+    test('others may run, and adapters come and go meanwhile: nobody notices', async () => {
+      const engine = await engineUnderTest(bytes);
+      const { config } = (await engine.session()).plan;
+      const load = (name: string, seed: number) =>
+        engine.loadAdapter(name, peftSource(tinyAdapter(config, { seed, gain: 2 })));
+      await load('poet', 5);
+      const adapters = [{ name: 'poet', scale: 1 }];
+      const ask = (prompt: string, adapted: boolean) =>
+        answer(engine.complete(prompt, { ...options, adapters: adapted ? adapters : [] }));
+      const expected = [
+        (await ask(LONG, true)).tokens,
+        (await ask(OTHER, false)).tokens,
+        (await ask(LONG + OTHER, false)).tokens,
+      ];
+      const fresh = await engine.session();
+      for (const sequence of [...fresh.sequences.idle]) sequence.adapters = { ...sequence.adapters, key: 'gone' };
+      await slowDown(engine);
+      const answers = Promise.all([ask(LONG, true), ask(OTHER, false), ask(LONG + OTHER, false)]);
+      for (let i = 0; i < 3; i++) {
+        await load('other', 20 + i);
+        engine.unloadAdapter('other');
+      }
+      expect((await answers).map((each) => each.tokens)).toEqual(expected);
+    }),
+  );
 
   test('a draw whose allowed tokens come while a batch is cut waits for its own step', async () => {
     const engine = await engineUnderTest(bytes);

@@ -1,6 +1,6 @@
 import { afterEach } from 'vitest';
 import { napping } from '../../cli/node-gpu.ts';
-import { loadXgrammar } from '../../cli/xgrammar.ts';
+import { loadXgrammar } from '../../src/node/xgrammar.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
