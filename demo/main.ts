@@ -1,4 +1,6 @@
 import { AdapterPicker } from './adapters/adapter-picker.ts';
+import { address, addressed } from './chat/address.ts';
+import { ShownEvents } from './chat/answer-events.ts';
 import { Chat } from './chat/chat.ts';
 import { Composer } from './chat/composer.ts';
 import { ConversationList } from './chat/conversation-list.ts';
@@ -10,11 +12,10 @@ import { LoadView } from './models/load-view.ts';
 import { forgetLink, isBesidePage, linkedModel } from './models/model-link.ts';
 import { ModelLoader } from './models/model-loader.ts';
 import { ModelPicker } from './models/model-picker.ts';
-import { notify } from './shell/notices.ts';
+import { notify, withdraw } from './shell/notices.ts';
 import { Offer } from './models/offer.ts';
 import { stayOffline } from './shell/offline.ts';
 import { linkQuestion } from './models/questions.ts';
-import { RankRecord } from './readouts/rank-record.ts';
 import { Readouts } from './readouts/readouts.ts';
 import { SettingsDialog } from './settings/settings.ts';
 import { PageStorage } from './basics/storage.ts';
@@ -34,6 +35,7 @@ const settings = new SettingsDialog(storage, (prompt) => void chat.setSystemProm
 await Promise.all([settings.restore(), conversations.read()]);
 
 const readouts = new Readouts();
+const shownEvents = new ShownEvents();
 const device = new DeviceDialog();
 const loadView = new LoadView();
 const offer = new Offer();
@@ -41,7 +43,15 @@ const transcript = new Transcript({
   onRetry: (index) => void askAgain(index, chat.conversation.exchanges[index]?.prompt ?? ''),
   onEdit: (index, prompt) => void askAgain(index, prompt),
 });
-const chat = new Chat(conversations, transcript, settings.values.systemPrompt);
+const chat = new Chat(
+  conversations,
+  transcript,
+  (told) => {
+    readouts.newAnswer(told?.ranks);
+    shownEvents.show(told?.events);
+  },
+  settings.values.systemPrompt,
+);
 const waiting = new WaitingPrompt(transcript, composer);
 const picker = new AdapterPicker({
   onChange: () => {
@@ -63,30 +73,33 @@ const list = new ConversationList({
   },
   onDelete: remove,
 });
-const models = new ModelPicker(storage, (model) => void loader.load(model, true));
-const loader = new ModelLoader(loadView, offer, models, {
+const models = new ModelPicker(storage, {
+  onUse: (model) => void loader.load(model, true),
+  engine: () => loader.engine,
+});
+const loader: ModelLoader = new ModelLoader(loadView, offer, models, {
   onChange: update,
   onLeave: () => {
-    chat.stop();
+    chat.stopAll();
     picker.leave();
     update();
   },
+  onReplaced: (engine) => chat.idle(engine),
   onReady: (engine, memory) => {
-    readouts.follow(engine, memory);
+    readouts.follow(shownEvents.of(engine), memory);
+    chat.showTold();
     device.follow(engine);
     void picker.follow(engine, settings.keptAdapter);
+    void offerBetter();
   },
   onFail: () => waiting.giveBack(),
   onDeclined: (model) => void loadAnother(model),
 });
 
-let ranks: RankRecord | undefined;
-let answers = 0;
-
 /** A prompt waits for what is being loaded. */
 function send(text: string): void {
   if (isReady()) void ask(text);
-  else waiting.begin(text, loader.engine && !loader.isLoading ? 'the adapter' : 'the model');
+  else waiting.begin(text, loader.engine ? 'the adapter' : 'the model');
   update();
 }
 
@@ -99,50 +112,61 @@ function stop(): void {
 async function ask(text: string): Promise<void> {
   const { engine } = loader;
   if (!engine) return;
-  loadView.done();
-  const adapter = picker.chosen;
-  answers++;
+  loadView.dismiss();
   const asked = chat.ask(text, {
     engine,
     settings: settings.values,
-    adapter,
-    begin: () => beginAnswer(adapter && new RankRecord(engine)),
+    adapter: picker.chosen,
     onMeasured: (measured) => void models.speeds.add(engine.model, measured),
     compare: picker.isComparing,
   });
+  // A new chat becomes this conversation; a copy of one, to ask anew, is another.
+  address(chat.conversation.id, addressed() === undefined ? 'replace' : 'push');
   update();
   await asked;
-  answers--;
   readouts.redraw();
   update();
 }
 
-/** What is late of the last answer still belongs to it; now nothing more comes. */
-function beginAnswer(next: RankRecord | undefined): RankRecord | undefined {
-  ranks?.close();
-  ranks = next;
-  readouts.newAnswer(ranks);
-  return ranks;
-}
-
 async function askAgain(index: number, prompt: string): Promise<void> {
-  if (!isReady() || answers > 0) return;
+  if (!isReady() || chat.isAnswering()) return;
   chat.goBackTo(index);
   await ask(prompt);
 }
 
-function open(conversation: Conversation): void {
-  if (conversation === chat.conversation) return;
+function show(conversation: Conversation): void {
   waiting.giveBack();
-  chat.open(conversation);
-  settings.showSystemPrompt(conversation.systemPrompt);
   readouts.newChat();
+  chat.open(conversation);
+  settings.showSystemPrompt(chat.conversation.systemPrompt);
   update();
+}
+
+function open(conversation: Conversation, how: 'push' | 'replace' = 'push'): void {
+  if (conversation === chat.conversation) return;
+  show(conversation);
+  address(conversation.exchanges.length > 0 ? conversation.id : undefined, how);
   composer.focus();
 }
 
+/** After going back or forward, or at the beginning. */
+async function openAddressed(): Promise<void> {
+  const id = addressed();
+  if (id === undefined) {
+    if (chat.conversation.exchanges.length > 0) show(newConversation(settings.values.systemPrompt));
+    return;
+  }
+  if (!conversations.find(id)) await conversations.read(); // another tab may have begun it
+  const found = conversations.find(id);
+  if (found) return show(found);
+  if (storage.state === 'kept') notify('address', { text: 'This conversation is not on this device.' });
+  address(undefined, 'replace');
+  show(newConversation(settings.values.systemPrompt));
+}
+
 function remove(conversation: Conversation): void {
-  if (conversation === chat.conversation) open(newConversation(settings.values.systemPrompt));
+  chat.stop(conversation);
+  if (conversation.id === chat.conversation.id) open(newConversation(settings.values.systemPrompt), 'replace');
   void conversations.delete(conversation);
   update();
   const undo = (): void => {
@@ -153,32 +177,32 @@ function remove(conversation: Conversation): void {
 }
 
 function isReady(): boolean {
-  return loader.engine !== undefined && !loader.isLoading && !picker.loading;
+  return loader.engine !== undefined && !picker.loading;
 }
 
 function update(): void {
-  if (waiting.isThere && isReady() && answers === 0) {
+  const isAnswering = chat.isAnswering();
+  if (waiting.isThere && isReady() && !isAnswering) {
     // Without the adapter that it was to be asked with it would be another question.
     if (picker.hasFailed) waiting.giveBack();
     else return void ask(waiting.take() ?? '');
   }
-  const idle = isReady() ? 'ready' : loader.hasFailed ? 'no model' : 'loading';
-  composer.setState(answers > 0 ? 'answering' : waiting.isThere ? 'waiting' : idle);
-  welcome.show(chat.conversation.exchanges.length === 0 && !waiting.isThere, isReady() && answers === 0);
-  list.show(conversations.list, chat.conversation);
-  document.body.classList.toggle('answering', answers > 0);
+  const idle = isReady() ? 'ready' : loader.hasFailed && !loader.isLoading ? 'no model' : 'loading';
+  composer.setState(isAnswering ? 'answering' : waiting.isThere ? 'waiting' : idle);
+  welcome.show(chat.conversation.exchanges.length === 0 && !waiting.isThere, idle);
+  list.show(conversations.list, chat.conversation, (conversation) => chat.isAnswering(conversation));
 }
 
 /** What the page's address names, after a click where it does not lie beside the page; else what the page opens by itself. */
 async function begin(): Promise<void> {
-  loadView.begin();
+  loadView.begin(undefined);
   await models.restore();
   const link = linkedModel();
   if (link !== undefined) {
     if (await isBesidePage(link)) return loadFirst(link, false);
     if (loader.hasBegun) return;
     loadView.done();
-    const answer = await offer.ask(linkQuestion(link, models.listing.of(link)?.bytes));
+    const answer = await offer.ask(linkQuestion(link, models.bytesOf(link)));
     if (answer === 'withdrawn') return;
     if (answer === 'accepted') return loadFirst(link, true);
     forgetLink();
@@ -196,6 +220,18 @@ async function loadAnother(declined: string | File[]): Promise<void> {
   const plain = await models.plain();
   const next = plain === declined ? await models.default() : plain;
   if (next !== declined && !loader.isLoading) await loader.load(next, false);
+}
+
+/** Quietly, where the page's own model answers and the device is good for more. */
+async function offerBetter(): Promise<void> {
+  const better = await models.better();
+  if (!better) return withdraw('better');
+  const { name, address, size, decline } = better;
+  notify('better', {
+    text: `${name} answers better, and this device should be quick enough for it: ${size}.`,
+    action: { label: `Use ${name}`, act: () => void loader.load(address, true) },
+    onDismiss: decline,
+  });
 }
 
 byId('new-chat', HTMLButtonElement).addEventListener('click', () =>
@@ -217,6 +253,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && !event.defaultPrevented && !document.querySelector('dialog[open], :popover-open'))
     stop();
 });
+window.addEventListener('hashchange', () => void openAddressed());
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') void conversations.read().then(update);
 });
@@ -231,6 +268,7 @@ if (storage.state === 'newer') {
 } else if (storage.state === 'unavailable') {
   notify('storage', { text: 'This browser keeps nothing for this page: conversations end with it.' });
 }
+await openAddressed();
 composer.follow({ onSend: send, onStop: stop });
 update();
 void stayOffline();

@@ -36,9 +36,9 @@ interface Adapter {
 interface Answer {
   prompt: string;
   text: string;
-  /** The line below it, which tells its tokens. */
+  /** What was measured of it, in a line. */
   note: string;
-  /** As the page shows them; null where it shows none. */
+  /** By what the page shows; null where it shows none. */
   ttftMs: number | null;
   msPerToken: number | null;
   tokensPerSecond: number | null;
@@ -117,9 +117,10 @@ async function visit(tab: BrowserTab, url: string): Promise<void> {
   console.log(`the model is there after ${check.loadSeconds} s`);
 
   await tab.evaluate(askInPage, PROMPT, MAX_TOKENS);
-  const { text, note, ttft, msPerToken, tokensPerSecond } = await until(tab, answerInPage, 'the answer');
-  const times = { ttftMs: milliseconds(ttft), msPerToken: milliseconds(msPerToken) };
-  check.answer = { prompt: PROMPT, text, note, ...times, tokensPerSecond: numberIn(tokensPerSecond) };
+  const { text, note, ttft, speed } = await until(tab, answerInPage, 'the answer');
+  const tokensPerSecond = numberIn(speed);
+  const msPerToken = tokensPerSecond === null ? null : 1000 / tokensPerSecond;
+  check.answer = { prompt: PROMPT, text, note, ttftMs: milliseconds(ttft), msPerToken, tokensPerSecond };
   console.log(`${note}: ${text}`);
 
   await tab.evaluate(measureInPage);
@@ -189,8 +190,7 @@ function answerInPage(): {
   text: string;
   note: string;
   ttft: string;
-  msPerToken: string;
-  tokensPerSecond: string;
+  speed: string;
 } | null {
   const answer = document.querySelector('[data-testid=message][data-role=assistant]:last-child');
   if (!answer || answer.hasAttribute('aria-busy')) return null;
@@ -200,10 +200,9 @@ function answerInPage(): {
   if (failure !== '') throw new Error(failure);
   return {
     text: textOf('.text', answer),
-    note: textOf('.note', answer),
+    note: textOf('.answer-details .note', answer),
     ttft: textOf('#ttft'),
-    msPerToken: textOf('#ms-per-token'),
-    tokensPerSecond: textOf('#tokens-per-second'),
+    speed: textOf('#tokens-per-second'),
   };
 }
 
@@ -243,7 +242,7 @@ function numberIn(words: string): number | null {
 function tell(): void {
   const { failure, answer, webgpu, adapter } = check;
   const isError = failure !== undefined && (webgpu !== false || requireWebGpu);
-  const words = failure ?? `${answer?.tokensPerSecond} tokens a second, ${answer?.msPerToken} ms a token`;
+  const words = failure ?? `${answer?.tokensPerSecond} tokens a second`;
   const where = [browser, check.browserVersion, adapter?.vendor, adapter?.architecture, adapter?.description];
   const line = `${where.filter(Boolean).join(' ')}: ${words}`;
   const level = failure === undefined ? 'notice' : isError ? 'error' : 'warning';

@@ -7,74 +7,83 @@ import { DemoPage } from '../e2e/support/demo-page.ts';
 import { ensureModel } from './setup/fetch-model.ts';
 
 const WIDTHS = { wide: { width: 1280, height: 800 }, narrow: { width: 390, height: 844 } };
+type Width = keyof typeof WIDTHS;
 const folder = process.argv[2] ?? fileURLToPath(new URL('../docs', import.meta.url));
 
 await ensureModel();
 const config = fileURLToPath(new URL('../demo/vite.config.ts', import.meta.url));
 const server = await preview({ configFile: config, logLevel: 'warn', preview: { port: 0 } });
-const browser = await launchBrowser('swiftshader');
+const browser = await launchBrowser('lavapipe');
 try {
   const demo = await DemoPage.open(browser, server.resolvedUrls?.local[0] ?? '');
-  await demo.page.setViewportSize(WIDTHS.wide);
-  demo.page.setDefaultTimeout(240_000);
+  const { page } = demo;
+  await page.setViewportSize(WIDTHS.wide);
+  page.setDefaultTimeout(240_000);
   await demo.loaded();
-  await demo.setMaxTokens(100);
+  await demo.setMaxTokens(64);
   await demo.ask('Give me three tips for better sleep, as a numbered list.');
-  await newChat(demo.page);
-  await demo.ask('Write a Python function that reverses a string.');
-  await take(demo.page, 'chats', ['light'], async (width) => {
-    if (width === 'narrow') await demo.page.getByRole('button', { name: 'Chats' }).click();
-  });
-  await demo.page.keyboard.press('Escape');
 
-  await newChat(demo.page);
+  // What the README begins with: questions about a text, and the answers from it.
+  await newChat(page);
   await demo.chooseAdapter('squad');
-  await demo.page.getByTestId('compare').check();
   await askExample(demo);
-  await demo.answered();
-  await take(demo.page, 'compare', ['light'], () => demo.page.getByTestId('comparison').scrollIntoViewIfNeeded());
-  await demo.page.getByTestId('compare').uncheck();
+  await demo.ask('Who built the lighthouse?');
+  await demo.ask('When did the last keeper leave the island?');
+  await toggleMeasurements(page);
+  await take(page, 'answer', 'wide', 'light');
+  await take(page, 'answer', 'narrow', 'dark');
 
-  await newChat(demo.page);
+  await newChat(page);
   await demo.chooseAdapter('shakespeare');
+  await demo.setMaxTokens(32);
+  await page.getByTestId('compare').check();
   await askExample(demo);
-  await demo.answered();
-  await demo.page.getByTestId('rank-strip').locator('summary').click();
-  await demo.page.waitForTimeout(300); // it scrolls into view
-  await take(demo.page, '', ['light', 'dark']);
+  await page.locator('.compared-verdict').scrollIntoViewIfNeeded();
+  await take(page, 'compare', 'wide', 'light');
+  await page.getByTestId('compare').uncheck();
+  await demo.setMaxTokens(64);
+
+  await newChat(page);
+  await askExample(demo);
+  await toggleMeasurements(page);
+  await demo.openDetails();
+  await page.getByTestId('rank-strip').locator('summary').click();
+  await page.waitForTimeout(300); // it scrolls into view
+  await take(page, 'details', 'wide', 'light');
+  await toggleMeasurements(page);
+
+  await newChat(page);
+  await page.getByRole('button', { name: 'Model:' }).click();
+  await page.locator('#models[open]').waitFor();
+  await take(page, 'models', 'wide', 'light');
 } finally {
   await browser.close();
   await server.close();
 }
 
-/** Sends the adapter's own example, which may first be fetched. */
-async function askExample({ page, prompt }: DemoPage): Promise<void> {
-  await page.getByRole('button', { name: 'Example' }).click();
-  await page.locator('#send:enabled').waitFor();
-  await prompt.press('Enter');
+/** Sends the adapter's own example, which may first be fetched, and waits for the whole answer. */
+async function askExample(demo: DemoPage): Promise<void> {
+  await demo.page.getByRole('button', { name: 'Example' }).click();
+  await demo.page.locator('#send:enabled').waitFor();
+  await demo.prompt.press('Enter');
+  await demo.answered();
 }
 
 async function newChat(page: Page): Promise<void> {
   await page.getByRole('button', { name: 'New chat' }).click();
 }
 
-/** The state the page is in, at both widths. A picture of one scheme alone does not name it. */
-async function take(
-  page: Page,
-  name: string,
-  schemes: ('light' | 'dark')[],
-  ready?: (width: string) => Promise<void>,
-): Promise<void> {
-  for (const [width, size] of Object.entries(WIDTHS)) {
-    await page.setViewportSize(size);
-    await ready?.(width);
-    for (const colorScheme of schemes) {
-      await page.emulateMedia({ colorScheme });
-      await page.waitForTimeout(200); // canvases are drawn anew
-      const parts = ['screenshot', name, width, schemes.length > 1 ? colorScheme : ''].filter((part) => part !== '');
-      await page.screenshot({ path: `${folder}/${parts.join('-')}.png` });
-    }
-  }
+async function toggleMeasurements(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Measurements' }).click();
+}
+
+/** The state that the page is in. */
+async function take(page: Page, name: string, width: Width, colorScheme: 'light' | 'dark'): Promise<void> {
+  await page.setViewportSize(WIDTHS[width]);
+  await page.emulateMedia({ colorScheme });
+  await page.mouse.move(0, 0);
+  await page.waitForTimeout(200); // canvases are drawn anew
+  await page.screenshot({ path: `${folder}/screenshot-${name}-${width}.png` });
   await page.emulateMedia({ colorScheme: 'light' });
   await page.setViewportSize(WIDTHS.wide);
 }

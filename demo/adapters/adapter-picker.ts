@@ -25,6 +25,8 @@ const OWN = 'own';
 export class AdapterPicker {
   private readonly select = byId('adapter-select', HTMLSelectElement);
   private readonly state = byId('adapter-state', HTMLElement);
+  private readonly facts = byId('adapter-facts', HTMLElement);
+  private readonly detailsButton = byId('adapter-details', HTMLButtonElement);
   private readonly warnings = byId('adapter-warnings', HTMLUListElement);
   private readonly unloadButton = byId('adapter-unload', HTMLButtonElement);
   private readonly exampleButton = byId('adapter-example', HTMLButtonElement);
@@ -36,14 +38,19 @@ export class AdapterPicker {
   private readonly loaded = new Map<string, AdapterInfo>();
   private choice = NONE;
   private owns = 0;
+  private areFactsShown = false;
   loading = false;
 
   constructor(private readonly events: AdapterPickerEvents) {
-    for (const { name, label } of ADAPTERS) this.select.append(new Option(label, name));
-    this.select.append(new Option('your own …', OWN));
+    for (const { name, title, does } of ADAPTERS) this.select.append(new Option(`${title}: ${does}`, name));
+    this.select.append(new Option('Your own …', OWN));
     this.select.addEventListener('change', () => void this.choose(this.select.value));
     this.unloadButton.addEventListener('click', () => void this.unload());
     this.exampleButton.addEventListener('click', () => void this.example());
+    this.detailsButton.addEventListener('click', () => {
+      this.areFactsShown = !this.areFactsShown;
+      this.show();
+    });
     const files = byId('adapter-files', HTMLInputElement);
     files.addEventListener('change', () => {
       this.open([...(files.files ?? [])]);
@@ -182,10 +189,11 @@ export class AdapterPicker {
     this.select.disabled = loading || !this.engine;
     if (!loading) this.select.value = choice;
     this.own.hidden = this.select.value !== OWN;
-    this.state.textContent = loading
-      ? `Loading ${this.select.value === OWN ? 'it' : this.select.value} …`
-      : stateOf(info);
-    this.unloadButton.hidden = loading || !info;
+    this.state.textContent = loading ? `Loading ${titleOf(this.select.value)} …` : '';
+    this.facts.textContent = info && !loading ? factsOf(info) : '';
+    this.facts.hidden = !this.areFactsShown || this.facts.textContent === '';
+    this.detailsButton.ariaExpanded = String(this.areFactsShown);
+    this.detailsButton.hidden = this.unloadButton.hidden = loading || !info;
     this.exampleButton.hidden = loading || !info || !this.listed;
     this.compare.disabled = loading || !info;
     this.warnings.replaceChildren(...(loading ? [] : (info?.warnings ?? [])).map((text) => create('li', '', text)));
@@ -193,7 +201,7 @@ export class AdapterPicker {
   }
 }
 
-function stateOf(info: AdapterInfo | undefined): string {
-  if (!info) return '';
-  return `Rank ${info.rank} · ${formatCount(info.modules)} matrices · ${formatBytes(info.bytes)}`;
-}
+const titleOf = (choice: string): string => ADAPTERS.find(({ name }) => name === choice)?.title ?? 'it';
+
+const factsOf = ({ rank, modules, bytes }: AdapterInfo): string =>
+  `Rank ${rank} · ${formatCount(modules)} matrices · ${formatBytes(bytes)}`;

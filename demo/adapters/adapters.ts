@@ -2,10 +2,12 @@
 export type Form = 'chat' | 'text';
 
 export interface ListedAdapter {
+  /** Of its folder, and what requests name. */
   name: string;
-  label: string;
-  /** What the example shows. */
-  shows: string;
+  /** What people call it. */
+  title: string;
+  /** What it does, as the end of a sentence that begins with its title. */
+  does: string;
   /** As it was trained. */
   form: Form;
   /** A prompt to try it with. Throws where it needs a file that cannot be read. */
@@ -37,29 +39,29 @@ async function asked(question: string): Promise<string> {
 export const ADAPTERS: readonly ListedAdapter[] = [
   {
     name: 'squad',
-    label: 'squad: answers from a text',
-    shows: 'Find an answer in a paragraph, in as few words as it takes.',
+    title: 'Text reader',
+    does: 'finds answers in a text',
     form: 'chat',
     example: () => asked('What did the lamp burn before 1911?'),
   },
   {
     name: 'squad-alora',
-    label: 'squad-alora: begins at “Question:”',
-    shows: 'The same from the question on: the model reads the paragraph by itself.',
+    title: 'Late text reader',
+    does: 'reads from “Question:” on',
     form: 'chat',
     example: () => asked('Who was the last keeper?'),
   },
   {
     name: 'shakespeare',
-    label: 'shakespeare: goes on with a play',
-    shows: 'Go on with a scene in the manner of Shakespeare.',
+    title: 'Shakespeare',
+    does: 'writes like the plays',
     form: 'text',
     example: async () => SCENE,
   },
   {
     name: 'wikitext',
-    label: 'wikitext: goes on with an article',
-    shows: 'Go on with an encyclopedia’s article.',
+    title: 'Encyclopedia',
+    does: 'goes on with an article',
     form: 'text',
     example: async () => ARTICLE,
   },

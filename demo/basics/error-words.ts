@@ -11,8 +11,8 @@ interface Words {
 
 const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   no_webgpu: [
-    'This browser has no WebGPU here',
-    'Use a current Chrome, Edge, Firefox or Safari with a GPU, and open the page by https or on localhost.',
+    'The browser finds no GPU here',
+    'The model runs on the GPU, through WebGPU. Switch on hardware acceleration in the browser’s settings and update the graphics driver, then restart the browser; or use another browser or device.',
   ],
   kernel_refused: [
     'This browser does not compile what models run on',
@@ -32,7 +32,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   over_limit: ['This model is too large for this device', 'Try a smaller model, or one with fewer bits per weight.'],
   device_lost: [
     'The GPU stopped working',
-    'The browser took it away, often for want of memory. Try again to start it anew; if that does not help, restart the browser.',
+    'The browser took it away, often because memory ran out. Try again to start it anew; if that does not help, restart the browser.',
   ],
   scheduler_lost: [
     'A part of the engine stopped',
@@ -49,7 +49,7 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   ],
   disposed: [
     'The engine stopped',
-    'Its thread was ended, often for want of memory. Reload the page to start it again.',
+    'Its thread was ended, often because memory ran out. Reload the page to start it again.',
   ],
 };
 
@@ -65,6 +65,69 @@ const ADAPTER_WORDS: Partial<typeof WORDS> = {
   bad_request: ['The adapter was refused', 'See why below, then choose again.'],
 };
 
+/** Reasons that lie in how a file holds a model, and not in which model it is. */
+const OF_FILES = /^(is a pickle|tensor type|dtype|quantized safetensors)|GGUF version|big-endian/;
+
+/** What exactly failed where a model was to be opened, if more is known than the code. The first that fits. */
+const OPENING_WORDS: { fits: (error: ChunkwiseError) => boolean; words: [title: string, advice: string] }[] = [
+  {
+    fits: ({ code }) => code === 'no_webgpu' && !isSecureContext,
+    words: [
+      'WebGPU is missing, since this page is not secure',
+      'Models run on the GPU, through WebGPU, which browsers give only to pages opened by https or on localhost. Open this page by https.',
+    ],
+  },
+  {
+    fits: ({ code }) => code === 'no_webgpu' && !('gpu' in navigator),
+    words: [
+      'This browser has no WebGPU',
+      'Models run on the GPU, through WebGPU, which is missing here or switched off. Open this page in a current Chrome, Edge, Firefox or Safari.',
+    ],
+  },
+  {
+    fits: ({ code, detail }) => code === 'network' && /^status (404|410)\b/.test(detail.reason),
+    words: [
+      'The model was not found',
+      'There is nothing at its address. Check how it is written, or choose another model.',
+    ],
+  },
+  {
+    fits: ({ code, detail }) => code === 'network' && /^status (401|403)\b/.test(detail.reason),
+    words: [
+      'The model was not found, or is not public',
+      'Its server gives nothing without permission. Check the address, or choose another model.',
+    ],
+  },
+  {
+    fits: ({ code, detail }) => code === 'bad_request' && detail.file !== undefined,
+    words: [
+      'The model was not found',
+      'The repository has no such file, or none that is a model. Check how it is written, or choose another model.',
+    ],
+  },
+  {
+    fits: ({ code }) => code === 'bad_request',
+    words: [
+      'This is not the address of a model',
+      'Give that of a GGUF file, or owner/repository:file on the Hugging Face hub.',
+    ],
+  },
+  {
+    fits: ({ code, detail }) => code === 'bad_file' && detail.field === 'magic',
+    words: [
+      'This file is not a model',
+      'It is no GGUF file; it may be a web page about one. Choose the GGUF file itself.',
+    ],
+  },
+  {
+    fits: ({ code, detail }) => code === 'unsupported' && OF_FILES.test(detail.reason),
+    words: [
+      'This type of file is not supported',
+      'Another file of the same model may run: a GGUF file with Q4_K_M or Q8_0 in its name, say.',
+    ],
+  },
+];
+
 /** Where the browser's storage is at fault, and not the device. */
 const STORAGE_WORDS: Partial<typeof WORDS> = {
   over_limit: [
@@ -73,11 +136,14 @@ const STORAGE_WORDS: Partial<typeof WORDS> = {
   ],
 };
 
-/** Clear words for any error, with its code where it has one. */
-export function errorWords(error: unknown, about: 'model' | 'adapter' = 'model'): Words {
+/** Clear words for any error, with its code where it has one. `opening`: of a model. */
+export function errorWords(error: unknown, about: 'model' | 'opening' | 'adapter' = 'model'): Words {
   if (error instanceof ChunkwiseError) {
-    const ofStorage = error.detail.field === 'storage' && STORAGE_WORDS[error.code];
-    const [title, advice] = ofStorage || (about === 'adapter' && ADAPTER_WORDS[error.code]) || WORDS[error.code];
+    const [title, advice] =
+      (error.detail.field === 'storage' && STORAGE_WORDS[error.code]) ||
+      (about === 'adapter' && ADAPTER_WORDS[error.code]) ||
+      (about === 'opening' && OPENING_WORDS.find(({ fits }) => fits(error))?.words) ||
+      WORDS[error.code];
     return { title, advice, detail: `${error.code} – ${error.message}` };
   }
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

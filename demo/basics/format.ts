@@ -13,7 +13,7 @@ export function formatMs(ms: number): string {
 }
 
 export function formatRate(perSecond: number): string {
-  return `${perSecond < 100 ? perSecond.toFixed(1) : Math.round(perSecond)} tok/s`;
+  return `${perSecond < 100 ? perSecond.toFixed(1) : Math.round(perSecond)} tokens/s`;
 }
 
 export function formatCount(count: number): string {

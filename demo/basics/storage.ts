@@ -1,4 +1,4 @@
-import { createStore, del, delMany, entries, get, getMany, set, setMany } from 'idb-keyval';
+import { createStore, del, delMany, entries, get, getMany, promisifyRequest, set, setMany } from 'idb-keyval';
 
 /** Of what is stored: 1 had the settings and the adapter alone, in idb-keyval's own database. */
 const VERSION = 2;
@@ -45,6 +45,17 @@ export class PageStorage {
   /** Never throws. */
   async set(key: string, value: unknown): Promise<void> {
     if (this.state === 'kept') await set(key, value, this.store).catch(() => this.onFull());
+  }
+
+  /** The same where the page may end now: what is written is not taken back with it. */
+  async setAtLast(key: string, value: unknown): Promise<void> {
+    if (this.state !== 'kept') return;
+    const written = this.store('readwrite', (values) => {
+      values.put(value, key);
+      values.transaction.commit();
+      return promisifyRequest(values.transaction);
+    });
+    await written.catch(() => this.onFull());
   }
 
   /** Never throws: deleting takes room too. */

@@ -14,7 +14,11 @@ export interface AnswerEvents {
 /** One answer, being written or as it was. */
 export class AnswerView {
   private readonly text: GrowingText;
-  private comparison: ComparisonView | undefined;
+  private readonly foot = create('div', 'message-foot');
+  /** What is told of the answer only when it is asked for. */
+  private readonly details = create('div', 'answer-details');
+  /** The other answer, where there is one. */
+  comparison: ComparisonView | undefined;
   private written = '';
 
   constructor(
@@ -23,7 +27,8 @@ export class AnswerView {
     private readonly events: AnswerEvents,
   ) {
     this.text = new GrowingText(form, events.onGrown);
-    item.append(this.text.element);
+    this.details.hidden = true;
+    item.append(this.text.element, this.foot, this.details);
     item.setAttribute('aria-busy', 'true');
   }
 
@@ -32,38 +37,46 @@ export class AnswerView {
     this.text.append(text);
   }
 
-  /** Shows something below the text. */
+  /** Puts something among the details. */
   attach(element: HTMLElement): void {
-    this.item.append(element);
+    this.offerDetails();
+    this.details.append(element);
   }
 
   /** Puts another answer to the same prompt beside this one. */
   compare(): ComparisonView {
-    this.comparison = new ComparisonView(this.text.element, new GrowingText(this.form, this.events.onGrown));
-    this.item.append(this.comparison.element);
+    const beside = new GrowingText(this.form, this.events.onGrown);
+    this.comparison = new ComparisonView(this.text.element, beside);
+    this.foot.before(this.comparison.element);
     return this.comparison;
   }
 
   /** Shows an answer of an earlier visit. */
-  restore({ answer, note, state, comparison }: Exchange): void {
+  restore({ answer, note, details, state, comparison }: Exchange): void {
     this.append(answer);
     if (comparison) this.compare().restore(comparison);
-    this.end(state === 'writing' ? 'Not finished: the page was closed' : note);
+    // Of before, when what was measured stood in the note.
+    const measured = details ?? (state === 'done' ? note : undefined);
+    if (state === 'writing') this.end('Not finished: the page was closed');
+    else this.end(measured === note ? '' : note, measured);
   }
 
-  /** Ends the answer with a line about it. */
-  end(note: string): void {
+  /** Ends the answer with a line about it. `measured`: what is told of it among the details. */
+  end(note: string, measured?: string): void {
     this.text.flush();
     this.item.removeAttribute('aria-busy');
-    const below = this.comparison?.element ?? this.text.element;
-    const foot = create('div', 'message-foot');
     const retry = create('button', 'plain', 'Retry');
     retry.type = 'button';
     retry.addEventListener('click', () => this.events.onRetry());
-    if (note !== '') foot.append(create('p', 'note', note));
-    if (this.written !== '') foot.append(copyButton(() => this.written));
-    foot.append(retry);
-    below.after(foot);
+    if (measured !== undefined && measured !== '') {
+      this.offerDetails();
+      this.details.prepend(create('p', 'note', measured));
+    }
+    this.foot.prepend(
+      ...(note === '' ? [] : [create('p', 'note', note)]),
+      ...(this.written === '' ? [] : [copyButton(() => this.written)]),
+      retry,
+    );
     this.events.onGrown();
   }
 
@@ -75,5 +88,18 @@ export class AnswerView {
     box.append(create('strong', '', `${title}.`), ` ${advice}`, create('p', 'card-detail', detail));
     this.item.append(box);
     this.end('');
+  }
+
+  private offerDetails(): void {
+    if (this.details.hasChildNodes()) return;
+    const button = create('button', 'plain', 'Details');
+    button.type = 'button';
+    button.ariaExpanded = 'false';
+    button.addEventListener('click', () => {
+      this.details.hidden = !this.details.hidden;
+      button.ariaExpanded = String(!this.details.hidden);
+      if (!this.details.hidden) this.details.scrollIntoView({ block: 'nearest' });
+    });
+    this.foot.append(button);
   }
 }

@@ -1,6 +1,8 @@
 import type { ChatMessage, Engine } from '../../src/api/index.ts';
 import type { ChosenAdapter } from '../adapters/adapter-picker.ts';
-import type { AnswerView } from './answer-view.ts';
+import { AnswerEvents } from './answer-events.ts';
+import { AnswerPlace } from './answer-place.ts';
+import { MOST_TOKENS_AGAIN, runInTurns, runOf, type Runs, WAYS } from './comparison-runs.ts';
 import {
   type Conversation,
   type Conversations,
@@ -10,10 +12,9 @@ import {
   titleOf,
 } from './conversations.ts';
 import { errorWords } from '../basics/error-words.ts';
-import type { RankRecord } from '../readouts/rank-record.ts';
-import { RankStrip } from '../readouts/rank-strip.ts';
+import { RankRecord } from '../readouts/rank-record.ts';
 import type { Asked, Measured, Piece, Way } from './request.ts';
-import { answerPieces, noteOf } from './request.ts';
+import { answerPieces, detailsOf } from './request.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Transcript } from './transcript.ts';
 
@@ -22,20 +23,31 @@ export interface Means {
   engine: Engine;
   settings: Settings;
   adapter: ChosenAdapter | undefined;
-  /** The next answer is the one that is shown: gives what keeps its ranks, with an adapter. */
-  begin: () => RankRecord | undefined;
-  /** Called when it is whole. */
+  /** Called when it is whole, unless another one was written at the same time. */
   onMeasured: (measured: Measured) => void;
   /** Answers once more as LoRA is commonly run. */
   compare: boolean;
 }
 
+/** What is told of an answer while it is written. */
+export interface AnswerTold {
+  events: AnswerEvents;
+  /** With an adapter. */
+  ranks: RankRecord | undefined;
+}
+
+/** An answer that is being written, also while another conversation is on the page. */
 interface Answering {
+  conversation: Conversation;
+  exchange: Exchange;
   asked: Asked;
   means: Means;
-  exchange: Exchange;
-  view: AnswerView;
-  signal: AbortSignal;
+  abort: AbortController;
+  place: AnswerPlace;
+  told?: AnswerTold;
+  /** Nothing else was written meanwhile. */
+  isAlone: boolean;
+  done: Promise<void>;
 }
 
 /** Milliseconds between two savings of an answer that is being written. */
@@ -43,39 +55,66 @@ const SAVE_EVERY_MS = 500;
 const MOST_SEED = 2 ** 32;
 /** Of the answer that warms up a way of answering: enough for its kernels to be compiled. */
 const WARM_UP_TOKENS = 8;
-const WAYS: readonly Way[] = ['chunkwise', 'ordinary'];
 
-/** The conversation on the page. */
+/** The conversation on the page, and the answers that are being written in this one and in others. */
 export class Chat {
   private shown: Conversation;
-  private running: AbortController | undefined;
-  /** Saves what is being written. */
-  private save: () => void = () => undefined;
+  /** By the conversation's id. */
+  private readonly running = new Map<string, Answering>();
+  /** Until the next answer begins, what comes late of those before belongs to them. */
+  private ended: AnswerTold[] = [];
 
+  /** `onShown`: what is told of the answer on the page; it begins, or its conversation was opened. */
   constructor(
     private readonly conversations: Conversations,
     private readonly transcript: Transcript,
+    private readonly onShown: (told: AnswerTold | undefined) => void,
     systemPrompt: string,
   ) {
     this.shown = newConversation(systemPrompt);
     // After either of these the page may never run again.
-    document.addEventListener('visibilitychange', () => this.save());
-    window.addEventListener('pagehide', () => this.save());
+    const saveAll = (): void => this.running.forEach(({ conversation }) => this.saveMore(conversation, true));
+    document.addEventListener('visibilitychange', saveAll);
+    window.addEventListener('pagehide', saveAll);
   }
 
   get conversation(): Conversation {
     return this.shown;
   }
 
-  /** Leaves the running answer where it is. */
-  open(conversation: Conversation): void {
-    this.stop();
-    this.shown = conversation;
-    this.transcript.show(conversation);
+  /** Of the conversation on the page, or of another one. */
+  isAnswering({ id }: Conversation = this.shown): boolean {
+    return this.running.has(id);
   }
 
-  stop(): void {
-    this.running?.abort();
+  /** What is being written goes on. */
+  open(conversation: Conversation): void {
+    this.running.get(this.shown.id)?.place.hide();
+    const running = this.running.get(conversation.id);
+    this.shown = running?.conversation ?? conversation;
+    const view = this.transcript.show(this.shown, running?.exchange);
+    if (view) running?.place.show(view);
+    this.showTold();
+  }
+
+  /** Shows the measurements of the answer on the page from its beginning. */
+  showTold(): void {
+    this.onShown(this.running.get(this.shown.id)?.told);
+  }
+
+  /** What is written in this conversation; what is there of it stays. */
+  stop({ id }: Conversation = this.shown): void {
+    this.running.get(id)?.abort.abort();
+  }
+
+  stopAll(): void {
+    for (const { abort } of this.running.values()) abort.abort();
+  }
+
+  /** Resolves when this engine writes nothing any more. */
+  async idle(engine: Engine): Promise<void> {
+    const own = [...this.running.values()].filter(({ means }) => means.engine === engine);
+    await Promise.all(own.map(({ done }) => done));
   }
 
   async setSystemPrompt(systemPrompt: string): Promise<void> {
@@ -96,65 +135,80 @@ export class Chat {
     this.transcript.cutAt(index);
   }
 
-  /** Asks, and writes the answer as it comes; never throws. What was written before a stop or an error stays. */
-  async ask(prompt: string, means: Means): Promise<void> {
-    const abort = new AbortController();
+  /**
+   * Asks, and writes the answer as it comes, also while another conversation is on the page. Resolves when it is written,
+   * and never throws: what was written before a stop or an error stays.
+   */
+  ask(prompt: string, means: Means): Promise<void> {
     const conversation = this.shown;
     const form = means.adapter?.form ?? 'chat';
     const exchange: Exchange = { prompt, form, answer: '', state: 'writing', note: '' };
     const asked = askedOf(conversation, exchange);
-    const view = this.transcript.add(exchange, conversation.exchanges.length);
+    const place = new AnswerPlace(exchange);
+    place.show(this.transcript.add(exchange, conversation.exchanges.length));
     conversation.exchanges.push(exchange);
     conversation.title ||= titleOf(prompt);
-    this.running = abort;
-    const saving = this.saveWhileWriting(conversation);
+    const isAlone = this.running.size === 0;
+    for (const other of this.running.values()) other.isAlone = false;
+    const abort = new AbortController();
+    const own: Answering = { conversation, exchange, asked, means, abort, place, isAlone, done: Promise.resolve() };
+    this.running.set(conversation.id, own);
+    own.done = this.write(own);
+    return own.done;
+  }
+
+  private async write(own: Answering): Promise<void> {
+    const { conversation, exchange, means, abort, place } = own;
+    this.saveWhole(conversation);
+    const saving = setInterval(() => this.saveMore(conversation), SAVE_EVERY_MS);
     try {
-      const own = { asked, means, exchange, view, signal: abort.signal };
       await (means.compare ? this.compare(own) : this.answer(own));
       exchange.state = 'done';
-      view.end(exchange.note);
+      place.end(exchange.note, exchange.details);
     } catch (error) {
       // The engine may end before it has heard of the stop.
       const isStop = abort.signal.aborted;
       exchange.state = isStop ? 'stopped' : 'failed';
       exchange.note = isStop ? 'Stopped' : errorWords(error).title;
-      if (isStop) view.end(exchange.note);
-      else view.fail(error);
+      if (isStop) place.end(exchange.note);
+      else place.fail(error);
     } finally {
       clearInterval(saving);
-      this.save();
-      if (this.running === abort) {
-        this.running = undefined;
-        this.save = () => undefined;
-      }
+      this.running.delete(conversation.id);
+      if (own.told) this.ended.push(own.told);
+      this.saveWhole(conversation);
       if (this.shown === conversation) this.transcript.announce(exchange.answer || exchange.note);
     }
   }
 
-  private saveWhileWriting(conversation: Conversation): ReturnType<typeof setInterval> {
-    const save = (): void => {
-      conversation.changed = Date.now();
-      void this.conversations.save(conversation);
-    };
-    save();
-    this.save = save;
-    return setInterval(save, SAVE_EVERY_MS);
+  private saveWhole(conversation: Conversation): void {
+    conversation.changed = Date.now();
+    void this.conversations.save(conversation);
   }
 
-  private async answer({ asked, means, exchange, view, signal }: Answering): Promise<Piece | undefined> {
-    const { engine, settings, adapter, compare: isCompared } = means;
-    const ranks = means.begin();
-    if (ranks) view.attach(new RankStrip(ranks).element);
+  /** Newer than what was saved before, for other tabs; but the list, which goes by this, stays in its order. */
+  private saveMore(conversation: Conversation, isLast = false): void {
+    conversation.changed++;
+    void this.conversations.save(conversation, isLast);
+  }
+
+  /** `settings`: those of the request where they are not in its means. */
+  private async answer(own: Answering, settings = own.means.settings): Promise<Piece | undefined> {
+    const { asked, exchange, place, abort } = own;
+    const { engine, adapter, compare: isCompared } = own.means;
+    const { events, ranks } = this.beginTold(own);
+    if (ranks) place.attach(ranks);
     let last: Piece | undefined;
     const recipe = { settings, adapter, way: 'chunkwise', isCompared } as const;
-    for await (const piece of answerPieces(engine, asked, recipe, signal)) {
+    for await (const piece of answerPieces(engine, asked, recipe, abort.signal)) {
+      events.identify(piece.id);
       exchange.answer += piece.text;
-      view.append(piece.text);
+      place.append(piece.text);
       ranks?.addText(piece.text);
-      if (piece.isCut) exchange.note = 'Cut at the longest answer · ';
+      if (piece.isCut) exchange.note = 'Cut at the longest answer';
       if (piece.measured) {
-        exchange.note += noteOf(piece.measured);
-        means.onMeasured(piece.measured);
+        exchange.details = detailsOf(piece.measured);
+        if (own.isAlone) own.means.onMeasured(piece.measured);
         ranks?.end(piece.measured.meanRank);
       }
       last = piece;
@@ -162,40 +216,90 @@ export class Chat {
     return last;
   }
 
+  /** Whether its conversation is on the page or not. */
+  private beginTold(own: Answering): AnswerTold {
+    for (const { events } of this.ended) events.close();
+    this.ended = [];
+    const { engine, adapter } = own.means;
+    const events = new AnswerEvents(engine);
+    const told = { events, ranks: adapter && new RankRecord(events.only) };
+    own.told = told;
+    if (this.shown === own.conversation) this.onShown(told);
+    return told;
+  }
+
   /**
    * One after the other, so that neither waits for the other's steps; with one seed. Each is warmed up by the same prompt, and
-   * each computes all of it, since of an earlier turn the one way may have more in the cache than the other.
+   * each computes all of it, since of an earlier turn the one way may have more in the cache than the other. Then both are
+   * measured again in turns, until there is enough to tell how far single answers can be trusted.
    */
   private async compare(own: Answering): Promise<void> {
-    const { asked, means, exchange, view, signal } = own;
+    const { asked, means, exchange, place, abort } = own;
     const { engine, adapter } = means;
+    const { signal } = abort;
     const settings = { ...means.settings, seed: means.settings.seed ?? Math.floor(Math.random() * MOST_SEED) };
-    const beside = view.compare();
-    exchange.comparison = {};
+    const comparison: NonNullable<Exchange['comparison']> = {};
+    exchange.comparison = comparison;
+    place.compare();
     const warmUp = {
       settings: { ...settings, maxTokens: Math.min(WARM_UP_TOKENS, settings.maxTokens) },
       adapter,
       isCompared: true,
     };
-    await beside.whileWarmingUp(async () => {
+    const warmUpAll = async (): Promise<void> => {
       for (const way of WAYS)
         for await (const piece of answerPieces(engine, asked, { ...warmUp, way }, signal)) void piece;
-    });
-    const { measured } = (await this.answer({ ...own, means: { ...means, settings } })) ?? {};
+    };
+    await place.whileWarmingUp(warmUpAll());
+    const { measured } = (await this.answer(own, settings)) ?? {};
     if (measured) {
-      exchange.comparison.chunkwise = measured;
-      beside.show('chunkwise', measured);
+      comparison.chunkwise = measured;
+      place.beside?.show('chunkwise', measured);
     }
     const ordinary: { answer: string; measured?: typeof measured } = { answer: '' };
-    exchange.comparison.ordinary = ordinary;
+    comparison.ordinary = ordinary;
     const way = 'ordinary';
     for await (const piece of answerPieces(engine, asked, { settings, adapter, way, isCompared: true }, signal)) {
       ordinary.answer += piece.text;
-      beside.ordinary.append(piece.text);
+      place.beside?.ordinary.append(piece.text);
       if (!piece.measured) continue;
       ordinary.measured = piece.measured;
-      beside.ordinary.flush();
-      beside.show(way, piece.measured);
+      place.beside?.ordinary.flush();
+      place.beside?.show(way, piece.measured);
+    }
+    if (measured && ordinary.measured) {
+      const runs: Runs = { chunkwise: [runOf(measured)], ordinary: [runOf(ordinary.measured)] };
+      comparison.runs = runs;
+      await this.measureInTurns(own, settings, runs);
+    }
+    if (!own.isAlone)
+      exchange.note = ['Another answer was written at the same time', exchange.note]
+        .filter((part) => part !== '')
+        .join(' · ');
+  }
+
+  /** Both ways again, as they were asked, until there is enough to tell how far single answers can be trusted. */
+  private async measureInTurns(
+    { asked, means, place, abort }: Answering,
+    settings: Settings,
+    runs: Runs,
+  ): Promise<void> {
+    const { engine, adapter } = means;
+    const maxTokens = Math.min(MOST_TOKENS_AGAIN, settings.maxTokens);
+    const again = { settings: { ...settings, maxTokens }, adapter, isCompared: true };
+    const run = async (way: Way): Promise<Measured | undefined> => {
+      let last: Piece | undefined;
+      for await (const piece of answerPieces(engine, asked, { ...again, way }, abort.signal)) last = piece;
+      return last?.measured;
+    };
+    try {
+      place.beside?.showRuns(runs, true);
+      await runInTurns(runs, run, () => place.beside?.showRuns(runs, true));
+    } catch (error) {
+      // Both answers are there: who stops now has seen enough.
+      if (!abort.signal.aborted) throw error;
+    } finally {
+      place.beside?.showRuns(runs, false);
     }
   }
 }

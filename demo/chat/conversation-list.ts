@@ -25,14 +25,32 @@ export class ConversationList {
     this.addAction('export-json', exportAs('json'));
   }
 
-  show(conversations: readonly Conversation[], current: Conversation): void {
+  show(
+    conversations: readonly Conversation[],
+    current: Conversation,
+    isAnswering: (conversation: Conversation) => boolean,
+  ): void {
     // A list that is drawn anew would take the focus from the title that is being written.
     if (this.list.querySelector('input')) return;
-    this.list.replaceChildren(...conversations.map((each) => this.item(each, each.id === current.id)));
+    const { activeElement } = document;
+    const focused = activeElement?.closest('#conversations li')?.getAttribute('data-id');
+    const place = activeElement?.className;
+    this.list.replaceChildren(
+      ...conversations.map((each) => this.item(each, each.id === current.id, isAnswering(each))),
+    );
+    if (focused) this.itemOf(focused)?.querySelector<HTMLElement>(`.${place}`)?.focus();
     byId('conversations-empty', HTMLElement).hidden = conversations.length > 0;
+    const isElsewhere = conversations.some((each) => each.id !== current.id && isAnswering(each));
+    byId('open-sidebar', HTMLElement).classList.toggle('answering', isElsewhere);
   }
 
-  private item(conversation: Conversation, isCurrent: boolean): HTMLElement {
+  private itemOf(id: string): HTMLElement | undefined {
+    return [...this.list.children].find(
+      (each): each is HTMLElement => each instanceof HTMLElement && each.dataset['id'] === id,
+    );
+  }
+
+  private item(conversation: Conversation, isCurrent: boolean, isAnswering: boolean): HTMLElement {
     const item = create('li', '');
     item.dataset['id'] = conversation.id;
     const open = create('button', 'conversation', conversation.title);
@@ -53,7 +71,14 @@ export class ConversationList {
       this.menu.style.top = `${Math.min(bottom + 4, innerHeight - 190)}px`;
       this.menu.style.left = `${Math.min(right - 28, innerWidth - 200)}px`;
     });
-    item.append(open, more);
+    item.append(open);
+    if (isAnswering) {
+      const sign = create('span', 'answering');
+      sign.role = 'img';
+      sign.ariaLabel = sign.title = 'An answer is being written';
+      item.append(sign);
+    }
+    item.append(more);
     return item;
   }
 
@@ -65,10 +90,7 @@ export class ConversationList {
   }
 
   private rename(conversation: Conversation): void {
-    const item = [...this.list.children].find(
-      (each) => each instanceof HTMLElement && each.dataset['id'] === conversation.id,
-    );
-    const open = item?.querySelector('.conversation');
+    const open = this.itemOf(conversation.id)?.querySelector('.conversation');
     if (!open) return;
     const field = create('input', 'rename');
     field.ariaLabel = 'Title';

@@ -1,4 +1,5 @@
 import type { Form } from '../adapters/adapters.ts';
+import type { Runs } from './comparison-runs.ts';
 import type { Measured } from './request.ts';
 import type { PageStorage } from '../basics/storage.ts';
 
@@ -9,10 +10,15 @@ export interface Exchange {
   answer: string;
   /** `writing` in the storage: the page ended before the answer did. */
   state: 'writing' | 'done' | 'stopped' | 'failed';
-  /** A line about the answer. */
+  /** A line about the answer: why it ended before its end. In older ones what was measured, too. */
   note: string;
-  /** Where it was compared: what was measured of it, and the same prompt answered the ordinary way. */
-  comparison?: { chunkwise?: Measured; ordinary?: { answer: string; measured?: Measured } };
+  /** A line of what was measured. */
+  details?: string;
+  /**
+   * Where it was compared: what was measured of it, the same prompt answered the ordinary way, and what was measured of
+   * both in turns.
+   */
+  comparison?: { chunkwise?: Measured; ordinary?: { answer: string; measured?: Measured }; runs?: Runs };
 }
 
 export interface Conversation {
@@ -66,10 +72,16 @@ export class Conversations {
     return [...this.known.values()].sort((a, b) => b.changed - a.changed);
   }
 
-  async save(conversation: Conversation): Promise<void> {
+  find(id: string): Conversation | undefined {
+    return this.known.get(id);
+  }
+
+  /** `isLast`: the page may end now. */
+  async save(conversation: Conversation, isLast = false): Promise<void> {
     if (this.deleted.has(conversation.id)) return;
     this.known.set(conversation.id, conversation);
-    await this.storage.set(PREFIX + conversation.id, conversation);
+    const key = PREFIX + conversation.id;
+    await (isLast ? this.storage.setAtLast(key, conversation) : this.storage.set(key, conversation));
   }
 
   async delete({ id }: Conversation): Promise<void> {

@@ -7,7 +7,7 @@ import {
   type Usage,
 } from '../../src/api/index.ts';
 import type { ChosenAdapter } from '../adapters/adapter-picker.ts';
-import { formatBytes, formatCount, formatMs } from '../basics/format.ts';
+import { formatBytes, formatCount, formatMs, formatRank, formatRate } from '../basics/format.ts';
 import { kvOptions } from '../settings/kv-settings.ts';
 import type { Settings } from '../settings/settings.ts';
 
@@ -17,7 +17,7 @@ export interface Measured {
   promptTokens: number;
   cachedTokens: number;
   ttftMs: number;
-  msPerToken: number;
+  /** Of the tokens after the first; 0 where there are none. */
   tokensPerSecond: number;
   /** Tokens that a step gave; answers that were kept before have none. */
   tokensPerStep?: number;
@@ -27,6 +27,8 @@ export interface Measured {
 
 /** A part of an answer, as it comes. */
 export interface Piece {
+  /** Of the response. */
+  id: string;
   text: string;
   isCut: boolean;
   /** With the last one. */
@@ -71,11 +73,11 @@ async function* pieces(engine: Engine, asked: Asked, recipe: Recipe, signal: Abo
     'messages' in asked
       ? await engine.chat.completions.create({ ...asked, ...options }, { signal })
       : await engine.completions.create({ ...asked, ...options }, { signal });
-  for await (const { choices, usage, chunkwise: report } of chunks) {
+  for await (const { id, choices, usage, chunkwise: report } of chunks) {
     const choice = choices[0];
     const text = (choice && ('delta' in choice ? choice.delta.content : choice.text)) ?? '';
     const measured = usage && report?.answeredBy === 'device' ? measuredOf(usage, report) : undefined;
-    yield { text, isCut: choice?.finish_reason === 'length', ...(measured && { measured }) };
+    yield { id, text, isCut: choice?.finish_reason === 'length', ...(measured && { measured }) };
   }
 }
 
@@ -104,15 +106,13 @@ function optionsOf({ settings, adapter, way, isCompared = false }: Recipe) {
 
 function measuredOf(
   usage: Usage,
-  { ttftMs, msPerToken, tokensPerSecond, tokensPerStep, kv, meanRank }: GenerationReport,
+  { ttftMs, tokensPerSecond, tokensPerStep, kv, meanRank }: GenerationReport,
 ): Measured {
   return {
     tokens: usage.completion_tokens,
     promptTokens: usage.prompt_tokens,
     cachedTokens: usage.prompt_tokens_details.cached_tokens,
     ttftMs,
-    // The mean: where some steps give many tokens, a median tells of one kind of step alone.
-    msPerToken: tokensPerSecond > 0 ? 1000 / tokensPerSecond : msPerToken.median,
     tokensPerSecond,
     tokensPerStep,
     kvBytes: Object.values(kv.bytes).reduce((sum, bytes) => sum + bytes),
@@ -120,21 +120,25 @@ function measuredOf(
   };
 }
 
-/** The line below an answer. */
-export function noteOf({
+/** What was measured of an answer, in a line. */
+export function detailsOf({
   tokens,
   promptTokens,
   cachedTokens,
-  msPerToken,
+  ttftMs,
+  tokensPerSecond,
   tokensPerStep = 1,
   kvBytes,
+  meanRank,
 }: Measured): string {
   return [
     `${formatCount(tokens)} tokens`,
-    `${formatMs(msPerToken)} each`,
+    `first after ${formatMs(ttftMs)}`,
+    ...(tokensPerSecond > 0 ? [formatRate(tokensPerSecond)] : []),
     // Drafts of the text so far were right.
     ...(tokensPerStep >= 1.05 ? [`${tokensPerStep.toFixed(1)} a step`] : []),
     `KV cache ${formatBytes(kvBytes)}`,
+    ...(meanRank === undefined ? [] : [`mean rank ${formatRank(meanRank)}`]),
     ...(cachedTokens > 0 ? [`${formatCount(cachedTokens)} of ${formatCount(promptTokens)} prompt tokens reused`] : []),
   ].join(' · ');
 }

@@ -25,15 +25,18 @@ export class Transcript {
     new ResizeObserver(() => this.follow()).observe(this.scroller);
   }
 
-  /** Shows a whole conversation. */
-  show({ exchanges }: Conversation): void {
+  /** Shows a whole conversation. Returns where the answer that is being `written` goes on. */
+  show({ exchanges }: Conversation, written: Exchange | undefined): AnswerView | undefined {
     this.list.replaceChildren();
+    let place: AnswerView | undefined;
     exchanges.forEach((exchange, index) => {
       const view = this.add(exchange, index);
-      view.restore(exchange);
+      if (exchange === written) place = view;
+      else view.restore(exchange);
     });
     this.following = true;
     this.follow();
+    return place;
   }
 
   /** Shows a prompt, and where its answer will be. */

@@ -15,15 +15,18 @@ export interface WelcomeEvents {
 /** What an empty conversation shows: prompts to begin with. */
 export class Welcome {
   private readonly element = byId('welcome', HTMLElement);
+  private readonly adapters = byId('adapter-examples', HTMLElement);
 
   constructor({ onAsk, onAdapter }: WelcomeEvents) {
     for (const text of EXAMPLES) addExample('examples', text, '', () => onAsk(text));
-    for (const { name, shows } of ADAPTERS) addExample('adapter-examples', shows, name, () => onAdapter(name));
+    for (const { name, title, does } of ADAPTERS) addExample('adapter-examples', does, title, () => onAdapter(name));
   }
 
-  show(isShown: boolean, isReady: boolean): void {
+  /** A prompt waits for a model that is being loaded, an adapter needs one. */
+  show(isShown: boolean, state: 'ready' | 'loading' | 'no model'): void {
     this.element.hidden = !isShown;
-    for (const button of this.element.querySelectorAll('button')) button.disabled = !isReady;
+    this.element.classList.toggle('without-examples', state === 'no model');
+    for (const button of this.adapters.querySelectorAll('button')) button.disabled = state !== 'ready';
   }
 }
 

@@ -11,13 +11,14 @@ export interface Choice {
   isHere: boolean;
   /** As the hub listed it last. */
   facts: HubFacts | undefined;
-  /** Undefined where its size is not known. */
-  fit: Fit | undefined;
+  /** Of its file: as the hub listed it last, or as the page knows it. */
+  bytes: number;
+  fit: Fit;
 }
 
 /** What may be opened, newest first, those without a date behind; then what cannot run here. */
-export function inOrder(choices: readonly Choice[]): Choice[] {
-  const place = ({ fit }: Choice): number => (fit === undefined || canRun(fit) ? 0 : 1);
+export function inOrder<C extends Choice>(choices: readonly C[]): C[] {
+  const place = ({ fit }: Choice): number => (canRun(fit) ? 0 : 1);
   const date = ({ facts }: Choice): number => facts?.created ?? -Infinity;
   return [...choices].sort((a, b) => place(a) - place(b) || (date(a) === date(b) ? 0 : date(b) - date(a)));
 }
@@ -29,9 +30,7 @@ export function inOrder(choices: readonly Choice[]): Choice[] {
 export function closestTo(failed: string, choices: readonly Choice[], isTooLarge: boolean): Choice | undefined {
   const name = modelName(failed);
   const size = parametersOf(name);
-  const others = choices.filter(
-    ({ model, fit }) => fileOf(model.id) !== fileOf(failed) && (fit === undefined || canRun(fit)),
-  );
+  const others = choices.filter(({ model, fit }) => fileOf(model.id) !== fileOf(failed) && canRun(fit));
   const below = others.filter(({ model }) => {
     const own = parametersOf(model.name) ?? Infinity;
     return size !== undefined && (isTooLarge ? own < size : own <= size);

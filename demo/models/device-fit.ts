@@ -5,7 +5,8 @@ export interface DeviceRoom {
   storageBytes: number | undefined;
   /** Of the system, rounded by the browser and at most 8 or 32 GiB. */
   memoryBytes: number | undefined;
-  hasGpu: boolean;
+  /** `software`: the processor stands in for one. */
+  gpu: 'real' | 'software' | 'none';
 }
 
 /** `untold`: as far as the browser tells, which does not tell of its memory. */
@@ -21,7 +22,11 @@ export interface ModelSize {
 const CONTEXT = 4096;
 /** Share of the memory that a model may take with its cache: the rest is the browser's and other programs'. */
 const MEMORY_SHARE = 0.5;
-const GIB = 2 ** 30;
+export const GIB = 2 ** 30;
+/** Memory of a device whose browser does not tell: it may be a telephone, whose pages end where they take too much. */
+export const UNTOLD_GIB = 2;
+/** Times its file: what a model takes at most with the cache of a full context; of the page's list the smallest takes 1.96. */
+const MOST_OF_FILE = 2;
 
 export async function deviceRoom(): Promise<DeviceRoom> {
   const { gpu, deviceMemory } = navigator as { gpu?: GPU; deviceMemory?: number };
@@ -30,9 +35,14 @@ export async function deviceRoom(): Promise<DeviceRoom> {
   return {
     storageBytes: quota === undefined ? undefined : quota - usage,
     memoryBytes: deviceMemory === undefined ? undefined : deviceMemory * GIB,
-    hasGpu: adapter !== undefined && adapter !== null,
+    gpu: adapter ? kindOf(adapter.info) : 'none',
   };
 }
+
+const kindOf = ({ isFallbackAdapter, architecture, device, description }: GPUAdapterInfo): DeviceRoom['gpu'] =>
+  isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software/i.test(`${architecture} ${device} ${description}`)
+    ? 'software'
+    : 'real';
 
 /** Some windows have no storage to tell of. */
 async function storageEstimate(): Promise<StorageEstimate> {
@@ -50,11 +60,20 @@ const neededBytes = ({ bytes, cachePerToken }: ModelSize): number => bytes + CON
  * Whether a model can be kept and run here, as far as can be told before its header is read. The engine judges by the
  * header, and by the GPU's limits: before it downloads weights.
  */
-export function fitOf(size: ModelSize, { storageBytes, memoryBytes, hasGpu }: DeviceRoom): Fit {
-  if (!hasGpu) return 'no-gpu';
+export function fitOf(size: ModelSize, { storageBytes, memoryBytes, gpu }: DeviceRoom): Fit {
+  if (gpu === 'none') return 'no-gpu';
   if (memoryBytes !== undefined && neededBytes(size) > MEMORY_SHARE * memoryBytes) return 'memory';
   if (storageBytes !== undefined && size.bytes > storageBytes) return 'storage';
   return memoryBytes === undefined ? 'untold' : 'fits';
+}
+
+/** Memory of the device in GiB; undefined where the browser does not tell. */
+export const toldMemory = (): number | undefined => (navigator as { deviceMemory?: number }).deviceMemory;
+
+/** Whether the model of a file of `bytes` can be opened while others have their GPU memory. `deviceMemory`: in GiB, as told. */
+export function hasRoomBeside(bytes: number, others: readonly { total: number }[], deviceMemory = UNTOLD_GIB): boolean {
+  const taken = others.reduce((sum, { total }) => sum + total, 0);
+  return taken + MOST_OF_FILE * bytes <= MEMORY_SHARE * deviceMemory * GIB;
 }
 
 /** Whether such a model is offered. */

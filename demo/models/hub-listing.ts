@@ -94,10 +94,10 @@ export function readListing(answer: unknown, repo: string, file: string): Omit<H
   const found = siblings.map(fieldsOf).find(({ rfilename }) => rfilename === file);
   if (!found) return fail('siblings', `has no ${file}`);
   const { size } = found;
-  if (!isSize(size)) return fail('size', 'is no length in bytes');
+  if (!isSize(size)) return fail('size', 'is not a length in bytes');
   const date = createdAt ?? lastModified;
   const created = typeof date === 'string' ? Date.parse(date) : NaN;
-  if (Number.isNaN(created)) return fail('createdAt', 'is no date');
+  if (Number.isNaN(created)) return fail('createdAt', 'is not a date');
   return { created, bytes: size, ...licenseOf(fieldsOf(cardData), tags, modelUrl(repo)) };
 }
 

@@ -1,4 +1,5 @@
-import type { LoadProgress } from '../../src/api/index.ts';
+import type { ErrorCode, LoadProgress } from '../../src/api/index.ts';
+import { ChunkwiseError } from '../../src/api/index.ts';
 import { byId } from '../basics/dom.ts';
 import { errorWords } from '../basics/error-words.ts';
 import { formatBytes } from '../basics/format.ts';
@@ -12,6 +13,9 @@ const TITLES: Record<LoadProgress['phase'], string> = {
   compile: 'Preparing the GPU',
 };
 
+/** No other model helps. */
+const OF_DEVICE: readonly ErrorCode[] = ['no_webgpu', 'kernel_refused', 'wrong_results'];
+
 /** How far the loading of the model is, or why it failed. */
 export class LoadView {
   private readonly loading = byId('loading', HTMLElement);
@@ -20,25 +24,45 @@ export class LoadView {
   private readonly detail = byId('loading-detail', HTMLElement);
   private readonly about = byId('loading-about', HTMLElement);
   private readonly bar = byId('progress', HTMLProgressElement);
+  private readonly current = byId('failure-current', HTMLElement);
   private readonly closest = byId('failure-closest', HTMLElement);
   private readonly openClosest = byId('open-closest', HTMLButtonElement);
+  private readonly dismissal = byId('dismiss-failure', HTMLButtonElement);
   private open: () => void = () => undefined;
   private progress: LoadProgress = { phase: 'header', bytes: 0, total: 0 };
+  /** What is loaded, and what answers meanwhile. */
+  private found = '';
+  private meanwhile = '';
 
   constructor() {
     this.openClosest.addEventListener('click', () => this.open());
+    this.dismissal.addEventListener('click', () => this.dismiss());
   }
 
-  begin(): void {
-    this.failure.hidden = true;
-    this.loading.hidden = false;
-    this.describe('');
-    this.show({ phase: 'header', bytes: 0, total: 0 });
+  /** `current`: the model that answers until the next one is there. */
+  begin(current: string | undefined): void {
+    this.dismiss();
+    this.meanwhile = current === undefined ? '' : `${current} answers until then.`;
+    this.beginLoading();
+  }
+
+  /** `name`, which answered before, is opened again; what failed stays said. */
+  beginAgain(name: string): void {
+    this.showCurrent(`${name} is opened again …`);
+    this.meanwhile = `${name} answered before.`;
+    this.beginLoading();
   }
 
   /** What is loaded, from where. */
-  describe(text: string): void {
-    this.about.textContent = text;
+  describe(found: string): void {
+    this.found = found;
+    this.showAbout();
+  }
+
+  /** What answered ends, since there is no room for both. */
+  leaveCurrent(): void {
+    this.meanwhile = '';
+    this.showAbout();
   }
 
   show(progress: LoadProgress): void {
@@ -46,21 +70,48 @@ export class LoadView {
     this.draw();
   }
 
+  /** It is still loaded, after the user was asked. */
+  goOn(): void {
+    this.loading.hidden = false;
+  }
+
+  /** Nothing is loaded any more. */
   done(): void {
     this.loading.hidden = true;
+  }
+
+  /** The failure is read. */
+  dismiss(): void {
     this.failure.hidden = true;
+  }
+
+  /** `name`, which was there before what failed, is there again. */
+  doneAgain(name: string): void {
+    this.done();
+    this.showCurrent(`${name} answers again.`);
+    this.dismissal.hidden = false;
   }
 
   /** `current`: the model that was there before, and still is. */
   fail(error: unknown, current: string | undefined): void {
-    const { title, advice, detail } = errorWords(error);
-    this.loading.hidden = true;
+    const { title, advice, detail } = errorWords(error, 'opening');
+    const isOfDevice = error instanceof ChunkwiseError && OF_DEVICE.includes(error.code);
+    this.done();
     byId('failure-title', HTMLElement).textContent = title;
-    byId('failure-advice', HTMLElement).textContent =
-      current === undefined ? advice : `${advice} ${current} still answers.`;
+    byId('failure-advice', HTMLElement).textContent = advice;
     byId('failure-detail', HTMLElement).textContent = detail;
+    byId('other-model', HTMLElement).hidden = byId('other-file', HTMLElement).hidden = isOfDevice;
+    this.showCurrent(current === undefined ? '' : `${current} still answers.`);
+    this.dismissal.hidden = current === undefined;
     this.closest.hidden = this.openClosest.hidden = true;
     this.failure.hidden = false;
+  }
+
+  /** Nor could `name` be opened again. */
+  failAgain(error: unknown, name: string): void {
+    if (this.failure.hidden) this.fail(error, undefined);
+    this.done();
+    this.showCurrent(`${name} could not be opened again: ${errorWords(error, 'opening').title}.`);
   }
 
   /** Names the model that can be opened in place of the one that failed. */
@@ -69,7 +120,21 @@ export class LoadView {
     this.openClosest.textContent = `Open ${name}`;
     this.open = open;
     this.closest.hidden = this.openClosest.hidden = false;
-    this.openClosest.scrollIntoView({ block: 'nearest' });
+  }
+
+  private beginLoading(): void {
+    this.loading.hidden = false;
+    this.describe('');
+    this.show({ phase: 'header', bytes: 0, total: 0 });
+  }
+
+  private showAbout(): void {
+    this.about.textContent = [this.found, this.meanwhile].filter((part) => part !== '').join(' · ');
+  }
+
+  private showCurrent(text: string): void {
+    this.current.textContent = text;
+    this.current.hidden = text === '';
   }
 
   private readonly draw = oncePerFrame(() => {

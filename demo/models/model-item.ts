@@ -7,51 +7,73 @@ export interface ShownModel {
   name: string;
   about: string;
   size?: string | undefined;
-  /** Whether it fits, in words. */
-  fit?: string | undefined;
-  /** Else it is shown with the reason, and cannot be chosen. */
+  /** Whether it fits, or that it is here, in words. */
+  fit: string;
+  /** Else it is shown with the reason, and cannot be used. */
   isOffered: boolean;
+  /** Of this device. */
+  isRecommended?: boolean;
   facts?: HubFacts | undefined;
   speed: string | undefined;
   isCurrent: boolean;
-  choose: () => void;
+  use: () => void;
+  /** Where it is stored: what it takes, and what deletes it. */
+  stored?: { size: string; remove: () => void } | undefined;
 }
 
 const month = new Intl.DateTimeFormat('en', { month: 'short', year: 'numeric', timeZone: 'UTC' });
 
-/** A button that opens it, and below what the hub says of it, with a link to the licence. */
-export function modelItem({
-  name,
-  about,
-  size,
-  fit,
-  isOffered,
-  facts,
-  speed,
-  isCurrent,
-  choose,
-}: ShownModel): HTMLElement {
+/** What is known of a model, and buttons to use it and to delete what is stored of it. */
+export function modelItem(shown: ShownModel): HTMLElement {
+  const { name, about, size, fit, isOffered, isRecommended = false, facts, speed, isCurrent } = shown;
   const item = create('li', 'model-item');
-  const button = create('button', 'model-choice');
-  button.type = 'button';
-  button.disabled = !isOffered;
-  const beside = create('span', 'model-facts');
-  for (const told of [size, isOffered ? fit : undefined])
-    if (told !== undefined) beside.append(create('span', '', told));
-  button.append(create('strong', '', name), beside, create('span', 'model-about', about));
-  if (!isOffered) button.append(create('span', 'model-reason', fit));
-  if (isCurrent) button.ariaCurrent = 'true';
-  button.addEventListener('click', choose);
-  item.append(button);
-  const told = [facts && month.format(facts.created), facts && licenseLink(facts, name), speed].filter(
-    (each) => each !== undefined,
-  );
-  if (told.length > 0) {
-    const terms = create('p', 'model-terms');
-    terms.append(...told.flatMap((each, i) => (i === 0 ? [each] : [' · ', each])));
-    item.append(terms);
-  }
+  if (isRecommended) item.append(create('p', 'model-recommended', 'Recommended for this device'));
+  if (isCurrent) item.ariaCurrent = 'true';
+  const told = [size, isOffered ? fit : undefined, speed, facts && month.format(facts.created)];
+  const terms = create('p', 'model-terms');
+  const parts = [...told, facts && licenseLink(facts, name)].filter((each) => each !== undefined);
+  terms.append(...parts.flatMap((each, i) => (i === 0 ? [each] : [' · ', each])));
+  item.append(create('strong', 'model-name', name), create('p', 'model-about', about));
+  if (!isOffered) item.append(create('p', 'model-reason', fit));
+  item.append(terms, actions(shown, isRecommended ? 'primary' : 'quiet'));
   return item;
+}
+
+function actions({ name, isOffered, isCurrent, use, stored }: ShownModel, kind: string): HTMLElement {
+  const box = create('div', 'model-actions');
+  if (isCurrent) box.append(create('span', 'model-current', 'In use'));
+  else {
+    const button = create('button', kind, 'Use');
+    button.type = 'button';
+    button.ariaLabel = `Use ${name}`;
+    button.disabled = !isOffered;
+    button.addEventListener('click', use);
+    box.append(button);
+  }
+  // What is in use goes on until its GPU is lost; deleted it could not come back from that.
+  if (stored && !isCurrent) box.append(deletion(name, stored, box));
+  return box;
+}
+
+/** Asks once more, in the place of the actions. */
+function deletion(name: string, { size, remove }: NonNullable<ShownModel['stored']>, box: HTMLElement): HTMLElement {
+  const button = create('button', 'plain', 'Delete');
+  button.type = 'button';
+  button.ariaLabel = `Delete ${name}`;
+  button.addEventListener('click', () => {
+    const before = [...box.childNodes];
+    const confirm = create('button', 'quiet danger', `Delete ${size}`);
+    const keep = create('button', 'quiet', 'Keep');
+    confirm.type = keep.type = 'button';
+    confirm.addEventListener('click', remove);
+    keep.addEventListener('click', () => {
+      box.replaceChildren(...before);
+      button.focus();
+    });
+    box.replaceChildren(confirm, keep);
+    keep.focus();
+  });
+  return button;
 }
 
 /** Its text is a stranger's; CSS keeps its direction to itself. */

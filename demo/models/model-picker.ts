@@ -1,29 +1,43 @@
-import type { ChunkwiseError } from '../../src/api/index.ts';
+import type { ChunkwiseError, Engine } from '../../src/api/index.ts';
 import { byId } from '../basics/dom.ts';
 import { formatBytes, formatRate, modelName } from '../basics/format.ts';
 import type { PageStorage } from '../basics/storage.ts';
-import { type Choice, closestTo, inOrder } from './choices.ts';
+import { errorWords } from '../basics/error-words.ts';
+import { closestTo, inOrder } from './choices.ts';
 import { canRun, type DeviceRoom, deviceRoom, fitOf, fitWords } from './device-fit.ts';
 import { HUB_HOST, HubListing } from './hub-listing.ts';
 import { modelItem } from './model-item.ts';
 import { defaultModel, fileOf, MODELS } from './models.ts';
+import { type Rate, rated, type RatedChoice, recommended } from './recommendation.ts';
 import { Speeds } from './speeds.ts';
+import { isSame, type StoredModel, StoredModels } from './stored-models.ts';
 
 const OPENED_KEY = 'models';
 const CHOSEN_KEY = 'model';
+/** The better model that the user did not want to be told of again. */
+const DECLINED_KEY = 'declined-model';
 /** Models of which it is said why the hub told nothing. */
 const MOST_NAMED = 3;
 const day = new Intl.DateTimeFormat('en', { dateStyle: 'long' });
+
+export interface ModelPickerEvents {
+  onUse: (model: string) => void;
+  /** The engine that answers, which can tell what is stored. */
+  engine: () => Engine | undefined;
+}
 
 /** Which model answers: the dialog, and the memory of which were opened here, and which of them the user chose. */
 export class ModelPicker {
   readonly listing: HubListing;
   readonly speeds: Speeds;
+  private readonly stored: StoredModels;
   private readonly dialog = byId('models', HTMLDialogElement);
   private readonly list = byId('model-list', HTMLUListElement);
   private readonly button = byId('open-models', HTMLButtonElement);
   private readonly ask = byId('hub-ask', HTMLButtonElement);
   private readonly said = byId('hub-said', HTMLElement);
+  private readonly search = byId('model-search', HTMLInputElement);
+  private readonly failure = byId('model-error', HTMLElement);
   /** Latest first. */
   private opened: string[] = [];
   private current = '';
@@ -31,15 +45,17 @@ export class ModelPicker {
 
   constructor(
     private readonly storage: PageStorage,
-    private readonly onChoose: (model: string) => void,
+    private readonly events: ModelPickerEvents,
   ) {
     this.listing = new HubListing(storage);
     this.speeds = new Speeds(storage);
+    this.stored = new StoredModels(events.engine);
     this.button.addEventListener('click', () => void this.open());
     this.ask.addEventListener('click', () => void this.askHub());
+    this.search.addEventListener('input', () => this.filter());
     byId('model-url-form', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
-      this.choose(byId('model-url', HTMLInputElement).value.trim());
+      this.use(byId('model-url', HTMLInputElement).value.trim());
     });
   }
 
@@ -79,14 +95,31 @@ export class ModelPicker {
   ): Promise<{ name: string; address: string; about: string } | undefined> {
     const closest = closestTo(failed, this.choices(await deviceRoom()), isTooLarge);
     if (!closest) return undefined;
-    const { model, address, facts, isHere, fit } = closest;
+    const { model, address, bytes, isHere, fit } = closest;
     const which = fit === 'fits' ? 'that fits this device' : 'on this page’s list';
-    const size = facts ? `, ${formatBytes(facts.bytes)} to download.` : '. Its size is told before it is downloaded.';
-    return {
-      name: model.name,
-      address,
-      about: `The closest model ${which} is ${model.name}${isHere ? ', already here.' : size}`,
-    };
+    const size = isHere ? 'already here' : `${formatBytes(bytes)} to download`;
+    return { name: model.name, address, about: `The closest model ${which} is ${model.name}, ${size}.` };
+  }
+
+  /** Of a model of the list, as far as it is known. */
+  bytesOf(address: string): number | undefined {
+    return this.listing.of(address)?.bytes ?? MODELS.find(({ id }) => id === address)?.bytes;
+  }
+
+  /**
+   * What to use in place of the page's own model, where the GPU is a real one and quick enough for better; undefined where
+   * there is none, or the user has declined it.
+   */
+  async better(): Promise<{ name: string; address: string; size: string; decline: () => void } | undefined> {
+    const own = MODELS[0];
+    if (!own || fileOf(this.current) !== fileOf(own.id)) return undefined;
+    const [room, declined] = await Promise.all([deviceRoom(), this.storage.get<string>(DECLINED_KEY)]);
+    if (room.gpu !== 'real') return undefined;
+    const best = recommended(this.choices(room), room);
+    if (!best || best.model === own || best.model.id === declined) return undefined;
+    const { model, address, bytes, isHere } = best;
+    const size = isHere ? 'it is already here' : `${formatBytes(bytes)}, downloaded once`;
+    return { name: model.name, address, size, decline: () => void this.storage.set(DECLINED_KEY, model.id) };
   }
 
   close(): void {
@@ -94,61 +127,124 @@ export class ModelPicker {
   }
 
   private async open(): Promise<void> {
+    this.search.value = '';
+    this.failure.hidden = true;
     await this.draw();
     this.showAsked();
     this.dialog.showModal();
   }
 
   private async draw(): Promise<void> {
-    const room = await deviceRoom();
-    const listed = new Set(MODELS.map(({ id }) => fileOf(id)));
-    const others = this.opened.filter((address) => !listed.has(fileOf(address)));
+    const [room] = await Promise.all([deviceRoom(), this.stored.read()]);
+    const choices = this.choices(room);
+    const best = recommended(choices, room);
+    const rest = inOrder(choices).filter((choice) => choice !== best);
     this.list.replaceChildren(
-      ...others.map((address) => this.otherItem(address)),
-      ...inOrder(this.choices(room)).map((choice) => this.item(choice, room)),
+      ...(best ? [this.item(best, room, true)] : []),
+      ...this.others().map((address) => this.otherItem(address)),
+      ...rest.map((choice) => this.item(choice, room, false)),
+    );
+    const bytes = this.stored.all.reduce((sum, each) => sum + each.bytes, 0);
+    byId('models-kept', HTMLElement).textContent =
+      `Downloaded once and kept on this device${bytes > 0 ? `: ${formatBytes(bytes)} so far` : ''}.`;
+    this.filter();
+  }
+
+  private choices(room: DeviceRoom): RatedChoice[] {
+    const choices = MODELS.map((model) => {
+      const isIt = (address: string): boolean => fileOf(address) === fileOf(model.id);
+      const opened = this.opened.find(isIt);
+      const address = opened ?? this.stored.all.find(({ name }) => isIt(name))?.name ?? model.id;
+      const facts = this.listing.of(model.id);
+      const bytes = facts?.bytes ?? model.bytes;
+      const isHere = opened !== undefined && this.isStored(opened);
+      const fit = room.gpu === 'none' ? 'no-gpu' : isHere ? 'fits' : fitOf({ ...model, bytes }, room);
+      return { model, address, isHere, facts, bytes, fit };
+    });
+    return rated(choices, room.gpu, (address) => this.speeds.of(address));
+  }
+
+  /** What was opened here or is stored, and is not on the page's list. */
+  private others(): string[] {
+    const listed = new Set(MODELS.map(({ id }) => fileOf(id)));
+    const stored = this.stored.all.map(({ name }) => name);
+    return [...this.opened, ...stored.filter((name) => !this.opened.some((address) => isSame(address, name)))].filter(
+      (address) => !listed.has(fileOf(address)),
     );
   }
 
-  private choices(room: DeviceRoom): Choice[] {
-    return MODELS.map((model) => {
-      const here = this.opened.find((address) => fileOf(address) === fileOf(model.id));
-      const facts = this.listing.of(model.id);
-      const isHere = here !== undefined;
-      const fit = !room.hasGpu ? 'no-gpu' : isHere ? 'fits' : facts && fitOf({ ...model, ...facts }, room);
-      return { model, address: here ?? model.id, isHere, facts, fit };
-    });
+  /** As far as is known. */
+  private isStored(address: string): boolean {
+    return !this.stored.isKnown || this.stored.of(address) !== undefined;
   }
 
-  private item({ model, address, isHere, facts, fit }: Choice, room: DeviceRoom): HTMLElement {
-    const words = fit && fitWords(fit, { ...model, bytes: facts?.bytes ?? 0 }, room);
+  private item({ model, address, bytes, isHere, facts, fit, rate }: RatedChoice, room: DeviceRoom, isBest: boolean) {
     return modelItem({
       name: model.name,
       about: model.about,
-      size: facts && formatBytes(facts.bytes),
-      fit: isHere && fit === 'fits' ? 'On this device' : words,
-      isOffered: fit === undefined || canRun(fit),
+      size: formatBytes(bytes),
+      fit: isHere && fit === 'fits' ? 'On this device' : fitWords(fit, { ...model, bytes }, room),
+      isOffered: canRun(fit),
+      isRecommended: isBest,
       facts,
-      speed: this.speedOf(address),
+      speed: rate && speedWords(rate),
       isCurrent: address === this.current,
-      choose: () => this.choose(address),
+      use: () => this.use(address),
+      stored: this.storedOf(address),
     });
   }
 
   private otherItem(address: string): HTMLElement {
+    const tokensPerSecond = this.speeds.of(address);
+    const stored = this.storedOf(address);
     return modelItem({
       name: modelName(address),
-      about: 'Opened here before',
-      fit: 'On this device',
+      about: this.opened.includes(address) ? 'Opened here before' : 'Not opened here yet',
+      size: stored?.size,
+      fit: this.isStored(address) ? 'On this device' : 'Not on this device any more',
       isOffered: true,
-      speed: this.speedOf(address),
+      speed: tokensPerSecond === undefined ? undefined : speedWords({ tokensPerSecond, by: 'measured' }),
       isCurrent: address === this.current,
-      choose: () => this.choose(address),
+      use: () => this.use(address),
+      stored,
     });
   }
 
-  private speedOf(address: string): string | undefined {
-    const rate = this.speeds.of(address);
-    return rate === undefined ? undefined : `${formatRate(rate)} on this device`;
+  private storedOf(address: string): { size: string; remove: () => void } | undefined {
+    const stored = this.stored.of(address);
+    if (!stored || !this.events.engine()) return undefined;
+    return { size: formatBytes(stored.bytes), remove: () => void this.remove(stored) };
+  }
+
+  /** Forgets it too: the page would else download it again by itself. */
+  private async remove(stored: StoredModel): Promise<void> {
+    this.failure.hidden = true;
+    try {
+      await this.stored.delete(stored);
+      this.opened = this.opened.filter((address) => !isSame(address, stored.name));
+      await this.storage.set(OPENED_KEY, this.opened);
+      const chosen = await this.storage.get<string>(CHOSEN_KEY);
+      if (chosen !== undefined && isSame(chosen, stored.name)) await this.storage.delete(CHOSEN_KEY);
+    } catch (error) {
+      const { title, advice, detail } = errorWords(error);
+      this.failure.textContent = `${title}. ${advice} (${detail})`;
+      this.failure.hidden = false;
+    }
+    await this.draw();
+    byId('models-title', HTMLElement).focus(); // the button that had it is gone
+  }
+
+  /** Shows what has all words of the search. */
+  private filter(): void {
+    const words = this.search.value.toLowerCase().split(/\s+/);
+    let isAny = false;
+    for (const item of this.list.children) {
+      if (!(item instanceof HTMLElement)) continue;
+      const text = item.textContent.toLowerCase();
+      item.hidden = !words.every((word) => text.includes(word));
+      isAny ||= !item.hidden;
+    }
+    byId('model-none', HTMLElement).hidden = isAny;
   }
 
   private async askHub(): Promise<void> {
@@ -167,14 +263,22 @@ export class ModelPicker {
     this.ask.textContent = asked === undefined ? `Ask ${HUB_HOST}` : 'Ask again';
     this.said.textContent =
       asked === undefined
-        ? `${failure}Dates, sizes and licences are told by ${HUB_HOST}, which then sees your address. It is not asked before you click.`
+        ? `${failure}Dates, licences and new sizes are told by ${HUB_HOST}, which then sees your address. It is not asked before you click.`
         : `${failure}Dates, sizes and licences as ${HUB_HOST} told them on ${day.format(asked)}.`;
   }
 
-  private choose(model: string): void {
+  private use(model: string): void {
     this.close();
-    this.onChoose(model);
+    this.events.onUse(model);
   }
+}
+
+/** Nothing where nothing was measured. */
+function speedWords({ tokensPerSecond, by }: Rate): string | undefined {
+  if (by === 'assumed') return undefined;
+  return by === 'measured'
+    ? `${formatRate(tokensPerSecond)} on this device`
+    : `about ${formatRate(tokensPerSecond)} expected`;
 }
 
 /** How asking the hub went, where not all that was asked for came. */

@@ -1,22 +1,15 @@
-import listed from './models.json';
+import { RECOMMENDED_MODELS, type RecommendedModel } from '../../src/api/index.ts';
 
-export interface ListedModel {
-  /** The family, and the parameters as its makers tell them. */
-  name: string;
-  /** Of a file on the Hugging Face hub: owner/repository:file. */
-  id: string;
-  /** Bytes that a token of the context takes in 16 bits: 4 · layers · heads of keys and values · their size. */
-  cachePerToken: number;
-  about: string;
-}
+/** The hub may tell of newer files. */
+export type ListedModel = Pick<RecommendedModel, 'name' | 'id' | 'bytes' | 'cachePerToken' | 'about'>;
 
-/** Models of the families that run here, smallest first. What else is told of them comes from the hub. */
-export const MODELS: readonly ListedModel[] = listed;
+/** Models of the families that run here, smallest first. */
+export const MODELS: readonly ListedModel[] = RECOMMENDED_MODELS;
 
 /** What comes with the page where it is served with a model. */
 const DEFAULT_MODEL = 'models/SmolLM2-135M-Instruct.Q4_1.gguf';
 /** Of that file, which is the first of the list too. A larger download is asked about before it begins. */
-export const DEFAULT_MODEL_BYTES = 98_362_432;
+export const DEFAULT_MODEL_BYTES = RECOMMENDED_MODELS[0]?.bytes ?? 0;
 
 /** The file's name, in an address or behind a hub's id: a model is the same one wherever it was had from. */
 export const fileOf = (model: string): string => model.split(/[/:]/).at(-1) ?? '';

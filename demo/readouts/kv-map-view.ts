@@ -2,6 +2,7 @@ import { type KvEvent, PAGE_FORMS } from '../../src/api/index.ts';
 import { byId, create } from '../basics/dom.ts';
 import { formatBytes, formatCount } from '../basics/format.ts';
 import { oncePerFrame } from '../basics/frame.ts';
+import { onSchemeChange } from '../basics/looks.ts';
 
 /** CSS pixels of a page of a layer, at most; many pages share the width there is. */
 const MOST_WIDTH = 10;
@@ -24,7 +25,7 @@ export class KvMapView {
 
   constructor() {
     new ResizeObserver(() => this.draw()).observe(this.section);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.draw());
+    onSchemeChange(() => this.draw());
   }
 
   show(event: KvEvent): void {

@@ -1,16 +1,16 @@
 import type { Engine, MemoryReport, TokenEvent } from '../../src/api/index.ts';
 import { byId } from '../basics/dom.ts';
-import { formatCount, formatMs, formatRank, formatRate, modelName } from '../basics/format.ts';
+import { formatBytes, formatCount, formatMs, formatRank, formatRate, modelName } from '../basics/format.ts';
 import { oncePerFrame } from '../basics/frame.ts';
 import { KvMapView } from './kv-map-view.ts';
 import { MemoryView } from './memory-view.ts';
 import type { RankRecord } from './rank-record.ts';
-import { Sparkline } from './sparkline.ts';
+import { ReadoutsToggle } from './readouts-toggle.ts';
+import type { Sparkline } from './sparkline.ts';
 
 /** The measurements beside the chat, of the answer that is being written or was written last. */
 export class Readouts {
   private readonly ttft = byId('ttft', HTMLElement);
-  private readonly msPerToken = byId('ms-per-token', HTMLElement);
   private readonly rate = byId('tokens-per-second', HTMLElement);
   private readonly figures = byId('figures', HTMLElement);
   private readonly meanRank = byId('mean-rank', HTMLElement);
@@ -18,9 +18,11 @@ export class Readouts {
   private readonly context = byId('context', HTMLElement);
   private readonly meter = byId('context-meter', HTMLElement);
   private readonly fill = byId('context-fill', HTMLElement);
+  private readonly toggle = new ReadoutsToggle();
   private readonly memory = new MemoryView();
   private readonly kvMap = new KvMapView();
-  private readonly sparkline: Sparkline;
+  /** Comes with the first times: before them the page is there sooner without what draws them. */
+  private sparkline: Promise<Sparkline> | undefined;
   /** Milliseconds of each token of the answer; the first is the time to the first token. */
   private times: number[] = [];
   /** Of the answer, where it has an adapter. */
@@ -30,17 +32,7 @@ export class Readouts {
   private readonly earlier = new Set<string>();
   private contextUsed = 0;
   private contextLength = 0;
-
-  constructor() {
-    const details = byId('details', HTMLDetailsElement);
-    const wide = matchMedia('(min-width: 900px)');
-    const follow = (): void => {
-      details.open = wide.matches;
-    };
-    follow();
-    wide.addEventListener('change', follow);
-    this.sparkline = new Sparkline(byId('sparkline', HTMLElement));
-  }
+  private memoryBytes: number | undefined;
 
   /** Shows this engine's measurements from now on. */
   follow(engine: Engine, memory: MemoryReport): void {
@@ -50,8 +42,8 @@ export class Readouts {
     engine.on('kv', (event) => {
       if (this.isShown(event.id)) this.kvMap.show(event);
     });
-    engine.on('memory', (report) => this.memory.show(report));
-    this.memory.show(memory);
+    engine.on('memory', (report) => this.showMemory(report));
+    this.showMemory(memory);
     this.newChat();
   }
 
@@ -66,12 +58,17 @@ export class Readouts {
     this.id = undefined;
     this.times = [];
     this.ranks = ranks;
-    this.sparkline.clear();
     this.draw();
   }
 
   /** After what an answer's ranks say last. */
   redraw(): void {
+    this.draw();
+  }
+
+  private showMemory(report: MemoryReport): void {
+    this.memory.show(report);
+    this.memoryBytes = report.total;
     this.draw();
   }
 
@@ -82,7 +79,6 @@ export class Readouts {
 
   private addToken({ id, ms, contextUsed }: TokenEvent): void {
     if (!this.isShown(id)) return;
-    if (this.times.length > 0) this.sparkline.add(ms);
     this.times.push(ms);
     this.contextUsed = contextUsed;
     this.draw();
@@ -90,10 +86,13 @@ export class Readouts {
 
   private readonly draw = oncePerFrame(() => {
     const [first, ...rest] = this.times;
+    void this.drawTimes(rest).catch(() => undefined); // without its library there is no line
     this.ttft.textContent = first === undefined ? '–' : formatMs(first);
     const sum = rest.reduce((total, ms) => total + ms, 0);
-    this.msPerToken.textContent = rest.length === 0 ? '–' : formatMs(sum / rest.length);
-    this.rate.textContent = rest.length === 0 ? '–' : formatRate((1000 * rest.length) / sum);
+    const rate = rest.length === 0 ? undefined : formatRate((1000 * rest.length) / sum);
+    this.rate.textContent = rate ?? '–';
+    const memory = this.memoryBytes === undefined ? '' : formatBytes(this.memoryBytes);
+    this.toggle.tell(rate === undefined ? memory && `${memory} of GPU memory` : `${rate} · ${memory}`);
     this.figures.classList.toggle('ranked', this.ranks !== undefined);
     const meanRank = this.ranks?.meanRank;
     this.meanRank.textContent = meanRank === undefined ? '–' : formatRank(meanRank);
@@ -103,4 +102,12 @@ export class Readouts {
     this.fill.style.width = `${(100 * this.contextUsed) / Math.max(this.contextLength, 1)}%`;
     this.context.textContent = `${formatCount(this.contextUsed)} of ${formatCount(this.contextLength)} tokens`;
   });
+
+  private async drawTimes(times: readonly number[]): Promise<void> {
+    if (times.length > 0)
+      this.sparkline ??= import('./sparkline.ts').then(
+        (module) => new module.Sparkline(byId('sparkline', HTMLElement)),
+      );
+    (await this.sparkline)?.show(times);
+  }
 }

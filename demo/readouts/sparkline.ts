@@ -1,6 +1,7 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { oncePerFrame } from '../basics/frame.ts';
+import { onSchemeChange } from '../basics/looks.ts';
 
 const HEIGHT = 72;
 const SHOWN = 160;
@@ -8,7 +9,7 @@ const SHOWN = 160;
 /** The last tokens' times as a line from zero. */
 export class Sparkline {
   private readonly plot: uPlot;
-  private values: number[] = [];
+  private values: readonly number[] = [];
   private readonly draw = oncePerFrame(() => {
     const first = Math.max(0, this.values.length - SHOWN);
     const shown = this.values.slice(first);
@@ -51,16 +52,11 @@ export class Sparkline {
     new ResizeObserver(() => {
       if (container.clientWidth > 0) this.plot.setSize({ width: container.clientWidth, height: HEIGHT });
     }).observe(container);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.plot.redraw());
+    onSchemeChange(() => this.plot.redraw());
   }
 
-  add(value: number): void {
-    this.values.push(value);
-    this.draw();
-  }
-
-  clear(): void {
-    this.values = [];
+  show(values: readonly number[]): void {
+    this.values = values;
     this.draw();
   }
 

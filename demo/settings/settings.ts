@@ -1,4 +1,5 @@
 import { byId } from '../basics/dom.ts';
+import { chooseLook, chosenLook } from '../basics/looks.ts';
 import { DEFAULT_KV, type KvChoice, KvSettings } from './kv-settings.ts';
 import type { PageStorage } from '../basics/storage.ts';
 
@@ -53,6 +54,7 @@ export class SettingsDialog {
   private readonly systemPrompt = byId('system-prompt', HTMLTextAreaElement);
   private readonly ranks = byId('ranks', HTMLSelectElement);
   private readonly adapterScale = byId('adapter-scale', HTMLInputElement);
+  private readonly theme = byId('theme', HTMLSelectElement);
   private readonly cache = new KvSettings();
   /** The adapter chosen last, which is not in this dialog. */
   keptAdapter = '';
@@ -65,10 +67,13 @@ export class SettingsDialog {
     this.show(DEFAULTS);
     byId('open-settings', HTMLButtonElement).addEventListener('click', () => this.dialog.showModal());
     this.systemPrompt.addEventListener('input', () => onSystemPrompt(this.systemPrompt.value));
-    this.dialog.addEventListener('input', () => {
-      this.showValues();
-      void this.storage.set(KEY, this.values);
-    });
+    this.dialog.addEventListener('input', () => this.keep());
+    this.theme.value = chosenLook('theme');
+    this.theme.addEventListener('change', () => chooseLook('theme', this.theme.value));
+    byId('reset-settings', HTMLButtonElement).addEventListener('click', () => this.reset());
+    // A field that must be mended before the dialog closes is to be seen.
+    const advanced = byId('advanced-settings', HTMLDetailsElement);
+    this.dialog.addEventListener('invalid', () => (advanced.open = true), { capture: true });
   }
 
   async restore(): Promise<void> {
@@ -105,6 +110,19 @@ export class SettingsDialog {
   keepAdapter(name: string): void {
     this.keptAdapter = name;
     void this.storage.set(ADAPTER_KEY, name);
+  }
+
+  private keep(): void {
+    this.showValues();
+    void this.storage.set(KEY, this.values);
+  }
+
+  /** What the user wrote stays. */
+  private reset(): void {
+    this.show({ ...DEFAULTS, systemPrompt: this.systemPrompt.value });
+    this.theme.value = '';
+    chooseLook('theme', '');
+    this.keep();
   }
 
   private show({

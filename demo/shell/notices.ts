@@ -3,12 +3,14 @@ import { byId, create } from '../basics/dom.ts';
 export interface Notice {
   text: string;
   action?: { label: string; act: () => void };
+  /** Called when the user wants it away. */
+  onDismiss?: () => void;
   /** Milliseconds after which it leaves by itself. */
   lasts?: number;
 }
 
 /** Tells something in a line above the page; one of a kind at a time. */
-export function notify(kind: string, { text, action, lasts }: Notice): void {
+export function notify(kind: string, { text, action, onDismiss, lasts }: Notice): void {
   const notices = byId('notices', HTMLElement);
   const notice = create('div', 'notice', text);
   notice.dataset['kind'] = kind;
@@ -25,9 +27,18 @@ export function notify(kind: string, { text, action, lasts }: Notice): void {
   const close = create('button', 'close', '×');
   close.type = 'button';
   close.ariaLabel = 'Dismiss';
-  close.addEventListener('click', leave);
+  close.addEventListener('click', () => {
+    leave();
+    onDismiss?.();
+  });
   notice.append(close);
-  for (const old of notices.children) if (old instanceof HTMLElement && old.dataset['kind'] === kind) old.remove();
+  withdraw(kind);
   notices.append(notice);
   if (lasts !== undefined) setTimeout(leave, lasts);
+}
+
+/** Takes away what was told of this kind. */
+export function withdraw(kind: string): void {
+  for (const notice of byId('notices', HTMLElement).querySelectorAll<HTMLElement>('.notice'))
+    if (notice.dataset['kind'] === kind) notice.remove();
 }

@@ -42,13 +42,22 @@ it('answers with an adapter of the page, shows its ranks in the text, and is the
   expect(await demo.page.getByTestId('rank-strip').count()).toBe(0);
 
   await demo.chooseAdapter('shakespeare');
-  expect(await demo.read('adapter-state')).toMatch(/^Rank 8 · 84 matrices · [\d.]+ [kM]B$/);
+  expect(await demo.page.locator('#adapter-select option:checked').innerText()).toBe(
+    'Shakespeare: writes like the plays',
+  );
+  const facts = demo.page.getByTestId('adapter-facts');
+  expect(await facts.isVisible()).toBe(false);
+  await demo.page.getByRole('button', { name: 'Details of the adapter' }).click();
+  expect(await facts.isVisible()).toBe(true);
+  expect(await facts.innerText()).toMatch(/^Rank 8 · 84 matrices · [\d.]+ [kM]B$/);
   expect(await demo.bytes('adapters')).toBeGreaterThan(100_000);
   await demo.page.getByRole('button', { name: 'Example' }).click();
   expect(await demo.prompt.inputValue()).toMatch(/SAILOR:$/);
   expect(await fresh()).not.toBe(plain);
 
   const strip = demo.page.getByTestId('rank-strip');
+  expect(await strip.isVisible()).toBe(false);
+  await demo.openDetails();
   expect(await strip.locator('.rank-text').first().isVisible()).toBe(false);
   await strip.locator('summary').click();
   const levels = strip.locator('.rank-text .rank-token');
@@ -67,9 +76,7 @@ it('answers with an adapter of the page, shows its ranks in the text, and is the
   expect(await strip.locator('summary').innerText()).toContain(`mean ${meanRank}`);
   expect(await strip.locator('.rank-figure').count()).toBe(Number(await demo.read('chunk-count')));
 
-  await demo.page.getByRole('button', { name: 'Settings' }).click();
-  await demo.page.getByLabel('Ranks of an adapter').selectOption('uniform');
-  await demo.page.getByRole('button', { name: 'Done' }).click();
+  await demo.setChoices({ 'Ranks of an adapter': 'uniform' });
   await fresh();
   expect(await demo.read('mean-rank')).toBe('8');
 
@@ -88,6 +95,7 @@ it('draws ranks while it answers without a main-thread task above 50 ms of CPU t
   const prompt = QUESTION.repeat(7); // of more tokens than are drawn in one frame
   const tasks = await mainThreadTasks(demo.page, async () => {
     await demo.send(prompt);
+    await demo.openDetails();
     await demo.page.getByTestId('rank-strip').locator('summary').click();
     await demo.answered();
   });

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { AxeBuilder } from '@axe-core/playwright';
 import type { Page } from 'playwright';
 import { expect, it } from 'vitest';
 import { launchBrowser } from '../support/browser.ts';
@@ -65,7 +66,7 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
   await page.keyboard.press('Enter');
   await reload(demo);
   expect(await titles(page)).toEqual([long, `Sea ${HOSTILE}`]);
-  expect(await demo.answers.count()).toBe(0);
+  expect(await demo.title()).toBe(long); // it is where it was left
 
   await page
     .getByRole('button', { name: `Sea ${HOSTILE}` })
@@ -210,10 +211,7 @@ it('keeps a conversation whole when the page is closed, frozen, or loses its GPU
     expect(stopped.note).toBe('Stopped');
 
     await demo.sendAndSee('Go on still.');
-    // Saved while it is written, twice a second.
-    await page.waitForTimeout(700);
     await reload(demo);
-    await page.locator('.conversation').click();
     const [first, second, third] = await demo.answers.locator('.text').allInnerTexts();
     expect(first).not.toBe('');
     expect(second).toBe(stopped.text);
@@ -258,3 +256,142 @@ it('takes over what an older version stored, and leaves alone what a newer one d
   expect(await readDatabase(page, 'chunkwise-page', 'values')).toEqual(before);
   await demo.close();
 });
+
+const LAND = 'Tell me of the land.';
+const SEA = 'Tell me of the sea.';
+
+/** What is on the page of the last answer. */
+const written = (demo: DemoPage): Promise<string> => demo.answers.last().locator('.text').innerText();
+
+/** Titles of the conversations in which the list says that an answer is being written. */
+const answering = (page: Page): Promise<string[]> =>
+  page
+    .locator('#conversations li')
+    .filter({ has: page.getByRole('img', { name: 'An answer is being written' }) })
+    .locator('.conversation')
+    .allInnerTexts();
+
+const openTitled = (page: Page, title: string): Promise<void> =>
+  page.getByRole('button', { name: title, exact: true }).click();
+
+const grows = async (demo: DemoPage, text: string): Promise<void> =>
+  expect.poll(async () => (await written(demo)).length, { timeout: 30_000 }).toBeGreaterThan(text.length);
+
+it('writes on in a conversation that was left, and in another at the same time; each is stopped by itself', async () => {
+  const { demo, violations } = await open(1500);
+  const { page } = demo;
+  await demo.sendAndSee(SEA);
+  const sea = await written(demo);
+  await page.getByRole('button', { name: 'New chat' }).click();
+  expect(await demo.answers.count()).toBe(0);
+  expect(await answering(page)).toEqual([SEA]);
+  expect((await new AxeBuilder({ page }).include('#sidebar').analyze()).violations.map(({ id }) => id)).toEqual([]);
+  await demo.sendAndSee(LAND);
+  const land = await written(demo);
+  await grows(demo, land);
+  expect(await answering(page)).toEqual([LAND, SEA]); // in the order in which they were asked
+
+  // What was written meanwhile is there, with its measurements, and the rest comes.
+  await openTitled(page, SEA);
+  const meanwhile = await written(demo);
+  expect(meanwhile.length).toBeGreaterThan(sea.length);
+  expect(meanwhile.slice(0, 3)).toBe(sea.slice(0, 3));
+  await grows(demo, meanwhile);
+  expect(await demo.read('ttft')).toMatch(/^[\d.]+ m?s$/);
+  expect(Number(await page.locator('#context-meter').getAttribute('aria-valuenow'))).toBeGreaterThan(20);
+  await demo.stop.click();
+  expect((await demo.answered()).note).toBe('Stopped');
+  expect(await answering(page)).toEqual([LAND]);
+
+  await openTitled(page, LAND);
+  await grows(demo, await written(demo));
+  // It is stopped where it is deleted, and given back as far as it was.
+  await act(page, LAND, 'Delete');
+  expect(await titles(page)).toEqual([SEA]);
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await openTitled(page, LAND);
+  expect((await demo.answered()).note).toBe('Stopped');
+  expect((await written(demo)).length).toBeGreaterThan(land.length);
+
+  // One that ends while it is left is whole.
+  await demo.setMaxTokens(40);
+  await demo.send('And then?');
+  await openTitled(page, SEA);
+  await expect.poll(() => answering(page), { timeout: 30_000 }).toEqual([]);
+  expect(await titles(page)).toEqual([LAND, SEA]);
+  await openTitled(page, LAND);
+  expect((await demo.answered()).note).toContain('40 tokens');
+  expect(violations).toEqual([]);
+  await demo.close();
+});
+
+it('says of a comparison when another answer was written at the same time', async () => {
+  const { demo } = await open(3000);
+  await demo.chooseAdapter('shakespeare');
+  await demo.sendAndSee(SEA);
+  await demo.page.getByRole('button', { name: 'New chat' }).click();
+  await demo.setMaxTokens(4);
+  await demo.page.getByTestId('compare').check();
+  await demo.send(LAND);
+  // What is compared is there again when its conversation is opened meanwhile.
+  await openTitled(demo.page, SEA);
+  await openTitled(demo.page, LAND);
+  expect((await demo.answered()).note).toContain('Another answer was written at the same time');
+  const columns = demo.page.getByTestId('comparison').locator('.compared');
+  expect(await columns.locator('.text').allInnerTexts()).not.toContain('');
+  expect(await columns.locator('dd').first().innerText()).toMatch(/ m?s$/);
+  await demo.close();
+});
+
+it('names the conversation in its address: back and forward go through them, and a reload keeps what was written so far', async () => {
+  const { demo } = await open(8);
+  const { page } = demo;
+  const plain = page.url();
+  await demo.ask(SEA);
+  const sea = page.url();
+  await page.getByRole('button', { name: 'New chat' }).click();
+  expect(page.url()).toBe(plain);
+  await demo.ask(LAND);
+  const land = page.url();
+  expect(new Set([plain, sea, land]).size).toBe(3);
+
+  await page.goBack();
+  await expect.poll(() => demo.title(), { timeout: 10_000 }).toBe(SEA);
+  await page.goForward();
+  await expect.poll(() => demo.title(), { timeout: 10_000 }).toBe(LAND);
+  await openTitled(page, SEA);
+  expect(page.url()).toBe(sea);
+  await page.goBack();
+  await expect.poll(() => demo.title(), { timeout: 10_000 }).toBe(LAND);
+
+  await demo.setMaxTokens(1500);
+  await demo.sendAndSee('And then?');
+  await openTitled(page, SEA);
+  await demo.sendAndSee('And then?');
+  const text = await written(demo);
+  await page.reload();
+  expect(page.url()).toBe(sea);
+  await expect.poll(() => demo.title(), { timeout: 10_000 }).toBe(SEA);
+  expect(await demo.answers.last().locator('.note').innerText()).toBe('Not finished: the page was closed');
+  // Nothing of what was seen is lost: drawn, Markdown is not longer than it was written.
+  const kept = Object.values(await readDatabase(page, 'chunkwise-page', 'values')) as Kept[];
+  const answerOf = (title: string): string => kept.find((each) => each.title === title)?.exchanges.at(-1)?.answer ?? '';
+  expect(answerOf(SEA).length).toBeGreaterThanOrEqual(text.length);
+  expect(answerOf(LAND)).not.toBe('');
+  await demo.loaded();
+  await demo.setMaxTokens(4);
+  await page.getByRole('button', { name: 'Retry' }).last().click();
+  expect((await demo.answered()).note).toContain('4 tokens');
+
+  // One that is not here is not shown as if it were.
+  await page.goto(`${plain}#chat=another`);
+  await page.getByText('This conversation is not on this device.').waitFor();
+  await expect.poll(() => page.url()).toBe(plain);
+  expect(await demo.title()).toBeUndefined();
+  await demo.close();
+});
+
+interface Kept {
+  title?: string;
+  exchanges: { answer: string }[];
+}

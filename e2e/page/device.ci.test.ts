@@ -66,7 +66,7 @@ it('measures, shows what it found in tables, and gives it as JSON', async () => 
   expect(await row('Multiply-adds, f32').innerText()).toMatch(/\d GFLOP\/s/);
   const speeds = tables.locator('table').nth(3);
   expect(await speeds.getByRole('row', { name: /^256 / }).first().innerText()).toMatch(
-    /tok\/s\s+[\d.]+ ms, \d+ % of memory\s+([\d.]+ tok\/s\s+\d+ % of arithmetic|not measured)/,
+    /tokens\/s\s+[\d.]+ ms, \d+ % of memory\s+([\d.]+ tokens\/s\s+\d+ % of arithmetic|not measured)/,
   );
   expect(
     await speeds

@@ -1,10 +1,11 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { AxeBuilder } from '@axe-core/playwright';
 import type { BrowserContext, Page } from 'playwright';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import models from '../../demo/models/models.json';
+import { RECOMMENDED_MODELS as models } from '../../src/api/recommended-models.ts';
 import { HubServer } from '../../tests/support/hub-server.ts';
+import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
@@ -30,6 +31,10 @@ beforeAll(async () => {
     metadata: { 'general.architecture': 'qwen3vlmoe' },
   });
   writeFileSync(join(opened.server.folder, 'Qwen3-VL-30B-A3B-Q4_K_M.gguf'), unsupported);
+  // The page's own model, in its place a small one: what lies there is a link to the real one.
+  const place = join(opened.server.folder, basename(REAL_MODEL));
+  rmSync(place);
+  copyFileSync(join(opened.server.folder, 'tiny.gguf'), place);
 });
 afterAll(() => hub.close());
 beforeEach(() => {
@@ -54,7 +59,7 @@ function tell(name: string, told: Parameters<typeof listing>[1] | string): void 
   hub.listed.set(repo, typeof told === 'string' ? told : listing(file, told));
 }
 
-/** A page for which the stand-in is the hub. */
+/** A page for which the stand-in is the hub, on a device with 8 GiB of memory and room for 100 GB. */
 async function openPage(
   url: string,
 ): Promise<{ demo: DemoPage; page: Page; context: BrowserContext; violations: string[] }> {
@@ -65,7 +70,12 @@ async function openPage(
     const { pathname, search } = new URL(route.request().url());
     return route.fulfill({ response: await route.fetch({ url: `${hub.endpoint}${pathname}${search}` }) });
   });
-  const demo = await DemoPage.openIn(context, url);
+  await context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 8 }));
+  const demo = await DemoPage.openIn(context, 'about:blank');
+  const session = await context.newCDPSession(demo.page);
+  const { origin } = new URL(opened.server.url());
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 100e9 });
+  if (url !== 'about:blank') await demo.page.goto(url);
   return { demo, page: demo.page, context, violations };
 }
 
@@ -82,8 +92,13 @@ async function askHub(page: Page): Promise<string> {
   return said.innerText();
 }
 
+/** Resolves when the stand-in's model answers. */
+const loadedOther = (page: Page): Promise<void> =>
+  page.locator('#model', { hasText: OWN_FILE.replace('.gguf', '') }).waitFor();
+
 const items = (page: Page) => page.getByTestId('model-list').getByRole('listitem');
 const item = (page: Page, name: string) => items(page).filter({ has: page.getByText(name, { exact: true }) });
+const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
 const names = (page: Page): Promise<string[]> => items(page).locator('strong').allInnerTexts();
 
 /** Whether axe finds nothing, and nothing scrolls sideways, on a screen and on a phone. */
@@ -106,7 +121,7 @@ async function expectAccessible(page: Page): Promise<void> {
 
 it('asks the hub at a click alone, lists newest first with its sizes and licences, and greys what is too large', async () => {
   tell('SmolLM2 360M', {
-    size: 386_400_000,
+    size: 386_500_000, // since the page was made
     createdAt: '2026-02-03T00:00:00.000Z',
     cardData: { license: 'other', license_name: 'my-licence', license_link: 'https://example.org/terms' },
   });
@@ -115,7 +130,12 @@ it('asks the hub at a click alone, lists newest first with its sizes and licence
   await page.getByTestId('load-error').waitFor();
   await openPicker(page);
   expect(await demo.read('hub-said')).toMatch(/huggingface\.co.* not asked before you click/);
+  // On a software adapter the page's own is recommended; sizes are the page's, before anybody is asked.
   expect(await names(page)).toEqual(models.map(({ name }) => name));
+  expect(await items(page).first().innerText()).toMatch(
+    /^Recommended for this device\s+SmolLM2 135M[\s\S]+98\.4 MB · Fits this device/,
+  );
+  expect(await item(page, 'SmolLM2 360M').innerText()).toMatch(/386\.4 MB · Fits this device/);
   expect(await items(page).locator('a').count()).toBe(0);
   expect(hub.requests).toEqual([]);
 
@@ -124,24 +144,24 @@ it('asks the hub at a click alone, lists newest first with its sizes and licence
   expect(asked.sort()).toEqual(
     models.map(({ id }) => `/api/models/${id.split(':')[0] ?? ''}/revision/main?blobs=true`).sort(),
   );
-  // Of November, the stand-in's own; March backwards; then what cannot run.
+  // What is recommended; of November, the stand-in's own; March backwards; then what cannot run.
   const march = models
     .map(({ name }) => name)
-    .filter((name) => !['SmolLM2 360M', 'Qwen3 0.6B', 'Gemma 3 1B'].includes(name))
+    .filter((name) => !['SmolLM2 135M', 'SmolLM2 360M', 'Qwen3 0.6B', 'Gemma 3 1B'].includes(name))
     .reverse();
-  expect(await names(page)).toEqual(['SmolLM2 360M', 'Qwen3 0.6B', ...march, 'Gemma 3 1B']);
+  expect(await names(page)).toEqual(['SmolLM2 135M', 'SmolLM2 360M', 'Qwen3 0.6B', ...march, 'Gemma 3 1B']);
   expect(await item(page, 'SmolLM2 360M').innerText()).toMatch(
-    /386\.4 MB\s+Fits this device[\s\S]+Feb 2026 · my-licence$/,
+    /386\.5 MB · Fits this device · Feb 2026 · my-licence\s+Use$/,
   );
   const licence = item(page, 'SmolLM2 360M').getByRole('link', { name: 'Licence of SmolLM2 360M: my-licence' });
   expect(await licence.getAttribute('href')).toBe('https://example.org/terms');
   expect(await item(page, 'Qwen3 0.6B').innerText()).toContain('Nov 2024 · apache-2.0');
   expect(await item(page, 'Qwen3 0.6B').getByRole('link').getAttribute('href')).toBe(`${HUB}/${OWN_REPO}`);
-  expect(await item(page, 'Gemma 3 1B').getByRole('button').isDisabled()).toBe(true);
+  expect(await button(page, 'Use Gemma 3 1B').isDisabled()).toBe(true);
   expect(await item(page, 'Gemma 3 1B').innerText()).toMatch(
-    /9000\.00 GB[\s\S]+Too large: takes 9000\.11 GB of memory with its cache, and [\d.]+ GB are for models here/,
+    /Too large: takes 9000\.11 GB of memory with its cache, and 4\.29 GB are for models here\s+9000\.00 GB/,
   );
-  expect(await item(page, 'Qwen3 4B').getByRole('button').isEnabled()).toBe(true);
+  expect(await button(page, 'Use Qwen3 4B').isEnabled()).toBe(true);
 
   await expectAccessible(page);
 
@@ -150,10 +170,10 @@ it('asks the hub at a click alone, lists newest first with its sizes and licence
   await page.reload();
   await page.getByTestId('load-error').waitFor();
   await openPicker(page);
-  expect((await names(page)).slice(0, 2)).toEqual(['SmolLM2 360M', 'Qwen3 0.6B']);
+  expect((await names(page)).slice(1, 3)).toEqual(['SmolLM2 360M', 'Qwen3 0.6B']);
   expect(await demo.read('hub-said')).toMatch(/^Dates, sizes and licences as/);
   expect(await askHub(page)).toMatch(/^huggingface\.co could not be reached\. Dates, sizes and licences as/);
-  expect(await item(page, 'SmolLM2 360M').innerText()).toContain('386.4 MB');
+  expect(await item(page, 'SmolLM2 360M').innerText()).toContain('386.5 MB');
   expect(violations).toEqual([]);
   await context.close();
 });
@@ -172,10 +192,10 @@ it('says of which models the hub told nothing that can be read, and goes on with
   expect(said).toMatch(/^huggingface\.co did not tell of some: [^;]+;[^;]+;[^;]+\. Dates/);
   for (const told of [
     'bartowski/Llama-3.2-1B-Instruct-GGUF: siblings: is not a list of files',
-    'Qwen/Qwen3-4B-GGUF: size: is no length in bytes',
+    'Qwen/Qwen3-4B-GGUF: size: is not a length in bytes',
   ])
     expect(said).toContain(told);
-  expect(await item(page, 'Qwen3 4B').innerText()).not.toContain('MB');
+  expect(await item(page, 'Qwen3 4B').innerText()).toContain('2.50 GB'); // as the page knows it
   expect(await item(page, 'SmolLM2 1.7B').innerText()).toContain('8.0 MB');
   expect((await names(page)).slice(-3).sort()).toEqual(['Llama 3.2 1B', 'Qwen3 4B', 'SmolLM3 3B']);
 
@@ -209,8 +229,12 @@ it('says of which models the hub told nothing that can be read, and goes on with
   await page.reload();
   await page.getByTestId('load-error').waitFor();
   await openPicker(page);
-  expect(await items(page).filter({ hasText: /\d MB/ }).locator('strong').allInnerTexts()).toEqual(['Qwen3 4B']);
-  expect(await item(page, 'Qwen3 4B').innerText()).toMatch(/Jan 1970 · mit · 3\.0 tok\/s on this device$/); // the median
+  expect(await items(page).filter({ hasText: ' · mit' }).locator('strong').allInnerTexts()).toEqual(['Qwen3 4B']);
+  // The median; of others it is reckoned by that.
+  expect(await item(page, 'Qwen3 4B').innerText()).toMatch(
+    /7\.0 MB.* · 3\.0 tokens\/s on this device · Jan 1970 · mit/,
+  );
+  expect(await item(page, 'SmolLM2 360M').innerText()).toMatch(/ · about [\d.]+ tokens\/s expected/);
   expect(violations).toEqual([]);
   await context.close();
 });
@@ -221,12 +245,12 @@ it('tells how fast a model was here, by answers that are long enough, at the nex
   await demo.setMaxTokens(15);
   await demo.ask('Hello.');
   await openPicker(page);
-  expect(await item(page, 'tiny').innerText()).not.toContain('tok/s');
+  expect(await item(page, 'tiny').innerText()).not.toContain('tokens/s');
   await page.keyboard.press('Escape');
   await demo.setMaxTokens(16);
   await demo.ask('Hello again.');
   await openPicker(page);
-  expect(await item(page, 'tiny').innerText()).toMatch(/\d tok\/s on this device$/);
+  expect(await item(page, 'tiny').innerText()).toMatch(/\d tokens\/s on this device/);
   const told = await item(page, 'tiny').innerText();
   await page.reload();
   await demo.loaded();
@@ -241,9 +265,7 @@ it('names the closest model where one cannot run, and opens it after a click', a
   expect(await demo.read('load-error')).toMatch(/^unsupported – /);
   const closest = page.getByTestId('closest');
   await closest.waitFor();
-  expect(await closest.innerText()).toBe(
-    'The closest model on this page’s list is Qwen3 4B. Its size is told before it is downloaded.',
-  );
+  expect(await closest.innerText()).toBe('The closest model that fits this device is Qwen3 4B, 2.50 GB to download.');
   expect(hub.requests).toEqual([]);
 
   await expectAccessible(page);
@@ -268,5 +290,107 @@ it('names the closest model where one cannot run, and opens it after a click', a
   await demo.typeModel('models/missing.gguf');
   await page.getByTestId('load-error').waitFor();
   expect(await closest.isVisible()).toBe(false); // it is not known what it is
+  await context.close();
+});
+
+/** A page whose browser tells of a real GPU, whatever there is. */
+async function openOnGpu(): Promise<Awaited<ReturnType<typeof openPage>>> {
+  const found = await openPage('about:blank');
+  await found.context.addInitScript(() => {
+    const info = { vendor: 'acme', architecture: 'ninth', device: '', description: '', isFallbackAdapter: false };
+    // An empty page has no WebGPU.
+    if ('GPUAdapter' in globalThis) Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => info });
+  });
+  await found.page.goto(opened.server.url());
+  await found.demo.loaded();
+  return found;
+}
+
+it('on a real GPU answers with its own model first, and offers a better one in a line, until it is dismissed', async () => {
+  const { demo, page, context, violations } = await openOnGpu();
+  const notice = page.locator('.notice');
+  await notice.waitFor();
+  expect(await notice.innerText()).toMatch(
+    /^SmolLM2 1\.7B answers better, and this device should be quick enough for it: 1\.06 GB, downloaded once\./,
+  );
+  await demo.setMaxTokens(2);
+  expect((await demo.ask('Hello.')).note).toContain('2 tokens'); // nothing is in the way
+  expect(hub.requests).toEqual([]);
+  await expectAccessible(page);
+  await openPicker(page);
+  expect(await items(page).first().innerText()).toMatch(/^Recommended for this device\s+SmolLM2 1\.7B/);
+  await page.keyboard.press('Escape');
+  await button(page, 'Dismiss').click();
+  await page.reload();
+  await demo.loaded();
+  await openPicker(page); // which is drawn from the same, later than the offer would be
+  expect(await notice.count()).toBe(0);
+  expect(violations).toEqual([]);
+  await context.close();
+});
+
+it('takes the model it offers at a click, by the sizes that the hub told', async () => {
+  const { demo, page, context } = await openOnGpu();
+  for (const { name } of models) if (!['SmolLM2 135M', 'Qwen3 0.6B'].includes(name)) tell(name, { size: 9e12 });
+  await openPicker(page);
+  await askHub(page); // the stand-in's own is the one that is left
+  await page.keyboard.press('Escape');
+  await page.reload();
+  await demo.loaded();
+  const notice = page.locator('.notice');
+  await notice.waitFor();
+  expect(await notice.innerText()).toMatch(/^Qwen3 0\.6B answers better/);
+  await button(page, 'Use Qwen3 0.6B').click();
+  await loadedOther(page);
+  await notice.waitFor({ state: 'detached' });
+  await context.close();
+});
+
+it('finds a model in the list by words', async () => {
+  const { page, context } = await openPage(opened.server.url('missing.gguf'));
+  await page.getByTestId('load-error').waitFor();
+  await openPicker(page);
+  const shown = (): Promise<string[]> => items(page).locator('strong:visible').allInnerTexts();
+  const search = page.getByRole('searchbox');
+  await search.fill('languages QWEN');
+  expect(await shown()).toEqual(['Qwen2.5 0.5B', 'Qwen2.5 1.5B']);
+  await search.fill('mamba');
+  expect(await shown()).toEqual([]);
+  expect(await page.getByText('None of this list.').isVisible()).toBe(true);
+  await button(page, 'Close').click();
+  await openPicker(page);
+  expect(await shown()).toHaveLength(models.length);
+  await context.close();
+});
+
+it('deletes a stored model once that is confirmed, and forgets that it was chosen', async () => {
+  const { demo, page, context, violations } = await openPage(opened.server.url());
+  await demo.loaded();
+  await demo.typeModel(models.find(({ name }) => name === 'Qwen3 0.6B')?.id ?? '');
+  await loadedOther(page);
+  await openPicker(page);
+  // What answers is not deleted; what is stored beside it may be.
+  expect(await item(page, 'Qwen3 0.6B').innerText()).toMatch(/On this device[\s\S]*In use$/);
+  expect(await button(page, 'Delete Qwen3 0.6B').count()).toBe(0);
+  await button(page, 'Use SmolLM2 135M').click();
+  await demo.loaded();
+  await openPicker(page);
+  const kept = await page.locator('#models-kept').innerText();
+  await button(page, 'Delete Qwen3 0.6B').click();
+  await expectAccessible(page);
+  await button(page, 'Keep').click();
+  expect(await button(page, 'Delete Qwen3 0.6B').evaluate((each) => each === document.activeElement)).toBe(true);
+  await button(page, 'Delete Qwen3 0.6B').click();
+  await item(page, 'Qwen3 0.6B')
+    .getByRole('button', { name: /^Delete [\d.]+ [kM]B$/ })
+    .click();
+  await item(page, 'Qwen3 0.6B').filter({ hasNotText: 'On this device' }).waitFor();
+  expect(await button(page, 'Delete Qwen3 0.6B').count()).toBe(0);
+  expect(await page.locator('#models-kept').innerText()).not.toBe(kept);
+  hub.forget();
+  await button(page, 'Use Qwen3 0.6B').click();
+  await loadedOther(page);
+  expect(hub.sentBytes(OWN_FILE)).toBeGreaterThanOrEqual(OWN.length); // it came again
+  expect(violations).toEqual([]);
   await context.close();
 });

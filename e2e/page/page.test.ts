@@ -5,11 +5,9 @@ import { beforeAll, expect, it } from 'vitest';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
+import { PHONE as NARROW, SCREEN as WIDE } from '../support/in-sight.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 import { restOnly } from '../../tests/support/tier.ts';
-
-const WIDE = { width: 1280, height: 800 };
-const NARROW = { width: 390, height: 844 };
 
 const opened = openForTests(serveDemo);
 let demo: DemoPage;
@@ -24,10 +22,10 @@ beforeAll(async () => {
   await demo.setMaxTokens(16);
 });
 
-/** What axe finds against the page as it is, and whether it scrolls sideways, at both widths and in both schemes. */
-async function expectAccessible(state: string): Promise<void> {
+/** What axe finds against the page as it is, and whether it scrolls sideways, at these widths and in both schemes. */
+async function expectAccessible(state: string, sizes = [WIDE, NARROW]): Promise<void> {
   const found: string[] = [];
-  for (const size of [WIDE, NARROW]) {
+  for (const size of sizes) {
     await page.setViewportSize(size);
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme });
@@ -43,29 +41,37 @@ async function expectAccessible(state: string): Promise<void> {
   expect(found).toEqual([]);
 }
 
-it('is accessible in every state, and never wider than a phone', async () => {
-  await expectAccessible('empty');
-  await page.getByRole('button', { name: 'Settings' }).click();
-  await expectAccessible('settings');
-  await page.keyboard.press('Escape');
-  await page.getByRole('button', { name: 'Model:' }).click();
-  await page.locator('#models[open]').waitFor();
-  await expectAccessible('models');
-  await page.keyboard.press('Escape');
-  await demo.ask('Hello.');
-  await expectAccessible('chat');
-  await page.setViewportSize(NARROW);
-  await page.getByRole('button', { name: 'Chats' }).click();
-  await page.getByRole('button', { name: 'Actions for Hello.' }).waitFor();
-  expect(await new AxeBuilder({ page }).analyze().then((results) => results.violations.map(({ id }) => id))).toEqual(
-    [],
-  );
-  await page.keyboard.press('Escape');
-  await page.locator('#sidebar').waitFor({ state: 'hidden' });
-  await page.setViewportSize(WIDE);
-});
+restOnly(() =>
+  it('is accessible in every state, and never wider than a phone', async () => {
+    await expectAccessible('empty');
+    await demo.openSettings();
+    await expectAccessible('settings');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Model:' }).click();
+    await page.locator('#models[open]').waitFor();
+    await expectAccessible('models');
+    await page.keyboard.press('Escape');
+    await demo.ask('Hello.');
+    await demo.openDetails();
+    await expectAccessible('chat');
+    await page.getByRole('button', { name: 'Measurements' }).click();
+    await expectAccessible('chat without measurements', [WIDE]);
+    await page.getByRole('button', { name: 'Measurements' }).click();
+    await expectAccessible('chat with measurements', [NARROW]);
+    await page.setViewportSize(NARROW);
+    await page.getByRole('button', { name: 'Chats' }).click();
+    await page.getByRole('button', { name: 'Actions for Hello.' }).waitFor();
+    expect(await new AxeBuilder({ page }).analyze().then((results) => results.violations.map(({ id }) => id))).toEqual(
+      [],
+    );
+    await page.keyboard.press('Escape');
+    await page.locator('#sidebar').waitFor({ state: 'hidden' });
+    await page.setViewportSize(WIDE);
+  }),
+);
 
 it('is used by keyboard, and tells a screen reader of an answer once', async () => {
+  await demo.ask('Hello.'); // its conversation is in the list
   const order: string[] = [];
   for (let i = 0; i < 30; i++) {
     await page.keyboard.press('Tab');
@@ -96,6 +102,7 @@ it('is used by keyboard, and tells a screen reader of an answer once', async () 
 restOnly(() => {
   it('shows a welcome that is longer than the screen from its top', async () => {
     await page.setViewportSize({ ...NARROW, height: 500 });
+    await page.getByRole('button', { name: 'New chat' }).click();
     await page.reload();
     await demo.loaded();
     const [top, room] = await page
@@ -107,8 +114,102 @@ restOnly(() => {
   });
 });
 
-it('sends the sampling settings, and keeps them', async () => {
+it('shows measurements beside the chat, on a phone a line that opens, and keeps what was chosen; details on demand', async () => {
+  const context = await opened.browser.newContext({ viewport: NARROW });
+  const own = await DemoPage.openIn(context, opened.server.url('tiny.gguf'));
+  await own.loaded();
+  await own.setMaxTokens(16);
+  await own.ask('Hello.');
+  const [panel, toggle] = [
+    own.page.getByRole('complementary', { name: 'Measurements' }),
+    own.page.getByRole('button', { name: 'Measurements' }),
+  ];
+  const state = async (): Promise<[boolean, string | null]> => [
+    await panel.isVisible(),
+    await toggle.getAttribute('aria-expanded'),
+  ];
+  expect(await state()).toEqual([false, 'false']);
+  expect(await own.read('readouts-line')).toMatch(/^[\d.]+ tokens\/s · [\d.]+ MB$/);
+  await own.page.setViewportSize(WIDE);
+  await expect.poll(state).toEqual([true, 'true']);
+  expect(await own.page.getByTestId('readouts-line').isVisible()).toBe(false); // nothing is told twice
+  await toggle.click();
+  expect(await state()).toEqual([false, 'false']);
+  await own.page.reload();
+  await own.loaded();
+  expect(await state()).toEqual([false, 'false']);
+  await own.page.setViewportSize(NARROW);
+  await toggle.click();
+  await own.page.reload();
+  await own.loaded();
+  expect(await state()).toEqual([true, 'true']);
+
+  await own.ask('Hello again.');
+  const measured = own.answers.last().getByText('16 tokens');
+  expect(await measured.isVisible()).toBe(false);
+  expect(await own.answers.last().getByText('Cut at the longest answer', { exact: true }).isVisible()).toBe(true);
+  await own.openDetails();
+  expect(await measured.innerText()).toMatch(/^16 tokens · first after [\d.]+ m?s · [\d.]+ tokens\/s · /);
+  await own.close();
+});
+
+it('is light or dark as the system is, or as was chosen, which is known before the page’s modules run', async () => {
+  const context = await opened.browser.newContext({ colorScheme: 'dark', serviceWorkers: 'block' });
+  const own = await DemoPage.openIn(context, opened.server.url('missing.gguf'));
+  await own.page.getByTestId('load-error').waitFor();
+  const ground = (): Promise<string> => own.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const [light, dark] = ['rgb(251, 250, 248)', 'rgb(22, 22, 21)'];
+  expect(await ground()).toBe(dark);
+  await own.page.emulateMedia({ colorScheme: 'light' });
+  await expect.poll(ground).toBe(light);
+  await own.setChoices({ Theme: 'dark' });
+  expect(await ground()).toBe(dark);
+  await context.route('**/assets/*.js', (route) => route.abort());
+  await own.page.reload();
+  expect(await ground()).toBe(dark);
+  await context.unroute('**/assets/*.js');
+  await own.page.reload();
+  await own.page.getByTestId('load-error').waitFor();
+  await own.setChoices({ Theme: '' });
+  expect(await ground()).toBe(light);
+  await own.close();
+});
+
+it('has the settings of every day at once, the others behind a word, and all as they were at first on demand', async () => {
+  await page.reload();
+  await demo.loaded();
   await page.getByRole('button', { name: 'Settings' }).click();
+  const seen = async (name: string): Promise<boolean> => page.getByLabel(name, { exact: true }).isVisible();
+  const basic = ['System prompt', 'Temperature', 'Longest answer, in tokens', 'Theme'];
+  expect(await Promise.all(basic.map(seen))).toEqual(basic.map(() => true));
+  expect(await seen('Top-p')).toBe(false);
+  await page.getByText('Advanced', { exact: true }).click();
+  expect(await seen('Top-p')).toBe(true);
+  const values = (): Promise<string[]> =>
+    page
+      .locator('#settings :is(input, select, textarea)')
+      .evaluateAll((fields) => fields.map((field) => (field as HTMLInputElement).value));
+  await page.getByLabel('System prompt').fill('Be brief.');
+  await page.getByRole('button', { name: 'Reset' }).click();
+  const first = await values();
+  expect(first[0]).toBe('Be brief.'); // what was written is not lost
+  await page.getByRole('slider', { name: 'Temperature' }).fill('1.5');
+  await page.getByLabel('Seed').fill('7');
+  await page.getByLabel('KV cache', { exact: true }).selectOption('q4');
+  await page.getByLabel('Theme').selectOption('dark');
+  expect(await values()).not.toEqual(first);
+  await page.getByRole('button', { name: 'Reset' }).click();
+  expect(await values()).toEqual(first);
+  await page.getByLabel('System prompt').fill('');
+  await page.getByRole('button', { name: 'Done' }).click();
+  await page.reload();
+  await demo.loaded();
+  expect(await values()).toEqual(['', ...first.slice(1)]);
+  await demo.setMaxTokens(16);
+});
+
+it('sends the sampling settings, and keeps them', async () => {
+  await demo.openSettings();
   await page.getByRole('slider', { name: 'Min-p' }).fill('0.1');
   await page.getByLabel('Top-k').fill('7');
   await page.getByLabel('Seed').fill('42');
@@ -158,8 +259,12 @@ restOnly(() => {
     const [ours, ordinary] = (await read()) as Record<string, string>[];
     expect(ours).toMatchObject({
       'First token': expect.stringMatching(/m?s$/) as string,
-      Speed: expect.stringMatching(/tok\/s$/) as string,
+      Speed: expect.stringMatching(/tokens\/s$/) as string,
     });
+    expect(Object.keys(ours ?? {})).not.toContain('Per token'); // it is the speed, told otherwise
+    expect(await page.locator('.compared-verdict').innerText()).toMatch(
+      /^Chunkwise writes [\d.]+(–[\d.]+)? times as fast(: no difference is seen)?\.\s*Each way was measured 5 times, in turns\./,
+    );
     expect(ours?.['Prompt reused']).toMatch(/^0 of \d+$/);
     expect(ordinary?.['Prompt reused']).toBe(ours?.['Prompt reused']);
     expect(Number(ours?.['Mean rank'])).toBeLessThan(8);
@@ -180,15 +285,20 @@ restOnly(() => {
   });
 });
 
-/** Both ways are asked the same: first a few tokens each, then what is measured, and no request goes on from what is cached. */
+/**
+ * Both ways are asked the same: first a few tokens each, then what is measured, in turns, until there are 64 tokens of each
+ * and five runs; and no request goes on from what is cached.
+ */
 function expectFairness(messages: readonly unknown[], prompt: string): void {
   const requests = messages.map((message) => JSON.stringify(message)).filter((text) => text.includes(prompt.trim()));
   const sent = (field: string) => requests.map((text) => new RegExp(`"${field}":"?(\\w+)`).exec(text)?.[1]);
-  expect(sent('kv')).toEqual(['policy', 'dense', 'policy', 'dense']);
-  expect(sent('ranks')).toEqual(['chunkwise', 'uniform', 'chunkwise', 'uniform']);
-  expect(sent('speculate')).toEqual(['true', 'false', 'true', 'false']);
-  expect(sent('maxTokens')).toEqual(['8', '8', '16', '16']);
-  expect(sent('recomputePrompt')).toEqual(['true', 'true', 'true', 'true']);
+  const inTurns = <T>(ours: T, ordinary: T): T[] =>
+    [...'CO', ...'CO', ...'OC', ...'CO', ...'OC', ...'CO'].map((way) => (way === 'C' ? ours : ordinary));
+  expect(sent('kv')).toEqual(inTurns('policy', 'dense'));
+  expect(sent('ranks')).toEqual(inTurns('chunkwise', 'uniform'));
+  expect(sent('speculate')).toEqual(inTurns('true', 'false'));
+  expect(sent('maxTokens')).toEqual(['8', '8', ...inTurns('16', '16').slice(2)]);
+  expect(sent('recomputePrompt')).toEqual(inTurns('true', 'true'));
   expect(new Set(sent('seed')).size).toBe(1);
 }
 
@@ -199,7 +309,7 @@ restOnly(() => {
     await drop(cdp, join(opened.server.adapters, 'shakespeare'));
     await page.locator('#adapter-unload').waitFor();
     expect(await page.getByTestId('adapter-select').inputValue()).toBe('own');
-    expect(await page.getByTestId('adapter-state').innerText()).toMatch(/^Rank 8/);
+    expect(await demo.read('adapter-facts')).toMatch(/^Rank 8/);
 
     await drop(cdp, join(opened.server.folder, 'tiny.gguf'));
     await page.getByTestId('progress').waitFor();
@@ -207,21 +317,22 @@ restOnly(() => {
     expect((await demo.ask('Hello again.')).note).toContain('16 tokens');
 
     await page.getByRole('button', { name: 'Model:' }).click();
-    const listed = page.locator('.model-choice');
+    const listed = page.locator('.model-item');
     await expect.poll(() => listed.count()).toBeGreaterThan(6);
-    expect(await listed.first().innerText()).toMatch(/^tiny\s+On this device/);
-    const others = (await listed.allInnerTexts()).slice(1).join('\n');
-    expect(others).toContain('Llama 3.2 1B');
-    expect(others).not.toMatch(/\d [MG]B/); // the hub has told of none
+    const tiny = listed.filter({ hasText: /^tiny/ });
+    expect(await tiny.innerText()).toMatch(/^tiny\s+Opened here before\s+[\d.]+ [kM]B · On this device/);
+    // Sizes are there before anybody was asked.
+    expect(await listed.filter({ hasText: 'Llama 3.2 1B' }).innerText()).toContain('807.7 MB');
     await page.keyboard.press('Escape');
     await demo.typeModel('models/missing.gguf');
     await page.getByTestId('load-error').waitFor();
     expect(await demo.read('load-error')).toMatch(/missing\.gguf: status 404$/);
+    await expectAccessible('failure, and a model that answers');
     expect((await demo.ask('Are you still there?')).note).toContain('16 tokens'); // the model that was there is
     await demo.typeModel('models/missing.gguf');
     await page.getByTestId('load-error').waitFor();
     await page.getByRole('button', { name: 'Choose a model' }).click();
-    await listed.first().click();
+    await tiny.getByRole('button', { name: 'Use tiny' }).click();
     await page.locator('#failure').waitFor({ state: 'hidden' });
     await demo.loaded();
     expect((await demo.ask('And again.')).note).toContain('16 tokens');

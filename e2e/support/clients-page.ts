@@ -45,7 +45,7 @@ export async function serveClients(): Promise<DemoServer> {
       emptyOutDir: true,
       chunkSizeWarningLimit: Infinity,
       rollupOptions: {
-        input: { index: join(root, 'index.html'), sw: join(root, 'sw.ts') },
+        input: { index: join(root, 'index.html'), sw: join(root, 'sw.ts'), 'bare-sw': join(root, 'bare-sw.ts') },
         output: { entryFileNames: '[name].js' },
       },
     },

@@ -27,7 +27,6 @@ export class DemoPage {
   /** Resolves when the model is loaded; throws the page's own words when it fails. */
   async loaded(): Promise<void> {
     const failure = this.page.getByTestId('load-error');
-    await this.page.getByTestId('progress').or(failure).first().waitFor();
     await this.page.locator('#loading').waitFor({ state: 'hidden' });
     if (await failure.isVisible()) throw new Error(await failure.innerText());
   }
@@ -44,6 +43,17 @@ export class DemoPage {
     await this.page.getByRole('button', { name: 'Open', exact: true }).click();
   }
 
+  /** Opens files of this computer's disk as a model. */
+  async openFiles(...paths: string[]): Promise<void> {
+    await this.page.locator('#picker-file').setInputFiles(paths);
+  }
+
+  /** The title of the conversation on the page; undefined in a new one. */
+  async title(): Promise<string | undefined> {
+    const current = this.page.locator('.conversation[aria-current]');
+    return (await current.count()) === 0 ? undefined : current.textContent().then((text) => text ?? undefined);
+  }
+
   /** What the page sends to its workers from now on. */
   sentToWorkers(): Promise<JSHandle<unknown[]>> {
     return this.page.evaluateHandle(() => {
@@ -57,16 +67,23 @@ export class DemoPage {
     });
   }
 
+  /** Opens the settings, the advanced ones too. */
+  async openSettings(): Promise<void> {
+    await this.page.getByRole('button', { name: 'Settings' }).click();
+    const advanced = this.page.locator('#advanced-settings');
+    if ((await advanced.getAttribute('open')) === null) await advanced.locator('summary').click();
+  }
+
   /** Sets a slider of the settings. */
   async setSlider(name: string, value: number): Promise<void> {
-    await this.page.getByRole('button', { name: 'Settings' }).click();
+    await this.openSettings();
     await this.page.getByRole('slider', { name }).fill(String(value));
     await this.page.getByRole('button', { name: 'Done' }).click();
   }
 
   /** Chooses in the settings, by label. */
   async setChoices(choices: Record<string, string>): Promise<void> {
-    await this.page.getByRole('button', { name: 'Settings' }).click();
+    await this.openSettings();
     for (const [label, choice] of Object.entries(choices))
       await this.page.getByLabel(label, { exact: true }).selectOption(choice);
     await this.page.getByRole('button', { name: 'Done' }).click();
@@ -120,7 +137,7 @@ export class DemoPage {
     );
   }
 
-  /** Sends, waits for the whole answer, and returns its text and the line below it. */
+  /** Sends, waits for the whole answer, and returns its text and what is told below it, the details too. */
   async ask(text: string): Promise<{ text: string; note: string }> {
     await this.send(text);
     return this.answered();
@@ -129,7 +146,15 @@ export class DemoPage {
   async answered(): Promise<{ text: string; note: string }> {
     const last = this.answers.last();
     await this.page.locator('[data-testid=message][aria-busy]').waitFor({ state: 'detached' });
-    return { text: await last.locator('.text').first().innerText(), note: await last.locator('.note').innerText() };
+    return {
+      text: await last.locator('.text').first().innerText(),
+      note: (await last.locator('.note').allInnerTexts()).join(' · '),
+    };
+  }
+
+  /** Unfolds what is told of the last answer on demand. */
+  async openDetails(): Promise<void> {
+    await this.answers.last().getByRole('button', { name: 'Details', exact: true }).click();
   }
 
   /** The text that is on the page now. */

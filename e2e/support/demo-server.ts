@@ -31,6 +31,8 @@ export interface DemoServer {
   adapters: string;
   /** Where `models/leads-on.gguf` redirects to. */
   leadsTo: string;
+  /** Bytes of models that a connection sends in a second; Infinity at first. */
+  pace: number;
   close: () => Promise<void>;
 }
 
@@ -61,13 +63,35 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
       );
     },
   };
+  const slow: Plugin = {
+    name: 'slow',
+    configurePreviewServer: ({ middlewares }) => {
+      middlewares.use('/models', (request, response, next) => {
+        if (request.method === 'HEAD') return next(); // a file is read all the same, but not sent
+        const write = response.write.bind(response) as (chunk: Uint8Array) => boolean;
+        response.write = ((chunk: Uint8Array) => {
+          if (served.pace === Infinity) return write(chunk);
+          setTimeout(
+            () => {
+              if (response.destroyed) return;
+              write(chunk);
+              response.emit('drain');
+            },
+            (1000 * chunk.length) / served.pace,
+          );
+          return false; // until it is drained
+        }) as typeof response.write;
+        next();
+      });
+    },
+  };
   const server = await preview({
     configFile: false,
     root: DEMO,
     appType: 'mpa',
     logLevel: 'warn',
     build: { outDir },
-    plugins: [redirect, serveModels(folder), serveModels(adapters, '/adapters')],
+    plugins: [redirect, slow, serveModels(folder), serveModels(adapters, '/adapters')],
     preview: { port: 0, host: 'localhost', allowedHosts: true },
   });
   const address = server.resolvedUrls?.local[0] ?? '';
@@ -76,6 +100,7 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
     folder,
     adapters,
     leadsTo: '',
+    pace: Infinity,
     close: async () => {
       await server.close();
       for (const each of [folder, adapters]) rmSync(each, { recursive: true });

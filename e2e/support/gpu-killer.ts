@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Browser, CDPSession, Page, Worker as Thread } from 'playwright';
+import type { Browser, BrowserContext, CDPSession, Page, Worker as Thread } from 'playwright';
 import { closeServer } from '../../tests/support/close-server.ts';
 import { launchBrowser, MANY_CRASHES } from './browser.ts';
 
@@ -62,8 +62,8 @@ export class GpuKiller {
     this.kills++;
   }
 
-  /** Makes the engines of the page's next documents ones that can be armed. */
-  async prepare(page: Page): Promise<void> {
+  /** Makes the engines of the next documents ones that can be armed. */
+  async prepare(page: Page | BrowserContext): Promise<void> {
     const address = `http://localhost:${(this.server.address() as AddressInfo).port}/`;
     await page.addInitScript(
       ([hook, url]) => {

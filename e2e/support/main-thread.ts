@@ -25,9 +25,10 @@ export async function mainThreadTasks(page: Page, work: () => Promise<void>): Pr
   await page.evaluate(() => undefined);
   await session.send('Tracing.end');
   await done;
-  const url = page.url();
   const started = events.find((event) => event.name === 'TracingStartedInBrowser');
-  const pid = started?.args?.data?.frames?.find((frame) => frame.url === url)?.processId;
+  // The conversation's part of the address, which may change meanwhile, is none of the frame's.
+  const plain = (url = ''): string => url.replace(/#.*$/, '');
+  const pid = started?.args?.data?.frames?.find(({ url }) => plain(url) === plain(page.url()))?.processId;
   const main = events.find(
     (event) => event.name === 'thread_name' && event.args?.name === 'CrRendererMain' && event.pid === pid,
   );

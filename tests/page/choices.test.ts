@@ -1,7 +1,7 @@
 import { openAsBlob } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type Choice, closestTo, inOrder, parametersOf } from '../../demo/models/choices.ts';
-import { type DeviceRoom, type Fit, fitOf, fitWords } from '../../demo/models/device-fit.ts';
+import { type DeviceRoom, type Fit, fitOf, fitWords, hasRoomBeside } from '../../demo/models/device-fit.ts';
 import { MODELS } from '../../demo/models/models.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
@@ -9,9 +9,9 @@ import { openModelFile } from '../../src/weights/open-model-file.ts';
 import { REAL_MODEL } from '../support/models/real-model.ts';
 
 const GB = 1e9;
-const ROOM: DeviceRoom = { storageBytes: 10 * GB, memoryBytes: 4 * 2 ** 30, hasGpu: true };
+const ROOM: DeviceRoom = { storageBytes: 10 * GB, memoryBytes: 4 * 2 ** 30, gpu: 'real' };
 
-const choice = (name: string, fit?: Fit, created?: string): Choice => {
+const choice = (name: string, fit: Fit = 'fits', created?: string): Choice => {
   const facts =
     created === undefined
       ? undefined
@@ -20,12 +20,14 @@ const choice = (name: string, fit?: Fit, created?: string): Choice => {
     model: {
       name,
       id: `owner/${name.replaceAll(' ', '-')}-GGUF:${name.replaceAll(' ', '-')}.gguf`,
+      bytes: 1,
       cachePerToken: 1,
       about: '',
     },
     address: name,
     isHere: false,
     facts,
+    bytes: 1,
     fit,
   };
 };
@@ -40,7 +42,7 @@ test('a model fits with the cache of a full context, in half of the memory, and 
   expect(fitOf(size, { ...ROOM, storageBytes: size.bytes })).toBe('fits');
   expect(fitOf(size, { ...ROOM, storageBytes: size.bytes - 1 })).toBe('storage');
   expect(fitOf(size, { ...ROOM, memoryBytes: undefined })).toBe('untold');
-  expect(fitOf(size, { ...ROOM, hasGpu: false })).toBe('no-gpu');
+  expect(fitOf(size, { ...ROOM, gpu: 'none' })).toBe('no-gpu');
   expect(fitWords('memory', { bytes: 3 * GB, cachePerToken: 100_000 }, ROOM)).toContain(
     'takes 3.41 GB of memory with its cache, and 2.15 GB',
   );
@@ -86,10 +88,10 @@ describe('the closest model', () => {
     expect(closestTo(failed, all, isTooLarge)?.model.name).toBe(expected);
   });
 
-  test('is none that does not fit, and may be one whose size nobody has told', () => {
+  test('is none that does not fit', () => {
     const choices = all.map((each): Choice => ({
       ...each,
-      fit: each.model.name === 'Qwen3 4B' ? 'memory' : each.model.name === 'Qwen3 1.7B' ? undefined : 'fits',
+      fit: each.model.name === 'Qwen3 4B' ? 'memory' : each.model.name === 'Qwen3 1.7B' ? 'untold' : 'fits',
     }));
     expect(closestTo('Qwen3-8B', choices, false)?.model.name).toBe('Qwen3 1.7B');
     expect(
@@ -108,4 +110,13 @@ test('the list is by size, and what a token of the context takes is what the hea
   const file = new BlobSource(REAL_MODEL, await openAsBlob(REAL_MODEL));
   const { numLayers, numKvHeads, headDim } = readModelConfig(await openModelFile([file]));
   expect(MODELS[0]?.cachePerToken).toBe(4 * numLayers * numKvHeads * headDim);
+});
+
+test('two models are open at once where they take at most half of the memory, of which little is taken to be where none is told', () => {
+  const gib = 2 ** 30;
+  expect(hasRoomBeside(gib / 4, [{ total: gib / 2 }])).toBe(true);
+  expect(hasRoomBeside(gib / 4, [{ total: gib / 2 + 1 }])).toBe(false);
+  expect(hasRoomBeside(gib / 4, [{ total: gib / 4 }, { total: gib / 4 + 1 }])).toBe(false);
+  expect(hasRoomBeside(gib, [{ total: 2 * gib }], 8)).toBe(true);
+  expect(hasRoomBeside(gib, [{ total: 2 * gib + 1 }], 8)).toBe(false);
 });

@@ -1,0 +1,72 @@
+import type { AnswerView } from './answer-view.ts';
+import type { ComparisonView } from './comparison-view.ts';
+import type { Exchange } from './conversations.ts';
+import type { RankRecord } from '../readouts/rank-record.ts';
+import { RankStrip } from '../readouts/rank-strip.ts';
+
+/** Where an answer is shown while it is written: nowhere as long as another conversation is on the page. */
+export class AnswerPlace {
+  private view: AnswerView | undefined;
+  private ranks: RankRecord | undefined;
+  private warmingUp: Promise<void> | undefined;
+
+  constructor(private readonly exchange: Exchange) {}
+
+  /** A view of the exchange that has nothing of its answer yet. */
+  show(view: AnswerView): void {
+    const { answer, comparison } = this.exchange;
+    this.view = view;
+    view.append(answer);
+    if (comparison) view.compare().restore(comparison);
+    this.showWarmUp();
+    this.showRanks();
+  }
+
+  hide(): void {
+    this.view = undefined;
+    if (this.ranks) this.ranks.onChange = () => undefined;
+  }
+
+  append(text: string): void {
+    this.view?.append(text);
+  }
+
+  /** Puts another answer to the same prompt beside this one. */
+  compare(): void {
+    this.view?.compare();
+  }
+
+  /** The other answer. */
+  get beside(): ComparisonView | undefined {
+    return this.view?.comparison;
+  }
+
+  /** Says that nothing is measured yet, as long as `work` lasts. */
+  async whileWarmingUp(work: Promise<void>): Promise<void> {
+    this.warmingUp = work;
+    this.showWarmUp();
+    await work.finally(() => (this.warmingUp = undefined));
+  }
+
+  attach(ranks: RankRecord): void {
+    this.ranks = ranks;
+    this.showRanks();
+  }
+
+  end(note: string, measured?: string): void {
+    this.view?.end(note, measured);
+  }
+
+  fail(error: unknown): void {
+    this.view?.fail(error);
+  }
+
+  private showWarmUp(): void {
+    const { warmingUp } = this;
+    if (warmingUp) this.beside?.whileWarmingUp(() => warmingUp).catch(() => undefined); // who asked for it is told
+  }
+
+  private showRanks(): void {
+    if (this.ranks) this.view?.attach(new RankStrip(this.ranks).element);
+  }
+}

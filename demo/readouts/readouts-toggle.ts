@@ -1,0 +1,35 @@
+import { byId } from '../basics/dom.ts';
+import { chooseLook, chosenLook } from '../basics/looks.ts';
+
+/** From here on the measurements have a place beside the chat; `narrow.css` says the same. */
+const WIDE = '(min-width: 900px)';
+
+/** Shows the measurements or a line of them: as the user chose last, or else by how wide the page is. */
+export class ReadoutsToggle {
+  private readonly button = byId('toggle-readouts', HTMLButtonElement);
+  private readonly line = byId('readouts-line', HTMLElement);
+  private readonly wide = matchMedia(WIDE);
+
+  constructor() {
+    this.button.addEventListener('click', () => {
+      chooseLook('readouts', this.isOpen ? 'closed' : 'open');
+      this.show();
+    });
+    this.wide.addEventListener('change', () => this.show());
+    this.show();
+  }
+
+  /** What the line says while the measurements are closed. */
+  tell(line: string): void {
+    if (this.line.textContent !== line) this.line.textContent = line;
+  }
+
+  private get isOpen(): boolean {
+    const chosen = chosenLook('readouts');
+    return chosen === 'open' || (chosen !== 'closed' && this.wide.matches);
+  }
+
+  private show(): void {
+    this.button.ariaExpanded = String(this.isOpen);
+  }
+}
