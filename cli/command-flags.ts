@@ -1,6 +1,6 @@
 /** Which flags each command takes, and what they mean. The help is made of these. */
-import { KV_MODES, KV_PRIORITIES, MOST_KV_ERROR_BUDGET, type KvOptions } from '../src/cache/kv-options.ts';
-import { choiceFlag, type Flags, numberFlag, wholeFlag } from './flags.ts';
+import { KV_MODES, KV_PRIORITIES, type KvMode, type KvOptions, MOST_KV_ERROR_BUDGET } from '../src/cache/kv-options.ts';
+import { choiceFlag, type Flags, numberFlag, refuseFlags, wholeFlag } from './flags.ts';
 
 const json = {
   type: 'boolean',
@@ -9,6 +9,7 @@ const json = {
 const seed = { type: 'string', value: 'N', about: 'of sampling and of shuffled ranks; default 0' } as const;
 const text = { type: 'string', value: 'FILE', about: 'a text file' } as const;
 const context = { type: 'string', value: 'N', about: 'tokens of a window, or of a text with its answer' } as const;
+const contextLength = { type: 'string', value: 'N', about: 'tokens that the cache holds' } as const;
 const maxTokens = { type: 'string', value: 'N', about: 'most tokens that are computed' } as const;
 const streams = { type: 'string', value: 'N', about: 'sequences that share a decode step, 1 to 4' } as const;
 
@@ -45,9 +46,11 @@ export const KV_FLAGS = {
 
 type KvFlags = { 'kv-shadow'?: boolean } & { [name in Exclude<keyof typeof KV_FLAGS, 'kv-shadow'>]?: string };
 
-/** Errors: `bad_request`. */
-export function kvOptions({ 'kv-shadow': kvShadow, ...flags }: KvFlags): KvOptions {
+/** `usual`: the form of the cache without `--kv`. Errors: `bad_request`, also for budgets that the form has no use for. */
+export function kvOptions({ 'kv-shadow': kvShadow, ...flags }: KvFlags, usual: KvMode = 'dense'): KvOptions {
   const kv = choiceFlag('kv', flags.kv, KV_MODES);
+  if ((kv ?? usual) !== 'policy')
+    refuseFlags(flags, ['kv-error-budget', 'kv-memory-budget', 'kv-priority'], 'is only allowed with --kv policy');
   const kvErrorBudget = numberFlag('kv-error-budget', flags['kv-error-budget'], 0, MOST_KV_ERROR_BUDGET);
   const kvMemoryBudget = wholeFlag('kv-memory-budget', flags['kv-memory-budget'], 1);
   const kvPriority = choiceFlag('kv-priority', flags['kv-priority'], KV_PRIORITIES);
@@ -66,7 +69,7 @@ const model = {
   about: 'a GGUF file, a .safetensors file with config.json and tokenizer.json beside it, or a folder',
 } as const;
 
-/** Flags of every command that runs a model. */
+/** Flags of every command that runs a model. How long the context is, some say in a way of their own. */
 export const MODEL_FLAGS = {
   model,
   adapter: {
@@ -84,7 +87,6 @@ export const MODEL_FLAGS = {
     about: 'what safetensors become; default Q8_0, or Q4_1 where memory is short',
   },
   'gpu-adapter': { type: 'string', value: 'NAME', about: "part of the GPU adapter's name" },
-  'context-length': { type: 'string', value: 'N', about: 'tokens that the cache holds' },
   'memory-limit': { type: 'string', value: 'BYTES', about: 'of GPU memory' },
   seed,
   json,
@@ -108,6 +110,7 @@ export const GENERATE_FLAGS = {
     value: 'PATH',
     about: 'a smaller model of the same tokens, which drafts what --speculate verifies',
   },
+  'context-length': contextLength,
   ...MODEL_FLAGS,
 } as const satisfies Flags;
 
@@ -115,6 +118,7 @@ export const LOGITS_FLAGS = {
   text: { type: 'string', value: 'TEXT', about: 'a text' },
   tokens: { type: 'string', value: 'LIST', about: 'or its tokens, as in 1,2,3' },
   out: { type: 'string', value: 'FILE', about: 'float32, little-endian, [T, vocab]' },
+  'context-length': contextLength,
   ...MODEL_FLAGS,
 } as const satisfies Flags;
 
@@ -138,18 +142,19 @@ export const PLAN_FLAGS = {
 
 export const BENCH_FLAGS = {
   lengths: { type: 'string', short: 'T', value: 'LIST', about: 'contexts in tokens; default 256' },
-  steps: { type: 'string', value: 'N', about: 'decode steps that are timed; default 32' },
-  streams,
+  steps: { type: 'string', value: 'N', about: 'of decode: steps that are timed; default 32' },
+  streams: { ...streams, about: `of decode: ${streams.about}` },
+  'context-length': contextLength,
   ...MODEL_FLAGS,
 } as const satisfies Flags;
 
-export const WGSL_FLAGS = MODEL_FLAGS;
+export const WGSL_FLAGS = { 'context-length': contextLength, ...MODEL_FLAGS } as const satisfies Flags;
 
 export const ESTIMATOR_FLAGS = { text, context, 'max-tokens': maxTokens, ...MODEL_FLAGS } as const satisfies Flags;
 
 export const EVAL_KV_FLAGS = {
   text,
-  budget: { type: 'string', value: 'LIST', about: 'budgets of error of the policy; default 0.01,0.05,0.2' },
+  budget: { type: 'string', value: 'LIST', about: 'budgets of error of the policy; default 0.25,1,2' },
   context,
   'max-tokens': maxTokens,
   shadow: { type: 'boolean', about: 'also the true errors, at the cost of the bytes' },
@@ -167,5 +172,6 @@ export const SQUAD_FLAGS = {
   data: { type: 'string', value: 'FILE', about: "questions in SQuAD 1.1's form" },
   limit: { type: 'string', value: 'N', about: 'first questions only' },
   streams,
+  'context-length': contextLength,
   ...MODEL_FLAGS,
 } as const satisfies Flags;

@@ -18,25 +18,27 @@ export function parseFlags<T extends Flags>(args: string[], options: T, allowPos
   try {
     return parseArgs({ args, options, strict: true, allowPositionals });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = (cause instanceof Error ? cause.message : String(cause)).replaceAll('\n', ' ');
     const field = /'(?:-\w, )?(--[\w-]+|-\w)/.exec(reason)?.[1] ?? 'arguments';
     throw new ChunkwiseError('bad_request', { field, reason }, { cause });
   }
 }
 
+/** Throws `bad_request`. `field`: the flag, or what is written in capitals. */
+export function refuse(field: string, reason: string): never {
+  throw new ChunkwiseError('bad_request', { field, reason });
+}
+
 /** Errors: `bad_request` when the flag is missing, or what is written in capitals. */
 export function required(name: string, value: string | undefined): string {
   if (value !== undefined) return value;
-  throw new ChunkwiseError('bad_request', { field: /^[a-z]/.test(name) ? `--${name}` : name, reason: 'is required' });
+  return refuse(/^[a-z]/.test(name) ? `--${name}` : name, 'is required');
 }
 
 /** What stands behind the command without a flag. Errors: `bad_request` where it is missing, or something follows it. */
 export function positional(name: string, [first, second]: readonly string[]): string {
   if (second === undefined) return required(name, first);
-  throw new ChunkwiseError('bad_request', {
-    field: name,
-    reason: `takes one value, but ${JSON.stringify(second.slice(0, 100))} follows`,
-  });
+  return refuse(name, `takes one value, but ${JSON.stringify(second.slice(0, 100))} follows`);
 }
 
 /** A flag's number, or undefined without it. Errors: `bad_request` when it is none or out of range. */
@@ -45,18 +47,14 @@ export function numberFlag(name: string, value: string | undefined, min = 0, max
   const number = Number(value);
   if (value.trim() !== '' && number >= min && number <= max) return number;
   const range = max === Infinity ? `of at least ${min}` : `from ${min} to ${max}`;
-  throw new ChunkwiseError('bad_request', {
-    field: `--${name}`,
-    reason: `must be a number ${range}, not ${JSON.stringify(value)}`,
-  });
+  return refuse(`--${name}`, `must be a number ${range}, not ${JSON.stringify(value)}`);
 }
 
 /** The same of a whole number. */
 export function wholeFlag(name: string, value: string | undefined, min = 0, max = Infinity): number | undefined {
   const number = numberFlag(name, value, min, max);
   if (number === undefined || Number.isSafeInteger(number)) return number;
-  const reason = `must be a whole number, not ${JSON.stringify(value)}`;
-  throw new ChunkwiseError('bad_request', { field: `--${name}`, reason });
+  return refuse(`--${name}`, `must be a whole number, not ${JSON.stringify(value)}`);
 }
 
 /** One of `choices`, or undefined without the flag. Errors: `bad_request`. */
@@ -68,8 +66,7 @@ export function choiceFlag<T extends string>(
   if (value === undefined) return undefined;
   const choice = choices.find((known) => known === value);
   if (choice !== undefined) return choice;
-  const reason = `must be one of ${choices.join(', ')}, not ${JSON.stringify(value)}`;
-  throw new ChunkwiseError('bad_request', { field: `--${name}`, reason });
+  return refuse(`--${name}`, `must be one of ${choices.join(', ')}, not ${JSON.stringify(value)}`);
 }
 
 /** A flag's comma-separated whole numbers, or undefined without it. Errors: those of `wholeFlag`. */
@@ -80,5 +77,5 @@ export function listFlag(name: string, value: string | undefined, min = 0): numb
 /** Errors: `bad_request` where one of these flags is given, which mean nothing here. */
 export function refuseFlags(values: Readonly<Record<string, unknown>>, names: readonly string[], reason: string): void {
   const given = names.find((name) => values[name] !== undefined);
-  if (given !== undefined) throw new ChunkwiseError('bad_request', { field: `--${given}`, reason });
+  if (given !== undefined) refuse(`--${given}`, reason);
 }

@@ -4,7 +4,7 @@ import type { LadderBuilder } from '../src/adapters/ladder/adapter-ladder.ts';
 import { buildAdapterLadder } from '../src/adapters/ladder/adapter-ladder.ts';
 import type { LadderStore } from '../src/adapters/ladder/ladder-cache.ts';
 import { cachedLadders } from '../src/adapters/ladder/ladder-cache.ts';
-import { writeWhole } from './cache-folder.ts';
+import { writeWhole } from '../src/node/cache-folder.ts';
 
 /** Keeps ladders as files of a folder. */
 export const ladderStore = (folder: string): LadderStore => ({

@@ -1,15 +1,20 @@
+import type { ModelConfig } from '../src/config/model-config.ts';
 import { type LocalEngine, openEngine } from '../src/engine/open-engine.ts';
 import type { AdapterUse } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { contextOf } from '../src/session/model-plan.ts';
+import type { ByteSource } from '../src/weights/byte-source.ts';
+import { readModelConfig } from '../src/weights/model-config.ts';
+import { openModelFile } from '../src/weights/open-model-file.ts';
 import type { WeightType } from '../src/weights/quantize.ts';
 import { choiceFlag, required, wholeFlag } from './flags.ts';
 import { buildLadders } from './ladder-store.ts';
-import type { FileSource } from './file-source.ts';
-import { closeAll, folderOf, openSources } from './model-files.ts';
-import { openAdapter } from './open-adapter.ts';
+import type { FileSource } from '../src/node/file-source.ts';
+import { closeAll, folderOf, openSources } from '../src/node/model-files.ts';
+import { openAdapter } from '../src/node/open-adapter.ts';
 import { napping, nodeGpu } from './node-gpu.ts';
-import { tuningStore } from './tuning-store.ts';
-import { loadXgrammar } from './xgrammar.ts';
+import { tuningStore } from '../src/node/tuning-store.ts';
+import { loadXgrammar } from '../src/node/xgrammar.ts';
 
 const WEIGHTS: readonly WeightType[] = ['F16', 'Q8_0', 'Q4_1', 'stored'];
 
@@ -25,28 +30,41 @@ export interface ModelFlags {
   weights?: string;
 }
 
+/** What a command asks of a model. */
+export interface ModelNeeds {
+  /** Tokens of the context, and the flag that asks for them; default: what `--context-length` says. */
+  context?: { tokens: number | undefined; flag: string };
+  /** Called before any weight is read. Throws `bad_request` for flags that this model cannot honour. */
+  check?: (model: Pick<ModelConfig, 'vocabSize'> & { contextLength: number }) => void;
+}
+
 /** Opens the model, and the adapters, that the flags name, runs `use`, and closes them again. */
 export async function withModel<T>(
   flags: ModelFlags,
   use: (engine: LocalEngine, adapters: readonly AdapterUse[]) => Promise<T>,
-  contextLength = wholeFlag('context-length', flags['context-length'], 1),
+  needs: ModelNeeds = {},
 ): Promise<T> {
   const model = required('model', flags.model);
+  const context = needs.context ?? {
+    tokens: wholeFlag('context-length', flags['context-length'], 1),
+    flag: 'context-length',
+  };
+  const memoryLimitBytes = wholeFlag('memory-limit', flags['memory-limit'], 1);
+  const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
   const weights = choiceFlag('weights', flags.weights, WEIGHTS);
   const uses = adapterUses(flags.adapter ?? []);
   const sources = await openSources(model);
   const draftSources: FileSource[] = [];
   try {
     if (flags['draft-model'] !== undefined) draftSources.push(...(await openSources(flags['draft-model'])));
-    const memoryLimitBytes = wholeFlag('memory-limit', flags['memory-limit']);
-    const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
+    await checkNeeds(sources, context, needs.check);
     const gpu = nodeGpu(flags['gpu-adapter']);
     const engine = await openEngine({
       ...{
         gpu,
         sources,
         ...(draftSources.length > 0 && { draftModel: draftSources }),
-        contextLength,
+        contextLength: context.tokens,
         memoryLimitBytes,
         wait: napping,
         loadXgrammar,
@@ -63,6 +81,20 @@ export async function withModel<T>(
   } finally {
     await closeAll([...sources, ...draftSources]);
   }
+}
+
+/** Reads the model's header alone. Errors: `bad_request`, naming the flag; `bad_file`, `unsupported` for the model. */
+async function checkNeeds(
+  sources: readonly ByteSource[],
+  { tokens, flag }: Required<ModelNeeds>['context'],
+  check: ModelNeeds['check'],
+): Promise<void> {
+  const config = readModelConfig(await openModelFile(sources));
+  if (tokens !== undefined && tokens > config.contextLength) {
+    const reason = `asks for a context of ${tokens} tokens, but the model was trained for ${config.contextLength}`;
+    throw new ChunkwiseError('bad_request', { field: `--${flag}`, reason });
+  }
+  check?.({ vocabSize: config.vocabSize, contextLength: contextOf(config, tokens) });
 }
 
 /** Paths with or without a scale; one that is named again counts as often. Errors: `bad_request`. */

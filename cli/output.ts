@@ -4,6 +4,8 @@ import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 export interface Output {
   json: object;
   text: string;
+  /** Of the text: what is told beside it, on stderr. */
+  report?: string;
 }
 
 /** What a command that failed prints with `--json`. */

@@ -17,8 +17,9 @@ export interface Streams {
 export async function run(args: readonly string[], { stdout, stderr }: Streams): Promise<number> {
   const isJson = args.includes('--json');
   try {
-    const { json, text } = await answer(args);
+    const { json, text, report } = await answer(args);
     stdout(isJson ? `${JSON.stringify(json)}\n` : `${text}\n`);
+    if (!isJson && report !== undefined) stderr(`${report}\n`);
     return 0;
   } catch (error) {
     const isOurs = error instanceof ChunkwiseError;

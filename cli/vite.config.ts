@@ -1,14 +1,25 @@
-/** Builds the command line of the package into dist/cli/. It runs in Node, on the `webgpu` package where that is installed. */
+/**
+ * Builds what of the package runs in Node into dist/node/: its main module and the command line, which share their code. WebGPU
+ * comes from the package `webgpu` where that is installed.
+ */
 import { defineConfig } from 'vite';
 
 export default defineConfig({
   publicDir: false,
   ssr: { noExternal: true, external: ['webgpu'] },
   build: {
-    ssr: 'cli/main.ts',
-    outDir: 'dist/cli',
+    ssr: true,
+    outDir: 'dist/node',
     target: 'node20',
     minify: true,
-    rolldownOptions: { output: { banner: '#!/usr/bin/env node', chunkFileNames: '[name].js' } },
+    rolldownOptions: {
+      input: { index: 'src/node/index.ts', main: 'cli/main.ts' },
+      output: {
+        banner: ({ name }) => (name === 'main' ? '#!/usr/bin/env node' : ''),
+        comments: { annotation: true, legal: true },
+        entryFileNames: '[name].js',
+        chunkFileNames: '[name].js',
+      },
+    },
   },
 });

@@ -13,6 +13,8 @@ export const bareShader = (text: string): string =>
     .map((line) =>
       line
         .replace(/\/\/.*$/, '')
+        .replace(/ - (?!-)/g, '-') // beside another one it would be another operator
+        .replace(/ -> /g, '->')
         .replace(/ ?([=,:;{}()*+/<>&|%^!]) ?/g, '$1')
         .trim(),
     )

@@ -2,7 +2,6 @@ import type { AdapterSource } from '../src/adapters/formats/adapter-header.ts';
 import type { LadderBuilder } from '../src/adapters/ladder/adapter-ladder.ts';
 import { cachedLadders } from '../src/adapters/ladder/ladder-cache.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { hubHeaders } from '../src/hub/hub-api.ts';
 import type { HubOptions } from '../src/hub/hub-api.ts';
 import { parseHubId } from '../src/hub/model-id.ts';
 import { BlobSource } from '../src/weights/blob-source.ts';
@@ -11,9 +10,8 @@ import { ladderStore } from '../src/storage/ladder-store.ts';
 import type { LadderWorker } from './ladder.worker.ts';
 import { openThread, type StartThread } from './open-thread.ts';
 import { openStored } from './model-store.ts';
-import type { StoreOptions } from './model-store.ts';
-import { readManifest } from '../src/storage/model-files.ts';
-import { explainMissing, findAdapterFiles, unlisted } from './model-sources.ts';
+import { isWhole, readManifest } from '../src/storage/model-files.ts';
+import { explainMissing, fileAt, findAdapterFiles, unlisted } from './model-sources.ts';
 import type { WantedFile } from './model-sources.ts';
 import { isOffline } from './stored-parts.ts';
 import type { AdapterFiles, ConfirmLoad } from './protocol.ts';
@@ -29,42 +27,50 @@ export async function openAdapter(
   confirm: ConfirmLoad | undefined,
 ): Promise<AdapterSource> {
   const options = { kind: 'adapter', confirm, onProgress: () => undefined } as const;
-  if ('hub' in files) {
-    const [config, weights] = await openStored(files.hub, await findOnHub(files.hub, hub), options);
+  if ('hub' in files || 'folder' in files) {
+    const [name, wanted] =
+      'hub' in files
+        ? [files.hub, await findOnHub(files.hub, hub)]
+        : [files.folder, [fileAt(files.config, hub), fileAt(files.weights, hub)]];
+    const opened = openStored(name, wanted, options);
+    const [config, weights] = await opened.catch((error: unknown) => explainMissing(hub, error));
     if (!config || !weights) throw new Error('two files were wanted');
     return { config, weights };
   }
-  if ('gguf' in files) return { gguf: await open(files.gguf, 'adapter.gguf', hub, options) };
-  const { weights: place } = files;
-  const [config, weights] = await Promise.all([
-    open(files.config, 'adapter_config.json', hub, options),
-    open(place, 'adapter_model.safetensors', hub, options).catch((error: unknown) => {
-      if (typeof place === 'string') return explainMissing(place, hub, error);
-      throw error;
-    }),
-  ]);
-  return { config, weights };
+  if ('config' in files) {
+    return {
+      config: sourceOf(files.config, 'adapter_config.json'),
+      weights: sourceOf(files.weights, 'adapter_model.safetensors'),
+    };
+  }
+  const { gguf } = files;
+  if (gguf instanceof Blob) return { gguf: sourceOf(gguf, 'adapter.gguf') };
+  const [source] = await openStored(gguf, [fileAt(gguf, hub)], options);
+  if (!source) throw new Error('a file was wanted');
+  return { gguf: source };
 }
+
+/** What an adapter is stored as; undefined where its files were given. */
+export function storedName(files: AdapterFiles): string | undefined {
+  if ('hub' in files) return files.hub;
+  if ('folder' in files) return files.folder;
+  return 'gguf' in files && typeof files.gguf === 'string' ? files.gguf : undefined;
+}
+
+const sourceOf = (file: Blob, name: string): ByteSource =>
+  new BlobSource(file instanceof File ? file.name : name, file);
 
 async function findOnHub(name: string, hub: HubOptions): Promise<WantedFile[]> {
   const id = parseHubId(name);
   if (!id) throw new Error(`${name} is no hub id`); // the page has seen to it
   const manifest = await readManifest(name);
-  const isWhole = manifest && !manifest.isPartial;
   try {
-    const { config, weights } = await findAdapterFiles(id, hub, isWhole ? { attempts: 1 } : {});
+    const { config, weights } = await findAdapterFiles(id, hub, isWhole(manifest) ? { attempts: 1 } : {});
     return [config, weights];
   } catch (error) {
-    if (!isWhole || !isOffline(error)) throw error;
+    if (!isWhole(manifest) || !isOffline(error)) throw error;
     return unlisted(manifest.files, error);
   }
-}
-
-async function open(file: string | Blob, name: string, hub: HubOptions, options: StoreOptions): Promise<ByteSource> {
-  if (file instanceof Blob) return new BlobSource(file instanceof File ? file.name : name, file);
-  const [source] = await openStored(file, [{ url: file, key: file, headers: hubHeaders(file, hub) }], options);
-  if (!source) throw new Error('a file was wanted');
-  return source;
 }
 
 /** Rank ladders as this browser kept them, or built in a thread of their own, which ends with its work. */

@@ -23,6 +23,9 @@ export interface WantedFile {
   license?: string | undefined;
 }
 
+/** A file by its URL. */
+export const fileAt = (url: string, hub: HubOptions): WantedFile => ({ url, key: url, headers: hubHeaders(url, hub) });
+
 /** Files that were stored, whose hub cannot be asked for them. */
 export const unlisted = (keys: readonly string[], error: ChunkwiseError): WantedFile[] =>
   keys.map((key) => ({ url: key, key, headers: {}, unlisted: error }));
@@ -35,7 +38,7 @@ export async function findModelFiles(
   options: RemoteOptions,
 ): Promise<WantedFile[]> {
   const id = parseHubId(model);
-  if (!id) return shardNames(model).map((url) => ({ url, key: url, headers: hubHeaders(url, hub) }));
+  if (!id) return shardNames(model).map((url) => fileAt(url, hub));
   const repo = await list(id, hub, options);
   return pickModelFiles(id, repo, budgetBytes).map((file) => wantedFile(file, id, hub, repo));
 }
@@ -53,11 +56,12 @@ export async function findAdapterFiles(
 
 const WEIGHTS = /adapter_model\.safetensors(?=$|[?#])/;
 
-/** Throws why an adapter's weights could not be had: that the folder has them as a pickle instead, or else `error`. */
-export async function explainMissing(url: string, hub: HubOptions, error: unknown): Promise<never> {
+/** Throws why an adapter could not be had: that its folder has the weights as a pickle instead, or else `error`. */
+export async function explainMissing(hub: HubOptions, error: unknown): Promise<never> {
   const isMissing =
     error instanceof ChunkwiseError && error.code === 'network' && /^status 404/.test(error.detail.reason);
-  if (!isMissing || !WEIGHTS.test(url)) throw error;
+  const url = (isMissing && error.detail.file) || '';
+  if (!WEIGHTS.test(url)) throw error;
   const pickle = url.replace(WEIGHTS, 'adapter_model.bin');
   const isThere = await describeRemote(pickle, { headers: hubHeaders(pickle, hub), attempts: 1 }).then(
     () => true,

@@ -1,3 +1,4 @@
+import { megabytes } from '../src/config/megabytes.ts';
 import type { LoadProgress } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import type { HubOptions } from '../src/hub/hub-api.ts';
@@ -9,13 +10,14 @@ import { keep } from '../src/downloads/piece-store.ts';
 import { askFirst } from './ask-first.ts';
 import type { OnMissing } from './ask-first.ts';
 import { withFiles } from '../src/storage/file-locks.ts';
-import { nameOf, readManifest, writeManifest } from '../src/storage/model-files.ts';
+import { deleteModel, isWhole, nameOf, readManifest, writeManifest } from '../src/storage/model-files.ts';
 import type { Manifest, StoredModel } from '../src/storage/model-files.ts';
+import { storageHost } from '../src/storage/storage-host.ts';
 import { findModelFiles, unlisted } from './model-sources.ts';
 import { closeParts, isOffline, openParts } from './stored-parts.ts';
 import type { Part } from './stored-parts.ts';
 import type { WantedFile } from './model-sources.ts';
-import type { ConfirmLoad } from './protocol.ts';
+import type { ConfirmLoad, LoadOptions } from './protocol.ts';
 import { lastingSources } from './stored-sources.ts';
 import type { StoredFile } from './stored-sources.ts';
 
@@ -56,10 +58,9 @@ export async function openModel(
     return sources;
   }
   const manifest = await readManifest(model);
-  const isWhole = manifest && !manifest.isPartial;
-  const wanted = await findModelFiles(model, hub, budgetBytes, isWhole ? { attempts: 1 } : {}).catch(
+  const wanted = await findModelFiles(model, hub, budgetBytes, isWhole(manifest) ? { attempts: 1 } : {}).catch(
     (error: unknown) => {
-      if (!isWhole || !isOffline(error)) throw error;
+      if (!isWhole(manifest) || !isOffline(error)) throw error;
       return unlisted(manifest.files, error);
     },
   );
@@ -78,6 +79,25 @@ export async function openStored(
     storeFiles(name, wanted, { kind, confirm: undefined, onProgress }, () => undefined),
   );
 }
+
+/**
+ * Asked before a model or an adapter is opened: what to do with the error of that. Where a file is refused, and it was not
+ * there whole before, what has come of it is deleted. Throws the error.
+ */
+export async function whenRefused(name: LoadOptions['model'] | undefined): Promise<(error: unknown) => Promise<never>> {
+  const isKept = typeof name !== 'string' || isWhole(await readManifest(name));
+  return async (error) => {
+    if (!isKept && isRefusal(error)) await deleteModel(name).catch(() => undefined); // another tab has it
+    throw error;
+  };
+}
+
+/** Whether it is by what a file holds, or needs of this device. A full storage may have room again. */
+const isRefusal = (error: unknown): boolean =>
+  error instanceof ChunkwiseError &&
+  error.detail.file !== undefined &&
+  (['bad_file', 'unsupported'].includes(error.code) ||
+    (error.code === 'over_limit' && ![undefined, 'storage'].includes(error.detail.field)));
 
 /** One tab downloads; the others wait, tell how far it is, and find the files, or go on where it ended. */
 async function storeFiles(
@@ -160,17 +180,17 @@ async function refuseEarly(
   const isReadable = parts.every(({ file }) => file.missing === 0 || file.hasRanges);
   const header = check && isReadable ? await check(parts.map(({ file }) => file)) : undefined;
   const wanted = sum(parts, 'missing');
-  let { quota = Infinity, usage = 0 } = await navigator.storage.estimate();
+  let { quota = Infinity, usage = 0 } = await storageHost.estimate();
   if (wanted > quota - usage) {
     // There is no room for the old version beside the new one.
     for (const { old } of parts) await old.remove();
-    ({ quota = Infinity, usage = 0 } = await navigator.storage.estimate());
+    ({ quota = Infinity, usage = 0 } = await storageHost.estimate());
   }
   if (wanted <= quota - usage) return header;
   throw new ChunkwiseError('over_limit', {
     ...(parts[0] !== undefined && { file: parts[0].key }),
     field: 'storage',
-    reason: `${wanted} bytes are to be stored, the browser grants ${quota - usage} (${usage} of ${quota} are used)`,
+    reason: `needs ${megabytes(wanted)}, but the browser grants ${megabytes(quota - usage, Math.floor)}`,
   });
 }
 

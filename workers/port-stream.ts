@@ -1,4 +1,4 @@
-import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { abortError } from '../src/errors/abort-error.ts';
 import type { WireError } from './wire-error.ts';
 import { fromWire, toWire } from './wire-error.ts';
 
@@ -68,7 +68,10 @@ export async function* readStream<T>(port: MessagePort, { signal, gone }: ReadOp
   };
   const order = (message: Order): void => port.postMessage(message);
   const onAbort = (): void => wake();
-  const onGone = (): void => push({ type: 'error', error: toWire(gone.reason) });
+  const onGone = (): void => {
+    push({ type: 'error', error: toWire(gone.reason) });
+    port.close(); // nothing more comes, and an open one keeps a process of Node alive
+  };
   port.onmessage = ({ data }: MessageEvent<Reply<T>>): void => push(data);
   signal?.addEventListener('abort', onAbort);
   gone.addEventListener('abort', onGone);
@@ -77,7 +80,7 @@ export async function* readStream<T>(port: MessagePort, { signal, gone }: ReadOp
   try {
     order({ type: 'pull', count: WINDOW });
     for (;;) {
-      if (signal?.aborted) throw new ChunkwiseError('aborted', { reason: 'the caller aborted the request' });
+      if (signal?.aborted) throw abortError(signal, 'the request');
       const reply = replies.shift();
       if (reply === undefined) await new Promise<void>((resolve) => (wake = resolve));
       else if (reply.type === 'item') {

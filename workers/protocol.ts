@@ -49,7 +49,7 @@ export type ConfirmLoad = (found: FoundFiles) => boolean | Promise<boolean>;
 /** What the browser stores: a downloaded model or adapter, or a text's keys and values. */
 export interface StoredEntry {
   kind: 'model' | 'adapter' | 'text';
-  /** As it was loaded or saved: a hub id, a URL, or the text's name. */
+  /** As it was loaded or saved: a hub id, a URL, which of a PEFT adapter is its folder's, or the text's name. */
   name: string;
   bytes: number;
 }
@@ -61,9 +61,12 @@ export interface EngineInfo {
   chat: ChatTraits;
 }
 
-/** An adapter's files, their absolute URLs, or its hub id. */
+/** An adapter's hub id, the absolute URLs of its folder and of the files in it, or the files themselves. */
 export type AdapterFiles =
-  { hub: string } | { config: string | Blob; weights: string | Blob } | { gguf: string | Blob };
+  | { hub: string }
+  | { folder: string; config: string; weights: string }
+  | { config: Blob; weights: Blob }
+  | { gguf: string | Blob };
 
 /** A text, or its tokens. */
 export type EmbeddingInput = string | readonly number[];

@@ -1,4 +1,3 @@
-import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { largest } from '../../src/config/largest.ts';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
@@ -10,7 +9,7 @@ import { mayShift } from '../../src/engine/generation/generate.ts';
 import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { Session } from '../../src/session/session.ts';
 import { BENCH_FLAGS, kvOptions } from '../command-flags.ts';
-import { listFlag, parseFlags, positional, refuseFlags, wholeFlag } from '../flags.ts';
+import { listFlag, parseFlags, positional, refuse, refuseFlags, wholeFlag } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -55,8 +54,9 @@ export async function bench(args: string[]): Promise<Output> {
     };
   const measure = Object.hasOwn(measures, what) ? measures[what] : undefined;
   if (!measure) {
-    throw new ChunkwiseError('bad_request', { field: 'bench', reason: `one of ${Object.keys(measures).join(', ')}` });
+    refuse('bench', `measures one of ${Object.keys(measures).join(', ')}, not ${JSON.stringify(what.slice(0, 40))}`);
   }
+  if (what !== 'decode') refuseFlags(values, ['steps', 'streams'], 'is only allowed with bench decode');
   const recorder = new PlanRecorder();
   if (what === 'kernels' || what === 'attention') refuseFlags(values, ['plan', 'save-plan'], 'no adapter takes part');
   if (streams > 1) refuseFlags(values, ['save-plan'], 'several streams have a plan each');
@@ -64,18 +64,20 @@ export async function bench(args: string[]): Promise<Output> {
   const asked = wholeFlag('context-length', values['context-length'], 1);
   // Attention alone is quickly measured at any context; the others leave room for what is decoded.
   const longest = largest(lengths, 0);
-  const contextLength = what === 'attention' ? Math.max(asked ?? 0, longest) : asked;
+  const context =
+    what === 'attention' && asked === undefined
+      ? { tokens: longest, flag: 'lengths' }
+      : { tokens: asked, flag: 'context-length' };
   const behind = { decode: steps + DECODED_AHEAD, kernels: 1 }[what] ?? 0;
   const checkRoom = (room: number): void => {
     if (longest + behind <= room || (what === 'decode' && mayShift(room, policy))) return;
-    const reason = `${longest} tokens${behind > 0 ? `, and ${behind} behind them,` : ''} exceed the context of ${room}`;
-    throw new ChunkwiseError('bad_request', { field: '--lengths', reason });
+    const more = behind > 0 ? `, and ${behind} behind them,` : '';
+    refuse('--lengths', `${longest} tokens${more} exceed the context of ${room}`);
   };
-  if (contextLength !== undefined) checkRoom(contextLength);
+  if (context.tokens !== undefined) checkRoom(context.tokens);
   return withModel(
     values,
     async (engine, uses) => {
-      checkRoom(engine.contextLength);
       const adaptations: Adaptation[] = [];
       for (let stream = 0; stream < streams; stream++) {
         const own = streams === 1 ? uses : uses.slice(stream % uses.length).slice(0, 1);
@@ -95,7 +97,7 @@ export async function bench(args: string[]): Promise<Output> {
       const json = { device: engine.device, results };
       return { json, text: [engine.device, ...results.map((result) => JSON.stringify(result))].join('\n') };
     },
-    contextLength,
+    { context, check: ({ contextLength }) => checkRoom(contextLength) },
   );
 }
 

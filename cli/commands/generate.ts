@@ -5,15 +5,21 @@ import type { GenerateEvent } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { GENERATE_FLAGS, kvOptions } from '../command-flags.ts';
-import { numberFlag, parseFlags, required, wholeFlag } from '../flags.ts';
+import { numberFlag, parseFlags, refuse, refuseFlags, required, wholeFlag } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
 
-/** `generate`: answers one prompt; greedy unless a temperature is given. Without `--json` the text streams. */
+/**
+ * `generate`: answers one prompt; greedy unless a temperature is given. Without `--json` the text streams; stdout has it
+ * alone.
+ */
 export async function generate(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, GENERATE_FLAGS);
   const prompt = required('prompt', values.prompt);
+  if (!values.speculate) refuseFlags(values, ['draft-model'], 'is only allowed with --speculate');
+  const topP = numberFlag('top-p', values['top-p'], 0, 1) ?? 1;
+  if (topP === 0) refuse('--top-p', 'must be above 0');
   const recorder = new PlanRecorder();
   const responseFormat = await readFormat(values);
   const options = {
@@ -22,7 +28,7 @@ export async function generate(args: string[]): Promise<Output> {
       ...GREEDY,
       temperature: numberFlag('temperature', values.temperature, 0, 100) ?? 0,
       topK: wholeFlag('top-k', values['top-k']) ?? 0,
-      topP: numberFlag('top-p', values['top-p'], 0, 1) ?? 1,
+      topP,
       minP: numberFlag('min-p', values['min-p'], 0, 1) ?? 0,
       seed: wholeFlag('seed', values.seed, 0, 2 ** 32 - 1) ?? 0,
     },
@@ -69,7 +75,8 @@ export async function generate(args: string[]): Promise<Output> {
     const speed = `${tokensPerSecond.toFixed(1)} tokens/s, ${msPerToken.median.toFixed(1)} ms a token`;
     return {
       json,
-      text: `\n[${tokens.length} tokens, first after ${ttftMs.toFixed(0)} ms, ${speed}, ${engine.device}]`,
+      text: '', // has streamed
+      report: `[${tokens.length} tokens, first after ${ttftMs.toFixed(0)} ms, ${speed}, ${engine.device}]`,
     };
   });
 }

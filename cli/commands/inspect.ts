@@ -4,7 +4,7 @@ import { INSPECT_FLAGS } from '../command-flags.ts';
 import { parseFlags, positional } from '../flags.ts';
 import { inspectAdapter } from '../inspections/adapter.ts';
 import { inspectModel, isAdapter } from '../inspections/model.ts';
-import { isDirectory } from '../model-files.ts';
+import { isDirectory } from '../../src/node/model-files.ts';
 import type { Output } from '../output.ts';
 
 /**

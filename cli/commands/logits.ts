@@ -3,9 +3,9 @@ import { policyOf } from '../../src/cache/kv-options.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { eachLogits } from '../../src/measure/evaluate.ts';
 import { kvOptions, LOGITS_FLAGS } from '../command-flags.ts';
-import { listFlag, parseFlags, refuseFlags, required } from '../flags.ts';
+import { listFlag, parseFlags, refuse, refuseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
-import { withModel } from '../open-model.ts';
+import { type ModelNeeds, withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
 
 /** `logits`: of every position of a text, float32 little-endian `[T, vocab]`, into a file. */
@@ -14,40 +14,45 @@ export async function logits(args: string[]): Promise<Output> {
   refuseFlags(values, ['kv-shadow'], 'no errors are reported of logits');
   const out = required('out', values.out);
   const listed = listFlag('tokens', values.tokens);
-  if ((listed === undefined) === (values.text === undefined)) {
-    throw new ChunkwiseError('bad_request', { field: '--text', reason: 'give either --text or --tokens' });
-  }
+  if ((listed === undefined) === (values.text === undefined)) refuse('--text', 'give either --text or --tokens');
   const policy = policyOf(kvOptions(values));
+  const check: ModelNeeds['check'] = ({ vocabSize, contextLength }) => {
+    const wrong = listed?.find((token) => token >= vocabSize);
+    if (wrong !== undefined) refuse('--tokens', `${wrong} is not in the vocabulary of ${vocabSize}`);
+    if (listed && listed.length > contextLength)
+      refuse('--tokens', `${listed.length} tokens exceed the context of ${contextLength}`);
+  };
   const recorder = new PlanRecorder();
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
-  return withModel(values, async (engine, uses) => {
-    const { vocabSize } = (await engine.session()).plan.config;
-    const tokens = listed ?? engine.tokenizer.encode(values.text ?? '', { maxTokens: engine.contextLength });
-    const wrong = tokens.find((token) => token >= vocabSize);
-    if (wrong !== undefined || tokens.length === 0) {
-      const reason = wrong === undefined ? 'no tokens' : `${wrong} is not in the vocabulary of ${vocabSize}`;
-      throw new ChunkwiseError('bad_request', { field: listed ? '--tokens' : '--text', reason });
-    }
-    const file = await open(out, 'w').catch((cause: unknown) => {
-      throw new ChunkwiseError(
-        'bad_request',
-        { file: out, field: '--out', reason: `cannot be written: ${String(cause)}` },
-        { cause },
-      );
-    });
-    try {
-      const writes: Promise<unknown>[] = [];
-      const write = (start: number, _length: number, values: Float32Array): void => {
-        writes.push(file.write(new Uint8Array(values.buffer), 0, values.byteLength, start * vocabSize * 4));
-      };
-      const adaptation = await engine.adapt(uses, ranks);
-      await engine.alone((session) => eachLogits(session, tokens, write, { adaptation, policy }));
-      await Promise.all(writes);
-      await recorder.save(values['save-plan']);
-    } finally {
-      await file.close();
-    }
-    const shape = [tokens.length, vocabSize];
-    return { json: { tokens, shape }, text: `float32 [${shape.join(', ')}] in ${out}` };
-  });
+  return withModel(
+    values,
+    async (engine, uses) => {
+      const { vocabSize } = (await engine.session()).plan.config;
+      const limits = { maxTokens: engine.contextLength, field: '--text' };
+      const tokens = listed ?? engine.tokenizer.encode(values.text ?? '', limits);
+      if (tokens.length === 0) refuse('--text', 'has no tokens');
+      const file = await open(out, 'w').catch((cause: unknown) => {
+        throw new ChunkwiseError(
+          'bad_request',
+          { file: out, field: '--out', reason: `cannot be written: ${String(cause)}` },
+          { cause },
+        );
+      });
+      try {
+        const writes: Promise<unknown>[] = [];
+        const write = (start: number, _length: number, values: Float32Array): void => {
+          writes.push(file.write(new Uint8Array(values.buffer), 0, values.byteLength, start * vocabSize * 4));
+        };
+        const adaptation = await engine.adapt(uses, ranks);
+        await engine.alone((session) => eachLogits(session, tokens, write, { adaptation, policy }));
+        await Promise.all(writes);
+        await recorder.save(values['save-plan']);
+      } finally {
+        await file.close();
+      }
+      const shape = [tokens.length, vocabSize];
+      return { json: { tokens, shape }, text: `float32 [${shape.join(', ')}] in ${out}` };
+    },
+    { check },
+  );
 }

@@ -14,19 +14,21 @@ const DEFAULT_WINDOW = 2048;
 export async function perplexity(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, PERPLEXITY_FLAGS);
   const context = wholeFlag('context', values.context, 2) ?? DEFAULT_WINDOW;
+  const start = wholeFlag('start', values.start) ?? 0;
+  const maxTokens = wholeFlag('max-tokens', values['max-tokens'], 1) ?? Infinity;
   const kvFlags = kvOptions(values);
   const path = required('text', values.text);
   const text = await readText(path);
   const recorder = new PlanRecorder();
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
-  const run = withModel(
+  return withModel(
     values,
     async (engine, uses) => {
       const { addBos, bosId } = engine.tokenizer;
       const window = {
         context,
-        start: wholeFlag('start', values.start) ?? 0,
-        maxTokens: wholeFlag('max-tokens', values['max-tokens']) ?? Infinity,
+        start,
+        maxTokens,
         bosId: addBos ? bosId : undefined,
         ...{ policy: policyOf(kvFlags), shadows: kvFlags.kvShadow },
         adaptation: await engine.adapt(uses, ranks),
@@ -34,7 +36,9 @@ export async function perplexity(args: string[]): Promise<Output> {
       const tokens = engine.tokenizer.encode(text, { addSpecial: false });
       const result = await engine.alone((session) => evaluate(session, tokens, window));
       if (result.tokens === 0) {
-        throw new ChunkwiseError('bad_request', { file: path, field: '--start', reason: 'no token there to score' });
+        const left = tokens.length - start;
+        const reason = `leaves no token to score of the ${tokens.length} of the text`;
+        throw new ChunkwiseError('bad_request', { file: path, field: left > 1 ? '--max-tokens' : '--start', reason });
       }
       await recorder.save(values['save-plan']);
       const { perplexity, nll, tokens: count, meanRank, kv, memory, memoryPeak } = result;
@@ -44,7 +48,6 @@ export async function perplexity(args: string[]): Promise<Output> {
         text: `perplexity ${result.perplexity.toFixed(4)} over ${result.tokens} tokens${uses.length > 0 ? `, mean rank ${result.meanRank.toFixed(2)}` : ''}`,
       };
     },
-    context,
+    { context: { tokens: context, flag: 'context' } },
   );
-  return run;
 }

@@ -5,7 +5,6 @@ import { UNADAPTED } from '../../src/engine/adaptation.ts';
 import { type Divergence, divergence } from '../../src/measure/divergence.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterUse } from '../../src/engine/types.ts';
-import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { ESTIMATOR_FLAGS, kvOptions, RANK_FLAGS } from '../command-flags.ts';
 import { parseFlags, refuseFlags, required, wholeFlag } from '../flags.ts';
@@ -30,6 +29,7 @@ export async function evaluateEstimator(args: string[]): Promise<Output> {
     [...Object.keys(RANK_FLAGS), 'kv-shadow'],
     'every token is computed with all ranks and with none',
   );
+  required('adapter', values.adapter?.[0]);
   const policy = policyOf(kvOptions(values));
   const text = await readText(required('text', values.text));
   const context = wholeFlag('context', values.context, 2) ?? DEFAULT_WINDOW;
@@ -37,14 +37,13 @@ export async function evaluateEstimator(args: string[]): Promise<Output> {
   return withModel(
     values,
     async (engine, uses) => {
-      if (uses.length === 0) throw new ChunkwiseError('bad_request', { field: '--adapter', reason: 'is required' });
       const tokens = engine.tokenizer.encode(text, { addSpecial: false }).slice(0, maxTokens);
       const found = await estimators(engine, uses, tokens, context, policy);
       const lines = Object.entries(found.spearman).map(([name, estimate]) => `${name}\t${formatEstimate(estimate)}`);
       const head = `${tokens.length} tokens, mean KL ${found.meanKl.toFixed(4)} nats, Spearman's correlation with it:`;
       return { json: { ...found, device: engine.device }, text: [head, ...lines].join('\n') };
     },
-    2 * (context + PAGE_TOKENS), // with the adapter and without it
+    { context: { tokens: 2 * (context + PAGE_TOKENS), flag: 'context' } }, // with the adapter and without it
   );
 }
 

@@ -7,7 +7,7 @@ import { type Perplexity, type PerplexityWindow, perplexity } from '../../src/me
 import type { Adaptation } from '../../src/engine/adaptation.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { EVAL_KV_FLAGS, kvOptions } from '../command-flags.ts';
-import { numberFlag, parseFlags, required, wholeFlag } from '../flags.ts';
+import { numberFlag, parseFlags, refuseFlags, required, wholeFlag } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
@@ -26,7 +26,9 @@ const BLOCK = 64;
 export async function evaluateKv(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, EVAL_KV_FLAGS);
   const text = await readText(required('text', values.text));
-  const { kv, kvShadow = values.shadow, ...budget } = kvOptions(values);
+  const { kv, kvShadow = values.shadow, ...budget } = kvOptions(values, 'policy');
+  if (kv !== undefined && kv !== 'policy') refuseFlags(values, ['budget'], 'is only allowed with --kv policy');
+  if (values.budget !== undefined) refuseFlags(values, ['kv-error-budget'], 'cannot be combined with --budget');
   const budgets = (values.budget ?? values['kv-error-budget'] ?? DEFAULT_BUDGETS)
     .split(',')
     .map((each) => numberFlag('budget', each, 0, MOST_KV_ERROR_BUDGET) as number);
@@ -53,7 +55,7 @@ export async function evaluateKv(args: string[]): Promise<Output> {
         text: [`dense: perplexity ${found.dense.perplexity.toFixed(4)}`, ...found.results.map(lineOf)].join('\n'),
       };
     },
-    context,
+    { context: { tokens: context, flag: 'context' } },
   );
 }
 

@@ -22,7 +22,7 @@ export async function evaluateRetrieval(args: string[]): Promise<Output> {
   const text = await readText(required('text', values.text));
   const context = wholeFlag('context', values.context, 1) ?? DEFAULT_CONTEXT;
   const depths = wholeFlag('depths', values.depths, 1) ?? DEFAULT_DEPTHS;
-  const mode: KvOptions = { kv: 'policy', ...kvOptions(values) };
+  const mode: KvOptions = { kv: 'policy', ...kvOptions(values, 'policy') };
   const recorder = new PlanRecorder();
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   return withModel(
@@ -37,7 +37,7 @@ export async function evaluateRetrieval(args: string[]): Promise<Output> {
         text: [...found.cases.map(lineOf), summaryOf(found)].join('\n'),
       };
     },
-    context,
+    { context: { tokens: context, flag: 'context' } },
   );
 }
 

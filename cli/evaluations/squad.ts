@@ -28,7 +28,7 @@ interface Answered extends Scores {
  */
 export async function evaluateSquad(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, SQUAD_FLAGS);
-  refuseFlags(values, ['plan', 'save-plan'], 'a plan is of one text, and every question is another');
+  refuseFlags(values, ['plan', 'save-plan'], 'a plan is of one text, and each question is a text of its own');
   refuseFlags(values, ['kv-shadow'], 'no errors are reported here');
   const limit = wholeFlag('limit', values.limit, 1) ?? Infinity;
   const questions = (await readSquad(required('data', values.data), HELD_OUT_ARTICLES)).slice(0, limit);
@@ -37,7 +37,9 @@ export async function evaluateSquad(args: string[]): Promise<Output> {
   const ranks = await rankOptions(values);
   const kv = kvOptions(values);
   return withModel(values, async (engine, adapters) => {
-    const progress = (done: number) => !values.json && process.stderr.write(`\r${done} of ${questions.length}`);
+    const { length } = questions;
+    const progress = (done: number) =>
+      !values.json && process.stderr.write(`\r${done} of ${length}${done === length ? '\n' : ''}`);
     const answered = await answerQuestions(
       engine,
       questions,

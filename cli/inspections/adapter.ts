@@ -4,7 +4,7 @@ import { contentHash } from '../../src/adapters/ladder/content-hash.ts';
 import { levelRanks } from '../../src/adapters/ladder/ladder-levels.ts';
 import { buildLadder } from '../../src/adapters/ladder/rank-ladder.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { openAdapter } from '../open-adapter.ts';
+import { openAdapter } from '../../src/node/open-adapter.ts';
 import type { Output } from '../output.ts';
 
 /** Of an adapter: its modules and their singular values; of one that does not run here, why. */

@@ -12,7 +12,7 @@ import { isSafetensors, openSafetensorsModel } from '../../src/weights/safetenso
 import { readSafetensors } from '../../src/weights/safetensors/safetensors-reader.ts';
 import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
-import { closeAll, openSources } from '../model-files.ts';
+import { closeAll, openSources } from '../../src/node/model-files.ts';
 import type { Output } from '../output.ts';
 
 /** What a model's files say of it, before it is asked whether it runs. */

@@ -1,6 +1,6 @@
 /** Gives a page's console, and so the tests, the package and the clients' real packages. */
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { embed, generateText, isStepCount, jsonSchema, Output, streamText, tool } from 'ai';
+import { embed, generateObject, generateText, isStepCount, jsonSchema, Output, streamText, tool } from 'ai';
 import OpenAI from 'openai';
 import { createEngine, type Engine } from '../../src/api/index.ts';
 import { provideEngine } from '../../src/service-worker/index.ts';
@@ -8,7 +8,7 @@ import { provideEngine } from '../../src/service-worker/index.ts';
 const packages = {
   OpenAI,
   createOpenAICompatible,
-  ai: { embed, generateText, isStepCount, jsonSchema, Output, streamText, tool },
+  ai: { embed, generateObject, generateText, isStepCount, jsonSchema, Output, streamText, tool },
   createEngine,
   provideEngine,
 };
@@ -29,5 +29,6 @@ declare global {
 }
 
 globalThis.clients = packages;
-await navigator.serviceWorker.register('/sw.js', { type: 'module' });
+const script = new URLSearchParams(location.search).get('sw') ?? 'sw.js';
+await navigator.serviceWorker.register(`/${script}`, { type: 'module' });
 await navigator.serviceWorker.ready;

@@ -42,7 +42,14 @@ describeWays(
           }),
           maxRetries: 0,
         });
-        return [whole.choices[0]?.message.content ?? '', streamed ?? '', JSON.stringify(output)];
+        const { object } = await clients.ai.generateObject({
+          model: provider('scripted'),
+          prompt: 'How many?',
+          schema: clients.ai.jsonSchema<{ colour: string; count: number }>(schema),
+          maxRetries: 0,
+        });
+        const texts = [whole.choices[0]?.message.content ?? '', streamed ?? ''];
+        return [...texts, JSON.stringify(output), JSON.stringify(object)];
       });
       for (const text of result) {
         const { colour, count, ...rest } = JSON.parse(text) as { colour: string; count: number };

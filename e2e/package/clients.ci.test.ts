@@ -28,6 +28,29 @@ it('is 503 where no page holds an engine', async () => {
   expect(await modelsOf(pages.other)).toEqual({ status: 503, code: 'no_engine' });
 });
 
+it('answers the page itself in a first visit, and when the page was loaded past the service worker', async () => {
+  const context = await pages.other.context().browser()!.newContext();
+  const page = await context.newPage();
+  /** Status of the page's own request, once it provides what answers every request alike. */
+  const status = async (): Promise<number> => {
+    await page.waitForFunction(() => 'clients' in globalThis);
+    return page.evaluate(async () => {
+      await navigator.serviceWorker.ready;
+      if (navigator.serviceWorker.controller) throw new Error('the page is controlled already');
+      await globalThis.clients.provideEngine({ fetch: async () => Response.json({ object: 'list', data: [] }) });
+      return (await fetch('/v1/models')).status;
+    });
+  };
+  await page.goto(`${pages.server.url()}?sw=bare-sw.js`);
+  expect(await status()).toBe(200);
+  const session = await context.newCDPSession(page);
+  const reloaded = page.waitForEvent('load');
+  await session.send('Page.reload', { ignoreCache: true }); // as by Shift and the button
+  await reloaded;
+  expect(await status()).toBe(200);
+  await context.close();
+});
+
 async function loadTiny(page: Page): Promise<void> {
   await holdEngine(page, 'tiny.gguf');
   await page.evaluate(async () => void (await globalThis.held.adapters.load('poet', 'adapters/shakespeare/')));

@@ -89,15 +89,19 @@ it('frees the engine when a loop is left, and when a signal aborts', async () =>
     const abort = new AbortController();
     const failed = engine.chat.completions
       .create(request, { signal: abort.signal })
-      .catch((error: Chunkwise.ChunkwiseError) => ({ name: error.name, code: error.code }));
-    setTimeout(() => abort.abort(), 200);
+      .catch((error: Chunkwise.ChunkwiseError) => ({
+        name: error.name,
+        code: error.code,
+        cause: (error.cause as Error).message,
+      }));
+    setTimeout(() => abort.abort(new Error('enough')), 200);
     const error = await failed;
     counted();
     const after = await engine.chat.completions.create({ ...request, max_tokens: 2 });
     return { seenAtBreak, error, tokens: after.usage.completion_tokens };
   });
   expect(result.seenAtBreak).toBe(5);
-  expect(result.error).toEqual({ name: 'ChunkwiseError', code: 'aborted' });
+  expect(result.error).toEqual({ name: 'AbortError', code: 'aborted', cause: 'enough' });
   expect(result.tokens).toBe(2);
 });
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BrowserContext, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
@@ -9,7 +9,10 @@ import { readModelConfig } from '../../src/weights/model-config.ts';
 import { CONFIG_FILE, peftWeights, tinyAdapter, WEIGHTS_FILE } from '../../tests/support/models/tiny-adapter.ts';
 import { HubServer } from '../../tests/support/hub-server.ts';
 import { BytesSource } from '../../tests/support/bytes-source.ts';
+import { poisoned } from '../../tests/support/models/poisoned.ts';
 import { modelFolder } from '../../tests/support/models/safetensors-folder.ts';
+import { tinyModel } from '../../tests/support/models/tiny-model.ts';
+import { writeAdapter } from '../support/demo-server.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 import { deleteStored, importPackage, loadModel, loadUntil, servePackage, stored } from '../support/package-page.ts';
 import { FILE, MODEL, PIECE, PIECES, startTinyHub } from '../support/tiny-hub.ts';
@@ -210,4 +213,54 @@ it('an adapter by its hub id: stored and listed as one, there without its hub, a
   expect(before.list).toContainEqual({ kind: 'adapter', name: 'owner/poet', bytes });
   expect(await deleteStored(page, 'owner/poet')).toBeUndefined();
   expect((await stored(page)).size).toBe(before.size - bytes);
+});
+
+it('an adapter by its folder: listed as one, and deleted by the name that it was loaded with', async () => {
+  const folder = join(opened.server.adapters, 'minstrel');
+  await writeAdapter(folder, MODEL);
+  const bytes = [CONFIG_FILE, WEIGHTS_FILE].reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+  const page = await visit();
+  await loadModel(page, { model: hub.fileUrl(FILE) });
+  const before = await stored(page);
+  const url = `${opened.server.url()}adapters/minstrel/`;
+  for (const name of ['adapters/minstrel/', './adapters/minstrel', url]) {
+    await adapted(page, name);
+    expect((await stored(page)).list).toContainEqual({ kind: 'adapter', name: url, bytes });
+    expect([name, await deleteStored(page, name)]).toEqual([name, undefined]);
+    expect(await stored(page)).toEqual(before);
+  }
+});
+
+it('what is refused is neither listed nor kept, unless it was there whole before', async () => {
+  writeFileSync(join(opened.server.folder, 'nan.gguf'), await poisoned(MODEL, 'blk.0.attn_q.weight', 4));
+  const other = tinyModel({ architecture: 'llama', type: 'F32', seed: 3, hiddenSize: 128 });
+  await writeAdapter(join(opened.server.adapters, 'other'), other);
+  const page = await visit();
+  await loadModel(page, tiny());
+  const before = await stored(page);
+  expect(before.list).toHaveLength(1);
+  const codeOf = (options: object) =>
+    page.evaluate(async (options) => {
+      const opening = globalThis.chunkwise.createEngine({ model: '', contextLength: 128, ...options });
+      return opening.then(
+        (engine) => engine.dispose(),
+        ({ code }: Chunkwise.ChunkwiseError) => code,
+      );
+    }, options);
+  const refused: [options: object, code: string][] = [
+    [{ model: 'models/garbage.gguf' }, 'bad_file'], // by its header
+    [{ model: 'models/nan.gguf' }, 'bad_file'], // once it has come
+    [{ model: 'models/tiny.gguf', memoryLimitBytes: 1000 }, 'over_limit'],
+    [{ ...tiny(), draftModel: 'models/garbage.gguf' }, 'bad_file'],
+    [{ ...tiny(), memoryLimitBytes: 1000 }, 'over_limit'],
+  ];
+  for (const [options, code] of refused) {
+    expect([options, await codeOf(options)]).toEqual([options, code]);
+    expect([options, await stored(page)]).toEqual([options, before]);
+  }
+  const adapter = await page.evaluate(() =>
+    globalThis.engine.adapters.load('other', 'adapters/other/').catch(({ code }: Chunkwise.ChunkwiseError) => code),
+  );
+  expect(adapter).toBe('bad_file');
+  expect(await stored(page)).toEqual(before);
 });

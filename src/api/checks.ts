@@ -1,3 +1,4 @@
+import { describe } from '../config/describe.ts';
 import { levelsOf, REQUEST_NESTING } from '../config/nesting.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
@@ -16,11 +17,11 @@ export function checkInteger(value: unknown, field: string, least: number, most 
 }
 
 export function checkNumber(value: unknown, field: string, least: number, most: number): number {
-  if (typeof value !== 'number') refuse(field, `must be a number, but is ${describe(value)}`);
+  if (typeof value !== 'number' || Number.isNaN(value)) refuse(field, `must be a number, but is ${describe(value)}`);
   if (value >= least && value <= most) return value;
-  const isOpen = most === Number.MAX_SAFE_INTEGER || most === Infinity;
-  const range = !isOpen ? `${least} to ${most}` : value > most ? `at most ${most}` : `at least ${least}`;
-  return refuse(field, `must be ${range}, but is ${value}`);
+  const isOpen = most >= Number.MAX_SAFE_INTEGER;
+  const range = !isOpen ? `from ${least} to ${most}` : value > most ? `at most ${most}` : `at least ${least}`;
+  return refuse(field, `must be ${range}, but is ${describe(value)}`);
 }
 
 /** Most entries of an array in a request: an array may say that it has billions, and hold none. */
@@ -87,15 +88,7 @@ export function checked<T>(field: string, check: () => T): T {
   }
 }
 
-/** A value as an error shows it. */
-export function describe(value: unknown): string {
-  if (value === undefined) return 'missing';
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
-  return `of type ${typeof value}`;
-}
+export { describe };
 
 export function refuse(field: string, reason: string): never {
   throw new ChunkwiseError('bad_request', { field, reason });

@@ -18,11 +18,11 @@ import type {
   Engine,
   RequestDefaults,
 } from './types.ts';
-import type { WorkerClient } from './worker-client.ts';
+import type { EngineClient } from './engine-client.ts';
 
 /** What completions are answered with. */
 export interface Answerer {
-  client: WorkerClient;
+  client: EngineClient;
   /** Told of every token. */
   listeners: Listeners;
   /** Its name in responses. */

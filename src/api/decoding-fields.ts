@@ -33,7 +33,7 @@ const UNSUPPORTED: Readonly<Record<string, unknown>> = {
 /** Whether a field may be sent though nothing is done about it. Throws `bad_request` where something would have to be. */
 export function isIdle(name: string, value: unknown): boolean {
   if (!Object.hasOwn(UNSUPPORTED, name)) return false;
-  return value === UNSUPPORTED[name] || refuse(name, `is not supported but as ${describe(UNSUPPORTED[name])}`);
+  return value === UNSUPPORTED[name] || refuse(name, `is only supported as ${describe(UNSUPPORTED[name])}`);
 }
 
 type Decoding = Pick<GenerateOptions, 'maxTokens' | 'responseFormat' | 'topLogprobs'>;
@@ -55,7 +55,7 @@ export const parseChoices = (n: unknown): number => (n === undefined ? 1 : check
 function parseChatLogprobs({ logprobs, top_logprobs: top }: Record<string, unknown>): number | undefined {
   const isAsked = checkBoolean(logprobs, 'logprobs');
   if (top === undefined) return isAsked ? 0 : undefined;
-  if (!isAsked) refuse('top_logprobs', 'is for requests with logprobs: true only');
+  if (!isAsked) refuse('top_logprobs', 'is only allowed with logprobs: true');
   return checkInteger(top, 'top_logprobs', 0, MAX_TOP_LOGPROBS);
 }
 

@@ -4,13 +4,13 @@ import { isRecord } from '../config/is-record.ts';
 import { checkInteger, checkList, checked, describe, refuse } from './checks.ts';
 import { parseAdapters } from './requests.ts';
 import type { EmbeddingRequest, EmbeddingResponse } from './types.ts';
-import type { WorkerClient } from './worker-client.ts';
+import type { EngineClient } from './engine-client.ts';
 
 const FIELDS = ['input', 'encoding_format', 'adapter', 'model', 'user'];
 
 /** Errors: `bad_request`, naming the field, and those of the engine. */
 export async function embed(
-  client: WorkerClient,
+  client: EngineClient,
   model: string,
   request: EmbeddingRequest,
   signal: AbortSignal | undefined,
@@ -18,7 +18,7 @@ export async function embed(
   const { inputs, adapters, isBase64 } = checked('request', () => parseEmbeddingRequest(request));
   const data: EmbeddingResponse['data'] = [];
   let tokens = 0;
-  const embedded = client.stream<TextEmbedding>((remote, port) => remote.embed(port, inputs, { adapters }), signal);
+  const embedded = client.stream<TextEmbedding>((calls, port) => calls.embed(port, inputs, { adapters }), signal);
   for await (const { vector, tokens: count } of embedded) {
     data.push({ object: 'embedding', index: data.length, embedding: isBase64 ? base64(vector) : [...vector] });
     tokens += count;

@@ -30,7 +30,8 @@ export class Listeners {
       try {
         listener(value);
       } catch (error) {
-        reportError(error); // a listener's mistake must not end the answer it listens to
+        // A listener's mistake must not end the answer it listens to. Node has no such function.
+        (globalThis.reportError ?? console.error)(error);
       }
     }
   }

@@ -2,12 +2,12 @@ import { isRecord } from '../config/is-record.ts';
 import type { DeviceEvent } from '../measure/device/device-events.ts';
 import { checkFunction, checkNumber, checkSignal, checked, describe, refuse } from './checks.ts';
 import type { DeviceReport, MeasureDeviceOptions } from './types.ts';
-import type { WorkerClient } from './worker-client.ts';
+import type { EngineClient } from './engine-client.ts';
 
 /** See `Engine.measureDevice`. */
-export async function measureDevice(client: WorkerClient, options: unknown): Promise<DeviceReport> {
+export async function measureDevice(client: EngineClient, options: unknown): Promise<DeviceReport> {
   const { budgetMs, onProgress, signal } = checked('options', () => parseMeasureOptions(options));
-  const events = client.stream<DeviceEvent>((remote, port) => remote.measureDevice(port, { budgetMs }), signal);
+  const events = client.stream<DeviceEvent>((calls, port) => calls.measureDevice(port, { budgetMs }), signal);
   for await (const event of events) {
     if (event.type === 'report') return event.report;
     onProgress?.({ done: event.done, what: event.what });

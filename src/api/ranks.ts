@@ -24,7 +24,7 @@ const MAX_RAMP = 1024;
 export function parseRanks(fields: Record<string, unknown>): RankOptions {
   const { ranks, equalMeanRank, rankErrorBudget, chunks, rampWidth, plan } = fields;
   const isEqualMean = checkBoolean(equalMeanRank, 'equalMeanRank');
-  if (isEqualMean && ranks !== 'uniform') refuse('equalMeanRank', "is for ranks: 'uniform' only");
+  if (isEqualMean && ranks !== 'uniform') refuse('equalMeanRank', "is only allowed with ranks: 'uniform'");
   return {
     ...(ranks !== undefined && { ranks: parseMode(ranks) }),
     ...(isEqualMean && { equalMeanRank: true }),

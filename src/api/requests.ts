@@ -36,6 +36,7 @@ const OWN = {
 } as const;
 
 const OPTION_FIELDS: Record<keyof CompletionOptions, true> = {
+  model: true, // OpenAI's clients always name one; this engine holds one
   max_tokens: true,
   ...DECODING_FIELDS,
   temperature: true,
@@ -81,8 +82,7 @@ function fieldsOf(request: unknown, ...inputs: string[]): Record<string, unknown
   if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
   const fields = Object.entries(request).filter(([, value]) => value !== undefined && value !== null);
   for (const [name, value] of fields) {
-    // OpenAI's clients always name a model; this engine holds one.
-    const known = inputs.includes(name) || name === 'model' || Object.hasOwn(OPTION_FIELDS, name);
+    const known = inputs.includes(name) || Object.hasOwn(OPTION_FIELDS, name);
     if (!known && !isIdle(name, value)) refuse(name, 'is not a field of this request');
   }
   return Object.fromEntries(fields);
@@ -162,7 +162,7 @@ export function parseKv({ kv, kvPriority, kvShadow, ...fields }: Record<string, 
   const mode = checkOneOf(KV_MODES, kv, 'kv');
   const { kvErrorBudget, kvMemoryBudget } = fields;
   for (const [name, value] of Object.entries({ kvErrorBudget, kvMemoryBudget, kvPriority })) {
-    if (value !== undefined && mode !== 'policy') refuse(name, "is for kv: 'policy' only");
+    if (value !== undefined && mode !== 'policy') refuse(name, "is only allowed with kv: 'policy'");
   }
   const priority = checkOneOf(KV_PRIORITIES, kvPriority, 'kvPriority');
   return {
@@ -190,7 +190,7 @@ function parseStop(value: unknown = []): string[] {
 
 function parseIncludeUsage(value: unknown, stream: boolean): boolean {
   if (value === undefined) return false;
-  if (!stream) refuse('stream_options', 'is for requests with stream: true only');
+  if (!stream) refuse('stream_options', 'is only allowed with stream: true');
   if (!isRecord(value)) refuse('stream_options', `must be an object, but is ${describe(value)}`);
   for (const name of Object.keys(value)) {
     if (name !== 'include_usage') refuse(`stream_options.${name}`, 'is not a field of this request');

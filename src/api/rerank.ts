@@ -2,13 +2,13 @@ import type { DocumentScore } from '../engine/types.ts';
 import { isRecord } from '../config/is-record.ts';
 import { checkBoolean, checkInteger, checkList, checked, describe, refuse } from './checks.ts';
 import type { RerankRequest, RerankResponse } from './types.ts';
-import type { WorkerClient } from './worker-client.ts';
+import type { EngineClient } from './engine-client.ts';
 
 const FIELDS = ['query', 'documents', 'top_n', 'return_documents', 'model', 'user'];
 
 /** Errors: `bad_request`, naming the field, and those of the engine. */
 export async function rerank(
-  client: WorkerClient,
+  client: EngineClient,
   model: string,
   request: RerankRequest,
   signal: AbortSignal | undefined,
@@ -16,7 +16,7 @@ export async function rerank(
   const { query, documents, mostResults, returnsDocuments } = checked('request', () => parseRerankRequest(request));
   const results: RerankResponse['results'] = [];
   let tokens = 0;
-  const scored = client.stream<DocumentScore>((remote, port) => remote.rerank(port, query, documents), signal);
+  const scored = client.stream<DocumentScore>((calls, port) => calls.rerank(port, query, documents), signal);
   for await (const { score, tokens: count } of scored) {
     const index = results.length;
     results.push({

@@ -3,16 +3,17 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 /** Where chunks end. Lengths in tokens. */
 export interface ChunkerOptions {
-  /** A chunk is full when its tokens' complexities sum up to this: hard text makes short chunks. */
+  /** A chunk is full when its tokens' complexities sum up to this: hard text makes short chunks. Default: 10. */
   budget: number;
-  /** Only the last chunk of a text may be shorter. */
+  /** Only the last chunk of a text may be shorter. Default: 8. */
   minLength: number;
+  /** No chunk is longer. Default: 128. */
   maxLength: number;
-  /** How far past a chunk's end its choice may look. Half of it is how far an end may move to a better boundary. */
+  /** How far past a chunk's end its choice may look. Half of it is how far an end may move to a better boundary. Default: 16. */
   slack: number;
-  /** A chunk also ends where the mean complexity of the next slack / 2 tokens is this far from the chunk's so far. */
+  /** A chunk also ends where the mean complexity of the next slack / 2 tokens is this far from the chunk's so far. Default: 0.35. */
   jump: number;
-  /** Among equal boundaries a multiple of this is preferred, so that a kernel's tile seldom lies in two chunks. */
+  /** Among equal boundaries a multiple of this is preferred, so that a kernel's tile seldom lies in two chunks. Default: 4. */
   tile: number;
 }
 
@@ -146,7 +147,7 @@ function checked(options: ChunkerOptions): ChunkerOptions {
   for (const field of ['minLength', 'maxLength', 'tile', 'slack'] as const) {
     const least = field === 'slack' ? 0 : 1;
     if (!(Number.isInteger(options[field]) && options[field] >= least)) {
-      throw bad(field, `must be a whole number from ${least} on, not ${options[field]}`);
+      throw bad(field, `must be a whole number of at least ${least}, not ${options[field]}`);
     }
   }
   if (options.maxLength < options.minLength) throw bad('maxLength', `is below minLength, ${options.minLength}`);

@@ -1,3 +1,4 @@
+import { describe } from '../config/describe.ts';
 import { largest } from '../config/largest.ts';
 import { MAX_LEVELS } from '../config/max-levels.ts';
 import type { Chunk, ChunkPlan, LevelRule } from './chunk-plan.ts';
@@ -20,8 +21,7 @@ export function savePlan(plan: ChunkPlan): string {
 export function loadPlan(json: string, file: string): ChunkPlan {
   const read = new Reader(file);
   const plan = read.object(read.parse(json), 'plan');
-  if (plan['version'] !== VERSION)
-    throw read.bad('version', `must be ${VERSION}, not ${JSON.stringify(plan['version'])}`);
+  if (plan['version'] !== VERSION) throw read.bad('version', `must be ${VERSION}, but is ${describe(plan['version'])}`);
   const count = (value: unknown, field: string) => read.whole(value, field, Number.MAX_SAFE_INTEGER);
   const level = (value: unknown, field: string) => read.whole(value, field, MAX_LEVELS - 1);
 
@@ -118,12 +118,12 @@ class Reader {
     if (typeof value === 'number' && value >= min && value <= max) return value;
     const range =
       max < Number.MAX_VALUE ? ` from ${min} to ${max}` : min > -Number.MAX_VALUE ? ` of at least ${min}` : '';
-    throw this.bad(field, `must be a number${range}, not ${JSON.stringify(value)}`);
+    throw this.bad(field, `must be a number${range}, but is ${describe(value)}`);
   }
 
   whole(value: unknown, field: string, max: number): number {
     const number = this.number(value, field, 0, max);
     if (Number.isInteger(number)) return number;
-    throw this.bad(field, `must be a whole number, not ${number}`);
+    throw this.bad(field, `must be a whole number, but is ${number}`);
   }
 }

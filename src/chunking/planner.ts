@@ -160,10 +160,11 @@ function checkOptions(options: PlanOptions, ramps: RampOptions, thresholds: Leve
   const known = Object.keys(ESTIMATORS);
   require(estimator === undefined || known.includes(estimator), 'estimator', `must be one of ${known.join(', ')}`);
   require(typeof ranks !== 'number' ||
-    (Number.isInteger(ranks) && ranks >= 0), 'ranks', 'must be a whole number from 0');
-  require(Number.isInteger(ramps.rampWidth) && ramps.rampWidth >= 0, 'rampWidth', 'must be a whole number from 0');
+    (Number.isInteger(ranks) && ranks >= 0), 'ranks', 'must be a whole number of at least 0');
+  require(Number.isInteger(ramps.rampWidth) &&
+    ramps.rampWidth >= 0, 'rampWidth', 'must be a whole number of at least 0');
   require(Number.isFinite(ramps.requestScale), 'requestScale', 'must be finite');
-  require(hysteresis >= 0, 'hysteresis', 'must be 0 or more');
+  require(hysteresis >= 0, 'hysteresis', 'must be at least 0');
   require(!equalMeanRank || ladder !== undefined, 'ladder', 'equalMeanRank needs the rank of each level');
   if (!ladder) return;
   const levels = wholeLevel(thresholds) + 1;

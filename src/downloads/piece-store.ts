@@ -44,7 +44,11 @@ const GONE = ['NotFoundError', 'NotReadableError', 'InvalidStateError'];
  * Does what a store does for `file`, and tells its errors as this package's: `over_limit`; an `OutdatedDownload`
  * (`storage_lost`) for what is gone.
  */
-export async function keep<T>(file: string, work: () => Promise<T>, when = (): string => 'before it came'): Promise<T> {
+export async function keep<T>(
+  file: string,
+  work: () => Promise<T>,
+  when = (): string => 'when it was opened',
+): Promise<T> {
   try {
     return await work();
   } catch (cause) {
@@ -60,7 +64,7 @@ export async function keep<T>(file: string, work: () => Promise<T>, when = (): s
     if (!GONE.includes(name)) throw cause;
     throw new OutdatedDownload(
       'storage_lost',
-      { ...detail, reason: `what had come was deleted from the browser's storage ${when()}` },
+      { ...detail, reason: `what was downloaded of it was deleted from the browser's storage ${when()}` },
       { cause },
     );
   }

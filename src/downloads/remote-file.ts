@@ -115,7 +115,7 @@ export async function* readRemote(
       let skip = hasRanges ? 0 : at;
       for await (const bytes of connection.body(response)) {
         if (readsOn && bytes.length > skip + to - at)
-          throw changed(url, `: more comes than the ${to} bytes that it had`);
+          throw changed(url, `: it has more than the ${to} bytes that it had`);
         // A body longer than asked for is left where its surplus begins.
         const wanted = bytes.subarray(skip, Math.min(bytes.length, skip + to - at));
         skip = Math.max(0, skip - bytes.length);

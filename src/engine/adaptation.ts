@@ -144,7 +144,7 @@ export function settingsOf(options: RankOptions): PlanSettings {
   const budget = ranks === 'uniform' && !equalMeanRank ? 0 : rankErrorBudget;
   const levels: LevelRule | null = budget === undefined ? null : { rankErrorBudget: budget };
   if (equalMeanRank && ranks !== 'uniform') {
-    throw new ChunkwiseError('bad_request', { field: 'equalMeanRank', reason: 'is for uniform ranks' });
+    throw new ChunkwiseError('bad_request', { field: 'equalMeanRank', reason: 'is only allowed with uniform ranks' });
   }
   return {
     levels,

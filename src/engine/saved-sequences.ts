@@ -113,7 +113,7 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
   const { tokens, pages, states, dropped, policy, probed } = latest;
   const adapters = latest.spans.filter(({ from }) => from < tokens.length);
   if (adapters.some(({ key }) => followsRecordedPlan(key))) {
-    const reason = 'the text follows a recorded plan, which no later request is known to go on with';
+    const reason = 'the text follows a recorded plan, and no later request is known to follow the same one';
     throw new ChunkwiseError('unsupported', { field: 'plan', reason });
   }
   if (dropped > 0) {

@@ -7,7 +7,7 @@ export type ErrorCode =
   | 'context_overflow' // more tokens than the context holds
   | 'queue_full'
   | 'busy' // another tab is using what is stored under that name
-  | 'aborted'
+  | 'aborted' // the caller's signal, or `confirmLoad`, ended it; such an error is called AbortError
   | 'abandoned' // the answer was not read for too long, and gave up its place
   | 'no_webgpu'
   | 'kernel_refused' // this browser, or its driver, does not compile what a model runs on
@@ -28,7 +28,8 @@ export interface ErrorDetail {
 
 /** Every error this package throws on purpose: what failed, where, and why. */
 export class ChunkwiseError extends Error {
-  override readonly name = 'ChunkwiseError';
+  /** As `fetch` names it where the code is `aborted`. */
+  override readonly name: 'ChunkwiseError' | 'AbortError';
 
   constructor(
     readonly code: ErrorCode,
@@ -37,5 +38,6 @@ export class ChunkwiseError extends Error {
   ) {
     const where = [detail.file, detail.field].filter((part) => part !== undefined).join(': ');
     super(where === '' ? detail.reason : `${where}: ${detail.reason}`, options);
+    this.name = code === 'aborted' ? 'AbortError' : 'ChunkwiseError';
   }
 }

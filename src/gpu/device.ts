@@ -18,8 +18,13 @@ export interface OpenOptions {
   wait?: Wait;
 }
 
-/** As in WebGPU's GPURequestAdapterOptions. */
-export type GpuAdapterOptions = Pick<GPURequestAdapterOptions, 'powerPreference' | 'forceFallbackAdapter'>;
+/** As in WebGPU's GPURequestAdapterOptions, whose types not every app has. */
+export interface GpuAdapterOptions {
+  /** Default: `high-performance`. */
+  powerPreference?: 'low-power' | 'high-performance';
+  /** Takes the software adapter, where there is one. Default: false. */
+  forceFallbackAdapter?: boolean;
+}
 
 /** A WebGPU device with what this runtime keeps beside it. */
 export interface Device {

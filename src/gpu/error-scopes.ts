@@ -1,3 +1,4 @@
+import { megabytes } from '../config/megabytes.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from './device.ts';
 import { throwIfLost } from './readback.ts';
@@ -21,6 +22,10 @@ export async function noErrors<T>(device: Device, file: string, work: () => Prom
   }
   const refused = (await popped()).find((error) => error !== null);
   throwIfLost(device);
-  if (refused) throw new ChunkwiseError('over_limit', { file, reason: `the device refused: ${refused.message}` });
+  if (refused) {
+    const asked = megabytes(device.buffers.report().total);
+    const reason = `the device refused, asked for ${asked} of GPU memory together: ${refused.message}`;
+    throw new ChunkwiseError('over_limit', { file, reason });
+  }
   return result;
 }

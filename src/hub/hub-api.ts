@@ -4,9 +4,9 @@ import type { HubId } from './model-id.ts';
 
 /** Where the hub is, and who asks. */
 export interface HubOptions {
-  /** Origin of the hub or a mirror of it; default: https://huggingface.co. */
+  /** Origin of the hub or a mirror of it. Default: https://huggingface.co. */
   endpoint?: string;
-  /** Access token, for gated and private repositories. It is sent to `endpoint` alone. */
+  /** Access token, for gated and private repositories. It is sent to `endpoint` alone. Default: none. */
   token?: string;
 }
 
@@ -64,10 +64,10 @@ export async function listRepo({ repo, revision }: HubId, options: HubOptions, r
     const field = `siblings[${i}]`;
     if (!isRecord(entry) || typeof entry['rfilename'] !== 'string') return fail(field, 'names no file');
     const { rfilename: path, size, lfs, blobId } = entry;
-    if (!isSize(size)) return fail(`${field}.size`, 'is no length in bytes');
+    if (!isSize(size)) return fail(`${field}.size`, 'is not a length in bytes');
     const sha256 = isRecord(lfs) ? lfs['sha256'] : undefined;
     if (sha256 !== undefined && (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))) {
-      return fail(`${field}.lfs.sha256`, 'is no SHA-256');
+      return fail(`${field}.lfs.sha256`, 'is not a SHA-256');
     }
     const place = `${origin}/${repo}/resolve/${commit}/${encodePath(path)}`;
     const oid = sha256 ?? (typeof blobId === 'string' ? blobId : commit);

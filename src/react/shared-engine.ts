@@ -1,14 +1,15 @@
 import { createEngine } from '../api/create-engine.ts';
 import type { Engine, EngineOptions, LoadProgress } from '../api/types.ts';
+import type { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 /** Of `createEngine`, but for what the hook does itself. Options that are equal share one engine. */
 export type UseChunkwiseOptions = Omit<EngineOptions, 'onProgress' | 'signal'>;
 
-/** An engine from its loading to its end. `progress`: how far the loading is. `error`: a `ChunkwiseError`, where it is one of ours. */
+/** An engine from its loading to its end. `progress`: how far the loading is. `error`: why it failed. */
 export type EngineState =
   | { status: 'loading'; engine?: undefined; progress?: LoadProgress; error?: undefined }
   | { status: 'ready'; engine: Engine; progress?: undefined; error?: undefined }
-  | { status: 'failed'; engine?: undefined; progress?: undefined; error: unknown };
+  | { status: 'failed'; engine?: undefined; progress?: undefined; error: ChunkwiseError | Error };
 
 export const LOADING: EngineState = { status: 'loading' };
 
@@ -40,7 +41,7 @@ export class SharedEngine {
       if (signal.aborted) await engine.dispose();
       this.#become({ status: 'ready', engine }, signal);
     } catch (error) {
-      this.#become({ status: 'failed', error }, signal);
+      this.#become({ status: 'failed', error: asError(error) }, signal);
     }
   }
 
@@ -57,3 +58,7 @@ export class SharedEngine {
     this.#state = LOADING;
   }
 }
+
+/** What was thrown, which need not be an error. */
+export const asError = (thrown: unknown): ChunkwiseError | Error =>
+  thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });

@@ -1,5 +1,7 @@
 import { useEffect, useRef, useState } from 'react';
 import type { ChatCompletionRequest, ChatMessage, Engine } from '../api/types.ts';
+import type { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { asError } from './shared-engine.ts';
 
 /** What every request of the chat has beside its messages. */
 export type ChatRequest = Omit<ChatCompletionRequest, 'messages' | 'stream'>;
@@ -10,7 +12,7 @@ export interface ChatState {
   /** Whether an answer is on its way. */
   isStreaming: boolean;
   /** Of the last request; stopping it is none. */
-  error: unknown;
+  error: ChunkwiseError | Error | undefined;
   /** Adds what the user says and asks for an answer. Nothing happens while there is no engine or an answer is on its way. */
   send: (content: string) => Promise<void>;
   /** Ends the answer as it is. */
@@ -25,7 +27,7 @@ export function useChat(
 ): ChatState {
   const [messages, setMessages] = useState(opening);
   const [isStreaming, setIsStreaming] = useState(false);
-  const [error, setError] = useState<unknown>();
+  const [error, setError] = useState<ChunkwiseError | Error>();
   const running = useRef<AbortController>(undefined);
   const stop = (): void => running.current?.abort();
   useEffect(() => stop, [engine]);
@@ -47,7 +49,7 @@ export function useChat(
         setMessages([...asked, { role: 'assistant', content: answer }]);
       }
     } catch (failure) {
-      if (!signal.aborted) setError(failure);
+      if (!signal.aborted) setError(asError(failure));
     } finally {
       running.current = undefined;
       setIsStreaming(false);

@@ -8,6 +8,9 @@ export const OFFER_LOCK = 'chunkwise engine ';
 /** And one of this name, the same id behind it, for as long as they answer. */
 export const PAGE_LOCK = 'chunkwise page ';
 
+/** Is sent to the service worker by a page that it does not control yet: it is to take it over. */
+export const CLAIM = 'chunkwise-claim';
+
 /** Is sent to every page: the one that has the lock of this id answers on the port. Browsers do not tell by the lock. */
 export interface Search {
   type: 'chunkwise-search';

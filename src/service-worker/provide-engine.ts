@@ -2,12 +2,17 @@ import { serveStream } from '../../workers/port-stream.ts';
 import type { Engine } from '../api/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { holdLock, watchLock } from '../../workers/locks.ts';
-import { type ForwardedRequest, isOurs, OFFER_LOCK, PAGE_LOCK, type ResponsePart } from './protocol.ts';
+import { CLAIM, type ForwardedRequest, isOurs, OFFER_LOCK, PAGE_LOCK, type ResponsePart } from './protocol.ts';
+
+/** Milliseconds in which a service worker that is registered must have taken control of the page. */
+const CONTROL_MS = 60_000;
 
 /**
  * Lets the origin's service worker answer requests with this page's engine: those of every tab, for as long as this
  * page lives or until the returned function is called; what is being answered then goes on. Resolves when `serveEngine`
- * can find it. Errors: `bad_request` for what is no engine; `unsupported` in a page that may have no service worker.
+ * can find it, and this page's own requests go there: a page that was loaded before the service worker that is registered
+ * for it is taken over. Errors: `bad_request` for what is no engine; `unsupported` in a page that may have no service
+ * worker, or whose service worker does not take it over.
  */
 export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() => void> {
   if (typeof (engine as Partial<typeof engine> | undefined)?.fetch !== 'function') {
@@ -19,6 +24,7 @@ export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() =
       field: 'serviceWorker',
       reason: 'the page is not secure, or its browser has none',
     });
+  await control(serviceWorker);
   const id = crypto.randomUUID();
   const answering = new Set<Promise<void>>();
   const onMessage = ({ data, ports: [port] }: MessageEvent<unknown>): void => {
@@ -44,6 +50,26 @@ export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() =
       leavePage();
     });
   };
+}
+
+/** Waits until the service worker controls this page, which it does not where the page was loaded before it, or past it. */
+async function control(serviceWorker: ServiceWorkerContainer): Promise<void> {
+  if (serviceWorker.controller || !(await serviceWorker.getRegistration())) return;
+  await new Promise<void>((resolve, reject) => {
+    const late = setTimeout(() => {
+      const reason = 'it does not take control of this page: it must call serveEngine';
+      reject(new ChunkwiseError('unsupported', { field: 'serviceWorker', reason }));
+    }, CONTROL_MS);
+    const onChange = (): void => {
+      if (!serviceWorker.controller) return;
+      clearTimeout(late);
+      serviceWorker.removeEventListener('controllerchange', onChange);
+      resolve();
+    };
+    serviceWorker.addEventListener('controllerchange', onChange);
+    void serviceWorker.ready.then(({ active }) => active?.postMessage(CLAIM));
+    onChange(); // meanwhile
+  });
 }
 
 async function* answer(

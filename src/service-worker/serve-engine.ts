@@ -3,6 +3,7 @@ import { describeError, HttpError } from '../api/http/http-error.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { holdLock, watchLock } from '../../workers/locks.ts';
 import {
+  CLAIM,
   type ForwardedRequest,
   OFFER_LOCK,
   PAGE_LOCK,
@@ -38,6 +39,9 @@ export function serveEngine({ path = 'v1/' }: ServeOptions = {}): void {
     // The worker lives until the last byte is read.
     event.waitUntil(new Promise<void>((resolve) => ended.signal.addEventListener('abort', () => resolve())));
     event.respondWith(answer(scope, request, ended));
+  });
+  scope.addEventListener('message', (event) => {
+    if (event.data === CLAIM) event.waitUntil(scope.clients.claim());
   });
 }
 

@@ -1,6 +1,7 @@
 import { baseNames } from '../adapters/formats/base-name.ts';
 import { cacheBytes, layerPageBytes, pagesFor } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
+import { megabytes } from '../config/megabytes.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
@@ -203,13 +204,13 @@ export function checkSizes(
   { memoryLimitBytes = Infinity }: ModelLimits,
 ): void {
   if (totalBytes > memoryLimitBytes) {
-    const reason = `the model needs ${totalBytes} bytes of GPU memory (${weightBytes} of weights), the limit is ${memoryLimitBytes}`;
+    const reason = `the model needs ${megabytes(totalBytes)} of GPU memory (${megabytes(weightBytes)} of weights), but may take ${megabytes(memoryLimitBytes, Math.floor)}`;
     throw new ChunkwiseError('over_limit', { file, field: 'memoryLimitBytes', reason });
   }
   const binding = device.limits.maxStorageBufferBindingSize;
   for (const [field, size] of Object.entries(buffers)) {
     if (size <= binding) continue;
-    const reason = `${size} bytes at a context of ${contextLength} tokens, but a binding holds ${binding} on this device`;
+    const reason = `needs ${megabytes(size)} at a context of ${contextLength} tokens, but a buffer holds ${megabytes(binding, Math.floor)} on this device`;
     throw new ChunkwiseError('over_limit', { file, field, reason });
   }
 }
@@ -249,6 +250,6 @@ export const gpuBytes = ({ type, shape: [rows = 0, columns], bytes }: TensorInfo
 export function contextOf(config: Pick<ModelConfig, 'contextLength'>, asked: number | undefined): number {
   if (asked === undefined) return Math.min(config.contextLength, DEFAULT_CONTEXT);
   if (Number.isInteger(asked) && asked >= 1 && asked <= config.contextLength) return asked;
-  const reason = `must be a whole number from 1 to ${config.contextLength}, what the model was trained for; got ${asked}`;
+  const reason = `must be a whole number from 1 to ${config.contextLength}, what the model was trained for, but is ${asked}`;
   throw new ChunkwiseError('bad_request', { field: 'contextLength', reason });
 }

@@ -1,6 +1,8 @@
 import type { CacheStore } from '../cache/saved-cache.ts';
+import { megabytes } from '../config/megabytes.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { isMissing, withFiles } from './file-locks.ts';
+import { storageHost } from './storage-host.ts';
 
 const SUFFIX = '.cache';
 
@@ -44,7 +46,7 @@ export const cacheStore: CacheStore = {
             { cause },
           );
         }
-        const reason = `the browser's storage has no room for ${bytes.length} bytes`;
+        const reason = `the browser's storage has no room for ${megabytes(bytes.length)}`;
         throw new ChunkwiseError('over_limit', { file: name, field: 'storage', reason }, { cause });
       }
     }),
@@ -81,7 +83,7 @@ async function alone<T>(
 
 async function cacheFolder(): Promise<FileSystemDirectoryHandle> {
   try {
-    const root = await navigator.storage.getDirectory();
+    const root = await storageHost.directory();
     return await root.getDirectoryHandle('chunkwise-caches', { create: true });
   } catch (cause) {
     const reason = `this browser gives no private file system: ${String(cause)}`; // private windows of some refuse

@@ -1,4 +1,5 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { storageHost } from './storage-host.ts';
 
 /**
  * Does `work` when no other tab has one of these stored files. A tab that ends, in whatever way, has them no more. With
@@ -13,7 +14,7 @@ export async function withFiles<T>(
   // In one order, or two tabs could wait for each other.
   const [first, ...rest] = [...new Set(files)].sort();
   if (first === undefined) return work();
-  return navigator.locks.request(`chunkwise ${first}`, { ifAvailable }, (lock) => {
+  return storageHost.lock(`chunkwise ${first}`, { ifAvailable }, (lock) => {
     if (!lock) throw busy(file);
     return withFiles(rest, options, work);
   });

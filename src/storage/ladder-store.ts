@@ -1,4 +1,5 @@
 import type { LadderStore } from '../adapters/ladder/ladder-cache.ts';
+import { storageHost } from './storage-host.ts';
 
 /** Most ladders that are kept; the oldest goes first. One of rank 16 for the default model takes 10 MB. */
 const MOST_LADDERS = 32;
@@ -30,7 +31,7 @@ export const ladderStore: LadderStore = {
 };
 
 async function ladderFolder(): Promise<FileSystemDirectoryHandle> {
-  const root = await navigator.storage.getDirectory();
+  const root = await storageHost.directory();
   return root.getDirectoryHandle('chunkwise-ladders', { create: true });
 }
 

@@ -1,4 +1,3 @@
-import { createStore, del, entries, get, set } from 'idb-keyval';
 import { hexDigest } from '../weights/digest.ts';
 import { MemoryPieces } from '../downloads/memory-pieces.ts';
 import { keep } from '../downloads/piece-store.ts';
@@ -6,6 +5,7 @@ import type { PieceStore } from '../downloads/piece-store.ts';
 import { CachePieces } from './cache-pieces.ts';
 import { busy, isTaken, withFiles } from './file-locks.ts';
 import { OpfsPieces } from './opfs-pieces.ts';
+import { storageHost } from './storage-host.ts';
 
 /** A downloaded model or adapter, or what has come of it. */
 export interface StoredModel {
@@ -27,20 +27,22 @@ export interface Manifest {
   isPartial?: true;
 }
 
-const manifests = createStore('chunkwise-models', 'manifests');
-
 /** Undefined where the browser has no database, too. */
 export async function readManifest(name: string): Promise<Manifest | undefined> {
   try {
-    return await get<Manifest>(name, manifests);
+    return await storageHost.manifests.get<Manifest>(name);
   } catch {
     return undefined;
   }
 }
 
+/** Whether its files were whole once, and may be without their server. */
+export const isWhole = (manifest: Manifest | undefined): manifest is Manifest =>
+  manifest !== undefined && !manifest.isPartial;
+
 async function allManifests(): Promise<[name: string, manifest: Manifest][]> {
   try {
-    return await entries<string, Manifest>(manifests);
+    return await storageHost.manifests.entries<Manifest>();
   } catch {
     return [];
   }
@@ -49,7 +51,7 @@ async function allManifests(): Promise<[name: string, manifest: Manifest][]> {
 /** Whether it could be: without it a model needs its server. */
 export async function writeManifest(name: string, manifest: Manifest): Promise<boolean> {
   try {
-    await set(name, manifest, manifests);
+    await storageHost.manifests.set(name, manifest);
     return true;
   } catch {
     return false; // the browser has no database, or no room
@@ -111,7 +113,7 @@ export async function deleteModel(name: string): Promise<boolean> {
     if (own)
       await keep(
         name,
-        () => del(name, manifests),
+        () => storageHost.manifests.delete(name),
         () => 'while it was deleted',
       );
   }).catch((error: unknown) => {
@@ -145,7 +147,7 @@ async function cachedFiles(): Promise<Map<string, { url: string | undefined; byt
 /** The folder of downloaded models in the origin's private file system; undefined where the browser has none. */
 async function modelFolder(): Promise<FileSystemDirectoryHandle | undefined> {
   try {
-    const root = await navigator.storage.getDirectory();
+    const root = await storageHost.directory();
     return await root.getDirectoryHandle('chunkwise-models', { create: true });
   } catch {
     return undefined; // private windows of some browsers refuse

@@ -98,7 +98,7 @@ function textReader(bytes: Uint8Array, refuse: (reason: string) => never): (plac
     try {
       return decoder.decode(bytes.subarray(place, end));
     } catch {
-      return refuse(`the text at byte ${place} is no UTF-8`);
+      return refuse(`the text at byte ${place} is not UTF-8`);
     }
   };
 }

@@ -3,12 +3,14 @@ import { checked, checkFunction, checkInteger, checkNumber, checkSignal } from '
 import { parseFallback } from '../../src/api/fallback/parse-fallback.ts';
 import { Listeners } from '../../src/api/listeners.ts';
 import { parseMessages } from '../../src/api/chat/messages.ts';
-import { parseCall, parseEngineOptions } from '../../src/api/options.ts';
+import { parseCall, parseEngineOptions, type ToUrl } from '../../src/api/options.ts';
 import { parseCompletionRequest } from '../../src/api/requests.ts';
 import { withDefaults } from '../../src/api/request-defaults.ts';
 
 const refusal = (field: string): Error =>
   expect.objectContaining({ code: 'bad_request', detail: { field, reason: expect.any(String) as string } }) as Error;
+
+const inApp: ToUrl = (text) => new URL(text, 'https://app.example/');
 
 const likeSignal = { aborted: false, addEventListener: () => undefined, removeEventListener: () => undefined };
 
@@ -21,8 +23,10 @@ it.each([[{}], [5], ['abort'], [[]], [() => undefined], [likeSignal], [new Abort
 
 it.each([
   [-1, 0, undefined, 'must be at least 0, but is -1'],
-  [1e300, 0, undefined, 'must be at most 9007199254740991, but is 1e+300'],
-  [5, 0, 2, 'must be 0 to 2, but is 5'],
+  [1e300, 0, undefined, 'must be at most 9007199254740991, but is a huge number'],
+  [-1e300, 0, undefined, 'must be at least 0, but is a huge negative number'],
+  [NaN, 0, undefined, 'must be a number, but is NaN'],
+  [5, 0, 2, 'must be from 0 to 2, but is 5'],
   [1.5, 0, undefined, 'must be a whole number, but is 1.5'],
 ])('%d is no whole number from %d to %s, which is said in words', (value, least, most, reason) => {
   expect(() => checkInteger(value, 'n', least, most)).toThrow(`n: ${reason}`);
@@ -86,11 +90,7 @@ describe('values that throw when they are looked at', () => {
     ['a field', 'request', request(getter('prompt'))],
     ['a revoked proxy', 'request', request(proxy)],
     ['a part of a message', 'messages', () => checked('messages', () => parseMessages([getter('role')]))],
-    [
-      'an option',
-      'options',
-      () => checked('options', () => parseEngineOptions(getter('model') as never, 'https://app.example/')),
-    ],
+    ['an option', 'options', () => checked('options', () => parseEngineOptions(getter('model') as never, inApp))],
     ['a signal', 'options', () => parseCall(getter('signal'))],
   ])('%s', (_, field, check) => {
     expect(check).toThrow(refusal(field));
@@ -98,8 +98,7 @@ describe('values that throw when they are looked at', () => {
 });
 
 it('takes no key that a header cannot hold, and does not tell it', () => {
-  const parse = (apiKey: unknown) => (): unknown =>
-    parseFallback({ baseURL: 'https://api.example/v1', apiKey }, 'https://app.example/');
+  const parse = (apiKey: unknown) => (): unknown => parseFallback({ baseURL: 'https://api.example/v1', apiKey }, inApp);
   for (const key of ['sk-one\nsk-two', 'sk-ключ', 5]) expect(parse(key)).toThrow(refusal('fallback.apiKey'));
   expect(parse('sk-one\n')).not.toThrow(/sk-one/);
   expect(parse('sk-one')()).toMatchObject({ apiKey: 'sk-one' });

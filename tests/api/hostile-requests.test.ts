@@ -56,7 +56,7 @@ test.each<[string, () => unknown]>([
   ['input', () => parseEmbeddingRequest({ input: endless })],
   ['input[0]', () => parseEmbeddingRequest({ input: [endless] })],
   ['documents', () => parseRerankRequest({ query: 'a', documents: endless })],
-  ['model', () => parseEngineOptions({ model: endless }, 'http://localhost/')],
+  ['model', () => parseEngineOptions({ model: endless }, (text) => new URL(text, 'http://localhost/'))],
 ])('%s that says it has billions of entries is refused without counting them', (field, check) =>
   expectError(check, 'bad_request', { field, reason: /at most/ }),
 );

@@ -1,6 +1,13 @@
 import { expect, it } from 'vitest';
 import { checkFunction } from '../../src/api/checks.ts';
-import { parseAdapterSource, parseAdapterSources, parseCacheName, parseEngineOptions } from '../../src/api/options.ts';
+import {
+  namesOfStored,
+  parseAdapterSource,
+  parseAdapterSources,
+  parseCacheName,
+  parseEngineOptions,
+  type ToUrl,
+} from '../../src/api/options.ts';
 
 it('takes any name that a file can have', () => {
   for (const name of ['a', 'a/b: ä 😀', '..', 'x'.repeat(200)]) expect(parseCacheName(name)).toBe(name);
@@ -16,13 +23,14 @@ it.each([[undefined], [7], [''], ['\ud83d'], ['x'.repeat(201)], ['ä'.repeat(34)
 });
 
 const BASE = 'https://app.example/chat/';
+const inApp: ToUrl = (text) => new URL(text, BASE);
 
 it.each([
   ['owner/repo', 'owner/repo'],
   ['owner/repo@v1:x.gguf', 'owner/repo@v1:x.gguf'],
   ['models/tiny.gguf', `${BASE}models/tiny.gguf`],
   ['./owner/repo', `${BASE}owner/repo`],
-])('reads the model %s as %s', (model, expected) => expect(parseEngineOptions({ model }, BASE).model).toBe(expected));
+])('reads the model %s as %s', (model, expected) => expect(parseEngineOptions({ model }, inApp).model).toBe(expected));
 
 it('takes a function to be asked, and nothing else', () => {
   const ask = (): boolean => true;
@@ -36,14 +44,24 @@ it('takes a function to be asked, and nothing else', () => {
 });
 
 it('reads an adapter as a hub id or a folder', () => {
-  expect(parseAdapterSource('owner/adapter', BASE)).toEqual({ hub: 'owner/adapter' });
-  expect(parseAdapterSource('adapters/pirate/', BASE)).toMatchObject({
+  expect(parseAdapterSource('owner/adapter', inApp)).toEqual({ hub: 'owner/adapter' });
+  expect(parseAdapterSource('adapters/pirate/', inApp)).toMatchObject({
     config: `${BASE}adapters/pirate/adapter_config.json`,
   });
-  expect(parseAdapterSource('https://h/pirate?token=x', BASE)).toEqual({
+  expect(parseAdapterSource('https://h/pirate?token=x', inApp)).toEqual({
+    folder: 'https://h/pirate/?token=x',
     config: 'https://h/pirate/adapter_config.json?token=x',
     weights: 'https://h/pirate/adapter_model.safetensors?token=x',
   });
+});
+
+it('finds what is stored by the name that it was loaded with, however it is written', () => {
+  const folderOf = (source: string): string => (parseAdapterSource(source, inApp) as { folder: string }).folder;
+  for (const source of ['adapters/pirate/', './adapters/pirate', 'https://h/pirate?token=x'])
+    expect(namesOfStored(source, inApp)).toContain(folderOf(source));
+  expect(namesOfStored('models/tiny.gguf', inApp)).toContain(`${BASE}models/tiny.gguf`);
+  expect(namesOfStored('owner/adapter', inApp)[0]).toBe('owner/adapter');
+  expect(namesOfStored('https://', inApp)).toEqual(['https://']);
 });
 
 it('refuses a pickle before anything is downloaded, saying what to do', () => {
@@ -53,33 +71,33 @@ it('refuses a pickle before anything is downloaded, saying what to do', () => {
       detail: { file, reason: expect.stringMatching(/pickle, which runs .*save_pretrained/) as string },
     }) as Error;
   for (const file of ['pirate/adapter_model.bin', 'https://h/x.pt?download=true']) {
-    expect(() => parseAdapterSource(file, BASE)).toThrow(refusal(file));
+    expect(() => parseAdapterSource(file, inApp)).toThrow(refusal(file));
   }
   for (const model of ['owner/repo:pytorch_model.bin', './old/pytorch_model.bin']) {
-    expect(() => parseEngineOptions({ model }, BASE)).toThrow(refusal(model));
+    expect(() => parseEngineOptions({ model }, inApp)).toThrow(refusal(model));
   }
 });
 
 it('reads the adapters to load with a model, and names what is wrong with one', () => {
-  expect(parseAdapterSources(undefined, BASE)).toEqual([]);
-  expect(parseAdapterSources({ pirate: 'owner/adapter', poet: 'poet/' }, BASE)).toMatchObject([
+  expect(parseAdapterSources(undefined, inApp)).toEqual([]);
+  expect(parseAdapterSources({ pirate: 'owner/adapter', poet: 'poet/' }, inApp)).toMatchObject([
     ['pirate', { hub: 'owner/adapter' }],
     ['poet', { weights: `${BASE}poet/adapter_model.safetensors` }],
   ]);
   const refusal = (field: string): Error =>
     expect.objectContaining({ code: 'bad_request', detail: { field, reason: expect.any(String) as string } }) as Error;
-  expect(() => parseAdapterSources('pirate/', BASE)).toThrow(refusal('adapters'));
-  expect(() => parseAdapterSources({ '': 'pirate/' }, BASE)).toThrow(refusal('name'));
-  expect(() => parseAdapterSources({ pirate: 7 }, BASE)).toThrow(refusal('adapters.pirate'));
-  expect(() => parseAdapterSources({ pirate: { config: 'x' } }, BASE)).toThrow(refusal('adapters.pirate.config'));
+  expect(() => parseAdapterSources('pirate/', inApp)).toThrow(refusal('adapters'));
+  expect(() => parseAdapterSources({ '': 'pirate/' }, inApp)).toThrow(refusal('name'));
+  expect(() => parseAdapterSources({ pirate: 7 }, inApp)).toThrow(refusal('adapters.pirate'));
+  expect(() => parseAdapterSources({ pirate: { config: 'x' } }, inApp)).toThrow(refusal('adapters.pirate.config'));
 });
 
 it('takes how long an answer may go unread: milliseconds, or for ever', () => {
   const model = 'owner/repo';
   for (const readTimeoutMs of [undefined, 0, 250, Infinity])
-    expect(parseEngineOptions({ model, readTimeoutMs }, BASE).readTimeoutMs).toBe(readTimeoutMs);
+    expect(parseEngineOptions({ model, readTimeoutMs }, inApp).readTimeoutMs).toBe(readTimeoutMs);
   for (const readTimeoutMs of [-1, NaN, '30s' as unknown as number]) {
-    expect(() => parseEngineOptions({ model, readTimeoutMs }, BASE)).toThrow(
+    expect(() => parseEngineOptions({ model, readTimeoutMs }, inApp)).toThrow(
       expect.objectContaining({
         code: 'bad_request',
         detail: { field: 'readTimeoutMs', reason: expect.any(String) as string },
@@ -90,14 +108,14 @@ it('takes how long an answer may go unread: milliseconds, or for ever', () => {
 
 it('checks the hub, the weights and the GPU adapter, and never shows a token', () => {
   const model = 'owner/repo';
-  expect(parseEngineOptions({ model, hub: { endpoint: '/mirror', token: 'hf_x' } }, BASE).hub).toEqual({
+  expect(parseEngineOptions({ model, hub: { endpoint: '/mirror', token: 'hf_x' } }, inApp).hub).toEqual({
     endpoint: 'https://app.example/mirror',
     token: 'hf_x',
   });
-  expect(parseEngineOptions({ model, weights: 'Q4_1' }, BASE)).toMatchObject({ weights: 'Q4_1', hub: {} });
+  expect(parseEngineOptions({ model, weights: 'Q4_1' }, inApp)).toMatchObject({ weights: 'Q4_1', hub: {} });
   const refused = (options: object): unknown => {
     try {
-      return parseEngineOptions({ model, ...options }, BASE);
+      return parseEngineOptions({ model, ...options }, inApp);
     } catch (error) {
       return error;
     }
@@ -122,7 +140,7 @@ it('refuses an address with a password in it, which it does not show', () => {
   const options = { model: 'https://me:secret@example.org/a.gguf' };
   const error = (() => {
     try {
-      return parseEngineOptions(options, 'https://example.org/');
+      return parseEngineOptions(options, inApp);
     } catch (thrown) {
       return thrown;
     }
@@ -133,18 +151,34 @@ it('refuses an address with a password in it, which it does not show', () => {
 
 it('reads a draft model as it reads the model, and names it where it is wrong', () => {
   const model = 'owner/repo';
-  expect(parseEngineOptions({ model }, BASE).draftModel).toBe(undefined);
-  expect(parseEngineOptions({ model, draftModel: 'models/tiny.gguf' }, BASE).draftModel).toBe(
+  expect(parseEngineOptions({ model }, inApp).draftModel).toBe(undefined);
+  expect(parseEngineOptions({ model, draftModel: 'models/tiny.gguf' }, inApp).draftModel).toBe(
     `${BASE}models/tiny.gguf`,
   );
   const blob = new Blob([]);
-  expect(parseEngineOptions({ model, draftModel: blob }, BASE).draftModel).toEqual([blob]);
+  expect(parseEngineOptions({ model, draftModel: blob }, inApp).draftModel).toEqual([blob]);
   for (const draftModel of ['', [], 7 as never, 'https://user:word@h/x.gguf']) {
-    expect(() => parseEngineOptions({ model, draftModel }, BASE)).toThrow(
+    expect(() => parseEngineOptions({ model, draftModel }, inApp)).toThrow(
       expect.objectContaining({
         code: 'bad_request',
         detail: { field: 'draftModel', reason: expect.any(String) as string },
       }) as Error,
     );
   }
+});
+
+it('refuses an option that there is not, by its name, and takes one that is undefined', () => {
+  const model = 'owner/repo';
+  const fieldOf = (options: object): unknown => {
+    try {
+      return parseEngineOptions({ model, ...options }, inApp).model;
+    } catch (error) {
+      return (error as { code: string; detail: { field: string } }).detail.field;
+    }
+  };
+  expect(fieldOf({ contextLenght: 512 })).toBe('contextLenght');
+  expect(fieldOf({ onprogress: null })).toBe('onprogress');
+  expect(fieldOf({ hub: { endpoint: 'https://h', key: 'x' } })).toBe('hub.key');
+  expect(fieldOf({ gpuAdapter: { featureLevel: 'core' } })).toBe('gpuAdapter.featureLevel');
+  expect(fieldOf({ toString: undefined, contextLenght: undefined, hub: { key: undefined } })).toBe(model);
 });

@@ -5,6 +5,8 @@ import { COMMANDS } from '../../cli/commands.ts';
 import { run } from '../../cli/run.ts';
 import { FIXTURES } from '../support/models/encoder-folder.ts';
 
+const PROSE = join(import.meta.dirname, '../support/prose.txt');
+
 async function ran(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const written = { stdout: '', stderr: '' };
   const code = await run(args, {
@@ -67,6 +69,20 @@ test.each<[string[], string, RegExp]>([
   [['bench', 'decode', '--steps', 'many'], '--steps', /must be a number of at least 1, not "many"$/],
   [['bench', 'decode', '-T', '60', '--steps', '32', '--context-length', '64'], '--lengths', /60 .* context of 64$/],
   [['bench', 'prefill', '-T', '32,128', '--context-length', '64'], '--lengths', /128 tokens exceed the context of 64$/],
+  [['bench', 'attention', '-T', '128', '--context-length', '64'], '--lengths', /128 tokens exceed the context of 64$/],
+  [['bench', 'decode', '-T', '0x'], '--lengths', /at least 1, not "0x"$/],
+  [['bench', 'prefill', '--steps', '4'], '--steps', /^is only allowed with bench decode$/],
+  [['bench', 'kernels', '--streams', '2'], '--streams', /^is only allowed with bench decode$/],
+  [['perplexity', '--text', PROSE, '--context', '1.5'], '--context', /at least 2, not "1.5"$/],
+  [['perplexity', '--text', PROSE, '--start', '-1'], '--start', /ambiguous/],
+  [['perplexity', '--text', PROSE, '--start', '0.5'], '--start', /whole number, not "0.5"$/],
+  [['perplexity', '--text', PROSE, '--max-tokens', '0'], '--max-tokens', /at least 1, not "0"$/],
+  [['perplexity', '--text', PROSE, '--context-length', '64'], '--context-length', /Unknown option/],
+  [['eval', 'estimator', '--text', PROSE], '--adapter', /^is required$/],
+  [['eval', 'kv', '--text', PROSE, '--kv', 'q8', '--budget', '1'], '--budget', /^is only allowed with --kv policy$/],
+  [['generate', '--prompt', 'a', '--kv-error-budget', '1'], '--kv-error-budget', /^is only allowed with --kv policy$/],
+  [['generate', '--prompt', 'a', '--draft-model', 'x'], '--draft-model', /^is only allowed with --speculate$/],
+  [['generate', '--prompt', 'a', '--top-p', '0'], '--top-p', /^must be above 0$/],
   [
     ['generate', '--model', 'x', '--prompt', 'a', '--json-schema', 'x', '--grammar', 'x'],
     '--grammar',

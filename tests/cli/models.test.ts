@@ -12,43 +12,49 @@ import { nmse } from '../support/nmse.ts';
 import { NMSE } from '../support/tolerances.ts';
 import { expectError } from '../support/expect-error.ts';
 import { expectedLogits, expectedOf } from '../support/models/safetensors-folder.ts';
+import { byTier, restOnly } from '../support/tier.ts';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/safetensors');
 const PROSE = join(import.meta.dirname, '../support/prose.txt');
 /** The smallest model there is: its kernels compile fast. */
 const MODEL = ['--model', join(FIXTURES, 'llama')];
 
-test.each(['llama/model.safetensors', 'llama3'])('--model %s: the logits are those of transformers', async (path) => {
-  const name = path.split('/')[0]!;
-  const { ids } = expectedOf(name);
-  const folder = mkdtempSync(join(tmpdir(), 'chunkwise-logits-'));
-  onTestFinished(() => rmSync(folder, { recursive: true }));
-  const out = join(folder, 'logits');
-  const flags = ['--model', join(FIXTURES, path), '--weights', 'stored', '--tokens', ids.join(), '--out', out];
-  const { shape } = (await logits(flags)).json as { shape: [number, number] };
-  const all = new Float32Array(Uint8Array.from(readFileSync(out)).buffer);
-  const last = Array.from({ length: 4 }, (_, i) =>
-    all.subarray((shape[0] - 4 + i) * shape[1], (shape[0] - 3 + i) * shape[1]),
-  );
-  expect(nmse(last, expectedLogits(name))).toBeLessThan(NMSE.reference);
-});
+test.each(byTier(['llama/model.safetensors'], ['llama/model.safetensors', 'llama3']))(
+  '--model %s: the logits are those of transformers',
+  async (path) => {
+    const name = path.split('/')[0]!;
+    const { ids } = expectedOf(name);
+    const folder = mkdtempSync(join(tmpdir(), 'chunkwise-logits-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const out = join(folder, 'logits');
+    const flags = ['--model', join(FIXTURES, path), '--weights', 'stored', '--tokens', ids.join(), '--out', out];
+    const { shape } = (await logits(flags)).json as { shape: [number, number] };
+    const all = new Float32Array(Uint8Array.from(readFileSync(out)).buffer);
+    const last = Array.from({ length: 4 }, (_, i) =>
+      all.subarray((shape[0] - 4 + i) * shape[1], (shape[0] - 3 + i) * shape[1]),
+    );
+    expect(nmse(last, expectedLogits(name))).toBeLessThan(NMSE.reference);
+  },
+);
 
 type Figures = Record<string, number>;
 const sumOf = (figures: Figures): number => Object.values(figures).reduce((sum, each) => sum + each, 0);
 
-test('perplexity and generate report the memory that a text has at its end, and the most there was', async () => {
-  const outputs = [
-    await perplexity([...MODEL, '--text', PROSE, '--context', '60', '--max-tokens', '100']),
-    await generate([...MODEL, '--json', '--prompt', 'The theory of the thing', '--max-tokens', '2']),
-  ];
-  for (const { json } of outputs) {
-    const { memory, memoryPeak, kv } = json as { memory: Figures; memoryPeak: Figures; kv: { bytes: Figures } };
-    expect(sumOf(kv.bytes)).toBeGreaterThan(0);
-    expect(memory['kv']).toBeGreaterThanOrEqual(sumOf(kv.bytes));
-    expect([sumOf(memory), sumOf(memoryPeak)]).toEqual([2 * memory['total']!, 2 * memoryPeak['total']!]);
-    expect(memoryPeak['total']).toBeGreaterThanOrEqual(memory['total']!);
-  }
-});
+restOnly(() =>
+  test('perplexity and generate report the memory that a text has at its end, and the most there was', async () => {
+    const outputs = [
+      await perplexity([...MODEL, '--text', PROSE, '--context', '60', '--max-tokens', '100']),
+      await generate([...MODEL, '--json', '--prompt', 'The theory of the thing', '--max-tokens', '2']),
+    ];
+    for (const { json } of outputs) {
+      const { memory, memoryPeak, kv } = json as { memory: Figures; memoryPeak: Figures; kv: { bytes: Figures } };
+      expect(sumOf(kv.bytes)).toBeGreaterThan(0);
+      expect(memory['kv']).toBeGreaterThanOrEqual(sumOf(kv.bytes));
+      expect([sumOf(memory), sumOf(memoryPeak)]).toEqual([2 * memory['total']!, 2 * memoryPeak['total']!]);
+      expect(memoryPeak['total']).toBeGreaterThanOrEqual(memory['total']!);
+    }
+  }),
+);
 
 test('--draft-model is beside the model, and the answer is the same with it', async () => {
   const prompt = ['--json', '--prompt', 'The theory of the thing', '--max-tokens', '12', '--speculate'];
@@ -83,7 +89,7 @@ test('wgsl gives what is compiled of a kernel', async () => {
   await expectError(refused, 'bad_request', { field: 'KERNEL', reason: /attention-merge.*linear-decode.*sample-draw/ });
 });
 
-test.each(['prefill', 'kernels'])('bench %s has the figures that all share', async (what) => {
+test.each(byTier(['prefill'], ['prefill', 'kernels']))('bench %s has the figures that all share', async (what) => {
   const { results } = (await bench([what, ...MODEL, '-T', '32'])).json as { results: [Record<string, unknown>] };
   const [result] = results;
   expect(result).toMatchObject({

@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { cacheFolder } from '../../cli/cache-folder.ts';
-import { tuningStore } from '../../cli/tuning-store.ts';
+import { cacheFolder } from '../../src/node/cache-folder.ts';
+import { tuningStore } from '../../src/node/tuning-store.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** Of so many bytes that writing them can break off in several places. */
@@ -49,7 +49,7 @@ test.each([
   const store = tuningStore(folder);
   await store.set('one', { lanes: 1 });
   const code = `
-    const { tuningStore } = await import('./cli/tuning-store.ts');
+    const { tuningStore } = await import('./src/node/tuning-store.ts');
     await tuningStore(${JSON.stringify(folder)}).set('large', ${JSON.stringify(LARGE)});`;
   const write = (kib: number): void => {
     const script = `${trap}ulimit -f ${kib}; exec '${process.execPath}' --import tsx --input-type=module -e "$CODE"`;

@@ -1,4 +1,4 @@
-import { loadXgrammar } from '../../cli/xgrammar.ts';
+import { loadXgrammar } from '../../src/node/xgrammar.ts';
 import { Grammars } from '../../src/grammar/grammars.ts';
 import { schemaGrammar } from '../../src/grammar/json-schema.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';

@@ -193,7 +193,7 @@ describe('files of a model', () => {
 test('weights that a folder has as a pickle alone: why they are not read; where it has none, that they are missing', async () => {
   const opening = async (folder: string) => {
     const url = hub.fileUrl(`${folder}/adapter_model.safetensors`);
-    return describeRemote(url).catch((error: unknown) => explainMissing(url, {}, error));
+    return describeRemote(url).catch((error: unknown) => explainMissing({}, error));
   };
   await expectError(() => opening('old'), 'unsupported', {
     file: hub.fileUrl('old/adapter_model.bin'),

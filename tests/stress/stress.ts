@@ -1,5 +1,5 @@
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
-import { loadXgrammar } from '../../cli/xgrammar.ts';
+import { loadXgrammar } from '../../src/node/xgrammar.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';

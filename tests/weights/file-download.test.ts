@@ -179,7 +179,7 @@ test('an answer that is longer than its server told: an error, not the beginning
     Boolean(response.writeHead(200, { ETag: `"${SHA256.slice(0, 32)}"` }).end(Buffer.concat([BYTES, BYTES])));
   await expectError(() => file.complete(), 'network', {
     file: hub.fileUrl(PATH),
-    reason: /more comes than the 412345 bytes/,
+    reason: /more than the 412345 bytes/,
   });
 });
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gguf } from '@huggingface/gguf';
 import { expect, onTestFinished, test } from 'vitest';
-import { FileSource } from '../../cli/file-source.ts';
+import { FileSource } from '../../src/node/file-source.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { GGML_TYPES } from '../../src/weights/ggml-types.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { inspect } from '../../cli/commands/inspect.ts';
-import { modelFiles, openSources } from '../../cli/model-files.ts';
+import { modelFiles, openSources } from '../../src/node/model-files.ts';
 import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 

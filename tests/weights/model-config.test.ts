@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { FileSource } from '../../cli/file-source.ts';
+import { FileSource } from '../../src/node/file-source.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';

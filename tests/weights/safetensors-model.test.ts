@@ -216,6 +216,23 @@ test('an output matrix of other values than the embeddings is read, whatever the
   expect(await isTied(twice)).toBe(false);
 });
 
+test('an output matrix without embeddings is refused for what is missing, whatever the config ties', async () => {
+  for (const ties of [true, false]) {
+    const folder = modelFolder('llama', { 'config.json': edit('tie_word_embeddings', ties) });
+    const file = folder.find(({ name }) => name === 'model.safetensors')!;
+    const bytes = await file.read(0, file.size); // a view
+    const embeddings = '"model.embed_tokens.weight"';
+    const at = Buffer.from(bytes).indexOf(embeddings);
+    expect(at).toBeGreaterThan(0);
+    new TextEncoder().encodeInto('"lm_head.weight"'.padEnd(embeddings.length), bytes.subarray(at));
+    await expectError(() => openSafetensorsModel(folder), 'bad_file', {
+      file: 'config.json',
+      field: 'vocab_size',
+      reason: /but the embeddings are missing$/,
+    });
+  }
+});
+
 test('YaRN and LongRoPE are read as transformers reads them', async () => {
   const yarn = { rope_type: 'yarn', rope_theta: 20_000, factor: 4, original_max_position_embeddings: 32 };
   const of = async (rope: object, others = {}) => configOf('llama', change([], { rope_parameters: rope, ...others }));

@@ -2,7 +2,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { FileSource } from '../../cli/file-source.ts';
+import { FileSource } from '../../src/node/file-source.ts';
 import { BlobSource } from '../../src/weights/blob-source.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { BytesSource } from '../support/bytes-source.ts';

@@ -66,9 +66,25 @@ it('ends with `aborted` when the signal fires, also while the reader waits', asy
   const abort = new AbortController();
   const { seen, stream } = countingStream({ signal: abort.signal });
   await stream.next();
-  abort.abort();
-  await expect(stream.next()).rejects.toMatchObject({ name: 'ChunkwiseError', code: 'aborted' });
+  const reason = new Error('enough');
+  abort.abort(reason);
+  const error: unknown = await stream.next().catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(ChunkwiseError);
+  expect(error).toMatchObject({
+    name: 'AbortError',
+    code: 'aborted',
+    message: 'the caller aborted the request: enough',
+  });
+  expect((error as Error).cause).toBe(reason);
   await expect.poll(() => seen.closed).toBe(true);
+});
+
+it('tells no reason where the signal has none of its own', async () => {
+  const { stream } = countingStream({ signal: AbortSignal.abort() });
+  await expect(stream.next()).rejects.toMatchObject({
+    message: 'the caller aborted the request',
+    cause: { name: 'AbortError' },
+  });
 });
 
 it('waits for no word of a thread that is busy: neither an abort nor leaving the loop does', async () => {
@@ -111,6 +127,13 @@ it('ends with the given error when the serving thread is gone, before and during
   await stream.next();
   gone.abort(new ChunkwiseError('disposed', { reason: 'over' }));
   await expect(stream.next()).rejects.toMatchObject({ code: 'disposed' });
+  // Nothing is left open that keeps a process of Node alive, whoever goes on reading or does not.
+  const { port1, port2 } = new MessageChannel();
+  const closed = new Promise((resolve) => port2.addEventListener('close', resolve));
+  void readStream(port1, { gone: gone.signal })
+    .next()
+    .catch(() => undefined);
+  await closed;
   const late = countingStream({ gone: gone.signal });
   await expect(late.stream.next()).rejects.toMatchObject({ code: 'disposed' });
 });

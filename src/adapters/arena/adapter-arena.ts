@@ -1,4 +1,5 @@
 import { MAX_STREAMS } from '../../config/max-streams.ts';
+import { megabytes } from '../../config/megabytes.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
 import { MAX_LEVELS } from '../../config/max-levels.ts';
@@ -157,7 +158,7 @@ export class AdapterArena {
     }
     const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
     if (end * UNIT_BYTES > most) {
-      const reason = `all adapters together take ${end * UNIT_BYTES} bytes, this device's buffers hold ${most}`;
+      const reason = `all adapters together need ${megabytes(end * UNIT_BYTES)}, but a buffer holds ${megabytes(most, Math.floor)} on this device`;
       throw new ChunkwiseError('over_limit', { field: 'adapters', reason });
     }
     if (grown) grown.adapter.rank = grown.rank;

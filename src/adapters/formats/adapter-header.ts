@@ -177,7 +177,7 @@ function pairUp(file: string, tensors: readonly TensorInfo[], naming: Naming): P
     if (factor < 0 || !place) return fail(tensor, unexpected(tensor.name), 'unsupported');
     const [first] = found.values();
     if (first && first.place.root !== place.root)
-      return fail(tensor, 'names the layers otherwise than the tensors before it');
+      return fail(tensor, 'names its layers in another way than the tensors before it');
     const entry = found.get(format(place)) ?? { place, factors: [] };
     entry.factors[factor] = tensor;
     found.set(format(place), entry);

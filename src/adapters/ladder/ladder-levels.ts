@@ -36,7 +36,7 @@ export interface LevelRanks {
 export function levelRanks(modules: readonly ModuleSpectrum[], rankErrorBudget?: number): LevelRanks {
   const budget = rankErrorBudget ?? DEFAULT_RANK_ERROR_BUDGET;
   if (!(budget >= 0 && budget <= 1)) {
-    throw new ChunkwiseError('bad_request', { field: 'rankErrorBudget', reason: `must be in [0, 1], not ${budget}` });
+    throw new ChunkwiseError('bad_request', { field: 'rankErrorBudget', reason: `must be from 0 to 1, not ${budget}` });
   }
   const lost = lostByRank(modules);
   const highest = lost.length - 1;

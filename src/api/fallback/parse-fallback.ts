@@ -1,15 +1,19 @@
 import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
 import { isRecord } from '../../config/is-record.ts';
 import { describe, refuse } from '../checks.ts';
+import { refuseUnknown, type ToUrl } from '../options.ts';
 import type { FallbackOptions } from '../types.ts';
 
+const FIELDS: Record<keyof FallbackOptions, true> = { baseURL: true, apiKey: true, model: true, fetch: true };
+
 /** Checks the fallback's options. Throws `bad_request`, naming the field; the key is not told. */
-export function parseFallback(value: unknown, baseUrl: string): FallbackOptions | undefined {
+export function parseFallback(value: unknown, toUrl: ToUrl): FallbackOptions | undefined {
   if (value === undefined) return undefined;
   if (!isRecord(value)) refuse('fallback', `must be an object, but is ${describe(value)}`);
+  refuseUnknown(value, FIELDS, 'fallback');
   const { baseURL, apiKey, model, fetch } = value;
-  if (typeof baseURL !== 'string' || !URL.canParse(baseURL, baseUrl))
-    refuse('fallback.baseURL', `must be a URL, but is ${describe(baseURL)}`);
+  const url = typeof baseURL === 'string' ? urlOf(baseURL, toUrl) : undefined;
+  if (!url) refuse('fallback.baseURL', `must be a URL, but is ${describe(baseURL)}`);
   if (apiKey !== undefined && (typeof apiKey !== 'string' || !/^[\x20-\x7e]*$/.test(apiKey)))
     refuse('fallback.apiKey', 'must be a string that a header can hold');
   if (model !== undefined && typeof model !== 'string')
@@ -17,11 +21,20 @@ export function parseFallback(value: unknown, baseUrl: string): FallbackOptions 
   if (fetch !== undefined && typeof fetch !== 'function')
     refuse('fallback.fetch', `must be a function, but is ${describe(fetch)}`);
   return {
-    baseURL: new URL(baseURL, baseUrl).href,
+    baseURL: url.href,
     ...(apiKey !== undefined && { apiKey }),
     ...(model !== undefined && { model }),
     ...(fetch !== undefined && { fetch: fetch as typeof globalThis.fetch }),
   };
+}
+
+/** Undefined where it is none. */
+function urlOf(text: string, toUrl: ToUrl): URL | undefined {
+  try {
+    return toUrl(text);
+  } catch {
+    return undefined;
+  }
 }
 
 const REASONS: readonly ErrorCode[] = ['no_webgpu', 'kernel_refused', 'wrong_results', 'over_limit', 'device_lost'];

@@ -1,4 +1,5 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream';
+import { abortError } from '../../errors/abort-error.ts';
 import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
 import { isRecord } from '../../config/is-record.ts';
 import { checked, checkJson } from '../checks.ts';
@@ -83,7 +84,7 @@ export class ServerClient {
 
   #failure(cause: unknown, signal: AbortSignal | undefined): ChunkwiseError {
     if (this.#gone.signal.aborted) return new ChunkwiseError('disposed', { reason: 'the engine was disposed' });
-    if (signal?.aborted) return new ChunkwiseError('aborted', { reason: 'the caller aborted the request' });
+    if (signal?.aborted) return abortError(signal, 'the request');
     return new ChunkwiseError('network', { file: this.baseURL, reason: this.#clean(String(cause)) });
   }
 

@@ -3,9 +3,9 @@ import { parseHubId } from '../../hub/model-id.ts';
 import { describeError } from '../http/http-error.ts';
 import { baseId } from '../http/models.ts';
 import { ANSWERED_BY } from '../http/serve.ts';
-import { Listeners } from '../listeners.ts';
 import { checked, describe, refuse } from '../checks.ts';
 import { parseCall, parseName } from '../options.ts';
+import type { LoadedEngine } from '../reloadable.ts';
 import { OWN_FIELDS, parseAdapters } from '../requests.ts';
 import type { AdapterInfo, CallOptions, Engine, FallbackOptions } from '../types.ts';
 import { isRecord } from '../../config/is-record.ts';
@@ -29,12 +29,11 @@ export async function serverEngine(
   model: string,
   cause: ChunkwiseError,
   signal?: AbortSignal,
-): Promise<Engine> {
+): Promise<LoadedEngine> {
   const server = new ServerClient(options);
   const base = options.model ?? parseHubId(model)?.repo ?? baseId(model);
   const found = (await modelsOf(server, signal)).find(({ id }) => id === base);
   const loaded = new Map<string, AdapterInfo>();
-  const listeners = new Listeners();
   const fieldsOf: FieldsOf = (request, named) => {
     if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
     const adapter = adapterOf(request);
@@ -55,7 +54,6 @@ export async function serverEngine(
     fetch: fetches(server, fieldsOf),
     adapters: adaptersOf(server, loaded),
     ...onlyOnDevice(cause),
-    on: (event, fn) => listeners.add(event, fn),
     dispose: async () => server.dispose(),
   };
 }
@@ -117,7 +115,7 @@ const adaptersOf = (server: ServerClient, loaded: Map<string, AdapterInfo>): Eng
       modules: 0,
       bytes: 0,
       spectra: [],
-      warnings: ['a server answers: what the adapter is, it alone knows'],
+      warnings: ['a server answers, and only the server knows what this adapter is'],
     };
     loaded.set(name, info);
     return info;
@@ -132,7 +130,7 @@ const adaptersOf = (server: ServerClient, loaded: Map<string, AdapterInfo>): Eng
 /** What a server has none of. */
 function onlyOnDevice(cause: ChunkwiseError) {
   const refused = (field: string) => async (): Promise<never> => {
-    const reason = `a server answers, which has none; the device could not, since ${cause.message}`;
+    const reason = `is not there where a server answers; the device could not: ${cause.message}`;
     throw new ChunkwiseError('unsupported', { field, reason });
   };
   return {
@@ -150,7 +148,7 @@ function adapterOf(request: object): string | undefined {
   const uses = parseAdapters('adapter' in request ? (request.adapter ?? undefined) : undefined);
   const [use] = uses;
   if (uses.length < 2 && (use?.scale ?? 1) === 1) return use?.name;
-  const reason = 'a server answers, which takes one adapter, with its own scale';
+  const reason = 'must be one adapter, without a scale, where a server answers';
   throw new ChunkwiseError('unsupported', { field: 'adapter', reason });
 }
 

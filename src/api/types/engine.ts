@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** What `createEngine` takes and gives. */
 import type { ConfirmLoad, StoredEntry } from '../../../workers/protocol.ts';
 import type { MemoryReport } from '../../config/memory-report.ts';
@@ -28,20 +29,24 @@ export interface EngineOptions extends RequestDefaults {
    * A hub id (`owner/repo`, `owner/repo@revision`, `owner/repo:file.gguf`); the URL of a GGUF file, of a split one that
    * of its first part; or the files themselves, also as handles: a GGUF file, all parts of a split one, or safetensors
    * with its `config.json`, `tokenizer.json` and what else belongs to it. A relative URL of one folder and a file
-   * without an ending is told from a hub id by `./`.
+   * without an ending is told from a hub id by `./`. In Node a path too: of a file, or of a folder that holds one model.
    */
   model: string | ModelFile | ModelFile[];
   /**
    * A smaller model of the same tokens, named as `model` is: it drafts the answers of requests with `speculate`, which `model`
    * verifies several tokens at a time, where that is faster than one by one. It takes memory beside `model`, within
-   * `memoryLimitBytes`. Refused with `unsupported` where its tokens are others, or layers of either have a state.
+   * `memoryLimitBytes`. Refused with `unsupported` where its tokens are others, or layers of either have a state. Default:
+   * the draft head of `model`, if it has one.
    */
   draftModel?: string | ModelFile | ModelFile[];
-  /** Adapters to load behind the model, by the names that requests give; more can be loaded later. */
+  /** Adapters to load behind the model, by the names that requests give; more can be loaded later. Default: none. */
   adapters?: Readonly<Record<string, AdapterSource>>;
-  /** Where hub ids lead to. `token` (of gated repositories) is sent to `endpoint` alone, and never in an error. */
+  /**
+   * Where hub ids lead to. `token` (of gated repositories) is sent to `endpoint` alone, and never in an error. Default: the
+   * Hugging Face hub, without a token.
+   */
   hub?: HubOptions;
-  /** Tokens of prompt and answer together; default: what the model was trained for, at most 4,096. */
+  /** Tokens of prompt and answer together. Default: what the model was trained for, at most 4,096. */
   contextLength?: number;
   /**
    * What the matrices of a safetensors model become as they are loaded: half floats, 8 or 4 bits a weight, or what is
@@ -49,51 +54,65 @@ export interface EngineOptions extends RequestDefaults {
    * types are the file's.
    */
   weights?: WeightType;
-  /** Which of the machine's GPUs; default: the fast one. As in WebGPU's GPURequestAdapterOptions. */
+  /** Which of the machine's GPUs, as in WebGPU's GPURequestAdapterOptions. Default: the fast one (`high-performance`). */
   gpuAdapter?: GpuAdapterOptions;
   /**
    * Times the kernels' variants on this device at the first load of a model, a second or so, and remembers which were
    * fastest. Default: true, but for software adapters, whose variants are known.
    */
   autotune?: boolean;
-  /** Refuse a model that needs more GPU memory than this. */
+  /** Refuses a model that needs more GPU memory than this. Default: none is refused but what the device cannot hold. */
   memoryLimitBytes?: number;
-  /** Requests that may wait behind the running one; the next is refused. Default 16. */
+  /** Requests that may wait behind those that run; the next is refused with `queue_full`. Default: 16. */
   queueLimit?: number;
   /**
    * Milliseconds for which a streamed answer may go unread: after that it gives up its place to others, and reading on
-   * throws `abandoned`. Default 30,000; 0 or Infinity: for ever.
+   * throws `abandoned`. Default: 30,000. 0 or Infinity: for ever.
    */
   readTimeoutMs?: number;
-  /** Who answers where the device cannot: without WebGPU, where its kernels do not compile, or with too little memory for the model. */
+  /**
+   * Who answers where the device cannot: without WebGPU, where its kernels do not compile, or with too little memory for the
+   * model. Default: nobody; `createEngine` throws.
+   */
   fallback?: FallbackOptions;
   /**
    * Asked when the files of the model are known and nothing but its header has been downloaded, or, where all of it is
-   * stored, before it goes to the GPU; later of each adapter. False ends that loading with `aborted`.
+   * stored, before it goes to the GPU; later of each adapter. False ends that loading with `aborted`. Default: nobody is
+   * asked.
    */
   confirmLoad?: ConfirmLoad;
+  /** Told how far the loading is; the same as the event `progress`. Default: nobody is told. */
   onProgress?: (progress: LoadProgress) => void;
+  /** Ends the loading with `aborted`, whose cause is the signal's reason. Default: none. */
   signal?: AbortSignal;
 }
+
+/** For `Engine.reload`: what is left out is as it was, but for `draftModel`, `adapters`, `onProgress` and `signal`, which were the model's before. */
+export type ReloadOptions = Omit<EngineOptions, 'model'>;
 
 /** An OpenAI-compatible server. Adapters are its models, as vLLM names them. */
 export interface FallbackOptions {
   /** As OpenAI's client takes it: up to `/v1`. */
   baseURL: string;
+  /** Sent as a bearer token, and in no error. Default: none. */
   apiKey?: string;
-  /** What the server calls the model; default: the hub id's repository, or the file's name without its ending. */
+  /** What the server calls the model. Default: the hub id's repository, or the file's name without its ending. */
   model?: string;
+  /** Default: the global one. */
   fetch?: typeof fetch;
 }
 
 export interface CallOptions {
+  /** Ends the answer with an error that is called `AbortError`: its code is `aborted`, its cause the signal's reason. Default: none. */
   signal?: AbortSignal;
 }
 
 export interface MeasureDeviceOptions {
-  /** Milliseconds that it may take; default 90,000. What would not fit is left out, and the report says so. */
+  /** Milliseconds that it may take. Default: 90,000. What would not fit is left out, and the report says so. */
   budgetMs?: number;
+  /** Told what is measured. Default: nobody is told. */
   onProgress?: (progress: DeviceProgress) => void;
+  /** Ends the measuring with `aborted`. Default: none. */
   signal?: AbortSignal;
 }
 
@@ -111,11 +130,16 @@ export interface Engine {
         options?: CallOptions,
       ): Promise<AsyncIterable<ChatCompletionChunk>>;
       create(request: ChatCompletionRequest & { stream?: false }, options?: CallOptions): Promise<ChatCompletion>;
+      create(
+        request: ChatCompletionRequest,
+        options?: CallOptions,
+      ): Promise<ChatCompletion | AsyncIterable<ChatCompletionChunk>>;
     };
   };
   completions: {
     create(request: CompletionRequest & { stream: true }, options?: CallOptions): Promise<AsyncIterable<Completion>>;
     create(request: CompletionRequest & { stream?: false }, options?: CallOptions): Promise<Completion>;
+    create(request: CompletionRequest, options?: CallOptions): Promise<Completion | AsyncIterable<Completion>>;
   };
   embeddings: {
     /**
@@ -178,6 +202,14 @@ export interface Engine {
   countTokens(messages: MessageInput[]): Promise<number>;
   /** Calls `fn` at every event until the returned function is called. */
   on<E extends keyof EngineEvents>(event: E, fn: (event: EngineEvents[E]) => void): () => void;
+  /**
+   * Loads another model in place of this one, which is given up first, with its adapters and what it was answering.
+   * Listeners stay. Where it cannot be loaded there is no model, and calls throw `disposed`, until one is. Errors: those of
+   * `createEngine`; `aborted` where a later call, or `dispose`, comes before it is loaded.
+   */
+  reload(model: EngineOptions['model'], options?: ReloadOptions): Promise<void>;
   /** Destroys every buffer; later calls throw `disposed`. */
   dispose(): Promise<void>;
+  /** The same, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }

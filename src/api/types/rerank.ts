@@ -4,10 +4,14 @@ import type { AnsweredBy } from './responses.ts';
 export interface RerankRequest {
   query: string;
   documents: string[];
-  /** Of the best ones; default: all. */
+  /** Of no effect: an engine has one model. Default: the engine's. */
+  model?: string;
+  /** How many of the best are told. Default: all. */
   top_n?: number;
-  /** Whether results hold the documents' texts; default: false. */
+  /** Whether results hold the documents' texts. Default: false. */
   return_documents?: boolean;
+  /** Taken and of no effect. */
+  user?: string;
 }
 
 export interface RerankResponse {

@@ -95,7 +95,7 @@ function readMetadata(source: ByteSource, entry: unknown): Record<string, string
 function readTensor(source: ByteSource, name: string, entry: unknown, dataStart: number): TensorInfo {
   if (!isRecord(entry)) return fail(source, name, 'must be an object of dtype, shape and data_offsets');
   const { dtype, shape, data_offsets: range } = entry;
-  if (typeof dtype !== 'string') return fail(source, name, 'its dtype is no string');
+  if (typeof dtype !== 'string') return fail(source, name, 'its dtype is not a string');
   const isLeftOut = isNumbering(name, dtype);
   const type = Object.hasOwn(TYPES, dtype) ? TYPES[dtype] : isLeftOut ? 'F32' : undefined;
   if (type === undefined) {

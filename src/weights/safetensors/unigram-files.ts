@@ -37,7 +37,7 @@ export function unigramMetadata(tokenizer: JsonFields, config: JsonFields, hasPa
     return id < 0
       ? tokenizer.fail(
           'post_processor',
-          'does not put a text between two tokens of the vocabulary, which alone is supported',
+          'does not put a text between two tokens of the vocabulary: nothing else is supported',
           'unsupported',
         )
       : id;
@@ -46,7 +46,7 @@ export function unigramMetadata(tokenizer: JsonFields, config: JsonFields, hasPa
   if (hasPairs && !separatesPairs(tokenizer.values['post_processor'], around)) {
     tokenizer.fail(
       'post_processor',
-      'does not put a pair of texts as <s> $A </s></s> $B </s>, which alone is supported',
+      'does not put a pair of texts as <s> $A </s></s> $B </s>: nothing else is supported',
       'unsupported',
     );
   }
@@ -129,7 +129,7 @@ function readSpaces(tokenizer: JsonFields, merges: boolean, trims: boolean): Uni
   if (type !== 'Metaspace' || replacement !== '▁' || prefix !== true || scheme !== 'always' || split !== true) {
     return (metaspace ?? whole).fail(
       'type',
-      'is not Metaspace that puts ▁ before each word, which alone is supported with Unigram',
+      'is not Metaspace that puts ▁ before each word: nothing else is supported with Unigram',
       'unsupported',
     );
   }

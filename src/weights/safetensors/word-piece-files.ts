@@ -27,13 +27,13 @@ export function wordPieceMetadata(tokenizer: JsonFields, config: JsonFields, has
   if (first !== '[CLS]' || last !== '[SEP]')
     tokenizer.fail(
       'post_processor',
-      'does not put a text between [CLS] and [SEP], which alone is supported',
+      'does not put a text between [CLS] and [SEP]: nothing else is supported',
       'unsupported',
     );
   if (hasPairs && pairTemplate(tokenizer.values['post_processor'])?.join() !== PAIR)
     tokenizer.fail(
       'post_processor',
-      'does not put a pair of texts as [CLS] $A [SEP] $B:1 [SEP]:1, which alone is supported',
+      'does not put a pair of texts as [CLS] $A [SEP] $B:1 [SEP]:1: nothing else is supported',
       'unsupported',
     );
   const lowercases = normalizer.values['lowercase'] === true;

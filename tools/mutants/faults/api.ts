@@ -58,8 +58,8 @@ export const API: readonly Fault[] = [
   {
     id: 'query-before-file-name',
     file: 'src/api/options.ts',
-    find: "url.pathname = `${url.pathname.replace(/\\/$/, '')}/${name}`;\n  return url.href;",
-    replace: "return `${url.href.replace(/\\/$/, '')}/${name}`;",
+    find: 'url.pathname += name;\n  return url.href;',
+    replace: 'return `${url.href}${name}`;',
     what: "The files of an adapter's folder whose address has a query are not found.",
     from: '593d0f7c',
     tests: ['tests/api/options.test.ts'],

@@ -13,7 +13,7 @@ export const COMMAND_LINE: readonly Fault[] = [
   {
     id: 'output-not-writable',
     file: 'cli/commands/logits.ts',
-    find: "const file = await open(out, 'w').catch((cause: unknown) => {\n      throw new ChunkwiseError(\n        'bad_request',\n        { file: out, field: '--out', reason: `cannot be written: ${String(cause)}` },\n        { cause },\n      );\n    });",
+    find: "const file = await open(out, 'w').catch((cause: unknown) => {\n        throw new ChunkwiseError(\n          'bad_request',\n          { file: out, field: '--out', reason: `cannot be written: ${String(cause)}` },\n          { cause },\n        );\n      });",
     replace: "const file = await open(out, 'w');",
     what: 'An output that cannot be written is told as a fault of the program.',
     from: '2253b517',
@@ -21,7 +21,7 @@ export const COMMAND_LINE: readonly Fault[] = [
   },
   {
     id: 'half-a-file',
-    file: 'cli/cache-folder.ts',
+    file: 'src/node/cache-folder.ts',
     find: '    await writeFile(part, content);\n    await rename(part, path);',
     replace: '    await writeFile(path, content);',
     what: 'What a command keeps may be read half written by another.',
@@ -57,7 +57,7 @@ export const COMMAND_LINE: readonly Fault[] = [
   },
   {
     id: 'tuning-forgets-others',
-    file: 'cli/tuning-store.ts',
+    file: 'src/node/tuning-store.ts',
     find: '...(await read().catch(() => ({}))), [key]: chosen',
     replace: '[key]: chosen',
     what: 'What was found of one kernel takes the place of all that was found before.',

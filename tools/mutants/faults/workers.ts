@@ -12,7 +12,7 @@ export const WORKERS: readonly Fault[] = [
   },
   {
     id: 'dispose-waits-for-busy-worker',
-    file: 'src/api/worker-client.ts',
+    file: 'src/api/engine-client.ts',
     find: 'await Promise.race([asked, deadline]);',
     replace: 'await Promise.all([asked, deadline]);',
     what: 'Disposing an engine waits as long as its worker is busy.',

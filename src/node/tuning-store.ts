@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isRecord } from '../src/config/is-record.ts';
-import type { TuningStore } from '../src/gpu/autotuner.ts';
+import { isRecord } from '../config/is-record.ts';
+import type { TuningStore } from '../gpu/autotuner.ts';
 import { cacheFolder, writeWhole } from './cache-folder.ts';
 
 /** Keeps what the autotuner found on this machine, for all models, in `tuning.json` of a folder. */

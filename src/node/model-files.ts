@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { pickModelFiles } from '../src/hub/pick-files.ts';
-import { shardNames } from '../src/weights/gguf/gguf-split.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { pickModelFiles } from '../hub/pick-files.ts';
+import { shardNames } from '../weights/gguf/gguf-split.ts';
 import { FileSource } from './file-source.ts';
 
 /** What sentence-transformers has folders of its own for. */
@@ -22,10 +22,10 @@ export async function isDirectory(path: string): Promise<boolean> {
 /**
  * Paths of the files of a model: of the one that lies in a folder (a GGUF, else safetensors with what belongs to them, as
  * on the hub), or of all that belongs to the file that `path` names. Errors: `bad_request` where a folder holds none, or
- * several; `unsupported` where it holds pickles alone.
+ * several, which names `field`; `unsupported` where it holds pickles alone.
  */
-export async function modelFiles(path: string): Promise<string[]> {
-  if (await isDirectory(path)) return pick(path, await namesIn(path));
+export async function modelFiles(path: string, field = '--model'): Promise<string[]> {
+  if (await isDirectory(path)) return pick(path, await namesIn(path), { field });
   const [folder, name] = [dirname(path), basename(path)];
   const isIndex = INDEX.test(name);
   if (!isIndex && !SAFETENSORS.test(name)) return shardNames(name).map((part) => join(folder, part));
@@ -36,8 +36,9 @@ export async function modelFiles(path: string): Promise<string[]> {
     ? pick(
         folder,
         names.filter((other) => !other.endsWith('.gguf') && other !== 'model.safetensors'),
+        { field },
       )
-    : pick(folder, names, name);
+    : pick(folder, names, { field, file: name });
 }
 
 /** With those in sentence-transformers' folders. */
@@ -49,11 +50,11 @@ async function namesIn(folder: string): Promise<string[]> {
   return names;
 }
 
-function pick(folder: string, names: readonly string[], file?: string): string[] {
+function pick(folder: string, names: readonly string[], { field, file }: { field: string; file?: string }): string[] {
   const models = names.filter((name) => GGUF.test(name));
   if (file === undefined && models.length > 1) {
     const reason = `the folder holds several models; name one of ${models.sort().join(', ')}`;
-    throw new ChunkwiseError('bad_request', { file: folder, field: '--model', reason });
+    throw new ChunkwiseError('bad_request', { file: folder, field, reason });
   }
   const [model] = models;
   if (file === undefined && model !== undefined) return shardNames(model).map((part) => join(folder, part));
@@ -63,10 +64,10 @@ function pick(folder: string, names: readonly string[], file?: string): string[]
 }
 
 /** Opens the files of a model. Errors: those of `modelFiles`; `bad_file` naming one that is not there. */
-export async function openSources(path: string): Promise<FileSource[]> {
+export async function openSources(path: string, field?: string): Promise<FileSource[]> {
   const opened: FileSource[] = [];
   try {
-    for (const file of await modelFiles(path)) opened.push(await FileSource.open(file));
+    for (const file of await modelFiles(path, field)) opened.push(await FileSource.open(file));
     return opened;
   } catch (error) {
     await closeAll(opened);
@@ -74,7 +75,7 @@ export async function openSources(path: string): Promise<FileSource[]> {
   }
 }
 
-export async function closeAll(sources: readonly FileSource[]): Promise<void> {
+export async function closeAll(sources: readonly { close: () => Promise<void> }[]): Promise<void> {
   await Promise.all(sources.map((source) => source.close()));
 }
 

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compileFunction, constants } from 'node:vm';
-import type { LoadXgrammar, Xgrammar } from '../src/grammar/xgrammar.ts';
+import type { LoadXgrammar, Xgrammar } from '../grammar/xgrammar.ts';
 
 /** Loads @mlc-ai/web-xgrammar in Node: its file is CommonJS, though its package says that it is a module. */
 export const loadXgrammar: LoadXgrammar = async () => {

@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { AdapterSource } from '../src/adapters/formats/adapter-header.ts';
-import { pickleError } from '../src/errors/pickle-error.ts';
+import type { AdapterSource } from '../adapters/formats/adapter-header.ts';
+import { pickleError } from '../errors/pickle-error.ts';
 import { FileSource } from './file-source.ts';
 import { closeAll, isDirectory } from './model-files.ts';
 

@@ -1,8 +1,8 @@
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { checkReadRange } from '../src/weights/byte-source.ts';
-import type { ByteSource } from '../src/weights/byte-source.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { checkReadRange } from '../weights/byte-source.ts';
+import type { ByteSource } from '../weights/byte-source.ts';
 
 /** A file on disk. Close it when the model is loaded. */
 export class FileSource implements ByteSource {

@@ -1,0 +1,250 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { HubServer } from '../../tests/support/hub-server.ts';
+import { tinyModel } from '../../tests/support/models/tiny-model.ts';
+import { writeAdapter } from '../support/demo-server.ts';
+import { installTools } from '../support/installed-apps.ts';
+import { openForTests } from '../support/open-for-tests.ts';
+import { servePackage } from '../support/package-page.ts';
+import { installedFolder } from '../support/packed-package.ts';
+import { DOCUMENTS, type Snippet, snippetsOf } from '../support/snippets.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+/** Older ones are the apps': here several would be called `tsc`. */
+const COMPILERS = [
+  'e2e/apps/node_modules/typescript-5.6',
+  'e2e/apps/node_modules/typescript-5.9',
+  'node_modules/typescript',
+];
+const SNIPPETS = DOCUMENTS.flatMap(snippetsOf);
+
+/** Where a snippet is run; why one is only compiled. */
+const RUN: Readonly<Record<string, 'Node' | 'Chromium' | { compiled: string }>> = {
+  'README.md 1': 'Chromium',
+  'README.md 2': { compiled: 'node.ci.test.ts runs it, as it stands' },
+  'README.md 3': 'Node',
+  'docs/guide/adapters.md 1': 'Node',
+  'docs/guide/adapters.md 2': { compiled: 'needs an activated adapter on a hub; tests/engine/alora.test.ts runs one' },
+  'docs/guide/adapters.md 3': 'Node',
+  'docs/guide/cache.md 1': 'Node',
+  'docs/guide/cache.md 2': 'Node',
+  'docs/guide/device.md 1': { compiled: 'makes a model of 1.1 GB; tests/measure/device.ci.test.ts measures' },
+  'docs/guide/forms.md 1': 'Node',
+  'docs/guide/forms.md 2': { compiled: 'its models stand for any; engine-options.ci.test.ts has a draft model' },
+  'docs/guide/models.md 1': { compiled: 'its models stand for any; e2e/storage has all of these ways' },
+  'docs/guide/package.md 1': { compiled: 'asks the hub for each model of the list; reload.ci.test.ts asks for some' },
+  'docs/guide/package.md 2': 'Chromium',
+  'docs/guide/react.md 1': { compiled: 'a component to be finished; react.ci.test.ts has one' },
+  'docs/guide/server.md 1': 'Node',
+  'docs/guide/server.md 2': { compiled: 'is for a service worker; clients.ci.test.ts has one' },
+  'docs/guide/server.md 3': { compiled: 'is for the page of a service worker; clients.ci.test.ts has one' },
+  'docs/guide/web-llm.md 1': 'Chromium',
+};
+
+/** What snippets take for granted. */
+const GIVEN = `
+import type { Engine, JsonSchema } from 'chunkwise';
+import type { InitProgressCallback } from 'chunkwise/web-llm';
+
+declare global {
+  const engine: Engine;
+  const messages: { role: 'user'; content: string }[];
+  const conversation: string;
+  const schema: JsonSchema;
+  const signal: AbortSignal;
+  const files: File[];
+  const initProgressCallback: InitProgressCallback;
+  function draw(...shown: unknown[]): void;
+}
+`;
+
+/** All that is public, imported by name or as a whole. */
+const DECLARATIONS = `
+import * as main from 'chunkwise';
+import * as react from 'chunkwise/react';
+import * as worker from 'chunkwise/service-worker';
+import * as webLlm from 'chunkwise/web-llm';
+export { main, react, webLlm, worker };
+
+declare const engine: main.Engine;
+declare const stream: boolean;
+const messages = [{ role: 'user' as const, content: 'Hi' }];
+// A stream or not, as a variable says.
+const either = await engine.chat.completions.create({ model: 'any', messages, stream });
+if (Symbol.asyncIterator in either) for await (const { choices } of either) console.log(choices);
+else console.log(either.usage.total_tokens);
+const text = await engine.completions.create({ model: 'any', prompt: 'Hi', stream });
+console.log('choices' in text ? text.choices : text);
+// Without saying, whole.
+const whole: main.ChatCompletion = await engine.chat.completions.create({ messages });
+await engine.embeddings.create({ model: 'any', input: whole.choices[0]?.message.content ?? '' });
+await engine.rerank({ model: 'any', query: 'a', documents: ['b'] });
+await engine.reload('owner/other', { contextLength: 512 });
+export const failure = (state: react.EngineState): string | undefined => state.error?.message;
+export const codeOf = (chat: react.ChatState): main.ErrorCode | undefined =>
+  chat.error instanceof react.ChunkwiseError ? chat.error.code : undefined;
+const found: main.Availability = await main.availability({ model: main.RECOMMENDED_MODELS[0]?.id ?? '' });
+console.log(found.status === 'unavailable' ? found.code : found.reason);
+// @ts-expect-error there is no such option
+void main.createEngine({ model: 'owner/repo', contextLenght: 512 });
+await engine[Symbol.asyncDispose]();
+`;
+
+const OPTIONS = {
+  target: 'ES2022',
+  module: 'NodeNext',
+  moduleResolution: 'NodeNext',
+  lib: ['ES2022', 'DOM', 'DOM.Iterable'],
+  types: [] as string[],
+  jsx: 'react-jsx',
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  skipLibCheck: false,
+  allowJs: true,
+  checkJs: true,
+  declaration: true,
+};
+
+let folder: string;
+const opened = openForTests(servePackage);
+
+const fileOf = ({ name, language }: Snippet): string =>
+  `${name.replaceAll(/[/. ]/g, '-')}.${language === 'js' ? 'mjs' : language === 'tsx' ? 'tsx' : 'ts'}`;
+
+/** A folder with the packed package, all packages of the repository, and a program for each of the things that are compiled. */
+beforeAll(async () => {
+  await installTools();
+  folder = await installedFolder(packages());
+  const write = (name: string, text: string): void => {
+    mkdirSync(join(folder, name, '..'), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  };
+  write('package.json', JSON.stringify({ type: 'module' }));
+  write('declarations/index.ts', DECLARATIONS);
+  // Of other packages only what is used is checked: what else their types have wrong is not ours.
+  write('snippets/given.d.ts', GIVEN);
+  for (const snippet of SNIPPETS) write(`snippets/${fileOf(snippet)}`, `${snippet.code}\nexport {};\n`);
+  const config = (more: object, options: object): string =>
+    JSON.stringify({ compilerOptions: { ...OPTIONS, ...options }, ...more });
+  // web-llm's own types are for bundlers.
+  const bundled = { module: 'ESNext', moduleResolution: 'bundler', noEmit: true };
+  write('declarations/tsconfig.json', config({ include: ['.'] }, bundled));
+  write(
+    'snippets/tsconfig.json',
+    config(
+      { include: ['.'] },
+      { types: ['node'], skipLibCheck: true, rootDir: '.', outDir: '../built', declaration: false },
+    ),
+  );
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Of the repository, which is not among them. */
+function packages(): string[] {
+  const names = readdirSync(join(ROOT, 'node_modules')).filter((name) => !name.startsWith('.'));
+  return names.flatMap((name) =>
+    name.startsWith('@') ? readdirSync(join(ROOT, 'node_modules', name)).map((each) => `${name}/${each}`) : [name],
+  );
+}
+
+/** What a compiler says of a program. */
+async function compile(compiler: string, program: string): Promise<string> {
+  const tsc = join(ROOT, compiler, 'lib/tsc.js');
+  return promisify(execFile)('node', [tsc, '-p', join(folder, program)], { cwd: folder }).then(
+    ({ stdout }) => stdout,
+    ({ stdout, stderr }: { stdout: string; stderr: string }) => stdout + stderr,
+  );
+}
+
+it('has a decision for every snippet', () => {
+  expect(SNIPPETS.map(({ name }) => name).sort()).toEqual(Object.keys(RUN).sort());
+});
+
+it.each(COMPILERS)('%s takes the declarations, all of them checked', async (compiler) => {
+  const errors = (await compile(compiler, 'declarations')).split('\n').filter((line) => /^\S.*error TS/.test(line));
+  // web-llm's own declarations name packages and globals that it does not bring.
+  expect(errors.filter((line) => !line.includes('node_modules/@mlc-ai/web-llm/'))).toEqual([]);
+});
+
+it.each(COMPILERS)('%s takes every snippet', async (compiler) => {
+  expect(await compile(compiler, 'snippets')).toBe('');
+});
+
+/** Snippets that are run there, as the latest compiler writes them. */
+const runIn = (where: 'Node' | 'Chromium'): Snippet[] => SNIPPETS.filter(({ name }) => RUN[name] === where);
+const builtFile = (snippet: Snippet): string => join(folder, 'built', fileOf(snippet).replace(/\.tsx?$/, '.js'));
+
+it('those for an engine run in Node', async () => {
+  const model = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, contextLength: 512 });
+  writeFileSync(join(folder, 'tiny.gguf'), model);
+  mkdirSync(join(folder, 'adapters'));
+  await writeAdapter(join(folder, 'adapters/pirate'), model);
+  const hub = await HubServer.start(
+    'owner/brief-lora',
+    Object.fromEntries(adapterFiles(join(folder, 'adapters/pirate'))),
+  );
+  const script = `
+    import { createEngine } from 'chunkwise';
+    const engine = await createEngine({ model: 'tiny.gguf', hub: { endpoint: ${JSON.stringify(hub.endpoint)} } });
+    Object.assign(globalThis, {
+      engine,
+      messages: [{ role: 'user', content: 'Hi' }],
+      schema: { type: 'object', properties: { name: { enum: ['Ada'] } }, required: ['name'] },
+      draw: () => undefined,
+    });
+    const adapters = { pirate: 'adapters/pirate/', brief: 'owner/brief-lora' };
+    for (const [name, file, loaded] of ${JSON.stringify(runIn('Node').map(toRun))}) {
+      for (const { name } of await engine.adapters.list()) await engine.adapters.unload(name);
+      for (const each of loaded) await engine.adapters.load(each, adapters[each]);
+      await import(file).catch((cause) => {
+        throw new Error(name, { cause });
+      });
+      console.log(name);
+    }
+    await engine.dispose();`;
+  writeFileSync(join(folder, 'run.mjs'), script);
+  const env = { ...process.env, CHUNKWISE_CACHE: join(folder, 'cache') };
+  const { stdout } = await promisify(execFile)('node', ['run.mjs'], { cwd: folder, env });
+  await hub.close();
+  const said = stdout.split('\n');
+  for (const { name } of runIn('Node')) expect(said).toContain(name);
+});
+
+/** A snippet with the adapters that it takes for loaded: those that it loads itself are not. */
+const toRun = (snippet: Snippet): [name: string, file: string, loaded: string[]] => [
+  snippet.name,
+  builtFile(snippet),
+  ['pirate', 'brief'].filter((name) => !snippet.code.includes(`load('${name}'`)),
+];
+
+const adapterFiles = (path: string): [string, Uint8Array][] =>
+  readdirSync(path)
+    .filter((name) => name.startsWith('adapter_'))
+    .map((name) => [name, Uint8Array.from(readFileSync(join(path, name)))]);
+
+it.each(runIn('Chromium'))('$name runs in a page of Chromium', async (snippet) => {
+  const model = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, contextLength: 256, neverEnds: true });
+  const hub = await HubServer.start('HuggingFaceTB/SmolLM2-135M-Instruct', { 'tiny-Q4_0.gguf': model });
+  const context = await opened.browser.newContext();
+  await context.route('https://huggingface.co/**', async (route) => {
+    const { pathname, search } = new URL(route.request().url());
+    return route.fulfill({ response: await route.fetch({ url: `${hub.endpoint}${pathname}${search}` }) });
+  });
+  const page = await context.newPage();
+  const failure = new Promise<string>((resolve) => page.on('pageerror', ({ message }) => resolve(message)));
+  await page.goto(`${opened.server.url()}index.js`); // any document of this origin will do
+  await page.setContent('<body></body>');
+  const imports = { chunkwise: '/index.js', 'chunkwise/web-llm': '/web-llm.js' };
+  await page.addScriptTag({ type: 'importmap', content: JSON.stringify({ imports }) });
+  await page.evaluate(() => void Object.assign(globalThis, { initProgressCallback: () => undefined }));
+  const code = readFileSync(builtFile(snippet), 'utf8');
+  await page.addScriptTag({ type: 'module', content: `${code}\nglobalThis.isOver = true;` });
+  const over = page.waitForFunction(() => 'isOver' in globalThis).then(() => 'over');
+  expect(await Promise.race([over, failure])).toBe('over');
+  if (snippet.document === 'README.md') expect(await page.locator('body').innerText()).not.toBe('');
+  await context.close();
+  await hub.close();
+});

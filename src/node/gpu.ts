@@ -1,0 +1,43 @@
+import type * as Dawn from 'webgpu';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { Wait } from '../gpu/wait.ts';
+
+declare global {
+  var dawn: GPU | undefined;
+}
+
+/** WebGPU as the package `webgpu` has it. `adapterName`: part of the wanted adapter's name. */
+export function gpuOf({ create, globals }: Pick<typeof Dawn, 'create' | 'globals'>, adapterName?: string): GPU {
+  Object.assign(globalThis, globals);
+  // It must outlive every device of it.
+  return (globalThis.dawn ??= create(adapterName === undefined ? [] : [`adapter=${adapterName}`]));
+}
+
+/** The same of a package that need not be installed. Throws `no_webgpu`. */
+export async function openGpu(): Promise<GPU> {
+  try {
+    // Bundlers of servers are to leave it: it loads a binary that they cannot follow.
+    return gpuOf(await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ 'webgpu'));
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const reason = /Cannot find (?:package|module) 'webgpu'/.test(message)
+      ? "WebGPU comes to Node with the package 'webgpu', which is not installed: npm install webgpu"
+      : `the package 'webgpu' gives no WebGPU here: ${message}`;
+    throw new ChunkwiseError('no_webgpu', { reason }, { cause });
+  }
+}
+
+const NAP_MS = 0.3;
+const nobody = new Int32Array(new SharedArrayBuffer(4));
+
+/** Awaiting in Node polls without pause and takes a core from a software adapter; napping between polls gives it back. */
+export const napping: Wait = async (work) => {
+  let settled = false;
+  const settle = () => (settled = true);
+  work.then(settle, settle);
+  while (!settled) {
+    Atomics.wait(nobody, 0, 0, NAP_MS);
+    await new Promise(setImmediate);
+  }
+  return work;
+};
