@@ -18,7 +18,7 @@ const PRODUCT = [
   ['src/measure'],
   ['workers'],
   ['src/api'],
-  ['src/react', 'src/service-worker', 'src/web-llm'],
+  ['src/node', 'src/react', 'src/service-worker', 'src/web-llm'],
   ['demo', 'cli'],
 ];
 
