@@ -42,13 +42,14 @@ const env = {
   CHUNKWISE_CACHE: join(import.meta.dirname, '.cache/commands'),
 };
 
-// Most of the time goes into lavapipe's compiler, and what it compiles computes little: it does without optimizing, and
-// with vectors of 128 bits, for which LLVM takes half as long. Subgroups are of 4 then; kernels/subgroup-sizes has others.
-const quickToCompile = {
-  ...env,
-  GALLIVM_PERF: 'nopt',
-  LP_NATIVE_VECTOR_WIDTH: process.env['LP_NATIVE_VECTOR_WIDTH'] ?? '128',
+// Much of the time goes into lavapipe's compiler, and what it compiles computes little: it does without optimizing.
+// In the change tier vectors have 128 bits, for which LLVM takes half as long, and subgroups four invocations; in the rest
+// they are as wide as the processor has them. What Mesa keeps does not say how wide it was compiled.
+const narrow = {
+  LP_NATIVE_VECTOR_WIDTH: '128',
+  MESA_SHADER_CACHE_DIR: join(import.meta.dirname, '.cache/mesa/128'),
 };
+const quickToCompile = { ...env, GALLIVM_PERF: 'nopt', ...(TIER === 'change' ? narrow : {}) };
 
 // A first run installs llama.cpp and compiles shaders, which a slow machine does for minutes; only a hang takes this long.
 const common = {
@@ -61,12 +62,13 @@ const common = {
 
 export default defineConfig({
   test: {
-    // A file uses two thirds of a core, waiting for a GPU, a browser or a command: three at a time use the two of CI.
-    maxWorkers: 3,
+    // A file uses two thirds of a core, and waits for a GPU, a browser or a command: three at a time use the two of CI.
+    // Of the rest two, since some of its files measure.
+    maxWorkers: TIER === 'change' ? 3 : 2,
     projects: [
       { test: { name: 'cpu', include: cpuFiles, ...common } },
-      // One process has many files: its device stays, and with it what was compiled for those before.
-      { test: { name: 'gpu', include: gpuFiles, isolate: false, env: quickToCompile, ...common } },
+      // In the change tier one process has many files: its device stays, and with it what was compiled for those before.
+      { test: { name: 'gpu', include: gpuFiles, isolate: TIER !== 'change', env: quickToCompile, ...common } },
       { test: { name: 'gpu-computing', include: computingFiles, env, ...common } },
       {
         test: {

@@ -11,7 +11,6 @@ import type { AdapterKind } from '../support/browser.ts';
 
 // This file computes more than it compiles: lavapipe optimizes its shaders, as for users.
 delete process.env['GALLIVM_PERF'];
-delete process.env['LP_NATIVE_VECTOR_WIDTH'];
 
 const PROMPTS = [
   'Write a short poem about the sea.',

@@ -5,9 +5,9 @@ import { expect, test } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** Bits of lavapipe's vectors, and the subgroups that they make. In the other tests they are of 4. */
+/** Bits of lavapipe's vectors, and the subgroups that they make. Where nothing is said they are of 8, as in the other tests of the rest. */
 const SIZES = [
-  { bits: 256, subgroup: 8 },
+  { bits: 128, subgroup: 4 },
   { bits: 512, subgroup: 16 },
 ] as const;
 
