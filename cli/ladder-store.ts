@@ -1,9 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LadderBuilder } from '../src/adapters/ladder/adapter-ladder.ts';
-import { buildAdapterLadder } from '../src/adapters/ladder/adapter-ladder.ts';
 import type { LadderStore } from '../src/adapters/ladder/ladder-cache.ts';
-import { cachedLadders } from '../src/adapters/ladder/ladder-cache.ts';
+import { laddersHere } from '../src/node/ladders-here.ts';
 import { writeWhole } from '../src/node/cache-folder.ts';
 
 /** Keeps ladders as files of a folder. */
@@ -19,5 +18,4 @@ export const ladderStore = (folder: string): LadderStore => ({
 });
 
 /** Rank ladders as they lie in `ladders/` in the model's folder, or built here and now. */
-export const buildLadders = (folder: string): LadderBuilder =>
-  cachedLadders(ladderStore(join(folder, 'ladders')), async (adapter, options) => buildAdapterLadder(adapter, options));
+export const buildLadders = (folder: string): LadderBuilder => laddersHere(ladderStore(join(folder, 'ladders')));

@@ -1,8 +1,8 @@
 /** Owns the GPU and hosts the engine. */
 import { expose } from 'comlink';
+import { browserGpu } from './browser-gpu.ts';
 import { hostEngine } from './engine-host.ts';
 import { laddersIn, openAdapter } from './adapter-files.ts';
-import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { xgrammarFrom } from './grammar-library.ts';
 import { holdLock } from './locks.ts';
 import { openModel } from './model-store.ts';
@@ -22,12 +22,7 @@ declare global {
 }
 
 const engine = hostEngine({
-  gpu() {
-    const gpu = navigator.gpu as GPU | undefined;
-    if (gpu) return gpu;
-    const reason = isSecureContext ? 'this browser has none' : 'WebGPU needs a secure page: https, or localhost';
-    throw new ChunkwiseError('no_webgpu', { reason });
-  },
+  gpu: browserGpu,
   memoryGib: navigator.deviceMemory,
   name: navigator.userAgent,
   openModel,

@@ -1,4 +1,4 @@
-import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { browserGpu } from '../../workers/browser-gpu.ts';
 import { startWorker } from './browser-thread.ts';
 import { pageUrl } from './options.ts';
 import type { Platform } from './platform.ts';
@@ -15,12 +15,7 @@ export const BROWSER: Platform = {
 
   startEngine: startWorker,
 
-  async gpu() {
-    const gpu = navigator.gpu as GPU | undefined;
-    if (gpu) return gpu;
-    const reason = isSecureContext ? 'this browser has none' : 'WebGPU needs a secure page: https, or localhost';
-    throw new ChunkwiseError('no_webgpu', { reason });
-  },
+  gpu: async () => browserGpu(),
 
   memory() {
     const { deviceMemory: gib } = navigator as { deviceMemory?: number };

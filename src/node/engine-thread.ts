@@ -4,13 +4,12 @@ import { openAdapter as openStoredAdapter } from '../../workers/adapter-files.ts
 import { askFirst } from '../../workers/ask-first.ts';
 import { type EngineHost, hostEngine } from '../../workers/engine-host.ts';
 import { openModel as openStoredModel } from '../../workers/model-store.ts';
-import { buildAdapterLadder } from '../adapters/ladder/adapter-ladder.ts';
-import { cachedLadders } from '../adapters/ladder/ladder-cache.ts';
 import type { StartEngine } from '../api/engine-thread.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { ladderStore } from '../storage/ladder-store.ts';
 import { isFileUrl } from './file-url.ts';
 import { napping, openGpu } from './gpu.ts';
+import { laddersHere } from './ladders-here.ts';
 import { closeAll, openSources } from './model-files.ts';
 import { openAdapter } from './open-adapter.ts';
 import { keepOnDisk } from './storage-host.ts';
@@ -71,7 +70,7 @@ export const startInProcess: StartEngine = async () => {
 };
 
 const HELP = {
-  buildLadders: cachedLadders(ladderStore, async (adapter, options) => buildAdapterLadder(adapter, options)),
+  buildLadders: laddersHere(ladderStore),
   loadXgrammar,
 };
 

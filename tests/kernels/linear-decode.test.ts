@@ -5,7 +5,7 @@ import { linearDecode, type LinearOptions } from '../../src/reference/kernels/li
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { Random } from '../support/random.ts';
 import { expectClose, rms } from '../support/kernels/expect-close.ts';
-import { fits, randomMatrix, TYPES } from '../support/kernels/random-matrix.ts';
+import { FEW_TYPES, fits, randomMatrix, TYPES } from '../support/kernels/random-matrix.ts';
 import {
   ALL_VARIANTS,
   describeVariants,
@@ -17,8 +17,6 @@ import { byTier } from '../support/tier.ts';
 
 const ROWS = [1, 3, 4, 5, 63, 64, 65, 257];
 const SOME_ROWS = [1, 5, 65];
-
-const FEW_TYPES: GgmlType[] = ['F32', 'Q4_1', 'Q6_K'];
 
 /** Of each variant; how invocations add up has nothing to do with how a type is decoded. */
 function typesOf(variant: Variant): readonly GgmlType[] {

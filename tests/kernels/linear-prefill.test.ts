@@ -6,7 +6,7 @@ import { linearPrefill } from '../../src/reference/kernels/linear-prefill.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { Random } from '../support/random.ts';
 import { expectClose, rms } from '../support/kernels/expect-close.ts';
-import { ALL_TYPES, fits, randomMatrix, TYPES } from '../support/kernels/random-matrix.ts';
+import { ALL_TYPES, FEW_TYPES, fits, randomMatrix, TYPES } from '../support/kernels/random-matrix.ts';
 import { describeVariants, HALF_VARIANTS, type Runner, type Variant } from '../support/kernels/runner.ts';
 import { byTier } from '../support/tier.ts';
 
@@ -61,8 +61,6 @@ async function check(runner: Runner, random: Random, options: Case): Promise<voi
   }
   destroyMatrix(device, matrix);
 }
-
-const FEW_TYPES: GgmlType[] = ['F32', 'Q4_1', 'Q6_K'];
 
 /** Of each variant; how inputs are loaded has nothing to do with how a type is decoded. */
 function typesOf(variant: Variant): readonly GgmlType[] {

@@ -1,34 +1,24 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeEach, expect, it, vi } from 'vitest';
+import { afterAll, beforeEach, expect, it } from 'vitest';
 import { checkAvailability } from '../../src/api/check-availability.ts';
 import type { Platform } from '../../src/api/platform.ts';
 import { RECOMMENDED_MODELS } from '../../src/api/recommended-models.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { modelUrl } from '../../src/node/index.ts';
 import { NODE } from '../../src/node/platform.ts';
-import { keepOnDisk } from '../../src/node/storage-host.ts';
 import { storageHost } from '../../src/storage/storage-host.ts';
 import { openModel } from '../../workers/model-store.ts';
+import { diskCacheForTests } from '../support/disk-cache.ts';
 import { HubServer } from '../support/hub-server.ts';
 
 const FILE = 'tiny-Q8_0.gguf';
 const SIZE = 3_000_000;
 
 const hub = await HubServer.start('owner/tiny', { [FILE]: new Uint8Array(SIZE) });
-const folder = mkdtempSync(join(tmpdir(), 'chunkwise-cache-'));
-vi.stubEnv('CHUNKWISE_CACHE', folder);
-keepOnDisk();
-afterAll(async () => {
-  await hub.close();
-  vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true, force: true });
-});
-beforeEach(() => {
-  hub.forget();
-  rmSync(folder, { recursive: true, force: true });
-});
+const folder = diskCacheForTests();
+afterAll(() => hub.close());
+beforeEach(() => hub.forget());
 
 /** Node with a GPU, as far as anybody asks for one. */
 const platformWith = (changes: Partial<Platform> = {}): Platform => ({

@@ -1,11 +1,10 @@
-import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeEach, expect, it, vi } from 'vitest';
-import { keepOnDisk } from '../../src/node/storage-host.ts';
+import { afterAll, beforeEach, expect, it } from 'vitest';
 import { deleteModel, listModels } from '../../src/storage/model-files.ts';
 import { storageHost } from '../../src/storage/storage-host.ts';
 import { openStored } from '../../workers/model-store.ts';
+import { diskCacheForTests } from '../support/disk-cache.ts';
 import { HubServer } from '../support/hub-server.ts';
 import { Random } from '../support/random.ts';
 
@@ -14,18 +13,9 @@ const random = new Random(7);
 const FILE = Uint8Array.from({ length: 1_300_000 }, () => random.below(256));
 
 const hub = await HubServer.start('owner/tiny', { [PATH]: FILE });
-const folder = mkdtempSync(join(tmpdir(), 'chunkwise-cache-'));
-vi.stubEnv('CHUNKWISE_CACHE', folder);
-keepOnDisk();
-afterAll(async () => {
-  await hub.close();
-  vi.unstubAllEnvs();
-  rmSync(folder, { recursive: true });
-});
-beforeEach(() => {
-  hub.forget();
-  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
-});
+const folder = diskCacheForTests();
+afterAll(() => hub.close());
+beforeEach(() => hub.forget());
 
 const load = async (phases: string[] = []): Promise<Uint8Array> => {
   const url = hub.fileUrl(PATH);

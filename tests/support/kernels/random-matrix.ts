@@ -10,6 +10,9 @@ import type { Random } from '../random.ts';
 import { byTier } from '../tier.ts';
 
 export const ALL_TYPES = Object.keys(GGML_TYPES) as GgmlType[];
+/** One without blocks, one with a minimum, one with scales of its own: what has nothing to do with how a type is decoded. */
+export const FEW_TYPES: readonly GgmlType[] = ['F32', 'Q4_1', 'Q6_K'];
+
 /** One of each way to pack codes and scales in the change tier; otherwise all. */
 export const TYPES = byTier<GgmlType>(['F32', 'F16', 'Q4_0', 'Q4_1', 'Q8_0', 'Q4_K', 'Q6_K'], ALL_TYPES);
 
