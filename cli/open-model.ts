@@ -14,7 +14,7 @@ import { closeAll, folderOf, openSources } from '../src/node/model-files.ts';
 import { openAdapter } from '../src/node/open-adapter.ts';
 import { napping, nodeGpu } from './node-gpu.ts';
 import { tuningStore } from '../src/node/tuning-store.ts';
-import { loadXgrammar } from '../src/node/xgrammar.ts';
+import { openGrammars } from '../src/grammar/open-grammars.ts';
 
 const WEIGHTS: readonly WeightType[] = ['F16', 'Q8_0', 'Q4_1', 'stored'];
 
@@ -67,7 +67,7 @@ export async function withModel<T>(
         contextLength: context.tokens,
         memoryLimitBytes,
         wait: napping,
-        loadXgrammar,
+        openGrammars,
         lora,
         weights,
       },

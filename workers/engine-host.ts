@@ -37,7 +37,7 @@ export interface EngineHost {
 }
 
 /** What threads beside it, and the page, do for an engine. */
-export type EngineHelp = Pick<EngineCoreOptions, 'buildLadders' | 'loadXgrammar' | 'plans'>;
+export type EngineHelp = Pick<EngineCoreOptions, 'buildLadders' | 'openGrammars' | 'plans'>;
 
 /** The calls of an engine's worker, but for what belongs to a thread. */
 export interface HostedEngine extends Omit<EngineWorker, 'hold' | 'load'> {

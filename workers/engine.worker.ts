@@ -3,7 +3,7 @@ import { expose } from 'comlink';
 import { browserGpu } from './browser-gpu.ts';
 import { hostEngine } from './engine-host.ts';
 import { laddersIn, openAdapter } from './adapter-files.ts';
-import { xgrammarFrom } from './grammar-library.ts';
+import { grammarsIn } from './grammar-thread.ts';
 import { holdLock } from './locks.ts';
 import { openModel } from './model-store.ts';
 import { tuningStore } from '../src/storage/tuning-store.ts';
@@ -35,13 +35,13 @@ const worker: EngineWorker = {
 
   hold: async (lock) => void (await holdLock(navigator.locks, lock)),
 
-  load: (options, onEvent, startThread, grammarLibrary, confirm) =>
+  load: (options, onEvent, startThread, confirm) =>
     engine.load(
       options,
       onEvent,
       {
         buildLadders: laddersIn(startThread),
-        loadXgrammar: xgrammarFrom(grammarLibrary),
+        openGrammars: (vocabulary) => grammarsIn(startThread, vocabulary),
         plans: new SchedulerPlans(() => startScheduler(startThread)),
       },
       confirm,

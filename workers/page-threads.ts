@@ -12,12 +12,14 @@ export class PageThreads {
   readonly #running = new Set<Worker>();
   #isOver = false;
 
-  constructor(private readonly code: Readonly<Record<ThreadName, ThreadCode>>) {}
+  /** `code`: brings that of a thread. */
+  constructor(private readonly code: Readonly<Record<ThreadName, () => Promise<{ default: ThreadCode }>>>) {}
 
-  readonly start: StartThread = (name, port) =>
-    new Promise((resolve, reject) => {
+  readonly start: StartThread = async (name, port) => {
+    const { default: Code } = await this.code[name]();
+    return new Promise<void>((resolve, reject) => {
       if (this.#isOver) throw new Error('its engine is disposed');
-      const thread = new this.code[name]({ name });
+      const thread = new Code({ name });
       this.#running.add(thread);
       const end = (): void => {
         thread.terminate();
@@ -34,6 +36,7 @@ export class PageThreads {
       };
       thread.postMessage(port, [port]);
     });
+  };
 
   /** Ends them all, for good. */
   end(): void {

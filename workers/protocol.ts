@@ -89,14 +89,12 @@ export interface EngineWorker {
   /** Takes the lock of this name for good: who waits for it learns of this thread's end. Resolves when it is taken. */
   hold(lock: string): Promise<void>;
   /**
-   * `startThread`: for plans and rank ladders. `grammarLibrary`: the text of @mlc-ai/web-xgrammar, asked for with the first
-   * grammar. `confirm` is asked of the model, and of each adapter that is loaded later.
+   * `startThread`: for plans, rank ladders and grammars. `confirm` is asked of the model, and of each adapter that is loaded later.
    */
   load(
     options: LoadOptions,
     onEvent: (event: WorkerEvent) => void,
     startThread: StartThread,
-    grammarLibrary: () => Promise<string>,
     confirm: ConfirmLoad | undefined,
   ): Promise<EngineInfo>;
   /** Serves the answer's `GenerateEvent`s on `port`; see `readStream`. */

@@ -3,7 +3,7 @@ import { expose } from 'comlink';
 import { holdLock } from './locks.ts';
 import { carryErrors } from './wire-error.ts';
 
-export type ThreadName = 'scheduler' | 'ladder';
+export type ThreadName = 'scheduler' | 'ladder' | 'grammar';
 
 /** What every thread does, beside its work. */
 export interface Thread {

@@ -1,7 +1,7 @@
 import { FileSource } from '../../src/node/file-source.ts';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { openAdapter } from '../../src/node/open-adapter.ts';
-import { loadXgrammar } from '../../src/node/xgrammar.ts';
+import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterInfo, EngineCoreOptions } from '../../src/engine/types.ts';
 import { ensureModel } from '../../tools/setup/fetch-model.ts';
@@ -14,7 +14,7 @@ let model: Promise<FileSource> | undefined;
 /** The default model on the first adapter that Node finds, as a rule lavapipe. */
 export async function openInNode(options: Partial<EngineCoreOptions> = {}): Promise<LocalEngine> {
   const source = await (model ??= ensureModel().then((path) => FileSource.open(path))); // all engines read one open file
-  return openEngine({ gpu: nodeGpu(), sources: [source], wait: napping, loadXgrammar, ...options });
+  return openEngine({ gpu: nodeGpu(), sources: [source], wait: napping, openGrammars, ...options });
 }
 
 export const DEMO_ADAPTERS = ['wikitext', 'squad', 'shakespeare'] as const;

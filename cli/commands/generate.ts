@@ -3,7 +3,7 @@ import { addMemory, type MemoryReport } from '../../src/config/memory-report.ts'
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import type { ResponseFormat } from '../../src/grammar/response-format.ts';
+import { guessSyntax, type ResponseFormat } from '../../src/grammar/response-format.ts';
 import { GENERATE_FLAGS, kvOptions } from '../command-flags.ts';
 import { numberFlag, parseFlags, refuse, refuseFlags, required, wholeFlag } from '../flags.ts';
 import type { Output } from '../output.ts';
@@ -90,7 +90,9 @@ async function readFormat(flags: { 'json-schema'?: string; grammar?: string }): 
   try {
     if (schema !== undefined)
       return { type: 'json_schema', schema: JSON.parse(await readFile(schema, 'utf8')) as unknown };
-    return grammar === undefined ? undefined : { type: 'grammar', grammar: await readFile(grammar, 'utf8') };
+    if (grammar === undefined) return undefined;
+    const text = await readFile(grammar, 'utf8');
+    return { type: 'grammar', grammar: text, syntax: guessSyntax(text) };
   } catch (cause) {
     throw bad(schema === undefined ? '--grammar' : '--json-schema', cause);
   }

@@ -27,7 +27,11 @@ export const startWorker: StartEngine = async (onEnd) => {
   const [engine, scheduler, ladder] = await code.catch((cause: unknown) => {
     throw new ChunkwiseError('network', { reason: "the engine's code could not be loaded" }, { cause });
   });
-  const threads = new PageThreads({ scheduler: scheduler.default, ladder: ladder.default });
+  const threads = new PageThreads({
+    scheduler: async () => scheduler,
+    ladder: async () => ladder,
+    grammar: () => import('../../workers/grammar.worker.ts?worker&inline'), // only answers of a format need it
+  });
   const watching = new AbortController();
   const refused = blobRefused(watching.signal);
   const worker = started(engine.default);
@@ -46,11 +50,10 @@ export const startWorker: StartEngine = async (onEnd) => {
   worker.onmessageerror = () => fail('sent what cannot be read');
   const onGone = (): void => fail('was ended from outside, or ran out of memory; createEngine starts another');
   watchThread((lock) => remote.hold(lock), onGone, watching.signal).catch(() => undefined); // some origins get no locks
-  const grammarLibrary = async (): Promise<string> => (await import('@mlc-ai/web-xgrammar/lib/index.js?raw')).default;
   return {
     calls: remote,
     load: (options, onEvent, confirm) =>
-      remote.load(options, proxy(onEvent), proxy(threads.start), proxy(grammarLibrary), confirm && proxy(confirm)),
+      remote.load(options, proxy(onEvent), proxy(threads.start), confirm && proxy(confirm)),
     end() {
       watching.abort();
       remote[releaseProxy]();

@@ -106,5 +106,11 @@ function sumOf(answers: readonly Chunk[]): Usage {
   const usages = answers.flatMap(({ usage }) => usage ?? []);
   const first = usages[0] as Usage;
   const completion = usages.reduce((sum, { completion_tokens }) => sum + completion_tokens, 0);
-  return { ...first, completion_tokens: completion, total_tokens: first.prompt_tokens + completion };
+  const forced = usages.reduce((sum, usage) => sum + usage.completion_tokens_details.forced_tokens, 0);
+  return {
+    ...first,
+    completion_tokens: completion,
+    total_tokens: first.prompt_tokens + completion,
+    completion_tokens_details: { forced_tokens: forced },
+  };
 }

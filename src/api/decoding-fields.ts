@@ -1,7 +1,7 @@
 import type { GenerateOptions } from '../engine/types.ts';
-import type { ResponseFormat } from '../grammar/response-format.ts';
+import { guessSyntax, type ResponseFormat } from '../grammar/response-format.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, checkJson, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkJson, checkList, checkOneOf, describe, refuse } from './checks.ts';
 
 /** Most answers to one request, and most tokens told at a place. */
 const MAX_CHOICES = 8;
@@ -10,6 +10,7 @@ const MAX_TOP_LOGPROBS = 20;
 /** Fields about how tokens are drawn and answers told apart. */
 export const DECODING_FIELDS = {
   response_format: true,
+  structured_outputs: true,
   logprobs: true,
   n: true,
   max_completion_tokens: true,
@@ -41,7 +42,7 @@ type Decoding = Pick<GenerateOptions, 'maxTokens' | 'responseFormat' | 'topLogpr
 /** Checks the lengths, formats and log-probabilities that are asked for. Throws `bad_request`, naming the field. */
 export function parseDecoding(fields: Record<string, unknown>, kind: 'chat' | 'text'): Decoding {
   const name = fields['max_completion_tokens'] === undefined ? 'max_tokens' : 'max_completion_tokens';
-  const responseFormat = parseResponseFormat(fields['response_format']);
+  const responseFormat = parseFormat(fields);
   const topLogprobs = kind === 'chat' ? parseChatLogprobs(fields) : parseTextLogprobs(fields['logprobs']);
   return {
     ...(fields[name] !== undefined && { maxTokens: checkInteger(fields[name], name, 1) }),
@@ -62,6 +63,13 @@ function parseChatLogprobs({ logprobs, top_logprobs: top }: Record<string, unkno
 const parseTextLogprobs = (logprobs: unknown): number | undefined =>
   logprobs === undefined ? undefined : checkInteger(logprobs, 'logprobs', 0, MAX_TOP_LOGPROBS);
 
+function parseFormat(fields: Record<string, unknown>): ResponseFormat | undefined {
+  const format = parseResponseFormat(fields['response_format']);
+  const outputs = parseStructuredOutputs(fields['structured_outputs']);
+  if (format && outputs) refuse('structured_outputs', 'cannot be combined with response_format');
+  return format ?? outputs;
+}
+
 function parseResponseFormat(format: unknown): ResponseFormat | undefined {
   const field = 'response_format';
   if (format === undefined) return undefined;
@@ -71,13 +79,58 @@ function parseResponseFormat(format: unknown): ResponseFormat | undefined {
   if (type === 'json_object') return { type };
   if (type === 'json_schema') {
     if (!isRecord(schema)) refuse(`${field}.json_schema`, `must be an object, but is ${describe(schema)}`);
-    return { type, schema: plainJson(schema['schema'] ?? { type: 'object' }, `${field}.json_schema.schema`) };
+    return {
+      type,
+      schema: plainJson(schema['schema'] ?? { type: 'object' }, `${field}.json_schema.schema`),
+      strict: checkBoolean(schema['strict'] ?? undefined, `${field}.json_schema.strict`),
+    };
   }
-  if (type === 'grammar') {
-    if (typeof grammar !== 'string') refuse(`${field}.grammar`, `must be a string, but is ${describe(grammar)}`);
-    return { type, grammar };
+  if (type === 'grammar') return parseGrammar(grammar, format['syntax'], field);
+  if (type === 'structural_tag') return { type, tag: plainJson(format, field) };
+  return refuse(
+    `${field}.type`,
+    `must be one of text, json_object, json_schema, grammar, structural_tag, but is ${describe(type)}`,
+  );
+}
+
+const SYNTAXES = ['ebnf', 'lark', 'regex'] as const;
+
+function parseGrammar(grammar: unknown, syntax: unknown, at: string): ResponseFormat {
+  if (typeof grammar !== 'string') refuse(`${at}.grammar`, `must be a string, but is ${describe(grammar)}`);
+  return { type: 'grammar', grammar, syntax: checkOneOf(SYNTAXES, syntax, `${at}.syntax`) ?? guessSyntax(grammar) };
+}
+
+const OUTPUTS = ['json', 'json_object', 'regex', 'choice', 'grammar', 'structural_tag'] as const;
+
+/** vLLM's way to ask for a format: one of these. */
+function parseStructuredOutputs(outputs: unknown): ResponseFormat | undefined {
+  const field = 'structured_outputs';
+  if (outputs === undefined) return undefined;
+  if (!isRecord(outputs)) refuse(field, `must be an object, but is ${describe(outputs)}`);
+  const names = Object.keys(outputs).filter((name) => outputs[name] !== undefined && outputs[name] !== null);
+  const name = checkOneOf(OUTPUTS, names[0], field) ?? refuse(field, `must have one of ${OUTPUTS.join(', ')}`);
+  if (names.length > 1) refuse(field, `must have one of ${OUTPUTS.join(', ')}, but has ${names.join(' and ')}`);
+  const value = outputs[name];
+  const at = `${field}.${name}`;
+  switch (name) {
+    case 'json':
+      return { type: 'json_schema', schema: plainJson(value, at) };
+    case 'json_object':
+      return checkBoolean(value, at) ? { type: 'json_object' } : undefined;
+    case 'regex':
+      if (typeof value !== 'string') refuse(at, `must be a string, but is ${describe(value)}`);
+      return { type: 'grammar', grammar: value, syntax: 'regex' };
+    case 'choice':
+      return { type: 'choice', choices: checkList(value, at).map((text, i) => checkText(text, `${at}[${i}]`)) };
+    case 'grammar':
+      return parseGrammar(value, undefined, field);
+    case 'structural_tag':
+      return { type: 'structural_tag', tag: plainJson(value, at) };
   }
-  return refuse(`${field}.type`, `must be one of text, json_object, json_schema, grammar, but is ${describe(type)}`);
+}
+
+function checkText(value: unknown, field: string): string {
+  return typeof value === 'string' ? value : refuse(field, `must be a string, but is ${describe(value)}`);
 }
 
 /** A value as JSON has it: it can be sent to the worker. */

@@ -142,7 +142,11 @@ export function joinDeltas(deltas: readonly AnswerDelta[]): AnswerMessage {
   };
 }
 
-const reportOf = ({ report }: End): AnswerReport => ({ answeredBy: 'device', ...report });
+const reportOf = ({ report, ignored }: End): AnswerReport => ({
+  answeredBy: 'device',
+  ...report,
+  ...(ignored.length > 0 && { ignored }),
+});
 const logprobsOf = (event: GenerateEvent): TokenLogprobs | null => (event.type === 'token' && event.logprobs) || null;
 
 function usageOf({ usage }: End): Usage {
@@ -151,5 +155,6 @@ function usageOf({ usage }: End): Usage {
     completion_tokens: usage.completionTokens,
     total_tokens: usage.promptTokens + usage.completionTokens,
     prompt_tokens_details: { cached_tokens: usage.cachedTokens },
+    completion_tokens_details: { forced_tokens: usage.forcedTokens },
   };
 }

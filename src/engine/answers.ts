@@ -1,7 +1,9 @@
 import { pagesFor } from '../cache/kv-cache.ts';
 import { policyOf } from '../cache/kv-options.ts';
 import { largest } from '../config/largest.ts';
-import type { Grammars, TokenGrammar } from '../grammar/grammars.ts';
+import { unlessAborted } from '../errors/throw-if-aborted.ts';
+import type { ResponseFormat } from '../grammar/response-format.ts';
+import type { Grammars, TokenGrammar } from '../grammar/token-grammar.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { embedText } from './embed-text.ts';
@@ -58,6 +60,17 @@ export class Answers {
     }
   }
 
+  /** The grammar of an answer, unless its request is aborted meanwhile. */
+  async #begin(format: ResponseFormat, signal: AbortSignal | undefined): Promise<TokenGrammar> {
+    const beginning = this.grammars.begin(format);
+    try {
+      return await unlessAborted(beginning, signal);
+    } catch (error) {
+      beginning.then((grammar) => grammar.dispose()).catch(() => undefined);
+      throw error;
+    }
+  }
+
   /** `tokenizer`: makes the answer's text of its tokens. */
   async *#answer(
     encode: (shifts: boolean) => PromptTokens,
@@ -72,7 +85,7 @@ export class Answers {
       const shifts = mayShift(contextLength, policyOf(options));
       const prompt = encode(shifts);
       this.texts.check(prompt, shifts, options);
-      grammar = responseFormat && (await this.grammars.begin(responseFormat));
+      grammar = responseFormat && (await this.#begin(responseFormat, signal));
       const limit = answerLimit(contextLength, prompt.tokens.length, shifts, maxTokens);
       const most = Math.min(prompt.tokens.length + limit - 1, contextLength); // the last token is not computed
       const { session, ...place } = await request.enter({ pages: pagesFor(most), ranks: options, isFurther, signal });

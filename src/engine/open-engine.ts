@@ -1,14 +1,14 @@
 import type { AdapterSource } from '../adapters/formats/adapter-header.ts';
 import type { MemoryReport } from '../config/memory-report.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { Grammars } from '../grammar/grammars.ts';
+import type { Grammars } from '../grammar/token-grammar.ts';
 import type { Session } from '../session/session.ts';
-import { bytesInAlphabet } from '../tokenizer/byte-alphabet.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { Adaptation } from './adaptation.ts';
 import { Answers } from './answers.ts';
+import { grammarVocabulary } from './grammar-vocabulary.ts';
 import { EngineAdapters, type TextRanks } from './engine-adapters.ts';
 import { LiveSession } from './live-session.ts';
 import { openSessionWithDrafts } from './open-session-with-drafts.ts';
@@ -50,6 +50,7 @@ export class LocalEngine implements EngineCore {
   readonly #requests: Requests;
   readonly #texts: Texts;
   readonly #answers: Answers;
+  readonly #grammars: Grammars;
   readonly #readTimeoutMs: number | undefined;
   readonly model: string;
   readonly device: string;
@@ -60,17 +61,17 @@ export class LocalEngine implements EngineCore {
     const { config, contextLength, numPages } = plan;
     const {
       queueLimit = DEFAULT_QUEUE_LIMIT,
-      loadXgrammar = noXgrammar,
+      openGrammars = noGrammars,
       savedCaches,
       sources,
       readTimeoutMs,
     } = options;
-    const vocabulary = { ...tokenizer, vocabSize: config.vocabSize, byteText: bytesInAlphabet };
+    this.#grammars = openGrammars(() => grammarVocabulary(tokenizer, config.vocabSize));
     this.#session = new LiveSession(() => openSessionWithDrafts(options), session);
     this.#adapters = new EngineAdapters(this.#session, tokenizer, options);
     this.#requests = new Requests(this.#session, new RequestQueue(queueLimit, numPages), this.#adapters);
     this.#texts = new Texts(tokenizer, plan.tokenizer, contextLength);
-    this.#answers = new Answers(this.#session, this.#requests, this.#texts, new Grammars(vocabulary, loadXgrammar));
+    this.#answers = new Answers(this.#session, this.#requests, this.#texts, this.#grammars);
     this.#readTimeoutMs = readTimeoutMs;
     this.model = plan.file;
     this.device = device.name;
@@ -135,6 +136,7 @@ export class LocalEngine implements EngineCore {
 
   dispose(): void {
     this.#session.dispose();
+    this.#grammars.dispose();
   }
 
   /** Runs `work` when no request runs, and lets none begin meanwhile: for what keeps activations between awaits. `signal` ends the waiting. */
@@ -152,4 +154,12 @@ export class LocalEngine implements EngineCore {
   }
 }
 
-const noXgrammar = (): Promise<never> => Promise.reject(new Error('the engine was opened without their library'));
+const noGrammars = (): Grammars => ({
+  begin: async () => {
+    throw new ChunkwiseError('unsupported', {
+      field: 'response_format',
+      reason: 'the engine was opened without grammars',
+    });
+  },
+  dispose: () => undefined,
+});

@@ -2,7 +2,43 @@
 export type ResponseFormat =
   /** Any JSON object. */
   | { type: 'json_object' }
-  /** A value of this JSON Schema: an object, or true. Properties come in the schema's order. */
-  | { type: 'json_schema'; schema: unknown }
-  /** EBNF as @mlc-ai/web-xgrammar reads it, which begins at the rule `root`. */
-  | { type: 'grammar'; grammar: string };
+  /** A value of this JSON Schema: an object, or true. `strict` refuses keywords that are unknown. */
+  | { type: 'json_schema'; schema: unknown; strict?: boolean }
+  /**
+   * `ebnf` (the default): with a rule `root`, as XGrammar and llama.cpp read it. `lark`: with a rule `start`, as llguidance
+   * reads it. `regex`: the whole answer matches.
+   */
+  | { type: 'grammar'; grammar: string; syntax?: 'ebnf' | 'lark' | 'regex' }
+  /** One of these texts. */
+  | { type: 'choice'; choices: readonly string[] }
+  /** Free text, in which what follows a trigger is held to a format. */
+  | { type: 'structural_tag'; tag: unknown }
+  /** Free text, in which calls of these functions are held to their parameters' schemas. */
+  | { type: 'tool_calls'; notation: string; tools: readonly ToolSchema[]; choice: 'auto' | 'required' };
+
+export interface ToolSchema {
+  name: string;
+  /** A JSON Schema; default: any object. */
+  parameters?: unknown;
+}
+
+/** What a grammar looks like whose syntax nobody names. */
+export const guessSyntax = (grammar: string): 'ebnf' | 'lark' => (/^\s*[\w-]+\s*::=/m.test(grammar) ? 'ebnf' : 'lark');
+
+/** The field of a request that a format's errors name. */
+export function fieldOf(format: ResponseFormat): string {
+  switch (format.type) {
+    case 'json_schema':
+      return 'response_format.json_schema.schema';
+    case 'grammar':
+      return 'response_format.grammar';
+    case 'choice':
+      return 'structured_outputs.choice';
+    case 'structural_tag':
+      return 'response_format';
+    case 'tool_calls':
+      return 'tools';
+    case 'json_object':
+      return 'response_format';
+  }
+}

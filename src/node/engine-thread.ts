@@ -14,7 +14,7 @@ import { closeAll, openSources } from './model-files.ts';
 import { openAdapter } from './open-adapter.ts';
 import { keepOnDisk } from './storage-host.ts';
 import { tuningStore } from './tuning-store.ts';
-import { loadXgrammar } from './xgrammar.ts';
+import { openGrammars } from '../grammar/open-grammars.ts';
 
 /** Runs an engine in this thread: a thread of its own would end the process where it is ended while the GPU works. */
 export const startInProcess: StartEngine = async () => {
@@ -71,7 +71,7 @@ export const startInProcess: StartEngine = async () => {
 
 const HELP = {
   buildLadders: laddersHere(ladderStore),
-  loadXgrammar,
+  openGrammars,
 };
 
 const hostOf = (opened: { close: () => Promise<void> }[]): EngineHost => ({

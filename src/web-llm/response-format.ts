@@ -2,27 +2,33 @@ import type { ResponseFormat } from '@mlc-ai/web-llm';
 import type * as Own from '../api/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
-/** web-llm's form, whose schemas are text, as OpenAI's. Throws `bad_request`, `unsupported`. */
-export function ownFormat({ type = 'text', schema, grammar = '' }: ResponseFormat): Own.ResponseFormat {
+/** web-llm's form, whose schemas are text, as OpenAI's. Throws `bad_request`. */
+export function ownFormat({
+  type = 'text',
+  schema,
+  grammar = '',
+  structural_tag: tag,
+}: ResponseFormat): Own.ResponseFormat {
   if (type === 'grammar') return { type, grammar };
   if (type === 'json_object' && schema !== undefined)
-    return { type: 'json_schema', json_schema: { name: 'answer', schema: parsed(schema) } };
+    return { type: 'json_schema', json_schema: { name: 'answer', schema: parsed(schema, 'schema') as Own.JsonSchema } };
   if (type === 'structural_tag') {
-    throw new ChunkwiseError('unsupported', {
-      field: 'response_format.type',
-      reason: 'structural_tag is for models in MLC format only',
-    });
+    const format = typeof tag === 'string' ? parsed(tag, 'structural_tag') : tag;
+    return { type, ...(isWhole(format) ? format : { format: format as object }) };
   }
   return { type };
 }
 
-function parsed(schema: string): Own.JsonSchema {
+/** A tag's definition; otherwise it is the format within one. */
+const isWhole = (tag: unknown): tag is { format: object } => typeof tag === 'object' && tag !== null && 'format' in tag;
+
+function parsed(text: string, field: string): unknown {
   try {
-    return JSON.parse(schema) as Own.JsonSchema;
+    return JSON.parse(text);
   } catch (cause) {
     throw new ChunkwiseError(
       'bad_request',
-      { field: 'response_format.schema', reason: `is not JSON: ${String(cause)}` },
+      { field: `response_format.${field}`, reason: `is not JSON: ${String(cause)}` },
       { cause },
     );
   }

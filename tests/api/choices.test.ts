@@ -11,6 +11,7 @@ interface Chunk {
 const usage = (completion_tokens: number): Usage => ({
   ...{ prompt_tokens: 9, completion_tokens, total_tokens: 9 + completion_tokens },
   prompt_tokens_details: { cached_tokens: 4 },
+  completion_tokens_details: { forced_tokens: completion_tokens },
 });
 
 /** Tells when it begins and when it is ended. */

@@ -22,7 +22,11 @@ const report = {
   },
 };
 const told = { answeredBy: 'device', ...report };
-const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12, prompt_tokens_details: { cached_tokens: 6 } };
+const usage = {
+  ...{ prompt_tokens: 9, completion_tokens: 3, total_tokens: 12 },
+  prompt_tokens_details: { cached_tokens: 6 },
+  completion_tokens_details: { forced_tokens: 1 },
+};
 
 async function* answer(): AsyncGenerator<GenerateEvent, void> {
   yield { type: 'token', token: 1, text: 'Gr', ms: 1, contextUsed: 10 };
@@ -32,7 +36,8 @@ async function* answer(): AsyncGenerator<GenerateEvent, void> {
     type: 'end',
     text: 'ß',
     finishReason: 'length',
-    usage: { promptTokens: 9, cachedTokens: 6, completionTokens: 3 },
+    usage: { promptTokens: 9, cachedTokens: 6, completionTokens: 3, forcedTokens: 1 },
+    ignored: [],
     report,
   };
 }

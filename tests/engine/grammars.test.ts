@@ -1,9 +1,10 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { MAX_STREAMS } from '../../src/config/max-streams.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
-import { TokenGrammar } from '../../src/grammar/grammars.ts';
+import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { FEW_TOKENS } from '../../src/config/few-tokens.ts';
 import { SCHEMAS } from '../support/grammars/schemas.ts';
@@ -160,34 +161,55 @@ describe('a grammar', () => {
   it('is asked what may follow while the next step is already under way', async () => {
     const gpu = countGpu();
     const asked: number[] = [];
-    const engine = await open();
-    const { follow } = TokenGrammar.prototype as {
-      follow: (this: TokenGrammar, token: number) => ReturnType<TokenGrammar['follow']>;
-    };
-    onTestFinished(() => void Object.assign(TokenGrammar.prototype, { follow }));
-    TokenGrammar.prototype.follow = function (token) {
-      asked.push(gpu.dispatches);
-      return follow.call(this, token);
-    };
+    const engine = await engineUnderTest(tinyModel({ ...TINY, seed: 11 }), {
+      openGrammars(vocabulary) {
+        const grammars = openGrammars(vocabulary);
+        return {
+          ...grammars,
+          async begin(format) {
+            const grammar = await grammars.begin(format);
+            const follow = (tokens: readonly number[]) => {
+              asked.push(gpu.dispatches);
+              return grammar.follow(tokens);
+            };
+            return {
+              ...{ first: grammar.first, ignored: [], follow },
+              foresee: (tokens) => grammar.foresee(tokens),
+              dispose: () => undefined,
+            };
+          },
+        };
+      },
+    });
     const { end } = await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= [a-z]{9}' }, { maxTokens: 6 });
     const { dispatchesPerToken } = end.report;
     expect(asked).toHaveLength(6);
     const between = asked.slice(1).map((count, i) => count - (asked[i] ?? 0));
-    // Between two tokens one is drawn and the step after it is computed; after the last but one only a draw is left.
+    // Between two tokens one is sampled and the step after it is computed; after the last but one only a sample is left.
     expect(between.slice(0, 4)).toEqual(Array(4).fill(dispatchesPerToken));
     expect(between[4]).toBeLessThan(dispatchesPerToken / 2);
+  });
+
+  it('takes text without a choice several tokens a step: the same answer, counted', async () => {
+    const engine = await open();
+    const forced = 'The quick brown fox jumps over the lazy dog';
+    const { text, tokens, end } = await ask(engine, 'Hi', { type: 'grammar', grammar: `root ::= [ab] "${forced}" [cd]` });
+    expect(text).toMatch(new RegExp(`^[ab]${forced}[cd]$`));
+    expect(end.usage.completionTokens).toBe(tokens.length);
+    expect(end.usage.forcedTokens).toBeGreaterThan(tokens.length / 2);
+    expect(end.report.tokensPerStep).toBeGreaterThan(2);
   });
 });
 
 describe('what is no grammar is refused before anything is computed', () => {
   it.each([
     [
-      { type: 'json_schema', schema: { type: 'integer', multipleOf: 3 } },
-      'response_format.json_schema.schema.multipleOf',
+      { type: 'json_schema', schema: { type: 'array', uniqueItems: true } },
+      'response_format.json_schema.schema.uniqueItems',
     ],
     [
-      { type: 'json_schema', schema: { type: 'object', properties: { a: { not: {} } } } },
-      'response_format.json_schema.schema.properties.a.not',
+      { type: 'json_schema', schema: { type: 'object', properties: { a: { $ref: 'https://example.com/a' } } } },
+      'response_format.json_schema.schema.properties.a.$ref',
     ],
     [{ type: 'json_schema', schema: 5 }, 'response_format.json_schema.schema'],
     [{ type: 'grammar', grammar: 'root ::= (' }, 'response_format.grammar'],
@@ -198,17 +220,23 @@ describe('what is no grammar is refused before anything is computed', () => {
     expect((await ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= "ok"' })).text).toBe('ok');
   });
 
-  it('and a library that cannot be loaded is said to be so, and tried again', async () => {
-    let fails = true;
-    const { loadXgrammar } = await import('../../src/node/xgrammar.ts');
-    const load = () => (fails ? Promise.reject(new Error('offline')) : loadXgrammar());
-    const engine = await engineUnderTest(tinyModel({ ...TINY, seed: 1 }), { loadXgrammar: load });
-    const format = { type: 'grammar', grammar: 'root ::= "ok"' } as const;
-    await expect(ask(engine, 'Hi', format)).rejects.toMatchObject({
-      code: 'unsupported',
-      detail: { field: 'response_format' },
+  it('and an engine without grammars says so', async () => {
+    const begin = () => Promise.reject(new ChunkwiseError('unsupported', { field: 'response_format', reason: 'no thread' }));
+    const engine = await engineUnderTest(tinyModel({ ...TINY, seed: 1 }), {
+      openGrammars: () => ({ begin, dispose: () => undefined }),
     });
-    fails = false;
-    expect((await ask(engine, 'Hi', format)).text).toBe('ok');
+    const asked = ask(engine, 'Hi', { type: 'grammar', grammar: 'root ::= "ok"' });
+    await expect(asked).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'response_format' } });
+    expect((await ask(engine, 'Hi', undefined, { maxTokens: 2 })).end.finishReason).toBe('length');
+  });
+
+  it('and a request that is aborted while its grammar compiles ends at once', async () => {
+    const engine = await engineUnderTest(tinyModel({ ...TINY, seed: 1 }), {
+      openGrammars: () => ({ begin: () => new Promise(() => undefined), dispose: () => undefined }),
+    });
+    const aborting = new AbortController();
+    const asked = ask(engine, 'Hi', { type: 'json_object' }, { signal: aborting.signal });
+    aborting.abort();
+    await expect(asked).rejects.toMatchObject({ code: 'aborted' });
   });
 });

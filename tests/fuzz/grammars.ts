@@ -1,8 +1,6 @@
-import { loadXgrammar } from '../../src/node/xgrammar.ts';
-import { Grammars } from '../../src/grammar/grammars.ts';
-import { schemaGrammar } from '../../src/grammar/json-schema.ts';
+import { grammarVocabulary } from '../../src/engine/grammar-vocabulary.ts';
+import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
-import { bytesInAlphabet } from '../../src/tokenizer/byte-alphabet.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
@@ -18,7 +16,7 @@ type Follow = (format: ResponseFormat, random: Random) => Promise<void>;
 /** Tokens that are drawn from each grammar. */
 const STEPS = 4;
 
-async function openGrammars(): Promise<Follow> {
+async function openFollow(): Promise<Follow> {
   const file = await openGguf([
     new BytesSource(
       'tiny.gguf',
@@ -36,46 +34,34 @@ async function openGrammars(): Promise<Follow> {
   ]);
   const tokenizer = createTokenizer(readTokenizerMetadata(file));
   const { vocabSize } = tokenizer;
-  const grammars = new Grammars({ ...tokenizer, vocabSize, byteText: bytesInAlphabet }, loadXgrammar);
+  const grammars = openGrammars(() => grammarVocabulary(tokenizer, vocabSize));
   const follow: Follow = async (format, random) => {
     const grammar = await grammars.begin(format);
     try {
-      let allowed = await grammar.allowed();
-      for (let step = 0; step < STEPS && allowed; step++) {
-        check(allowed.length === Math.ceil(vocabSize / 32), `a mask of ${allowed.length} words`);
-        const words: Uint32Array = allowed;
+      let next = grammar.first;
+      for (let step = 0; step < STEPS && next; step++) {
+        const words: Uint32Array = next.mask;
+        check(words.length === Math.ceil(vocabSize / 32), `a mask of ${words.length} words`);
         const tokens = Array.from({ length: vocabSize }, (_, id) => id).filter(
           (id) => ((words[id >> 5]! >>> (id & 31)) & 1) === 1,
         );
         check(tokens.length > 0, 'a mask of bits that are no tokens');
         const token = pick(tokens, random);
         if (tokenizer.eosIds.has(token)) break;
-        allowed = await grammar.follow(token);
+        next = await grammar.follow([token]);
       }
     } finally {
       grammar.dispose();
     }
   };
-  let runs = 0;
-  return async (format, random) => {
-    try {
-      await follow(format, random);
-    } catch (error) {
-      // What refuses a grammar must read the next one.
-      const next = `root ::= "a${runs++}"`;
-      await follow({ type: 'grammar', grammar: next }, random).catch((cause: unknown) => {
-        throw new Error(`wrong: after it ${next} is not read`, { cause });
-      });
-      throw error;
-    }
-  };
+  return follow;
 }
 
 /** JSON schemas with strange values, of small size. */
 export const schemas: FuzzKind = {
   codes: ['bad_request'],
   async open() {
-    const follow = await openGrammars();
+    const follow = await openFollow();
     const whole = Object.entries(SCHEMAS);
     return (random): FuzzCase => {
       const [name, schema] = pick(whole, random);
@@ -120,19 +106,25 @@ const PIECES = [
   '#',
 ];
 
-/** EBNF with spans cut, repeated and moved. */
+const LARK = [
+  'start: "yes" | "no"',
+  'start: item ("," item)*\nitem: NAME "=" /[0-9]+/\nNAME: /[a-z]+/i\n%ignore /\\s+/',
+  'start: %json {"type": "object", "properties": {"a": {"type": "integer"}}}',
+];
+
+/** EBNF and Lark with spans cut, repeated and moved. */
 export const grammars: FuzzKind = {
   codes: ['bad_request'],
   async open() {
-    const follow = await openGrammars();
-    const whole = [...EBNF, ...Object.values(SCHEMAS).map((schema) => schemaGrammar(schema))];
+    const follow = await openFollow();
     return (random): FuzzCase => {
-      let [what, grammar] = mutateText(pick(random.below(2) === 0 ? EBNF : whole, random), random, PIECES);
+      const syntax = pick(['ebnf', 'lark'] as const, random);
+      let [what, grammar] = mutateText(pick(syntax === 'ebnf' ? EBNF : LARK, random), random, PIECES);
       if (random.below(2) === 0) {
         const [more, again] = mutateText(grammar, random, PIECES);
         [what, grammar] = [`${what}; ${more}`, again];
       }
-      return { what, bytes: grammar.length, run: () => follow({ type: 'grammar', grammar }, random) };
+      return { what, bytes: grammar.length, run: () => follow({ type: 'grammar', grammar, syntax }, random) };
     };
   },
 };

@@ -11,27 +11,30 @@ const listed = (mask: Uint32Array | undefined): string =>
 test.each([
   ['as far as tokens may come', 'abcx', ['b', 'cd', 'a$']],
   ['none where the first may not', 'xab', []],
-  ['not behind the end', 'abc$a', ['b', 'cd', 'a$']],
+  ['not after the end', 'abc$a', ['b', 'cd', 'a$']],
 ])('what may follow is foreseen: %s', async (_, draft, want) => {
   const grammar = await byteGrammars().begin({ type: 'grammar', grammar: 'root ::= ("ab" [cd])+' });
   const tokens = bytesOf(draft).map((byte) => (byte === 0x24 ? END : byte));
   for (let i = 0; i < 2; i++) {
     expect((await grammar.foresee(tokens)).map(listed)).toEqual(want);
-    expect(listed(await grammar.allowed())).toBe('a');
+    expect(listed(grammar.first?.mask)).toBe('a');
   }
-  expect(listed(await grammar.follow(0x61))).toBe('b');
+  expect(listed((await grammar.follow([0x61]))?.mask)).toBe('b');
   expect((await grammar.foresee(bytesOf('bd'))).map(listed)).toEqual(['cd', 'a$']);
-  expect(listed(await grammar.follow(0x62))).toBe('cd');
+  expect(listed((await grammar.follow([0x62]))?.mask)).toBe('cd');
 });
 
 test.each(['root ::= root', 'root ::= []', 'root ::= "a" x\nx ::= x', 'root ::= "a" []'])(
-  'where nothing may follow the answer does not end as if it were whole: %j',
+  'a grammar without an answer is refused: %j',
   async (grammar) => {
-    const ends = async (): Promise<unknown> => {
-      const begun = await byteGrammars().begin({ type: 'grammar', grammar });
-      const first = await begun.allowed();
-      return listed(first) === 'a' ? begun.follow(0x61) : first;
-    };
-    await expectError(ends, 'bad_request', { field: 'response_format.grammar' });
+    const begin = () => byteGrammars().begin({ type: 'grammar', grammar });
+    await expectError(begin, 'bad_request', { field: 'response_format.grammar' });
   },
 );
+
+test('text that must come is told, up to where there is a choice', async () => {
+  const grammar = await byteGrammars().begin({ type: 'grammar', grammar: 'root ::= [ab] "héllo" ("x" | "y")? "!"' });
+  expect(grammar.first?.forcedText).toBe('');
+  expect((await grammar.follow([0x61]))?.forcedText).toBe('héllo');
+  expect((await grammar.follow(bytesOf('héllox')))?.forcedText).toBe('!');
+});

@@ -1,5 +1,5 @@
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
-import { loadXgrammar } from '../../src/node/xgrammar.ts';
+import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
@@ -40,7 +40,7 @@ export class Stress {
     const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', MODEL)]));
     const open = (): Promise<LocalEngine> =>
       openEngine({
-        ...{ gpu: nodeGpu(), wait: napping, loadXgrammar, queueLimit: 100, readTimeoutMs: READ_TIMEOUT_MS },
+        ...{ gpu: nodeGpu(), wait: napping, openGrammars, queueLimit: 100, readTimeoutMs: READ_TIMEOUT_MS },
         ...{ sources: [new BytesSource('tiny.gguf', MODEL)], savedCaches: new MemoryStore() },
       });
     const stress = new Stress(await open(), await open(), (seed, rank) =>

@@ -1,6 +1,6 @@
 import { afterEach } from 'vitest';
 import { napping } from '../../cli/node-gpu.ts';
-import { loadXgrammar } from '../../src/node/xgrammar.ts';
+import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
@@ -29,7 +29,7 @@ export async function engineUnderTest(
   options: EngineTestOptions = {},
 ): Promise<LocalEngine> {
   const sources = model instanceof Uint8Array ? [sourceOf(model)] : 'read' in model ? [model] : model;
-  const engine = await openEngine({ gpu: lastingGpu(), wait: napping, loadXgrammar, ...options, sources });
+  const engine = await openEngine({ gpu: lastingGpu(), wait: napping, openGrammars, ...options, sources });
   open.add(engine);
   return engine;
 }

@@ -9,6 +9,9 @@ it("takes web-llm's forms, whose schemas are text", () => {
   });
   expect(ownFormat({ type: 'json_object' })).toEqual({ type: 'json_object' });
   expect(ownFormat({ type: 'grammar', grammar: 'root ::= "a"' })).toEqual({ type: 'grammar', grammar: 'root ::= "a"' });
+  const format = { type: 'const_string', value: 'a' } as const;
+  for (const structural_tag of [{ format }, format, JSON.stringify({ format })])
+    expect(ownFormat({ type: 'structural_tag', structural_tag })).toEqual({ type: 'structural_tag', format });
   expect(ownFormat({})).toEqual({ type: 'text' });
 });
 
@@ -16,5 +19,6 @@ it('refuses what it cannot keep to', () => {
   const code = (code: string, field: string) =>
     expect.objectContaining({ code, detail: expect.objectContaining({ field }) as object }) as Error;
   expect(() => ownFormat({ type: 'json_object', schema: '{' })).toThrow(code('bad_request', 'response_format.schema'));
-  expect(() => ownFormat({ type: 'structural_tag' })).toThrow(code('unsupported', 'response_format.type'));
+  const tag = code('bad_request', 'response_format.structural_tag');
+  expect(() => ownFormat({ type: 'structural_tag', structural_tag: '{' })).toThrow(tag);
 });

@@ -1,5 +1,4 @@
 import type { ResponseFormat } from '../../grammar/response-format.ts';
-import { type Schema, wholeOf } from '../../grammar/schema-keywords.ts';
 import type { ToolDefinition } from '../../tokenizer/chat-template.ts';
 import type { WrittenCall } from './call-literals.ts';
 import { jsonMembers } from './json-span.ts';
@@ -8,15 +7,12 @@ import { jsonMembers } from './json-span.ts';
 export function formatOfCall(tools: readonly ToolDefinition[]): ResponseFormat {
   const calls = tools.map(({ function: { name, parameters } }) => ({
     type: 'object',
-    properties: { name: { const: name }, arguments: { $id: name, ...asObject(parameters) } }, // its references lead within it
+    // Its references lead within it.
+    properties: { name: { const: name }, arguments: { ...parameters, $id: name, type: 'object' } },
     required: ['name', 'arguments'],
   }));
   return { type: 'json_schema', schema: calls.length === 1 ? calls[0] : { anyOf: calls } };
 }
-
-/** Arguments are an object, also where nothing says so. */
-const asObject = (parameters: Schema = {}): Schema =>
-  wholeOf(parameters) ? parameters : { type: 'object', ...parameters };
 
 /** Reads an answer of that form: the call when it is whole; the text where `max_tokens` cut it off. */
 export class ForcedCallReader {

@@ -4,11 +4,12 @@
 export type JsonSchema = Readonly<Record<string, unknown>> | boolean;
 
 /**
- * What an answer must look like. With `json_object` it is a JSON object; with `json_schema` it is valid by the schema,
- * whatever `strict` says: properties come in the schema's order, and others only where `additionalProperties` is true or
- * a schema. `grammar` is EBNF with a rule `root`, as XGrammar reads it; its classes of characters are for ASCII. What
- * cannot be kept to is refused with `bad_request`, naming the keyword. An answer that `max_tokens` cuts off is no longer
- * valid: its `finish_reason` is `length`.
+ * What an answer must look like. With `json_object` it is a JSON object. With `json_schema` it is valid by the schema
+ * (drafts 4 to 2020-12), with properties in the schema's order; keywords that no validator reads are ignored, and listed in
+ * the answer's `chunkwise.ignored`, or refused with `strict`. `grammar` is EBNF with a rule `root`, as XGrammar and llama.cpp
+ * read it, Lark with a rule `start`, as llguidance reads it, or a regular expression; `syntax` defaults to what it looks
+ * like. `structural_tag` is XGrammar's. What cannot be enforced is refused with `bad_request`, naming the keyword. An answer
+ * that `max_tokens` cuts off is not valid: its `finish_reason` is `length`.
  */
 export type ResponseFormat =
   | { type: 'text' }
@@ -17,7 +18,20 @@ export type ResponseFormat =
       type: 'json_schema';
       json_schema: { name: string; description?: string; schema?: JsonSchema; strict?: boolean | null };
     }
-  | { type: 'grammar'; grammar: string };
+  | { type: 'grammar'; grammar: string; syntax?: 'ebnf' | 'lark' | 'regex' }
+  | { type: 'structural_tag'; structures: readonly object[]; triggers: readonly string[] }
+  | { type: 'structural_tag'; format: object };
+
+/** vLLM's way to ask for a format: one of these. */
+export interface StructuredOutputs {
+  json?: JsonSchema;
+  json_object?: boolean;
+  regex?: string;
+  choice?: readonly string[];
+  /** EBNF or Lark. */
+  grammar?: string;
+  structural_tag?: object;
+}
 
 /** A token with its log-probability (natural) by the model's own logits: before temperature, penalties, bias and grammar. */
 export interface ChatTokenLogprob {

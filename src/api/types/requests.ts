@@ -3,7 +3,7 @@ import type { KvMode, KvPriority } from '../../cache/kv-options.ts';
 import type { ChunkPlan } from '../../chunking/chunk-plan.ts';
 import type { ChunkerOptions } from '../../chunking/chunker.ts';
 import type { ToolDefinition } from '../../tokenizer/chat-template.ts';
-import type { ResponseFormat } from './decoding.ts';
+import type { ResponseFormat, StructuredOutputs } from './decoding.ts';
 
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
@@ -61,6 +61,8 @@ export interface CompletionOptions {
   max_completion_tokens?: number;
   /** What the answer must look like. Default: any text. */
   response_format?: ResponseFormat;
+  /** The same, as vLLM's clients ask for it. Default: any text. */
+  structured_outputs?: StructuredOutputs;
   /** Answers to give, 1 to 8, with seeds that follow each other: `choices` by `index`. Default: 1. */
   n?: number;
   /** How evenly tokens are drawn, 0 (always the likeliest) to 2. Default: 1. */

@@ -19,6 +19,8 @@ export interface Usage {
   completion_tokens: number;
   total_tokens: number;
   prompt_tokens_details: { cached_tokens: number };
+  /** `forced_tokens`: those that the answer's format left no choice of, taken without a step of their own. */
+  completion_tokens_details: { forced_tokens: number };
 }
 
 /** What a chunk adds to a message. */

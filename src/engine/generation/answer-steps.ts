@@ -2,7 +2,8 @@ import { DENSE } from '../../cache/policy.ts';
 import { type RampRow, rowsBehind } from '../../chunking/ramps.ts';
 import type { SamplingOptions } from '../../config/sampling.ts';
 import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
-import type { TokenGrammar } from '../../grammar/grammars.ts';
+import { FEW_TOKENS } from '../../config/few-tokens.ts';
+import type { NextTokens, TokenGrammar } from '../../grammar/token-grammar.ts';
 import type { AdaptedText } from '../../session/adapted-text.ts';
 import type { DrawRequest, DrawnToken } from '../../session/sampling/draw-request.ts';
 import { handled } from '../../session/handled.ts';
@@ -11,6 +12,8 @@ import type { Draft } from '../../session/batches.ts';
 import type { Session } from '../../session/session.ts';
 import { ModelDrafts } from '../../session/speculation/model-drafts.ts';
 import { Speculation } from '../../session/speculation/speculation.ts';
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
+import { forcedTokens } from './forced-tokens.ts';
 
 export interface AnswerStepsOptions {
   prompt: readonly number[];
@@ -25,8 +28,7 @@ export interface AnswerStepsOptions {
   follow: AdaptedText['follow'];
   /** What the answer must keep to, at its beginning. */
   grammar: TokenGrammar | undefined;
-  /** Tokens behind which nothing comes. */
-  eosIds: ReadonlySet<number>;
+  tokenizer: Tokenizer;
   /** After each batch of the prompt and each token: the pages of the sequence may lie otherwise. */
   onStep: () => void;
   signal: AbortSignal | undefined;
@@ -63,7 +65,9 @@ export class AnswerSteps {
   /** The step that was asked for last verifies a draft: how many tokens it gives is not known. */
   #verifies = false;
   /** What the grammar lets follow the token drawn last. */
-  #allowedNext: DrawRequest['allowedLater'];
+  #next: Promise<NextTokens | undefined> | undefined;
+  /** Tokens of the answer that the grammar left no choice of, taken in one step with others. */
+  #forcedCount = 0;
 
   constructor(
     private readonly session: Session,
@@ -81,7 +85,7 @@ export class AnswerSteps {
     const cachedTokens = sequence.tokens.length;
     session.draws.sampler.begin(sequence.slot, sampling, prompt);
     const isDrafted = this.#maySpeculate() && this.#mayDraft();
-    const allowed = await grammar?.allowed();
+    this.#next = grammar && Promise.resolve(grammar.first);
     await session.prefill(
       sequence,
       prompt.slice(cachedTokens),
@@ -89,7 +93,7 @@ export class AnswerSteps {
         onStep();
         if (cachedTokens + start + length < prompt.length) return;
         if (follow) session.draws.levels.begin(sequence.slot, follow.start);
-        this.#ask(session.sample(length, this.#draw(prompt.length, { allowed })));
+        this.#ask(session.sample(length, this.#draw(prompt.length, { allowed: grammar?.first?.mask })));
       },
       signal,
     );
@@ -115,7 +119,12 @@ export class AnswerSteps {
 
   /** Nothing may follow the token read last. */
   async endsGrammar(): Promise<boolean> {
-    return this.options.grammar !== undefined && this.#drawn.length === 0 && (await this.#allowedNext) === undefined;
+    return this.options.grammar !== undefined && this.#drawn.length === 0 && (await this.#next) === undefined;
+  }
+
+  /** Tokens of the answer that the grammar left no choice of, taken in one step with others. */
+  get forcedTokens(): number {
+    return this.#forcedCount;
   }
 
   /** Something follows `token`, which was read last. */
@@ -132,7 +141,7 @@ export class AnswerSteps {
   /** Leaves, and waits until nothing of the answer is under way. */
   async close(): Promise<void> {
     this.leave();
-    await Promise.allSettled([...this.#ahead, this.#allowedNext]);
+    await Promise.allSettled([...this.#ahead, this.#next]);
     await this.#speculation?.close();
     this.session.forgetStates(this.sequence);
   }
@@ -143,7 +152,9 @@ export class AnswerSteps {
     const { grammar } = this.options;
     const current = this.#ahead.shift();
     if (!current) return;
-    this.#allowedNext =
+    // What `current` waits for as well: the first of them it gives.
+    const forced = this.#mayVerify() ? this.#forcedBy(await this.#next) : [];
+    this.#next =
       grammar &&
       handled(
         current.then((drawn) =>
@@ -153,7 +164,8 @@ export class AnswerSteps {
           ),
         ),
       );
-    if (!this.#verifies && !(this.#isAlone && this.#speculation?.isLikely)) this.#askAhead();
+    const drafts = this.#isAlone && (forced.length > 1 || this.#speculation?.isLikely === true);
+    if (!this.#verifies && !drafts) this.#askAhead();
     this.#verifies = false;
     const drawn = await current.catch((error: unknown) => {
       if (this.#count > 0) sequence.tokens.pop(); // its step was this one
@@ -171,7 +183,12 @@ export class AnswerSteps {
 
   /** What may follow the last of what a step gave. */
   async #follow(grammar: TokenGrammar, drawn: readonly number[]): ReturnType<TokenGrammar['follow']> {
-    return drawn.some((token) => this.options.eosIds.has(token)) ? undefined : grammar.follow(...drawn);
+    const { eosIds } = this.options.tokenizer;
+    return drawn.some((token) => eosIds.has(token)) ? undefined : grammar.follow(drawn);
+  }
+
+  #forcedBy(next: NextTokens | undefined): readonly number[] {
+    return next ? forcedTokens(this.options.tokenizer, next) : [];
   }
 
   /** Nothing is asked for: a draft of what comes behind the last token drawn, or the next step. */
@@ -180,21 +197,25 @@ export class AnswerSteps {
     const { limit, prompt } = this.options;
     const first = prompt.length + this.#asked - 1; // drawn, and not computed
     const most = Math.min(limit - this.#asked, session.trials.tokensAtOnce(sequence, first)) - 1;
-    const draft = most > 0 && this.#isAlone ? ((await this.#speculation?.draft(most)) ?? []) : [];
-    const verified = await this.#asAllowed(draft);
+    const verified = most > 0 && this.#isAlone ? await this.#drafted(most) : { tokens: [] };
     this.#verifies = verified.tokens.length > 0;
     if (this.#verifies) this.#ask(this.#verify(verified));
     else this.#askAhead();
   }
 
-  /** A draft as far as the grammar lets it come, and what it lets follow the token drawn last and each of the draft. */
-  async #asAllowed(draft: readonly number[]): Promise<Pick<Draft, 'tokens' | 'allowed'>> {
+  /** At most so many tokens that must come next, or else are likely; with what may come after the token drawn last and each of them. */
+  async #drafted(most: number): Promise<Pick<Draft, 'tokens' | 'allowed'>> {
     const { grammar } = this.options;
-    if (!grammar || draft.length === 0) return { tokens: draft };
-    const next = await this.#allowedNext;
-    if (!next) return { tokens: [] };
-    const behind = await grammar.foresee(draft);
-    return { tokens: draft.slice(0, behind.length), allowed: [next, ...behind] };
+    const next = await this.#next;
+    if (grammar && !next) return { tokens: [] };
+    const forced = this.#mayVerify() ? this.#forcedBy(next).slice(0, Math.min(most, FEW_TOKENS - 1)) : [];
+    const draft = forced.length > 0 ? forced : ((await this.#speculation?.draft(most)) ?? []);
+    if (!grammar || !next || draft.length === 0) return { tokens: draft };
+    const after = await grammar.foresee(draft);
+    const tokens = draft.slice(0, after.length);
+    if (forced.length === 0) return { tokens, allowed: [next.mask, ...after] };
+    this.#forcedCount += tokens.length;
+    return { tokens, allowed: [...tokens.map((token) => only(token, next.mask.length)), ...after.slice(-1)] };
   }
 
   /** Else steps are shared, and those of one token are. */
@@ -219,11 +240,15 @@ export class AnswerSteps {
    * Drafts are verified where nobody wants logits, and the GPU chooses all rows or none; and where no true errors are told, which
    * would be those of tokens that are thrown away.
    */
-  #maySpeculate(): boolean {
+  #mayVerify(): boolean {
     const { sequence } = this;
-    const { prompt, speculates, wantsLogits, follow } = this.options;
+    const { prompt, wantsLogits, follow } = this.options;
     const isPlanned = follow !== undefined && sequence.rows[prompt.length] !== undefined;
-    return speculates && !wantsLogits && !isPlanned && !sequence.shadows;
+    return !wantsLogits && !isPlanned && !sequence.shadows;
+  }
+
+  #maySpeculate(): boolean {
+    return this.options.speculates && this.#mayVerify();
   }
 
   /** A model drafts; of one that is the model's own head, what it reads is kept from now on, unless it drafts another stream. */
@@ -241,8 +266,9 @@ export class AnswerSteps {
     const { session, sequence } = this;
     const { prompt, limit, grammar } = this.options;
     const steps = grammar || sequence.policy.key !== DENSE.key ? 1 : session.lookAhead.steps;
+    const allowedLater = this.#next && handled(this.#next.then((next) => next?.mask));
     while (this.#asked < limit && this.#ahead.length < steps) {
-      this.#ask(session.steps.ask(this.#draw(prompt.length + this.#asked, { allowedLater: this.#allowedNext })));
+      this.#ask(session.steps.ask(this.#draw(prompt.length + this.#asked, { allowedLater })));
     }
   }
 
@@ -264,6 +290,13 @@ function speculationOn(
   const vocabSize = Math.min(plan.config.vocabSize, draftModel.plan.config.vocabSize);
   const assumedCost = draftModel.plan.tensorBytes / plan.tensorBytes; // by what each reads
   return new Speculation(costs, prompt, new ModelDrafts(prompt, { draftModel, slot, vocabSize, costs }), assumedCost);
+}
+
+/** A mask that allows one token. */
+function only(token: number, words: number): Uint32Array<ArrayBuffer> {
+  const mask = new Uint32Array(words);
+  mask[token >>> 5] = 1 << (token & 31);
+  return mask;
 }
 
 /** What a token is planned to take of the adapters; undefined where the GPU chooses. */

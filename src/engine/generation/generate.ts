@@ -4,7 +4,7 @@ import { policyOf } from '../../cache/kv-options.ts';
 import { kvReport } from '../../cache/kv-report.ts';
 import type { CachePolicy } from '../../cache/policy.ts';
 import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
-import type { TokenGrammar } from '../../grammar/grammars.ts';
+import type { TokenGrammar } from '../../grammar/token-grammar.ts';
 import { PAGE_TOKENS } from '../../kernels/heads.ts';
 import type { AdaptedText } from '../../session/adapted-text.ts';
 import type { Sequence } from '../../session/sequence.ts';
@@ -83,7 +83,7 @@ export async function* generate(
         sampling,
         follow: adapted.follow,
         grammar: means.grammar,
-        eosIds: tokenizer.eosIds,
+        tokenizer,
       },
       ...{
         wantsEntropy: wantsEntropy || chunks !== undefined,
@@ -110,7 +110,11 @@ export async function* generate(
     type: 'end',
     text: text.flush(),
     finishReason,
-    usage: { promptTokens: prompt.tokens.length, cachedTokens, completionTokens: meter.tokens },
+    usage: {
+      ...{ promptTokens: prompt.tokens.length, cachedTokens, completionTokens: meter.tokens },
+      forcedTokens: steps.forcedTokens,
+    },
+    ignored: means.grammar?.ignored ?? [],
     report: { ...meter.report(), ...measured },
   };
 }

@@ -25,6 +25,8 @@ export interface Usage {
   /** Of the prompt's tokens, those whose keys and values were still in the cache. */
   cachedTokens: number;
   completionTokens: number;
+  /** Of these, those that the answer's format left no choice of, taken without a step of their own. */
+  forcedTokens: number;
 }
 
 /** How an answer was computed. Times in milliseconds. */
@@ -88,7 +90,15 @@ export type GenerateEvent =
       entropy?: number;
       logprobs?: TokenLogprobs;
     } & Partial<TokenRank>)
-  | { type: 'end'; text: string; finishReason: FinishReason; usage: Usage; report: GenerationReport };
+  | {
+      type: 'end';
+      text: string;
+      finishReason: FinishReason;
+      usage: Usage;
+      /** Places in the answer's schema of keywords that no validator reads, and that were not enforced. */
+      ignored: readonly string[];
+      report: GenerationReport;
+    };
 
 /** Of one text. */
 export interface TextEmbedding {

@@ -3,7 +3,7 @@ import type { AdapterSource } from '../../adapters/formats/adapter-header.ts';
 import type { LadderBuilder } from '../../adapters/ladder/adapter-ladder.ts';
 import type { CacheStore, SavedFile } from '../../cache/saved-cache.ts';
 import type { MemoryReport } from '../../config/memory-report.ts';
-import type { LoadXgrammar } from '../../grammar/xgrammar.ts';
+import type { Grammars, GrammarVocabulary } from '../../grammar/token-grammar.ts';
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import type { SessionOptions } from '../../session/session-options.ts';
@@ -53,8 +53,8 @@ export interface EngineCoreOptions extends SessionOptions {
   savedCaches?: CacheStore;
   /** How rank ladders are built; default: here and now. */
   buildLadders?: LadderBuilder;
-  /** Brings what grammars need; default: there are none. */
-  loadXgrammar?: LoadXgrammar;
+  /** Opens the grammars of this model's answers; default: a request for one is refused. `vocabulary` is asked with the first. */
+  openGrammars?: (vocabulary: () => GrammarVocabulary) => Grammars;
   /** How prompts are planned; default: here, between two steps. */
   plans?: PlanService;
 }

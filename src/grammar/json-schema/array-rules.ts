@@ -1,0 +1,169 @@
+import type { Sym } from '../grammar.ts';
+import { GrammarError } from '../limits.ts';
+import { type ArrayPart, type Contained, type Node, NOTHING, type Shape } from './shapes.ts';
+import type { GrammarWriter } from './write-grammar.ts';
+
+/** Different values of which the different ones are counted, each of which doubles the rules. */
+const MOST_UNIQUE = 8;
+/** Schemas that are looked for among items, and rules that count what was found. */
+const MOST_CONTAINED = 4;
+const MOST_STATES = 20_000;
+
+/** The alternatives of a rule for the arrays of a part. */
+export function arrayAlternatives(writer: GrammarWriter, part: ArrayPart, at: string): readonly (readonly Sym[])[] {
+  const { punctuation } = writer;
+  const { openBracket, closeBracket, closeEmptyBracket } = punctuation;
+  const items = part.unique && !isSurelyUnique(writer, part) ? uniqueItems(writer, part, at) : itemsOf(writer, part);
+  const alternatives: Sym[][] = [];
+  if (items.some !== undefined) alternatives.push([openBracket, items.some, closeBracket]);
+  if (items.canBeNone) alternatives.push([openBracket, closeEmptyBracket]);
+  return alternatives;
+}
+
+/** One item or more, and whether there may be none. */
+interface Items {
+  readonly some: Sym | undefined;
+  readonly canBeNone: boolean;
+}
+
+function itemsOf(writer: GrammarWriter, part: ArrayPart): Items {
+  const contains = part.contains.filter(({ least, most }) => least > 0 || most < Infinity);
+  if (contains.length > 0) return containingItems(writer, part, contains);
+  const { comma } = writer.punctuation;
+  const { prefix, least, most } = part;
+  const canBeNone = least === 0;
+  if (most === 0) return { some: undefined, canBeNone };
+  const isClosed = writer.nodes.isEmpty(part.items);
+  const fixed = prefix.slice(0, most);
+  // Behind the items of the prefix.
+  let rest: Sym;
+  const { length } = fixed;
+  if (isClosed || most === length) {
+    if (length === 0) return { some: undefined, canBeNone };
+    rest = writer.ruleOf(length >= least ? [[]] : []);
+  } else {
+    const item = writer.symbolOf(part.items);
+    const first = length === 0 ? 1 : 0;
+    const more = writer.repeatedBehindCommas(item, Math.max(0, least - length - first), most - length - first);
+    if (first === 1) return { some: writer.ruleOf([[item, more]]), canBeNone };
+    rest = more;
+  }
+  for (let i = length - 1; i >= 0; i--) {
+    // The array may end before an item where it has enough.
+    const item = writer.symbolOf(fixed[i] ?? NOTHING);
+    rest = writer.ruleOf(i === 0 ? [[item, rest]] : i >= least ? [[], [comma, item, rest]] : [[comma, item, rest]]);
+  }
+  return { some: rest, canBeNone };
+}
+
+/** Items of which those that are of some nodes are counted. */
+function containingItems(writer: GrammarWriter, part: ArrayPart, contains: readonly Contained[]): Items {
+  const { nodes, punctuation } = writer;
+  if (contains.length > MOST_CONTAINED)
+    throw new GrammarError(`contains is supported ${MOST_CONTAINED} times for an array, and no more`);
+  const { prefix, least, most } = part;
+  /** Counts above this are all alike. */
+  const caps = contains.map((each) => (each.most === Infinity ? each.least : each.most));
+  const mostCounted = most === Infinity ? Math.max(1, least, prefix.length, ...contains.map(({ from }) => from)) : most;
+  const rules = new Map<string, Sym>();
+  const waiting: { rule: Sym; index: number; counts: readonly number[] }[] = [];
+  /** What follows `index` items; so many that no more can be told apart are one. */
+  const after = (index: number, counts: readonly number[]): Sym => {
+    const key = `${index},${counts.join()}`;
+    let rule = rules.get(key);
+    if (rule === undefined) {
+      if (rules.size >= MOST_STATES) throw new GrammarError('contains takes too many rules beside the bounds');
+      rules.set(key, (rule = writer.builder.rule()));
+      waiting.push({ rule, index, counts });
+    }
+    return rule;
+  };
+  const define = (rule: Sym, index: number, counts: readonly number[]): void => {
+    const alternatives: Sym[][] = [];
+    const isEnough = index >= least && contains.every((each, i) => (counts[i] ?? 0) >= each.least);
+    if (isEnough && index > 0) alternatives.push([]);
+    if (most === Infinity || index < most) {
+      for (const { node, next } of choices(index, counts)) {
+        if (nodes.isEmpty(node)) continue;
+        const symbols = [writer.symbolOf(node), next];
+        alternatives.push(index === 0 ? symbols : [punctuation.comma, ...symbols]);
+      }
+    }
+    writer.builder.define(rule, alternatives);
+  };
+  /** For an item: of which nodes it is counted. What is counted only up to a least number may be left uncounted. */
+  function* choices(index: number, counts: readonly number[]): Generator<{ node: Node; next: Sym }> {
+    const nextIndex = Math.min(index + 1, mostCounted);
+    for (let chosen = 0; chosen < 2 ** contains.length; chosen++) {
+      let node = prefix[index] ?? part.items;
+      const nextCounts = [...counts];
+      let isPossible = true;
+      for (const [i, each] of contains.entries()) {
+        const count = counts[i] ?? 0;
+        const isCounted = ((chosen >> i) & 1) === 1;
+        if (index < each.from) isPossible &&= !isCounted;
+        else if (isCounted) {
+          isPossible &&= count < (caps[i] ?? 0);
+          node = nodes.all(node, each.node);
+          nextCounts[i] = count + 1;
+        } else if (each.most < Infinity) node = nodes.all(node, nodes.not(each.node));
+      }
+      if (isPossible) yield { node, next: after(nextIndex, nextCounts) };
+    }
+  }
+  const some = after(
+    0,
+    contains.map(() => 0),
+  );
+  for (let next = waiting.pop(); next; next = waiting.pop()) define(next.rule, next.index, next.counts);
+  return { some, canBeNone: least === 0 && contains.every((each) => each.least === 0) };
+}
+
+/** Whether no two items can be the same, whatever they are. */
+function isSurelyUnique({ nodes }: GrammarWriter, { prefix, items, most }: ArrayPart): boolean {
+  if (most <= 1) return true;
+  if (most > prefix.length && !nodes.isEmpty(items)) return false;
+  const fixed = prefix.slice(0, most);
+  return fixed.every((node, i) => fixed.slice(i + 1).every((other) => nodes.isEmpty(nodes.all(node, other))));
+}
+
+/** Arrays of few values, each at most once: a rule for each set of those that are left. */
+function uniqueItems(writer: GrammarWriter, part: ArrayPart, at: string): Items {
+  const { nodes, punctuation } = writer;
+  const values = part.prefix.length === 0 && part.contains.length === 0 ? valuesOf(nodes.shapeOf(part.items)) : undefined;
+  if (!values || values.length > MOST_UNIQUE)
+    throw new GrammarError(
+      `uniqueItems is supported only where items are one of at most ${MOST_UNIQUE} values`,
+      at === '' ? 'uniqueItems' : `${at}.uniqueItems`,
+    );
+  const symbols = values.map((value) => writer.symbolOf(nodes.value(value)));
+  const most = Math.min(part.most, values.length);
+  const rules: Sym[] = [];
+  const all = 2 ** values.length - 1;
+  // From the sets with most values taken to those with fewest.
+  for (let taken = all; taken >= 0; taken--) {
+    const count = values.filter((_, i) => ((taken >> i) & 1) === 1).length;
+    const alternatives: Sym[][] = [];
+    if (count >= part.least && count > 0) alternatives.push([]);
+    for (const [i, symbol] of symbols.entries()) {
+      if (((taken >> i) & 1) === 1 || count >= most) continue;
+      const next = rules[taken | (1 << i)] ?? 0;
+      alternatives.push(count === 0 ? [symbol, next] : [punctuation.comma, symbol, next]);
+    }
+    rules[taken] = writer.ruleOf(alternatives);
+  }
+  return { some: rules[0], canBeNone: part.least === 0 };
+}
+
+/** The values of a shape that has no more than are listed. */
+function valuesOf(shape: Shape): unknown[] | undefined {
+  const { numbers, strings, arrays, objects } = shape;
+  if (numbers.ranges.length > 0 || strings.parts.length > 0 || arrays.length > 0 || objects.length > 0)
+    return undefined;
+  const values: unknown[] = [...numbers.values, ...strings.values];
+  if (shape.nulls) values.push(null);
+  if (shape.trues) values.push(true);
+  if (shape.falses) values.push(false);
+  return values;
+}
+

@@ -1,0 +1,94 @@
+import { type CharRegex, parsePattern } from '../regex/syntax.ts';
+
+const hex = '[0-9a-fA-F]';
+const byte = '(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])';
+const ipv4 = `${byte}(\\.${byte}){3}`;
+const group = `${hex}{1,4}`;
+/** RFC 4291, 2.2, but for the mixed notation: eight groups, or fewer with a gap of zeros. */
+const ipv6 = [
+  `${group}(:${group}){7}`,
+  ...Array.from({ length: 8 }, (_, before) => {
+    const after = 7 - before;
+    const left = before === 0 ? '' : `${group}(:${group}){${before - 1}}`;
+    return `${left}::${after === 0 ? '' : `(${group}(:${group}){0,${after - 1}})?`}`;
+  }),
+].join('|');
+
+const leapYear = '(([02468][048]|[13579][26])00|[0-9]{2}(0[48]|[2468][048]|[13579][26]))';
+const date = [
+  '[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))',
+  `${leapYear}-02-29`,
+].join('|');
+const offset = '([zZ]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])';
+/** A leap second is where UTC has one; that of other time zones is left out. */
+const time = [
+  `([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]+)?${offset}`,
+  '23:59:60(\\.[0-9]+)?([zZ]|[+-]00:00)',
+].join('|');
+
+const seconds = '[0-9]+S';
+const minutes = `[0-9]+M(${seconds})?`;
+const hours = `[0-9]+H(${minutes})?`;
+const timeSpan = `T(${hours}|${minutes}|${seconds})`;
+const days = '[0-9]+D';
+const months = `[0-9]+M(${days})?`;
+const years = `[0-9]+Y(${months})?`;
+/** RFC 3339, appendix A. */
+const duration = `P((${years}|${months}|${days})(${timeSpan})?|${timeSpan}|[0-9]+W)`;
+
+const atom = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+";
+const domainPart = '[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?';
+/** RFC 5321, 4.1.2, but for quoted local parts and addresses of IPv6. */
+const email = `${atom}(\\.${atom})*@(${domainPart}(\\.${domainPart})*|\\[${ipv4}\\])`;
+const label = '[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?';
+const hostname = `${label}(\\.${label})*`;
+const uuid = `${hex}{8}-${hex}{4}-${hex}{4}-${hex}{4}-${hex}{12}`;
+
+// RFC 3986, appendix A.
+const escaped = `%${hex}{2}`;
+const ordinary = "a-zA-Z0-9._~!$&'()*+,;=\\-";
+const segmentCharacter = `([${ordinary}:@]|${escaped})`;
+const segments = `(/${segmentCharacter}*)*`;
+const host = `(\\[(${ipv6}|v${hex}+\\.[${ordinary}:]+)\\]|([${ordinary}]|${escaped})*)`;
+const authority = `(([${ordinary}:]|${escaped})*@)?${host}(:[0-9]*)?`;
+const rootless = `${segmentCharacter}+${segments}`;
+const hierarchy = `(//${authority}${segments}|/(${rootless})?|${rootless}|)`;
+const tail = `([${ordinary}:@/?]|${escaped})*`;
+const uri = `[a-zA-Z][a-zA-Z0-9+.-]*:${hierarchy}(\\?${tail})?(#${tail})?`;
+
+const SOURCES: Readonly<Record<string, string>> = {
+  date,
+  time,
+  'date-time': `(${date})[tT](${time})`,
+  duration,
+  email,
+  hostname,
+  ipv4,
+  ipv6,
+  uuid,
+  uri,
+};
+
+const PATTERNS = new Map<string, CharRegex>();
+/** Characters of a host's name (RFC 1123, 2.1, and RFC 1035, 2.3.4). */
+const MOST_HOSTNAME = 253;
+
+/** What the strings of a `format` match; undefined for formats that are not looked at, as a validator may ignore any. */
+export function formatPattern(format: string): CharRegex | undefined {
+  const source = Object.hasOwn(SOURCES, format) ? SOURCES[format] : undefined;
+  if (source === undefined) return undefined;
+  let pattern = PATTERNS.get(format);
+  if (!pattern) {
+    pattern = parsePattern(source, 'rust');
+    if (format === 'hostname') pattern = { kind: 'and', parts: [pattern, atMost(MOST_HOSTNAME)] };
+    PATTERNS.set(format, pattern);
+  }
+  return pattern;
+}
+
+const atMost = (most: number): CharRegex => ({
+  kind: 'repeat',
+  part: { kind: 'chars', ranges: [[0, 0x10ffff]] },
+  least: 0,
+  most,
+});

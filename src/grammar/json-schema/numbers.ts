@@ -1,0 +1,136 @@
+import { commonMultiple, decimalOf, floorDivided, isMultiple, withPlaces } from './decimals.ts';
+
+/** Numbers within bounds that all else holds of too. */
+export interface NumberRange {
+  readonly least: number;
+  readonly most: number;
+  /** The bound itself is not in the range. */
+  readonly aboveLeast: boolean;
+  readonly belowMost: boolean;
+  /** Written as an integer: without point and exponent. */
+  readonly integer: boolean;
+  /** Positive; a number is a multiple of each. */
+  readonly multiples: readonly number[];
+  /** Positive; a number is a multiple of none. */
+  readonly notMultiples: readonly number[];
+  readonly except: ReadonlySet<number>;
+}
+
+/** Numbers that are listed, and those of any of the ranges. */
+export interface NumberSet {
+  readonly values: ReadonlySet<number>;
+  readonly ranges: readonly NumberRange[];
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
+export const ANY_NUMBER: NumberRange = {
+  least: -Infinity,
+  most: Infinity,
+  aboveLeast: false,
+  belowMost: false,
+  integer: false,
+  multiples: [],
+  notMultiples: [],
+  except: NONE,
+};
+export const ALL_NUMBERS: NumberSet = { values: NONE, ranges: [ANY_NUMBER] };
+export const NO_NUMBERS: NumberSet = { values: NONE, ranges: [] };
+
+export const numberValues = (values: Iterable<number>): NumberSet => ({ values: new Set(values), ranges: [] });
+
+/** The numbers of a range, written so that what it cannot hold is not there. */
+export function rangeSet(range: NumberRange): NumberSet {
+  if (isEmptyRange(range)) return NO_NUMBERS;
+  if (range.least === range.most) return isInRange(range.least, range) ? numberValues([range.least]) : NO_NUMBERS;
+  return { values: NONE, ranges: [range] };
+}
+
+export const hasNoNumber = ({ values, ranges }: NumberSet): boolean => values.size === 0 && ranges.length === 0;
+
+export function isInRange(value: number, range: NumberRange): boolean {
+  return (
+    (range.aboveLeast ? value > range.least : value >= range.least) &&
+    (range.belowMost ? value < range.most : value <= range.most) &&
+    (!range.integer || Number.isInteger(value)) &&
+    range.multiples.every((of) => isMultiple(value, of)) &&
+    !range.notMultiples.some((of) => isMultiple(value, of)) &&
+    !range.except.has(value)
+  );
+}
+
+export const isNumberIn = (value: number, { values, ranges }: NumberSet): boolean =>
+  values.has(value) || ranges.some((range) => isInRange(value, range));
+
+export function uniteNumbers(a: NumberSet, b: NumberSet): NumberSet {
+  if (hasNoNumber(a) || b === ALL_NUMBERS) return b;
+  if (hasNoNumber(b) || a === ALL_NUMBERS) return a;
+  return { values: new Set([...a.values, ...b.values]), ranges: [...a.ranges, ...b.ranges] };
+}
+
+export function intersectNumbers(a: NumberSet, b: NumberSet): NumberSet {
+  if (a === ALL_NUMBERS) return b;
+  if (b === ALL_NUMBERS) return a;
+  let common = numberValues([
+    ...[...a.values].filter((value) => isNumberIn(value, b)),
+    ...[...b.values].filter((value) => isNumberIn(value, a)),
+  ]);
+  for (const left of a.ranges) {
+    for (const right of b.ranges) common = uniteNumbers(common, rangeSet(intersectRanges(left, right)));
+  }
+  return common;
+}
+
+function intersectRanges(a: NumberRange, b: NumberRange): NumberRange {
+  if (a === ANY_NUMBER) return b;
+  if (b === ANY_NUMBER) return a;
+  const lower = a.least > b.least || (a.least === b.least && a.aboveLeast) ? a : b;
+  const upper = a.most < b.most || (a.most === b.most && a.belowMost) ? a : b;
+  return {
+    least: lower.least,
+    aboveLeast: lower.aboveLeast,
+    most: upper.most,
+    belowMost: upper.belowMost,
+    integer: a.integer || b.integer,
+    multiples: [...new Set([...a.multiples, ...b.multiples])],
+    notMultiples: [...new Set([...a.notMultiples, ...b.notMultiples])],
+    except: new Set([...a.except, ...b.except]),
+  };
+}
+
+/** The numbers that are not in the set. */
+export function complementNumbers({ values, ranges }: NumberSet): NumberSet {
+  let rest: NumberSet = values.size === 0 ? ALL_NUMBERS : rangeSet({ ...ANY_NUMBER, except: values });
+  for (const range of ranges) rest = intersectNumbers(rest, complementRange(range));
+  return rest;
+}
+
+function complementRange(range: NumberRange): NumberSet {
+  const parts: NumberRange[] = [];
+  if (range.least > -Infinity) parts.push({ ...ANY_NUMBER, most: range.least, belowMost: !range.aboveLeast });
+  if (range.most < Infinity) parts.push({ ...ANY_NUMBER, least: range.most, aboveLeast: !range.belowMost });
+  if (range.integer) parts.push({ ...ANY_NUMBER, notMultiples: [1] });
+  for (const of of range.multiples) parts.push({ ...ANY_NUMBER, notMultiples: [of] });
+  for (const of of range.notMultiples) parts.push({ ...ANY_NUMBER, multiples: [of] });
+  return { values: range.except, ranges: parts };
+}
+
+/** True where it is certain that no number is in the range. */
+function isEmptyRange(range: NumberRange): boolean {
+  const { least, most, aboveLeast, belowMost, integer } = range;
+  if (least > most || (least === most && (aboveLeast || belowMost))) return true;
+  const common = commonMultiple(integer ? [...range.multiples, 1] : range.multiples);
+  if (!common) return false;
+  for (const of of range.notMultiples) {
+    const other = decimalOf(of);
+    const places = Math.max(common.places, other.places);
+    if (withPlaces(common, places) % withPlaces(other, places) === 0n) return true;
+  }
+  if (least === -Infinity || most === Infinity) return false;
+  const [low, high] = [decimalOf(least), decimalOf(most)];
+  const places = Math.max(low.places, high.places, common.places);
+  const step = withPlaces(common, places);
+  const first = -floorDivided(-withPlaces(low, places) - (aboveLeast ? 1n : 0n), step);
+  const last = floorDivided(withPlaces(high, places) - (belowMost ? 1n : 0n), step);
+  return first > last;
+}

@@ -1,0 +1,136 @@
+import type { GrammarBuilder, Sym } from '../grammar.ts';
+import { arrayAlternatives } from './array-rules.ts';
+import type { Nodes } from './nodes.ts';
+import { NumberWriter } from './number-texts.ts';
+import { objectAlternatives } from './object-rules.ts';
+import type { Quoting } from './quoting.ts';
+import type { ArrayPart, Node, ObjectPart, Shape } from './shapes.ts';
+
+/** Terminals between values, with the white space around them. */
+export interface Punctuation {
+  readonly openBrace: Sym;
+  readonly closeBrace: Sym;
+  readonly openBracket: Sym;
+  readonly closeBracket: Sym;
+  /** The same closing ones right behind the opening ones: white space stands there already. */
+  readonly closeEmptyBrace: Sym;
+  readonly closeEmptyBracket: Sym;
+  readonly comma: Sym;
+  readonly colon: Sym;
+}
+
+/** Writes the rules of nodes: those of properties and items when they are met, so that recursion comes to an end. */
+export class GrammarWriter {
+  readonly #symbols = new Map<Node, Sym>();
+  readonly #parts = new Map<ArrayPart | ObjectPart, Sym>();
+  readonly #rules = new Map<string, Sym>();
+  readonly #waiting: (() => void)[] = [];
+  readonly #numbers: NumberWriter;
+
+  constructor(
+    readonly nodes: Nodes,
+    readonly builder: GrammarBuilder,
+    readonly quoting: Quoting,
+    readonly punctuation: Punctuation,
+    /** Properties may come in any order, not only in that of the schema. */
+    readonly anyOrder: boolean,
+  ) {
+    this.#numbers = new NumberWriter(builder);
+  }
+
+  /** The symbol of the whole grammar. */
+  write(root: Node): Sym {
+    const symbol = this.symbolOf(root);
+    for (let define = this.#waiting.pop(); define; define = this.#waiting.pop()) define();
+    return symbol;
+  }
+
+  /** The symbol of a node's values. */
+  symbolOf(node: Node): Sym {
+    let symbol = this.#symbols.get(node);
+    if (symbol === undefined) {
+      symbol = this.#symbolOfShape(this.nodes.shapeOf(node), this.nodes.placeOf(node));
+      this.#symbols.set(node, symbol);
+    }
+    return symbol;
+  }
+
+  #symbolOfShape(shape: Shape, at: string): Sym {
+    const { builder } = this;
+    const { regexes } = builder;
+    const scalars = [];
+    if (shape.nulls) scalars.push(regexes.text('null'));
+    if (shape.trues) scalars.push(regexes.text('true'));
+    if (shape.falses) scalars.push(regexes.text('false'));
+    const numbers = this.#numbers.textsOf(shape.numbers);
+    scalars.push(numbers.regex, this.quoting.string(shape.strings));
+    const alternatives = numbers.rules.map((rule) => [rule]);
+    const scalar = regexes.or(...scalars);
+    if (scalar !== regexes.nothing) alternatives.push([builder.terminal(scalar)]);
+    for (const part of shape.arrays) alternatives.push([this.#symbolOfPart(part, () => arrayAlternatives(this, part, at))]);
+    for (const part of shape.objects)
+      alternatives.push([this.#symbolOfPart(part, () => objectAlternatives(this, part, at))]);
+    return this.ruleOf(alternatives);
+  }
+
+  /** The rule of a part, which is defined later. */
+  #symbolOfPart(part: ArrayPart | ObjectPart, alternativesOf: () => readonly (readonly Sym[])[]): Sym {
+    let rule = this.#parts.get(part);
+    if (rule === undefined) {
+      const own = this.builder.rule();
+      rule = own;
+      this.#parts.set(part, own);
+      this.#waiting.push(() => this.builder.define(own, alternativesOf()));
+    }
+    return rule;
+  }
+
+  /** What matches any of the alternatives: equal ones are one rule, and a symbol alone is itself. */
+  ruleOf(alternatives: readonly (readonly Sym[])[]): Sym {
+    const [first] = alternatives;
+    if (alternatives.length === 1 && first?.length === 1) return first[0] ?? 0;
+    const key = `${alternatives.length}:${alternatives.join('|')}`;
+    let rule = this.#rules.get(key);
+    if (rule === undefined) {
+      rule = this.builder.rule();
+      this.builder.define(rule, alternatives);
+      this.#rules.set(key, rule);
+    }
+    return rule;
+  }
+
+  /** `symbol` from `least` to `most` times, each time behind a comma. */
+  repeatedBehindCommas(symbol: Sym, least: number, most: number): Sym {
+    const { comma } = this.punctuation;
+    if (most === Infinity) {
+      const rule = this.builder.rule();
+      this.builder.define(rule, [[], [rule, comma, symbol]]);
+      return least === 0 ? rule : this.ruleOf([[this.#exactly([comma, symbol], least), rule]]);
+    }
+    return this.ruleOf([[this.#exactly([comma, symbol], least), this.#upTo([comma, symbol], most - least)]]);
+  }
+
+  #exactly(symbols: readonly Sym[], count: number): Sym {
+    if (count === 0) return this.ruleOf([[]]);
+    if (count === 1) return this.ruleOf([symbols]);
+    const half = this.#exactly(symbols, count >> 1);
+    return this.ruleOf([count % 2 === 0 ? [half, half] : [half, half, ...symbols]]);
+  }
+
+  /** Up to a few a chain, which is fast to follow; of more, halves. */
+  #upTo(symbols: readonly Sym[], count: number): Sym {
+    if (count <= LONGEST_CHAIN) {
+      let rule = this.ruleOf([[]]);
+      for (let i = 0; i < count; i++) rule = this.ruleOf([[], [...symbols, rule]]);
+      return rule;
+    }
+    // Of a count the highest bit says whether 2**bit come first and the rest then, or fewer than 2**bit.
+    const power = 2 ** Math.floor(Math.log2(count));
+    return this.ruleOf([
+      [this.#exactly(symbols, power), this.#upTo(symbols, count - power)],
+      [this.#upTo(symbols, power - 1)],
+    ]);
+  }
+}
+
+const LONGEST_CHAIN = 256;

@@ -1,0 +1,358 @@
+import type { Grammar, Sym } from '../grammar.ts';
+import { type Lexer, type LexerState, NO_LEXEME, type TerminalSet } from './lexer.ts';
+
+/**
+ * What a rule still needs: a sequence of symbols, the rest of one of its alternatives. Equal ones of a rule are one
+ * number.
+ */
+type Core = number;
+
+/** The symbol of a core that needs nothing more. */
+const COMPLETE = 0x7fffffff;
+/** The rest of an alternative that is empty. */
+const NOTHING_LEFT = 0;
+/** In keys: more than there are ids. */
+const IDS = 2 ** 31;
+/** Rows and predictions that are kept, in items: some 6 MB. */
+const MOST_KEPT = 50_000;
+
+/** What rows begin that wait for the same symbols. */
+interface Prediction {
+  /** What the items of the row itself wait for. */
+  readonly symbols: ReadonlySet<Sym>;
+  /** By the symbol that they wait for next, the beginnings of rules that may come. */
+  readonly beginnings: ReadonlyMap<Sym, readonly Core[]>;
+  /** Of the terminals that may come. */
+  readonly lexerState: LexerState;
+  /** Leo's rule within the row: of a rule, the one that its end is the end of. */
+  readonly topOf: Map<Sym, Sym>;
+}
+
+/**
+ * An Earley set, where a lexeme ended: what may come, and what comes after that. Its items are pairs of a core and the
+ * row where the rule began. Equal rows are one object, wherever they are in the text: what may follow is the same. An item
+ * that begins in the row itself is not listed, the prediction has its core.
+ */
+export class Row {
+  /** After one of the terminals, where it is known. */
+  after: Map<TerminalSet, Row> | undefined;
+  /** The next row in the same slot of the table. */
+  nextInSlot: Row | undefined;
+
+  constructor(
+    readonly id: number,
+    /** Of the items, in the order of the symbols that they wait for. */
+    readonly cores: readonly Core[],
+    readonly origins: readonly Row[],
+    readonly prediction: Prediction,
+    /** The text so far is an answer. */
+    readonly isAnswer: boolean,
+  ) {}
+}
+
+/** The origin of the item that waits for the whole answer. */
+const NOWHERE = new Row(
+  0,
+  [],
+  [],
+  { symbols: new Set(), beginnings: new Map(), lexerState: NO_LEXEME, topOf: new Map() },
+  false,
+);
+
+/**
+ * An Earley parser over lexemes. Rows are built as they are met, and each is a function of what may follow alone, so that
+ * a text's repetitions meet the same rows again. Three rules see to that: nullable rules are passed as they are predicted
+ * (Aycock and Horspool), a rule that ends with another's end takes that one's place (Leo's rule, at the moment an item is
+ * made), and what cannot be told apart any more is one core.
+ */
+export class Earley {
+  /** At the beginning of an answer. */
+  readonly start: Row;
+
+  readonly #grammar: Grammar;
+  readonly #lexer: Lexer;
+  readonly #isNullable: Uint8Array;
+  /** Suffixes of alternatives: the first symbol, and what is left after it. */
+  readonly #suffixSymbol: Sym[] = [COMPLETE];
+  readonly #suffixRest: number[] = [NOTHING_LEFT];
+  readonly #suffixes = new Map<number, number>();
+  readonly #coreRule: Sym[] = [];
+  readonly #coreSuffix: number[] = [];
+  readonly #coreSymbol: Sym[] = [];
+  readonly #cores = new Map<number, Core>();
+  /** Of each rule the cores of its alternatives. */
+  readonly #alternatives: (readonly Core[] | undefined)[] = [];
+  #predictions = new Map<string, Prediction>();
+  #rows = new Map<number, Row>();
+  #kept = 0;
+  #lastId = 0;
+
+  // The row that is being built: items by their keys, and ends of rules whose waiting items are still to come.
+  readonly #seen = new Set<number>();
+  #itemCores: Core[] = [];
+  #itemOrigins: Row[] = [];
+  readonly #endedRules: Sym[] = [];
+  readonly #endedOrigins: Row[] = [];
+
+  constructor(grammar: Grammar, lexer: Lexer) {
+    this.#grammar = grammar;
+    this.#lexer = lexer;
+    this.#isNullable = nullableRules(grammar.rules);
+    const answer = this.#core(grammar.rules.length, this.#suffix(grammar.root, NOTHING_LEFT));
+    this.#add(answer, NOWHERE);
+    this.start = this.#finishRow();
+  }
+
+  /** The row after terminals of several rows that end at the same place; each row with its own. */
+  follow(rows: readonly Row[], accepted: readonly TerminalSet[]): Row {
+    const only = rows.length === 1 ? rows[0]! : undefined;
+    const known = only?.after?.get(accepted[0]!);
+    if (known) return known;
+    this.#beginRow();
+    for (let i = 0; i < rows.length; i++) {
+      for (const terminal of accepted[i]!.terminals) this.#pass(rows[i]!, ~terminal);
+    }
+    while (this.#endedRules.length > 0) this.#pass(this.#endedOrigins.pop()!, this.#endedRules.pop()!);
+    const row = this.#finishRow();
+    if (only) (only.after ??= new Map<TerminalSet, Row>()).set(accepted[0]!, row);
+    return row;
+  }
+
+  /** Adds what the items of a row that wait for a symbol become after it. */
+  #pass(row: Row, symbol: Sym): void {
+    const { cores, origins, prediction } = row;
+    if (prediction.symbols.has(symbol)) {
+      for (let i = this.#firstFor(row, symbol); this.#coreSymbol[cores[i]!] === symbol; i++) {
+        this.#add(this.#coreAfter(cores[i]!), origins[i]!);
+      }
+    }
+    const beginnings = prediction.beginnings.get(symbol);
+    if (!beginnings) return;
+    for (const core of beginnings) {
+      const rest = this.#suffixRest[this.#coreSuffix[core]!]!;
+      const top = this.#topOf(this.#coreRule[core]!, prediction);
+      const waiting = this.#onlyItemEndingWith(row, top);
+      if (waiting === -1) this.#add(this.#core(top, rest), row);
+      else this.#add(this.#core(this.#coreRule[cores[waiting]!]!, rest), origins[waiting]!);
+    }
+  }
+
+  /** A rule whose end in the row is the end of `rule`, and nothing else is: the furthest of those that begin in it. */
+  #topOf(rule: Sym, prediction: Prediction): Sym {
+    const known = prediction.topOf.get(rule);
+    if (known !== undefined) return known;
+    const passed: Sym[] = [];
+    let top = rule;
+    for (;;) {
+      passed.push(top);
+      const waiting = prediction.beginnings.get(top);
+      if (prediction.symbols.has(top) || waiting?.length !== 1 || !this.#endsWithNext(waiting[0]!)) break;
+      top = this.#coreRule[waiting[0]!]!;
+      const further = prediction.topOf.get(top);
+      if (further !== undefined) {
+        top = further;
+        break;
+      }
+    }
+    for (const each of passed) prediction.topOf.set(each, top);
+    return top;
+  }
+
+  /** The item of the row that alone waits for `rule`, and ends with it; -1: none. */
+  #onlyItemEndingWith(row: Row, rule: Sym): number {
+    const { cores, prediction } = row;
+    if (!prediction.symbols.has(rule) || prediction.beginnings.has(rule)) return -1;
+    const first = this.#firstFor(row, rule);
+    const isOnly = this.#coreSymbol[cores[first + 1]!] !== rule;
+    return isOnly && this.#endsWithNext(cores[first]!) ? first : -1;
+  }
+
+  /** The first item that waits for a symbol, of a row where there is one. */
+  #firstFor({ cores }: Row, symbol: Sym): number {
+    let low = 0;
+    let high = cores.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#coreSymbol[cores[middle]!]! < symbol) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #endsWithNext(core: Core): boolean {
+    return this.#suffixRest[this.#coreSuffix[core]!] === NOTHING_LEFT;
+  }
+
+  /** Adds an item, and what it becomes where what it waits for may be empty. */
+  #add(core: Core, origin: Row): void {
+    for (;;) {
+      const key = core * IDS + origin.id;
+      if (this.#seen.has(key)) return;
+      this.#seen.add(key);
+      this.#lexer.fuel.use(10);
+      const symbol = this.#coreSymbol[core]!;
+      if (symbol === COMPLETE && origin !== NOWHERE) {
+        this.#endedRules.push(this.#coreRule[core]!);
+        this.#endedOrigins.push(origin);
+        return;
+      }
+      this.#itemCores.push(core);
+      this.#itemOrigins.push(origin);
+      if (symbol < 0 || symbol === COMPLETE || !this.#isNullable[symbol]) return;
+      core = this.#coreAfter(core);
+    }
+  }
+
+  #coreAfter(core: Core): Core {
+    return this.#core(this.#coreRule[core]!, this.#suffixRest[this.#coreSuffix[core]!]!);
+  }
+
+  #core(rule: Sym, suffix: number): Core {
+    const key = suffix * IDS + rule;
+    const known = this.#cores.get(key);
+    if (known !== undefined) return known;
+    const core = this.#coreRule.push(rule) - 1;
+    this.#coreSuffix.push(suffix);
+    this.#coreSymbol.push(this.#suffixSymbol[suffix]!);
+    this.#cores.set(key, core);
+    return core;
+  }
+
+  /** The suffix of a symbol and what comes after it. */
+  #suffix(symbol: Sym, rest: number): number {
+    const key = rest * IDS + (symbol < 0 ? ~symbol + this.#grammar.rules.length : symbol);
+    const known = this.#suffixes.get(key);
+    if (known !== undefined) return known;
+    const suffix = this.#suffixSymbol.push(symbol) - 1;
+    this.#suffixRest.push(rest);
+    this.#suffixes.set(key, suffix);
+    return suffix;
+  }
+
+  #beginRow(): void {
+    this.#itemCores = [];
+    this.#itemOrigins = [];
+    this.#endedRules.length = 0;
+    this.#endedOrigins.length = 0;
+    this.#seen.clear();
+  }
+
+  /** The row of the items that were added; there is one with the same items perhaps. */
+  #finishRow(): Row {
+    let cores = this.#itemCores;
+    let origins = this.#itemOrigins;
+    if (cores.length > 1) {
+      const order = cores.map((_, i) => i);
+      const symbolOf = this.#coreSymbol;
+      order.sort(
+        (a, b) =>
+          symbolOf[cores[a]!]! - symbolOf[cores[b]!]! || cores[a]! - cores[b]! || origins[a]!.id - origins[b]!.id,
+      );
+      [cores, origins] = [order.map((i) => cores[i]!), order.map((i) => origins[i]!)];
+    }
+    let hash = 0;
+    for (let i = 0; i < cores.length; i++) hash = Math.imul(Math.imul(hash, 31) + cores[i]!, 0x9e3779b1) + origins[i]!.id;
+    hash |= 0;
+    for (let known = this.#rows.get(hash); known; known = known.nextInSlot) {
+      if (isEqual(known.cores, cores) && isEqual(known.origins, origins)) return known;
+    }
+    const symbols = new Set<Sym>();
+    let isAnswer = false;
+    for (const core of cores) {
+      if (this.#coreSymbol[core] === COMPLETE) isAnswer = true;
+      else symbols.add(this.#coreSymbol[core]!);
+    }
+    if (this.#kept > MOST_KEPT) this.#forget();
+    this.#kept += cores.length + 4;
+    const row = new Row(++this.#lastId, cores, origins, this.#predict(symbols), isAnswer);
+    row.nextInSlot = this.#rows.get(hash);
+    this.#rows.set(hash, row);
+    return row;
+  }
+
+  #predict(symbols: ReadonlySet<Sym>): Prediction {
+    const key = [...symbols].sort((a, b) => a - b).join();
+    const known = this.#predictions.get(key);
+    if (known) return known;
+    const beginnings = new Map<Sym, Core[]>();
+    const predicted = new Set<Sym>();
+    const terminals = new Set<number>();
+    const wait = (symbol: Sym): void => {
+      if (symbol < 0) terminals.add(~symbol);
+      else predicted.add(symbol);
+    };
+    symbols.forEach(wait);
+    // Rules that are added meanwhile are met too.
+    const seen = new Set<Core>();
+    for (const rule of predicted) {
+      for (let core of this.#alternativesOf(rule)) {
+        for (;;) {
+          const symbol = this.#coreSymbol[core]!;
+          if (symbol === COMPLETE || seen.has(core)) break;
+          seen.add(core);
+          this.#lexer.fuel.use(10);
+          const waiting = beginnings.get(symbol);
+          if (waiting) waiting.push(core);
+          else beginnings.set(symbol, [core]);
+          wait(symbol);
+          if (symbol < 0 || !this.#isNullable[symbol]) break;
+          core = this.#coreAfter(core);
+        }
+      }
+    }
+    this.#kept += seen.size * 2;
+    const ascending = [...terminals].sort((a, b) => a - b);
+    const prediction = { symbols, beginnings, lexerState: this.#lexer.initial(ascending), topOf: new Map<Sym, Sym>() };
+    this.#predictions.set(key, prediction);
+    return prediction;
+  }
+
+  #alternativesOf(rule: Sym): readonly Core[] {
+    return (this.#alternatives[rule] ??= this.#grammar.rules[rule]!.map((symbols) => {
+      let suffix = NOTHING_LEFT;
+      for (let i = symbols.length - 1; i >= 0; i--) suffix = this.#suffix(symbols[i]!, suffix);
+      return this.#core(rule, suffix);
+    }));
+  }
+
+  /** Rows in use stay as they are, but equal ones that are met later are others: that only costs time. */
+  #forget(): void {
+    for (const first of this.#rows.values()) {
+      for (let row: Row | undefined = first; row; row = row.nextInSlot) row.after = undefined;
+    }
+    this.#rows = new Map();
+    this.#predictions = new Map();
+    this.#kept = 0;
+  }
+}
+
+function isEqual<T>(a: readonly T[], b: readonly T[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** For each rule whether it matches the empty string. */
+function nullableRules(rules: Grammar['rules']): Uint8Array {
+  const isNullable = new Uint8Array(rules.length);
+  /** Of each rule the alternatives of rules alone that it is in: whose they are, and how many of their symbols are left. */
+  const usesOf: ({ rule: Sym; left: number }[] | undefined)[] = [];
+  const found: Sym[] = [];
+  const mark = (rule: Sym): void => {
+    if (isNullable[rule]) return;
+    isNullable[rule] = 1;
+    found.push(rule);
+  };
+  rules.forEach((alternatives, rule) => {
+    for (const symbols of alternatives) {
+      if (symbols.length === 0) mark(rule);
+      if (symbols.some((symbol) => symbol < 0)) continue;
+      const use = { rule, left: symbols.length };
+      for (const symbol of symbols) (usesOf[symbol] ??= []).push(use);
+    }
+  });
+  for (let rule = found.pop(); rule !== undefined; rule = found.pop()) {
+    for (const use of usesOf[rule] ?? []) if (--use.left === 0) mark(use.rule);
+  }
+  return isNullable;
+}

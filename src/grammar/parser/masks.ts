@@ -1,0 +1,263 @@
+import type { LexerState } from './lexer.ts';
+import { NO_LEXEME } from './lexer.ts';
+import { plainCharacters } from './plain-strings.ts';
+import { NO_STATE, type State, type States } from './states.ts';
+import type { TokenTrie, TrieNodes } from './token-trie.ts';
+
+/** Tokens: those of the bits, and those of the list. */
+interface TokenSet {
+  readonly bits: Uint32Array | undefined;
+  readonly tokens: Int32Array;
+}
+
+/** Tokens that may come within a lexeme, as long as no terminal ends inside of them. */
+interface LexemeTokens extends TokenSet {
+  /** Nodes of the trie, with others below, at which a terminal ends; they ascend. */
+  readonly ends: Int32Array;
+}
+
+/** Bytes of token sets that are kept. */
+const MOST_KEPT = 6_000_000;
+/** Nodes of the trie that are visited before they are paid for. */
+const PAID_AT_ONCE = 4096;
+
+/**
+ * The masks of a grammar's states. What may come within a lexeme depends on the lexer's state alone, and is kept with
+ * it: of the trie, only what is below the ends of lexemes is walked for each state of the text.
+ */
+export class Masks {
+  readonly #trie: TokenTrie;
+  readonly #states: States;
+  readonly #ofLexeme: Kept<LexerState, LexemeTokens>;
+  readonly #ofState: Kept<State, TokenSet>;
+  /** Tokens that a walk found. */
+  readonly #found: Int32Array;
+  #foundCount = 0;
+  #ends: number[] = [];
+  /** The states on the path to the node that is visited, by its depth. */
+  readonly #lexemePath: LexerState[];
+  readonly #statePath: State[];
+
+  constructor(trie: TokenTrie, states: States) {
+    this.#trie = trie;
+    this.#states = states;
+    this.#ofLexeme = new Kept(MOST_KEPT / 2, (tokens) => sizeOf(tokens) + tokens.ends.byteLength);
+    this.#ofState = new Kept(MOST_KEPT / 2, sizeOf);
+    this.#found = trie.found;
+    this.#lexemePath = new Array<LexerState>(trie.longest + 1).fill(NO_LEXEME);
+    this.#statePath = new Array<State>(trie.longest + 1).fill(NO_STATE);
+  }
+
+  /** A bit for each token that may come in a state, lowest first. */
+  mask(state: State): Uint32Array<ArrayBuffer> {
+    const mask = new Uint32Array(this.#trie.words);
+    const known = this.#ofState.get(state);
+    if (known) {
+      addTokens(mask, known);
+      return mask;
+    }
+    if (!this.#addByLexemes(mask, state)) this.#addByStates(mask, state);
+    if (state.isAnswer) addListed(mask, this.#trie.eosIds);
+    this.#trie.addTwins(mask);
+    this.#ofState.keep(state, compact(mask));
+    return mask;
+  }
+
+  /** False where ends of lexemes are everywhere, so that this would be in vain. */
+  #addByLexemes(mask: Uint32Array, state: State): boolean {
+    const { nodes } = this.#trie;
+    const ends: Int32Array[] = [];
+    for (const lexeme of new Set(state.lexemes)) {
+      const tokens = this.#lexemeTokens(lexeme);
+      if (!tokens) return false;
+      addTokens(mask, tokens);
+      ends.push(tokens.ends);
+    }
+    this.#foundCount = 0;
+    let walked = 0;
+    for (const node of merged(ends)) {
+      // What is below a node that was walked is done.
+      if (node < walked) continue;
+      walked = nodes.end[node]!;
+      const { depth } = nodes;
+      this.#statePath[depth[node]!] = this.#stateAt(node, state);
+      this.#walkStates(nodes, node + 1, walked);
+    }
+    addListed(mask, this.#found.subarray(0, this.#foundCount));
+    return true;
+  }
+
+  #addByStates(mask: Uint32Array, state: State): void {
+    const states = this.#states;
+    const step = (from: State, byteClass: number): State => states.step(from, byteClass);
+    const least = plainCharacters(state, states.lexer.plainSteps, step, NO_STATE, this.#longestSlice());
+    const slice = this.#trie.slices.find(({ length }) => length <= least);
+    if (slice) addTokens(mask, { bits: slice.bits, tokens: new Int32Array(0) });
+    const nodes = slice?.others ?? this.#trie.nodes;
+    this.#foundCount = 0;
+    this.#statePath[0] = state;
+    this.#walkStates(nodes, 0, nodes.count);
+    addListed(mask, this.#found.subarray(0, this.#foundCount));
+  }
+
+  /** The state after the bytes of a node. */
+  #stateAt(node: number, from: State): State {
+    const { nodes, parent } = this.#trie;
+    const { classOf } = this.#states.lexer;
+    const bytes: number[] = [];
+    for (let above = node; above >= 0; above = parent[above]!) bytes.push(nodes.byte[above]!);
+    let state = from;
+    for (let i = bytes.length - 1; i >= 0; i--) state = this.#states.step(state, classOf[bytes[i]!]!);
+    return state;
+  }
+
+  /** Finds tokens that may come, at nodes from `first` to before `last`; the states above are on the path. */
+  #walkStates({ depth, byte, end, token }: TrieNodes, first: number, last: number): void {
+    const states = this.#states;
+    const { classOf } = states.lexer;
+    const path = this.#statePath;
+    const found = this.#found;
+    let count = this.#foundCount;
+    let visited = 0;
+    for (let i = first; i < last; ) {
+      if (++visited === PAID_AT_ONCE) {
+        states.lexer.fuel.use(visited);
+        visited = 0;
+      }
+      const at = depth[i]!;
+      const byteClass = classOf[byte[i]!]!;
+      const above = path[at - 1]!;
+      const next = above.next[byteClass] ?? states.step(above, byteClass);
+      if (next === NO_STATE) {
+        i = end[i]!;
+        continue;
+      }
+      path[at] = next;
+      if (token[i]! >= 0) found[count++] = token[i]!;
+      i++;
+    }
+    states.lexer.fuel.use(visited);
+    this.#foundCount = count;
+  }
+
+  /** Undefined where almost everything may come, and terminals may end everywhere. */
+  #lexemeTokens(lexeme: LexerState): LexemeTokens | undefined {
+    const known = this.#ofLexeme.get(lexeme);
+    if (known) return known;
+    const { slices, words } = this.#trie;
+    const { least, most, mayEnd } = this.#states.lexer.plainCharacters(lexeme, this.#longestSlice());
+    let slice = slices.find(({ length }) => length <= least);
+    if (least > 0 && mayEnd) return undefined;
+    // Where no more characters may come, the tokens that are longer need not be looked at.
+    if (least === most) slice = { length: least, bits: this.#trie.plainBits(least), others: slices[0]!.others };
+    this.#foundCount = 0;
+    this.#ends = [];
+    this.#walkLexeme(slice?.others ?? this.#trie.nodes, lexeme);
+    const tokens = this.#found.slice(0, this.#foundCount);
+    const ends = Int32Array.from(this.#ends);
+    let set: LexemeTokens = { bits: slice?.bits, tokens, ends };
+    if (tokens.length > words) {
+      const bits = slice ? slice.bits.slice() : new Uint32Array(words);
+      addListed(bits, tokens);
+      set = { bits, tokens: new Int32Array(0), ends };
+    }
+    this.#ofLexeme.keep(lexeme, set);
+    return set;
+  }
+
+  /** Characters of the longest slice that has an end. */
+  #longestSlice(): number {
+    return this.#trie.slices[1]!.length;
+  }
+
+  #walkLexeme(nodes: TrieNodes, lexeme: LexerState): void {
+    const { count, depth, byte, end, token, node } = nodes;
+    const wholeEnd = this.#trie.nodes.end;
+    const { lexer } = this.#states;
+    const { classOf } = lexer;
+    const path = this.#lexemePath;
+    const found = this.#found;
+    const ends = this.#ends;
+    let foundCount = 0;
+    path[0] = lexeme;
+    let visited = 0;
+    for (let i = 0; i < count; ) {
+      if (++visited === PAID_AT_ONCE) {
+        lexer.fuel.use(visited);
+        visited = 0;
+      }
+      const at = depth[i]!;
+      const byteClass = classOf[byte[i]!]!;
+      const above = path[at - 1]!;
+      const next = above.next[byteClass] ?? lexer.step(above, byteClass);
+      if (next === NO_LEXEME) {
+        i = end[i]!;
+        continue;
+      }
+      path[at] = next;
+      if (token[i]! >= 0) found[foundCount++] = token[i]!;
+      if (next.accepted && wholeEnd[node[i]!]! > node[i]! + 1) ends.push(node[i]!);
+      i++;
+    }
+    lexer.fuel.use(visited);
+    this.#foundCount = foundCount;
+  }
+}
+
+/** What is kept for objects, up to so many bytes: the oldest goes first. */
+class Kept<K extends WeakKey, V> {
+  readonly #values = new Map<K, V>();
+  #bytes = 0;
+
+  constructor(
+    private readonly most: number,
+    private readonly size: (value: V) => number,
+  ) {}
+
+  get(key: K): V | undefined {
+    return this.#values.get(key);
+  }
+
+  keep(key: K, value: V): void {
+    this.#values.set(key, value);
+    this.#bytes += this.size(value);
+    for (const [oldest, old] of this.#values) {
+      if (this.#bytes <= this.most) break;
+      this.#values.delete(oldest);
+      this.#bytes -= this.size(old);
+    }
+  }
+}
+
+const sizeOf = ({ bits, tokens }: TokenSet): number => 200 + (bits?.byteLength ?? 0) + tokens.byteLength;
+
+function addTokens(mask: Uint32Array, { bits, tokens }: TokenSet): void {
+  if (bits) for (let i = 0; i < mask.length; i++) mask[i]! |= bits[i]!;
+  addListed(mask, tokens);
+}
+
+function addListed(mask: Uint32Array, tokens: ArrayLike<number>): void {
+  for (let i = 0; i < tokens.length; i++) mask[tokens[i]! >> 5]! |= 1 << (tokens[i]! & 31);
+}
+
+/** The tokens of a mask, as a list where that is shorter. */
+function compact(mask: Uint32Array): TokenSet {
+  const tokens: number[] = [];
+  for (let i = 0; i < mask.length; i++) {
+    for (let word = mask[i]!; word !== 0; word &= word - 1) tokens.push(i * 32 + 31 - Math.clz32(word & -word));
+    if (tokens.length > mask.length / 2) return { bits: mask.slice(), tokens: new Int32Array(0) };
+  }
+  return { bits: undefined, tokens: Int32Array.from(tokens) };
+}
+
+/** Ascending lists as one, which ascends. */
+function merged(lists: readonly Int32Array[]): Int32Array {
+  if (lists.length === 1) return lists[0]!;
+  const all = new Int32Array(lists.reduce((sum, { length }) => sum + length, 0));
+  let count = 0;
+  for (const list of lists) {
+    all.set(list, count);
+    count += list.length;
+  }
+  return all.sort();
+}

@@ -1,0 +1,141 @@
+import type { Grammar } from '../grammar.ts';
+import { Fuel } from '../limits.ts';
+import { Masks } from './masks.ts';
+import { NO_STATE, type State, States } from './states.ts';
+import type { TokenTrie } from './token-trie.ts';
+
+/** Work that one mask may take, and one token or forced text: a unit is about 10 ns. */
+const MASK_FUEL = 2_000_000;
+/** Forced bytes that are told at once. */
+const MOST_FORCED = 4096;
+
+/** What is known of a grammar and a vocabulary: all matchers of them share it. */
+interface Automaton {
+  states: States;
+  masks: Masks;
+}
+
+const automata = new WeakMap<Grammar, WeakMap<TokenTrie, Automaton>>();
+
+function automatonOf(grammar: Grammar, trie: TokenTrie): Automaton {
+  let ofGrammar = automata.get(grammar);
+  if (!ofGrammar) automata.set(grammar, (ofGrammar = new WeakMap()));
+  let automaton = ofGrammar.get(trie);
+  if (!automaton) {
+    const states = new States(grammar, newFuel(grammar));
+    ofGrammar.set(trie, (automaton = { states, masks: new Masks(trie, states) }));
+  }
+  return automaton;
+}
+
+/** Fuel for one piece of work on a grammar. */
+function newFuel(grammar: Grammar): Fuel {
+  const fuel = new Fuel(MASK_FUEL, 'the grammar');
+  grammar.regexes.fuel = fuel;
+  return fuel;
+}
+
+/**
+ * One answer, token by token. Methods throw a `GrammarError` where telling what may come takes too much work; nothing
+ * changes then.
+ */
+export class Matcher {
+  readonly #grammar: Grammar;
+  readonly #trie: TokenTrie;
+  readonly #states: States;
+  readonly #masks: Masks;
+  /** Before the first token, and after each; undefined after one that ends the answer. */
+  readonly #path: (State | undefined)[];
+
+  constructor(grammar: Grammar, trie: TokenTrie) {
+    const { states, masks } = automatonOf(grammar, trie);
+    this.#grammar = grammar;
+    this.#trie = trie;
+    this.#states = states;
+    this.#masks = masks;
+    this.#path = [states.start];
+  }
+
+  /**
+   * A bit for each token that may come next, lowest first, the tokens that end an answer among them where it may end:
+   * `[ceil(vocabSize / 32)]`.
+   */
+  mask(): Uint32Array<ArrayBuffer> {
+    const state = this.#path.at(-1);
+    if (!state) return new Uint32Array(this.#trie.words);
+    this.#refuel();
+    return this.#masks.mask(state);
+  }
+
+  /** Goes on past a token; false where it may not come, and nothing changes. */
+  accept(token: number): boolean {
+    const state = this.#path.at(-1);
+    if (!state) return false;
+    this.#refuel();
+    for (const bytes of [this.#trie.controlNameOf(token), this.#trie.textOf(token)]) {
+      if (bytes.length === 0) continue;
+      const next = this.#stateAfter(state, bytes);
+      if (next === NO_STATE) continue;
+      this.#path.push(next);
+      return true;
+    }
+    if (!state.isAnswer || !this.#trie.eosIds.includes(token)) return false;
+    this.#path.push(undefined);
+    return true;
+  }
+
+  #stateAfter(from: State, bytes: Uint8Array): State {
+    const { classOf } = this.#states.lexer;
+    let state = from;
+    for (let i = 0; i < bytes.length && state !== NO_STATE; i++) state = this.#states.step(state, classOf[bytes[i]!]!);
+    return state;
+  }
+
+  /** Takes back the last tokens. Throws where there are fewer. */
+  rollback(tokens: number): void {
+    if (tokens >= this.#path.length) throw new RangeError(`rollback: of ${this.#path.length - 1} tokens, ${tokens}`);
+    this.#path.length -= tokens;
+  }
+
+  /** Whether the answer may end here. */
+  get canEnd(): boolean {
+    return this.#path.at(-1)?.isAnswer ?? true;
+  }
+
+  /** Whether nothing but the end may follow. */
+  get mustEnd(): boolean {
+    return (this.#path.at(-1)?.rows.length ?? 0) === 0;
+  }
+
+  /**
+   * The bytes that must come next: none where there is a choice, or where the answer may end. They end before a control
+   * token, and after some thousands.
+   */
+  forcedBytes(): Uint8Array {
+    const bytes: number[] = [];
+    this.#refuel();
+    const { bytesOf, classOf } = this.#states.lexer;
+    for (let state = this.#path.at(-1); state && bytes.length < MOST_FORCED; ) {
+      const byte = (state.onlyByte ??= this.#onlyByte(state, bytesOf));
+      if (byte < 0 || byte === 0xff) break;
+      bytes.push(byte);
+      state = this.#states.step(state, classOf[byte]!);
+    }
+    return Uint8Array.from(bytes);
+  }
+
+  #onlyByte(state: State, bytesOf: readonly (readonly number[])[]): number {
+    if (state.isAnswer) return -1;
+    let only = -1;
+    for (let byteClass = 0; byteClass < bytesOf.length; byteClass++) {
+      if (this.#states.step(state, byteClass) === NO_STATE) continue;
+      if (only !== -1 || bytesOf[byteClass]!.length > 1) return -1;
+      only = bytesOf[byteClass]![0]!;
+    }
+    return only;
+  }
+
+  #refuel(): void {
+    this.#states.lexer.fuel = newFuel(this.#grammar);
+  }
+}

@@ -1,0 +1,250 @@
+import { AND, BYTES, CONCAT, EMPTY, NOT, NOTHING, OR, REPEAT } from '../regex/nodes.ts';
+import type { Regex, Regexes } from '../regex/regexes.ts';
+import { PLAIN_NEXT, PLAIN_STATES } from './token-trie.ts';
+
+/** How many plain characters of a JSON string may come, one after the other. */
+export interface PlainCharacters {
+  /** So many may come, whichever they are; 0 to Infinity. */
+  readonly least: number;
+  /** And never more; Infinity where that is not known. */
+  readonly most: number;
+  /** A terminal may end at one of them. */
+  readonly mayEnd: boolean;
+}
+
+/** So deep do questions about an expression go. */
+const DEEPEST = 40;
+/** Parts of a sequence that are looked at. */
+const LONGEST_SEQUENCE = 4096;
+
+/**
+ * Sees from the form of expressions how many plain characters they take: quicker than by their derivatives, since strings
+ * of at most 4,000 characters have 4,000 states. What cannot be seen counts as not known.
+ */
+export class PlainStrings {
+  readonly #regexes: Regexes;
+  /** For each state of reading plain characters a byte of each class that may come, and the state after it. */
+  readonly #steps: readonly (readonly (readonly [byte: number, next: number])[])[];
+  readonly #ofBody = new Map<Regex, BodyKind>();
+  readonly #withOutside = new Map<Regex, boolean>();
+  readonly #beginsOutside = new Map<Regex, boolean>();
+  readonly #outsideSets = new Map<number, boolean>();
+
+  constructor(regexes: Regexes, classOf: Uint8Array) {
+    this.#regexes = regexes;
+    this.#steps = plainSteps(classOf).map((steps) => steps.map(([byteClass, next]) => [classOf.indexOf(byteClass), next]));
+  }
+
+  /** Plain characters at the beginning of what `regex` matches, which is something. */
+  of(regex: Regex): PlainCharacters {
+    return { ...this.#characters(regex, 0), mayEnd: !this.#hasOutside(regex, 0) };
+  }
+
+  #characters(regex: Regex, depth: number): { least: number; most: number } {
+    const { nodes } = this.#regexes;
+    if (depth > DEEPEST) return UNKNOWN;
+    switch (nodes.kind[regex]) {
+      case CONCAT: {
+        const head = nodes.first[regex]!;
+        if (nodes.kind[head] === REPEAT) return this.#repeated(head, nodes.second[regex]!);
+        return { least: this.#characters(head, depth + 1).least, most: Infinity };
+      }
+      case REPEAT:
+        return this.#repeated(regex, this.#regexes.empty);
+      case OR: {
+        let least = 0;
+        let most = 0;
+        for (const part of nodes.partsOf(regex)) {
+          const characters = this.#characters(part, depth + 1);
+          least = Math.max(least, characters.least);
+          most = Math.max(most, characters.most);
+        }
+        return { least, most };
+      }
+      case AND: {
+        // Where any number may come, strings that are longer than those excluded go on from everywhere.
+        let only: Regex | undefined;
+        for (const part of nodes.partsOf(regex)) {
+          if (nodes.kind[part] === NOT) {
+            if (this.#longest(nodes.first[part]!, depth + 1) === Infinity) return UNKNOWN;
+          } else if (only === undefined) only = part;
+          else return UNKNOWN;
+        }
+        const least = only === undefined ? 0 : this.#characters(only, depth + 1).least;
+        return least === Infinity ? { least, most: Infinity } : UNKNOWN;
+      }
+    }
+    return UNKNOWN;
+  }
+
+  /** Of a repetition of characters, and what comes after it. */
+  #repeated(head: Regex, tail: Regex): { least: number; most: number } {
+    const { nodes } = this.#regexes;
+    const body = this.#bodyKind(nodes.first[head]!);
+    if (body === 'other') return UNKNOWN;
+    const count = nodes.third[head]! < 0 ? Infinity : nodes.third[head]!;
+    return { least: count, most: body === 'one' && this.#isOutsideAtBeginning(tail) ? count : Infinity };
+  }
+
+  /** Whether an expression matches each plain character, and of what begins with one nothing else. */
+  #bodyKind(body: Regex): BodyKind {
+    let known = this.#ofBody.get(body);
+    if (known === undefined) this.#ofBody.set(body, (known = this.#findBodyKind(body)));
+    return known;
+  }
+
+  #findBodyKind(body: Regex): BodyKind {
+    const regexes = this.#regexes;
+    let kind: BodyKind = 'one';
+    const inside: [state: number, rest: Regex][] = [[0, body]];
+    for (let pair = inside.pop(); pair; pair = inside.pop()) {
+      for (const [byte, next] of this.#steps[pair[0]]!) {
+        const rest = regexes.derivative(pair[1], byte);
+        if (rest === regexes.nothing || (next === 0 && !regexes.isNullable(rest))) return 'other';
+        if (next !== 0) inside.push([next, rest]);
+        if (rest !== regexes.empty && (next === 0 || regexes.isNullable(rest))) kind = 'more';
+      }
+    }
+    return kind;
+  }
+
+  /** Whether nothing that it matches begins with a byte of a plain character. */
+  #isOutsideAtBeginning(regex: Regex): boolean {
+    let known = this.#beginsOutside.get(regex);
+    if (known === undefined) {
+      known = this.#steps.every((steps) =>
+        steps.every(([byte]) => this.#regexes.derivative(regex, byte) === this.#regexes.nothing),
+      );
+      this.#beginsOutside.set(regex, known);
+    }
+    return known;
+  }
+
+  /** Whether all that it matches has a byte of no plain character somewhere. */
+  #hasOutside(regex: Regex, depth: number): boolean {
+    const { nodes } = this.#regexes;
+    // Of a sequence one part must; what is found is so for its ends too, up to there.
+    const passed: Regex[] = [];
+    let known: boolean | undefined = false;
+    for (let rest: Regex | undefined = regex; rest !== undefined && passed.length < LONGEST_SEQUENCE; ) {
+      known = this.#withOutside.get(rest);
+      if (known !== undefined) break;
+      passed.push(rest);
+      const isSequence: boolean = nodes.kind[rest] === CONCAT;
+      known = this.#partHasOutside(isSequence ? nodes.first[rest]! : rest, depth + 1);
+      if (known) break;
+      rest = isSequence ? nodes.second[rest] : undefined;
+    }
+    for (const each of passed) this.#withOutside.set(each, known ?? false);
+    return known ?? false;
+  }
+
+  #partHasOutside(regex: Regex, depth: number): boolean {
+    const { nodes } = this.#regexes;
+    if (depth > DEEPEST) return false;
+    const first = nodes.first[regex]!;
+    switch (nodes.kind[regex]) {
+      case NOTHING:
+        return true;
+      case BYTES:
+        return this.#isOutside(first);
+      case OR:
+        return nodes.partsOf(regex).every((part) => this.#hasOutside(part, depth));
+      case AND:
+        return nodes.partsOf(regex).some((part) => this.#hasOutside(part, depth));
+      case REPEAT:
+        return nodes.second[regex]! > 0 && this.#hasOutside(first, depth);
+    }
+    return false;
+  }
+
+  /** Whether a set has no byte of a plain character. */
+  #isOutside(set: number): boolean {
+    let known = this.#outsideSets.get(set);
+    if (known === undefined) {
+      const { byteSets } = this.#regexes;
+      known = this.#steps.every((steps) => steps.every(([byte]) => !byteSets.has(set, byte)));
+      this.#outsideSets.set(set, known);
+    }
+    return known;
+  }
+
+  /** Bytes of the longest string that it matches; Infinity where that is not seen. */
+  #longest(regex: Regex, depth: number): number {
+    const { nodes } = this.#regexes;
+    if (depth > DEEPEST) return Infinity;
+    let sum = 0;
+    let last = regex;
+    for (; nodes.kind[last] === CONCAT; last = nodes.second[last]!) sum += this.#longest(nodes.first[last]!, depth + 1);
+    switch (nodes.kind[last]) {
+      case NOTHING:
+      case EMPTY:
+        return sum;
+      case BYTES:
+        return sum + 1;
+      case OR:
+        return sum + nodes.partsOf(last).reduce((most, part) => Math.max(most, this.#longest(part, depth + 1)), 0);
+      case AND:
+        return sum + nodes.partsOf(last).reduce((least, part) => Math.min(least, this.#longest(part, depth + 1)), Infinity);
+      case REPEAT:
+        return nodes.third[last]! < 0 ? Infinity : sum + nodes.third[last]! * this.#longest(nodes.first[last]!, depth + 1);
+    }
+    return Infinity;
+  }
+}
+
+/** What a repetition's body matches: each plain character, `one` at a time, or `more` than that; or not each. */
+type BodyKind = 'one' | 'more' | 'other';
+
+const UNKNOWN = { least: 0, most: Infinity };
+
+/** Transitions that `plainCharacters` looks up at most. */
+const MOST_STEPS = 6000;
+
+/** For each state of reading plain characters the classes of bytes that may come, each with the state after it. */
+export function plainSteps(classOf: Uint8Array): [byteClass: number, next: number][][] {
+  return Array.from({ length: PLAIN_STATES }, (_, state) => {
+    const steps = new Map<string, [number, number]>();
+    for (let byte = 0; byte < 256; byte++) {
+      const next = PLAIN_NEXT[state * 256 + byte]!;
+      if (next >= 0) steps.set(`${classOf[byte]},${next}`, [classOf[byte]!, next]);
+    }
+    return [...steps.values()];
+  });
+}
+
+/**
+ * How many plain characters may come from a state of an automaton, whichever they are, up to `enough`; Infinity where
+ * there is no end. `step` tells of the state after a class of bytes, `dead` is the one from where nothing goes on.
+ */
+export function plainCharacters<S>(
+  start: S,
+  steps: readonly (readonly (readonly [byteClass: number, next: number])[])[],
+  step: (state: S, byteClass: number) => S,
+  dead: S,
+  enough: number,
+): number {
+  let count = 0;
+  const seen = new Set([start]);
+  for (let characters = 0, states = [start]; characters < enough; characters++) {
+    const found: S[] = [];
+    for (const state of states) {
+      const inside: [plain: number, state: S][] = [[0, state]];
+      for (let pair = inside.pop(); pair; pair = inside.pop()) {
+        for (const [byteClass, plain] of steps[pair[0]]!) {
+          const next = step(pair[1], byteClass);
+          if (next === dead || ++count > MOST_STEPS) return characters;
+          if (plain !== 0) inside.push([plain, next]);
+          else if (!seen.has(next)) {
+            seen.add(next);
+            found.push(next);
+          }
+        }
+      }
+    }
+    // All states that are met go on with every character.
+    if (found.length === 0) return Infinity;
+    states = found;
+  }
+  return enough;
+}

@@ -1,0 +1,547 @@
+import { GrammarError } from '../limits.ts';
+import type { Range } from './byte-sets.ts';
+import type { CharRegex } from './syntax.ts';
+
+/** A tree as it was written: with assertions, which `resolved` takes out. */
+export type Pattern =
+  | CharRegex
+  | { readonly kind: 'concat' | 'or'; readonly parts: readonly Pattern[] }
+  | { readonly kind: 'repeat'; readonly part: Pattern; readonly least: number; readonly most: number }
+  | Assertion;
+
+type Assertion =
+  /** ^ and $: `isOfLine` where they hold at the ends of lines too. */
+  | { readonly kind: 'start' | 'end'; readonly isOfLine: boolean }
+  /** \b, or \B where it is negated, by what is a character of a word. */
+  | { readonly kind: 'boundary'; readonly word: readonly Range[]; readonly isNegated: boolean }
+  | { readonly kind: 'look'; readonly isAhead: boolean; readonly isNegated: boolean; readonly part: Pattern };
+
+/** Ways through alternatives with assertions that are looked at, each by itself. */
+const MOST_PATHS = 200;
+/** A repetition of assertions is written out up to so many times. */
+const MOST_WRITTEN_OUT = 8;
+
+const EMPTY: CharRegex = { kind: 'empty' };
+const NOTHING: CharRegex = { kind: 'chars', ranges: [] };
+const ANY_CHAR: CharRegex = { kind: 'chars', ranges: [[0, 0x10ffff]] };
+const ANY_TEXT: CharRegex = { kind: 'repeat', part: ANY_CHAR, least: 0, most: Infinity };
+const SOME_TEXT: CharRegex = { kind: 'repeat', part: ANY_CHAR, least: 1, most: Infinity };
+const LINE_END: CharRegex = { kind: 'chars', ranges: [[0x0a, 0x0a]] };
+
+/** What must hold between two pieces. */
+interface Condition {
+  /** What all of the text before the place matches, and how many characters back that looks: Infinity, if to the start. */
+  readonly behind?: CharRegex;
+  readonly reachBehind: number;
+  /** What all of the text behind the place matches. */
+  readonly ahead?: CharRegex;
+  readonly reachAhead: number;
+  /** What `ahead` says is right only where nothing follows. */
+  readonly isLast?: boolean;
+}
+
+/** One way through a pattern: pieces without assertions, and a condition between each two. */
+interface Path {
+  readonly pieces: readonly CharRegex[];
+  readonly conditions: readonly Condition[];
+}
+
+/**
+ * The tree of the texts in which `pattern` is found, or with `isWhole` of those that it is all of. Assertions become
+ * intersections and complements. Throws a `GrammarError` where that cannot be had.
+ */
+export function resolved(pattern: Pattern, isWhole: boolean): CharRegex {
+  if (isPure(pattern)) return isWhole ? pattern : concat([ANY_TEXT, pattern, ANY_TEXT]);
+  const paths = pathsOf(pattern).map((path) => (isWhole ? path : surrounded(path, ANY_TEXT, ANY_TEXT)));
+  return or(paths.map((path) => solved(path, { isStartKnown: true, isEndKnown: true })));
+}
+
+const surrounded = ({ pieces, conditions }: Path, before: CharRegex, behind: CharRegex): Path => {
+  const all = [...pieces];
+  all[0] = concat([before, all[0] ?? EMPTY]);
+  all[all.length - 1] = concat([all.at(-1) ?? EMPTY, behind]);
+  return { pieces: all, conditions };
+};
+
+const ASSERTIONS: readonly string[] = ['start', 'end', 'boundary', 'look'] satisfies Assertion['kind'][];
+const isAssertion = (pattern: Pattern): pattern is Assertion => ASSERTIONS.includes(pattern.kind);
+
+const pureNodes = new WeakMap<Pattern, boolean>();
+
+/** Whether there is no assertion in it. */
+function isPure(pattern: Pattern): pattern is CharRegex {
+  const known = pureNodes.get(pattern);
+  if (known !== undefined) return known;
+  let pure = true;
+  if (pattern.kind === 'concat' || pattern.kind === 'or') pure = pattern.parts.every(isPure);
+  else if (pattern.kind === 'repeat') pure = isPure(pattern.part);
+  else if (isAssertion(pattern)) pure = false;
+  pureNodes.set(pattern, pure);
+  return pure;
+}
+
+const knownPaths = new WeakMap<Pattern, Path[] | GrammarError>();
+
+/** The ways through a pattern; kept, since repetitions ask for them twice. */
+function pathsOf(pattern: Pattern): Path[] {
+  if (isPure(pattern)) return [{ pieces: [pattern], conditions: [] }];
+  let paths = knownPaths.get(pattern);
+  if (!paths) {
+    try {
+      paths = findPaths(pattern);
+    } catch (error) {
+      if (!(error instanceof GrammarError)) throw error;
+      paths = error;
+    }
+    knownPaths.set(pattern, paths);
+  }
+  if (paths instanceof GrammarError) throw paths;
+  return paths;
+}
+
+function findPaths(pattern: Pattern): Path[] {
+  switch (pattern.kind) {
+    case 'concat': {
+      let paths: Path[] = [{ pieces: [EMPTY], conditions: [] }];
+      for (const part of withPureRuns(pattern.parts)) {
+        const next = pathsOf(part);
+        if (paths.length * next.length > MOST_PATHS) throw tooMany();
+        paths = paths.flatMap((path) => next.map((following) => joined(path, following)));
+      }
+      return paths;
+    }
+    case 'or': {
+      const parts: readonly Pattern[] = pattern.parts;
+      const paths = parts.filter((part) => !isPure(part)).flatMap(pathsOf);
+      const pure = or(parts.filter(isPure));
+      if (!isNothing(pure)) paths.unshift({ pieces: [pure], conditions: [] });
+      if (paths.length > MOST_PATHS) throw tooMany();
+      return paths;
+    }
+    case 'repeat':
+      return pathsOfRepeat(pattern.part, pattern.least, pattern.most);
+    default:
+      return conditionsOf(pattern as Assertion).map((condition) => ({
+        pieces: [EMPTY, EMPTY],
+        conditions: [condition],
+      }));
+  }
+}
+
+/** The parts, those without assertions that stand side by side as one. */
+function withPureRuns(parts: readonly Pattern[]): Pattern[] {
+  const merged: Pattern[] = [];
+  let run: CharRegex[] = [];
+  for (const part of parts) {
+    if (isPure(part)) {
+      run.push(part);
+      continue;
+    }
+    merged.push(concat(run), part);
+    run = [];
+  }
+  merged.push(concat(run));
+  return merged;
+}
+
+const tooMany = (): GrammarError =>
+  new GrammarError('has too many alternatives with assertions (^, $, \\b or look-around)');
+
+function joined(a: Path, b: Path): Path {
+  const middle = concat([a.pieces.at(-1) ?? EMPTY, b.pieces[0] ?? EMPTY]);
+  return {
+    pieces: [...a.pieces.slice(0, -1), middle, ...b.pieces.slice(1)],
+    conditions: [...a.conditions, ...b.conditions],
+  };
+}
+
+function pathsOfRepeat(part: Pattern, least: number, most: number): Path[] {
+  const local = withoutAssertions(part);
+  if (local) return [{ pieces: [repeat(local, least, most)], conditions: [] }];
+  if (most === Infinity && least <= 1 && (mentionsStart(part) || mentionsEnd(part))) {
+    return pathsOf(least === 1 ? onceOrMore(part) : anyTimes(part));
+  }
+  const guarded = most > MOST_WRITTEN_OUT ? guardedChar(part) : undefined;
+  if (guarded) {
+    // ((?!x).)* at the end of a text: no place of it but its end is one where the assertion fails.
+    const failing = and([SOME_TEXT, not(guarded.ahead)]);
+    const chars = repeat(guarded.char, least, most);
+    const ahead = and([chars, not(concat([ANY_TEXT, failing]))]);
+    const end = { ...condition({ ahead: EMPTY }), isLast: true };
+    return [{ pieces: [EMPTY, chars, EMPTY], conditions: [condition({ ahead }), end] }];
+  }
+  if (most > MOST_WRITTEN_OUT) throw new GrammarError('repeats an assertion (^, $, \\b or look-around) too often');
+  const once = pathsOf(part);
+  const all: Path[] = [];
+  let paths: Path[] = [{ pieces: [EMPTY], conditions: [] }];
+  for (let times = 0; times <= most; times++) {
+    if (times >= least) all.push(...paths);
+    if (times === most) break;
+    if (paths.length * once.length + all.length > MOST_PATHS) throw tooMany();
+    paths = paths.flatMap((path) => once.map((following) => joined(path, following)));
+  }
+  return all;
+}
+
+/** The tree of a pattern whose assertions look at nothing but what it matches itself. */
+function withoutAssertions(pattern: Pattern): CharRegex | undefined {
+  try {
+    return or(pathsOf(pattern).map((path) => solved(path, { isStartKnown: false, isEndKnown: false })));
+  } catch (error) {
+    if (error instanceof GrammarError) return undefined;
+    throw error;
+  }
+}
+
+/** Rounds that match nothing may be left out; of the others only the first is at the start, and only the last at the end. */
+function onceOrMore(part: Pattern): Pattern {
+  if (mentionsStart(part)) return { kind: 'concat', parts: [part, anyTimes(withoutStart(part))] };
+  if (mentionsEnd(part)) return { kind: 'concat', parts: [anyTimes(withoutEnd(part)), part] };
+  return { kind: 'repeat', part, least: 1, most: Infinity };
+}
+
+const anyTimes = (part: Pattern): Pattern =>
+  mentionsStart(part) || mentionsEnd(part)
+    ? { kind: 'or', parts: [EMPTY, onceOrMore(part)] }
+    : { kind: 'repeat', part, least: 0, most: Infinity };
+
+/** Of a lookahead before one character, both; otherwise undefined. */
+function guardedChar(part: Pattern): { ahead: CharRegex; char: CharRegex } | undefined {
+  if (part.kind !== 'concat') return undefined;
+  const parts: readonly Pattern[] = part.parts;
+  const looks = parts.filter((each) => !isPure(each));
+  const char = concat(parts.filter(isPure));
+  const [shortest, longest] = lengthsOf(char);
+  if (shortest !== 1 || longest !== 1 || parts.findIndex(isPure) < looks.length) return undefined;
+  const conditions = looks.map((look) => (look.kind === 'look' && look.isAhead ? conditionsOf(look) : []));
+  if (conditions.some((each) => each.length !== 1)) return undefined;
+  return { ahead: and(conditions.map((each) => each[0]?.ahead ?? ANY_TEXT)), char };
+}
+
+const condition = ({ behind, ahead }: { behind?: CharRegex; ahead?: CharRegex }, reach = Infinity): Condition => ({
+  ...(behind && { behind }),
+  ...(ahead && { ahead }),
+  reachBehind: behind ? reach : 0,
+  reachAhead: ahead ? reach : 0,
+});
+
+/** The conditions of which one must hold. */
+function conditionsOf(assertion: Assertion): Condition[] {
+  switch (assertion.kind) {
+    case 'start':
+      return [condition({ behind: assertion.isOfLine ? or([EMPTY, concat([ANY_TEXT, LINE_END])]) : EMPTY })];
+    case 'end':
+      return [condition({ ahead: assertion.isOfLine ? or([EMPTY, concat([LINE_END, ANY_TEXT])]) : EMPTY })];
+    case 'boundary': {
+      const word: CharRegex = { kind: 'chars', ranges: assertion.word };
+      const other: CharRegex = { kind: 'chars', ranges: gapsOf(assertion.word) };
+      const behind = [concat([ANY_TEXT, word]), or([EMPTY, concat([ANY_TEXT, other])])];
+      const ahead = [concat([word, ANY_TEXT]), or([EMPTY, concat([other, ANY_TEXT])])];
+      return [0, 1].map((side) =>
+        condition({ behind: behind[side]!, ahead: ahead[assertion.isNegated ? side : 1 - side]! }, 1),
+      );
+    }
+    case 'look':
+      return assertion.isAhead ? conditionsAhead(assertion) : [conditionBehind(assertion)];
+  }
+}
+
+type Look = Extract<Assertion, { kind: 'look' }>;
+
+function conditionsAhead({ part, isNegated }: Look): Condition[] {
+  const holds = (body: Pattern, isStartKnown: boolean): CharRegex => {
+    const paths = pathsOf(body).map((path) => surrounded(path, EMPTY, ANY_TEXT));
+    const found = or(paths.map((path) => solved(path, { isStartKnown, isEndKnown: true })));
+    return isNegated ? not(found) : found;
+  };
+  if (!mentionsStart(part))
+    return [condition({ ahead: holds(part, false) }, isPure(part) ? lengthsOf(part)[1] : Infinity)];
+  return [
+    condition({ behind: EMPTY, ahead: holds(part, true) }),
+    condition({ behind: SOME_TEXT, ahead: holds(withoutStart(part), false) }),
+  ];
+}
+
+function conditionBehind({ part, isNegated }: Look): Condition {
+  const paths = pathsOf(part).map((path) => surrounded(path, ANY_TEXT, EMPTY));
+  const found = or(paths.map((path) => solved(path, { isStartKnown: true, isEndKnown: false })));
+  return condition({ behind: isNegated ? not(found) : found }, isPure(part) ? lengthsOf(part)[1] : Infinity);
+}
+
+/** Whether ^ stands where it may be asked of the place where the pattern begins. */
+function mentionsStart(pattern: Pattern): boolean {
+  if (isPure(pattern)) return false;
+  if (pattern.kind === 'concat' || pattern.kind === 'or') return pattern.parts.some(mentionsStart);
+  if (pattern.kind === 'repeat') return mentionsStart(pattern.part);
+  if (pattern.kind === 'look') return pattern.isAhead && mentionsStart(pattern.part);
+  return pattern.kind === 'start' && !pattern.isOfLine;
+}
+
+/** The pattern where it does not begin at the start of the text. */
+function withoutStart(pattern: Pattern): Pattern {
+  if (!mentionsStart(pattern)) return pattern;
+  if (pattern.kind === 'concat' || pattern.kind === 'or')
+    return { kind: pattern.kind, parts: pattern.parts.map(withoutStart) };
+  if (pattern.kind === 'repeat' || pattern.kind === 'look') return { ...pattern, part: withoutStart(pattern.part) };
+  return NOTHING;
+}
+
+function mentionsEnd(pattern: Pattern): boolean {
+  if (isPure(pattern)) return false;
+  if (pattern.kind === 'concat' || pattern.kind === 'or') return pattern.parts.some(mentionsEnd);
+  if (pattern.kind === 'repeat') return mentionsEnd(pattern.part);
+  return pattern.kind === 'end' && !pattern.isOfLine;
+}
+
+/** The pattern where it does not end at the end of the text. */
+function withoutEnd(pattern: Pattern): Pattern {
+  if (!mentionsEnd(pattern)) return pattern;
+  if (pattern.kind === 'concat' || pattern.kind === 'or')
+    return { kind: pattern.kind, parts: pattern.parts.map(withoutEnd) };
+  return pattern.kind === 'repeat' ? { ...pattern, part: withoutEnd(pattern.part) } : NOTHING;
+}
+
+/** Whether a path's first piece begins where the text does, and its last one ends where the text does. */
+interface Ends {
+  isStartKnown: boolean;
+  isEndKnown: boolean;
+}
+
+/** The tree of a path's texts. */
+function solved(given: Path, ends: Ends): CharRegex {
+  const path = withOneConditionAPlace(given);
+  const { pieces, conditions } = path;
+  const lastBehind = conditions.findLastIndex(({ behind }) => behind);
+  const firstAhead = conditions.findIndex(({ ahead }) => ahead);
+  const isBehindOk = lastBehind < 0 || ends.isStartKnown;
+  const isAheadOk = firstAhead < 0 || ends.isEndKnown;
+  // Up to one place only what is before matters, and from there only what is behind.
+  if (isBehindOk && isAheadOk && (lastBehind < 0 || firstAhead < 0 || lastBehind <= firstAhead)) {
+    const middle = lastBehind < 0 ? Math.max(firstAhead, 0) : lastBehind;
+    return conditions.length === 0 ? (pieces[0] ?? EMPTY) : concat([prefixOf(path, middle), suffixOf(path, middle)]);
+  }
+  return lifted(path, ends) ?? pushed(path, ends) ?? refuse();
+}
+
+function withOneConditionAPlace({ pieces, conditions }: Path): Path {
+  const merged: Path = { pieces: [pieces[0] ?? EMPTY], conditions: [] };
+  const { pieces: newPieces, conditions: newConditions } = merged as { pieces: CharRegex[]; conditions: Condition[] };
+  for (const [i, next] of conditions.entries()) {
+    const before = newConditions.at(-1);
+    if (before && newPieces.at(-1)?.kind === 'empty' && !before.isLast && !next.isLast) {
+      newConditions[newConditions.length - 1] = bothOf(before, next);
+      newPieces[newPieces.length - 1] = pieces[i + 1] ?? EMPTY;
+    } else {
+      newConditions.push(next);
+      newPieces.push(pieces[i + 1] ?? EMPTY);
+    }
+  }
+  return merged;
+}
+
+function bothOf(a: Condition, b: Condition): Condition {
+  const behind = a.behind && b.behind ? and([a.behind, b.behind]) : (a.behind ?? b.behind);
+  const ahead = a.ahead && b.ahead ? and([a.ahead, b.ahead]) : (a.ahead ?? b.ahead);
+  return {
+    ...(behind && { behind }),
+    ...(ahead && { ahead }),
+    reachBehind: Math.max(a.reachBehind, b.reachBehind),
+    reachAhead: Math.max(a.reachAhead, b.reachAhead),
+  };
+}
+
+function refuse(): never {
+  throw new GrammarError('has assertions (^, $, \\b or look-around) that depend on each other');
+}
+
+/** What is before the condition `place`, with all that must hold of it. */
+function prefixOf({ pieces, conditions }: Path, place: number): CharRegex {
+  let prefix = EMPTY;
+  for (let i = 0; i <= place; i++) {
+    prefix = concat([prefix, pieces[i] ?? EMPTY]);
+    prefix = and([prefix, conditions[i]?.behind ?? ANY_TEXT]);
+  }
+  return prefix;
+}
+
+/** What is behind the condition `place`, with all that must hold of it. */
+function suffixOf({ pieces, conditions }: Path, place: number): CharRegex {
+  let suffix = EMPTY;
+  for (let i = conditions.length - 1; i >= place; i--) {
+    suffix = concat([pieces[i + 1] ?? EMPTY, suffix]);
+    if (conditions[i]?.isLast && suffix.kind !== 'empty') {
+      throw new GrammarError('repeats a lookahead where something else may follow than the end of the text');
+    }
+    suffix = and([suffix, conditions[i]?.ahead ?? ANY_TEXT]);
+  }
+  return suffix;
+}
+
+/** Where so many characters are before a condition, or behind it, what it asks is asked of all of the text. */
+function lifted(path: Path, ends: Ends): CharRegex | undefined {
+  const { conditions } = path;
+  const firstAhead = conditions.findIndex(({ ahead }) => ahead);
+  const lastBehind = conditions.findLastIndex(({ behind }) => behind);
+  const ahead = conditions[firstAhead]?.ahead;
+  if (
+    ahead &&
+    !conditions[firstAhead]?.isLast &&
+    ends.isEndKnown &&
+    (ends.isStartKnown || !conditions.slice(0, firstAhead + 1).some((each) => each.behind))
+  ) {
+    const prefix = prefixOf(path, firstAhead);
+    if (isOfOneLength(prefix)) return and([concat([prefix, ahead]), solved(without(path, firstAhead, 'ahead'), ends)]);
+  }
+  const behind = conditions[lastBehind]?.behind;
+  if (behind && ends.isStartKnown && (ends.isEndKnown || !conditions.slice(lastBehind).some((each) => each.ahead))) {
+    const suffix = suffixOf(path, lastBehind);
+    if (isOfOneLength(suffix))
+      return and([concat([behind, suffix]), solved(without(path, lastBehind, 'behind'), ends)]);
+  }
+  return undefined;
+}
+
+/** A condition that looks no further than the piece beside it is asked of that piece. */
+function pushed(path: Path, ends: Ends): CharRegex | undefined {
+  for (const [place, { behind, reachBehind, ahead, reachAhead }] of path.conditions.entries()) {
+    for (const side of ['behind', 'ahead'] as const) {
+      const asked = side === 'behind' ? behind : ahead;
+      const reach = side === 'behind' ? reachBehind : reachAhead;
+      if (!asked || reach === Infinity) continue;
+      const beside = side === 'behind' ? place : place + 1;
+      const piece = path.pieces[beside] ?? EMPTY;
+      const rest = without(path, place, side);
+      if (lengthsOf(piece)[0] >= reach) return solved(withPiece(rest, beside, and([piece, asked])), ends);
+      if (reach !== 1 || lengthsOf(piece)[1] === 0) continue;
+      const neighbour = side === 'behind' ? place - 1 : place + 1;
+      if (!path.conditions[neighbour]) continue;
+      // The piece is not empty, or the condition beyond it is asked the same.
+      const whenFull = withPiece(rest, beside, and([piece, SOME_TEXT, asked]));
+      const whenEmpty = withCondition(withPiece(rest, beside, EMPTY), neighbour, side, asked);
+      return or([solved(whenFull, ends), solved(whenEmpty, ends)]);
+    }
+  }
+  return undefined;
+}
+
+const without = (path: Path, place: number, side: 'behind' | 'ahead'): Path => ({
+  ...path,
+  conditions: path.conditions.map((each, i) => {
+    if (i !== place) return each;
+    const { behind, ahead, reachBehind, reachAhead } = each;
+    return side === 'behind'
+      ? { ...(ahead && { ahead }), reachBehind: 0, reachAhead }
+      : { ...(behind && { behind }), reachBehind, reachAhead: 0 };
+  }),
+});
+
+const withPiece = (path: Path, place: number, piece: CharRegex): Path => ({
+  ...path,
+  pieces: path.pieces.map((each, i) => (i === place ? piece : each)),
+});
+
+const withCondition = (path: Path, place: number, side: 'behind' | 'ahead', asked: CharRegex): Path => ({
+  ...path,
+  conditions: path.conditions.map((each, i) => {
+    if (i !== place) return each;
+    return side === 'behind'
+      ? { ...each, behind: and([each.behind ?? ANY_TEXT, asked]), reachBehind: Math.max(each.reachBehind, 1) }
+      : { ...each, ahead: and([each.ahead ?? ANY_TEXT, asked]), reachAhead: Math.max(each.reachAhead, 1) };
+  }),
+});
+
+function gapsOf(ranges: readonly Range[]): Range[] {
+  const gaps: Range[] = [];
+  let next = 0;
+  for (const [first, last] of ranges) {
+    if (first > next) gaps.push([next, first - 1]);
+    next = last + 1;
+  }
+  if (next <= 0x10ffff) gaps.push([next, 0x10ffff]);
+  return gaps;
+}
+
+const isOfOneLength = (tree: CharRegex): boolean => {
+  const [shortest, longest] = lengthsOf(tree);
+  return shortest === longest;
+};
+
+/** Fewest and most characters of what `tree` matches; bounds, where it has an intersection or a complement. */
+export function lengthsOf(tree: CharRegex): [shortest: number, longest: number] {
+  switch (tree.kind) {
+    case 'empty':
+      return [0, 0];
+    case 'chars':
+      return [1, 1];
+    case 'concat': {
+      let [shortest, longest] = [0, 0];
+      for (const part of tree.parts) {
+        const [least, most] = lengthsOf(part);
+        shortest += least;
+        longest += most;
+      }
+      return [shortest, longest];
+    }
+    case 'or': {
+      const lengths = tree.parts.map(lengthsOf);
+      return [Math.min(...lengths.map(([least]) => least)), Math.max(0, ...lengths.map(([, most]) => most))];
+    }
+    case 'and': {
+      const lengths = tree.parts.map(lengthsOf);
+      return [Math.max(0, ...lengths.map(([least]) => least)), Math.min(...lengths.map(([, most]) => most))];
+    }
+    case 'not':
+      return [matchesEmpty(tree.part) ? 1 : 0, Infinity];
+    case 'repeat': {
+      const [least, most] = lengthsOf(tree.part);
+      return [least * tree.least, most === 0 || tree.most === 0 ? 0 : most * tree.most];
+    }
+  }
+}
+
+export function matchesEmpty(tree: CharRegex): boolean {
+  switch (tree.kind) {
+    case 'empty':
+      return true;
+    case 'chars':
+      return false;
+    case 'concat':
+    case 'and':
+      return tree.parts.every(matchesEmpty);
+    case 'or':
+      return tree.parts.some(matchesEmpty);
+    case 'not':
+      return !matchesEmpty(tree.part);
+    case 'repeat':
+      return tree.least === 0 || matchesEmpty(tree.part);
+  }
+}
+
+const isNothing = (tree: CharRegex): boolean => tree.kind === 'chars' && tree.ranges.length === 0;
+
+function concat(given: readonly CharRegex[]): CharRegex {
+  const parts = given
+    .flatMap((part) => (part.kind === 'concat' ? part.parts : [part]))
+    .filter((part) => part.kind !== 'empty');
+  if (parts.some(isNothing)) return NOTHING;
+  return parts.length === 0 ? EMPTY : parts.length === 1 ? parts[0]! : { kind: 'concat', parts };
+}
+
+function or(given: readonly CharRegex[]): CharRegex {
+  const parts = given.filter((part) => !isNothing(part));
+  return parts.length === 0 ? NOTHING : parts.length === 1 ? parts[0]! : { kind: 'or', parts };
+}
+
+function and(given: readonly CharRegex[]): CharRegex {
+  const parts = given.filter((part) => part !== ANY_TEXT);
+  if (parts.some(isNothing)) return NOTHING;
+  if (parts.some((part) => part.kind === 'empty')) return parts.every(matchesEmpty) ? EMPTY : NOTHING;
+  return parts.length === 0 ? ANY_TEXT : parts.length === 1 ? parts[0]! : { kind: 'and', parts };
+}
+
+function not(part: CharRegex): CharRegex {
+  if (part.kind === 'not') return part.part;
+  return isNothing(part) ? ANY_TEXT : part === ANY_TEXT ? NOTHING : { kind: 'not', part };
+}
+
+const repeat = (part: CharRegex, least: number, most: number): CharRegex => ({ kind: 'repeat', part, least, most });

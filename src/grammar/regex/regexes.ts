@@ -1,0 +1,817 @@
+import { Fuel } from '../limits.ts';
+import { type ByteClasses, ByteSets, classesOf, type Range } from './byte-sets.ts';
+import {
+  AND,
+  BYTES,
+  CONCAT,
+  EMPTY,
+  HAS_BOOLEAN,
+  IS_NULLABLE,
+  IS_TEXT,
+  IntMap,
+  Nodes,
+  NOT,
+  NOTHING,
+  OR,
+  REPEAT,
+} from './nodes.ts';
+import { isWithin } from './subsets.ts';
+import { type Utf8Branch, utf8Branches } from './utf8.ts';
+
+export type { ByteClasses, Range };
+
+/** A regular expression over bytes; equal ones are one number. */
+export type Regex = number;
+
+const DEFAULT_FUEL = 50_000_000;
+/** In REPEAT: no limit. */
+const UNLIMITED = -1;
+/** A repetition of more is one without limit: of strings of a byte at least, no answer is as long. */
+const MOST_REPEATED = 1 << 28;
+/** An OR of so many parts finds those that a byte begins from a table. */
+const WIDE = 16;
+/** So deep do heads that alternatives share get merged within one another. */
+const DEEPEST_MERGE = 100;
+/** Derivatives that are kept; of more, all are forgotten. */
+const MOST_KEPT = 1 << 19;
+const ENCODER = new TextEncoder();
+
+/** Of a wide OR: what follows each first byte, from `starts[byte]` to `starts[byte + 1]`, and the parts not listed so. */
+interface Dispatch {
+  starts: Int32Array;
+  rests: Int32Array;
+  others: readonly Regex[];
+}
+
+/**
+ * Regular expressions over bytes, with intersection and complement, and their derivatives: what may follow a byte.
+ * Expressions are simplified as they are built, so that the derivatives of one are few. Every method may throw a
+ * `GrammarError`, where `fuel` ends or memory would grow beyond a bound.
+ */
+export class Regexes {
+  /** Matches no string. */
+  readonly nothing: Regex;
+  /** Matches the empty string only. */
+  readonly empty: Regex;
+  /** Any byte string. */
+  readonly anyBytes: Regex;
+  /** One Unicode scalar value in UTF-8. */
+  readonly anyChar: Regex;
+  /** Any UTF-8. */
+  readonly anyText: Regex;
+  /** What work is charged to: a step of a derivative, a node. Another may be put in its place at any time. */
+  fuel: Fuel;
+  /** For this folder only. */
+  readonly nodes = new Nodes();
+  /** For this folder only. */
+  readonly byteSets = new ByteSets();
+  /** By `node * 256 + byte`. */
+  readonly #derivatives = new IntMap();
+  readonly #dispatches = new Map<Regex, Dispatch>();
+  readonly #chars = new Map<string, Regex>();
+  /** Of nodes with AND or NOT, what `isEmptyLanguage` found. */
+  readonly #isEmpty = new Map<Regex, boolean>();
+  #mergeDepth = 0;
+
+  constructor(fuel = new Fuel(DEFAULT_FUEL, 'the regular expression')) {
+    this.fuel = fuel;
+    this.nothing = this.nodes.node(NOTHING, 0);
+    this.empty = this.nodes.node(EMPTY, 0);
+    this.anyBytes = this.not(this.nothing);
+    this.anyChar = this.chars([[0, 0x10ffff]]);
+    this.anyText = this.repeat(this.anyChar, 0, Infinity);
+  }
+
+  /** How many different expressions there are so far, derivatives included. */
+  get size(): number {
+    return this.nodes.count;
+  }
+
+  /** One byte of these ranges. */
+  bytes(ranges: readonly Range[]): Regex {
+    return this.#set(this.byteSets.of(ranges));
+  }
+
+  #set(set: number): Regex {
+    if (set === this.byteSets.none) return this.nothing;
+    const node = this.#node(BYTES, set);
+    if (this.byteSets.isAscii(set)) this.#markText(node);
+    return node;
+  }
+
+  /** This text in UTF-8. */
+  text(text: string): Regex {
+    const regex = this.literalBytes(ENCODER.encode(text));
+    this.#markText(regex);
+    return regex;
+  }
+
+  literalBytes(bytes: Uint8Array): Regex {
+    let regex = this.empty;
+    for (let i = bytes.length - 1; i >= 0; i--) {
+      const byte = this.#set(this.byteSets.ofByte(bytes[i]!));
+      regex = regex === this.empty ? byte : this.#node(CONCAT, byte, regex);
+    }
+    return regex;
+  }
+
+  /** One code point of these ranges, in UTF-8; surrogates, which UTF-8 cannot write, are left out. */
+  chars(ranges: readonly Range[]): Regex {
+    const key = ranges.join();
+    let regex = this.#chars.get(key);
+    if (regex === undefined) {
+      regex = this.#branches(utf8Branches(ranges));
+      this.#markText(regex);
+      this.#chars.set(key, regex);
+    }
+    return regex;
+  }
+
+  #branches(branches: readonly Utf8Branch[]): Regex {
+    /** Of each continuation the first bytes before it: one set. */
+    const bytesBefore = new Map<Regex, Range[]>();
+    for (const { bytes, rest } of branches) {
+      const regex = rest.length === 0 ? this.empty : this.#branches(rest);
+      const before = bytesBefore.get(regex);
+      if (before) before.push(...bytes);
+      else bytesBefore.set(regex, [...bytes]);
+    }
+    return this.or(...[...bytesBefore].map(([rest, bytes]) => this.concat(this.bytes(bytes), rest)));
+  }
+
+  /** What `parts` match, one after the other. */
+  concat(...parts: readonly Regex[]): Regex {
+    let regex = this.empty;
+    for (let i = parts.length - 1; i >= 0; i--) regex = this.#join(parts[i]!, regex);
+    return regex;
+  }
+
+  #join(first: Regex, second: Regex): Regex {
+    const { nodes } = this;
+    if (first === this.empty) return second;
+    if (second === this.empty) return first;
+    if (first === this.nothing || second === this.nothing) return this.nothing;
+    if (nodes.kind[first] !== CONCAT) return this.#prepend(first, second);
+    const isText = (nodes.facts[first]! & nodes.facts[second]! & IS_TEXT) !== 0;
+    const heads: Regex[] = [];
+    let rest = first;
+    for (; nodes.kind[rest] === CONCAT; rest = nodes.second[rest]!) heads.push(nodes.first[rest]!);
+    this.fuel.use(1 + (heads.length >> 2));
+    let regex = this.#prepend(rest, second);
+    for (let i = heads.length - 1; i >= 0; i--) regex = this.#prepend(heads[i]!, regex);
+    if (isText) this.#markText(regex);
+    return regex;
+  }
+
+  /** `head`, which is no CONCAT, then `tail`; neither is NOTHING, nor `head` EMPTY. */
+  #prepend(head: Regex, tail: Regex): Regex {
+    const { nodes } = this;
+    while (tail !== this.empty) {
+      const isChain = nodes.kind[tail] === CONCAT;
+      const next = isChain ? nodes.first[tail]! : tail;
+      const rest = isChain ? nodes.second[tail]! : this.empty;
+      const merged = this.#mergedNeighbours(head, next);
+      if (merged === undefined) return this.#node(CONCAT, head, tail);
+      if (merged === next) return tail;
+      head = merged;
+      tail = rest;
+      this.fuel.use(1);
+    }
+    return head;
+  }
+
+  /** What matches `a` and then `b`, where one repetition does: x{1,2} x{3}, or a? a*. */
+  #mergedNeighbours(a: Regex, b: Regex): Regex | undefined {
+    const { nodes } = this;
+    const isRepeatA = nodes.kind[a] === REPEAT;
+    const isRepeatB = nodes.kind[b] === REPEAT;
+    if (!isRepeatA && !isRepeatB && (a !== b || nodes.kind[a] === BYTES)) return undefined;
+    const bodyA = isRepeatA ? nodes.first[a]! : a;
+    const bodyB = isRepeatB ? nodes.first[b]! : b;
+    if (bodyA === bodyB || a === bodyB || b === bodyA) {
+      const body = a === bodyB ? a : bodyA === bodyB ? bodyA : b;
+      const [leastA, mostA] = isRepeatA && a !== body ? this.#counts(a) : [1, 1];
+      const [leastB, mostB] = isRepeatB && b !== body ? this.#counts(b) : [1, 1];
+      return this.repeat(body, leastA + leastB, mostA + mostB);
+    }
+    if (isRepeatB && this.isNullable(a) && this.#isStar(b) && isWithin(this, a, b)) return b;
+    if (isRepeatA && this.isNullable(b) && this.#isStar(a) && isWithin(this, b, a)) return a;
+    return undefined;
+  }
+
+  #isStar(regex: Regex): boolean {
+    const { nodes } = this;
+    return nodes.kind[regex] === REPEAT && nodes.second[regex] === 0 && nodes.third[regex] === UNLIMITED;
+  }
+
+  #counts(repeat: Regex): [least: number, most: number] {
+    const most = this.nodes.third[repeat]!;
+    return [this.nodes.second[repeat]!, most === UNLIMITED ? Infinity : most];
+  }
+
+  /** `regex` from `least` to `most` times, which may be Infinity. It is not written out: large counts cost nothing. */
+  repeat(regex: Regex, least: number, most: number): Regex {
+    const { nodes } = this;
+    if (most < least) return this.nothing;
+    if (most === 0 || regex === this.empty) return this.empty;
+    if (regex === this.nothing) return least === 0 ? this.empty : this.nothing;
+    if (this.isNullable(regex)) least = 0;
+    if (least === 1 && most === 1) return regex;
+    if (nodes.kind[regex] === REPEAT) {
+      const [innerLeast, innerMost] = this.#counts(regex);
+      // No count is left out between those of n rounds and those of n + 1.
+      const isDense =
+        least === most || (least === 0 ? innerLeast <= 1 : least * (innerMost - innerLeast) >= innerLeast - 1);
+      if (isDense) return this.repeat(nodes.first[regex]!, least * innerLeast, most * innerMost);
+    }
+    if (most === Infinity && least <= 1) {
+      const body = this.#bodyOfStar(regex);
+      if (body !== regex) return this.repeat(body, least, most);
+    }
+    const isText = (nodes.facts[regex]! & IS_TEXT) !== 0;
+    const limit = most >= MOST_REPEATED ? UNLIMITED : most;
+    const node = this.#node(REPEAT, regex, Math.min(least, MOST_REPEATED), limit);
+    if (isText) this.#markText(node);
+    return node;
+  }
+
+  /** (x?|y*)* is (x|y)*, and (x* y*)* too. */
+  #bodyOfStar(regex: Regex): Regex {
+    const { nodes } = this;
+    const parts: Regex[] = [];
+    const waiting = [regex];
+    let isSame = true;
+    for (let part = waiting.pop(); part !== undefined; part = waiting.pop()) {
+      const kind = nodes.kind[part];
+      if (kind === OR) for (const each of nodes.partsOf(part)) waiting.push(each);
+      else if (kind === REPEAT && nodes.second[part]! <= 1) {
+        waiting.push(nodes.first[part]!);
+        isSame = false;
+      } else if (kind === CONCAT && this.isNullable(part)) {
+        waiting.push(nodes.second[part]!, nodes.first[part]!);
+        isSame = false;
+      } else parts.push(part);
+    }
+    return isSame ? regex : this.or(...parts);
+  }
+
+  /** What any of `parts` matches. */
+  or(...parts: readonly Regex[]): Regex {
+    return this.#anyOf(parts);
+  }
+
+  #anyOf(given: readonly Regex[]): Regex {
+    const { nodes } = this;
+    this.fuel.use(1 + (given.length >> 2));
+    const single = this.#onlyOne(given);
+    if (single >= 0) return single;
+    let isOptional = false;
+    let parts: Regex[] = [];
+    let bytes = -1;
+    const add = (part: Regex): void => {
+      if (nodes.kind[part] !== BYTES) parts.push(part);
+      else bytes = bytes < 0 ? nodes.first[part]! : this.byteSets.union(bytes, nodes.first[part]!);
+    };
+    const addAll = (part: Regex): void => {
+      if (nodes.kind[part] === OR) for (const each of nodes.partsOf(part)) add(each);
+      else add(part);
+    };
+    for (const part of given) {
+      if (part === this.nothing) continue;
+      if (part === this.anyBytes) return part;
+      if (part === this.empty) isOptional = true;
+      else if (nodes.kind[part] === REPEAT && nodes.second[part] === 0 && nodes.third[part] === 1) {
+        isOptional = true;
+        addAll(nodes.first[part]!);
+      } else addAll(part);
+    }
+    if (bytes >= 0) parts.push(this.#set(bytes));
+    parts = ascending(parts);
+    if (parts.length > 1) parts = this.#withoutSubsumed(parts);
+    if (parts.length > 1) {
+      const merged = this.#mergedComplements(parts) ?? this.#mergedTails(parts) ?? this.#mergedHeads(parts);
+      const changed = merged ?? this.#mergedRepeats(parts);
+      if (changed) return this.#anyOf(isOptional ? [...changed, this.empty] : changed);
+    }
+    const only = parts[0];
+    if (only === undefined) return isOptional ? this.empty : this.nothing;
+    const regex = parts.length === 1 ? only : this.#list(OR, parts);
+    return isOptional && !this.isNullable(regex) ? this.repeat(regex, 0, 1) : regex;
+  }
+
+  /** What is left without NOTHING, where that is one part or none; otherwise -1. */
+  #onlyOne(parts: readonly Regex[]): Regex {
+    let only = this.nothing;
+    for (const part of parts) {
+      if (part === this.nothing || part === only) continue;
+      if (only !== this.nothing) return -1;
+      only = part;
+    }
+    return only;
+  }
+
+  /** not(x) | not(y) is not(x & y), and not(x) | x anything. */
+  #mergedComplements(parts: readonly Regex[]): Regex[] | undefined {
+    const { nodes } = this;
+    const inner = parts.filter((part) => nodes.kind[part] === NOT).map((part) => nodes.first[part]!);
+    if (inner.length === 0) return undefined;
+    if (inner.some((part) => parts.includes(part))) return [this.anyBytes];
+    if (inner.length === 1) return undefined;
+    return [...parts.filter((part) => nodes.kind[part] !== NOT), this.not(this.and(...inner))];
+  }
+
+  /** x z | y z is (x|y) z, and x z | z is x? z. */
+  #mergedTails(parts: readonly Regex[]): Regex[] | undefined {
+    const { nodes } = this;
+    const headsOf = new Map<Regex, Regex[]>();
+    let isShared = false;
+    for (const part of parts) {
+      if (nodes.kind[part] !== CONCAT) continue;
+      const heads = headsOf.get(nodes.second[part]!);
+      if (heads) {
+        heads.push(nodes.first[part]!);
+        isShared = true;
+      } else headsOf.set(nodes.second[part]!, [nodes.first[part]!]);
+    }
+    if (headsOf.size === 0) return undefined;
+    const others: Regex[] = [];
+    for (const part of parts) {
+      const heads = headsOf.get(part);
+      if (heads) {
+        heads.push(this.empty);
+        isShared = true;
+      } else if (nodes.kind[part] !== CONCAT) others.push(part);
+    }
+    if (!isShared) return undefined;
+    // A tail that is a part by itself is written with its own group, not with the group of what comes after it.
+    const taken = new Set<Regex>();
+    for (const part of parts) if (headsOf.has(part)) taken.add(part);
+    const merged: Regex[] = others;
+    for (const [tail, heads] of headsOf) {
+      const own =
+        taken.size === 0 ? heads : heads.filter((head) => head === this.empty || !taken.has(this.#chain(head, tail)));
+      merged.push(this.#join(this.#anyOf(own), tail));
+    }
+    return merged;
+  }
+
+  /** The CONCAT that is known to be one. */
+  #chain(head: Regex, tail: Regex): Regex {
+    return this.nodes.node(CONCAT, head, tail);
+  }
+
+  /** x y | x z is x (y|z). Bytes stay apart: their derivative merges them, one byte at a time. */
+  #mergedHeads(parts: readonly Regex[]): Regex[] | undefined {
+    const { nodes } = this;
+    let tailsOf: Map<Regex, Regex[]> | undefined;
+    let isShared = false;
+    for (const part of parts) {
+      if (nodes.kind[part] !== CONCAT) continue;
+      const head = nodes.first[part]!;
+      if (nodes.kind[head] === BYTES) continue;
+      tailsOf ??= new Map();
+      const tails = tailsOf.get(head);
+      if (tails) {
+        tails.push(nodes.second[part]!);
+        isShared = true;
+      } else tailsOf.set(head, [nodes.second[part]!]);
+    }
+    if (!tailsOf || !isShared || this.#mergeDepth >= DEEPEST_MERGE) return undefined;
+    const merged = parts.filter((part) => nodes.kind[part] !== CONCAT || nodes.kind[nodes.first[part]!] === BYTES);
+    this.#mergeDepth++;
+    try {
+      for (const [head, tails] of tailsOf) merged.push(this.#join(head, this.#anyOf(tails)));
+    } finally {
+      this.#mergeDepth--;
+    }
+    return merged;
+  }
+
+  /** x{1,3} | x{2,5} is x{1,5}. */
+  #mergedRepeats(parts: readonly Regex[]): Regex[] | undefined {
+    const { nodes } = this;
+    let repeatsOf: Map<Regex, Regex[]> | undefined;
+    for (const part of parts) {
+      if (nodes.kind[part] !== REPEAT) continue;
+      repeatsOf ??= new Map();
+      const repeats = repeatsOf.get(nodes.first[part]!);
+      if (repeats) repeats.push(part);
+      else repeatsOf.set(nodes.first[part]!, [part]);
+    }
+    if (!repeatsOf) return undefined;
+    for (const part of parts) repeatsOf.get(part)?.push(part);
+    for (const [body, repeats] of repeatsOf) {
+      if (repeats.length < 2) continue;
+      const runs = repeats.map((part) => (part === body ? ([1, 1] as [number, number]) : this.#counts(part)));
+      const joined = joinedRuns(runs);
+      if (joined.length === runs.length) continue;
+      const others = parts.filter((part) => !repeats.includes(part));
+      return [...others, ...joined.map(([least, most]) => this.repeat(body, least, most))];
+    }
+    return undefined;
+  }
+
+  /** Without parts that match nothing that another part does not match too, where that is cheap to see. */
+  #withoutSubsumed(parts: Regex[]): Regex[] {
+    const { nodes } = this;
+    const dropped = new Set<Regex>();
+    // x? y matches y. A tail's number is below those of what it is the tail of.
+    let among: Set<Regex> | undefined;
+    let walked: Set<Regex> | undefined;
+    for (let i = parts.length - 1; i > 0; i--) {
+      const part = parts[i]!;
+      if (nodes.kind[part] !== CONCAT || !this.isNullable(nodes.first[part]!) || dropped.has(part)) continue;
+      among ??= new Set(parts);
+      walked ??= new Set();
+      const walkedBefore = walked.size;
+      let rest = part;
+      while (nodes.kind[rest] === CONCAT && this.isNullable(nodes.first[rest]!) && !walked.has(rest)) {
+        walked.add(rest);
+        rest = nodes.second[rest]!;
+        if (rest < parts[0]!) break;
+        if (among.has(rest)) dropped.add(rest);
+        // y of x? y? too, which stands here without its mark.
+        else if (nodes.kind[rest] === REPEAT && nodes.second[rest]! <= 1 && among.has(nodes.first[rest]!)) {
+          dropped.add(nodes.first[rest]!);
+        }
+      }
+      this.fuel.use((walked.size - walkedBefore) >> 2);
+    }
+    const repeats = parts.filter((part) => nodes.kind[part] === REPEAT && nodes.second[part]! <= 1).slice(0, 4);
+    for (const repeat of repeats) {
+      if (dropped.has(repeat)) continue;
+      for (const part of parts) {
+        if (part !== repeat && !dropped.has(part) && isWithin(this, part, repeat)) dropped.add(part);
+      }
+    }
+    return dropped.size === 0 ? parts : parts.filter((part) => !dropped.has(part));
+  }
+
+  /** What all of `parts` match. */
+  and(...given: readonly Regex[]): Regex {
+    const { nodes } = this;
+    this.fuel.use(1 + (given.length >> 2));
+    if (given.includes(this.nothing)) return this.nothing;
+    let parts: Regex[] = [];
+    const excluded: Regex[] = [];
+    let bytes = -1;
+    let isOnlyEmpty = false;
+    const add = (part: Regex): void => {
+      if (part === this.empty) isOnlyEmpty = true;
+      else if (nodes.kind[part] === NOT) excluded.push(nodes.first[part]!);
+      else if (nodes.kind[part] === BYTES) {
+        bytes = bytes < 0 ? nodes.first[part]! : this.byteSets.intersection(bytes, nodes.first[part]!);
+      } else parts.push(part);
+    };
+    for (const part of given) {
+      if (nodes.kind[part] === AND) for (const each of nodes.partsOf(part)) add(each);
+      else add(part);
+    }
+    if (isOnlyEmpty) return given.every((part) => this.isNullable(part)) ? this.empty : this.nothing;
+    if (bytes === this.byteSets.none) return this.nothing;
+    if (bytes >= 0) parts.push(this.#set(bytes));
+    parts = ascending(parts);
+    const refused = this.#anyOf(excluded);
+    if (refused === this.anyBytes) return this.nothing;
+    const refusedParts = nodes.kind[refused] === OR ? nodes.partsOf(refused) : [refused];
+    for (const part of parts) {
+      const alternatives = nodes.kind[part] === OR ? nodes.partsOf(part) : [part];
+      if (isSublist(alternatives, refusedParts)) return this.nothing;
+    }
+
+    // What includes another part says nothing.
+    const repeats = parts.filter((part) => nodes.kind[part] === REPEAT && nodes.second[part]! <= 1);
+    for (const repeat of repeats) {
+      if (parts.some((part) => part !== repeat && isWithin(this, part, repeat))) {
+        parts = parts.filter((part) => part !== repeat);
+      }
+    }
+    const isShort = refused === this.empty && !parts.every((part) => this.isNullable(part));
+    if (refused !== this.nothing && !isShort) parts.push(this.not(refused));
+    parts = ascending(parts);
+    const only = parts[0];
+    if (only === undefined) return this.anyBytes;
+    if (parts.length === 1) return only;
+    const isText = parts.some((part) => (nodes.facts[part]! & IS_TEXT) !== 0);
+    const node = this.#list(AND, parts);
+    if (isText) this.#markText(node);
+    return node;
+  }
+
+  /** All byte strings that `regex` does not match; intersect it with text before use. */
+  not(regex: Regex): Regex {
+    return this.nodes.kind[regex] === NOT ? this.nodes.first[regex]! : this.#node(NOT, regex);
+  }
+
+  /** What `regex` matches, without the empty string. */
+  withoutEmpty(regex: Regex): Regex {
+    const { nodes } = this;
+    if (!this.isNullable(regex)) return regex;
+    switch (nodes.kind[regex]) {
+      case EMPTY:
+        return this.nothing;
+      case OR:
+        return this.#anyOf([...nodes.partsOf(regex)].map((part) => this.withoutEmpty(part)));
+      case REPEAT: {
+        const body = nodes.first[regex]!;
+        if (!this.isNullable(body)) return this.repeat(body, 1, this.#counts(regex)[1]);
+        break;
+      }
+    }
+    return this.and(regex, this.not(this.empty));
+  }
+
+  isNullable(regex: Regex): boolean {
+    return (this.nodes.facts[regex]! & IS_NULLABLE) !== 0;
+  }
+
+  /** Bytes of the shortest string that it may match, or fewer. */
+  shortest(regex: Regex): number {
+    return this.nodes.shortest[regex]!;
+  }
+
+  /** What may follow `byte` where `regex` is matched. Kept once found. */
+  derivative(regex: Regex, byte: number): Regex {
+    const known = this.#known(regex, byte);
+    if (known >= 0) return known;
+    if (this.#derivatives.size > MOST_KEPT) this.#derivatives.clear();
+    // A stack of its own: expressions may be nested deeper than calls may be.
+    const waiting = [regex];
+    for (let node = waiting.at(-1); node !== undefined; node = waiting.at(-1)) {
+      if (this.#known(node, byte) >= 0) {
+        waiting.pop();
+        continue;
+      }
+      const before = waiting.length;
+      this.#pushUnknown(node, byte, waiting);
+      if (waiting.length > before) continue;
+      waiting.pop();
+      this.fuel.use(1);
+      const result = this.#combined(node, byte);
+      if (byte < 0x80 && (this.nodes.facts[node]! & IS_TEXT) !== 0) this.#markText(result);
+      this.#derivatives.set(node * 256 + byte, result);
+    }
+    return this.#known(regex, byte);
+  }
+
+  /** The derivative where it is kept or trivial, else -1. */
+  #known(regex: Regex, byte: number): Regex {
+    const { nodes } = this;
+    switch (nodes.kind[regex]) {
+      case NOTHING:
+      case EMPTY:
+        return this.nothing;
+      case BYTES:
+        return this.byteSets.has(nodes.first[regex]!, byte) ? this.empty : this.nothing;
+      case CONCAT: {
+        const head = nodes.first[regex]!;
+        if (nodes.kind[head] !== BYTES) break;
+        return this.byteSets.has(nodes.first[head]!, byte) ? nodes.second[regex]! : this.nothing;
+      }
+    }
+    return this.#derivatives.get(regex * 256 + byte);
+  }
+
+  /** Adds the parts whose derivatives are asked for and not known. */
+  #pushUnknown(regex: Regex, byte: number, waiting: Regex[]): void {
+    const { nodes } = this;
+    const push = (part: Regex): void => {
+      if (this.#known(part, byte) < 0) waiting.push(part);
+    };
+    switch (nodes.kind[regex]) {
+      case CONCAT:
+        push(nodes.first[regex]!);
+        if (this.isNullable(nodes.first[regex]!)) push(nodes.second[regex]!);
+        break;
+      case OR: {
+        const parts = nodes.second[regex]! < WIDE ? nodes.partsOf(regex) : this.#dispatchOf(regex).others;
+        for (const part of parts) push(part);
+        break;
+      }
+      case AND:
+        for (const part of nodes.partsOf(regex)) push(part);
+        break;
+      case NOT:
+      case REPEAT:
+        push(nodes.first[regex]!);
+        break;
+    }
+  }
+
+  /** The derivative, from those of the parts, which are known. */
+  #combined(regex: Regex, byte: number): Regex {
+    const { nodes } = this;
+    const first = nodes.first[regex]!;
+    switch (nodes.kind[regex]) {
+      case CONCAT: {
+        const tail = nodes.second[regex]!;
+        const joined = this.#join(this.#known(first, byte), tail);
+        return this.isNullable(first) ? this.#anyOf([joined, this.#known(tail, byte)]) : joined;
+      }
+      case OR: {
+        const results: Regex[] = [];
+        if (nodes.second[regex]! < WIDE) {
+          for (const part of nodes.partsOf(regex)) results.push(this.#known(part, byte));
+        } else {
+          const { starts, rests, others } = this.#dispatchOf(regex);
+          for (let i = starts[byte]!; i < starts[byte + 1]!; i++) results.push(rests[i]!);
+          for (const part of others) results.push(this.#known(part, byte));
+        }
+        return this.#anyOf(results);
+      }
+      case AND:
+        return this.and(...Array.from(nodes.partsOf(regex), (part) => this.#known(part, byte)));
+      case NOT:
+        return this.not(this.#known(first, byte));
+      case REPEAT: {
+        const [least, most] = this.#counts(regex);
+        return this.#join(this.#known(first, byte), this.repeat(first, Math.max(least - 1, 0), most - 1));
+      }
+    }
+    return this.nothing;
+  }
+
+  #dispatchOf(regex: Regex): Dispatch {
+    const known = this.#dispatches.get(regex);
+    if (known) return known;
+    const { nodes, byteSets } = this;
+    const restsOf: Regex[][] = Array.from({ length: 256 }, () => []);
+    const others: Regex[] = [];
+    const bytesOf = new Map<number, readonly number[]>();
+    let count = 0;
+    for (const part of nodes.partsOf(regex)) {
+      const head = nodes.kind[part] === CONCAT ? nodes.first[part]! : part;
+      if (nodes.kind[head] !== BYTES) {
+        others.push(part);
+        continue;
+      }
+      const set = nodes.first[head]!;
+      let bytes = bytesOf.get(set);
+      if (!bytes) bytesOf.set(set, (bytes = byteSets.bytesOf(set)));
+      const rest = head === part ? this.empty : nodes.second[part]!;
+      for (const byte of bytes) restsOf[byte]!.push(rest);
+      count += bytes.length;
+    }
+    this.fuel.use(32 + (count >> 3));
+    const starts = new Int32Array(257);
+    const rests = new Int32Array(count);
+    for (let byte = 0, at = 0; byte < 256; byte++) {
+      for (const rest of restsOf[byte]!) rests[at++] = rest;
+      starts[byte + 1] = at;
+    }
+    const dispatch = { starts, rests, others };
+    this.#dispatches.set(regex, dispatch);
+    return dispatch;
+  }
+
+  /** Whether `regex` matches no string: exact, but takes as much fuel as it has derivatives where it has AND or NOT. */
+  isEmptyLanguage(regex: Regex): boolean {
+    const { nodes } = this;
+    if (this.#isTrivial(regex)) return regex === this.nothing;
+    const known = this.#isEmpty.get(regex);
+    if (known !== undefined) return known;
+    /** Each derivative met, and which it was found from. */
+    const cameFrom = new Map<Regex, Regex>([[regex, regex]]);
+    const waiting = [regex];
+    for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+      const { classOf, count } = classesOf(this.byteSets, this.#firstSets(node));
+      this.fuel.use(4 + count);
+      const seen = new Uint8Array(count);
+      const found: Regex[] = [];
+      for (let byte = 0; byte < 256; byte++) {
+        const ofByte = classOf[byte]!;
+        if (seen[ofByte]) continue;
+        seen[ofByte] = 1;
+        const next = this.derivative(node, byte);
+        if (next === this.nothing || cameFrom.has(next) || this.#isEmpty.get(next) === true) continue;
+        cameFrom.set(next, node);
+        if (this.#isTrivial(next) || this.#isEmpty.get(next) === false) {
+          this.#keepMatching(next, cameFrom);
+          return false;
+        }
+        found.push(next);
+      }
+      // The one that seems nearest to its end comes first.
+      found.sort((a, b) => nodes.shortest[b]! - nodes.shortest[a]!);
+      waiting.push(...found);
+    }
+    for (const node of cameFrom.keys()) this.#isEmpty.set(node, true);
+    return true;
+  }
+
+  /** Whether it matches something unless it is NOTHING. */
+  #isTrivial(regex: Regex): boolean {
+    const facts = this.nodes.facts[regex]!;
+    return (facts & HAS_BOOLEAN) === 0 || (facts & IS_NULLABLE) !== 0;
+  }
+
+  #keepMatching(found: Regex, cameFrom: ReadonlyMap<Regex, Regex>): void {
+    for (let node = found; ;) {
+      this.#isEmpty.set(node, false);
+      const from = cameFrom.get(node) ?? node;
+      if (from === node) return;
+      node = from;
+    }
+  }
+
+  /** The sets of bytes that its next derivative tells apart. */
+  #firstSets(regex: Regex): Set<number> {
+    const { nodes } = this;
+    const sets = new Set<number>();
+    const seen = new Set([regex]);
+    for (const node of seen) {
+      const first = nodes.first[node]!;
+      switch (nodes.kind[node]) {
+        case BYTES:
+          sets.add(first);
+          break;
+        case CONCAT:
+          seen.add(first);
+          if (this.isNullable(first)) seen.add(nodes.second[node]!);
+          break;
+        case OR:
+        case AND:
+          for (const part of nodes.partsOf(node)) seen.add(part);
+          break;
+        case NOT:
+        case REPEAT:
+          seen.add(first);
+          break;
+      }
+    }
+    return sets;
+  }
+
+  /** Bytes that the next derivative of `regex` does not tell apart. */
+  nextClasses(regex: Regex): ByteClasses {
+    return classesOf(this.byteSets, this.#firstSets(regex));
+  }
+
+  #node(kind: number, first: number, second = 0, third = 0): Regex {
+    const { nodes } = this;
+    const before = nodes.count;
+    const node = nodes.node(kind, first, second, third);
+    if (nodes.count > before) this.fuel.use(1);
+    return node;
+  }
+
+  #list(kind: number, parts: readonly Regex[]): Regex {
+    this.fuel.use(1 + (parts.length >> 3));
+    return this.nodes.list(kind, parts);
+  }
+
+  #markText(regex: Regex): void {
+    this.nodes.facts[regex]! |= IS_TEXT;
+  }
+}
+
+/** Bytes that no derivative of `roots`, however far, tells apart are of one class. */
+export function byteClasses(regexes: Regexes, roots: readonly Regex[]): ByteClasses {
+  const { nodes } = regexes;
+  const sets = new Set<number>();
+  const seen = new Set(roots);
+  for (const node of seen) {
+    const first = nodes.first[node]!;
+    switch (nodes.kind[node]) {
+      case BYTES:
+        sets.add(first);
+        break;
+      case CONCAT:
+        seen.add(first).add(nodes.second[node]!);
+        break;
+      case OR:
+      case AND:
+        for (const part of nodes.partsOf(node)) seen.add(part);
+        break;
+      case NOT:
+      case REPEAT:
+        seen.add(first);
+        break;
+    }
+  }
+  return classesOf(regexes.byteSets, sets);
+}
+
+/** Sorted, each once. */
+function ascending(parts: Regex[]): Regex[] {
+  if (parts.length > 1) parts.sort((a, b) => a - b);
+  return parts.filter((part, i) => i === 0 || part !== parts[i - 1]);
+}
+
+/** Whether each element of `a` is one of `b`; both ascend. */
+function isSublist(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  let i = 0;
+  for (let j = 0; i < a.length && j < b.length && b[j]! <= a[i]!; j++) if (a[i] === b[j]) i++;
+  return i === a.length;
+}
+
+/** The counts of these runs as runs that neither touch nor overlap. */
+function joinedRuns(runs: readonly [number, number][]): [number, number][] {
+  const joined: [number, number][] = [];
+  for (const [least, most] of [...runs].sort((a, b) => a[0] - b[0])) {
+    const before = joined.at(-1);
+    if (before && least <= before[1] + 1) before[1] = Math.max(before[1], most);
+    else joined.push([least, most]);
+  }
+  return joined;
+}

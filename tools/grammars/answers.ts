@@ -1,0 +1,125 @@
+/**
+ * Draws answers at random from random schemas, and holds those that end against Ajv:
+ *
+ *     node --import tsx tools/grammars/answers.ts SCHEMAS.jsonl [--answers 1000] [--tokens 400] [--seed 1]
+ *         [--vocabulary smollm2] [--only NAME] [--json FILE]
+ *
+ * Any token of a mask may be drawn; the longer an answer is, the more often one that brings its end nearer.
+ */
+import type { ValidateFunction } from 'ajv';
+import type { Grammar } from '../../src/grammar/grammar.ts';
+import { Matcher } from '../../src/grammar/parser/matcher.ts';
+import { Random } from '../../tests/support/random.ts';
+import { validatorOf } from './draft-validator.ts';
+import { commandLine, writeReport } from './measures.ts';
+import { compiled, tokensOf, trieOf } from './product.ts';
+import { readSchemas, type JudgedSchema } from './schemas.ts';
+import { openVocabulary } from './vocabularies.ts';
+
+interface Fault {
+  name: string;
+  answer: string;
+  faults: string[];
+}
+
+const { args, options } = commandLine();
+const [answers, mostTokens, seed] = [
+  ['answers', 1000],
+  ['tokens', 400],
+  ['seed', 1],
+].map(([name, value]) => Number(options.get(name as string) ?? value)) as [number, number, number];
+const vocabulary = await openVocabulary(options.get('vocabulary') ?? 'smollm2');
+const trie = trieOf(vocabulary);
+const random = new Random(seed);
+const ends = new Set(vocabulary.eosIds);
+const texts = vocabulary.tokens.map((bytes) => new TextDecoder().decode(bytes));
+/** What closes something, and what is short: they bring an end nearer. */
+const closing = new Set(texts.flatMap((text, id) => (/^["\]}]+$/.test(text) ? [id] : [])));
+const short = new Set(texts.flatMap((text, id) => (text.length === 1 && text !== ' ' && text >= ' ' ? [id] : [])));
+
+/** An answer, or undefined where it has not ended after so many tokens. */
+function draw(grammar: Grammar): string | undefined {
+  const matcher = new Matcher(grammar, trie);
+  const tokens: number[] = [];
+  while (tokens.length < mostTokens) {
+    const allowed = tokensOf(matcher.mask());
+    if (allowed.length === 0) throw new Error(`no token after ${vocabulary.tokenizer.decode(tokens).slice(-200)}`);
+    const haste = 0.1 + (0.9 * tokens.length) / mostTokens;
+    if (allowed.some((id) => ends.has(id)) && (allowed.every((id) => ends.has(id)) || random.next() < haste))
+      return vocabulary.tokenizer.decode(tokens);
+    const others = allowed.filter((id) => !ends.has(id));
+    const near = random.next() < haste ? others.filter((id) => closing.has(id)) : [];
+    const shorter = random.next() < 0.5 ? others.filter((id) => short.has(id)) : [];
+    const from = near.length > 0 ? near : shorter.length > 0 ? shorter : others;
+    const token = from[random.below(from.length)]!;
+    if (!matcher.accept(token)) throw new Error(`token ${token} is in the mask and not taken`);
+    tokens.push(token);
+  }
+  return undefined;
+}
+
+interface Opened {
+  grammar: Grammar | string;
+  validate: ValidateFunction | undefined;
+}
+
+function open({ schema }: JudgedSchema): Opened {
+  const grammar = compiled({ schema });
+  try {
+    return { grammar, validate: validatorOf(schema as object) };
+  } catch {
+    return { grammar, validate: undefined };
+  }
+}
+
+const only = options.get('only');
+const schemas = readSchemas(args[0] ?? '').filter(({ name }) => only === undefined || name.includes(only));
+const opened = new Map<string, Opened>();
+const counts = { drawn: 0, ended: 0, valid: 0, notReadByAjv: 0, notJson: 0, invalid: 0, broken: 0 };
+const faulty: Fault[] = [];
+while (counts.drawn < answers) {
+  const judged = schemas[random.below(schemas.length)]!;
+  const kept = opened.get(judged.name) ?? open(judged);
+  opened.set(judged.name, kept);
+  const { grammar, validate } = kept;
+  if (typeof grammar === 'string') {
+    if ([...opened.values()].every((each) => typeof each.grammar === 'string') && opened.size === schemas.length) break;
+    continue;
+  }
+  counts.drawn++;
+  let answer: string | undefined;
+  try {
+    answer = draw(grammar);
+  } catch (error) {
+    counts.broken++;
+    faulty.push({ name: judged.name, answer: '', faults: [String(error)] });
+    continue;
+  }
+  if (answer === undefined) continue;
+  counts.ended++;
+  let value: unknown;
+  try {
+    value = JSON.parse(answer);
+  } catch (error) {
+    counts.notJson++;
+    faulty.push({ name: judged.name, answer, faults: [String(error)] });
+    continue;
+  }
+  if (!validate) counts.notReadByAjv++;
+  else if (validate(value)) counts.valid++;
+  else {
+    counts.invalid++;
+    const faults = (validate.errors ?? []).map(
+      ({ instancePath, schemaPath, message }) => `${instancePath} ${message} (${schemaPath})`,
+    );
+    faulty.push({ name: judged.name, answer, faults: faults.slice(0, 4) });
+  }
+}
+
+for (const { name, answer, faults } of faulty)
+  console.log(`${name}: ${faults.join('; ')}\n    ${answer.length > 600 ? `${answer.slice(0, 600)}…` : answer}`);
+console.log(
+  `${counts.drawn} answers, ${counts.ended} ended: ${counts.valid} valid, ${counts.invalid} not valid, ${counts.notJson} no JSON, ` +
+    `${counts.notReadByAjv} of schemas that Ajv cannot compile; ${counts.broken} broke`,
+);
+writeReport(options.get('json'), { ...counts, faulty });

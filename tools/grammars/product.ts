@@ -1,0 +1,43 @@
+import { grammarVocabulary } from '../../src/engine/grammar-vocabulary.ts';
+import { GrammarBuilder, type Grammar } from '../../src/grammar/grammar.ts';
+import { schemaGrammar } from '../../src/grammar/json-schema/schema-grammar.ts';
+import { GrammarError } from '../../src/grammar/limits.ts';
+import { ebnfGrammar } from '../../src/grammar/notations/ebnf.ts';
+import { larkGrammar } from '../../src/grammar/notations/lark.ts';
+import { TokenTrie } from '../../src/grammar/parser/token-trie.ts';
+import type { Vocabulary } from './vocabularies.ts';
+
+/** What is judged: a grammar in one of the notations that a request may bring. */
+export type Format = { schema: unknown } | { ebnf: string } | { lark: string };
+
+/** A grammar of its own, nothing shared with those before. Throws GrammarError. */
+export function compile(format: Format): Grammar {
+  const builder = new GrammarBuilder();
+  if ('schema' in format) return builder.build(schemaGrammar(format.schema, builder).root);
+  return builder.build('ebnf' in format ? ebnfGrammar(format.ebnf, builder) : larkGrammar(format.lark, builder));
+}
+
+/** What it gives, or why it is refused. Other errors are faults and are thrown. */
+export function compiled(format: Format): Grammar | string {
+  try {
+    return compile(format);
+  } catch (error) {
+    if (error instanceof GrammarError) return `${error.at}: ${error.reason}`;
+    throw error;
+  }
+}
+
+/** The trie of a vocabulary, as a session builds it. */
+export const trieOf = ({ tokenizer, vocabSize }: Vocabulary): TokenTrie =>
+  new TokenTrie(grammarVocabulary(tokenizer, vocabSize));
+
+/** Whether a mask has a token. */
+export const has = (mask: Uint32Array, token: number): boolean => ((mask[token >> 5]! >>> (token & 31)) & 1) === 1;
+
+/** The tokens of a mask. */
+export function tokensOf(mask: Uint32Array): number[] {
+  const tokens: number[] = [];
+  for (let word = 0; word < mask.length; word++)
+    for (let bits = mask[word]!; bits !== 0; bits &= bits - 1) tokens.push(word * 32 + 31 - Math.clz32(bits & -bits));
+  return tokens;
+}
