@@ -79,10 +79,11 @@ function parseResponseFormat(format: unknown): ResponseFormat | undefined {
   if (type === 'json_object') return { type };
   if (type === 'json_schema') {
     if (!isRecord(schema)) refuse(`${field}.json_schema`, `must be an object, but is ${describe(schema)}`);
+    const strict = checkBoolean(schema['strict'] ?? undefined, `${field}.json_schema.strict`);
     return {
       type,
       schema: plainJson(schema['schema'] ?? { type: 'object' }, `${field}.json_schema.schema`),
-      strict: checkBoolean(schema['strict'] ?? undefined, `${field}.json_schema.strict`),
+      ...(strict && { strict }),
     };
   }
   if (type === 'grammar') return parseGrammar(grammar, format['syntax'], field);

@@ -17,6 +17,18 @@ const MOST_KEPT = 16;
 /** Work that compiling one grammar may take: at most two seconds on a slow processor. */
 const COMPILE_FUEL = 4_000_000;
 
+/**
+ * White space between two tokens of JSON may have so many tokens of the model, so that a model cannot stay in it. A line
+ * break with its indentation has one or two.
+ */
+const MOST_SPACES = 8;
+
+interface OpenVocabulary {
+  trie: TokenTrie;
+  controlTokens: ReadonlyMap<string, number>;
+  spaces: WhiteSpaceTokens;
+}
+
 interface Compiled {
   grammar: Grammar;
   ignored: readonly string[];
@@ -24,12 +36,12 @@ interface Compiled {
 
 /** The grammars of a model's answers, compiled in this thread. Each is compiled once. */
 export function openGrammars(vocabulary: () => GrammarVocabulary): Grammars {
-  let opened: { trie: TokenTrie; controlTokens: ReadonlyMap<string, number> } | undefined;
+  let opened: OpenVocabulary | undefined;
   const kept = new Map<string, Compiled>();
 
-  function open(): NonNullable<typeof opened> {
+  function open(): OpenVocabulary {
     const tokens = vocabulary();
-    return { trie: new TokenTrie(tokens), controlTokens: tokens.controlTokens };
+    return { trie: new TokenTrie(tokens), controlTokens: tokens.controlTokens, spaces: whiteSpaceTokens(tokens) };
   }
 
   function compiled(format: ResponseFormat, controlTokens: ReadonlyMap<string, number>): Compiled {
@@ -48,9 +60,10 @@ export function openGrammars(vocabulary: () => GrammarVocabulary): Grammars {
     async begin(format) {
       const field = fieldOf(format);
       return refusedAt(field, () => {
-        const { trie, controlTokens } = (opened ??= open());
+        const { trie, controlTokens, spaces } = (opened ??= open());
         const { grammar, ignored } = compiled(format, controlTokens);
-        return new MatchedAnswer(new Matcher(grammar, trie), field, ignored);
+        const isJson = format.type === 'json_object' || format.type === 'json_schema';
+        return new MatchedAnswer(new Matcher(grammar, trie), field, ignored, isJson ? spaces : undefined);
       });
     },
     dispose: () => kept.clear(),
@@ -76,13 +89,42 @@ function compile(format: ResponseFormat, controlTokens: ReadonlyMap<string, numb
     case 'structural_tag':
       return { grammar: builder.build(structuralTagGrammar(format.tag, builder, control)), ignored };
     case 'tool_calls':
-      return { grammar: builder.build(toolCallGrammar(format, builder, control)), ignored };
+      return compileCalls(format, control);
     case 'grammar':
       if (format.syntax === 'regex') return { grammar: builder.build(regexGrammar(format.grammar, builder)), ignored };
       if (format.syntax === 'lark')
         return { grammar: builder.build(larkGrammar(format.grammar, builder, control)), ignored };
       return { grammar: builder.build(ebnfGrammar(format.grammar, builder)), ignored };
   }
+}
+
+/** Calls of tools that are not strict may be written in any way where they cannot be held to their schemas. */
+function compileCalls(
+  format: Extract<ResponseFormat, { type: 'tool_calls' }>,
+  control: (name: string) => number | undefined,
+): Compiled {
+  const ignored: string[] = [];
+  let { tools } = format;
+  for (;;) {
+    const builder = new GrammarBuilder(new Fuel(COMPILE_FUEL, 'the grammar'));
+    try {
+      const calls = { ...format, tools, choice: 'auto' } as const;
+      return { grammar: builder.build(toolCallGrammar(calls, builder, control)), ignored };
+    } catch (error) {
+      if (!(error instanceof GrammarError)) throw error;
+      const place = Number(/^(\d+)/.exec(error.at)?.[1] ?? NaN);
+      const tool = tools[place];
+      if (tool?.strict ?? tools.some(({ strict }) => strict)) throw error;
+      ignored.push(`${error.at}: ${error.reason}`);
+      if (tool?.parameters === undefined) return { grammar: anyText(), ignored };
+      tools = tools.map((each, i) => (i === place ? { name: each.name } : each));
+    }
+  }
+}
+
+function anyText(): Grammar {
+  const builder = new GrammarBuilder(new Fuel(COMPILE_FUEL, 'the grammar'));
+  return builder.build(builder.terminal(builder.regexes.anyText));
 }
 
 /** Runs `work`; what it refuses is said of `field`. */
@@ -95,18 +137,44 @@ function refusedAt<T>(field: string, work: () => T): T {
     const place = /^(\d+):(\d+)$/.exec(at);
     const detail = place
       ? { field, reason: `line ${place[1]}, column ${place[2]}: ${reason}` }
-      : { field: at === '' ? field : `${field}.${at}`, reason };
+      : { field: at === '' ? field : `${field}.${at}`.replace(/^tools\.(\d+)/, 'tools[$1]'), reason };
     throw new ChunkwiseError('bad_request', detail, { cause: error });
   }
 }
 
+/** Tokens of nothing but JSON's white space. */
+interface WhiteSpaceTokens {
+  /** A bit for each of them. */
+  bits: Uint32Array<ArrayBuffer>;
+  /** Tokens of one character that stands in strings alone. */
+  inStrings: readonly number[];
+}
+
+function whiteSpaceTokens({ vocabSize, bytes, offsets }: GrammarVocabulary): WhiteSpaceTokens {
+  const bits = new Uint32Array(Math.ceil(vocabSize / 32));
+  const inStrings: number[] = [];
+  for (let id = 0; id + 1 < offsets.length && id < vocabSize; id++) {
+    const text = bytes.subarray(offsets[id], offsets[id + 1]);
+    if (text.length > 0 && text.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d))
+      bits[id >>> 5]! |= 1 << (id & 31);
+    if (text.length === 1 && text[0] === 0x21) inStrings.push(id); // an exclamation mark
+  }
+  return { bits, inStrings };
+}
+
+const hasBit = (mask: Uint32Array, token: number): boolean => (((mask[token >>> 5] ?? 0) >>> (token & 31)) & 1) === 1;
+
 class MatchedAnswer implements TokenGrammar {
   readonly first: NextTokens | undefined;
+  /** Tokens of white space that came last. */
+  #spaces = 0;
 
   constructor(
     private readonly matcher: Matcher,
     private readonly field: string,
     readonly ignored: readonly string[],
+    /** Of JSON. */
+    private readonly spaces: WhiteSpaceTokens | undefined,
   ) {
     this.first = this.#next();
   }
@@ -114,8 +182,8 @@ class MatchedAnswer implements TokenGrammar {
   async follow(tokens: readonly number[]): Promise<NextTokens | undefined> {
     return refusedAt(this.field, () => {
       for (const token of tokens) {
-        if (!this.matcher.accept(token))
-          throw new Error(`grammar: token ${token} was sampled, but may not come here`);
+        if (!this.matcher.accept(token)) throw new Error(`grammar: token ${token} was sampled, but may not come here`);
+        this.#count(token);
       }
       return this.#next();
     });
@@ -124,14 +192,17 @@ class MatchedAnswer implements TokenGrammar {
   async foresee(tokens: readonly number[]): Promise<Uint32Array<ArrayBuffer>[]> {
     return refusedAt(this.field, () => {
       const masks: Uint32Array<ArrayBuffer>[] = [];
+      const spaces = this.#spaces;
       let accepted = 0;
       for (const token of tokens) {
         if (!this.matcher.accept(token)) break;
         accepted++;
+        this.#count(token);
         if (this.matcher.mustEnd) break;
-        masks.push(this.matcher.mask());
+        masks.push(this.#mask());
       }
       this.matcher.rollback(accepted);
+      this.#spaces = spaces;
       return masks;
     });
   }
@@ -142,7 +213,20 @@ class MatchedAnswer implements TokenGrammar {
 
   #next(): NextTokens | undefined {
     if (this.matcher.mustEnd) return undefined;
-    return { mask: this.matcher.mask(), forcedText: textOf(this.matcher.forcedBytes()) };
+    return { mask: this.#mask(), forcedText: textOf(this.matcher.forcedBytes()) };
+  }
+
+  #count(token: number): void {
+    this.#spaces = this.spaces && hasBit(this.spaces.bits, token) ? this.#spaces + 1 : 0;
+  }
+
+  #mask(): Uint32Array<ArrayBuffer> {
+    const mask = this.matcher.mask();
+    if (!this.spaces || this.#spaces < MOST_SPACES || this.spaces.inStrings.some((token) => hasBit(mask, token)))
+      return mask;
+    const { bits } = this.spaces;
+    const rest = mask.map((word, i) => word & ~bits[i]!);
+    return rest.some((word) => word !== 0) ? rest : mask;
   }
 }
 

@@ -13,13 +13,18 @@ export type ResponseFormat =
   | { type: 'choice'; choices: readonly string[] }
   /** Free text, in which what follows a trigger is held to a format. */
   | { type: 'structural_tag'; tag: unknown }
-  /** Free text, in which calls of these functions are held to their parameters' schemas. */
-  | { type: 'tool_calls'; notation: string; tools: readonly ToolSchema[]; choice: 'auto' | 'required' };
+  /**
+   * Free text, in which calls of these functions are held to their parameters' schemas. `notation`: how the model writes
+   * calls. `opensReasoning`: the prompt ends within `<think>`.
+   */
+  | { type: 'tool_calls'; notation: string; tools: readonly ToolSchema[]; opensReasoning: boolean };
 
 export interface ToolSchema {
   name: string;
   /** A JSON Schema; default: any object. */
   parameters?: unknown;
+  /** Refuses parameters that cannot be enforced; otherwise they may be any object. */
+  strict?: boolean;
 }
 
 /** What a grammar looks like whose syntax nobody names. */

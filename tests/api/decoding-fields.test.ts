@@ -25,7 +25,7 @@ describe('response_format', () => {
     expect(formatOf({ type: 'json_object' })).toEqual({ type: 'json_object' });
     const schema = { type: 'object', properties: { b: {}, a: {} } };
     const format = { type: 'json_schema', json_schema: { name: 'x', schema, strict: true } };
-    expect(formatOf(format)).toEqual({ type: 'json_schema', schema });
+    expect(formatOf(format)).toEqual({ type: 'json_schema', schema, strict: true });
     expect(JSON.stringify(formatOf(format))).toContain('"b":{},"a":{}'); // properties keep their order
     expect(formatOf({ type: 'json_schema', json_schema: { name: 'x' } })).toEqual({
       type: 'json_schema',
@@ -34,8 +34,29 @@ describe('response_format', () => {
     expect(formatOf({ type: 'grammar', grammar: 'root ::= "a"' })).toEqual({
       type: 'grammar',
       grammar: 'root ::= "a"',
+      syntax: 'ebnf',
     });
+    expect(formatOf({ type: 'grammar', grammar: 'start: "a"' })).toMatchObject({ syntax: 'lark' });
+    expect(formatOf({ type: 'grammar', grammar: 'a+', syntax: 'regex' })).toMatchObject({ syntax: 'regex' });
+    const tag = { type: 'structural_tag', format: { type: 'any_text' } };
+    expect(formatOf(tag)).toEqual({ type: 'structural_tag', tag });
     expect(text({ response_format: { type: 'json_object' } }).options.responseFormat).toEqual({ type: 'json_object' });
+  });
+
+  it("is vLLM's structured_outputs too", () => {
+    const formatOf = (structured_outputs: unknown) => chat({ structured_outputs }).options.responseFormat;
+    expect(formatOf({ json: { type: 'null' } })).toEqual({ type: 'json_schema', schema: { type: 'null' } });
+    expect(formatOf({ regex: 'a+' })).toEqual({ type: 'grammar', grammar: 'a+', syntax: 'regex' });
+    expect(formatOf({ choice: ['yes', 'no'] })).toEqual({ type: 'choice', choices: ['yes', 'no'] });
+    const json = { type: 'json_object' };
+    for (const [fields, field] of [
+      [{ structured_outputs: {} }, 'structured_outputs'],
+      [{ structured_outputs: { yaml: '' } }, 'structured_outputs'],
+      [{ structured_outputs: { regex: 'a', choice: ['a'] } }, 'structured_outputs'],
+      [{ structured_outputs: { choice: [1] } }, 'structured_outputs.choice[0]'],
+      [{ structured_outputs: { regex: 'a' }, response_format: json }, 'structured_outputs'],
+    ] as const)
+      expect(refusedField(() => chat(fields))).toBe(field);
   });
 
   it('that is none is refused, naming the part', () => {
@@ -47,6 +68,7 @@ describe('response_format', () => {
       [{ type: 'json_schema' }, 'response_format.json_schema'],
       [{ type: 'json_schema', json_schema: { schema: circle } }, 'response_format.json_schema.schema'],
       [{ type: 'grammar' }, 'response_format.grammar'],
+      [{ type: 'grammar', grammar: '', syntax: 'abnf' }, 'response_format.syntax'],
     ] as const) {
       expect(refusedField(() => chat({ response_format }))).toBe(field);
     }

@@ -39,9 +39,13 @@ const ask = (
   return answer(engine.complete(prompt, options));
 };
 
-/** A model that knows nothing likes no token above others: without a push it would fill every string and list. */
-const closing = (engine: LocalEngine, push: number) =>
-  new Map(['"', '}', ']', ',', ':'].map((text) => [engine.tokenizer.encode(text)[0] ?? 0, push]));
+/** A model that knows nothing likes no token above others: without a push it would fill every string, list and gap. */
+function closing({ tokenizer }: LocalEngine, push: number): Map<number, number> {
+  const ids = Array.from({ length: tokenizer.vocabSize }, (_, id) => id);
+  const spaces = ids.filter((id) => /^[ \t\r\n]+$/.test(tokenizer.decode([id])));
+  const closers = ['"', '}', ']'].map((text) => tokenizer.encode(text)[0] ?? 0);
+  return new Map([...spaces.map((id) => [id, -100] as const), ...closers.map((id) => [id, push] as const)]);
+}
 
 const PROMPTS = byTier(['One.', 'é ü'], ['One.', 'A b c', '{"', 'Answer in JSON:', 'é ü']);
 
@@ -193,7 +197,10 @@ describe('a grammar', () => {
   it('takes text without a choice several tokens a step: the same answer, counted', async () => {
     const engine = await open();
     const forced = 'The quick brown fox jumps over the lazy dog';
-    const { text, tokens, end } = await ask(engine, 'Hi', { type: 'grammar', grammar: `root ::= [ab] "${forced}" [cd]` });
+    const { text, tokens, end } = await ask(engine, 'Hi', {
+      type: 'grammar',
+      grammar: `root ::= [ab] "${forced}" [cd]`,
+    });
     expect(text).toMatch(new RegExp(`^[ab]${forced}[cd]$`));
     expect(end.usage.completionTokens).toBe(tokens.length);
     expect(end.usage.forcedTokens).toBeGreaterThan(tokens.length / 2);
@@ -221,7 +228,8 @@ describe('what is no grammar is refused before anything is computed', () => {
   });
 
   it('and an engine without grammars says so', async () => {
-    const begin = () => Promise.reject(new ChunkwiseError('unsupported', { field: 'response_format', reason: 'no thread' }));
+    const begin = () =>
+      Promise.reject(new ChunkwiseError('unsupported', { field: 'response_format', reason: 'no thread' }));
     const engine = await engineUnderTest(tinyModel({ ...TINY, seed: 1 }), {
       openGrammars: () => ({ begin, dispose: () => undefined }),
     });

@@ -115,7 +115,7 @@ describe('ECMAScript, beside the engine that runs this test', () => {
       return kind === 13 ? `(?${oneOf(['=', '!', '<=', '<!'])}${pattern(depth - 2)})` : part();
     }
     let taken = 0;
-    for (let i = 0; i < 500; i++) {
+    for (let i = 0; i < 250; i++) {
       const source = pattern(5);
       const expected = new RegExp(source, 'u');
       let actual;
@@ -133,7 +133,7 @@ describe('ECMAScript, beside the engine that runs this test', () => {
         expect(actual(text), `${source} on ${JSON.stringify(text)}`).toBe(expected.test(text));
       }
     }
-    expect(taken).toBeGreaterThan(400);
+    expect(taken).toBeGreaterThan(200);
   });
 
   const CHARACTERS = Array.from({ length: 0x180 }, (_, point) => String.fromCodePoint(point)).concat([
@@ -202,6 +202,7 @@ describe('ECMAScript, beside the engine that runs this test', () => {
     ['^(?:(?!ab).)*b', 'repeats a lookahead where something else may follow'],
     ['(?=.*ab.*(?<!aab))', 'depend on each other'],
     [`${'(^a|b$)'.repeat(10)}`, 'too many alternatives with assertions'],
+    ['[\\p{L}]'.repeat(2000), 'lists too many characters'],
     [`${'('.repeat(600)}a${')'.repeat(600)}`, 'nests groups more than 500 deep'],
   ])('is refused by name: %s', (source, reason) => {
     expect(refusal(() => parsePattern(source, 'ecma', 'properties.a'))).toContain(reason);

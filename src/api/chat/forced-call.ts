@@ -1,5 +1,6 @@
 import type { ResponseFormat } from '../../grammar/response-format.ts';
 import type { ToolDefinition } from '../../tokenizer/chat-template.ts';
+import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import type { WrittenCall } from './call-literals.ts';
 import { jsonMembers } from './json-span.ts';
 
@@ -12,6 +13,17 @@ export function formatOfCall(tools: readonly ToolDefinition[]): ResponseFormat {
     required: ['name', 'arguments'],
   }));
   return { type: 'json_schema', schema: calls.length === 1 ? calls[0] : { anyOf: calls } };
+}
+
+/** Text in which what begins like a call is one of these tools, with arguments of its schema; undefined without tools. */
+export function formatOfCalls(
+  tools: readonly ToolDefinition[],
+  strict: ReadonlySet<string>,
+  { toolFormat: notation, opensReasoning }: ChatTraits,
+): ResponseFormat | undefined {
+  if (tools.length === 0 || notation === undefined) return undefined;
+  const schemas = tools.map(({ function: { name, parameters } }) => ({ name, parameters, strict: strict.has(name) }));
+  return { type: 'tool_calls', notation, tools: schemas, opensReasoning };
 }
 
 /** Reads an answer of that form: the call when it is whole; the text where `max_tokens` cut it off. */

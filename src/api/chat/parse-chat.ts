@@ -3,9 +3,9 @@ import type { ResponseFormat } from '../../grammar/response-format.ts';
 import type { ChatTurn, ToolDefinition } from '../../tokenizer/chat-template.ts';
 import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import { isRecord } from '../../config/is-record.ts';
-import { checkJson, checkList, describe, refuse } from '../checks.ts';
+import { checkBoolean, checkJson, checkList, describe, refuse } from '../checks.ts';
 import type { AnswerReader } from './answer-reader.ts';
-import { formatOfCall } from './forced-call.ts';
+import { formatOfCall, formatOfCalls } from './forced-call.ts';
 import { parseMessages } from './messages.ts';
 import { asShown } from './written-calls.ts';
 
@@ -14,7 +14,7 @@ export interface ParsedChat {
   messages: ChatTurn[];
   /** That the model is told of. */
   tools: ToolDefinition[];
-  /** What the answer is held to, where a call is demanded. */
+  /** What the answer is held to, where the model may call. */
   callFormat: ResponseFormat | undefined;
   /** A reader for each answer. Its code came with the engine's worker. */
   newReader: () => Promise<AnswerReader>;
@@ -23,7 +23,8 @@ export interface ParsedChat {
 /** Checks messages and tools. Throws `bad_request`, naming the field, or `unsupported` where the model's template knows no tools. */
 export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): ParsedChat {
   const messages = parseMessages(fields['messages']);
-  const given = parseTools(fields['tools']);
+  const strict = new Set<string>();
+  const given = parseTools(fields['tools'], strict);
   const { tools, isForced } = chosenTools(fields['tool_choice'], given);
   const { toolFormat } = traits;
   const place = messages.findIndex((message) => message.tool_calls !== undefined);
@@ -35,9 +36,12 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
   const known = new Set(tools.map((tool) => tool.function.name));
   if (isForced && fields['response_format'] !== undefined)
     refuse('response_format', 'cannot be combined with a tool_choice that demands a call');
-  const callFormat = isForced ? formatOfCall(tools) : undefined;
+  if (isForced && fields['structured_outputs'] !== undefined)
+    refuse('structured_outputs', 'cannot be combined with a tool_choice that demands a call');
+  const isFree = isText(fields['response_format']) && fields['structured_outputs'] === undefined;
+  const callFormat = isForced ? formatOfCall(tools) : isFree ? formatOfCalls(tools, strict, traits) : undefined;
   // What is held to a form has it from its first token on: no reasoning goes before.
-  const isHeld = isForced || !isText(fields['response_format']);
+  const isHeld = isForced || !isFree;
   const answerTraits = isHeld ? { ...traits, opensReasoning: false } : traits;
   return {
     messages: asShown(messages, traits),
@@ -46,7 +50,8 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
   };
 }
 
-function parseTools(value: unknown): ToolDefinition[] {
+/** `strict`: takes the names of those whose schema must be enforced, which is not for the model to read. */
+function parseTools(value: unknown, strict: Set<string>): ToolDefinition[] {
   if (value === undefined) return [];
   return checkList(value, 'tools').map((tool, i) => {
     const at = `tools[${i}]`;
@@ -64,7 +69,8 @@ function parseTools(value: unknown): ToolDefinition[] {
       refuse(`${at}.function.parameters`, `must be a JSON schema, but is ${describe(parameters)}`);
     }
     checkJson(parameters, `${at}.function.parameters`);
-    // Templates index these; a strict schema is for the grammar to keep to.
+    if (checkBoolean(called['strict'] ?? undefined, `${at}.function.strict`)) strict.add(name);
+    // Templates index these.
     return {
       type: 'function',
       function: { name, description: description ?? '', parameters: parameters ?? NO_PARAMETERS },

@@ -11,7 +11,12 @@ export function forcedTokens(tokenizer: Tokenizer, { forcedText }: NextTokens): 
   if (forcedText.length < 2) return [];
   const tokens = tokenizer.encode(forcedText, { addSpecial: false }).slice(0, -1);
   // Some tokenizers put a space first where a text begins.
-  return isBeginning(tokens.flatMap((token) => [...tokenizer.tokenBytes(token)]), forcedText) ? tokens : [];
+  return isBeginning(
+    tokens.flatMap((token) => [...tokenizer.tokenBytes(token)]),
+    forcedText,
+  )
+    ? tokens
+    : [];
 }
 
 function isBeginning(bytes: readonly number[], text: string): boolean {

@@ -32,7 +32,7 @@ export function intersectShapes(nodes: Nodes, a: Shape, b: Shape): Shape {
     nulls: a.nulls && b.nulls,
     falses: a.falses && b.falses,
     trues: a.trues && b.trues,
-    numbers: intersectNumbers(a.numbers, b.numbers),
+    numbers: intersectNumbers(a.numbers, b.numbers, nodes.fuel),
     strings: nodes.strings.intersect(a.strings, b.strings),
     arrays: intersectArrays(nodes, a.arrays, b.arrays),
     objects: intersectObjects(nodes, a.objects, b.objects),
@@ -71,7 +71,7 @@ export function complementShape(nodes: Nodes, shape: Shape): Shape {
     nulls: !shape.nulls,
     falses: !shape.falses,
     trues: !shape.trues,
-    numbers: complementNumbers(shape.numbers),
+    numbers: complementNumbers(shape.numbers, nodes.fuel),
     strings: nodes.strings.complement(shape.strings),
     arrays,
     objects,
@@ -80,6 +80,7 @@ export function complementShape(nodes: Nodes, shape: Shape): Shape {
 
 /** The values that are in one of the sets and in no other. */
 export function exactlyOne(nodes: Nodes, shapes: readonly Shape[]): Shape {
+  const { fuel } = nodes;
   const countOf = (has: (shape: Shape) => boolean): number => shapes.filter(has).length;
   let [numbers, strings] = [NO_NUMBERS, NO_STRINGS];
   const arrays: ArrayPart[] = [];
@@ -89,9 +90,9 @@ export function exactlyOne(nodes: Nodes, shapes: readonly Shape[]): Shape {
     let [ownArrays, ownObjects] = [shape.arrays, shape.objects];
     for (const [j, other] of shapes.entries()) {
       if (i === j) continue;
-      nodes.fuel.use(4);
-      if (!hasNoNumber(intersectNumbers(ownNumbers, other.numbers)))
-        ownNumbers = intersectNumbers(ownNumbers, complementNumbers(other.numbers));
+      fuel.use(4);
+      if (!hasNoNumber(intersectNumbers(ownNumbers, other.numbers, fuel)))
+        ownNumbers = intersectNumbers(ownNumbers, complementNumbers(other.numbers, fuel), fuel);
       if (!hasNoString(nodes.strings.intersect(ownStrings, other.strings)))
         ownStrings = nodes.strings.intersect(ownStrings, nodes.strings.complement(other.strings));
       for (const part of other.arrays)

@@ -1,3 +1,4 @@
+import { type Fuel, GrammarError } from '../limits.ts';
 import { commonMultiple, decimalOf, floorDivided, isMultiple, withPlaces } from './decimals.ts';
 
 /** Numbers within bounds that all else holds of too. */
@@ -23,6 +24,8 @@ export interface NumberSet {
 }
 
 const NONE: ReadonlySet<number> = new Set();
+/** What anyOf, oneOf and not multiply. */
+const MOST_RANGES = 200;
 
 export const ANY_NUMBER: NumberRange = {
   least: -Infinity,
@@ -65,18 +68,23 @@ export const isNumberIn = (value: number, { values, ranges }: NumberSet): boolea
 export function uniteNumbers(a: NumberSet, b: NumberSet): NumberSet {
   if (hasNoNumber(a) || b === ALL_NUMBERS) return b;
   if (hasNoNumber(b) || a === ALL_NUMBERS) return a;
-  return { values: new Set([...a.values, ...b.values]), ranges: [...a.ranges, ...b.ranges] };
+  return { values: new Set([...a.values, ...b.values]), ranges: [...new Set([...a.ranges, ...b.ranges])] };
 }
 
-export function intersectNumbers(a: NumberSet, b: NumberSet): NumberSet {
+export function intersectNumbers(a: NumberSet, b: NumberSet, fuel: Fuel): NumberSet {
   if (a === ALL_NUMBERS) return b;
   if (b === ALL_NUMBERS) return a;
+  const work = a.ranges.length * b.ranges.length;
+  if (work > MOST_RANGES ** 2) throw new GrammarError(`comes to more than ${MOST_RANGES} ranges of numbers`);
+  fuel.use(4 + 4 * work + a.values.size * (1 + b.ranges.length) + b.values.size * (1 + a.ranges.length));
   let common = numberValues([
     ...[...a.values].filter((value) => isNumberIn(value, b)),
     ...[...b.values].filter((value) => isNumberIn(value, a)),
   ]);
   for (const left of a.ranges) {
     for (const right of b.ranges) common = uniteNumbers(common, rangeSet(intersectRanges(left, right)));
+    if (common.ranges.length > MOST_RANGES)
+      throw new GrammarError(`comes to more than ${MOST_RANGES} ranges of numbers`);
   }
   return common;
 }
@@ -99,9 +107,9 @@ function intersectRanges(a: NumberRange, b: NumberRange): NumberRange {
 }
 
 /** The numbers that are not in the set. */
-export function complementNumbers({ values, ranges }: NumberSet): NumberSet {
+export function complementNumbers({ values, ranges }: NumberSet, fuel: Fuel): NumberSet {
   let rest: NumberSet = values.size === 0 ? ALL_NUMBERS : rangeSet({ ...ANY_NUMBER, except: values });
-  for (const range of ranges) rest = intersectNumbers(rest, complementRange(range));
+  for (const range of ranges) rest = intersectNumbers(rest, complementRange(range), fuel);
   return rest;
 }
 

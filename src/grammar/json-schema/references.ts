@@ -42,8 +42,12 @@ export function openDocument(schema: unknown): Document {
   const anchors = new Map<string, Target>();
   const dynamicAnchors = new Map<string, number>();
   const waiting: { value: object; base: Base; at: string; isNamed: boolean }[] = [];
+  /** An object that stands in several places is looked at in the first. */
+  const seen = new Set<object>();
   const add = (value: unknown, base: Base, at: string, isNamed: boolean): void => {
-    if (typeof value === 'object' && value !== null) waiting.push({ value, base, at, isNamed });
+    if (typeof value !== 'object' || value === null || seen.has(value)) return;
+    seen.add(value);
+    waiting.push({ value, base, at, isNamed });
   };
   add(schema, root, '', false);
   for (let next = waiting.pop(); next; next = waiting.pop()) {

@@ -19,8 +19,11 @@ export interface StringSet {
 }
 
 const NONE: ReadonlySet<string> = new Set();
-/** Work that one look at whether a part holds any string may take; what takes more counts as if it did. */
-const LOOK_FUEL = 20_000;
+/** Work that one look at whether a part holds any string may take, and all of them; what takes more counts as if it did. */
+const LOOK_FUEL = 10_000;
+const ALL_LOOKS_FUEL = 400_000;
+/** What anyOf, oneOf and not multiply. */
+const MOST_PARTS = 200;
 const ENCODER = new TextEncoder();
 
 export const ANY_STRING: StringPart = { patterns: [], least: 0, most: Infinity, except: NONE };
@@ -48,6 +51,8 @@ export class StringSets {
   #own: Regexes | undefined;
   readonly #lowered = new Map<CharRegex, Regex>();
   readonly #others = new Map<ReadonlySet<string>, Regex>();
+  readonly #isEmptyPart = new Map<StringPart, boolean>();
+  #looksFuel = ALL_LOOKS_FUEL;
   readonly #complements = new Map<CharRegex, CharRegex>();
 
   readonly #patterns = new Map<string, CharRegex>();
@@ -108,6 +113,14 @@ export class StringSets {
     const { patterns, least, most, except } = part;
     if (least > most) return true;
     if (patterns.length === 0) return most === 0 && except.has('');
+    const known = this.#isEmptyPart.get(part);
+    if (known !== undefined) return known;
+    const isEmpty = this.#looksFuel > 0 && this.#lookAt(part);
+    this.#isEmptyPart.set(part, isEmpty);
+    return isEmpty;
+  }
+
+  #lookAt({ patterns, least, most, except }: StringPart): boolean {
     this.fuel.use(10);
     const regexes = this.#regexes;
     const parts = patterns.map((pattern) => this.#lower(pattern));
@@ -125,7 +138,9 @@ export class StringSets {
       }
       return false;
     } finally {
-      this.fuel.use(LOOK_FUEL - regexes.fuel.left);
+      const used = LOOK_FUEL - regexes.fuel.left;
+      this.#looksFuel -= used;
+      this.fuel.use(used);
     }
   }
 
@@ -165,6 +180,8 @@ export class StringSets {
           except: right.except.size === 0 ? left.except : new Set([...left.except, ...right.except]),
         };
         common = this.unite(common, this.#setOf(part));
+        if (common.parts.length > MOST_PARTS)
+          throw new GrammarError(`comes to more than ${MOST_PARTS} cases of strings`);
       }
     }
     return common;

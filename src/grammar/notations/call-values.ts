@@ -25,9 +25,9 @@ interface Marks {
 }
 
 /**
- * The arguments of a call in Python, `(key="value", other=[1, True])`: the properties that a schema names and whose names
- * Python can write; undefined where it must have others. Values are Python's and JSON's, strings in double quotes.
- * `space` may stand between them.
+ * The arguments of a call in Python, `(key="value", other=[1, True])`: the properties that a schema names and whose
+ * names Python can write; undefined where it must have others. Values are Python's and JSON's, strings in double
+ * quotes. `space` may stand between them.
  */
 export function pythonArguments(schema: object, space: Regex, builder: GrammarBuilder): Sym | undefined {
   const { nodes, root } = nodesOf(schema, builder);
@@ -44,8 +44,8 @@ export function pythonArguments(schema: object, space: Regex, builder: GrammarBu
 }
 
 /**
- * The objects of a schema as Gemma 4 writes them, `{key:<|"|>value<|"|>,other:[1,true]}`, and as JSON does. `quotes` are the
- * ways to write `<|"|>`, which is in no text between them.
+ * The objects of a schema as Gemma 4 writes them, `{key:<|"|>value<|"|>,other:[1,true]}`, and as JSON does. `quotes`
+ * are the ways to write `<|"|>`, which is in no text between them.
  */
 export function gemmaObject(schema: object, quotes: Regex, space: Regex, builder: GrammarBuilder): Sym {
   const { nodes, root } = nodesOf(schema, builder);
@@ -59,8 +59,8 @@ export function gemmaObject(schema: object, quotes: Regex, space: Regex, builder
 }
 
 /**
- * The properties that a schema names as Qwen3-Coder writes them, `<parameter=key>value</parameter>` each: texts as they are, other values as
- * JSON, with white space around them.
+ * The properties that a schema names as Qwen3-Coder writes them, `<parameter=key>value</parameter>` each: texts as they
+ * are, other values as JSON, with white space around them.
  */
 export function xmlParameters(schema: object, space: Regex, builder: GrammarBuilder): Sym {
   const { nodes, root, strings } = nodesOf(schema, builder);
@@ -176,7 +176,10 @@ class GemmaQuoting extends Quoting {
   }
 }
 
-/** An object of the properties that a part names, in their order; undefined where it needs others, or one cannot be written. */
+/**
+ * An object of the properties that a part names, in their order; undefined where it needs others, or one cannot be
+ * written.
+ */
 function namedProperties(
   part: ObjectPart,
   nodes: Nodes,

@@ -21,9 +21,10 @@ const CLASS_ESCAPES = '^$.*+(){}|';
 
 /**
  * The symbol of the rule `root` of a grammar as XGrammar reads EBNF (its page "EBNF Grammar") and llama.cpp GBNF
- * (grammars/README.md). Classes are of Unicode's characters. `\x` takes all hexadecimal digits that follow, as in XGrammar;
- * a lookahead assertion `(= …)` is read and, as there, holds nothing. Of XGrammar's macros `TagDispatch` is taken. A
- * control token is `<name>` or `<[id]>`; text without it is `!<name>*`. Throws a `GrammarError` with line and column.
+ * (grammars/README.md). Classes are of Unicode's characters. `\x` takes all hexadecimal digits that follow, as in
+ * XGrammar; a lookahead assertion `(= …)` is read and, as there, holds nothing. Of XGrammar's macros `TagDispatch` is
+ * taken. A control token is `<name>` or `<[id]>`; text without it is `!<name>*`. Throws a `GrammarError` with line and
+ * column.
  */
 export function ebnfGrammar(text: string, builder: GrammarBuilder, control?: ControlTokens): Sym {
   const reader = new TextReader(text, builder.fuel);

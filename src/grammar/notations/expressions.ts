@@ -115,8 +115,8 @@ class RuleCompiler {
   }
 
   /**
-   * A rule that refers to itself at the right end of its alternatives only, or the left: `x ::= a x | b` is `a* b` (Arden).
-   * Undefined where it is another one, or not regular.
+   * A rule that refers to itself at the right end of its alternatives only, or the left: `x ::= a x | b` is `a* b`
+   * (Arden). Undefined where it is another one, or not regular.
    */
   #linear(name: string, expression: Expression): Compiled | undefined {
     const alternatives = (expression.kind === 'choice' ? expression.parts : [expression]).map((alternative) =>
@@ -309,8 +309,8 @@ function referencesOf(expression: Expression, found = new Map<string, number>())
 }
 
 /**
- * What matches `item` from `least` to `most` times, which may be infinite, in so many rules as the counts have digits in
- * the binary system, a few times over.
+ * What matches `item` from `least` to `most` times, which may be infinite, in so many rules as the counts have digits
+ * in the binary system, a few times over.
  */
 export function repeatSymbols(item: Sym, least: number, most: number, builder: GrammarBuilder): Sym[] {
   const exactly = new Map<number, readonly Sym[]>([

@@ -10,13 +10,12 @@ export function lazy(regex: Regex, regexes: Regexes): Regex {
 
 /** What of `regex` does not begin with what `beginning` matches. */
 export function notBeginning(regex: Regex, beginning: Regex, regexes: Regexes): Regex {
-  return regexes.and(regex, regexes.not(regexes.concat(beginning, anyBytes(regexes))));
+  return regexes.and(regex, regexes.not(regexes.concat(beginning, regexes.anyBytes)));
 }
 
 /** What of `regex` has nothing in it that `part` matches. */
 export function without(regex: Regex, part: Regex, regexes: Regexes): Regex {
-  const bytes = anyBytes(regexes);
-  return regexes.and(regex, regexes.not(regexes.concat(bytes, part, bytes)));
+  return regexes.and(regex, regexes.not(regexes.concat(regexes.anyBytes, part, regexes.anyBytes)));
 }
 
 /** Text in which none of these words is. Beginnings of them may be. */
@@ -25,8 +24,8 @@ export function textWithout(words: readonly string[], regexes: Regexes, text = r
 }
 
 /**
- * Text up to the first of `ends`, with it. None of `ends` and `others` ends before its end: of words that end at the same
- * place each is found.
+ * Text up to the first of `ends`, with it. None of `ends` and `others` ends before its end: of words that end at the
+ * same place each is found.
  */
 export function textUpTo(
   ends: readonly string[],
@@ -35,7 +34,7 @@ export function textUpTo(
   text = regexes.anyText,
 ): Regex {
   const found = regexes.concat(text, anyOf(ends, regexes));
-  const earlier = regexes.concat(anyBytes(regexes), anyOf([...ends, ...others], regexes), someBytes(regexes));
+  const earlier = regexes.concat(regexes.anyBytes, anyOf([...ends, ...others], regexes), someBytes(regexes));
   return regexes.and(found, regexes.not(earlier));
 }
 
@@ -44,5 +43,4 @@ export function anyOf(words: readonly string[], regexes: Regexes): Regex {
   return regexes.or(...words.map((word) => regexes.text(word)));
 }
 
-const someBytes = (regexes: Regexes): Regex => regexes.repeat(regexes.bytes([[0, 255]]), 1, Infinity);
-const anyBytes = (regexes: Regexes): Regex => regexes.repeat(regexes.bytes([[0, 255]]), 0, Infinity);
+const someBytes = (regexes: Regexes): Regex => regexes.concat(regexes.bytes([[0, 255]]), regexes.anyBytes);

@@ -4,7 +4,9 @@ const DECIMAL = `(?:${INT}\\.[0-9]*|\\.${INT})`;
 const FLOAT = `(?:${DECIMAL}(?:${EXPONENT})?|${INT}${EXPONENT})`;
 const NUMBER = `(?:${FLOAT}|${INT})`;
 
-/** Terminals of Lark's library `common`, as regular expressions in Rust's syntax. Comments end before their line does. */
+/**
+ * Terminals of Lark's library `common`, as regular expressions in Rust's syntax. Comments end before their line does.
+ */
 export const LARK_COMMON: ReadonlyMap<string, string> = new Map([
   ['common.DIGIT', '[0-9]'],
   ['common.HEXDIGIT', '[0-9a-fA-F]'],

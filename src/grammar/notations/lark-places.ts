@@ -4,7 +4,9 @@ import type { Expression } from './expressions.ts';
 /** What a rule is made of in the end: a regular expression, or what is compiled already. */
 export type Leaf = Extract<Expression, { kind: 'regex' | 'symbol' }>;
 
-/** The places between the leaves of a grammar's rules, and which are one place, as nothing need be written between them. */
+/**
+ * The places between the leaves of a grammar's rules, and which are one place, as nothing need be written between them.
+ */
 export class Places {
   /** Of each place those that it is. */
   readonly #same: number[][] = [];
@@ -30,11 +32,11 @@ export class Places {
     this.#root = this.#rules.get(root)?.begin ?? this.#place();
   }
 
-  /** Leaves that another may come behind. */
+  /** Leaves that a regular expression may come behind. */
   followed(): Set<Leaf> {
     const before: number[][] = this.#same.map(() => []);
     for (const [from, places] of this.#same.entries()) for (const to of places) before[to]?.push(from);
-    const begins = this.#leaves.map(({ begin }) => begin);
+    const begins = this.#leaves.filter(({ leaf }) => leaf.kind === 'regex').map(({ begin }) => begin);
     const leadOn = this.#reached(begins, before);
     return new Set(this.#leaves.filter(({ end }) => leadOn.has(end)).map(({ leaf }) => leaf));
   }

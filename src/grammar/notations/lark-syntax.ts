@@ -47,8 +47,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
 const REFUSED_ATTRIBUTES: ReadonlySet<string> = new Set(['max_tokens', 'temperature']);
 
 /**
- * Reads a grammar as llguidance does (docs/syntax.md): Lark's syntax and its extensions. Throws a `GrammarError` with line and column, also for what is
- * understood and not supported: templates, parameters, `%override`, `%declare`, references to other grammars, `max_tokens` and `temperature`.
+ * Reads a grammar as llguidance does (docs/syntax.md): Lark's syntax and its extensions. Throws a `GrammarError` with
+ * line and column, also for what is understood and not supported: templates, parameters, `%override`, `%declare`,
+ * references to other grammars, `max_tokens` and `temperature`.
  */
 export function parseLark(reader: TextReader): LarkGrammar {
   return new LarkParser(reader).grammar();

@@ -30,9 +30,10 @@ const MOST_CHUNKS = 20_000;
  * `%regex`, `%lark`, control tokens and lazy rules.
  *
  * A terminal may end wherever its expression accepts; llguidance ends it at the last such place. What a lazy rule
- * matches has no shorter beginning that it matches, and where it has ended, nothing goes on that might have been
- * read instead of it. `stop` is what the rule's text does not contain. What `%ignore` says may come behind a terminal, where
- * another one may follow. Priorities, aliases and captures have no meaning. Throws a `GrammarError` with line and column.
+ * matches has no shorter beginning that it matches, and where it has ended, nothing goes on that might have been read
+ * instead of it. `stop` is what the rule's text does not contain. What `%ignore` says may come behind a terminal or a
+ * grammar within this one, where a terminal of this one may follow. Priorities, aliases and captures have no meaning.
+ * Throws a `GrammarError` with line and column.
  */
 export function larkGrammar(text: string, builder: GrammarBuilder, control?: ControlTokens): Sym {
   const reader = new TextReader(text, builder.fuel);

@@ -16,9 +16,10 @@ const MOST_DEPTH = 100;
 
 /**
  * The symbol of a structural tag of XGrammar (its page "Structural Tag Usage"), `{format}`, or as vLLM had them before,
- * `{structures: [{begin, schema, end}], triggers}`. Free text goes on to the first trigger, whatever follows it must be of a
- * tag; texts that are excluded, such as the end of a tag that free text is in, are not in it. Of control tokens free text
- * has none. Budgets in tokens, styles other than `json` and `qwen_xml`, `exclude_token` and `token_dispatch` are refused. Throws a `GrammarError` with the place in the tag.
+ * `{structures: [{begin, schema, end}], triggers}`. Free text goes on to the first trigger, whatever follows it must be
+ * of a tag; texts that are excluded, such as the end of a tag that free text is in, are not in it. Of control tokens
+ * free text has none. Budgets in tokens, styles other than `json` and `qwen_xml`, `exclude_token` and `token_dispatch`
+ * are refused. Throws a `GrammarError` with the place in the tag.
  */
 export function structuralTagGrammar(tag: unknown, builder: GrammarBuilder, control?: ControlTokens): Sym {
   const compiler = new TagCompiler(builder, control);
@@ -247,6 +248,7 @@ class TagCompiler {
 
   /** `at` is that of the tags. */
   #triggered(triggers: readonly string[], tags: readonly Tag[], options: DispatchOptions, at: string): Expression {
+    if (triggers.includes('')) throw new GrammarError('a trigger is empty', at.replace(/[^.]*$/, 'triggers'));
     const followersOf = new Map<string, Expression[]>(triggers.map((trigger) => [trigger, []]));
     for (const [i, { begin, rest }] of tags.entries()) {
       if (typeof begin !== 'string') throw new GrammarError('must be a text', `${at}[${i}].begin`);

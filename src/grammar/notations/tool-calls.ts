@@ -49,8 +49,8 @@ const SHORT_ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * The symbol of answers with calls, as `src/api/chat/tool-calls.ts` reads them: free text, in which what begins like a call
- * is one of these tools with arguments of its schema. In free text of `auto` thoughts may go before, in which
+ * The symbol of answers with calls, as `src/api/chat/tool-calls.ts` reads them: free text, in which what begins like a
+ * call is one of these tools with arguments of its schema. In free text of `auto` thoughts may go before, in which
  * nothing is a call. The last call may lack what closes it, which may be the token that ends the answer. Throws a
  * `GrammarError` where the notation is not known, a tool cannot be called in it, or a schema is refused.
  */
@@ -146,23 +146,25 @@ class CallWriter {
   marked(open: string, calls: Sym, close?: string): Sym {
     const { regexes } = this.builder;
     const behind = close === undefined ? [] : [this.#terminal(this.#space, this.#marker(close))];
+    // The last call need not be closed.
+    const end = this.#terminal(this.#space);
     const first = this.#terminal(this.#marker(open), this.#space);
     if (this.calls.choice === 'required') {
-      if (close === undefined) return this.#rule([first, calls]);
+      if (close === undefined) return this.#rule([first, calls, end]);
       const again = this.#terminal(this.#space, this.#marker(close), this.#space, this.#marker(open), this.#space);
       const begun = this.#recursive((rule) => [[first], [rule, calls, again]]);
-      return this.#rule([begun, calls], [begun, calls, ...behind]);
+      return this.#rule([begun, calls, end], [begun, calls, ...behind, end]);
     }
     const upTo = regexes.concat(this.#upTo(open), this.#space);
     const rest = textWithout([open], regexes);
     const before = this.#recursive((rule) => [[], [rule, this.#terminal(upTo), calls, ...behind]]);
-    const last = close === undefined ? [] : [[before, this.#terminal(upTo), calls]];
+    const last = close === undefined ? [] : [[before, this.#terminal(upTo), calls, end]];
     const body = this.#rule([before, this.#terminal(rest)], ...last);
     const begun = this.#terminal(notBeginning(upTo, this.#thought(), regexes));
     return this.#withThoughts(body, [
       [this.#terminal(notBeginning(rest, this.#thought(), regexes))],
       [begun, calls, ...behind, body],
-      ...(close === undefined ? [] : [[begun, calls]]),
+      ...(close === undefined ? [] : [[begun, calls, end]]),
     ]);
   }
 
@@ -181,7 +183,10 @@ class CallWriter {
     return this.#withThoughts(this.#rule([calls], [this.#terminal(text)]), [[calls], [this.#terminal(first)]]);
   }
 
-  /** Text that is not read as a call: it does not begin as JSON, or lacks a name or parameters, however they are written. */
+  /**
+   * Text that is not read as a call: it does not begin as JSON, or lacks a name or parameters, however they are
+   * written.
+   */
   #noBareCall(): Regex {
     const { regexes } = this.builder;
     const has = (texts: readonly string[]): Regex => {

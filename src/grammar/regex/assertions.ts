@@ -324,8 +324,8 @@ function solved(given: Path, ends: Ends): CharRegex {
 }
 
 function withOneConditionAPlace({ pieces, conditions }: Path): Path {
-  const merged: Path = { pieces: [pieces[0] ?? EMPTY], conditions: [] };
-  const { pieces: newPieces, conditions: newConditions } = merged as { pieces: CharRegex[]; conditions: Condition[] };
+  const newPieces: CharRegex[] = [pieces[0] ?? EMPTY];
+  const newConditions: Condition[] = [];
   for (const [i, next] of conditions.entries()) {
     const before = newConditions.at(-1);
     if (before && newPieces.at(-1)?.kind === 'empty' && !before.isLast && !next.isLast) {
@@ -336,7 +336,7 @@ function withOneConditionAPlace({ pieces, conditions }: Path): Path {
       newPieces.push(pieces[i + 1] ?? EMPTY);
     }
   }
-  return merged;
+  return { pieces: newPieces, conditions: newConditions };
 }
 
 function bothOf(a: Condition, b: Condition): Condition {
@@ -482,13 +482,16 @@ export function lengthsOf(tree: CharRegex): [shortest: number, longest: number] 
       }
       return [shortest, longest];
     }
-    case 'or': {
-      const lengths = tree.parts.map(lengthsOf);
-      return [Math.min(...lengths.map(([least]) => least)), Math.max(0, ...lengths.map(([, most]) => most))];
-    }
+    case 'or':
     case 'and': {
-      const lengths = tree.parts.map(lengthsOf);
-      return [Math.max(0, ...lengths.map(([least]) => least)), Math.min(...lengths.map(([, most]) => most))];
+      const isOr = tree.kind === 'or';
+      let [shortest, longest] = isOr ? [Infinity, 0] : [0, Infinity];
+      for (const part of tree.parts) {
+        const [least, most] = lengthsOf(part);
+        shortest = isOr ? Math.min(shortest, least) : Math.max(shortest, least);
+        longest = isOr ? Math.max(longest, most) : Math.min(longest, most);
+      }
+      return [shortest, longest];
     }
     case 'not':
       return [matchesEmpty(tree.part) ? 1 : 0, Infinity];

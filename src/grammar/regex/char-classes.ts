@@ -33,6 +33,7 @@ const ECMA_LINE_ENDS: readonly Range[] = [
 
 /** Of \w in Rust, as Unicode's annex 18 defines it. */
 const UNICODE_WORD = ['Alphabetic', 'M', 'Nd', 'Pc', 'Join_Control'];
+let unicodeWord: readonly Range[] | undefined;
 
 const POSIX: Readonly<Record<string, readonly Range[]>> = {
   alnum: normalized([...ASCII_DIGITS, [0x41, 0x5a], [0x61, 0x7a]]),
@@ -81,7 +82,8 @@ export function escapedClass(letter: 'd' | 'w' | 's', dialect: Dialect, isUnicod
   if (dialect === 'rust' && isUnicode) {
     if (letter === 'd') return propertyRanges('Nd', 'rust');
     if (letter === 's') return propertyRanges('White_Space', 'rust');
-    return normalized(UNICODE_WORD.flatMap((name) => propertyRanges(name, 'rust')));
+    unicodeWord ??= normalized(UNICODE_WORD.flatMap((name) => propertyRanges(name, 'rust')));
+    return unicodeWord;
   }
   if (letter === 'd') return ASCII_DIGITS;
   if (letter === 'w') return ASCII_WORD;
@@ -216,10 +218,21 @@ const single = (changed: string, char: string): string =>
 
 /** These, and whatever differs from one of them in case only. */
 export function withCaseVariants(ranges: readonly Range[]): Range[] {
-  const all: Range[] = [...ranges];
-  for (const [point, variants] of variantsByPoint()) {
-    if (!ranges.some(([first, last]) => first <= point && point <= last)) continue;
+  const variantsOf = variantsByPoint();
+  const sorted = normalized(ranges);
+  const all: Range[] = [...sorted];
+  const addVariants = (variants: readonly number[] = []): void => {
     for (const variant of variants) all.push([variant, variant]);
+  };
+  let count = 0;
+  for (const [first, last] of sorted) count += last - first + 1;
+  if (count <= variantsOf.size) {
+    for (const [first, last] of sorted)
+      for (let point = first; point <= last; point++) addVariants(variantsOf.get(point));
+  } else {
+    for (const [point, variants] of variantsOf) {
+      if (sorted.some(([first, last]) => first <= point && point <= last)) addVariants(variants);
+    }
   }
   return normalized(all);
 }

@@ -12,8 +12,10 @@ export const OR = 4;
 export const AND = 5;
 /** Any byte string that the part does not match. */
 export const NOT = 6;
-/** The part, how often at least, and at most: -1 where there is no limit. */
+/** The part, how often at least, and at most, which may be UNLIMITED. */
 export const REPEAT = 7;
+/** In a REPEAT: no limit. */
+export const UNLIMITED = -1;
 
 /** Facts about a node's language. */
 export const IS_NULLABLE = 1;
@@ -82,6 +84,12 @@ export class Nodes {
     return this.lists.subarray(start, start + this.second[node]!);
   }
 
+  /** How often the part of a REPEAT may come; the second may be Infinity. */
+  countsOf(repeat: number): [least: number, most: number] {
+    const most = this.third[repeat]!;
+    return [this.second[repeat]!, most === UNLIMITED ? Infinity : most];
+  }
+
   #isList(node: number, parts: readonly number[]): boolean {
     if (this.second[node] !== parts.length) return false;
     const start = this.first[node]!;
@@ -118,7 +126,7 @@ export class Nodes {
     const second = this.second[node]!;
     let found = 0;
     let length = 0;
-    switch (this.kind[node]) {
+    switch (this.kind[node]!) {
       case NOTHING:
         found = IS_TEXT;
         length = LONG;

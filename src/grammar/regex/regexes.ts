@@ -1,39 +1,41 @@
 import { Fuel } from '../limits.ts';
-import { type ByteClasses, ByteSets, classesOf, type Range } from './byte-sets.ts';
+import { mergedComplements, mergedHeads, mergedRepeats, mergedTails, withoutSubsumed } from './alternatives.ts';
+import { type ByteClasses, ByteSets, type Range } from './byte-sets.ts';
+import { byteClasses, isEmptyLanguage, nextClasses } from './emptiness.ts';
 import {
   AND,
   BYTES,
   CONCAT,
   EMPTY,
-  HAS_BOOLEAN,
+  IntMap,
   IS_NULLABLE,
   IS_TEXT,
-  IntMap,
   Nodes,
   NOT,
   NOTHING,
   OR,
   REPEAT,
+  UNLIMITED,
 } from './nodes.ts';
 import { isWithin } from './subsets.ts';
 import { type Utf8Branch, utf8Branches } from './utf8.ts';
 
-export type { ByteClasses, Range };
+export { byteClasses, type ByteClasses, type Range };
 
 /** A regular expression over bytes; equal ones are one number. */
 export type Regex = number;
 
 const DEFAULT_FUEL = 50_000_000;
-/** In REPEAT: no limit. */
-const UNLIMITED = -1;
 /** A repetition of more is one without limit: of strings of a byte at least, no answer is as long. */
 const MOST_REPEATED = 1 << 28;
-/** An OR of so many parts finds those that a byte begins from a table. */
+/** An OR with so many parts that begin with a byte finds them in a table. */
 const WIDE = 16;
+/** Elements of all such tables; of more, all are forgotten. */
+const MOST_DISPATCHED = 1 << 21;
 /** So deep do heads that alternatives share get merged within one another. */
 const DEEPEST_MERGE = 100;
 /** Derivatives that are kept; of more, all are forgotten. */
-const MOST_KEPT = 1 << 19;
+const MOST_KEPT = 1 << 18;
 const ENCODER = new TextEncoder();
 
 /** Of a wide OR: what follows each first byte, from `starts[byte]` to `starts[byte + 1]`, and the parts not listed so. */
@@ -68,7 +70,10 @@ export class Regexes {
   /** By `node * 256 + byte`. */
   readonly #derivatives = new IntMap();
   readonly #dispatches = new Map<Regex, Dispatch>();
+  #dispatched = 0;
   readonly #chars = new Map<string, Regex>();
+  /** The same of lists that are long to compare. */
+  readonly #charsOfList = new WeakMap<readonly Range[], Regex>();
   /** Of nodes with AND or NOT, what `isEmptyLanguage` found. */
   readonly #isEmpty = new Map<Regex, boolean>();
   #mergeDepth = 0;
@@ -117,6 +122,8 @@ export class Regexes {
 
   /** One code point of these ranges, in UTF-8; surrogates, which UTF-8 cannot write, are left out. */
   chars(ranges: readonly Range[]): Regex {
+    const known = this.#charsOfList.get(ranges);
+    if (known !== undefined) return known;
     const key = ranges.join();
     let regex = this.#chars.get(key);
     if (regex === undefined) {
@@ -124,6 +131,7 @@ export class Regexes {
       this.#markText(regex);
       this.#chars.set(key, regex);
     }
+    if (ranges.length > 16) this.#charsOfList.set(ranges, regex);
     return regex;
   }
 
@@ -136,11 +144,16 @@ export class Regexes {
       if (before) before.push(...bytes);
       else bytesBefore.set(regex, [...bytes]);
     }
-    return this.or(...[...bytesBefore].map(([rest, bytes]) => this.concat(this.bytes(bytes), rest)));
+    return this.anyOf([...bytesBefore].map(([rest, bytes]) => this.concat(this.bytes(bytes), rest)));
   }
 
   /** What `parts` match, one after the other. */
   concat(...parts: readonly Regex[]): Regex {
+    return this.sequence(parts);
+  }
+
+  /** The same of a list, however long. */
+  sequence(parts: readonly Regex[]): Regex {
     let regex = this.empty;
     for (let i = parts.length - 1; i >= 0; i--) regex = this.#join(parts[i]!, regex);
     return regex;
@@ -190,8 +203,8 @@ export class Regexes {
     const bodyB = isRepeatB ? nodes.first[b]! : b;
     if (bodyA === bodyB || a === bodyB || b === bodyA) {
       const body = a === bodyB ? a : bodyA === bodyB ? bodyA : b;
-      const [leastA, mostA] = isRepeatA && a !== body ? this.#counts(a) : [1, 1];
-      const [leastB, mostB] = isRepeatB && b !== body ? this.#counts(b) : [1, 1];
+      const [leastA, mostA] = isRepeatA && a !== body ? nodes.countsOf(a) : [1, 1];
+      const [leastB, mostB] = isRepeatB && b !== body ? nodes.countsOf(b) : [1, 1];
       return this.repeat(body, leastA + leastB, mostA + mostB);
     }
     if (isRepeatB && this.isNullable(a) && this.#isStar(b) && isWithin(this, a, b)) return b;
@@ -204,11 +217,6 @@ export class Regexes {
     return nodes.kind[regex] === REPEAT && nodes.second[regex] === 0 && nodes.third[regex] === UNLIMITED;
   }
 
-  #counts(repeat: Regex): [least: number, most: number] {
-    const most = this.nodes.third[repeat]!;
-    return [this.nodes.second[repeat]!, most === UNLIMITED ? Infinity : most];
-  }
-
   /** `regex` from `least` to `most` times, which may be Infinity. It is not written out: large counts cost nothing. */
   repeat(regex: Regex, least: number, most: number): Regex {
     const { nodes } = this;
@@ -218,7 +226,7 @@ export class Regexes {
     if (this.isNullable(regex)) least = 0;
     if (least === 1 && most === 1) return regex;
     if (nodes.kind[regex] === REPEAT) {
-      const [innerLeast, innerMost] = this.#counts(regex);
+      const [innerLeast, innerMost] = nodes.countsOf(regex);
       // No count is left out between those of n rounds and those of n + 1.
       const isDense =
         least === most || (least === 0 ? innerLeast <= 1 : least * (innerMost - innerLeast) >= innerLeast - 1);
@@ -252,15 +260,16 @@ export class Regexes {
         isSame = false;
       } else parts.push(part);
     }
-    return isSame ? regex : this.or(...parts);
+    return isSame ? regex : this.anyOf(parts);
   }
 
   /** What any of `parts` matches. */
   or(...parts: readonly Regex[]): Regex {
-    return this.#anyOf(parts);
+    return this.anyOf(parts);
   }
 
-  #anyOf(given: readonly Regex[]): Regex {
+  /** The same of a list, however long. */
+  anyOf(given: readonly Regex[]): Regex {
     const { nodes } = this;
     this.fuel.use(1 + (given.length >> 2));
     const single = this.#onlyOne(given);
@@ -287,16 +296,27 @@ export class Regexes {
     }
     if (bytes >= 0) parts.push(this.#set(bytes));
     parts = ascending(parts);
-    if (parts.length > 1) parts = this.#withoutSubsumed(parts);
+    if (parts.length > 1) parts = withoutSubsumed(this, parts);
     if (parts.length > 1) {
-      const merged = this.#mergedComplements(parts) ?? this.#mergedTails(parts) ?? this.#mergedHeads(parts);
-      const changed = merged ?? this.#mergedRepeats(parts);
-      if (changed) return this.#anyOf(isOptional ? [...changed, this.empty] : changed);
+      const changed = this.#merged(parts);
+      if (changed) return this.anyOf(isOptional ? [...changed, this.empty] : changed);
     }
     const only = parts[0];
     if (only === undefined) return isOptional ? this.empty : this.nothing;
     const regex = parts.length === 1 ? only : this.#list(OR, parts);
     return isOptional && !this.isNullable(regex) ? this.repeat(regex, 0, 1) : regex;
+  }
+
+  /** Fewer parts that match the same, where there are such: each way of merging leaves fewer. */
+  #merged(parts: readonly Regex[]): Regex[] | undefined {
+    const merged = mergedComplements(this, parts) ?? mergedTails(this, parts);
+    if (merged || this.#mergeDepth >= DEEPEST_MERGE) return merged ?? mergedRepeats(this, parts);
+    this.#mergeDepth++;
+    try {
+      return mergedHeads(this, parts) ?? mergedRepeats(this, parts);
+    } finally {
+      this.#mergeDepth--;
+    }
   }
 
   /** What is left without NOTHING, where that is one part or none; otherwise -1. */
@@ -310,145 +330,13 @@ export class Regexes {
     return only;
   }
 
-  /** not(x) | not(y) is not(x & y), and not(x) | x anything. */
-  #mergedComplements(parts: readonly Regex[]): Regex[] | undefined {
-    const { nodes } = this;
-    const inner = parts.filter((part) => nodes.kind[part] === NOT).map((part) => nodes.first[part]!);
-    if (inner.length === 0) return undefined;
-    if (inner.some((part) => parts.includes(part))) return [this.anyBytes];
-    if (inner.length === 1) return undefined;
-    return [...parts.filter((part) => nodes.kind[part] !== NOT), this.not(this.and(...inner))];
-  }
-
-  /** x z | y z is (x|y) z, and x z | z is x? z. */
-  #mergedTails(parts: readonly Regex[]): Regex[] | undefined {
-    const { nodes } = this;
-    const headsOf = new Map<Regex, Regex[]>();
-    let isShared = false;
-    for (const part of parts) {
-      if (nodes.kind[part] !== CONCAT) continue;
-      const heads = headsOf.get(nodes.second[part]!);
-      if (heads) {
-        heads.push(nodes.first[part]!);
-        isShared = true;
-      } else headsOf.set(nodes.second[part]!, [nodes.first[part]!]);
-    }
-    if (headsOf.size === 0) return undefined;
-    const others: Regex[] = [];
-    for (const part of parts) {
-      const heads = headsOf.get(part);
-      if (heads) {
-        heads.push(this.empty);
-        isShared = true;
-      } else if (nodes.kind[part] !== CONCAT) others.push(part);
-    }
-    if (!isShared) return undefined;
-    // A tail that is a part by itself is written with its own group, not with the group of what comes after it.
-    const taken = new Set<Regex>();
-    for (const part of parts) if (headsOf.has(part)) taken.add(part);
-    const merged: Regex[] = others;
-    for (const [tail, heads] of headsOf) {
-      const own =
-        taken.size === 0 ? heads : heads.filter((head) => head === this.empty || !taken.has(this.#chain(head, tail)));
-      merged.push(this.#join(this.#anyOf(own), tail));
-    }
-    return merged;
-  }
-
-  /** The CONCAT that is known to be one. */
-  #chain(head: Regex, tail: Regex): Regex {
-    return this.nodes.node(CONCAT, head, tail);
-  }
-
-  /** x y | x z is x (y|z). Bytes stay apart: their derivative merges them, one byte at a time. */
-  #mergedHeads(parts: readonly Regex[]): Regex[] | undefined {
-    const { nodes } = this;
-    let tailsOf: Map<Regex, Regex[]> | undefined;
-    let isShared = false;
-    for (const part of parts) {
-      if (nodes.kind[part] !== CONCAT) continue;
-      const head = nodes.first[part]!;
-      if (nodes.kind[head] === BYTES) continue;
-      tailsOf ??= new Map();
-      const tails = tailsOf.get(head);
-      if (tails) {
-        tails.push(nodes.second[part]!);
-        isShared = true;
-      } else tailsOf.set(head, [nodes.second[part]!]);
-    }
-    if (!tailsOf || !isShared || this.#mergeDepth >= DEEPEST_MERGE) return undefined;
-    const merged = parts.filter((part) => nodes.kind[part] !== CONCAT || nodes.kind[nodes.first[part]!] === BYTES);
-    this.#mergeDepth++;
-    try {
-      for (const [head, tails] of tailsOf) merged.push(this.#join(head, this.#anyOf(tails)));
-    } finally {
-      this.#mergeDepth--;
-    }
-    return merged;
-  }
-
-  /** x{1,3} | x{2,5} is x{1,5}. */
-  #mergedRepeats(parts: readonly Regex[]): Regex[] | undefined {
-    const { nodes } = this;
-    let repeatsOf: Map<Regex, Regex[]> | undefined;
-    for (const part of parts) {
-      if (nodes.kind[part] !== REPEAT) continue;
-      repeatsOf ??= new Map();
-      const repeats = repeatsOf.get(nodes.first[part]!);
-      if (repeats) repeats.push(part);
-      else repeatsOf.set(nodes.first[part]!, [part]);
-    }
-    if (!repeatsOf) return undefined;
-    for (const part of parts) repeatsOf.get(part)?.push(part);
-    for (const [body, repeats] of repeatsOf) {
-      if (repeats.length < 2) continue;
-      const runs = repeats.map((part) => (part === body ? ([1, 1] as [number, number]) : this.#counts(part)));
-      const joined = joinedRuns(runs);
-      if (joined.length === runs.length) continue;
-      const others = parts.filter((part) => !repeats.includes(part));
-      return [...others, ...joined.map(([least, most]) => this.repeat(body, least, most))];
-    }
-    return undefined;
-  }
-
-  /** Without parts that match nothing that another part does not match too, where that is cheap to see. */
-  #withoutSubsumed(parts: Regex[]): Regex[] {
-    const { nodes } = this;
-    const dropped = new Set<Regex>();
-    // x? y matches y. A tail's number is below those of what it is the tail of.
-    let among: Set<Regex> | undefined;
-    let walked: Set<Regex> | undefined;
-    for (let i = parts.length - 1; i > 0; i--) {
-      const part = parts[i]!;
-      if (nodes.kind[part] !== CONCAT || !this.isNullable(nodes.first[part]!) || dropped.has(part)) continue;
-      among ??= new Set(parts);
-      walked ??= new Set();
-      const walkedBefore = walked.size;
-      let rest = part;
-      while (nodes.kind[rest] === CONCAT && this.isNullable(nodes.first[rest]!) && !walked.has(rest)) {
-        walked.add(rest);
-        rest = nodes.second[rest]!;
-        if (rest < parts[0]!) break;
-        if (among.has(rest)) dropped.add(rest);
-        // y of x? y? too, which stands here without its mark.
-        else if (nodes.kind[rest] === REPEAT && nodes.second[rest]! <= 1 && among.has(nodes.first[rest]!)) {
-          dropped.add(nodes.first[rest]!);
-        }
-      }
-      this.fuel.use((walked.size - walkedBefore) >> 2);
-    }
-    const repeats = parts.filter((part) => nodes.kind[part] === REPEAT && nodes.second[part]! <= 1).slice(0, 4);
-    for (const repeat of repeats) {
-      if (dropped.has(repeat)) continue;
-      for (const part of parts) {
-        if (part !== repeat && !dropped.has(part) && isWithin(this, part, repeat)) dropped.add(part);
-      }
-    }
-    return dropped.size === 0 ? parts : parts.filter((part) => !dropped.has(part));
-  }
-
   /** What all of `parts` match. */
-  and(...given: readonly Regex[]): Regex {
+  and(...parts: readonly Regex[]): Regex {
+    return this.allOf(parts);
+  }
+
+  /** The same of a list, however long. */
+  allOf(given: readonly Regex[]): Regex {
     const { nodes } = this;
     this.fuel.use(1 + (given.length >> 2));
     if (given.includes(this.nothing)) return this.nothing;
@@ -471,7 +359,7 @@ export class Regexes {
     if (bytes === this.byteSets.none) return this.nothing;
     if (bytes >= 0) parts.push(this.#set(bytes));
     parts = ascending(parts);
-    const refused = this.#anyOf(excluded);
+    const refused = this.anyOf(excluded);
     if (refused === this.anyBytes) return this.nothing;
     const refusedParts = nodes.kind[refused] === OR ? nodes.partsOf(refused) : [refused];
     for (const part of parts) {
@@ -507,14 +395,14 @@ export class Regexes {
   withoutEmpty(regex: Regex): Regex {
     const { nodes } = this;
     if (!this.isNullable(regex)) return regex;
-    switch (nodes.kind[regex]) {
+    switch (nodes.kind[regex]!) {
       case EMPTY:
         return this.nothing;
       case OR:
-        return this.#anyOf([...nodes.partsOf(regex)].map((part) => this.withoutEmpty(part)));
+        return this.anyOf([...nodes.partsOf(regex)].map((part) => this.withoutEmpty(part)));
       case REPEAT: {
         const body = nodes.first[regex]!;
-        if (!this.isNullable(body)) return this.repeat(body, 1, this.#counts(regex)[1]);
+        if (!this.isNullable(body)) return this.repeat(body, 1, nodes.countsOf(regex)[1]);
         break;
       }
     }
@@ -557,7 +445,7 @@ export class Regexes {
   /** The derivative where it is kept or trivial, else -1. */
   #known(regex: Regex, byte: number): Regex {
     const { nodes } = this;
-    switch (nodes.kind[regex]) {
+    switch (nodes.kind[regex]!) {
       case NOTHING:
       case EMPTY:
         return this.nothing;
@@ -578,13 +466,13 @@ export class Regexes {
     const push = (part: Regex): void => {
       if (this.#known(part, byte) < 0) waiting.push(part);
     };
-    switch (nodes.kind[regex]) {
+    switch (nodes.kind[regex]!) {
       case CONCAT:
         push(nodes.first[regex]!);
         if (this.isNullable(nodes.first[regex]!)) push(nodes.second[regex]!);
         break;
       case OR: {
-        const parts = nodes.second[regex]! < WIDE ? nodes.partsOf(regex) : this.#dispatchOf(regex).others;
+        const parts = this.#dispatchOf(regex)?.others ?? nodes.partsOf(regex);
         for (const part of parts) push(part);
         break;
       }
@@ -602,54 +490,58 @@ export class Regexes {
   #combined(regex: Regex, byte: number): Regex {
     const { nodes } = this;
     const first = nodes.first[regex]!;
-    switch (nodes.kind[regex]) {
+    switch (nodes.kind[regex]!) {
       case CONCAT: {
         const tail = nodes.second[regex]!;
         const joined = this.#join(this.#known(first, byte), tail);
-        return this.isNullable(first) ? this.#anyOf([joined, this.#known(tail, byte)]) : joined;
+        return this.isNullable(first) ? this.anyOf([joined, this.#known(tail, byte)]) : joined;
       }
       case OR: {
         const results: Regex[] = [];
-        if (nodes.second[regex]! < WIDE) {
-          for (const part of nodes.partsOf(regex)) results.push(this.#known(part, byte));
-        } else {
-          const { starts, rests, others } = this.#dispatchOf(regex);
+        const dispatch = this.#dispatchOf(regex);
+        if (dispatch) {
+          const { starts, rests } = dispatch;
           for (let i = starts[byte]!; i < starts[byte + 1]!; i++) results.push(rests[i]!);
-          for (const part of others) results.push(this.#known(part, byte));
         }
-        return this.#anyOf(results);
+        for (const part of dispatch?.others ?? nodes.partsOf(regex)) results.push(this.#known(part, byte));
+        return this.anyOf(results);
       }
       case AND:
-        return this.and(...Array.from(nodes.partsOf(regex), (part) => this.#known(part, byte)));
+        return this.allOf(Array.from(nodes.partsOf(regex), (part) => this.#known(part, byte)));
       case NOT:
         return this.not(this.#known(first, byte));
       case REPEAT: {
-        const [least, most] = this.#counts(regex);
+        const [least, most] = nodes.countsOf(regex);
         return this.#join(this.#known(first, byte), this.repeat(first, Math.max(least - 1, 0), most - 1));
       }
     }
     return this.nothing;
   }
 
-  #dispatchOf(regex: Regex): Dispatch {
+  /** Of an OR with many parts that begin with a byte; undefined of others. */
+  #dispatchOf(regex: Regex): Dispatch | undefined {
+    const { nodes, byteSets } = this;
+    if (nodes.second[regex]! < WIDE) return undefined;
     const known = this.#dispatches.get(regex);
     if (known) return known;
-    const { nodes, byteSets } = this;
-    const restsOf: Regex[][] = Array.from({ length: 256 }, () => []);
     const others: Regex[] = [];
-    const bytesOf = new Map<number, readonly number[]>();
-    let count = 0;
+    const begun: Regex[] = [];
     for (const part of nodes.partsOf(regex)) {
       const head = nodes.kind[part] === CONCAT ? nodes.first[part]! : part;
-      if (nodes.kind[head] !== BYTES) {
-        others.push(part);
-        continue;
-      }
-      const set = nodes.first[head]!;
+      if (nodes.kind[head] === BYTES) begun.push(part);
+      else others.push(part);
+    }
+    if (begun.length < WIDE) return undefined;
+
+    const restsOf: Regex[][] = Array.from({ length: 256 }, () => []);
+    const bytesOf = new Map<number, readonly number[]>();
+    let count = 0;
+    for (const part of begun) {
+      const isOneByte = nodes.kind[part] === BYTES;
+      const set = nodes.first[isOneByte ? part : nodes.first[part]!]!;
       let bytes = bytesOf.get(set);
       if (!bytes) bytesOf.set(set, (bytes = byteSets.bytesOf(set)));
-      const rest = head === part ? this.empty : nodes.second[part]!;
-      for (const byte of bytes) restsOf[byte]!.push(rest);
+      for (const byte of bytes) restsOf[byte]!.push(isOneByte ? this.empty : nodes.second[part]!);
       count += bytes.length;
     }
     this.fuel.use(32 + (count >> 3));
@@ -660,91 +552,23 @@ export class Regexes {
       starts[byte + 1] = at;
     }
     const dispatch = { starts, rests, others };
+    this.#dispatched += starts.length + count;
+    if (this.#dispatched > MOST_DISPATCHED) {
+      this.#dispatches.clear();
+      this.#dispatched = starts.length + count;
+    }
     this.#dispatches.set(regex, dispatch);
     return dispatch;
   }
 
   /** Whether `regex` matches no string: exact, but takes as much fuel as it has derivatives where it has AND or NOT. */
   isEmptyLanguage(regex: Regex): boolean {
-    const { nodes } = this;
-    if (this.#isTrivial(regex)) return regex === this.nothing;
-    const known = this.#isEmpty.get(regex);
-    if (known !== undefined) return known;
-    /** Each derivative met, and which it was found from. */
-    const cameFrom = new Map<Regex, Regex>([[regex, regex]]);
-    const waiting = [regex];
-    for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
-      const { classOf, count } = classesOf(this.byteSets, this.#firstSets(node));
-      this.fuel.use(4 + count);
-      const seen = new Uint8Array(count);
-      const found: Regex[] = [];
-      for (let byte = 0; byte < 256; byte++) {
-        const ofByte = classOf[byte]!;
-        if (seen[ofByte]) continue;
-        seen[ofByte] = 1;
-        const next = this.derivative(node, byte);
-        if (next === this.nothing || cameFrom.has(next) || this.#isEmpty.get(next) === true) continue;
-        cameFrom.set(next, node);
-        if (this.#isTrivial(next) || this.#isEmpty.get(next) === false) {
-          this.#keepMatching(next, cameFrom);
-          return false;
-        }
-        found.push(next);
-      }
-      // The one that seems nearest to its end comes first.
-      found.sort((a, b) => nodes.shortest[b]! - nodes.shortest[a]!);
-      waiting.push(...found);
-    }
-    for (const node of cameFrom.keys()) this.#isEmpty.set(node, true);
-    return true;
-  }
-
-  /** Whether it matches something unless it is NOTHING. */
-  #isTrivial(regex: Regex): boolean {
-    const facts = this.nodes.facts[regex]!;
-    return (facts & HAS_BOOLEAN) === 0 || (facts & IS_NULLABLE) !== 0;
-  }
-
-  #keepMatching(found: Regex, cameFrom: ReadonlyMap<Regex, Regex>): void {
-    for (let node = found; ;) {
-      this.#isEmpty.set(node, false);
-      const from = cameFrom.get(node) ?? node;
-      if (from === node) return;
-      node = from;
-    }
-  }
-
-  /** The sets of bytes that its next derivative tells apart. */
-  #firstSets(regex: Regex): Set<number> {
-    const { nodes } = this;
-    const sets = new Set<number>();
-    const seen = new Set([regex]);
-    for (const node of seen) {
-      const first = nodes.first[node]!;
-      switch (nodes.kind[node]) {
-        case BYTES:
-          sets.add(first);
-          break;
-        case CONCAT:
-          seen.add(first);
-          if (this.isNullable(first)) seen.add(nodes.second[node]!);
-          break;
-        case OR:
-        case AND:
-          for (const part of nodes.partsOf(node)) seen.add(part);
-          break;
-        case NOT:
-        case REPEAT:
-          seen.add(first);
-          break;
-      }
-    }
-    return sets;
+    return isEmptyLanguage(this, regex, this.#isEmpty);
   }
 
   /** Bytes that the next derivative of `regex` does not tell apart. */
   nextClasses(regex: Regex): ByteClasses {
-    return classesOf(this.byteSets, this.#firstSets(regex));
+    return nextClasses(this, regex);
   }
 
   #node(kind: number, first: number, second = 0, third = 0): Regex {
@@ -765,33 +589,6 @@ export class Regexes {
   }
 }
 
-/** Bytes that no derivative of `roots`, however far, tells apart are of one class. */
-export function byteClasses(regexes: Regexes, roots: readonly Regex[]): ByteClasses {
-  const { nodes } = regexes;
-  const sets = new Set<number>();
-  const seen = new Set(roots);
-  for (const node of seen) {
-    const first = nodes.first[node]!;
-    switch (nodes.kind[node]) {
-      case BYTES:
-        sets.add(first);
-        break;
-      case CONCAT:
-        seen.add(first).add(nodes.second[node]!);
-        break;
-      case OR:
-      case AND:
-        for (const part of nodes.partsOf(node)) seen.add(part);
-        break;
-      case NOT:
-      case REPEAT:
-        seen.add(first);
-        break;
-    }
-  }
-  return classesOf(regexes.byteSets, sets);
-}
-
 /** Sorted, each once. */
 function ascending(parts: Regex[]): Regex[] {
   if (parts.length > 1) parts.sort((a, b) => a - b);
@@ -803,15 +600,4 @@ function isSublist(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
   let i = 0;
   for (let j = 0; i < a.length && j < b.length && b[j]! <= a[i]!; j++) if (a[i] === b[j]) i++;
   return i === a.length;
-}
-
-/** The counts of these runs as runs that neither touch nor overlap. */
-function joinedRuns(runs: readonly [number, number][]): [number, number][] {
-  const joined: [number, number][] = [];
-  for (const [least, most] of [...runs].sort((a, b) => a[0] - b[0])) {
-    const before = joined.at(-1);
-    if (before && least <= before[1] + 1) before[1] = Math.max(before[1], most);
-    else joined.push([least, most]);
-  }
-  return joined;
 }

@@ -30,7 +30,7 @@ class Question {
     const { nodes } = this.regexes;
     if (++this.#steps > MOST_STEPS) return UNKNOWN;
     if (this.isPart(regex, body)) return 1;
-    switch (nodes.kind[regex]) {
+    switch (nodes.kind[regex]!) {
       case EMPTY:
         return 0;
       case REPEAT: {
@@ -85,7 +85,7 @@ class Question {
       for (const part of nodes.partsOf(a)) if (!this.isPart(part, b)) return false;
       return true;
     }
-    switch (nodes.kind[b]) {
+    switch (nodes.kind[b]!) {
       case BYTES:
         return nodes.kind[a] === BYTES && byteSets.isWithin(nodes.first[a]!, nodes.first[b]!);
       case CONCAT:

@@ -22,6 +22,8 @@ export type CharRegex =
 const DEEPEST = 500;
 /** UTF-16 units of a source. */
 const LONGEST = 1 << 18;
+/** Ranges that the classes of a pattern list, together. */
+const MOST_RANGES = 1 << 19;
 
 interface Flags {
   /** i */
@@ -102,6 +104,7 @@ class PatternParser {
   readonly #dialect: Dialect;
   #flags: Flags;
   #at = 0;
+  #ranges = 0;
 
   constructor(source: string, dialect: Dialect, flags: Flags) {
     this.#chars = Array.from(source);
@@ -261,7 +264,10 @@ class PatternParser {
     return chars(this.#cased([[point, point]]));
   }
 
+  /** These with their other cases, where case is to be ignored. */
   #cased(ranges: readonly Range[]): readonly Range[] {
+    this.#ranges += ranges.length;
+    if (this.#ranges > MOST_RANGES) this.#fail('lists too many characters in its classes');
     return this.#flags.ignoresCase ? withCaseVariants(ranges) : ranges;
   }
 
@@ -411,7 +417,7 @@ class PatternParser {
         open.pop();
         const outer = open.at(-1);
         if (!outer) return ranges;
-        outer.ranges.push(...ranges);
+        for (const range of ranges) outer.ranges.push(range);
         continue;
       }
       if (this.#dialect === 'rust') {
@@ -569,11 +575,11 @@ export function lower(
       case 'chars':
         return node.ranges.length === 0 ? regexes.nothing : writeChar(node.ranges);
       case 'concat':
-        return regexes.concat(...lowerAll(node.parts));
+        return regexes.sequence(lowerAll(node.parts));
       case 'or':
-        return regexes.or(...lowerAll(node.parts));
+        return regexes.anyOf(lowerAll(node.parts));
       case 'and':
-        return regexes.and(...lowerAll(node.parts));
+        return regexes.allOf(lowerAll(node.parts));
       case 'not':
         return regexes.and(regexes.repeat(writeChar(ANY), 0, Infinity), regexes.not(lowered(node.part)));
       case 'repeat':

@@ -31,7 +31,7 @@ export async function randomAnswer(
   const bytes: number[] = [];
   const closing = new Set([END, ...Buffer.from('"}]0nf')]);
   try {
-    for (let next = grammar.first; next; ) {
+    for (let next = grammar.first; next;) {
       const { mask } = next;
       let tokens = Array.from({ length: BYTES.vocabSize }, (_, id) => id).filter((id) => isAmong(mask, id));
       const ends = tokens.filter((id) => closing.has(id));
