@@ -1,6 +1,8 @@
 import { GREEDY } from '../config/sampling.ts';
 import { largest } from '../config/largest.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import type { AdaptedText } from '../session/adapted-text.ts';
+import { handled } from '../session/handled.ts';
 import type { DrawnToken } from '../session/sampling/draw-request.ts';
 import { logSumExp } from '../session/sampling/log-sum-exp.ts';
 import { commonPrefix } from '../session/sequence-cache.ts';
@@ -75,63 +77,75 @@ export class LabelReader {
 
   /** The scores of each read, in any order. Errors: `aborted`, `device_lost`, `scheduler_lost`; `bad_request` for an adapter. */
   async *scores(session: Session, { adapt, slot, signal }: Means): AsyncGenerator<LabelScores, void> {
-    const adapted: (Read & { adaptation: Adaptation; key: string })[] = [];
+    const adapted: AdaptedRead[] = [];
     for (const read of this.#reads) {
       const adaptation = await adapt(read.uses);
-      adapted.push({ ...read, adaptation, key: adaptation.spans(read.prompt)[0]?.key ?? '' });
+      const spans = adaptation.spans(read.prompt);
+      const shared = Math.min(this.#shared, spans[1]?.from ?? Infinity);
+      adapted.push({ ...read, adaptation, keys: spans.map(({ key }) => key), shared });
     }
-    // Texts that begin alike follow each other, first those that begin with the base.
-    adapted.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.index - b.index));
+    // Those computed alike follow each other, first those of the base, then those that begin with it.
+    adapted.sort((a, b) => compare(a.keys.join('\n'), b.keys.join('\n')) || a.index - b.index);
     let isFirst = true;
     for (const read of adapted) {
+      const alike = adapted.filter(({ keys }) => keys[0] === read.keys[0]);
+      const part = Math.min(...alike.map(({ shared }) => shared));
       const behind = (tokens: readonly number[]): Promise<Behind> =>
-        this.#behind(session, tokens, { slot, adaptation: read.adaptation, signal });
+        readBehind(session, tokens, { slot, adaptation: read.adaptation, part, signal });
       const { cachedTokens, ...scored } = await scoreLabels(read, behind);
-      const readAgain = isFirst ? 0 : Math.max(0, this.#shared - cachedTokens);
+      const readAgain = isFirst ? 0 : Math.max(0, read.shared - cachedTokens);
       yield { ...scored, read: read.index, promptTokens: read.prompt, cachedTokens, readAgain };
       isFirst = false;
     }
   }
+}
 
-  /** Computes what of a text the cache does not hold, and keeps it there. */
-  async #behind(
-    session: Session,
-    tokens: readonly number[],
-    { slot, adaptation, signal }: Pick<Means, 'slot' | 'signal'> & { adaptation: Adaptation },
-  ): Promise<Behind> {
-    const { sequences, draws, plan, trials } = session;
-    const sequence = sequences.take(tokens, { spans: adaptation.spans(tokens), slot });
-    const cachedTokens = sequence.tokens.length;
-    const text = await adaptation.begin(tokens, cachedTokens).catch((error: unknown) => {
-      sequences.giveBack(sequence);
-      throw error;
-    });
-    let drawn: Promise<DrawnToken> | undefined;
-    try {
-      if (Object.values(text.invokedAt ?? {}).includes(null)) throw notInvoked(text.invokedAt ?? {});
-      sequence.attach(text);
-      draws.sampler.begin(slot, GREEDY, tokens);
-      // Layers with a state leave one where a batch ends: the next read goes on there.
-      const isParted = plan.config.deltaNet && cachedTokens < this.#shared && this.#shared < tokens.length;
-      const ends = isParted ? [this.#shared, tokens.length] : [tokens.length];
-      for (const end of ends) {
-        const onBatch = (_: number, length: number): void => {
-          if (sequence.tokens.length + length < tokens.length) return;
-          const draw = { sequence, sampling: GREEDY, position: tokens.length, wantsEntropy: false, wantsLogits: true };
-          drawn = session.sample(length, draw);
-        };
-        await session.prefill(sequence, tokens.slice(sequence.tokens.length, end), onBatch, signal);
-      }
-      const { logits } = (await drawn) as DrawnToken;
-      return { logits: logits as Float32Array, cachedTokens };
-    } finally {
-      await drawn?.catch(() => undefined);
-      text.close();
-      trials.drop(sequence);
-      sequences.giveBack(sequence);
-    }
+interface AdaptedRead extends Read {
+  adaptation: Adaptation;
+  /** Each stands for what a part of the text is computed with: the base, or adapters. */
+  keys: readonly string[];
+  /** Of the tokens that all prompts begin with, those that are computed with the first. */
+  shared: number;
+}
+
+/**
+ * Computes what of a text the cache does not hold, keeps it there, and reads what stands behind it. `part`: where others go on
+ * that begin alike. Errors: `bad_request` for an activated adapter that the text does not invoke.
+ */
+async function readBehind(
+  session: Session,
+  tokens: readonly number[],
+  { slot, adaptation, part, signal }: Pick<Means, 'slot' | 'signal'> & { adaptation: Adaptation; part: number },
+): Promise<Behind> {
+  const { sequences, draws, plan, trials } = session;
+  const sequence = sequences.take(tokens, { spans: adaptation.spans(tokens), slot });
+  const cachedTokens = sequence.tokens.length;
+  let text: AdaptedText | undefined;
+  let drawn: Promise<DrawnToken> | undefined;
+  try {
+    text = await adaptation.begin(tokens, cachedTokens);
+    if (Object.values(text.invokedAt ?? {}).includes(null)) throw notInvoked(text.invokedAt ?? {});
+    sequence.attach(text);
+    draws.sampler.begin(slot, GREEDY, tokens);
+    const draw = { sequence, sampling: GREEDY, position: tokens.length, wantsEntropy: false, wantsLogits: true };
+    const onBatch = (_: number, length: number): void => {
+      if (sequence.tokens.length + length === tokens.length) drawn = handled(session.sample(length, draw));
+    };
+    // Layers with a state leave one where a prefill ends.
+    const isParted = plan.config.deltaNet && cachedTokens < part && part < tokens.length;
+    for (const end of isParted ? [part, tokens.length] : [tokens.length])
+      await session.prefill(sequence, tokens.slice(sequence.tokens.length, end), onBatch, signal);
+    const { logits } = (await drawn) as unknown as DrawnToken;
+    return { logits: logits as Float32Array, cachedTokens };
+  } finally {
+    await drawn?.catch(() => undefined);
+    text?.close();
+    trials.drop(sequence);
+    sequences.giveBack(sequence);
   }
 }
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** The chat with the question. */
 function withQuestion(messages: readonly ChatTurn[], question: string): ChatTurn[] {

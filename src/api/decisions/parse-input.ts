@@ -30,11 +30,7 @@ function parseMessage({ role, content }: Record<string, unknown>, at: string): C
   return { role: role === 'developer' ? 'system' : role, content: parseContent(content, `${at}.content`) };
 }
 
-function parseCall(
-  item: Record<string, unknown>,
-  at: string,
-  calls: Map<string, 'function' | 'custom'>,
-): ChatTurn {
+function parseCall(item: Record<string, unknown>, at: string, calls: Map<string, 'function' | 'custom'>): ChatTurn {
   const id = textOf(item['call_id'], `${at}.call_id`);
   const name = textOf(item['name'], `${at}.name`);
   const isFunction = item['type'] === 'function_call';
@@ -42,7 +38,11 @@ function parseCall(
     ? parseArguments(item['arguments'], `${at}.arguments`)
     : { input: textOf(item['input'], `${at}.input`, true) };
   calls.set(id, isFunction ? 'function' : 'custom');
-  return { role: 'assistant', content: '', tool_calls: [{ id, type: 'function', function: { name, arguments: given } }] };
+  return {
+    role: 'assistant',
+    content: '',
+    tool_calls: [{ id, type: 'function', function: { name, arguments: given } }],
+  };
 }
 
 function parseOutput(

@@ -66,7 +66,9 @@ function choiceReading({ instructions, options }: Question, first: number): Read
 }
 
 function predicateReading({ instructions, options }: Question, isTurned: boolean): Reading {
-  const lines = options.flatMap(({ name, description }) => (description === undefined ? [] : [`${name}: ${description}`]));
+  const lines = options.flatMap(({ name, description }) =>
+    description === undefined ? [] : [`${name}: ${description}`],
+  );
   const names = options.map(({ name }) => name);
   const [first, second] = isTurned ? names.reverse() : names;
   return {

@@ -53,12 +53,12 @@ function checkThinking(value: unknown = {}): void {
 function questionOf(id: string, question: unknown): DecisionQuestion {
   if (id === '') refuse('questions', 'has a question without an id');
   const at = `questions.${id}`;
-  const { type, instructions = '', criteria, adapter } = knownFields(question, at, [
-    'type',
-    'instructions',
-    'criteria',
-    'adapter',
-  ]);
+  const {
+    type,
+    instructions = '',
+    criteria,
+    adapter,
+  } = knownFields(question, at, ['type', 'instructions', 'criteria', 'adapter']);
   const own = { name: id, instructions: textOf(instructions, `${at}.instructions`), adapter };
   const place = `${at}.criteria`;
   const described = (value: unknown): object => (value === null ? {} : { description: textOf(value, place) });
