@@ -189,7 +189,8 @@ describeWays(pages, loadTiny, (asking, way) => {
         await reach.fetch(`${reach.baseURL}/systemone`, { method: 'POST', body })
       ).json()) as object;
       type Create = Parameters<typeof decisionModel>[0]['decisions']['create'];
-      const create = (request: object) => openai.decisions.create({ model: 'tiny', ...request } as never);
+      const create = (request: object): Promise<object> =>
+        openai.decisions.create({ model: 'tiny', ...request } as never);
       const model = decisionModel({
         model: 'tiny',
         decisions: { create } as unknown as { create: Create; calibrate: never },

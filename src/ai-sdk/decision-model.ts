@@ -41,12 +41,15 @@ export function decisionModel(engine: Pick<Engine, 'decisions' | 'model'>): Deci
         ...(abortSignal && { signal: abortSignal }),
       });
       const { cached_tokens: cachedTokens, read_again_tokens: readAgainTokens } = usage.input_tokens_details;
-      const labelMass = Object.fromEntries(answers.map(({ name, label_mass }) => [name, label_mass]));
+      const byId = <T>(of: (answer: DecisionAnswer) => T): Record<string, T> =>
+        Object.fromEntries(answers.map((answer): [string, T] => [answer.name ?? '', of(answer)]));
       return {
-        answers: Object.fromEntries(answers.map((answer) => [answer.name, answerOf(answer)])),
+        answers: byId(answerOf),
         usage: { inputTokens: usage.input_tokens, outputTokens: usage.output_tokens },
         warnings: [],
-        providerMetadata: { chunkwise: { cachedTokens, readAgainTokens, labelMass } },
+        providerMetadata: {
+          chunkwise: { cachedTokens, readAgainTokens, labelMass: byId(({ label_mass }) => label_mass) },
+        },
       };
     },
   };
@@ -84,7 +87,10 @@ function questionOf(name: string, question: Question): DecisionQuestion {
 function answerOf(answer: DecisionAnswer): Decided['answers'][string] {
   if (answer.type === 'predicate') return { type: 'boolean', probability: answer.probability };
   if (answer.type === 'refusal') return { type: 'refusal' };
-  const probabilities = Object.fromEntries(answer.probabilities.map(({ value, probability }) => [value, probability]));
+  const each = answer.probabilities as readonly { value: unknown; probability: number }[];
+  const probabilities = Object.fromEntries(
+    each.map(({ value, probability }): [string, number] => [String(value), probability]),
+  );
   if (answer.type === 'choice') return { type: 'choice', choice: String(answer.choice), probabilities };
   return { type: 'score', score: answer.score, probabilities };
 }

@@ -1,4 +1,10 @@
 import { expect, test } from 'vitest';
+import { serveStream, readStream } from '../../workers/port-stream.ts';
+import type { EngineWorker } from '../../workers/protocol.ts';
+import { calibrate } from '../../src/api/decisions/calibrate.ts';
+import { decide, type DecisionClient } from '../../src/api/decisions/decide.ts';
+import { probabilities } from '../../src/api/decisions/distribution.ts';
+import type { Decision, DecisionChoice, DecisionRequest } from '../../src/api/types.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { LabelRead, LabelScores } from '../../src/engine/types.ts';
 import { forward } from '../../src/reference/forward.ts';
@@ -13,7 +19,7 @@ import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { byTier } from '../support/tier.ts';
 
-const STORY = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(2);
+const STORY = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 /** Each label a token; two tokens of which the first is shared; and words, in this tokenizer of several tokens. */
 const LETTERS = ['A', 'B', 'C'];
 const PAIRS = ['A0', 'A1', 'B0'];
@@ -84,7 +90,7 @@ const MODELS: Record<string, Partial<TinyModelOptions> & Pick<TinyModelOptions, 
 test.each(byTier(Object.keys(MODELS).slice(0, 1), Object.keys(MODELS)))(
   '%s: probabilities are those of the reference, mixed adapters together are as one at a time, and the input is read once',
   async (name) => {
-    const options = { hiddenSize: 128, intermediateSize: 192, contextLength: 1024, neverEnds: true, ...MODELS[name]! };
+    const options = { contextLength: 1024, neverEnds: true, ...MODELS[name]! };
     const model = tinyModel({ type: 'F32', seed: 71, ...options });
     const engine = await adaptedEngine(model);
     const together = await scores(engine, READS);
@@ -153,4 +159,76 @@ test('an activated adapter whose invocation the question does not have is refuse
   await expectError(() => scores(engine, [read]), 'bad_request', { field: 'adapter', reason: /late/ });
   engine.unloadAdapter('late');
   expect(await scores(engine, [{ ...read, adapters: [] }])).toHaveLength(1);
+});
+
+/** An engine as the page has it, but for the threads. */
+const clientOf = (engine: LocalEngine): DecisionClient => ({
+  adapters: async () => engine.adapters(),
+  async *stream(ask, signal) {
+    const { port1, port2 } = new MessageChannel();
+    const scoreLabels: EngineWorker['scoreLabels'] = (port, messages, reads) =>
+      void serveStream(port, (ended) => engine.scoreLabels(messages, reads, { signal: ended }));
+    await ask({ scoreLabels } as unknown as Parameters<typeof ask>[0], port2);
+    yield* readStream(port1, { signal, gone: new AbortController().signal });
+  },
+});
+
+test('decisions: orders are averaged, temperatures come with adapters or are fitted, and little mass is a refusal', async () => {
+  const engine = await engineUnderTest(
+    tinyModel({ architecture: 'llama', type: 'F32', seed: 71, contextLength: 1024, neverEnds: true }),
+  );
+  const { config } = (await engine.session()).plan;
+  const decision_temperatures = { choice: 2.5 };
+  await engine.loadAdapter(
+    'own',
+    peftSource(tinyAdapter(config, { seed: 3, gain: 0.1, config: { decision_temperatures } })),
+  );
+  const client = clientOf(engine);
+  const ask = (request: Partial<DecisionRequest>): Promise<Decision> =>
+    decide(client, 'tiny', { input: 'Seven winds blow.', questions: [], ...request }, undefined);
+  const sharesOf = ({ answers: [answer] }: Decision): Record<string, number> => {
+    if (answer?.type !== 'choice') throw new Error('no choice');
+    expect(answer.probabilities.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 9);
+    return Object.fromEntries(
+      answer.probabilities.map(({ value, probability }): [string, number] => [`${value}`, probability]),
+    );
+  };
+  const choice = (values: readonly string[], more: Partial<DecisionChoice> = {}): DecisionChoice => ({
+    ...{ type: 'choice', instructions: 'Which?', choices: values.map((value) => ({ value })) },
+    ...more,
+  });
+
+  const turned: Record<string, number>[] = [];
+  for (const order of ['xyz', 'yzx', 'zxy']) turned.push(sharesOf(await ask({ questions: [choice([...order])] })));
+  const averaged = sharesOf(await ask({ questions: [choice(['x', 'y', 'z'])], permutations: 3 }));
+  for (const value of ['x', 'y', 'z'])
+    expect(averaged[value]).toBeCloseTo(turned.reduce((sum, own) => sum + own[value]!, 0) / 3, 5);
+  expect(turned[0]!['x']).not.toBeCloseTo(turned[1]!['x']!, 3);
+
+  const plain = sharesOf(await ask({ questions: [choice(['x', 'y'], { adapter: 'own', temperature: 1 })] }));
+  const tempered = sharesOf(await ask({ questions: [choice(['x', 'y'])], adapter: 'own' }));
+  const logs = [Math.log(plain['x']!), Math.log(plain['y']!)];
+  expect(tempered['x']).toBeCloseTo(probabilities([logs], 2.5)[0]!, 5);
+
+  const many = Array.from({ length: 31 }, (_, i) => `v${i}`);
+  const ofMany = await ask({ questions: [choice(many)], return_prompt_token_ids: true });
+  expect(Object.keys(sharesOf(ofMany))).toEqual(many);
+  const [answer] = ofMany.answers;
+  expect(answer!.prompt_token_ids).toHaveLength(ofMany.usage.input_tokens);
+  expect(answer!.label_mass).toBeLessThan(1);
+  const refused = await ask({ questions: [{ type: 'predicate', instructions: 'So?' }], min_label_mass: 1 });
+  expect(refused.answers).toMatchObject([{ type: 'refusal', name: null }]);
+
+  const answers = ['x', 'y', 'y'];
+  const examples = answers.map((right, i) => ({ input: `Wind ${i}.`, question: choice(['x', 'y']), answer: right }));
+  const { choice: fitted, predicate } = await calibrate(client, { examples }, undefined);
+  expect(predicate).toBeUndefined();
+  expect(fitted!.examples).toBe(3);
+  expect(fitted!.nll.after).toBeLessThanOrEqual(fitted!.nll.before);
+  let nll = 0;
+  for (const { input, question, answer: right } of examples) {
+    const shares = sharesOf(await ask({ input, questions: [{ ...question, temperature: fitted!.temperature }] }));
+    nll -= Math.log(shares[right]!) / examples.length;
+  }
+  expect(nll).toBeCloseTo(fitted!.nll.after, 4);
 });

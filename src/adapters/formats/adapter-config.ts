@@ -119,7 +119,7 @@ function readTemperatures(fields: ConfigFields): DecisionTemperatures | undefine
     if (!(temperature > 0 && temperature <= MOST_TEMPERATURE))
       fields.fail(`${field}.${type}`, `must be above 0, to ${MOST_TEMPERATURE}, but is ${temperature}`);
   }
-  return given.length > 0 ? (Object.fromEntries(given) as DecisionTemperatures) : undefined;
+  return given.length > 0 ? Object.fromEntries(given) : undefined;
 }
 
 function checkKind(fields: ConfigFields): void {

@@ -63,7 +63,11 @@ function parseCalls(value: unknown, role: string, at: string): ChatTurn['tool_ca
     if (!isRecord(called)) refuse(`${place}.function`, `must be an object, but is ${describe(called)}`);
     const { name } = called;
     if (typeof name !== 'string') refuse(`${place}.function.name`, `must be a string, but is ${describe(name)}`);
-    return { id, type: 'function', function: { name, arguments: parseArguments(called['arguments'], `${place}.function.arguments`) } };
+    return {
+      id,
+      type: 'function',
+      function: { name, arguments: parseArguments(called['arguments'], `${place}.function.arguments`) },
+    };
   });
 }
 

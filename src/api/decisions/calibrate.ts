@@ -1,8 +1,7 @@
 import { checked, checkList, describe, refuse } from '../checks.ts';
-import type { EngineClient } from '../engine-client.ts';
 import { parseAdapters } from '../requests.ts';
 import type { Calibration, CalibrationRequest } from '../types.ts';
-import { readQuestions } from './decide.ts';
+import { type DecisionClient, readQuestions } from './decide.ts';
 import { calibrationError, fitTemperature, type Judged, meanNll } from './distribution.ts';
 import { knownFields, parsePermutations, parseQuestion } from './parse-decisions.ts';
 import { parseInput } from './parse-input.ts';
@@ -10,7 +9,7 @@ import type { Question } from './questions.ts';
 
 /** Reads labelled questions, and fits a temperature to each type. Errors: `bad_request`, naming the field, and those of the engine. */
 export async function calibrate(
-  client: EngineClient,
+  client: DecisionClient,
   request: CalibrationRequest,
   signal: AbortSignal | undefined,
 ): Promise<Calibration> {

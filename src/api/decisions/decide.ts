@@ -6,6 +6,9 @@ import { indexOfLargest, logSum, probabilities, type Readings } from './distribu
 import { parseDecisions, type ParsedDecisions } from './parse-decisions.ts';
 import { type Question, readingsOf } from './questions.ts';
 
+/** What decisions need of an engine's client. */
+export type DecisionClient = Pick<EngineClient, 'stream' | 'adapters'>;
+
 /** A question's readings, each an order of its options. */
 export interface ReadQuestion {
   readings: Readings;
@@ -16,7 +19,7 @@ export interface ReadQuestion {
 
 /** Errors: `bad_request`, naming the field, and those of the engine. */
 export async function decide(
-  client: EngineClient,
+  client: DecisionClient,
   model: string,
   request: DecisionRequest,
   signal: AbortSignal | undefined,
@@ -50,7 +53,7 @@ export async function decide(
 
 /** Asks the engine for all readings of all questions at once. */
 export async function readQuestions(
-  client: EngineClient,
+  client: DecisionClient,
   { messages, questions, permutations }: Pick<ParsedDecisions, 'messages' | 'questions' | 'permutations'>,
   signal: AbortSignal | undefined,
 ): Promise<ReadQuestion[]> {
@@ -77,7 +80,7 @@ export async function readQuestions(
 }
 
 /** Of each question its own, or what comes with its one adapter. */
-async function temperaturesOf(client: EngineClient, questions: readonly Question[]): Promise<number[]> {
+async function temperaturesOf(client: DecisionClient, questions: readonly Question[]): Promise<number[]> {
   const asks = questions.some(({ adapters, temperature }) => temperature === undefined && adapters.length === 1);
   const loaded = new Map(asks ? (await client.adapters()).map((info) => [info.name, info]) : []);
   return questions.map(({ type, adapters: [adapter, ...others], temperature }) => {

@@ -118,7 +118,9 @@ function answerOf(answer: DecisionAnswer): object {
   }
   if (answer.type === 'choice') {
     const { type, choice, confidence } = answer;
-    const probabilities = Object.fromEntries(answer.probabilities.map((each) => [each.value, each.probability]));
+    const probabilities = Object.fromEntries(
+      answer.probabilities.map((each): [string, number] => [String(each.value), each.probability]),
+    );
     return { type, choice, probabilities, confidence };
   }
   if (answer.type === 'refusal') return { type: answer.type };
