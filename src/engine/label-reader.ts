@@ -86,10 +86,11 @@ export class LabelReader {
     }
     // Those computed alike follow each other, first those of the base, then those that begin with it.
     adapted.sort((a, b) => compare(a.keys.join('\n'), b.keys.join('\n')) || a.index - b.index);
+    const parts = new Map<string | undefined, number>();
+    for (const { keys, shared } of adapted) parts.set(keys[0], Math.min(shared, parts.get(keys[0]) ?? shared));
     let isFirst = true;
     for (const read of adapted) {
-      const alike = adapted.filter(({ keys }) => keys[0] === read.keys[0]);
-      const part = Math.min(...alike.map(({ shared }) => shared));
+      const part = parts.get(read.keys[0]) ?? 0;
       const behind = (tokens: readonly number[]): Promise<Behind> =>
         readBehind(session, tokens, { slot, adaptation: read.adaptation, part, signal });
       const { cachedTokens, ...scored } = await scoreLabels(read, behind);

@@ -7,6 +7,8 @@ import { parseContent, parseInput, textOf } from './parse-input.ts';
 import { MOST_PERMUTATIONS, type Option, type Question } from './questions.ts';
 
 const MOST_QUESTIONS = 400;
+/** Of all questions, in all their orders. */
+const MOST_READINGS = 1024;
 const MOST_OPTIONS = 255;
 const MOST_TEMPERATURE = 100;
 
@@ -44,6 +46,8 @@ export function parseDecisions(request: unknown): ParsedDecisions {
     refuse('questions', `has ${questions.length} entries; at most ${MOST_QUESTIONS} are allowed`);
   const adapters = parseAdapters(fields['adapter']);
   const permutations = parsePermutations(fields['permutations']);
+  if (questions.length * permutations > MOST_READINGS)
+    refuse('permutations', `of ${questions.length} questions are more than ${MOST_READINGS} readings`);
   const returnsTokens = checkBoolean(fields['return_prompt_token_ids'], 'return_prompt_token_ids');
   if (returnsTokens && permutations > 1) refuse('return_prompt_token_ids', 'is only allowed with one permutation');
   const { min_label_mass: leastMass = 0 } = fields;

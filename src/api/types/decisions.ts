@@ -78,7 +78,8 @@ export interface DecisionRequest {
   adapter?: string | AdapterRequest[];
   /**
    * Asks each question so many times, 1 to 16, with its options in other orders, and gives the mean of the probabilities: models
-   * prefer places and letters. At most as many times as there are orders: choices rotate, others are turned round. Default: 1.
+   * prefer places and letters. At most as many times as there are orders: choices rotate, others are turned round. Of all
+   * questions at most 1,024 times. Default: 1.
    */
   permutations?: number;
   /** A question whose labels have less of the whole vocabulary's probability is answered with a refusal, 0 to 1. Default: 0, none. */

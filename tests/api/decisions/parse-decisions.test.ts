@@ -75,6 +75,7 @@ it.each<[object, string]>([
   [{ questions: [{ ...SCORE, levels: [{ label: 'a' }] }] }, 'questions[0].levels'],
   [{ questions: [{ ...SCORE, levels: [{ label: 'a' }, { label: '' }] }] }, 'questions[0].levels[1].label'],
   [{ permutations: 17 }, 'permutations'],
+  [{ permutations: 16, questions: new Array(65).fill(ASKED) }, 'permutations'],
   [{ permutations: 2, return_prompt_token_ids: true }, 'return_prompt_token_ids'],
   [{ min_label_mass: 1.5 }, 'min_label_mass'],
   [{ temperature: 1 }, 'temperature'],
