@@ -18,7 +18,7 @@ const PRODUCT = [
   ['src/measure'],
   ['workers'],
   ['src/api'],
-  ['src/node', 'src/react', 'src/service-worker', 'src/web-llm'],
+  ['src/ai-sdk', 'src/node', 'src/react', 'src/service-worker', 'src/web-llm'],
   ['demo', 'cli'],
 ];
 

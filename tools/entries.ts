@@ -4,6 +4,7 @@
  */
 export const ENTRIES = {
   index: 'src/api/index.ts',
+  'ai-sdk': 'src/ai-sdk/index.ts',
   react: 'src/react/index.ts',
   'service-worker': 'src/service-worker/index.ts',
   'web-llm': 'src/web-llm/index.ts',

@@ -149,6 +149,10 @@ export function hostEngine(host: EngineHost): HostedEngine {
       void serveStream(port, (signal) => engine().rerank(query, documents, { signal }));
     },
 
+    scoreLabels(port, messages, reads) {
+      void serveStream(port, (signal) => watchMemory(engine().scoreLabels(messages, reads, { signal })));
+    },
+
     measureDevice(port, { budgetMs }) {
       void serveStream(port, (signal) => {
         const loaded = engine();

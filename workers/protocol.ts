@@ -4,6 +4,7 @@ import type {
   AdapterInfo,
   EmbedOptions,
   GenerateOptions,
+  LabelRead,
   LoadProgress,
   PlanEvent,
   SavedSize,
@@ -103,6 +104,8 @@ export interface EngineWorker {
   embed(port: MessagePort, inputs: readonly EmbeddingInput[], options: Omit<EmbedOptions, 'signal'>): void;
   /** Serves the `DocumentScore` of each document on `port`. */
   rerank(port: MessagePort, query: string, documents: readonly string[]): void;
+  /** Serves the `LabelScores` of each read on `port`. */
+  scoreLabels(port: MessagePort, messages: readonly ChatTurn[], reads: readonly LabelRead[]): void;
   /** Serves the `DeviceEvent`s of `Engine.measureDevice` on `port`. */
   measureDevice(port: MessagePort, options: { budgetMs?: number | undefined }): void;
   loadAdapter(name: string, source: AdapterFiles): Promise<AdapterInfo>;

@@ -1,15 +1,27 @@
 /** Gives a page's console, and so the tests, the package and the clients' real packages. */
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { embed, generateObject, generateText, isStepCount, jsonSchema, Output, streamText, tool } from 'ai';
+import {
+  embed,
+  experimental_decide as decide,
+  generateObject,
+  generateText,
+  isStepCount,
+  jsonSchema,
+  Output,
+  streamText,
+  tool,
+} from 'ai';
 import OpenAI from 'openai';
+import { decisionModel } from '../../src/ai-sdk/index.ts';
 import { createEngine, type Engine } from '../../src/api/index.ts';
 import { provideEngine } from '../../src/service-worker/index.ts';
 
 const packages = {
   OpenAI,
   createOpenAICompatible,
-  ai: { embed, generateObject, generateText, isStepCount, jsonSchema, Output, streamText, tool },
+  ai: { decide, embed, generateObject, generateText, isStepCount, jsonSchema, Output, streamText, tool },
   createEngine,
+  decisionModel,
   provideEngine,
 };
 

@@ -148,6 +148,98 @@ describeWays(pages, loadTiny, (asking, way) => {
     expect(result.tokens.usage.prompt_tokens).toBe(3);
   });
 
+  it('the openai client, the AI SDK and vLLM’s own example make the same decisions, each question with its adapter', async () => {
+    const result = await asking().evaluate(async () => {
+      const { openai, reach } = globalThis;
+      const { ai, decisionModel } = globalThis.clients;
+      const input = 'My card was charged twice for one order.';
+      const instructions = 'Which team should handle this ticket?';
+      const criteria = { billing: 'payments and refunds', shipping: 'deliveries' };
+      const choices = Object.entries(criteria).map(([value, description]) => ({ value, description }));
+      const asked = [
+        { type: 'choice' as const, name: 'team', instructions, choices },
+        { type: 'choice' as const, name: 'own', instructions, choices, adapter: 'poet' },
+        { type: 'predicate' as const, name: 'urgent', instructions: 'Is it urgent?' },
+        {
+          type: 'score' as const,
+          name: 'tone',
+          instructions: 'How upset?',
+          levels: [{ label: 'calm' }, { label: 'furious' }],
+        },
+      ];
+      const { data: decision, response } = await openai.decisions
+        .create({ model: 'tiny', input, questions: asked })
+        .withResponse();
+      const own = await openai.decisions.create({ model: 'poet', input, questions: asked.slice(0, 1) });
+      const refused = await openai.decisions.create({ model: 'tiny', input, questions: [] }).catch((error: unknown) => {
+        const { status, param } = error as InstanceType<typeof globalThis.clients.OpenAI.APIError>;
+        return [status as number, param];
+      });
+      const body = JSON.stringify({
+        model: 'tiny',
+        state: input,
+        questions: {
+          team: { type: 'choice', instructions, criteria },
+          urgent: { type: 'noul', instructions: 'Is it urgent?', criteria: { true: null } },
+          tone: { type: 'score', instructions: 'How upset?', criteria: ['calm', 'furious'] },
+        },
+        chat_template_kwargs: { enable_thinking: false },
+      });
+      const systemOne = (await (
+        await reach.fetch(`${reach.baseURL}/systemone`, { method: 'POST', body })
+      ).json()) as object;
+      type Create = Parameters<typeof decisionModel>[0]['decisions']['create'];
+      const create = (request: object): Promise<object> =>
+        openai.decisions.create({ model: 'tiny', ...request } as never);
+      const model = decisionModel({
+        model: 'tiny',
+        decisions: { create } as unknown as { create: Create; calibrate: never },
+      });
+      const decided = await ai.decide({
+        model,
+        state: input,
+        questions: {
+          team: { type: 'choice', instructions, criteria },
+          urgent: { type: 'boolean', instructions: 'Is it urgent?' },
+          tone: { type: 'score', instructions: 'How upset?', criteria: ['calm', 'furious'] },
+        },
+        maxRetries: 0,
+      });
+      return {
+        decision,
+        by: response.headers.get('chunkwise-answered-by'),
+        own,
+        refused,
+        systemOne,
+        decided: decided.answers,
+      };
+    });
+    const [team, own, urgent, tone] = result.decision.answers;
+    expect(result.decision).toMatchObject({ model: 'tiny', usage: { output_tokens: 4 } });
+    expect(result.by).toBe('device');
+    expect(result.refused).toEqual([400, 'questions']);
+    if (team?.type !== 'choice' || own?.type !== 'choice' || urgent?.type !== 'predicate' || tone?.type !== 'score')
+      throw new Error('answers of other types');
+    const shares = (answer: typeof team): Record<string, unknown> =>
+      Object.fromEntries(answer.probabilities.map(({ value, probability }) => [value, expect.closeTo(probability, 5)]));
+    expect(own.probabilities).not.toEqual(team.probabilities);
+    expect(result.own).toMatchObject({ model: 'poet', answers: [{ choice: own.choice }] });
+    expect(result.systemOne).toMatchObject({
+      object: 'structured_decision',
+      answers: {
+        team: { type: 'choice', choice: team.choice, probabilities: shares(team) },
+        urgent: { type: 'noul', noul: expect.closeTo(urgent.probability, 5) as unknown },
+        tone: { type: 'score', score: expect.closeTo(tone.score, 5) as unknown, legend: { 0: 'calm', 1: 'furious' } },
+      },
+      diagnostics: { team: { argmax_is_label: expect.any(Boolean) as unknown } },
+    });
+    expect(result.decided).toMatchObject({
+      team: { choice: team.choice, probabilities: shares(team) },
+      urgent: { probability: expect.closeTo(urgent.probability, 5) as unknown },
+      tone: { score: expect.closeTo(tone.score, 5) as unknown },
+    });
+  });
+
   it('lists adapters as models, and answers with the one that is named', async () => {
     const result = await asking().evaluate(async () => {
       const { openai } = globalThis;

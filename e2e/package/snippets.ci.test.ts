@@ -31,6 +31,9 @@ const RUN: Readonly<Record<string, 'Node' | 'Chromium' | { compiled: string }>> 
   'docs/guide/adapters.md 3': 'Node',
   'docs/guide/cache.md 1': 'Node',
   'docs/guide/cache.md 2': 'Node',
+  'docs/guide/decisions.md 1': 'Node',
+  'docs/guide/decisions.md 2': 'Node',
+  'docs/guide/decisions.md 3': 'Node',
   'docs/guide/device.md 1': { compiled: 'makes a model of 1.1 GB; tests/measure/device.ci.test.ts measures' },
   'docs/guide/forms.md 1': 'Node',
   'docs/guide/forms.md 2': { compiled: 'its models stand for any; engine-options.ci.test.ts has a draft model' },
@@ -64,10 +67,11 @@ declare global {
 /** All that is public, imported by name or as a whole. */
 const DECLARATIONS = `
 import * as main from 'chunkwise';
+import * as aiSdk from 'chunkwise/ai-sdk';
 import * as react from 'chunkwise/react';
 import * as worker from 'chunkwise/service-worker';
 import * as webLlm from 'chunkwise/web-llm';
-export { main, react, webLlm, worker };
+export { aiSdk, main, react, webLlm, worker };
 
 declare const engine: main.Engine;
 declare const stream: boolean;

@@ -155,6 +155,12 @@ function methods(answerer: Answerer, { toUrl }: Platform): Methods {
       create: async (request, call) => (await import('./embeddings.ts')).embed(client, model, request, parseCall(call)),
     },
     rerank: async (request, call) => (await import('./rerank.ts')).rerank(client, model, request, parseCall(call)),
+    decisions: {
+      create: async (request, call) =>
+        (await import('./decisions/decide.ts')).decide(client, model, request, parseCall(call)),
+      calibrate: async (request, call) =>
+        (await import('./decisions/calibrate.ts')).calibrate(client, request, parseCall(call)),
+    },
     adapters: {
       load: async (name, source) =>
         client.loadAdapter(

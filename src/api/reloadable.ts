@@ -41,6 +41,9 @@ export function reloadable(loaded: LoadedEngine, listeners: Listeners, reopen: R
     get embeddings() {
       return loaded.embeddings;
     },
+    get decisions() {
+      return loaded.decisions;
+    },
     get adapters() {
       return loaded.adapters;
     },

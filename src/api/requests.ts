@@ -146,10 +146,10 @@ function parseSeed(value: unknown): number {
   return checkInteger(value, 'seed', Number.MIN_SAFE_INTEGER) >>> 0;
 }
 
-export function parseAdapters(value: unknown = []): { name: string; scale: number }[] {
+export function parseAdapters(value: unknown = [], field = 'adapter'): { name: string; scale: number }[] {
   if (typeof value === 'string') return [{ name: value, scale: 1 }];
-  return checkList(value, 'adapter', 'a name or an array').map((use, i) => {
-    const at = `adapter[${i}]`;
+  return checkList(value, field, 'a name or an array').map((use, i) => {
+    const at = `${field}[${i}]`;
     if (!isRecord(use)) refuse(at, `must be an object, but is ${describe(use)}`);
     const { name, scale } = use;
     if (typeof name !== 'string') refuse(`${at}.name`, `must be a string, but is ${describe(name)}`);

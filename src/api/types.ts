@@ -30,6 +30,7 @@ export type { HubOptions } from '../hub/hub-api.ts';
 export type { ToolDefinition } from '../tokenizer/chat-template.ts';
 export type { WeightType } from '../weights/quantize.ts';
 export type * from './types/availability.ts';
+export type * from './types/decisions.ts';
 export type * from './types/decoding.ts';
 export type * from './types/embeddings.ts';
 export type * from './types/engine.ts';

@@ -53,6 +53,7 @@ export class AdapterRegistry {
       ...{ name: module.name, rank: module.rank },
       singularValues: [...module.singularValues],
     }));
+    const { decisionTemperatures } = adapter;
     const invocation = adapter.invocation?.tokens;
     const info = {
       name,
@@ -62,6 +63,7 @@ export class AdapterRegistry {
       warnings,
       spectra,
       ...(invocation && { invocationTokens: invocation }),
+      ...(decisionTemperatures && { decisionTemperatures }),
     };
     const plain = this.form === 'unfused' ? adapter : undefined;
     const entry: Entry = { ladder, plain, info, invocation, loaded: undefined, uses: 1 }; // it is not unloaded while it is loaded

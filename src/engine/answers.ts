@@ -7,11 +7,20 @@ import type { Grammars, TokenGrammar } from '../grammar/token-grammar.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { embedText } from './embed-text.ts';
+import { LabelReader } from './label-reader.ts';
 import { answerLimit, generate, mayShift, type PromptTokens } from './generation/generate.ts';
 import type { LiveSession } from './live-session.ts';
 import type { Requests } from './requests.ts';
 import type { Texts } from './texts.ts';
-import type { ChatTools, EmbedOptions, GenerateEvent, GenerateOptions, TextEmbedding } from './types.ts';
+import type {
+  ChatTools,
+  EmbedOptions,
+  GenerateEvent,
+  GenerateOptions,
+  LabelRead,
+  LabelScores,
+  TextEmbedding,
+} from './types.ts';
 
 /** What an engine answers: texts and embeddings, each as a request of its own. */
 export class Answers {
@@ -68,6 +77,25 @@ export class Answers {
     } catch (error) {
       beginning.then((grammar) => grammar.dispose()).catch(() => undefined);
       throw error;
+    }
+  }
+
+  async *scoreLabels(
+    messages: readonly ChatTurn[],
+    reads: readonly LabelRead[],
+    { signal }: { signal?: AbortSignal },
+  ): AsyncGenerator<LabelScores, void> {
+    const request = this.requests.open(reads.flatMap(({ adapters = [] }) => adapters));
+    try {
+      const reader = new LabelReader(this.texts, messages, reads);
+      const pages = pagesFor(reader.mostTokens);
+      const { session, slot } = await request.enter({ pages, ranks: 'all', signal });
+      this.session.beginText();
+      yield* reader.scores(session, { slot, adapt: (uses) => request.adapt(uses), signal });
+    } catch (error) {
+      request.failed(error);
+    } finally {
+      request.leave();
     }
   }
 

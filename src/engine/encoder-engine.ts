@@ -13,6 +13,7 @@ import type {
   EngineCore,
   EngineCoreOptions,
   GenerateEvent,
+  LabelScores,
   SavedCaches,
   TextEmbedding,
 } from './types.ts';
@@ -82,6 +83,10 @@ export class EncoderEngine implements EngineCore {
     options: { signal?: AbortSignal },
   ): AsyncGenerator<DocumentScore, void> {
     return this.#unlessAbandoned(this.#rerank(query, documents, options), options);
+  }
+
+  scoreLabels(): AsyncGenerator<LabelScores, void> {
+    return this.#refuse('makes no decisions');
   }
 
   countTokens(): number {

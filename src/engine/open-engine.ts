@@ -25,6 +25,8 @@ import type {
   EngineCoreOptions,
   GenerateEvent,
   GenerateOptions,
+  LabelRead,
+  LabelScores,
   TextEmbedding,
 } from './types.ts';
 import { unlessAbandoned } from './unless-abandoned.ts';
@@ -100,6 +102,14 @@ export class LocalEngine implements EngineCore {
 
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
     return this.#unlessAbandoned(this.#answers.embed(inputs, options), options);
+  }
+
+  scoreLabels(
+    messages: readonly ChatTurn[],
+    reads: readonly LabelRead[],
+    options: { signal?: AbortSignal },
+  ): AsyncGenerator<LabelScores, void> {
+    return this.#unlessAbandoned(this.#answers.scoreLabels(messages, reads, options), options);
   }
 
   rerank(): never {

@@ -71,6 +71,11 @@ export class OpenRequest {
     return { session: this.#session, slot: this.#turn.slot, adaptation };
   }
 
+  /** How texts take some of its adapters, with all of their ranks. Errors: `bad_request`. */
+  adapt(uses: readonly AdapterUse[]): Promise<Adaptation> {
+    return this.adapters.adapt(uses, 'all');
+  }
+
   /** Throws what it failed with, or that the engine was disposed meanwhile. */
   failed(error: unknown): never {
     return this.session.failed(error, this.#session);

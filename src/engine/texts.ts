@@ -1,7 +1,7 @@
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
-import { type ChatTraits, chatTraits, withMarkers } from '../tokenizer/chat-traits.ts';
+import { type ChatTraits, chatTraits, endsInReasoning, withMarkers } from '../tokenizer/chat-traits.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { PromptTokens } from './generation/generate.ts';
 import { commonPrefix } from '../session/sequence-cache.ts';
@@ -38,6 +38,16 @@ export class Texts {
 
   encodeChat(messages: readonly ChatTurn[], tools?: readonly ToolDefinition[], maxTokens?: number): number[] {
     return this.tokenizer.encode(renderChat(this.metadata, messages, { tools }), { parseSpecial: true, maxTokens });
+  }
+
+  /** A chat whose answer begins with no reasoning, and its tokens. Errors: `context_overflow`, naming `field`; `unsupported`. */
+  unreasoned(messages: readonly ChatTurn[], field: string): { text: string; tokens: number[] } {
+    const text = renderChat(this.metadata, messages, { enableThinking: false });
+    if (endsInReasoning(text)) {
+      const reason = 'its chat template begins every answer with reasoning, which cannot be left out';
+      throw new ChunkwiseError('unsupported', { file: this.metadata.file, field: 'tokenizer.chat_template', reason });
+    }
+    return { text, tokens: this.tokenizer.encode(text, { parseSpecial: true, maxTokens: this.contextLength, field }) };
   }
 
   /** A text to embed, or its tokens. Errors: `bad_request`, `context_overflow`, naming `field`. */

@@ -35,6 +35,7 @@ export const startInProcess: StartEngine = async () => {
       generate: async (port, ...asked) => engine.generate(port, ...structuredClone(asked)),
       embed: async (port, ...asked) => engine.embed(port, ...structuredClone(asked)),
       rerank: async (port, ...asked) => engine.rerank(port, ...structuredClone(asked)),
+      scoreLabels: async (port, ...asked) => engine.scoreLabels(port, ...structuredClone(asked)),
       measureDevice: async (port, ...asked) => engine.measureDevice(port, ...asked),
       loadAdapter: (...asked) => engine.loadAdapter(...asked),
       unloadAdapter: async (...asked) => engine.unloadAdapter(...asked),

@@ -33,6 +33,8 @@ export interface ChatOptions {
   /** Opens the assistant's turn; default true. */
   addGenerationPrompt?: boolean;
   tools?: readonly ToolDefinition[] | undefined;
+  /** Said to templates that ask, as Qwen's; default: nothing is said. */
+  enableThinking?: boolean;
 }
 
 /** How deep a tool's parameters or a call's arguments may be nested. */
@@ -51,7 +53,7 @@ const parsed = new WeakMap<TokenizerMetadata, BoundedTemplate>();
 export function renderChat(
   metadata: TokenizerMetadata,
   messages: readonly ChatTurn[],
-  { addGenerationPrompt = true, tools = [] }: ChatOptions = {},
+  { addGenerationPrompt = true, tools = [], enableThinking }: ChatOptions = {},
 ): string {
   const field = 'tokenizer.chat_template';
   const size = sizeOf(messages, 'messages') + sizeOf(tools, 'tools');
@@ -64,6 +66,7 @@ export function renderChat(
     messages,
     ...(tools.length > 0 && { tools }), // templates ask whether it is defined
     add_generation_prompt: addGenerationPrompt,
+    ...(enableThinking !== undefined && { enable_thinking: enableThinking }),
     bos_token: tokenText(metadata, metadata.bosId),
     eos_token: tokenText(metadata, metadata.eosId),
   };

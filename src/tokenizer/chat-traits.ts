@@ -51,9 +51,12 @@ function toolFormat({ chatTemplate: template = '', tokens }: TokenizerMetadata):
   return /"parameters"\s*:/.test(template) ? 'llama' : undefined;
 }
 
+/** Whether a prompt ends within `<think>`. */
+export const endsInReasoning = (prompt: string): boolean => /<think>\s*$/.test(prompt);
+
 function opensReasoning(metadata: TokenizerMetadata): boolean {
   try {
-    return /<think>\s*$/.test(renderChat(metadata, [{ role: 'user', content: 'Hi' }]));
+    return endsInReasoning(renderChat(metadata, [{ role: 'user', content: 'Hi' }]));
   } catch {
     return false;
   }

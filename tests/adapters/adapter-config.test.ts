@@ -118,6 +118,16 @@ test.each([true, false, null, 'gaussian', 'eva', 'orthogonal', 'mica'])(
   },
 );
 
+test('temperatures of decisions are read; what is no type of question, or no temperature, is refused', async () => {
+  const given = { predicate: 1.7, score: 0.5 };
+  expect(parse({ decision_temperatures: given }).decisionTemperatures).toEqual(given);
+  expect(parse({ decision_temperatures: {} }).decisionTemperatures).toBeUndefined();
+  for (const [name, wrong] of Object.entries({ box: 1, choice: 0, score: 101, predicate: '1' }))
+    await expectError(() => parse({ decision_temperatures: { [name]: wrong } }), 'bad_file', {
+      field: `decision_temperatures.${name}`,
+    });
+});
+
 test('the tokens of an activated adapter are read; null is none', () => {
   expect(parse({ alora_invocation_tokens: [5, 0, 5] }).invocationTokens).toEqual([5, 0, 5]);
   expect(parse({ alora_invocation_tokens: null }).invocationTokens).toBeUndefined();

@@ -1,3 +1,5 @@
+import { parseDecisions } from '../../src/api/decisions/parse-decisions.ts';
+import { readingsOf } from '../../src/api/decisions/questions.ts';
 import { parseEmbeddingRequest } from '../../src/api/embeddings.ts';
 import { serve, type Served } from '../../src/api/http/serve.ts';
 import { parseRerankRequest } from '../../src/api/rerank.ts';
@@ -66,6 +68,28 @@ const MESSAGES = [
   { role: 'tool', content: '21', tool_call_id: 'a', name: 'weather' },
 ];
 
+const QUESTIONS = [
+  { type: 'predicate', name: 'a', instructions: 'So?', criteria: { true: 'it is', false: 'it is not' } },
+  {
+    type: 'choice',
+    instructions: [{ type: 'input_text', text: 'Which?' }],
+    choices: [{ value: 'x' }, { value: true }],
+  },
+  {
+    type: 'score',
+    instructions: 'How?',
+    levels: [{ label: 'low', description: 'd' }, { label: 'high' }],
+    temperature: 2,
+  },
+];
+const ITEMS = [
+  { type: 'message', role: 'developer', content: 'Be strict.' },
+  { role: 'user', content: [{ type: 'input_json', data: { a: [1] } }] },
+  { type: 'function_call', call_id: 'a', name: 'weather', arguments: '{"place": "here"}' },
+  { type: 'function_call_output', call_id: 'a', output: [{ type: 'input_text', text: '21' }] },
+  { role: 'assistant', content: [{ type: 'output_text', text: 'Warm.' }] },
+];
+
 const BODIES: readonly [path: string, body: object][] = [
   [
     'chat/completions',
@@ -100,6 +124,21 @@ const BODIES: readonly [path: string, body: object][] = [
     { prompt: 'Once', ...SAMPLING, logprobs: 3, response_format: { type: 'grammar', grammar: 'root ::= "a"' } },
   ],
   ['embeddings', { input: ['a', [1, 2]], encoding_format: 'base64', adapter: 'pirate' }],
+  ['decisions', { input: 'a', questions: QUESTIONS, adapter: 'pirate', permutations: 2, min_label_mass: 0.1 }],
+  ['decisions', { model: 'pirate', input: ITEMS, questions: QUESTIONS.slice(0, 1), return_prompt_token_ids: true }],
+  [
+    'systemone',
+    {
+      state: { a: [1] },
+      instructions: 'Be strict.',
+      questions: {
+        a: { type: 'noul', instructions: 'So?', criteria: { true: 'it is' } },
+        b: { type: 'choice', instructions: 'Which?', criteria: { x: null, y: 'why' }, adapter: 'pirate' },
+        c: { type: 'score', criteria: ['low', 'high'] },
+      },
+      chat_template_kwargs: { enable_thinking: false },
+    },
+  ],
   ['rerank', { query: 'a', documents: ['b', 'c'], top_n: 1, return_documents: true }],
 ];
 
@@ -134,6 +173,20 @@ async function prepareChat(request: ChatCompletionRequest): Promise<ChatCompleti
   return { id: 'x', object: 'chat.completion', created: 0, model: 'tiny', choices: [] } as unknown as ChatCompletion;
 }
 
+async function prepareDecisions(request: unknown): Promise<object> {
+  const { messages, questions, permutations } = structuredClone(parseDecisions(request));
+  for (const question of questions) {
+    const readings = readingsOf(question, permutations);
+    check(
+      readings.every(({ spellings, text }) => spellings.length === question.options.length && text !== ''),
+      'options without a label',
+    );
+    const turn = { role: 'user', content: readings[0]?.text ?? '' };
+    check(renderChat(METADATA, [...messages, turn]).includes(turn.content), 'a prompt without the question');
+  }
+  return { answers: [], usage: {} };
+}
+
 /** An engine that takes every request that is right, and answers nothing. */
 const ENGINE = {
   model: 'tiny.gguf',
@@ -142,6 +195,7 @@ const ENGINE = {
   chat: { completions: { create: async (request: ChatCompletionRequest) => prepareChat(request) } },
   completions: { create: async (request: CompletionRequest) => structuredClone(parseCompletionRequest(request)) },
   embeddings: { create: async (request: unknown) => structuredClone(parseEmbeddingRequest(request)) },
+  decisions: { create: async (request: unknown) => prepareDecisions(request) },
   rerank: async (request: unknown) => structuredClone(parseRerankRequest(request)),
 } as unknown as Served;
 

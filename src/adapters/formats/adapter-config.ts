@@ -9,12 +9,17 @@ export interface AdapterConfig {
   readonly baseModel?: string;
   /** Of an activated LoRA: the tokens with which it begins; see `Invocation`. */
   readonly invocationTokens?: readonly number[];
+  /** What answers of each type of question are tempered with; this package's own field. */
+  readonly decisionTemperatures?: DecisionTemperatures;
   /** Whether a module of this name (`model.layers.0.self_attn.q_proj`) has an adapter. */
   isTargeted: (name: string) => boolean;
   /** A module's rank, and the factor of its B·A. */
   rankOf: (name: string) => number;
   scaleOf: (name: string) => number;
 }
+
+/** What divides log-probabilities of the answers to questions of each type; see `DecisionQuestion`. */
+export type DecisionTemperatures = Readonly<Partial<Record<'predicate' | 'choice' | 'score', number>>>;
 
 /** Fields of PEFT 0.21 (tuners/lora/config.py) that turn LoRA into something else when they are set at all. */
 const REFUSED_WHEN_SET = [
@@ -84,6 +89,7 @@ export function parseAdapterConfig(text: string, file: string): AdapterConfig {
   const rankOf = (name: string): number => ranks(name) ?? rank;
   const baseModel = fields.optionalString('base_model_name_or_path');
   const invocationTokens = fields.tokens(INVOCATION_FIELD);
+  const decisionTemperatures = readTemperatures(fields);
   checkUnknown(fields);
   return {
     rank,
@@ -91,6 +97,7 @@ export function parseAdapterConfig(text: string, file: string): AdapterConfig {
     useRslora,
     baseModel: baseModel === '' ? undefined : baseModel,
     invocationTokens,
+    ...(decisionTemperatures && { decisionTemperatures }),
     isTargeted,
     rankOf,
     scaleOf: (name) => {
@@ -98,6 +105,21 @@ export function parseAdapterConfig(text: string, file: string): AdapterConfig {
       return (alphas(name) ?? alpha) / divisor;
     },
   };
+}
+
+/** The highest that a request may name. */
+const MOST_TEMPERATURE = 100;
+
+function readTemperatures(fields: ConfigFields): DecisionTemperatures | undefined {
+  const field = 'decision_temperatures';
+  const given = Object.entries(fields.object(field));
+  for (const [type, value] of given) {
+    if (!['predicate', 'choice', 'score'].includes(type)) fields.fail(`${field}.${type}`, 'is no type of question');
+    const temperature = fields.checkNumber(value, `${field}.${type}`);
+    if (!(temperature > 0 && temperature <= MOST_TEMPERATURE))
+      fields.fail(`${field}.${type}`, `must be above 0, to ${MOST_TEMPERATURE}, but is ${temperature}`);
+  }
+  return given.length > 0 ? Object.fromEntries(given) : undefined;
 }
 
 function checkKind(fields: ConfigFields): void {

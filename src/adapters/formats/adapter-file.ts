@@ -6,6 +6,7 @@ import { deinterleaveRows, orderedRows, rowOrder } from '../../weights/interleav
 import { rowsOf, type TensorInfo } from '../../weights/tensor-info.ts';
 import { readAdapterHeader } from './adapter-header.ts';
 import type { AdapterHeader, AdapterSource, FactorPair, Invocation } from './adapter-header.ts';
+import type { DecisionTemperatures } from './adapter-config.ts';
 import { isOneOf, isPath } from './base-name.ts';
 import { contentHash } from '../ladder/content-hash.ts';
 import { architectureOf } from '../../architectures/index.ts';
@@ -46,6 +47,7 @@ export interface AdapterModules {
   alpha: number;
   /** Of an activated adapter. */
   invocation?: Invocation;
+  decisionTemperatures?: DecisionTemperatures | undefined;
   /** By layer. */
   modules: AdapterModule[];
   /** What may be wrong and is not refused. */
@@ -66,13 +68,13 @@ export interface AdapterBase {
 export async function readAdapter(source: AdapterSource, base: AdapterBase): Promise<AdapterModules> {
   const header = await readAdapterHeader(source);
   checkBase(header, base.config);
-  const { format, file, rank, alpha, invocation } = header;
+  const { format, file, rank, alpha, invocation, decisionTemperatures } = header;
   const modules: AdapterModule[] = [];
   for (const pair of header.pairs.flatMap((one) => unfused(one, base.config)))
     modules.push(await readModule(header, pair, base.config));
   const warnings = nameWarnings(header, base.names ?? []);
   const hash = [await contentHash(source), ...orderOf(header, base.config)].join('-');
-  return { format, file, contentHash: hash, rank, alpha, invocation, modules, warnings };
+  return { format, file, contentHash: hash, rank, alpha, invocation, decisionTemperatures, modules, warnings };
 }
 
 /** Whether q and k rows lie in the interleaved order of GGUF files of some architectures. */

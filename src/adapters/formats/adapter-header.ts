@@ -8,7 +8,7 @@ import { refusePickle } from '../../weights/safetensors/pickle.ts';
 import { readSafetensors } from '../../weights/safetensors/safetensors-reader.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { INVOCATION_FIELD, parseAdapterConfig } from './adapter-config.ts';
-import type { AdapterConfig } from './adapter-config.ts';
+import type { AdapterConfig, DecisionTemperatures } from './adapter-config.ts';
 import { isTokens, MAX_RANK, NO_TOKENS } from './config-fields.ts';
 import { ARCHITECTURES } from '../../architectures/index.ts';
 import { LINEAR_NAMES } from '../../architectures/linears.ts';
@@ -53,6 +53,8 @@ export interface AdapterHeader {
   /** Of an activated adapter. */
   invocation?: Invocation;
   pairs: readonly FactorPair[];
+  /** PEFT only. */
+  decisionTemperatures?: DecisionTemperatures | undefined;
   /** PEFT only: whether the config calls for an adapter of this module. */
   isTargeted?: (place: ModulePlace) => boolean;
 }
@@ -95,6 +97,7 @@ async function peftHeader(configSource: ByteSource, weights: ByteSource): Promis
     baseModel: config.baseModel,
     invocation: invocationTokens && { tokens: invocationTokens, file: configSource.name, field: INVOCATION_FIELD },
     pairs,
+    decisionTemperatures: config.decisionTemperatures,
     isTargeted: (place) => config.isTargeted(transformersName(place)),
   };
 }

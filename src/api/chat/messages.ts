@@ -63,13 +63,16 @@ function parseCalls(value: unknown, role: string, at: string): ChatTurn['tool_ca
     if (!isRecord(called)) refuse(`${place}.function`, `must be an object, but is ${describe(called)}`);
     const { name } = called;
     if (typeof name !== 'string') refuse(`${place}.function.name`, `must be a string, but is ${describe(name)}`);
-    return { id, type: 'function', function: { name, arguments: parseArguments(called['arguments'], place) } };
+    return {
+      id,
+      type: 'function',
+      function: { name, arguments: parseArguments(called['arguments'], `${place}.function.arguments`) },
+    };
   });
 }
 
 /** OpenAI has them as text; templates write them as JSON. */
-function parseArguments(value: unknown, place: string): Record<string, unknown> {
-  const field = `${place}.function.arguments`;
+export function parseArguments(value: unknown, field: string): Record<string, unknown> {
   if (typeof value !== 'string') refuse(field, `must be a string, but is ${describe(value)}`);
   let parsed: unknown;
   try {

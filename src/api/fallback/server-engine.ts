@@ -51,6 +51,10 @@ export async function serverEngine(
     completions: { create: creates(server, 'completions', fieldsOf) as Engine['completions']['create'] },
     embeddings: { create: creates(server, 'embeddings', fieldsOf) as Engine['embeddings']['create'] },
     rerank: creates(server, 'rerank', fieldsOf) as Engine['rerank'],
+    decisions: {
+      create: creates(server, 'decisions', fieldsOf) as Engine['decisions']['create'],
+      calibrate: refused(cause, 'decisions.calibrate'),
+    },
     fetch: fetches(server, fieldsOf),
     adapters: adaptersOf(server, loaded),
     ...onlyOnDevice(cause),
@@ -129,19 +133,21 @@ const adaptersOf = (server: ServerClient, loaded: Map<string, AdapterInfo>): Eng
 
 /** What a server has none of. */
 function onlyOnDevice(cause: ChunkwiseError) {
-  const refused = (field: string) => async (): Promise<never> => {
-    const reason = `is not there where a server answers; the device could not: ${cause.message}`;
-    throw new ChunkwiseError('unsupported', { field, reason });
-  };
+  const refuses = (field: string): (() => Promise<never>) => refused(cause, field);
   return {
-    saveCache: refused('saveCache'),
-    loadCache: refused('loadCache'),
-    cache: { list: refused('cache'), delete: refused('cache'), size: refused('cache') },
-    memory: refused('memory'),
-    measureDevice: refused('measureDevice'),
-    countTokens: refused('countTokens'),
+    saveCache: refuses('saveCache'),
+    loadCache: refuses('loadCache'),
+    cache: { list: refuses('cache'), delete: refuses('cache'), size: refuses('cache') },
+    memory: refuses('memory'),
+    measureDevice: refuses('measureDevice'),
+    countTokens: refuses('countTokens'),
   };
 }
+
+const refused = (cause: ChunkwiseError, field: string) => async (): Promise<never> => {
+  const reason = `is not there where a server answers; the device could not: ${cause.message}`;
+  throw new ChunkwiseError('unsupported', { field, reason });
+};
 
 /** The one adapter that a request names. Errors: `bad_request`; `unsupported` for what a model's name cannot say. */
 function adapterOf(request: object): string | undefined {

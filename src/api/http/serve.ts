@@ -1,5 +1,12 @@
 import { isRecord } from '../../config/is-record.ts';
-import type { ChatCompletionRequest, CompletionRequest, EmbeddingRequest, Engine, RerankRequest } from '../types.ts';
+import type {
+  ChatCompletionRequest,
+  CompletionRequest,
+  DecisionRequest,
+  EmbeddingRequest,
+  Engine,
+  RerankRequest,
+} from '../types.ts';
 import { eventStream } from './event-stream.ts';
 import { describeError, HttpError } from './http-error.ts';
 import { findModel, listModels } from './models.ts';
@@ -7,7 +14,7 @@ import { findModel, listModels } from './models.ts';
 /** What the routes need of an engine. */
 export type Served = Pick<
   Engine,
-  'model' | 'contextLength' | 'adapters' | 'chat' | 'completions' | 'embeddings' | 'rerank'
+  'model' | 'contextLength' | 'adapters' | 'chat' | 'completions' | 'embeddings' | 'rerank' | 'decisions'
 >;
 
 /** Says who answered, the device or the server that stands in for it. */
@@ -78,6 +85,12 @@ const ROUTES: Record<string, Create> = {
   embeddings: ({ embeddings }, fields, model, signal) =>
     respond(embeddings.create(fields as EmbeddingRequest, { signal }), model, signal),
   rerank: ({ rerank }, fields, model, signal) => respond(rerank(fields as RerankRequest, { signal }), model, signal),
+  decisions: ({ decisions }, fields, model, signal) =>
+    respond(decisions.create(fields as DecisionRequest, { signal }), model, signal),
+  systemone: async ({ decisions }, fields, model, signal) => {
+    const { decisionsOf, systemOneOf } = await import('./system-one.ts');
+    return Response.json(systemOneOf(await decisions.create(decisionsOf(fields), { signal }), model));
+  },
 };
 
 /** An answer, whole or in chunks. */

@@ -7,6 +7,7 @@ import type { HubOptions } from '../../hub/hub-api.ts';
 import type { AdapterInfo, LoadProgress, SavedSize } from '../../engine/types.ts';
 import type { DeviceProgress, DeviceReport } from '../../measure/device/device-report.ts';
 import type { WeightType } from '../../weights/quantize.ts';
+import type { Calibration, CalibrationRequest, Decision, DecisionRequest } from './decisions.ts';
 import type { EmbeddingRequest, EmbeddingResponse } from './embeddings.ts';
 import type { EngineEvents } from './events.ts';
 import type {
@@ -153,9 +154,22 @@ export interface Engine {
    * for another model; `context_overflow` for a document that is with the query longer than the context: nothing is cut.
    */
   rerank(request: RerankRequest, options?: CallOptions): Promise<RerankResponse>;
+  decisions: {
+    /**
+     * Answers typed questions about an input with probabilities: nothing is written, what the model would begin its answer with is
+     * read. The input is read once for all questions, but for those with an adapter that is not an activated one. Errors:
+     * `bad_request`; `unsupported` for images, or a model whose answers begin with reasoning; `context_overflow`.
+     */
+    create(request: DecisionRequest, options?: CallOptions): Promise<Decision>;
+    /**
+     * Fits a temperature to the answers of each type of question, by labelled examples: for `temperature` of a question, or
+     * `decision_temperatures` in an adapter's config. Errors: those of `create`.
+     */
+    calibrate(request: CalibrationRequest, options?: CallOptions): Promise<Calibration>;
+  };
   /**
-   * As fetch, for OpenAI's clients: serves `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`, `/v1/rerank` and
-   * `/v1/models`, whatever the origin and the path before. Adapters are models too: naming one as `model` answers with it.
+   * As fetch, for OpenAI's clients: serves `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`, `/v1/rerank`,
+   * `/v1/decisions`, `/v1/systemone` and `/v1/models`, whatever the origin and the path before. Adapters are models too: naming one as `model` answers with it.
    */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   adapters: {

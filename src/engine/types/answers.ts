@@ -107,6 +107,22 @@ export interface TextEmbedding {
   tokens: number;
 }
 
+/** Of one `LabelRead`. */
+export interface LabelScores {
+  /** In the request. */
+  read: number;
+  /** `[labels]`: the natural logarithm of each label's probability as the answer's beginning, by the model's own logits. */
+  logprobs: number[];
+  /** The likeliest first token of an answer begins a label. */
+  isLikeliest: boolean;
+  /** Of the chat with the question. */
+  promptTokens: readonly number[];
+  /** Of the prompt's tokens, those whose keys and values were still in the cache. */
+  cachedTokens: number;
+  /** Of those that all reads of the request begin with, how many this one computed though another had: with other adapters. */
+  readAgain: number;
+}
+
 /** Of one document beside a query. */
 export interface DocumentScore {
   /** What the model's classifier gives, of any size; the higher, the more the document answers the query. */

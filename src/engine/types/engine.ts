@@ -1,4 +1,5 @@
 /** The engine itself: what it is opened with, and what it does. */
+import type { DecisionTemperatures } from '../../adapters/formats/adapter-config.ts';
 import type { AdapterSource } from '../../adapters/formats/adapter-header.ts';
 import type { LadderBuilder } from '../../adapters/ladder/adapter-ladder.ts';
 import type { CacheStore, SavedFile } from '../../cache/saved-cache.ts';
@@ -9,8 +10,8 @@ import type { ChatTraits } from '../../tokenizer/chat-traits.ts';
 import type { SessionOptions } from '../../session/session-options.ts';
 import type { ByteSource } from '../../weights/byte-source.ts';
 import type { PlanService } from '../plan-service.ts';
-import type { ChatTools, EmbedOptions, GenerateOptions } from './requests.ts';
-import type { DocumentScore, GenerateEvent, TextEmbedding } from './answers.ts';
+import type { ChatTools, EmbedOptions, GenerateOptions, LabelRead } from './requests.ts';
+import type { DocumentScore, GenerateEvent, LabelScores, TextEmbedding } from './answers.ts';
 
 export interface AdapterInfo {
   name: string;
@@ -27,6 +28,8 @@ export interface AdapterInfo {
    * its text, and wholly where it has none.
    */
   invocationTokens?: readonly number[];
+  /** What comes with it for the answers of `decisions`, by type of question: `decision_temperatures` of its config. */
+  decisionTemperatures?: DecisionTemperatures;
   /** What is odd about it, though it can be used. */
   warnings: readonly string[];
 }
@@ -111,6 +114,16 @@ export interface EngineCore {
     documents: readonly string[],
     options: { signal?: AbortSignal },
   ): AsyncGenerator<DocumentScore, void>;
+  /**
+   * Scores what a chat may be answered with, thinking off; what the reads have in common is read once for all that begin with the
+   * base. In any order. Errors: `bad_request` for an adapter, or for labels that begin one another; `unsupported` where answers
+   * begin with reasoning; `context_overflow`; `queue_full`, `aborted`, `abandoned`, `device_lost`.
+   */
+  scoreLabels(
+    messages: readonly ChatTurn[],
+    reads: readonly LabelRead[],
+    options: { signal?: AbortSignal },
+  ): AsyncGenerator<LabelScores, void>;
   countTokens(messages: readonly ChatTurn[]): number;
   /** Loads an adapter beside the model, unmerged. Errors: `bad_file`, `unsupported`, `bad_request`. */
   loadAdapter(name: string, source: AdapterSource): Promise<AdapterInfo>;

@@ -74,6 +74,16 @@ export interface ChatTools {
   tools?: readonly ToolDefinition[] | undefined;
 }
 
+/** A question behind a chat, answered with one of some labels. */
+export interface LabelRead {
+  /** Stands at the end of the user's last turn, behind an empty line; where another's turn is the last, in one of its own. */
+  text: string;
+  /** What the answer may be. None is the beginning of another, in tokens. */
+  labels: readonly string[];
+  /** Loaded adapters to read with, with all of their ranks; default: none. */
+  adapters?: readonly AdapterUse[];
+}
+
 export interface EmbedOptions {
   /** Loaded adapters to compute with, with all of their ranks; default: none. */
   adapters?: readonly AdapterUse[];
