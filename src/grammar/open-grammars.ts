@@ -94,7 +94,7 @@ function compile(format: ResponseFormat, controlTokens: ReadonlyMap<string, numb
       if (format.syntax === 'regex') return { grammar: builder.build(regexGrammar(format.grammar, builder)), ignored };
       if (format.syntax === 'lark')
         return { grammar: builder.build(larkGrammar(format.grammar, builder, control)), ignored };
-      return { grammar: builder.build(ebnfGrammar(format.grammar, builder)), ignored };
+      return { grammar: builder.build(ebnfGrammar(format.grammar, builder, control)), ignored };
   }
 }
 

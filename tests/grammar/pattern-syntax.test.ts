@@ -337,6 +337,7 @@ describe('hostile patterns', () => {
     [`^${'a?b?'.repeat(5000)}$`, 'abba'],
     [`^(${Array.from({ length: 500 }, (_, i) => `w${i}[a-z]*`).join('|')})$`, 'w499abc'],
     [`^${'(\\b|a)'.repeat(4)}`, 'aaa'],
+    [Array.from({ length: 500 }, (_, i) => `^w${i}$`).join('|'), 'w499'],
   ])('take little work: %.40s', (source, text) => {
     const regexes = new Regexes(new Fuel(200_000, 'the pattern'));
     const { classOf } = byteClasses(regexes, [lower(parsePattern(source, 'ecma'), regexes)]);

@@ -26,6 +26,9 @@ export class GrammarWriter {
   readonly #rules = new Map<string, Sym>();
   readonly #waiting: (() => void)[] = [];
   readonly #numbers: NumberWriter;
+  /** Of a symbol any number of times behind commas, and of symbols up to a count. */
+  readonly #loops = new Map<Sym, Sym>();
+  readonly #counted = new Map<string, Sym>();
 
   constructor(
     readonly nodes: Nodes,
@@ -102,34 +105,40 @@ export class GrammarWriter {
   /** `symbol` from `least` to `most` times, each time behind a comma. */
   repeatedBehindCommas(symbol: Sym, least: number, most: number): Sym {
     const { comma } = this.punctuation;
-    if (most === Infinity) {
-      const rule = this.builder.rule();
-      this.builder.define(rule, [[], [rule, comma, symbol]]);
-      return least === 0 ? rule : this.ruleOf([[this.#exactly([comma, symbol], least), rule]]);
+    const once = [comma, symbol];
+    if (most < Infinity) return this.ruleOf([[this.#exactly(once, least), this.#upTo(once, most - least)]]);
+    let rule = this.#loops.get(symbol);
+    if (rule === undefined) {
+      this.#loops.set(symbol, (rule = this.builder.rule()));
+      this.builder.define(rule, [[], [rule, ...once]]);
     }
-    return this.ruleOf([[this.#exactly([comma, symbol], least), this.#upTo([comma, symbol], most - least)]]);
+    return least === 0 ? rule : this.ruleOf([[this.#exactly(once, least), rule]]);
   }
 
   #exactly(symbols: readonly Sym[], count: number): Sym {
     if (count === 0) return this.ruleOf([[]]);
     if (count === 1) return this.ruleOf([symbols]);
-    const half = this.#exactly(symbols, count >> 1);
+    const half = this.#exactly(symbols, Math.floor(count / 2));
     return this.ruleOf([count % 2 === 0 ? [half, half] : [half, half, ...symbols]]);
   }
 
   /** Up to a few a chain, which is fast to follow; of more, halves. */
   #upTo(symbols: readonly Sym[], count: number): Sym {
+    const key = `${symbols.join()}*${count}`;
+    let rule = this.#counted.get(key);
+    if (rule !== undefined) return rule;
     if (count <= LONGEST_CHAIN) {
-      let rule = this.ruleOf([[]]);
-      for (let i = 0; i < count; i++) rule = this.ruleOf([[], [...symbols, rule]]);
-      return rule;
+      rule = this.ruleOf(count === 0 ? [[]] : [[], [...symbols, this.#upTo(symbols, count - 1)]]);
+    } else {
+      // Of a count the highest bit says whether 2**bit come first and the rest then, or fewer than 2**bit.
+      const power = 2 ** Math.floor(Math.log2(count));
+      rule = this.ruleOf([
+        [this.#exactly(symbols, power), this.#upTo(symbols, count - power)],
+        [this.#upTo(symbols, power - 1)],
+      ]);
     }
-    // Of a count the highest bit says whether 2**bit come first and the rest then, or fewer than 2**bit.
-    const power = 2 ** Math.floor(Math.log2(count));
-    return this.ruleOf([
-      [this.#exactly(symbols, power), this.#upTo(symbols, count - power)],
-      [this.#upTo(symbols, power - 1)],
-    ]);
+    this.#counted.set(key, rule);
+    return rule;
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Grammar, Sym } from '../grammar.ts';
-import { type Lexer, type LexerState, NO_LEXEME, type TerminalSet } from './lexer.ts';
+import { isEqual, type Lexer, type LexerState, NO_LEXEME, type TerminalSet } from './lexer.ts';
 
 /**
  * What a rule still needs: a sequence of symbols, the rest of one of its alternatives. Equal ones of a rule are one
@@ -324,12 +324,6 @@ export class Earley {
     this.#predictions = new Map();
     this.#kept = 0;
   }
-}
-
-function isEqual<T>(a: readonly T[], b: readonly T[]): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }
 
 /** For each rule whether it matches the empty string. */

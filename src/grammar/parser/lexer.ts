@@ -1,6 +1,7 @@
 import type { Fuel } from '../limits.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { byteClasses } from '../regex/regexes.ts';
+import { BYTES, CONCAT } from '../regex/nodes.ts';
 import { type PlainCharacters, plainCharacters, PlainStrings, plainSteps } from './plain-strings.ts';
 
 /** Terminals by their indices, ascending. Equal sets are one object. */
@@ -18,6 +19,10 @@ export class LexerState {
   next: (LexerState | undefined)[] = NONE_KNOWN;
   /** Of each class the first of those that are known to lead to the same state. */
   groups: Uint8Array | undefined;
+  /** Where there are many terminals: for each class those that may go on with it, by their places in the lists. */
+  entriesOf: readonly (readonly number[])[] | undefined;
+  /** The next state in the same slot of the table. */
+  nextInSlot: LexerState | undefined;
 
   constructor(
     readonly id: number,
@@ -34,8 +39,8 @@ export class LexerState {
 /** No terminal begins like this. */
 export const NO_LEXEME = new LexerState(0, [], [], undefined, false);
 
-/** States of more terminals do not look for classes that lead to the same state. */
-const MOST_GROUPED = 6;
+/** States of so many terminals look for those that go on with a class, others for classes that lead to the same state. */
+const WIDE = 7;
 /** States and what belongs to them, in words of 32 bits, that are kept: some 6 MB. */
 const MOST_KEPT = 1_500_000;
 
@@ -54,13 +59,14 @@ export class Lexer {
 
   readonly #regexes: Regexes;
   readonly #roots: readonly Regex[];
-  #states = new Map<string, LexerState>();
+  #states = new Map<number, LexerState>();
   #sets = new Map<string, TerminalSet>();
   #kept = 0;
   #lastId = 0;
   /** For each state of reading plain characters the classes of bytes that may come, each with the state after it. */
   readonly plainSteps: readonly (readonly (readonly [byteClass: number, next: number])[])[];
   readonly #plain: PlainStrings;
+  readonly #classesOfSets = new Map<number, readonly number[]>();
 
   constructor(regexes: Regexes, terminals: readonly Regex[], fuel: Fuel) {
     this.#regexes = regexes;
@@ -90,9 +96,10 @@ export class Lexer {
   }
 
   #newStep(state: LexerState, byteClass: number): LexerState {
-    if (state.regexes.length <= MOST_GROUPED) state.groups ??= this.#groupsOf(state);
+    const isWide = state.regexes.length >= WIDE;
+    if (!isWide) state.groups ??= this.#groupsOf(state);
     const group = state.groups?.[byteClass] ?? byteClass;
-    const next = state.next[group] ?? this.#derived(state, group);
+    const next = state.next[group] ?? this.#derived(state, group, isWide ? this.#entriesFor(state, group) : undefined);
     // The table may have been given up meanwhile.
     if (state.next === NONE_KNOWN) state.next = new Array<LexerState | undefined>(this.classes).fill(undefined);
     state.next[byteClass] = next;
@@ -100,13 +107,16 @@ export class Lexer {
     return next;
   }
 
-  #derived(state: LexerState, byteClass: number): LexerState {
+  /** The state after a byte of a class; `entries` are those of the state's terminals that may go on so, where they are known. */
+  #derived(state: LexerState, byteClass: number, entries: readonly number[] | undefined): LexerState {
     const regexes = this.#regexes;
     const byte = this.bytesOf[byteClass]![0]!;
-    this.fuel.use(10 + 10 * state.regexes.length);
+    const count = entries?.length ?? state.regexes.length;
+    this.fuel.use(10 + 5 * count);
     const terminals: number[] = [];
     const rests: Regex[] = [];
-    for (let i = 0; i < state.regexes.length; i++) {
+    for (let k = 0; k < count; k++) {
+      const i = entries ? entries[k]! : k;
       const rest = regexes.derivative(state.regexes[i]!, byte);
       if (rest === regexes.nothing || regexes.isEmptyLanguage(rest)) continue;
       terminals.push(state.terminals[i]!);
@@ -131,20 +141,52 @@ export class Lexer {
     return groups;
   }
 
+  /** Those of a state's terminals that may go on with a class, and maybe others, by their places in the state's lists. */
+  #entriesFor(state: LexerState, byteClass: number): readonly number[] {
+    if (!state.entriesOf) {
+      const { nodes } = this.#regexes;
+      const entriesOf = Array.from({ length: this.classes }, (): number[] => []);
+      for (const [i, regex] of state.regexes.entries()) {
+        const head = nodes.kind[regex] === CONCAT ? nodes.first[regex]! : regex;
+        if (nodes.kind[head] !== BYTES) for (const entries of entriesOf) entries.push(i);
+        else for (const each of this.#classesOfSet(nodes.first[head]!)) entriesOf[each]!.push(i);
+      }
+      this.fuel.use(5 * state.regexes.length);
+      state.entriesOf = entriesOf;
+    }
+    return state.entriesOf[byteClass]!;
+  }
+
+  #classesOfSet(set: number): readonly number[] {
+    let classes = this.#classesOfSets.get(set);
+    if (!classes) {
+      const { byteSets } = this.#regexes;
+      classes = this.bytesOf.flatMap(([byte], byteClass) => (byteSets.has(set, byte!) ? [byteClass] : []));
+      this.#classesOfSets.set(set, classes);
+    }
+    return classes;
+  }
+
   #state(terminals: readonly number[], rests: readonly Regex[]): LexerState {
     if (terminals.length === 0) return NO_LEXEME;
-    const key = `${terminals.join()};${rests.join()}`;
-    const known = this.#states.get(key);
-    if (known) return known;
+    let hash = 0;
+    for (let i = 0; i < terminals.length; i++) {
+      hash = Math.imul(Math.imul(hash, 31) + terminals[i]!, 0x9e3779b1) + rests[i]!;
+      hash ^= hash >>> 15;
+    }
+    for (let known = this.#states.get(hash); known; known = known.nextInSlot) {
+      if (isEqual(known.terminals, terminals) && isEqual(known.regexes, rests)) return known;
+    }
     this.fuel.use(50);
-    const words = this.classes * 2 + rests.length * 6 + 40;
+    const words = this.classes * 2 + rests.length * 6 + 60;
     if (this.#kept + words > MOST_KEPT) this.#forget();
     this.#kept += words;
     const accepted = terminals.filter((_, i) => this.#regexes.isNullable(rests[i]!));
     const continues = accepted.length < terminals.length || rests.some((rest) => this.#continues(rest));
     const accepts = accepted.length > 0 ? this.#set(accepted) : undefined;
     const state = new LexerState(++this.#lastId, terminals, rests, accepts, continues);
-    this.#states.set(key, state);
+    state.nextInSlot = this.#states.get(hash);
+    this.#states.set(hash, state);
     return state;
   }
 
@@ -167,7 +209,12 @@ export class Lexer {
 
   /** States in use stay as they are, but equal ones that are met later are others: whatever compares them takes longer. */
   #forget(): void {
-    for (const state of this.#states.values()) state.next = NONE_KNOWN;
+    for (const first of this.#states.values()) {
+      for (let state: LexerState | undefined = first; state; state = state.nextInSlot) {
+        state.next = NONE_KNOWN;
+        state.entriesOf = undefined;
+      }
+    }
     this.#states = new Map();
     this.#kept = 0;
   }
@@ -189,4 +236,10 @@ export class Lexer {
     }
     return { least, most, mayEnd };
   }
+}
+
+export function isEqual<T>(a: readonly T[], b: readonly T[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }

@@ -1,4 +1,4 @@
-import { AND, BYTES, CONCAT, EMPTY, NOT, NOTHING, OR, REPEAT } from '../regex/nodes.ts';
+import { AND, BYTES, CONCAT, EMPTY, HAS_BOOLEAN, NOT, NOTHING, OR, REPEAT } from '../regex/nodes.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { PLAIN_NEXT, PLAIN_STATES } from './token-trie.ts';
 
@@ -61,18 +61,8 @@ export class PlainStrings {
         }
         return { least, most };
       }
-      case AND: {
-        // Where any number may come, strings that are longer than those excluded go on from everywhere.
-        let only: Regex | undefined;
-        for (const part of nodes.partsOf(regex)) {
-          if (nodes.kind[part] === NOT) {
-            if (this.#longest(nodes.first[part]!, depth + 1) === Infinity) return UNKNOWN;
-          } else if (only === undefined) only = part;
-          else return UNKNOWN;
-        }
-        const least = only === undefined ? 0 : this.#characters(only, depth + 1).least;
-        return least === Infinity ? { least, most: Infinity } : UNKNOWN;
-      }
+      case AND:
+        return { least: this.#leastOfAll(nodes.partsOf(regex), depth), most: Infinity };
     }
     return UNKNOWN;
   }
@@ -84,6 +74,72 @@ export class PlainStrings {
     if (body === 'other') return UNKNOWN;
     const count = nodes.third[head]! < 0 ? Infinity : nodes.third[head]!;
     return { least: count, most: body === 'one' && this.#isOutsideAtBeginning(tail) ? count : Infinity };
+  }
+
+  /**
+   * Of what all `parts` match, which is something. Two kinds of parts are understood: repetitions of any character, and
+   * those that stay possible whatever comes before (lookaheads: `.*x.*`); strings that must not be are left out.
+   */
+  #leastOfAll(parts: Int32Array, depth: number): number {
+    const regexes = this.#regexes;
+    const { nodes } = regexes;
+    let most = Infinity;
+    let hasExcluded = false;
+    const possible: Regex[] = [];
+    for (const part of parts) {
+      const first = nodes.first[part]!;
+      const kind = nodes.kind[part]!;
+      if (kind === NOT) {
+        if (this.#longest(first, depth + 1) === Infinity) return 0;
+        hasExcluded = true;
+      } else if (kind === REPEAT && nodes.third[part]! >= 0) {
+        if (this.#bodyKind(first) !== 'one') return 0;
+        most = Math.min(most, nodes.third[part]!);
+      } else {
+        const stays = this.#stayingPart(part, depth + 1);
+        if (stays === undefined) return 0;
+        possible.push(stays);
+      }
+    }
+    if (most === Infinity) {
+      // As any string may come before one that matches, those that do are longer than all that must not be.
+      const isKnown = possible.every((part) => parts.includes(part));
+      return isKnown || !regexes.isEmptyLanguage(regexes.and(...possible)) ? Infinity : 0;
+    }
+    // One of each part, one after the other, matches all of them.
+    const isSimple = possible.every(
+      (part) => (nodes.facts[part]! & HAS_BOOLEAN) === 0 && (possible.length === 1 || this.#endsWithAny(part)),
+    );
+    if (!isSimple || hasExcluded) return 0;
+    return Math.max(
+      0,
+      possible.reduce((left, part) => left - regexes.shortest(part), most),
+    );
+  }
+
+  /** A part of `regex` that matches what it matches after any plain characters too; undefined: none is seen. */
+  #stayingPart(regex: Regex, depth: number): Regex | undefined {
+    const { nodes } = this.#regexes;
+    if (depth > DEEPEST) return undefined;
+    const head = nodes.kind[regex] === CONCAT ? nodes.first[regex]! : regex;
+    if (this.#isAny(head)) return regex;
+    if (nodes.kind[regex] !== OR) return undefined;
+    const staying = [...nodes.partsOf(regex)].flatMap((part) => this.#stayingPart(part, depth + 1) ?? []);
+    return staying.length === 0 ? undefined : this.#regexes.or(...staying);
+  }
+
+  #endsWithAny(regex: Regex): boolean {
+    const { nodes } = this.#regexes;
+    let last = regex;
+    while (nodes.kind[last] === CONCAT) last = nodes.second[last]!;
+    return this.#isAny(last) || (nodes.kind[last] === OR && nodes.partsOf(last).every((part) => this.#endsWithAny(part)));
+  }
+
+  /** Whether it is any number of characters, plain ones and perhaps others. */
+  #isAny(regex: Regex): boolean {
+    const { nodes } = this.#regexes;
+    const isStar = nodes.kind[regex] === REPEAT && nodes.second[regex] === 0 && nodes.third[regex]! < 0;
+    return isStar && this.#bodyKind(nodes.first[regex]!) !== 'other';
   }
 
   /** Whether an expression matches each plain character, and of what begins with one nothing else. */

@@ -1,7 +1,7 @@
 import type { Grammar } from '../grammar.ts';
 import type { Fuel } from '../limits.ts';
 import { Earley, type Row } from './earley.ts';
-import { Lexer, type LexerState, NO_LEXEME, type TerminalSet } from './lexer.ts';
+import { isEqual, Lexer, type LexerState, NO_LEXEME, type TerminalSet } from './lexer.ts';
 
 /** Transitions of a state none of which is known. */
 const NONE_KNOWN = new Array<State | undefined>(256).fill(undefined);
@@ -138,9 +138,3 @@ function sort(rows: Row[], lexemes: LexerState[]): void {
 
 const isBefore = (rowA: Row, lexemeA: LexerState, rowB: Row, lexemeB: LexerState): boolean =>
   rowA.id === rowB.id ? lexemeA.id < lexemeB.id : rowA.id < rowB.id;
-
-function isEqual<T>(a: readonly T[], b: readonly T[]): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}

@@ -16,7 +16,8 @@ type Assertion =
   | { readonly kind: 'boundary'; readonly word: readonly Range[]; readonly isNegated: boolean }
   | { readonly kind: 'look'; readonly isAhead: boolean; readonly isNegated: boolean; readonly part: Pattern };
 
-/** Ways through alternatives with assertions that are looked at, each by itself. */
+/** Ways through alternatives with assertions that are looked at, each by itself: of one list of them, and of several. */
+const MOST_ALTERNATIVES = 10_000;
 const MOST_PATHS = 200;
 /** A repetition of assertions is written out up to so many times. */
 const MOST_WRITTEN_OUT = 8;
@@ -105,7 +106,8 @@ function findPaths(pattern: Pattern): Path[] {
       let paths: Path[] = [{ pieces: [EMPTY], conditions: [] }];
       for (const part of withPureRuns(pattern.parts)) {
         const next = pathsOf(part);
-        if (paths.length * next.length > MOST_PATHS) throw tooMany();
+        const isProduct = paths.length > 1 && next.length > 1;
+        if (isProduct && paths.length * next.length > MOST_PATHS) throw tooMany();
         paths = paths.flatMap((path) => next.map((following) => joined(path, following)));
       }
       return paths;
@@ -115,7 +117,7 @@ function findPaths(pattern: Pattern): Path[] {
       const paths = parts.filter((part) => !isPure(part)).flatMap(pathsOf);
       const pure = or(parts.filter(isPure));
       if (!isNothing(pure)) paths.unshift({ pieces: [pure], conditions: [] });
-      if (paths.length > MOST_PATHS) throw tooMany();
+      if (paths.length > MOST_ALTERNATIVES) throw tooMany();
       return paths;
     }
     case 'repeat':

@@ -92,6 +92,11 @@ describe('%ignore', () => {
     expect(wholeOf(grammar('%ignore " "\nstart: A "."\nA: "a" "b"'), ['ab .', 'a b.'])).toEqual(['ab .']);
   });
 
+  it('comes behind a schema, and not before it', () => {
+    const schema = grammar('%ignore " "\nstart: "v" %json {"type": "integer"} ";"');
+    expect(wholeOf(schema, ['v1 ;', 'v 1;'])).toEqual(['v1 ;']);
+  });
+
   it('comes first, or once, where the options say so', () => {
     const options = '%llguidance {"allow_initial_skip": true, "ignore_once": true}\n%ignore " "\n';
     expect(wholeOf(grammar(options + rules), [' a1 .', '  a1.', 'a  1.'])).toEqual([' a1 .']);

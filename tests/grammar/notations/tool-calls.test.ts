@@ -153,7 +153,7 @@ test.each([...NOTATIONS.map(([notation, begin]) => [notation, begin] as const), 
     let calls = 0;
     for (const choice of ['auto', 'required'] as const) {
       const held = grammar({ notation, choice });
-      for (let i = 0; i < 12; i++) {
+      for (let i = 0; i < 8; i++) {
         const answer = randomAnswer(held, random, [...WORDS, begin, begin, begin]);
         if (answer === undefined) continue;
         const reader = new AnswerReader({ toolFormat: notation, opensReasoning: false }, known);
