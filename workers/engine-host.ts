@@ -16,6 +16,8 @@ import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { type openAdapter, storedName } from './adapter-files.ts';
 import { cacheStore } from '../src/storage/cache-store.ts';
 import { deleteModel, listModels } from '../src/storage/model-files.ts';
+import { PHONE_LIMITS } from '../src/gpu/submission-limits.ts';
+import { APPLE_PHONE_GIB } from './apple-phones.ts';
 import { modelBudget } from './model-budget.ts';
 import { type openModel, whenRefused } from './model-store.ts';
 import { withRate } from './progress-rate.ts';
@@ -82,7 +84,7 @@ export function hostEngine(host: EngineHost): HostedEngine {
   }
 
   return {
-    async load({ model, draftModel, hub, ...options }, onEvent, help, confirm) {
+    async load({ model, draftModel, hub, isApplePhone = false, ...options }, onEvent, help, confirm) {
       tell = onEvent;
       confirmLoad = confirm;
       // Before anything else: where WebGPU is missing for want of a secure context, so are the storage's interfaces.
@@ -91,7 +93,8 @@ export function hostEngine(host: EngineHost): HostedEngine {
       const onProgress = withRate((event: LoadProgress): void => tell({ type: 'progress', event }));
       const check = (remote: readonly ByteSource[]) => checkModel(remote, { gpu, ...options });
       hubOptions = hub;
-      const budgetBytes = options.memoryLimitBytes ?? modelBudget(host.memoryGib);
+      const budgetBytes =
+        options.memoryLimitBytes ?? modelBudget(host.memoryGib ?? (isApplePhone ? APPLE_PHONE_GIB : undefined));
       const refused = await whenRefused(model);
       const refusedDraft = await whenRefused(draftModel);
       const sources = await host.openModel(model, { hub, budgetBytes, onProgress, check, confirm }).catch(refused);
@@ -114,6 +117,7 @@ export function hostEngine(host: EngineHost): HostedEngine {
         savedCaches: cacheStore,
         tuning,
         wait,
+        submissions: isApplePhone ? PHONE_LIMITS : undefined,
         onProgress,
         onDeviceLost: (reason) => tell({ type: 'devicelost', event: { reason } }),
       }).catch((error: unknown) => {

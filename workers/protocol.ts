@@ -29,6 +29,8 @@ export interface LoadOptions {
   queueLimit?: number | undefined;
   readTimeoutMs?: number | undefined;
   autotunes?: boolean | undefined;
+  /** Of the page that asks; see `isApplePhone`. */
+  isApplePhone?: boolean;
 }
 
 /** What was asked for, once its files are known. */

@@ -19,6 +19,7 @@ export class KvMapView {
   private readonly canvas = byId('kv-map-canvas', HTMLCanvasElement);
   private readonly legend = byId('kv-map-legend', HTMLUListElement);
   private readonly size = byId('kv-map-size', HTMLElement);
+  private readonly refused = byId('kv-map-refused', HTMLElement);
   private event: KvEvent | undefined;
   /** What the legend says now. */
   private said = '';
@@ -45,7 +46,8 @@ export class KvMapView {
     this.paint(this.event);
   });
 
-  private say({ forms, layers, pages, bytes }: KvEvent): void {
+  private say({ forms, layers, pages, bytes, formsRefused }: KvEvent): void {
+    this.refused.hidden = !formsRefused;
     this.size.textContent = `${formatCount(pages)} pages × ${layers} layers · ${formatBytes(bytes)}`;
     this.section.dataset['bytes'] = String(bytes);
     const counts = PAGE_FORMS.map((form, code) => ({

@@ -1,4 +1,5 @@
 import { proxy, releaseProxy, wrap } from 'comlink';
+import { isApplePhone } from '../../workers/apple-phones.ts';
 import { watchThread } from '../../workers/locks.ts';
 import { PageThreads } from '../../workers/page-threads.ts';
 import type { EngineWorker } from '../../workers/protocol.ts';
@@ -53,7 +54,12 @@ export const startWorker: StartEngine = async (onEnd) => {
   return {
     calls: remote,
     load: (options, onEvent, confirm) =>
-      remote.load(options, proxy(onEvent), proxy(threads.start), confirm && proxy(confirm)),
+      remote.load(
+        { ...options, isApplePhone: isApplePhone(navigator) },
+        proxy(onEvent),
+        proxy(threads.start),
+        confirm && proxy(confirm),
+      ),
     end() {
       watching.abort();
       remote[releaseProxy]();

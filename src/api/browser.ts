@@ -1,3 +1,4 @@
+import { APPLE_PHONE_GIB, isApplePhone } from '../../workers/apple-phones.ts';
 import { browserGpu } from '../../workers/browser-gpu.ts';
 import { startWorker } from './browser-thread.ts';
 import { pageUrl } from './options.ts';
@@ -19,7 +20,8 @@ export const BROWSER: Platform = {
 
   memory() {
     const { deviceMemory: gib } = navigator as { deviceMemory?: number };
-    return gib === undefined ? undefined : { gib, isAll: gib < MOST_TOLD_GIB };
+    if (gib !== undefined) return { gib, isAll: gib < MOST_TOLD_GIB };
+    return isApplePhone(navigator) ? { gib: APPLE_PHONE_GIB, isAll: false } : undefined;
   },
 
   localBytes: () => undefined,

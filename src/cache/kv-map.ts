@@ -12,9 +12,11 @@ export interface KvMap {
   entries: Uint8Array;
   /** Of all of them. */
   bytes: number;
+  /** Smaller forms were asked for, but this device computes them wrong: all pages stay in f16. */
+  formsRefused: boolean;
 }
 
-export function kvMap(pages: readonly CachePage[]): KvMap {
+export function kvMap(pages: readonly CachePage[], formsRefused = false): KvMap {
   const layers = pages[0]?.layers.length ?? 0;
   const forms = new Uint8Array(layers * pages.length);
   const entries = new Uint8Array(layers * pages.length);
@@ -25,19 +27,22 @@ export function kvMap(pages: readonly CachePage[]): KvMap {
       entries[at] = each.entries;
     });
   });
-  return { layers, pages: pages.length, forms, entries, bytes: kvBytes(pages) };
+  return { layers, pages: pages.length, forms, entries, bytes: kvBytes(pages), formsRefused };
 }
 
 /** Tells how the pages of a sequence lie, each time that has changed. */
 export class KvWatch {
   #told: readonly CachePage[] = [];
+  #toldRefused = false;
 
   constructor(private readonly onKv: (map: KvMap) => void) {}
 
-  look(pages: readonly CachePage[]): void {
+  look(pages: readonly CachePage[], formsRefused = false): void {
     // A page that changes becomes another object.
-    if (pages.length === this.#told.length && pages.every((page, i) => page === this.#told[i])) return;
+    const isKnown = pages.length === this.#told.length && pages.every((page, i) => page === this.#told[i]);
+    if (isKnown && formsRefused === this.#toldRefused) return;
     this.#told = [...pages];
-    this.onKv(kvMap(pages));
+    this.#toldRefused = formsRefused;
+    this.onKv(kvMap(pages, formsRefused));
   }
 }

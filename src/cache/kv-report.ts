@@ -21,6 +21,8 @@ export interface KvReport {
   droppedTokens: number;
   /** The memory budget changed or gave up pages without regard to the error budget. */
   memoryOverrode: boolean;
+  /** Smaller forms were asked for, but this device computes them wrong: all pages stay in f16. */
+  formsRefused: boolean;
 }
 
 /** A sequence as the report sees it. */
@@ -32,13 +34,16 @@ interface CachedText {
   probed: LayerLosses;
 }
 
-export function kvReport({ pages, dropped, memoryOverrode, peakKvBytes: peakBytes, probed }: CachedText): KvReport {
+export function kvReport(
+  { pages, dropped, memoryOverrode, peakKvBytes: peakBytes, probed }: CachedText,
+  formsRefused: boolean,
+): KvReport {
   const zeros = (): Record<PageForm, number> =>
     Object.fromEntries(PAGE_FORMS.map((form) => [form, 0])) as Record<PageForm, number>;
   const counts = (pages[0]?.layers ?? []).map(() => new Map<PageForm, number>());
   const report = {
     ...{ pages: zeros(), bytes: zeros(), peakBytes, layerErrors: [] as number[] },
-    ...{ mergedTokens: 0, droppedTokens: dropped, memoryOverrode },
+    ...{ mergedTokens: 0, droppedTokens: dropped, memoryOverrode, formsRefused },
   };
   for (const { layers } of pages) {
     layers.forEach((page, layer) => {

@@ -46,7 +46,7 @@ export interface Device {
   close(): void;
 }
 
-/** All that there is of them. Of storage buffers 8 are sure; q, k and v with biases in 5 bits and an adapter take 9. */
+/** All that there is of them. What is sure is enough for every kernel. */
 const LIMITS = [
   ...(['maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage'] as const),
   ...(['maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupStorageSize'] as const),

@@ -55,6 +55,10 @@ export class Recorder implements Dispatcher {
   #failure: { error: unknown } | undefined;
   /** Dispatches since this recorder was made. */
   dispatches = 0;
+  /** Most dispatches of a submission: what is recorded in one go goes off in parts of so many, in order. What is dropped is what has not gone off. */
+  mostDispatches = Infinity;
+  /** Since the last submission. */
+  #recorded = 0;
 
   constructor(private readonly device: Device) {
     const { UNIFORM, COPY_DST } = GPUBufferUsage;
@@ -124,15 +128,21 @@ export class Recorder implements Dispatcher {
     if (this.#failure) throw this.#failure.error;
     this.#endPass();
     if (!this.#encoder) return;
-    const { queue } = this.device.gpuDevice;
-    this.#slots.write();
-    queue.submit([this.#encoder.finish()]);
+    this.#send(this.#encoder);
     this.#forget();
+  }
+
+  #send(encoder: GPUCommandEncoder): void {
+    this.#slots.write();
+    this.device.gpuDevice.queue.submit([encoder.finish()]);
+    this.#encoder = undefined;
+    this.#recorded = 0;
   }
 
   #forget(): void {
     this.#pass = undefined;
     this.#encoder = undefined;
+    this.#recorded = 0;
     this.device.buffers.isRecordedFor = false;
     if (this.#slots.makeRoom()) this.#lists.clear();
   }
@@ -166,6 +176,10 @@ export class Recorder implements Dispatcher {
     if (offset !== this.#offset) pass.setBindGroup(1, this.#paramsGroup, [(this.#offset = offset)]);
     pass.dispatchWorkgroups(x, y, z);
     this.dispatches++;
+    if (++this.#recorded < this.mostDispatches || !this.#encoder) return;
+    // Parameters stay where they are: a list may be in the making.
+    this.#endPass();
+    this.#send(this.#encoder);
   }
 
   #beginPass(): GPUComputePassEncoder {

@@ -1,6 +1,7 @@
 import source from '../../shaders/linear-decode.wgsl?raw';
 import noActivation from '../../shaders/slots/activation/none.wgsl?raw';
-import bias from '../../shaders/slots/bias/vector.wgsl?raw';
+import biasBehindNorm from '../../shaders/slots/bias/behind-norm.wgsl?raw';
+import biasAlone from '../../shaders/slots/bias/vector.wgsl?raw';
 import expertNone from '../../shaders/slots/expert/none.wgsl?raw';
 import expertRouted from '../../shaders/slots/expert/routed.wgsl?raw';
 import inputNormed from '../../shaders/slots/input/normed.wgsl?raw';
@@ -13,7 +14,7 @@ import rideNone from '../../shaders/slots/rides/none.wgsl?raw';
 import rideRouted from '../../shaders/slots/rides/routed.wgsl?raw';
 import type { Activation } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import type { Binding, Kernel, ParamsLayout } from '../gpu/kernel.ts';
+import type { Binding, Constant, Kernel, ParamsLayout } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
 import { ACTIVATIONS, inputLoading, loraLow, reduction } from './slot-choices.ts';
@@ -28,6 +29,7 @@ export interface LinearDecodeOptions {
   gate?: Activation;
   /** Add to what the output holds. */
   accumulate?: boolean;
+  /** With a norm it lies behind its weights, in one buffer; see `biasStart`. */
   hasBias?: boolean;
   /** Tokens an invocation computes: 1, or 2 where there are several; linear-shared.ts takes up to 8. */
   tokens?: 1 | 2 | 4 | 8;
@@ -43,6 +45,32 @@ export interface LinearDecodeOptions {
 }
 
 const ROWS = 4;
+
+/** Where a bias begins behind a norm's weights `[columns]`, in floats: kernels of many tokens bind it alone. */
+export const biasStart = (columns: number): number => Math.ceil(columns / 64) * 64;
+
+/** A norm's weights, and a bias behind them. */
+export function behindNorm(weights: Float32Array, bias: Float32Array): Float32Array<ArrayBuffer> {
+  const start = biasStart(weights.length);
+  const both = new Float32Array(start + Math.ceil(bias.length / 4) * 4); // read in vectors
+  both.set(weights);
+  both.set(bias, start);
+  return both;
+}
+
+/** What adds a bias of a linear of few tokens, if it has one. */
+export function biasParts({
+  columns,
+  normEps,
+  hasBias = false,
+}: Pick<LinearDecodeOptions, 'columns' | 'normEps' | 'hasBias'>): {
+  source: string;
+  constants: Readonly<Record<string, Constant>>;
+} {
+  if (!hasBias) return { source: noBias, constants: {} };
+  if (normEps === undefined) return { source: biasAlone, constants: {} };
+  return { source: biasBehindNorm, constants: { BIAS_START: biasStart(columns) } };
+}
 
 /** `outputs`: rows of the slice, or half of them when gated. */
 export interface LinearDecodeSize {
@@ -74,12 +102,13 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
   const lora = loraParts({ adds, lowers });
   const normed = normEps !== undefined;
   const low = lowers && loraLow(device);
+  const bias = biasParts(options);
   return {
     name: 'linear-decode',
     sources: [
       ...[...reader.sources, reduce.source, loading.input, loading.squares, ...lora.sources],
       ...(normed ? [inputNormed] : [inputPlain]),
-      ...[gate ? ACTIVATIONS[gate] : noActivation, hasBias ? bias : noBias],
+      ...[gate ? ACTIVATIONS[gate] : noActivation, bias.source],
       ...(adds ? [loraAdd] : [loraNone]),
       ...(low ? [...low.sources, rideLow] : [routed ? rideRouted : rideNone]),
       routed ? expertRouted : expertNone,
@@ -91,6 +120,7 @@ export function linearDecodeKernel(device: Device, options: LinearDecodeOptions)
       ...reduce.constants,
       ...lora.constants,
       ...low?.constants,
+      ...bias.constants,
       ...(routed && { EXPERTS_USED: routed.used }),
       TOKENS: tokens,
       ONE_INPUT: tokens === 1 && !routed,
@@ -115,7 +145,7 @@ export function linearBindings(
     ...weights,
     { name: 'x', type: 'array<vec4f>', access: 'read' },
     ...(normed ? [{ name: 'norm_weight', type: 'array<vec4f>', access: 'read' as const }] : []),
-    ...(hasBias ? [{ name: 'bias_values', type: 'array<f32>', access: 'read' as const }] : []),
+    ...(hasBias && !normed ? [{ name: 'bias_values', type: 'array<f32>', access: 'read' as const }] : []),
     ...(routed ? [{ name: 'routes', type: 'array<vec2u>', access: 'read' as const }] : []),
     { name: 'y', type: 'array<f32>', access: 'read_write' },
     ...lora,

@@ -20,7 +20,7 @@ export interface AttentionWeights {
   norm: Norm;
   /** One matrix for q, k and v, or several where their types differ. */
   qkv: readonly WeightMatrix[];
-  /** Of q, k and v, one after another. */
+  /** Of q, k and v, one after another, behind the norm's weights. */
   bias?: GPUBuffer;
   output: WeightMatrix;
   postNorm?: GPUBuffer | undefined;

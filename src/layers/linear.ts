@@ -2,9 +2,9 @@ import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
 import type { Activation } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
-import { type Bound, createOperation, type Operation } from '../gpu/operation.ts';
+import { type Bound, type BufferRange, createOperation, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher, Params } from '../gpu/recorder.ts';
-import type { LinearDecodeSize } from '../kernels/linear-decode.ts';
+import { biasStart, type LinearDecodeSize } from '../kernels/linear-decode.ts';
 import { decodeKernel, prefillKernel, tokensAtOnce } from '../kernels/linears/linear-kernels.ts';
 import type { Batch, BatchShape } from './batch.ts';
 import { type LoraInputs, loraParams } from './lora.ts';
@@ -20,7 +20,7 @@ export interface LinearOptions {
   outputWidth?: number;
   /** Applied to x first: within the kernel in decoding; a prefill is read from the norm's output, made beforehand. */
   norm?: Norm;
-  /** Of the whole output, `[outputWidth]`. */
+  /** Of the whole output, `[outputWidth]`; with a norm, behind its weights (`behindNorm`). */
   bias?: GPUBuffer;
   /** Add to y: the residual. */
   accumulate?: boolean;
@@ -99,7 +99,12 @@ export class Linear {
       ...{ type, columns, normEps: norm?.eps, accumulate, gate, hasBias: bias !== undefined, tokens },
       ...(lora && (norm ? { adds: lora.site } : { lowers: lora.site })),
     });
-    const bounds = { x, ...(norm && { norm_weight: norm.weight }), ...(low && { [norm ? 'low' : 'low_next']: low }) };
+    const bounds = {
+      x,
+      ...(norm && { norm_weight: bias ?? norm.weight }),
+      ...(bias && !norm && { bias_values: bias }),
+      ...(low && { [norm ? 'low' : 'low_next']: low }),
+    };
     const made = this.#onEverySlice(kernel, bounds);
     this.#decodes.set(tokens, made);
     return made;
@@ -111,23 +116,29 @@ export class Linear {
     const { x, norm, bias, accumulate, lora } = this.options;
     return (this.#prefills ??= this.#onEverySlice(
       prefillKernel(this.device, { type, columns, accumulate, hasBias: bias !== undefined, adds: lora?.site }),
-      { x: norm?.output ?? x, ...(lora && { low: lora.buffers[lora.low] }) },
+      {
+        x: norm?.output ?? x,
+        ...(bias && { bias_values: norm ? behind(bias, biasStart(columns) * 4) : bias }),
+        ...(lora && { low: lora.buffers[lora.low] }),
+      },
     ));
   }
 
   #onEverySlice<Size>(kernel: Kernel<Size>, bounds: Record<string, Bound>): readonly Operation<Size>[] {
-    const { y, bias, lora } = this.options;
+    const { y, lora } = this.options;
     return this.matrix.slices.map(({ planes }) =>
       createOperation(this.device, kernel, {
         ...planes,
         ...bounds,
-        ...(bias && { bias_values: bias }),
         ...(lora && { lora: lora.buffers.lora, counters: lora.buffers.counters }),
         y,
       }),
     );
   }
 }
+
+/** What lies in a buffer from a byte of it on. */
+const behind = (buffer: GPUBuffer, offset: number): BufferRange => ({ buffer, offset, size: buffer.size - offset });
 
 /** Linears over matrices whose outputs lie one after another in y, whose rows may have room for more. */
 export function linearsOf(

@@ -18,7 +18,7 @@ export interface NormedLinearsOptions {
   x: GPUBuffer;
   adaptedX: GPUBuffer;
   y: GPUBuffer;
-  /** Of all outputs, one after another. */
+  /** Of all outputs, one after another, behind the norm's weights (`behindNorm`). */
   bias?: GPUBuffer;
 }
 

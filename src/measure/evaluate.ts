@@ -46,7 +46,7 @@ export async function eachLogits(
       await session.prefill(sequence, tokens.slice(done, done + piece), onBatch);
     }
     const meanRank = await session.ranks.read(sequence);
-    const kv = kvReport(sequence);
+    const kv = kvReport(sequence, session.trials.isRefused(sequence.policy));
     const memory = session.device.buffers.report();
     return { meanRank, kv: shadows ? { ...kv, shadowErrors: await session.shadow.errors(sequence) } : kv, memory };
   } finally {
@@ -147,7 +147,7 @@ export async function perplexity(
   const step = context - bos.length;
   const { buffers } = session.device;
   const nlls: number[] = [];
-  let kv = kvReport(new Sequence());
+  let kv = kvReport(new Sequence(), false);
   let memory = buffers.report();
   let ranks = 0;
   let computed = 0;

@@ -20,6 +20,7 @@ import type { Device } from '../gpu/device.ts';
 import { createOperation } from '../gpu/operation.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { capLogitsKernel } from '../kernels/gemma/cap-logits.ts';
+import { behindNorm } from '../kernels/linear-decode.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { GatedDeltaNet } from '../layers/delta-net.ts';
@@ -204,12 +205,13 @@ class Loader {
     const { device } = this;
     const config = configOfLayer(this.config, layer);
     const name = (part: string): string => `blk.${layer}.${part}`;
-    const norm = await this.norm(name('attn_norm.weight'));
+    const normWeight = await this.tensors.read(name('attn_norm.weight'));
+    const norm = this.normOf(this.tensors.buffer(name('attn_norm.weight'), normWeight));
     const own = linearsOfLayer(config, layer);
     const sources = linearsOfGroup('qkv')
       .filter((linear) => own.includes(linear))
       .map((linear) => this.rows(name(`${linear}.weight`), linear));
-    const bias = config.qkvBias ? await this.qkvBias(layer) : undefined;
+    const bias = config.qkvBias ? await this.qkvBias(layer, normWeight) : undefined;
     const qkv = await this.tensors.matrices(name('qkv'), sources);
     const output = await this.tensors.matrix(name('attn_output.weight'));
     const [queryNorm, keyNorm] = config.qkNorm
@@ -360,8 +362,12 @@ class Loader {
   }
 
   async norm(name: string): Promise<Norm> {
+    return this.normOf(await this.tensors.vector(name));
+  }
+
+  normOf(weight: GPUBuffer): Norm {
     const { x, normed } = this.#activations;
-    return new Norm(this.device, await this.tensors.vector(name), this.config.rmsNormEps, { x, output: normed });
+    return new Norm(this.device, weight, this.config.rmsNormEps, { x, output: normed });
   }
 
   async postNorm(name: string): Promise<GPUBuffer | undefined> {
@@ -378,8 +384,8 @@ class Loader {
     return { tensor: order ? withOrderedRows(tensor, order) : tensor };
   }
 
-  /** q's, k's and v's, one after another. */
-  async qkvBias(layer: number): Promise<GPUBuffer> {
+  /** q's, k's and v's, one after another, behind the weights of the norm before them. */
+  async qkvBias(layer: number, normWeight: Uint8Array): Promise<GPUBuffer> {
     const { ropeLayout, headDim } = this.config;
     const parts = await Promise.all(
       linearsOfGroup('qkv').map(async (linear) => {
@@ -390,10 +396,9 @@ class Loader {
         return order ? orderedRows(bytes, 4, order) : bytes;
       }),
     );
-    return this.tensors.buffer(
-      `blk.${layer}.qkv.bias`,
-      new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()),
-    );
+    const bias = await new Blob(parts as BlobPart[]).arrayBuffer();
+    const both = behindNorm(new Float32Array(normWeight.slice().buffer), new Float32Array(bias));
+    return this.tensors.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(both.buffer));
   }
 
   /** Of q, then k, each over all of its heads. */

@@ -36,10 +36,10 @@ export class DecodeSteps {
   readonly #streams = new Map<Sequence, Stream>();
   #underWay = 0;
 
-  /** `onResult`: told when the result of a step has come, and whether others are on their way. */
+  /** `onResult`: told when the result of a step has come, whether others are on their way, and how many dispatches it took. */
   constructor(
     private readonly computer: StepComputer,
-    private readonly onResult: (underWay: boolean) => void = () => undefined,
+    private readonly onResult: (underWay: boolean, dispatches: number) => void = () => undefined,
   ) {}
 
   /** Resolves when the step is done. Errors: those of the step, and `aborted` when the stream leaves before. */
@@ -95,7 +95,7 @@ export class DecodeSteps {
     };
     const step = this.computer.decode(batch.map(({ draw }) => draw));
     step.then(
-      () => this.onResult(this.#underWay > 1),
+      (all) => this.onResult(this.#underWay > 1, sumOf(all)),
       () => undefined,
     );
     const results = batch.map(async ({ draw }, i): Promise<DrawnToken> => {
@@ -127,3 +127,7 @@ export class DecodeSteps {
     return drawn;
   }
 }
+
+/** Dispatches of a step. */
+const sumOf = (results: readonly StepResult[]): number =>
+  results.reduce((sum, { dispatchesPerToken }) => sum + dispatchesPerToken, 0);

@@ -1,6 +1,7 @@
 import { quantile } from '../config/quantile.ts';
 import type { Device } from '../gpu/device.ts';
 import { readOnce } from '../gpu/readback.ts';
+import { USUAL_LIMITS } from '../gpu/submission-limits.ts';
 
 /** Most steps that are asked for before a token is read: as many may be thrown away at the end of an answer. */
 export const MOST_AHEAD = 64;
@@ -8,6 +9,8 @@ export const MOST_AHEAD = 64;
 const SHORT_MS = 5;
 /** Results of nothing that are waited for, at most, until one comes soon: others may have been delayed by what else runs. */
 const TRIALS = 8;
+/** Longer a result is not believed to travel: something else ran. */
+const LONGEST_MS = 250;
 /** Times between results that are remembered. */
 const REMEMBERED = 16;
 
@@ -15,15 +18,18 @@ const REMEMBERED = 16;
 export class LookAhead {
   readonly #times: number[] = [];
   #last: number | undefined;
+  /** Of the latest step. */
+  #dispatches = 1;
 
-  /** `latencyMs`: from when the GPU is done to when it is known here. `now`: milliseconds. */
+  /** `latencyMs`: from when the GPU is done to when it is known here. `inFlight`: most dispatches ahead. `now`: milliseconds. */
   constructor(
     private readonly latencyMs = 0,
+    private readonly inFlight = USUAL_LIMITS.inFlight,
     private readonly now: () => number = () => performance.now(),
   ) {}
 
   /** Errors: `device_lost`. */
-  static async measure(device: Device): Promise<LookAhead> {
+  static async measure(device: Device, inFlight?: number): Promise<LookAhead> {
     const nothing = device.buffers.storage('nothing', 'staging', 4);
     let latency = Infinity;
     for (let trial = 0; trial < TRIALS && latency >= SHORT_MS; trial++) {
@@ -32,7 +38,7 @@ export class LookAhead {
       latency = Math.min(latency, performance.now() - began);
     }
     device.buffers.destroy(nothing);
-    return new LookAhead(latency);
+    return new LookAhead(Math.min(latency, LONGEST_MS), inFlight);
   }
 
   /** Milliseconds from one result to the next where steps follow each other; undefined as long as none did. */
@@ -44,12 +50,14 @@ export class LookAhead {
   get steps(): number {
     if (this.latencyMs < SHORT_MS || this.#times.length === 0) return 1;
     const stepMs = Math.max(quantile(this.#times, 0.25), 0.1);
-    return Math.min(MOST_AHEAD, 1 + Math.ceil(this.latencyMs / stepMs));
+    const inFlight = Math.max(1, Math.floor(this.inFlight / this.#dispatches));
+    return Math.min(MOST_AHEAD, inFlight, 1 + Math.ceil(this.latencyMs / stepMs));
   }
 
-  /** The result of a step has come. `underWay`: others are on their way, so that the next comes a step later. */
-  arrived(underWay: boolean): void {
+  /** The result of a step of so many dispatches has come. `underWay`: others are on their way, so that the next comes a step later. */
+  arrived(underWay: boolean, dispatches = 1): void {
     const now = this.now();
+    this.#dispatches = Math.max(1, dispatches);
     if (this.#last !== undefined) this.#times.push(now - this.#last);
     if (this.#times.length > REMEMBERED) this.#times.shift();
     this.#last = underWay ? now : undefined;

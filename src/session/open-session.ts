@@ -4,6 +4,7 @@ import { type Device, openDevice } from '../gpu/device.ts';
 import { noErrors } from '../gpu/error-scopes.ts';
 import { throwIfLost } from '../gpu/readback.ts';
 import { Recorder } from '../gpu/recorder.ts';
+import { USUAL_LIMITS } from '../gpu/submission-limits.ts';
 import { kernelContests } from '../models/kernel-contests.ts';
 import { loadTransformer } from '../models/load-transformer.ts';
 import { checkedVariant } from './checks/session-checks.ts';
@@ -40,6 +41,8 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
       : await planModel(device, options.sources, options);
     const opened = await noErrors(device, plan.file, async () => {
       const recorder = new Recorder(device);
+      const { submissions = USUAL_LIMITS } = options;
+      recorder.mostDispatches = submissions.submission;
       const { tuning, autotunes = device.deviceClass === 'gpu' } = options;
       if (variant) device.variant = variant;
       else if (tuning && autotunes) await tune(device, recorder, plan, tuning);
@@ -65,7 +68,7 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
       if (right && JSON.stringify(right) !== JSON.stringify(device.variant)) return { right };
       await warmUp(session);
       if (head) session.draftModel = await openDraftHead(session, { plan, head }, options);
-      session.lookAhead = await LookAhead.measure(device);
+      session.lookAhead = await LookAhead.measure(device, submissions.inFlight);
       return session;
     });
     if ('right' in opened) device.close();

@@ -1,6 +1,7 @@
 import type { TuningStore } from '../gpu/autotuner.ts';
 import type { GpuAdapterOptions } from '../gpu/device.ts';
 import type { OptionalFeature } from '../gpu/features.ts';
+import type { SubmissionLimits } from '../gpu/submission-limits.ts';
 import type { Wait } from '../gpu/wait.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import type { ModelHeader } from '../weights/model-header.ts';
@@ -55,6 +56,8 @@ export interface SessionOptions {
   onDeviceLost?: (reason: string) => void;
   signal?: AbortSignal;
   wait?: Wait;
+  /** How much the device is given at once; default: `USUAL_LIMITS`. */
+  submissions?: SubmissionLimits | undefined;
   /** For tests of the kernel variants an adapter would not get. */
   without?: readonly OptionalFeature[];
   deviceClass?: 'cpu' | 'gpu';

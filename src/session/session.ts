@@ -73,7 +73,7 @@ export class Session {
       onTrace: options.onTrace,
     });
     this.stepCosts = new StepCosts(device, () => this.lookAhead.stepMs);
-    this.steps = new DecodeSteps(this.#batches, (underWay) => this.lookAhead.arrived(underWay));
+    this.steps = new DecodeSteps(this.#batches, (underWay, dispatches) => this.lookAhead.arrived(underWay, dispatches));
   }
 
   /** Whether texts are kept, to be gone on from. */

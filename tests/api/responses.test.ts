@@ -19,6 +19,7 @@ const report = {
     mergedTokens: 0,
     droppedTokens: 0,
     memoryOverrode: false,
+    formsRefused: false,
   },
 };
 const told = { answeredBy: 'device', ...report };

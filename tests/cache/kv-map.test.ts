@@ -23,7 +23,7 @@ test('a map has a row a layer and a column a page: forms, entries, and the bytes
   expect(names).toEqual(['f16', 'q4', 'f16', 'f16', 'sparse', 'q8']);
   const all = PAGE_TOKENS;
   expect([...entries]).toEqual([all, all, all, all, 3, all]);
-  expect(sizes).toEqual({ layers: 2, pages: 3, bytes: 390 * UNIT_BYTES });
+  expect(sizes).toEqual({ layers: 2, pages: 3, bytes: 390 * UNIT_BYTES, formsRefused: false });
   expect(kvMap([])).toMatchObject({ layers: 0, pages: 0, bytes: 0 });
 });
 
@@ -52,6 +52,10 @@ test('a change is told once: pages that are added, removed, or take another form
   watch.look(text);
   watch.look(text);
   expect(told.map((map) => map.pages)).toEqual([3, 3, 4, 1]);
+  // That forms are refused may be known while pages stay what they are.
+  watch.look(text, true);
+  watch.look(text, true);
+  expect(told.map(({ formsRefused }) => formsRefused)).toEqual([false, false, false, false, true]);
   // What was told stays as it was.
   expect(told[0]?.forms).toEqual(kvMap(pages()).forms);
 });

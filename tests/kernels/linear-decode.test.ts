@@ -1,4 +1,5 @@
 import { it } from 'vitest';
+import { behindNorm } from '../../src/kernels/linear-decode.ts';
 import { decodeKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { linearDecode, type LinearOptions } from '../../src/reference/kernels/linear-decode.ts';
@@ -65,10 +66,12 @@ async function check(
     ...(norm && { normEps: norm.eps }),
     ...(gated && { gate: 'silu' as const }),
   });
+  const biasValues = bias && Float32Array.of(...random.normals(rowStart), ...bias);
+  const normWeight = norm && (biasValues ? behindNorm(norm.weight, biasValues) : norm.weight);
   const bounds = {
     ...matrix.slices[0]?.planes,
-    ...{ x: input, norm_weight: norm ? runner.upload(norm.weight) : input, y },
-    ...(bias && { bias_values: runner.upload(Float32Array.of(...random.normals(rowStart), ...bias)) }),
+    ...{ x: input, norm_weight: normWeight ? runner.upload(normWeight) : input, y },
+    ...(biasValues && !norm && { bias_values: runner.upload(biasValues) }),
   };
   runner.run(
     kernel,

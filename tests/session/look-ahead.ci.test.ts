@@ -6,7 +6,9 @@ import { LookAhead, MOST_AHEAD } from '../../src/session/look-ahead.ts';
 import { answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
+import { derived } from '../support/gpu/derived.ts';
 import { derivedGpu } from '../support/gpu/derived-gpu.ts';
+import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
 const bytes = tinyModel({
@@ -19,10 +21,16 @@ const bytes = tinyModel({
 });
 const DELAY_MS = 100;
 
-/** The software adapter whose results travel so long; `most`: of them on their way at once. */
-function farGpu(): { gpu: GPU; travelling: { now: number; most: number } } {
+/** The software adapter whose results travel so long; `most`: of them on their way at once. Told of submissions. */
+function farGpu(onSubmit: () => void = () => undefined): { gpu: GPU; travelling: { now: number; most: number } } {
   const travelling = { now: 0, most: 0 };
   const gpu = derivedGpu((device) => ({
+    queue: derived(device.queue, {
+      submit: (buffers) => {
+        onSubmit();
+        device.queue.submit(buffers);
+      },
+    }),
     createBuffer: (descriptor) => {
       const buffer = device.createBuffer(descriptor);
       const map = buffer.mapAsync.bind(buffer);
@@ -79,6 +87,26 @@ describe('where results take long to come', () => {
     }
   });
 
+  test('on a device that is to be given little, few steps are on their way, and submissions are small', async () => {
+    const near = await engineUnderTest(bytes);
+    const counts = countGpu();
+    const sizes: number[] = [];
+    let before = 0;
+    const { gpu, travelling } = farGpu(() => {
+      sizes.push(counts.dispatches - before);
+      before = counts.dispatches;
+    });
+    const far = await engineUnderTest(bytes, { gpu, submissions: { inFlight: 100, submission: 20 } });
+    expect(Math.max(...sizes)).toBe(16); // at warm-up
+    travelling.most = 0;
+    const { tokens, end } = await ask(far, { maxTokens: 40 });
+    expect(Math.max(...sizes)).toBe(20);
+    expect(tokens).toEqual((await ask(near, { maxTokens: 40 })).tokens);
+    const most = Math.floor(100 / end.report.dispatchesPerToken);
+    expect(most).toBeGreaterThan(1);
+    expect(travelling.most).toBe(most + 1); // and the one that is read next
+  });
+
   test('streams that share steps answer as each alone', async () => {
     const prompts = ['The wind blows.', 'Seven winds', 'A third one sleeps in a cave.'];
     const near = await engineUnderTest(bytes);
@@ -131,13 +159,13 @@ describe('where results take long to come', () => {
 
 describe('how far ahead', () => {
   /** After results that came so many milliseconds apart. */
-  function ahead(latency: number, times: readonly number[], underWay = true): number {
+  function ahead(latency: number, times: readonly number[], underWay = true, dispatches = 20): number {
     let now = 0;
-    const lookAhead = new LookAhead(latency, () => now);
-    lookAhead.arrived(underWay);
+    const lookAhead = new LookAhead(latency, 2000, () => now);
+    lookAhead.arrived(underWay, dispatches);
     for (const ms of times) {
       now += ms;
-      lookAhead.arrived(underWay);
+      lookAhead.arrived(underWay, dispatches);
     }
     return lookAhead.steps;
   }
@@ -148,6 +176,12 @@ describe('how far ahead', () => {
     expect(ahead(100, [20, 20, 100, 20, 20, 100])).toBe(6); // a burst of results, and the pause behind it
     expect(ahead(100, [0.01, 0.01])).toBe(MOST_AHEAD);
     expect(ahead(100, [300])).toBe(2);
+  });
+
+  test('no more than have so many dispatches, but one', () => {
+    expect(ahead(100, [2], true, 10)).toBe(51);
+    expect(ahead(100, [2], true, 200)).toBe(10);
+    expect(ahead(100, [2], true, 2001)).toBe(1);
   });
 
   test('one where results come soon, and where nothing is known', () => {

@@ -1,6 +1,8 @@
 import { globals } from 'webgpu';
 import { type Device, openDevice } from '../../src/gpu/device.ts';
+import type { DeviceClass } from '../../src/gpu/device-variant.ts';
 import type { OptionalFeature } from '../../src/gpu/features.ts';
+import { workgroupOf } from './workgroup.ts';
 
 /** What a device may have of what kernels use where it is there. */
 export const FEATURE_SETS = {
@@ -32,8 +34,25 @@ export interface NotedDispatch {
   groups: readonly [number, number, number];
 }
 
-/** A graphics card's, not the least that WebGPU asks for. */
-const LIMITS = {
+/** What every device has: WebGPU's defaults. */
+export const DEFAULT_LIMITS = {
+  maxBufferSize: 2 ** 28,
+  maxStorageBufferBindingSize: 2 ** 27,
+  maxStorageBuffersPerShaderStage: 8,
+  maxComputeWorkgroupStorageSize: 16_384,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupSizeY: 256,
+  maxComputeWorkgroupSizeZ: 64,
+  maxComputeWorkgroupsPerDimension: 65_535,
+  minUniformBufferOffsetAlignment: 256,
+  minStorageBufferOffsetAlignment: 256,
+};
+export type PaperLimits = typeof DEFAULT_LIMITS;
+
+/** A graphics card's. */
+const CARD_LIMITS: PaperLimits = {
+  ...DEFAULT_LIMITS,
   maxBufferSize: 2 ** 31,
   maxStorageBufferBindingSize: 2 ** 31 - 4,
   maxStorageBuffersPerShaderStage: 10,
@@ -41,11 +60,16 @@ const LIMITS = {
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupSizeX: 1024,
   maxComputeWorkgroupSizeY: 1024,
-  maxComputeWorkgroupSizeZ: 64,
-  maxComputeWorkgroupsPerDimension: 65_535,
-  minUniformBufferOffsetAlignment: 256,
-  minStorageBufferOffsetAlignment: 256,
 };
+
+export interface PaperOptions {
+  /** Default: a graphics card's. */
+  limits?: PaperLimits;
+  /** Told what is asked for beyond the limits; default: it is an error. */
+  onOver?: (what: string) => void;
+  /** Default: `gpu`. */
+  deviceClass?: DeviceClass;
+}
 
 class PaperBuffer {
   readonly label: string;
@@ -87,10 +111,41 @@ interface PaperPipeline {
   code: string;
 }
 
+/** Tells what is over a limit. */
+class Bounds {
+  /** Texts that were found within them. */
+  readonly #known = new Set<string>();
+
+  constructor(
+    readonly limits: PaperLimits,
+    private readonly onOver: (what: string) => void,
+  ) {}
+
+  expect(limit: keyof PaperLimits, asked: number, by: string): void {
+    if (asked > this.limits[limit]) this.onOver(`${by}: ${limit} is ${this.limits[limit]}, but ${asked} are needed`);
+  }
+
+  expectPipeline({ label, code }: PaperPipeline): void {
+    if (this.#known.has(code)) return;
+    this.#known.add(code);
+    const { size, bytes } = workgroupOf(code);
+    const [x, y, z] = size;
+    this.expect('maxComputeWorkgroupSizeX', x, label);
+    this.expect('maxComputeWorkgroupSizeY', y, label);
+    this.expect('maxComputeWorkgroupSizeZ', z, label);
+    this.expect('maxComputeInvocationsPerWorkgroup', x * y * z, label);
+    this.expect('maxComputeWorkgroupStorageSize', bytes, label);
+    this.expect('maxStorageBuffersPerShaderStage', [...code.matchAll(/var<storage/g)].length, label);
+  }
+}
+
 class PaperEncoder {
   readonly commands: (() => void)[] = [];
 
-  constructor(private readonly note: (dispatch: NotedDispatch) => void) {}
+  constructor(
+    private readonly note: (dispatch: NotedDispatch) => void,
+    private readonly bounds: Bounds,
+  ) {}
 
   beginComputePass(): object {
     let pipeline: PaperPipeline | undefined;
@@ -102,6 +157,7 @@ class PaperEncoder {
       dispatchWorkgroups: (x: number, y = 1, z = 1) => {
         const [storage, uniform] = groups;
         const { label = '', code = '' } = pipeline ?? {};
+        for (const count of [x, y, z]) this.bounds.expect('maxComputeWorkgroupsPerDimension', count, label);
         this.commands.push(() => {
           const bindings = (storage?.bindings ?? []).map(({ buffer, offset = 0, size = buffer.size - offset }) => ({
             label: buffer.label,
@@ -136,7 +192,7 @@ const bytesOf = (data: ArrayBuffer | ArrayBufferView, start = 0, length?: number
   );
 };
 
-function paperDevice(features: ReadonlySet<string>, note: (dispatch: NotedDispatch) => void): object {
+function paperDevice(features: ReadonlySet<string>, note: (dispatch: NotedDispatch) => void, bounds: Bounds): object {
   const queue = {
     writeBuffer: (
       buffer: PaperBuffer,
@@ -148,24 +204,34 @@ function paperDevice(features: ReadonlySet<string>, note: (dispatch: NotedDispat
     submit: (encoders: PaperEncoder[]) => encoders.forEach(({ commands }) => commands.forEach((command) => command())),
     onSubmittedWorkDone: () => Promise.resolve(),
   };
-  const pipeline = ({ label = '', compute }: GPUComputePipelineDescriptor): PaperPipeline => ({
-    label,
-    code: (compute.module as unknown as PaperPipeline).code,
-  });
+  const pipeline = ({ label = '', compute }: GPUComputePipelineDescriptor): PaperPipeline => {
+    const made = { label, code: (compute.module as unknown as PaperPipeline).code };
+    bounds.expectPipeline(made);
+    return made;
+  };
   return {
     features,
-    limits: LIMITS,
+    limits: bounds.limits,
     queue,
     lost: new Promise(() => undefined),
-    createBuffer: (descriptor: GPUBufferDescriptor) => new PaperBuffer(descriptor),
+    createBuffer: (descriptor: GPUBufferDescriptor) => {
+      bounds.expect('maxBufferSize', descriptor.size, descriptor.label ?? 'a buffer');
+      return new PaperBuffer(descriptor);
+    },
     createBindGroupLayout: () => ({}),
     createPipelineLayout: () => ({}),
     createShaderModule: (descriptor: GPUShaderModuleDescriptor) => descriptor,
     createComputePipeline: pipeline,
     createComputePipelineAsync: async (descriptor: GPUComputePipelineDescriptor) => pipeline(descriptor),
-    createBindGroup: ({ entries }: { entries: { resource: PaperBinding }[] }) =>
-      entries.map(({ resource }) => resource),
-    createCommandEncoder: () => new PaperEncoder(note),
+    createBindGroup: ({ label = '', entries }: { label?: string; entries: { resource: PaperBinding }[] }) =>
+      entries.map(({ resource }) => {
+        const { buffer, offset = 0, size = buffer.size - offset } = resource;
+        bounds.expect('maxStorageBufferBindingSize', size, `${label}: ${buffer.label}`);
+        if (offset % bounds.limits.minStorageBufferOffsetAlignment !== 0)
+          throw new Error(`${label}: ${buffer.label} is bound from byte ${offset} on`);
+        return resource;
+      }),
+    createCommandEncoder: () => new PaperEncoder(note, bounds),
     pushErrorScope: () => undefined,
     popErrorScope: () => Promise.resolve(null),
     addEventListener: () => undefined,
@@ -180,8 +246,10 @@ function paperDevice(features: ReadonlySet<string>, note: (dispatch: NotedDispat
 export async function openPaperDevice(
   features: readonly OptionalFeature[],
   note: (dispatch: NotedDispatch) => void,
+  { limits = CARD_LIMITS, onOver = throwing, deviceClass = 'gpu' }: PaperOptions = {},
 ): Promise<Device> {
   Object.assign(globalThis, globals);
+  const bounds = new Bounds(limits, onOver);
   const offered = new Set<string>(features);
   const info = {
     vendor: 'paper',
@@ -192,7 +260,12 @@ export async function openPaperDevice(
     subgroupMaxSize: 64,
     isFallbackAdapter: false,
   };
-  const gpuAdapter = { features: offered, limits: LIMITS, info, requestDevice: async () => paperDevice(offered, note) };
+  const requestDevice = async (): Promise<object> => paperDevice(offered, note, bounds);
+  const gpuAdapter = { features: offered, limits, info, requestDevice };
   const gpu = { wgslLanguageFeatures: offered, requestAdapter: async () => gpuAdapter };
-  return openDevice(gpu as unknown as GPU, { deviceClass: 'gpu', wait: (work) => work });
+  return openDevice(gpu as unknown as GPU, { deviceClass, wait: (work) => work });
+}
+
+function throwing(what: string): never {
+  throw new Error(what);
 }

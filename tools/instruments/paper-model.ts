@@ -1,3 +1,5 @@
+import type { AdapterModule } from '../../src/adapters/formats/adapter-file.ts';
+import { architectureOf } from '../../src/architectures/index.ts';
 import { type CachePolicy, oldPagesAs } from '../../src/cache/policy.ts';
 import { pagesFor } from '../../src/cache/kv-cache.ts';
 import { DEFAULT_THRESHOLDS } from '../../src/chunking/levels.ts';
@@ -8,7 +10,8 @@ import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { OptionalFeature } from '../../src/gpu/features.ts';
 import { Recorder } from '../../src/gpu/recorder.ts';
 import { loadEncoder } from '../../src/models/load-encoder.ts';
-import { loadTransformer } from '../../src/models/load-transformer.ts';
+import { type LoadedLora, loadLora } from '../../src/models/load-lora.ts';
+import { loadDraftHead, loadTransformer } from '../../src/models/load-transformer.ts';
 import { type AdapterMix, NO_ADAPTERS } from '../../src/session/adapter-mix.ts';
 import type { ModelPlan } from '../../src/session/model-plan.ts';
 import { greedy } from '../../src/session/sampling/greedy-draw.ts';
@@ -18,11 +21,20 @@ import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
 import { encoderTensors } from '../../src/weights/encoder-config.ts';
 import { wantedTensors } from '../../src/weights/model-tensors.ts';
 import type { TensorInfo } from '../../src/weights/tensor-info.ts';
-import { type NotedDispatch, openPaperDevice } from './paper-gpu.ts';
+import { type NotedDispatch, openPaperDevice, type PaperOptions } from './paper-gpu.ts';
 
 /** What a model does when a dispatch is noted. */
 export type Phase =
-  'loading' | 'prefill' | 'decode' | 'two streams' | 'sampling' | 'page forms' | 'adapters' | 'encoder';
+  | 'loading'
+  | 'prefill'
+  | 'decode'
+  | 'two streams'
+  | 'sampling'
+  | 'page forms'
+  | 'adapters'
+  | 'encoder'
+  | 'plain adapters'
+  | 'drafts';
 export const PHASES: readonly Phase[] = [
   'loading',
   'prefill',
@@ -33,6 +45,8 @@ export const PHASES: readonly Phase[] = [
   'adapters',
   'encoder',
 ];
+/** With what is no other kernel, but other shapes of them: adapters as two linears, and what verifies and drafts several tokens. */
+export const ALL_PHASES: readonly Phase[] = [...PHASES, 'plain adapters', 'drafts'];
 
 export interface PhasedDispatch extends NotedDispatch {
   phase: Phase;
@@ -48,12 +62,13 @@ export interface PaperRun {
   promptTokens?: number;
   /** Whether prompts came before it, by which the device's speed is known. */
   isMeasured?: boolean;
+  gpu?: PaperOptions;
 }
 
 const PROMPT_TOKENS = 300;
 /** Of a sequence's text, and all that is in the cache at once, in prompts. */
 const LONGEST = 3;
-const IN_CACHE = 8;
+const IN_CACHE = 10;
 const ADAPTER_RANK = 16;
 const BERT_HEAD = 64;
 /** A matrix's bytes are read as none at all: uploading them would take minutes, and nobody looks at them. A convolution's taps are smaller. */
@@ -71,12 +86,14 @@ export async function dispatchesOf({
   phases = PHASES,
   promptTokens = PROMPT_TOKENS,
   isMeasured = false,
+  gpu,
 }: PaperRun): Promise<PhasedDispatch[]> {
   config.numLayers = 1;
   config.contextLength = LONGEST * promptTokens;
   const noted: PhasedDispatch[] = [];
   let phase: Phase = 'loading';
-  const session = await openSession(config, type, features, (dispatch) => noted.push({ ...dispatch, phase }));
+  const note = (dispatch: NotedDispatch): void => void noted.push({ ...dispatch, phase });
+  const session = await openSession(config, type, features, note, { gpu, keepsStates: phases.includes('drafts') });
   const prompt = new Array<number>(promptTokens).fill(0);
   const prefill = async (sequence: Sequence): Promise<Sequence> => {
     await session.prefill(sequence, prompt, () => undefined);
@@ -105,6 +122,17 @@ export async function dispatchesOf({
       await decode(...adapted);
       const level = { thresholds: DEFAULT_THRESHOLDS, hysteresis: 0, smoothing: 1, rampWidth: 1 };
       await session.decode([{ ...greedy(adapted[0], promptTokens + 1), wantsEntropy: true, level }]);
+      await verify(session, adapted[1]);
+    }
+    if (phase === 'plain adapters') {
+      const loras = [{ layers: (await loadPlainAdapter(session, config)).layers, scale: 1 }];
+      const adapted = await prefill(new Sequence({ adapters: [], loras, key: 'plain' }, 3));
+      await decode(adapted);
+      await verify(session, adapted);
+    }
+    if (phase === 'drafts') {
+      await verify(session, plain);
+      if (architectureOf(config).draftParts !== undefined) await draft(session, config, type, prompt);
     }
   }
   session.device.close();
@@ -187,6 +215,39 @@ async function drawEveryWay(session: Session, sequence: Sequence): Promise<void>
   }
 }
 
+/** Steps of every number of tokens that has a kernel of its own. */
+async function verify(session: Session, sequence: Sequence): Promise<void> {
+  for (const count of [1, 3, 7]) {
+    const draft = { tokens: new Array<number>(count).fill(0), rows: undefined, text: { prompt: [], answer: [] } };
+    await session.verify(greedy(sequence, sequence.tokens.length + 1), draft);
+  }
+}
+
+/** What a draft head of such a layer does. */
+async function draft(session: Session, model: ModelConfig, type: GgmlType, prompt: readonly number[]): Promise<void> {
+  const { device, plan, transformer } = session;
+  const config: ModelConfig = { ...model, isDraftHead: true };
+  delete config.deltaNet;
+  const recorder = new Recorder(device);
+  const head = await loadDraftHead(device, config, tensorsOf(config, type), transformer, { ...plan, recorder });
+  const drafts = new Session(device, { ...plan, config }, head, recorder);
+  const kept = new Sequence();
+  session.keepStates(kept);
+  await session.prefill(kept, prompt, () => undefined);
+  const sequence = new Sequence();
+  await drafts.prefill(sequence, prompt, () => undefined);
+  await drafts.decode([greedy(sequence, prompt.length + 1)]);
+}
+
+function loadPlainAdapter({ device, recorder, transformer }: Session, config: ModelConfig): Promise<LoadedLora> {
+  const modules = linearsOfLayer(config, 0).map((linear): AdapterModule => {
+    const [outFeatures, inFeatures] = linearShape(config, linear);
+    const [a, b] = [new Float32Array(ADAPTER_RANK * inFeatures), new Float32Array(outFeatures * ADAPTER_RANK)];
+    return { name: linear, layer: 0, linear, rank: ADAPTER_RANK, inFeatures, outFeatures, a, b, scale: 1 };
+  });
+  return loadLora(device, recorder, transformer, modules);
+}
+
 function addAdapter({ transformer }: Session, config: ModelConfig): AdapterMix {
   const modules = linearsOfLayer(config, 0).map((linear) => {
     const [outFeatures, inFeatures] = linearShape(config, linear);
@@ -209,13 +270,10 @@ async function openSession(
   type: GgmlType,
   features: readonly OptionalFeature[],
   note: (dispatch: NotedDispatch) => void,
+  { gpu, keepsStates }: { gpu?: PaperOptions | undefined; keepsStates: boolean },
 ): Promise<Session> {
-  const device = await openPaperDevice(features, note);
-  const tensors = new Map(
-    [...wantedTensors(config)].flatMap(([name, { shape, optional, readAs = shape }]) =>
-      optional ? [] : [[name, tensorOf(name, readAs, type)] as const],
-    ),
-  );
+  const device = await openPaperDevice(features, note, gpu);
+  const tensors = tensorsOf(config, type);
   const { contextLength } = config;
   const sizes = {
     contextLength,
@@ -223,7 +281,10 @@ async function openSession(
     numPages: pagesFor((IN_CACHE / LONGEST) * contextLength),
   };
   const recorder = new Recorder(device);
-  const transformer = await loadTransformer(device, config, tensors, { ...sizes, recorder });
+  const states = keepsStates
+    ? device.buffers.storage('states', 'activations', (contextLength + 1) * config.hiddenSize * 4)
+    : undefined;
+  const transformer = await loadTransformer(device, config, tensors, { ...sizes, recorder, states });
   const unknown = {
     file: 'paper',
     names: [],
@@ -235,6 +296,13 @@ async function openSession(
   const plan: ModelPlan = { ...unknown, ...sizes, config, tensors };
   return new Session(device, plan, transformer, recorder);
 }
+
+const tensorsOf = (config: ModelConfig, type: GgmlType): ReadonlyMap<string, TensorInfo> =>
+  new Map(
+    [...wantedTensors(config)].flatMap(([name, { shape, optional, readAs = shape }]) =>
+      optional ? [] : [[name, tensorOf(name, readAs, type)] as const],
+    ),
+  );
 
 function tensorOf(name: string, shape: readonly number[], matrixType: GgmlType): TensorInfo {
   const type = shape.length === 1 ? 'F32' : matrixType;

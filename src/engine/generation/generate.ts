@@ -62,7 +62,7 @@ export async function* generate(
   const { sequence, limit, prepared } = takeSequence(session, prompt, options, means);
   const cachedTokens = sequence.tokens.length;
   const kvWatch = options.onKv && new KvWatch(options.onKv);
-  const onStep = (): void => kvWatch?.look(sequence.pages);
+  const onStep = (): void => kvWatch?.look(sequence.pages, session.trials.isRefused(sequence.policy));
   let adapted: AdaptedText | undefined;
   let chunks: DecodedChunks | undefined;
   let steps: AnswerSteps | undefined;
@@ -185,8 +185,9 @@ async function measure(
   // Behind them are pages of steps that were asked for and are thrown away.
   const pages = sequence.pages.slice(0, pagesFor(sequence.heldTokens));
   const { dropped, memoryOverrode, peakKvBytes, probed } = sequence;
+  const formsRefused = session.trials.isRefused(sequence.policy);
   const kv = {
-    ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }),
+    ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }, formsRefused),
     ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }),
   };
   return { kv, ...(isPlanned && { meanRank }) };

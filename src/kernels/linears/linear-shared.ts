@@ -1,5 +1,4 @@
 import source from '../../../shaders/linears/linear-shared.wgsl?raw';
-import bias from '../../../shaders/slots/bias/vector.wgsl?raw';
 import expertGrouped from '../../../shaders/slots/expert/grouped.wgsl?raw';
 import expertNone from '../../../shaders/slots/expert/none.wgsl?raw';
 import expertRouted from '../../../shaders/slots/expert/routed.wgsl?raw';
@@ -8,7 +7,6 @@ import inputPlain from '../../../shaders/slots/input/plain.wgsl?raw';
 import loraAdd from '../../../shaders/slots/lora-add/low.wgsl?raw';
 import loraNone from '../../../shaders/slots/lora-add/none.wgsl?raw';
 import noActivation from '../../../shaders/slots/activation/none.wgsl?raw';
-import noBias from '../../../shaders/slots/bias/none.wgsl?raw';
 import reduce from '../../../shaders/slots/reduce-sum/workgroup.wgsl?raw';
 import rideLow from '../../../shaders/slots/rides/low.wgsl?raw';
 import rideNone from '../../../shaders/slots/rides/none.wgsl?raw';
@@ -17,7 +15,13 @@ import type { Device } from '../../gpu/device.ts';
 import type { Variant } from '../../gpu/device-variant.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
 import { codeParts, planeNames, weightReader } from '../formats/weight-formats.ts';
-import { linearBindings, linearParams, type LinearDecodeOptions, type LinearDecodeSize } from '../linear-decode.ts';
+import {
+  biasParts,
+  linearBindings,
+  linearParams,
+  type LinearDecodeOptions,
+  type LinearDecodeSize,
+} from '../linear-decode.ts';
 import { loraParts } from '../lora-layout.ts';
 import { ACTIVATIONS, loraLow } from '../slot-choices.ts';
 
@@ -89,11 +93,12 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
   const normed = normEps !== undefined;
   const low = lowers && loraLow(device);
   const outputs = gate ? rows / 2 : rows;
+  const bias = biasParts(options);
   return {
     name: 'linear-shared',
     sources: [
       ...[...reader.sources, reduce, ...lora.sources, normed ? inputNormed : inputPlain],
-      ...[gate ? ACTIVATIONS[gate] : noActivation, hasBias ? bias : noBias, adds ? loraAdd : loraNone],
+      ...[gate ? ACTIVATIONS[gate] : noActivation, bias.source, adds ? loraAdd : loraNone],
       ...(low ? [...low.sources, rideLow] : [routed ? rideRouted : rideNone]),
       routed ? (routed.grouped ? expertGrouped : expertRouted) : expertNone,
       source,
@@ -103,6 +108,7 @@ export function linearSharedKernel(device: Device, options: LinearDecodeOptions)
       ...reader.constants,
       ...lora.constants,
       ...low?.constants,
+      ...bias.constants,
       ...{
         WORKGROUP: workgroup,
         LANES: workgroup,

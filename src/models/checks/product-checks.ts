@@ -1,6 +1,7 @@
 import type { Activation, ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
+import { behindNorm } from '../../kernels/linear-decode.ts';
 import { TILE_TOKENS } from '../../kernels/linear-prefill.ts';
 import { Linear } from '../../layers/linear.ts';
 import { Norm } from '../../layers/norm.ts';
@@ -94,7 +95,7 @@ export async function checksOfProduct(
   const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters' });
   const x = bufferOf(device, inputs.x);
   const normWeight = bufferOf(device, inputs.normWeight);
-  const bias = bufferOf(device, inputs.bias);
+  const bias = bufferOf(device, isNormed ? behindNorm(inputs.normWeight, inputs.bias) : inputs.bias);
   const normed = bufferOf(device, new Float32Array(inputs.x.length));
   const before = new Float32Array(ROOM * ROWS).fill(isAdded ? 0.25 : 0);
   const y = bufferOf(device, before);

@@ -54,6 +54,11 @@ export class PageTrials {
     );
   }
 
+  /** Whether a text's pages stay in f16 though its policy has other forms, since the device computes these wrong, as far as is known. */
+  isRefused({ key }: CachePolicy): boolean {
+    return !this.areRight && key !== DENSE.key;
+  }
+
   /** Pages that several layers read are tried by none of them: models whose layers may share keys keep them as they are. Errors: `unsupported`. */
   check({ key }: CachePolicy): void {
     const { architecture, perLayerInputs } = this.transformer.config;

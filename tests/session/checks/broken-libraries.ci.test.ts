@@ -105,7 +105,8 @@ const LOADED: Broken[] = [
     'return x[i] * norm_weight[i];',
     'linear-decode',
   ),
-  broken('bias/vector', /return bias_values\[row\];/, 'return bias_values[row & ~1u];', 'linear-decode', {
+  broken('bias/behind-norm', /\[\(BIAS_START \+ row\) % 4u\]/, '[row & 2u]', 'linear-decode', { model: 'qwen2' }),
+  broken('bias/vector', /return bias_values\[row\];/, 'return bias_values[row & ~1u];', 'linear-prefill', {
     model: 'qwen2',
   }),
   broken('activation/silu', /exp\(min\(-x, 88\.0\)\)/, 'exp(x)', 'linear-decode'),

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
+import type { KvMap } from '../../../src/cache/kv-map.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import { textHash } from '../../../src/gpu/text-hash.ts';
 import { dequantize } from '../../../src/weights/dequantize.ts';
@@ -130,8 +131,16 @@ test.each([true, false])('pages take other forms only where these are computed r
   ]);
   const engine = await engineUnderTest(long, { gpu, tuning: new MemoryTuning() });
   const prompt = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(6);
-  const { end } = await answer(engine.complete(prompt, { kv: 'policy', sampling: GREEDY, stop: [], maxTokens: 40 }));
-  const { pages } = end.report.kv;
+  const told: boolean[] = [];
+  const onKv = ({ formsRefused }: KvMap): void => void told.push(formsRefused);
+  const options = { sampling: GREEDY, stop: [], maxTokens: 40 };
+  const { end } = await answer(engine.complete(prompt, { kv: 'policy', onKv, ...options }));
+  const { pages, formsRefused } = end.report.kv;
+  // What was asked for and is not given is said.
+  expect(formsRefused).toBe(!isRight);
+  expect(told.at(-1)).toBe(!isRight);
+  const dense = await answer(engine.complete(prompt, options));
+  expect(dense.end.report.kv.formsRefused).toBe(false);
   expect(pages.q8 + pages.q4 + pages.q3 + pages.k3v2 > 0).toBe(isRight);
   expect(changed() > 0).toBe(!isRight);
 });

@@ -1,0 +1,65 @@
+import { expect, test } from 'vitest';
+import { VARIANTS } from '../../src/gpu/device-variant.ts';
+import { OPTIONAL_FEATURES } from '../../src/gpu/features.ts';
+import type { GgmlType } from '../../src/weights/ggml-types.ts';
+import { DEFAULT_LIMITS } from '../../tools/instruments/paper-gpu.ts';
+import { ALL_PHASES, dispatchesOf, fits } from '../../tools/instruments/paper-model.ts';
+import { SHAPE_NAMES, type ShapeName, SHAPES } from '../../tools/instruments/shapes.ts';
+import { workgroupOf } from '../../tools/instruments/workgroup.ts';
+import { byTier } from '../support/tier.ts';
+
+/** Of one plane, of two, and of three, of which one's parts are twice as many. */
+const TYPES: readonly GgmlType[] = ['F16', 'Q4_K', 'Q5_0', 'Q6_K', 'TQ1_0'];
+const CLASSES = Object.keys(VARIANTS) as (keyof typeof VARIANTS)[];
+
+/** What a model asks for beyond WebGPU's default limits, with adapters, page forms, drafts and an encoder of its size. */
+async function asked(shape: ShapeName, type: GgmlType): Promise<string[]> {
+  const over = new Set<string>();
+  for (const deviceClass of CLASSES) {
+    const gpu = { limits: DEFAULT_LIMITS, deviceClass, onOver: (what: string) => void over.add(what) };
+    await dispatchesOf({ config: SHAPES[shape], type, features: OPTIONAL_FEATURES, phases: ALL_PHASES, gpu });
+  }
+  return [...over];
+}
+
+test.each<ShapeName>(byTier(['biases'], SHAPE_NAMES))(
+  'nothing that a model runs is over the default limits of WebGPU: %s',
+  async (shape) => {
+    const fitting = TYPES.filter((type) => fits(SHAPES[shape], type));
+    for (const type of byTier(fitting.slice(-1), fitting)) expect(await asked(shape, type), type).toEqual([]);
+  },
+);
+
+test('what is over a limit is told', async () => {
+  const over: string[] = [];
+  const limits = {
+    ...DEFAULT_LIMITS,
+    maxStorageBuffersPerShaderStage: 4,
+    maxComputeWorkgroupStorageSize: 8192,
+    maxComputeInvocationsPerWorkgroup: 128,
+    maxStorageBufferBindingSize: 2 ** 20,
+  };
+  const config = SHAPES['135M'];
+  const gpu = { limits, onOver: (what: string) => void over.push(what) };
+  await dispatchesOf({ config, type: 'Q8_0', features: [], phases: ['decode'], gpu });
+  expect(over).toContain('linear-shared: maxStorageBuffersPerShaderStage is 4, but 5 are needed');
+  expect(over).toContain('linear-tiled: maxComputeInvocationsPerWorkgroup is 128, but 256 are needed');
+  expect(over).toContainEqual(expect.stringMatching(/^linear-tiled: maxComputeWorkgroupStorageSize is 8192, but/));
+  expect(over).toContainEqual(expect.stringMatching(/^\S+: \S+: maxStorageBufferBindingSize is 1048576, but/));
+});
+
+test('the memory of a workgroup is what WGSL says of its variables', () => {
+  const code = `
+const LANES: u32 = 96u; // const LANES: u32 = 1u;
+const PARTS: u32 = LANES / 7u % 5u;
+alias Part = vec3f;
+struct Sum { low: f32, high: vec2f, count: u32 }
+var<workgroup> parts: array<Part, max(PARTS, 2u)>;
+var<workgroup> sums: array<Sum, select(4u, 6u, PARTS == 3u && LANES > 95u)>;
+var<workgroup> counts: array<atomic<u32>, (LANES + 1u) / 32u>;
+@compute @workgroup_size(LANES / 2u, 2u)
+fn main() {}`;
+  // 3 × 16; 6 × 24 since a vec2f begins at a multiple of 8; 3 × 4, which take 16.
+  expect(workgroupOf(code)).toEqual({ size: [48, 2, 1], bytes: 3 * 16 + 6 * 24 + 16 });
+  expect(() => workgroupOf(code.replace('LANES / 7u', 'pow(LANES)'))).toThrow('pow');
+});
