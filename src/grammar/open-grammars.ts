@@ -15,7 +15,7 @@ import type { Grammars, GrammarVocabulary, NextTokens, TokenGrammar } from './to
 /** Compiled grammars that are kept; the one longest unused goes first. */
 const MOST_KEPT = 16;
 /** Work that compiling one grammar may take: at most two seconds on a slow processor. */
-const COMPILE_FUEL = 4_000_000;
+const COMPILE_FUEL = 2_000_000;
 
 /**
  * White space between two tokens of JSON may have so many tokens of the model, so that a model cannot stay in it. A line
@@ -44,8 +44,7 @@ export function openGrammars(vocabulary: () => GrammarVocabulary): Grammars {
     return { trie: new TokenTrie(tokens), controlTokens: tokens.controlTokens, spaces: whiteSpaceTokens(tokens) };
   }
 
-  function compiled(format: ResponseFormat, controlTokens: ReadonlyMap<string, number>): Compiled {
-    const key = JSON.stringify(format);
+  function compiled(key: string, format: ResponseFormat, controlTokens: ReadonlyMap<string, number>): Compiled {
     const known = kept.get(key) ?? compile(format, controlTokens);
     kept.delete(key);
     kept.set(key, known);
@@ -61,9 +60,14 @@ export function openGrammars(vocabulary: () => GrammarVocabulary): Grammars {
       const field = fieldOf(format);
       return refusedAt(field, () => {
         const { trie, controlTokens, spaces } = (opened ??= open());
-        const { grammar, ignored } = compiled(format, controlTokens);
+        const key = JSON.stringify(format);
+        const { grammar, ignored } = compiled(key, format, controlTokens);
         const isJson = format.type === 'json_object' || format.type === 'json_schema';
-        return new MatchedAnswer(new Matcher(grammar, trie), field, ignored, isJson ? spaces : undefined);
+        return new MatchedAnswer(new Matcher(grammar, trie), {
+          ...{ field, ignored },
+          spaces: isJson ? spaces : undefined,
+          onRefused: () => void kept.delete(key), // what was made of it on the way is not kept
+        });
       });
     },
     dispose: () => kept.clear(),
@@ -164,23 +168,32 @@ function whiteSpaceTokens({ vocabSize, bytes, offsets }: GrammarVocabulary): Whi
 
 const hasBit = (mask: Uint32Array, token: number): boolean => (((mask[token >>> 5] ?? 0) >>> (token & 31)) & 1) === 1;
 
+interface AnswerOptions {
+  /** Errors name it. */
+  field: string;
+  ignored: readonly string[];
+  /** Where the answer is JSON. */
+  spaces: WhiteSpaceTokens | undefined;
+  /** Called before an error is thrown. */
+  onRefused: () => void;
+}
+
 class MatchedAnswer implements TokenGrammar {
   readonly first: NextTokens | undefined;
+  readonly ignored: readonly string[];
   /** Tokens of white space that came last. */
   #spaces = 0;
 
   constructor(
     private readonly matcher: Matcher,
-    private readonly field: string,
-    readonly ignored: readonly string[],
-    /** Of JSON. */
-    private readonly spaces: WhiteSpaceTokens | undefined,
+    private readonly options: AnswerOptions,
   ) {
-    this.first = this.#next();
+    this.ignored = options.ignored;
+    this.first = this.#refused(() => this.#next());
   }
 
   async follow(tokens: readonly number[]): Promise<NextTokens | undefined> {
-    return refusedAt(this.field, () => {
+    return this.#refused(() => {
       for (const token of tokens) {
         if (!this.matcher.accept(token)) throw new Error(`grammar: token ${token} was sampled, but may not come here`);
         this.#count(token);
@@ -190,20 +203,23 @@ class MatchedAnswer implements TokenGrammar {
   }
 
   async foresee(tokens: readonly number[]): Promise<Uint32Array<ArrayBuffer>[]> {
-    return refusedAt(this.field, () => {
+    return this.#refused(() => {
       const masks: Uint32Array<ArrayBuffer>[] = [];
       const spaces = this.#spaces;
       let accepted = 0;
-      for (const token of tokens) {
-        if (!this.matcher.accept(token)) break;
-        accepted++;
-        this.#count(token);
-        if (this.matcher.mustEnd) break;
-        masks.push(this.#mask());
+      try {
+        for (const token of tokens) {
+          if (!this.matcher.accept(token)) break;
+          accepted++;
+          this.#count(token);
+          if (this.matcher.mustEnd) break;
+          masks.push(this.#mask());
+        }
+        return masks;
+      } finally {
+        this.matcher.rollback(accepted);
+        this.#spaces = spaces;
       }
-      this.matcher.rollback(accepted);
-      this.#spaces = spaces;
-      return masks;
     });
   }
 
@@ -216,15 +232,25 @@ class MatchedAnswer implements TokenGrammar {
     return { mask: this.#mask(), forcedText: textOf(this.matcher.forcedBytes()) };
   }
 
+  #refused<T>(work: () => T): T {
+    try {
+      return refusedAt(this.options.field, work);
+    } catch (error) {
+      this.options.onRefused();
+      throw error;
+    }
+  }
+
   #count(token: number): void {
-    this.#spaces = this.spaces && hasBit(this.spaces.bits, token) ? this.#spaces + 1 : 0;
+    const { spaces } = this.options;
+    this.#spaces = spaces && hasBit(spaces.bits, token) ? this.#spaces + 1 : 0;
   }
 
   #mask(): Uint32Array<ArrayBuffer> {
     const mask = this.matcher.mask();
-    if (!this.spaces || this.#spaces < MOST_SPACES || this.spaces.inStrings.some((token) => hasBit(mask, token)))
-      return mask;
-    const { bits } = this.spaces;
+    const { spaces } = this.options;
+    if (!spaces || this.#spaces < MOST_SPACES || spaces.inStrings.some((token) => hasBit(mask, token))) return mask;
+    const { bits } = spaces;
     const rest = mask.map((word, i) => word & ~bits[i]!);
     return rest.some((word) => word !== 0) ? rest : mask;
   }

@@ -346,4 +346,16 @@ describe('hostile patterns', () => {
     for (const byte of ENCODER.encode(text)) regex = regexes.derivative(regex, byte);
     expect(regexes.isNullable(regex)).toBe(true);
   });
+
+  it('are charged for what reading them takes, and bounded each by itself', () => {
+    const source = '\\b\\w*'.repeat(4);
+    const fuel = new Fuel(100_000, 'the schema');
+    parsePattern(source, 'ecma', 'a', '', fuel);
+    expect(fuel.left).toBeLessThan(99_000);
+    const read = (): void => {
+      for (;;) parsePattern(source, 'ecma', 'a', '', fuel);
+    };
+    expect(read).toThrow(new GrammarError('the schema is too large: it takes more work than is allowed'));
+    expect(refusal(() => parsePattern('(?<!a)b*(?!c)d*'.repeat(15), 'ecma'))).toContain('too many alternatives');
+  });
 });

@@ -22,8 +22,12 @@ import { openVocabulary } from './vocabularies.ts';
 const MOST_COMPILE_MS = 2000;
 const MOST_BYTES = 64 << 20;
 const MOST_MASK_MS = 10;
-/** A case that takes so much of the processor is ended. */
+/** What takes so much of the processor at once is ended. */
 const HANG_MS = 20_000;
+/** A run of a case ends with a mask that takes so long. */
+const ENOUGH_MS = 10 * MOST_MASK_MS;
+/** Processor time of this process, in ms, when the running step began; 0 between steps. */
+const begun = new Int32Array(new SharedArrayBuffer(4));
 
 /** One run of a case. */
 interface Run {
@@ -72,12 +76,16 @@ function withMemory<T>(work: () => T): [result: T, bytes: number] {
 function run(format: Format, trie: ReturnType<typeof trieOf>, eosIds: readonly number[]): Run {
   const result: Run = { compileMs: 0, compileBytes: 0, masks: 0, maskMs: 0, acceptMs: 0, maskBytes: 0 };
   const attempt = <T>(work: () => T, refuse: (reason: string) => void): T | undefined => {
+    const { user, system } = process.cpuUsage();
+    Atomics.store(begun, 0, Math.max(1, (user + system) / 1000));
     try {
       return work();
     } catch (error) {
       if (error instanceof GrammarError) refuse(`${error.at}: ${error.reason}`);
       else result.broken = error instanceof Error ? (error.stack ?? error.message).slice(0, 700) : String(error);
       return undefined;
+    } finally {
+      Atomics.store(begun, 0, 0);
     }
   };
   const refuse = (reason: string): void => void (result.refused = reason);
@@ -96,7 +104,7 @@ function run(format: Format, trie: ReturnType<typeof trieOf>, eosIds: readonly n
         ),
       );
       result.maskMs = Math.max(result.maskMs, maskMs);
-      if (!mask) return;
+      if (!mask || maskMs > ENOUGH_MS) return;
       const allowed = tokensOf(mask).filter((id) => !eosIds.includes(id));
       if (allowed.length === 0) return;
       const token = allowed[random.below(allowed.length)]!;
@@ -144,7 +152,6 @@ async function runCases(first: number): Promise<void> {
   const vocabulary = await openVocabulary(options.get('vocabulary') ?? 'smollm2');
   const trie = trieOf(vocabulary);
   run({ schema: { type: 'object' } }, trie, vocabulary.eosIds); // the engine's code is compiled by the first that runs
-  const begun = new Int32Array(new SharedArrayBuffer(4));
   new Worker(new URL('../../tests/fuzz/watchdog.mjs', import.meta.url), {
     workerData: { begun, most: HANG_MS },
     execArgv: [],
@@ -154,11 +161,7 @@ async function runCases(first: number): Promise<void> {
     process.send?.({ begin: index });
     const runs: Run[] = [];
     do {
-      const format = make();
-      const { user, system } = process.cpuUsage();
-      Atomics.store(begun, 0, Math.max(1, (user + system) / 1000));
-      runs.push(run(format, trie, vocabulary.eosIds));
-      Atomics.store(begun, 0, 0);
+      runs.push(run(make(), trie, vocabulary.eosIds));
     } while (runs.length < 3 && violationsOf(runs).length > 0);
     process.send?.({ outcome: { name, runs, violations: violationsOf(runs) } });
     await new Promise(setImmediate); // who is no longer awaited ends here

@@ -3,13 +3,18 @@
  *
  *     node --import tsx tools/grammars/maskbench.ts SCHEMAS.jsonl [--vocabulary smollm2] [--only NAME] [--json FILE]
  *
- * Each value is written as Python writes it, cut into a real model's tokens, and goes through the masks one by one.
+ * Each value is written as Python writes it, cut into a real model's tokens, and goes through the masks one by one. A schema
+ * that was slow is judged again, compiled anew, and the lesser time of each step counts: a collector or another process may
+ * come in between.
  */
 import { Matcher } from '../../src/grammar/parser/matcher.ts';
 import { commandLine, timed, Timings, writeReport } from './measures.ts';
 import { compiled, has, trieOf } from './product.ts';
-import { readSchemas } from './schemas.ts';
+import { type JudgedSchema, readSchemas } from './schemas.ts';
 import { openVocabulary } from './vocabularies.ts';
+
+/** What is judged again, and how often. */
+const [SLOW_COMPILE_MS, SLOW_MASK_MS, AGAIN] = [50, 5, 2];
 
 interface Verdict {
   name: string;
@@ -27,14 +32,19 @@ const vocabulary = await openVocabulary(options.get('vocabulary') ?? 'smollm2');
 const [trie, trieMs] = timed(() => trieOf(vocabulary));
 const only = options.get('only');
 const schemas = readSchemas(args[0] ?? '').filter(({ name }) => only === undefined || name.includes(only));
-const [compiles, masks] = [new Timings(), new Timings()];
-const verdicts: Verdict[] = [];
+
+/** What a schema gave, and the CPU ms of what it took: to compile, and each mask along its valid values. */
+interface Judged {
+  verdict: Verdict;
+  compileMs: number;
+  maskMs: number[];
+}
 
 /** Where a value is no more followed: undefined where it is taken to its end. */
-function stoppedAt(name: string, matcher: Matcher, tokens: readonly number[], isTimed: boolean): number | undefined {
+function stoppedAt(matcher: Matcher, tokens: readonly number[], maskMs: number[]): number | undefined {
   for (const [step, token] of [...tokens, undefined].entries()) {
     const [mask, ms] = timed(() => matcher.mask());
-    if (isTimed) masks.add(name, ms, `step ${step}`);
+    maskMs.push(ms);
     const isAllowed = token === undefined ? matcher.canEnd : has(mask, token);
     if (token !== undefined && matcher.accept(token) !== isAllowed)
       throw new Error(
@@ -47,19 +57,20 @@ function stoppedAt(name: string, matcher: Matcher, tokens: readonly number[], is
   return undefined;
 }
 
-for (const { name, schema, instances } of schemas) {
+/** Compiles a schema anew, nothing kept of those before, and follows its values. */
+function judge({ name, schema, instances }: JudgedSchema): Judged {
   const verdict: Verdict = { name, falseAccepts: [], falseRejects: [], right: 0 };
-  verdicts.push(verdict);
+  const judged: Judged = { verdict, compileMs: 0, maskMs: [] };
   try {
     const [grammar, ms] = timed(() => compiled({ schema }));
-    compiles.add(name, ms);
+    judged.compileMs = ms;
     if (typeof grammar === 'string') {
       verdict.refused = grammar;
-      continue;
+      return judged;
     }
     for (const { text, valid, description } of instances) {
       const tokens = vocabulary.encode(text);
-      const stop = stoppedAt(name, new Matcher(grammar, trie), tokens, valid);
+      const stop = stoppedAt(new Matcher(grammar, trie), tokens, valid ? judged.maskMs : []);
       if ((stop === undefined) === valid) verdict.right++;
       else if (valid) {
         const taken = vocabulary.tokenizer.decode(tokens.slice(0, stop));
@@ -70,6 +81,22 @@ for (const { name, schema, instances } of schemas) {
   } catch (error) {
     verdict.broken = error instanceof Error ? (error.stack ?? error.message).slice(0, 600) : String(error);
   }
+  return judged;
+}
+
+const [compiles, masks] = [new Timings(), new Timings()];
+const verdicts: Verdict[] = [];
+for (const schema of schemas) {
+  const judged = judge(schema);
+  const isSlow = (): boolean => judged.compileMs > SLOW_COMPILE_MS || judged.maskMs.some((ms) => ms > SLOW_MASK_MS);
+  for (let again = 0; again < AGAIN && isSlow(); again++) {
+    const { compileMs, maskMs } = judge(schema);
+    judged.compileMs = Math.min(judged.compileMs, compileMs);
+    judged.maskMs = judged.maskMs.map((ms, step) => Math.min(ms, maskMs[step] ?? ms));
+  }
+  verdicts.push(judged.verdict);
+  compiles.add(schema.name, judged.compileMs);
+  for (const [step, ms] of judged.maskMs.entries()) masks.add(schema.name, ms, `mask ${step}`);
 }
 
 const count = (value: (verdict: Verdict) => number): number => verdicts.reduce((sum, v) => sum + value(v), 0);
@@ -79,9 +106,8 @@ const report = {
   instances: schemas.reduce((sum, { instances }) => sum + instances.length, 0),
   refused: count(({ refused }) => Number(refused !== undefined)),
   broken: count(({ broken }) => Number(broken !== undefined)),
-  allRight: verdicts.filter(
-    (v, i) => v.right > 0 && v.broken === undefined && v.right === schemas[i]!.instances.length,
-  ).length,
+  allRight: verdicts.filter((v, i) => v.right > 0 && v.broken === undefined && v.right === schemas[i]!.instances.length)
+    .length,
   right: count(({ right }) => right),
   falseAccepts: count(({ falseAccepts }) => falseAccepts.length),
   falseRejects: count(({ falseRejects }) => falseRejects.length),

@@ -130,7 +130,8 @@ function isSurelyUnique({ nodes }: GrammarWriter, { prefix, items, most }: Array
 /** Arrays of few values, each at most once: a rule for each set of those that are left. */
 function uniqueItems(writer: GrammarWriter, part: ArrayPart, at: string): Items {
   const { nodes, punctuation } = writer;
-  const values = part.prefix.length === 0 && part.contains.length === 0 ? valuesOf(nodes.shapeOf(part.items)) : undefined;
+  const values =
+    part.prefix.length === 0 && part.contains.length === 0 ? valuesOf(nodes.shapeOf(part.items)) : undefined;
   if (!values || values.length > MOST_UNIQUE)
     throw new GrammarError(
       `uniqueItems is supported only where items are one of at most ${MOST_UNIQUE} values`,
@@ -166,4 +167,3 @@ function valuesOf(shape: Shape): unknown[] | undefined {
   if (shape.falses) values.push(false);
   return values;
 }
-

@@ -320,8 +320,7 @@ function complementOfObject(nodes: Nodes, part: ObjectPart): ObjectPart[] {
     for (const { pattern, node } of layer.patterns) addSome(patternStrings(pattern), nodes.not(node));
     if (layer.rest !== EVERYTHING) {
       let names = strings.complement({ values: new Set(layer.properties.keys()), parts: [] });
-      for (const { pattern } of layer.patterns)
-        names = strings.intersect(names, patternStrings(strings.not(pattern)));
+      for (const { pattern } of layer.patterns) names = strings.intersect(names, patternStrings(strings.not(pattern)));
       addSome(names, nodes.not(layer.rest));
     }
   }

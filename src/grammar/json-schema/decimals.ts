@@ -15,7 +15,8 @@ export function decimalOf(value: number): Decimal {
 }
 
 /** The same number with that many places, of which it must not need more. */
-export const withPlaces = ({ digits, places }: Decimal, wanted: number): bigint => digits * 10n ** BigInt(wanted - places);
+export const withPlaces = ({ digits, places }: Decimal, wanted: number): bigint =>
+  digits * 10n ** BigInt(wanted - places);
 
 export function isMultiple(value: number, of: number): boolean {
   const [a, b] = [decimalOf(value), decimalOf(of)];

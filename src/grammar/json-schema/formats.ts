@@ -38,13 +38,13 @@ const duration = `P((${years}|${months}|${days})(${timeSpan})?|${timeSpan}|[0-9]
 
 const atom = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+";
 const domainPart = '[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?';
-/** RFC 5321, 4.1.2, but for quoted local parts and addresses of IPv6. */
-const email = `${atom}(\\.${atom})*@(${domainPart}(\\.${domainPart})*|\\[${ipv4}\\])`;
+/** RFC 5321, 4.1.2, but for quoted local parts, addresses in place of a domain, and domains of one part. */
+const email = `${atom}(\\.${atom})*@${domainPart}(\\.${domainPart})+`;
 const label = '[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?';
 const hostname = `${label}(\\.${label})*`;
 const uuid = `${hex}{8}-${hex}{4}-${hex}{4}-${hex}{4}-${hex}{12}`;
 
-// RFC 3986, appendix A.
+// RFC 3986, appendix A, but for an empty path without an authority.
 const escaped = `%${hex}{2}`;
 const ordinary = "a-zA-Z0-9._~!$&'()*+,;=\\-";
 const segmentCharacter = `([${ordinary}:@]|${escaped})`;
@@ -52,7 +52,7 @@ const segments = `(/${segmentCharacter}*)*`;
 const host = `(\\[(${ipv6}|v${hex}+\\.[${ordinary}:]+)\\]|([${ordinary}]|${escaped})*)`;
 const authority = `(([${ordinary}:]|${escaped})*@)?${host}(:[0-9]*)?`;
 const rootless = `${segmentCharacter}+${segments}`;
-const hierarchy = `(//${authority}${segments}|/(${rootless})?|${rootless}|)`;
+const hierarchy = `(//${authority}${segments}|/(${rootless})?|${rootless})`;
 const tail = `([${ordinary}:@/?]|${escaped})*`;
 const uri = `[a-zA-Z][a-zA-Z0-9+.-]*:${hierarchy}(\\?${tail})?(#${tail})?`;
 

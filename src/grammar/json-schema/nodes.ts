@@ -1,7 +1,7 @@
 import { type Fuel, GrammarError } from '../limits.ts';
 import { complementShape, intersectShapes, uniteShapes } from './combine.ts';
 import { readSchema } from './read-schema.ts';
-import { type Base, baseWithin, type Document, resolveReference } from './references.ts';
+import { type Base, baseWithin, type Document, placeIn, resolveReference } from './references.ts';
 import { ANY_SHAPE, EVERYTHING, isEmptyShape, NO_SHAPE, type Node, NOTHING, type Shape } from './shapes.ts';
 import { StringSets } from './strings.ts';
 import { shapeOfValue } from './values.ts';
@@ -60,7 +60,7 @@ export class Nodes {
       const reference = onlyReference(schema);
       if (reference === undefined) break;
       if (hops > MOST_DEPTH) throw new GrammarError('refers to itself', at);
-      ({ schema, base, at } = resolveReference(this.reading.document, reference, base, `${at}.$ref`));
+      ({ schema, base, at } = resolveReference(this.reading.document, reference, base, placeIn(at, '$ref')));
     }
     const byBase = this.#byObject.get(schema);
     const known = byBase?.get(base);
@@ -132,7 +132,7 @@ export class Nodes {
 
   /** Where a schema that has to do with the node stands. */
   placeOf(node: Node): string {
-    for (let definition = this.#definitions[node]; definition; ) {
+    for (let definition = this.#definitions[node]; definition;) {
       if (definition.kind === 'schema') return definition.at;
       if (definition.kind === 'value') return '';
       definition = this.#definitions[definition.kind === 'not' ? definition.part : (definition.parts[0] ?? 0)];

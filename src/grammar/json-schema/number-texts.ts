@@ -142,9 +142,7 @@ function wholeNumbers(regexes: Regexes, low: bigint, high: bigint | undefined): 
   const parts = [sameLength(regexes, first, '9'.repeat(first.length))];
   const longest = last === undefined ? Infinity : last.length - 1;
   if (longest > first.length)
-    parts.push(
-      regexes.concat(digitsFrom(regexes, 1, 9), regexes.repeat(digit(regexes), first.length, longest - 1)),
-    );
+    parts.push(regexes.concat(digitsFrom(regexes, 1, 9), regexes.repeat(digit(regexes), first.length, longest - 1)));
   if (last !== undefined) parts.push(sameLength(regexes, `1${'0'.repeat(last.length - 1)}`, last));
   return regexes.or(...parts);
 }
@@ -210,14 +208,10 @@ function magnitudes(
     );
   }
   const below = atMost(regexes, to.fraction, isBelow);
-  if (from.whole === to.whole)
-    return regexes.concat(regexes.text(from.whole), fraction(regexes.and(above, below)));
+  if (from.whole === to.whole) return regexes.concat(regexes.text(from.whole), fraction(regexes.and(above, below)));
   return regexes.or(
     regexes.concat(regexes.text(from.whole), fraction(above)),
-    regexes.concat(
-      wholeNumbers(regexes, BigInt(from.whole) + 1n, BigInt(to.whole) - 1n),
-      fraction(digits(regexes)),
-    ),
+    regexes.concat(wholeNumbers(regexes, BigInt(from.whole) + 1n, BigInt(to.whole) - 1n), fraction(digits(regexes))),
     regexes.concat(regexes.text(to.whole), fraction(below)),
   );
 }

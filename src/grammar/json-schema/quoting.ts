@@ -144,10 +144,12 @@ export class Quoting {
       const from = Math.max(first, 0x10000) - 0x10000;
       const to = last - 0x10000;
       const pairs = (high: number, until: number, least: number, most: number): void =>
-        void (high <= until &&
+        void (
+          high <= until &&
           parts.push(
             regexes.concat(this.#unit(0xd800 + high, 0xd800 + until), this.#unit(0xdc00 + least, 0xdc00 + most)),
-          ));
+          )
+        );
       const [firstHigh, lastHigh] = [from >> 10, to >> 10];
       if (firstHigh === lastHigh) pairs(firstHigh, lastHigh, from & 0x3ff, to & 0x3ff);
       else {

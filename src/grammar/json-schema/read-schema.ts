@@ -114,9 +114,7 @@ const ANY_TYPE: ReadonlySet<string> = TYPES;
 
 function isAny(shape: Shape): boolean {
   const { numbers, strings, arrays, objects } = ANY_SHAPE;
-  return (
-    shape.numbers === numbers && shape.strings === strings && shape.arrays === arrays && shape.objects === objects
-  );
+  return shape.numbers === numbers && shape.strings === strings && shape.arrays === arrays && shape.objects === objects;
 }
 
 function checkKeyword({ nodes: { reading }, schema, at }: Reader, keyword: string): void {
@@ -150,21 +148,25 @@ export function listOf(value: unknown, at: string): readonly unknown[] {
 function readAnyOf(reader: Reader, schemas: unknown, at: string): Shape {
   const { nodes } = reader;
   const shapes = listOf(schemas, at).map((schema, i) => innerShape(reader, schema, `${at}[${i}]`));
-  // Where several hold, what none of them evaluates is less than what one of them does not.
+  // Where several hold, each says which properties are evaluated: none of them may be lost in another.
   const counts = 'unevaluatedProperties' in reader.schema || 'unevaluatedItems' in reader.schema;
   let all = NO_SHAPE;
   for (const shape of shapes) {
-    const both = counts ? intersectShapes(nodes, all, shape) : NO_SHAPE;
-    all = uniteShapes(nodes, uniteShapes(nodes, all, shape), both);
+    const own = counts ? { ...shape, arrays: shape.arrays.map(copied), objects: shape.objects.map(copied) } : shape;
+    const both = counts ? intersectShapes(nodes, all, own) : NO_SHAPE;
+    all = uniteShapes(nodes, uniteShapes(nodes, all, own), both);
   }
   return all;
 }
+
+const copied = <Part extends object>(part: Part): Part => ({ ...part });
 
 function readReference(reader: Reader, reference: unknown, at: string): Shape {
   const { nodes, base, schema } = reader;
   if (typeof reference !== 'string') throw new GrammarError('must be a string', at);
   const { document } = nodes.reading;
-  const dynamic = reference === schema['$recursiveRef'] ? '' : reference === schema['$dynamicRef'] ? reference : undefined;
+  const dynamic =
+    reference === schema['$recursiveRef'] ? '' : reference === schema['$dynamicRef'] ? reference : undefined;
   if (dynamic !== undefined) {
     const name = dynamic.slice(dynamic.indexOf('#') + 1);
     if ((document.dynamicAnchors.get(name) ?? 0) > 1)
@@ -213,4 +215,3 @@ function namesOrSchema(needs: unknown, keyword: string, at: string): unknown {
     throw new GrammarError('must be an array of strings', at);
   return needs;
 }
-

@@ -75,6 +75,8 @@ export function readArrays(reader: Reader): readonly ArrayPart[] {
   const { schema, nodes, base, at } = reader;
   const { items, additionalItems, prefixItems, contains } = schema;
   const node = (value: unknown, place: string): Node => nodes.schema(value, base, place);
+  const { lenient, ignored } = nodes.reading;
+  if (lenient && schema['uniqueItems'] === true) ignored.push(placeIn(at, 'uniqueItems'));
   // Up to 2019-09 a list of `items` is what `prefixItems` is since, and `additionalItems` what `items` is.
   const keyword = Array.isArray(items) ? 'items' : 'prefixItems';
   const list = keyword === 'items' ? items : prefixItems;
@@ -88,7 +90,7 @@ export function readArrays(reader: Reader): readonly ArrayPart[] {
     least: countOf(reader, 'minItems') ?? 0,
     most: countOf(reader, 'maxItems') ?? Infinity,
     contains: [],
-    unique: schema['uniqueItems'] === true && !nodes.reading.lenient,
+    unique: schema['uniqueItems'] === true && !lenient,
     evaluated: others === undefined ? prefix.length : Infinity,
   };
   const found =
@@ -149,7 +151,7 @@ function readLayer(reader: Reader): Layer[] {
   };
   const additional = schema['additionalProperties'];
   const patterns = entries('patternProperties').map(([source, node]) => ({
-    pattern: patternOf(reader, source, `${at}.patternProperties.${source}`),
+    pattern: patternOf(reader, source, placeIn(placeIn(at, 'patternProperties'), source)),
     node,
   }));
   const properties = new Map(entries('properties'));
@@ -209,4 +211,3 @@ function countOf({ schema, at }: Reader, keyword: string): number | undefined {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0) return value;
   throw new GrammarError('must be an integer of 0 or more', placeIn(at, keyword));
 }
-

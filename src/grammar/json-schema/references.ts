@@ -85,21 +85,13 @@ export function openDocument(schema: unknown): Document {
   return { root, bases, byUri, anchors, dynamicAnchors };
 }
 
-const MAPS = new Set([
-  'properties',
-  'patternProperties',
-  '$defs',
-  'definitions',
-  'dependencies',
-  'dependentSchemas',
-]);
+const MAPS = new Set(['properties', 'patternProperties', '$defs', 'definitions', 'dependencies', 'dependentSchemas']);
 
 export const placeIn = (at: string, key: string | number): string =>
   typeof key === 'number' ? `${at}[${key}]` : at === '' ? key : `${at}.${key}`;
 
 /** Where references begin within a schema that stands in `base`. */
-export const baseWithin = (document: Document, schema: object, base: Base): Base =>
-  document.bases.get(schema) ?? base;
+export const baseWithin = (document: Document, schema: object, base: Base): Base => document.bases.get(schema) ?? base;
 
 /** What a reference that stands at `at` means. Throws a `GrammarError` where it is not in the document. */
 export function resolveReference(document: Document, reference: string, base: Base, at: string): Target {

@@ -97,10 +97,7 @@ export class StringSets {
   isInPart(text: string, { patterns, least, most, except }: StringPart): boolean {
     const length = lengthOf(text);
     return (
-      length >= least &&
-      length <= most &&
-      !except.has(text) &&
-      patterns.every((pattern) => this.matches(pattern, text))
+      length >= least && length <= most && !except.has(text) && patterns.every((pattern) => this.matches(pattern, text))
     );
   }
 
@@ -189,7 +186,8 @@ export class StringSets {
 
   /** The strings that are not in the set. */
   complement({ values, parts }: StringSet): StringSet {
-    let rest: StringSet = values.size === 0 ? ALL_STRINGS : { values: NONE, parts: [{ ...ANY_STRING, except: values }] };
+    let rest: StringSet =
+      values.size === 0 ? ALL_STRINGS : { values: NONE, parts: [{ ...ANY_STRING, except: values }] };
     for (const part of parts) rest = this.intersect(rest, this.#complementOfPart(part));
     return rest;
   }

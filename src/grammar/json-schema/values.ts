@@ -41,4 +41,3 @@ function thisObject(nodes: Nodes, object: Record<string, unknown>): ObjectPart {
   const properties = new Map(Object.entries(object).map(([name, value]) => [name, nodes.value(value)]));
   return { ...requiring(properties.keys()), layers: [{ ...layerOf(properties), rest: NOTHING }] };
 }
-

@@ -70,7 +70,8 @@ export class GrammarWriter {
     const alternatives = numbers.rules.map((rule) => [rule]);
     const scalar = regexes.or(...scalars);
     if (scalar !== regexes.nothing) alternatives.push([builder.terminal(scalar)]);
-    for (const part of shape.arrays) alternatives.push([this.#symbolOfPart(part, () => arrayAlternatives(this, part, at))]);
+    for (const part of shape.arrays)
+      alternatives.push([this.#symbolOfPart(part, () => arrayAlternatives(this, part, at))]);
     for (const part of shape.objects)
       alternatives.push([this.#symbolOfPart(part, () => objectAlternatives(this, part, at))]);
     return this.ruleOf(alternatives);

@@ -15,7 +15,7 @@ export interface TrieNodes {
   readonly node: Int32Array<ArrayBuffer>;
 }
 
-/** Tokens of nothing but plain characters of a JSON string, and the trie of all others. */
+/** Tokens of nothing but plain characters of a JSON string (`PLAIN_NEXT`), and the trie of all others. */
 export interface Slice {
   /** Characters that its tokens have at most; one that is cut off at the end counts too. */
   readonly length: number;
@@ -26,6 +26,8 @@ export interface Slice {
 
 /** Lengths of the slices, in characters. */
 const SLICE_LENGTHS = [Infinity, 30, 10];
+/** In `plainBelow`. */
+export const NOT_PLAIN = 255;
 /** Groups of fewer entries are sorted by comparing them. */
 const SMALL_GROUP = 16;
 /** No token that is longer may ever come. */
@@ -48,6 +50,8 @@ export class TokenTrie {
   readonly parent: Int32Array<ArrayBuffer>;
   /** The longest first. */
   readonly slices: readonly Slice[];
+  /** Of each node the plain characters that tokens have below it at most; `NOT_PLAIN`: others too. */
+  readonly plainBelow: Uint8Array<ArrayBuffer>;
   /** Room for the tokens that a walk finds. */
   readonly found: Int32Array<ArrayBuffer>;
   /** Of each token its characters, where all are plain; Infinity for others. */
@@ -74,6 +78,7 @@ export class TokenTrie {
     this.found = new Int32Array(nodes.count);
     this.longest = longest;
     this.#plainLengths = plainLengths(entries, this.words * 32);
+    this.plainBelow = plainBelow(nodes, parent);
     this.slices = SLICE_LENGTHS.map((length) => ({
       length,
       bits: this.plainBits(length),
@@ -279,11 +284,14 @@ function emptyNodes(count: number): TrieNodes {
 }
 
 /** States of reading plain characters of a JSON string byte by byte; in the first, no character has begun. */
-export const PLAIN_STATES = 8;
+export const PLAIN_STATES = 10;
 /** The state after a byte, by state and byte; -1 where no plain character goes on so. */
 export const PLAIN_NEXT = plainCharacters();
 
-/** Characters of UTF-8 but the quote, the backslash, controls and DEL. */
+/**
+ * Characters of UTF-8 but the quote, the backslash, controls, DEL and the line ends U+2028 and U+2029, which the `.` of
+ * patterns leaves out.
+ */
 function plainCharacters(): Int8Array {
   const next = new Int8Array(PLAIN_STATES * 256).fill(-1);
   const allow = (state: number, first: number, last: number, then: number): void => {
@@ -304,6 +312,11 @@ function plainCharacters(): Int8Array {
   allow(6, 0x90, 0xbf, 2);
   allow(0, 0xf4, 0xf4, 7);
   allow(7, 0x80, 0x8f, 2);
+  allow(0, 0xe2, 0xe2, 8);
+  allow(8, 0x81, 0xbf, 1);
+  allow(8, 0x80, 0x80, 9);
+  allow(9, 0x80, 0xbf, 0);
+  next.fill(-1, 9 * 256 + 0xa8, 9 * 256 + 0xaa);
   return next;
 }
 
@@ -319,6 +332,29 @@ function plainLengths({ texts, bytes, starts }: Entries, tokens: number): Float3
     if (state >= 0 && characters > 0) lengths[token] = characters;
   }
   return lengths;
+}
+
+function plainBelow({ count, byte }: TrieNodes, parent: Int32Array): Uint8Array<ArrayBuffer> {
+  // The state of reading the character that the node's byte belongs to; -1: it belongs to no plain one.
+  const state = new Int8Array(count);
+  const begins = new Uint8Array(count);
+  for (let node = 0; node < count; node++) {
+    const before = parent[node]! < 0 ? 0 : Math.max(state[parent[node]!]!, 0);
+    state[node] = PLAIN_NEXT[before * 256 + byte[node]!]!;
+    if (before === 0) begins[node] = 1;
+    else if (state[node]! < 0) state[node] = PLAIN_NEXT[byte[node]!]!;
+  }
+  const below = new Uint8Array(count);
+  for (let node = count - 1; node >= 0; node--) {
+    const above = parent[node]!;
+    if (above < 0) continue;
+    const continues = begins[node] === 1 || state[above]! > 0;
+    const isPlain = state[node]! >= 0 && continues && below[node] !== NOT_PLAIN;
+    const characters = isPlain ? Math.min(below[node]! + begins[node]!, NOT_PLAIN) : NOT_PLAIN;
+    below[above] = Math.max(below[above]!, characters);
+  }
+  for (let node = 0; node < count; node++) if (state[node]! > 0) below[node] = NOT_PLAIN;
+  return below;
 }
 
 /** The nodes of all tokens but those of the bits, with the nodes above them. */

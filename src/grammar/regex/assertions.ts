@@ -1,4 +1,4 @@
-import { GrammarError } from '../limits.ts';
+import { type Fuel, GrammarError } from '../limits.ts';
 import type { Range } from './byte-sets.ts';
 import type { CharRegex } from './syntax.ts';
 
@@ -19,6 +19,8 @@ type Assertion =
 /** Ways through alternatives with assertions that are looked at, each by itself: of one list of them, and of several. */
 const MOST_ALTERNATIVES = 10_000;
 const MOST_PATHS = 200;
+/** Steps of one pattern's `solved`, each of about 10 µs. */
+const MOST_STEPS = 30_000;
 /** A repetition of assertions is written out up to so many times. */
 const MOST_WRITTEN_OUT = 8;
 
@@ -47,11 +49,19 @@ interface Path {
   readonly conditions: readonly Condition[];
 }
 
+/** Of the pattern that is being read: what it may take, and what that is charged to. */
+let stepsLeft = 0;
+let charged: Fuel | undefined;
+/** Units of fuel that a step is. */
+const STEP = 20;
+
 /**
  * The tree of the texts in which `pattern` is found, or with `isWhole` of those that it is all of. Assertions become
  * intersections and complements. Throws a `GrammarError` where that cannot be had.
  */
-export function resolved(pattern: Pattern, isWhole: boolean): CharRegex {
+export function resolved(pattern: Pattern, isWhole: boolean, fuel?: Fuel): CharRegex {
+  stepsLeft = MOST_STEPS;
+  charged = fuel;
   if (isPure(pattern)) return isWhole ? pattern : concat([ANY_TEXT, pattern, ANY_TEXT]);
   const paths = pathsOf(pattern).map((path) => (isWhole ? path : surrounded(path, ANY_TEXT, ANY_TEXT)));
   return or(paths.map((path) => solved(path, { isStartKnown: true, isEndKnown: true })));
@@ -312,6 +322,10 @@ interface Ends {
 /** The tree of a path's texts. */
 function solved(given: Path, ends: Ends): CharRegex {
   const path = withOneConditionAPlace(given);
+  const steps = 1 + path.conditions.length ** 2 / 32;
+  charged?.use(steps * STEP);
+  stepsLeft -= steps;
+  if (stepsLeft < 0) throw tooMany();
   const { pieces, conditions } = path;
   const lastBehind = conditions.findLastIndex(({ behind }) => behind);
   const firstAhead = conditions.findIndex(({ ahead }) => ahead);

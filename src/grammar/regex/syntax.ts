@@ -1,4 +1,4 @@
-import { GrammarError } from '../limits.ts';
+import { type Fuel, GrammarError } from '../limits.ts';
 import { type Pattern, resolved } from './assertions.ts';
 import type { Range } from './byte-sets.ts';
 import { type Dialect, escapedClass, lineEnds, posixClass, propertyRanges, withCaseVariants } from './char-classes.ts';
@@ -60,15 +60,20 @@ const FLAG_OF: Readonly<Record<string, keyof Flags>> = {
 /**
  * Reads the source of a regular expression. In `ecma`, as JSON Schema's `pattern` is read: the tree matches whole texts in
  * which the pattern is found, so that text may stand around it where it has no ^ and $. In `rust`, as the crate `regex`
- * reads it, and as all of a text. `flags` are letters as behind a literal: `i`, `m`, `s`, `x`, `u`, `U`. Throws a
- * `GrammarError`, with `at` for its place, where the source is not one or cannot be had as a regular language.
+ * reads it, and as all of a text. `flags` are letters as behind a literal: `i`, `m`, `s`, `x`, `u`, `U`. What it takes is
+ * charged to `fuel`; of one pattern it is a second at most. Throws a `GrammarError`, with `at` for its place, where the
+ * source is not one or cannot be had as a regular language.
  */
-export function parsePattern(source: string, dialect: Dialect, at = '', flags = ''): CharRegex {
+export function parsePattern(source: string, dialect: Dialect, at = '', flags = '', fuel?: Fuel): CharRegex {
   try {
     if (source.length > LONGEST) throw new GrammarError(`has ${source.length} characters; at most ${LONGEST} are read`);
-    return resolved(new PatternParser(source, dialect, withFlags(NO_FLAGS, flags, true)).parse(), dialect === 'rust');
+    fuel?.use(1 + (source.length >> 1));
+    const parser = new PatternParser(source, dialect, withFlags(NO_FLAGS, flags, true));
+    const pattern = parser.parse();
+    fuel?.use(parser.ranges >> 2);
+    return resolved(pattern, dialect === 'rust', fuel);
   } catch (error) {
-    if (!(error instanceof GrammarError)) throw error;
+    if (!(error instanceof GrammarError) || (fuel && fuel.left < 0)) throw error;
     throw new GrammarError(`the pattern ${shown(source)} ${error.reason}`, at);
   }
 }
@@ -104,7 +109,8 @@ class PatternParser {
   readonly #dialect: Dialect;
   #flags: Flags;
   #at = 0;
-  #ranges = 0;
+  /** How many its classes have listed so far. */
+  ranges = 0;
 
   constructor(source: string, dialect: Dialect, flags: Flags) {
     this.#chars = Array.from(source);
@@ -266,8 +272,8 @@ class PatternParser {
 
   /** These with their other cases, where case is to be ignored. */
   #cased(ranges: readonly Range[]): readonly Range[] {
-    this.#ranges += ranges.length;
-    if (this.#ranges > MOST_RANGES) this.#fail('lists too many characters in its classes');
+    this.ranges += ranges.length;
+    if (this.ranges > MOST_RANGES) this.#fail('lists too many characters in its classes');
     return this.#flags.ignoresCase ? withCaseVariants(ranges) : ranges;
   }
 
