@@ -173,7 +173,8 @@ describeWays(pages, loadTiny, (asking, way) => {
       const own = await openai.decisions.create({ model: 'poet', input, questions: asked.slice(0, 1) });
       const refused = await openai.decisions.create({ model: 'tiny', input, questions: [] }).catch((error: unknown) => {
         const { status, param } = error as InstanceType<typeof globalThis.clients.OpenAI.APIError>;
-        return [status as number, param];
+        const told: unknown = status;
+        return [told, param];
       });
       const body = JSON.stringify({
         model: 'tiny',
@@ -221,7 +222,12 @@ describeWays(pages, loadTiny, (asking, way) => {
     if (team?.type !== 'choice' || own?.type !== 'choice' || urgent?.type !== 'predicate' || tone?.type !== 'score')
       throw new Error('answers of other types');
     const shares = (answer: typeof team): Record<string, unknown> =>
-      Object.fromEntries(answer.probabilities.map(({ value, probability }) => [value, expect.closeTo(probability, 5)]));
+      Object.fromEntries(
+        answer.probabilities.map(({ value, probability }): [string, unknown] => [
+          String(value),
+          expect.closeTo(probability, 5),
+        ]),
+      );
     expect(own.probabilities).not.toEqual(team.probabilities);
     expect(result.own).toMatchObject({ model: 'poet', answers: [{ choice: own.choice }] });
     expect(result.systemOne).toMatchObject({
