@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { expectError } from '../support/expect-error.ts';
+import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { byteGrammars, END } from '../support/grammars/random-answer.ts';
 
 const bytesOf = (text: string): number[] => [...new TextEncoder().encode(text)];
@@ -37,4 +38,31 @@ test('text that must come is told, up to where there is a choice', async () => {
   expect(grammar.first?.forcedText).toBe('');
   expect((await grammar.follow([0x61]))?.forcedText).toBe('héllo');
   expect((await grammar.follow(bytesOf('héllox')))?.forcedText).toBe('!');
+});
+
+test('white space between tokens of JSON ends, so that a model cannot stay in it; in a string it does not', async () => {
+  const grammar = await byteGrammars().begin({
+    type: 'json_schema',
+    schema: { type: 'array', items: { type: 'string' } },
+  });
+  expect(listed((await grammar.follow(bytesOf('[       ')))?.mask)).toBe('\t\n\r "]');
+  expect(listed((await grammar.follow(bytesOf(' ')))?.mask)).toBe('"]');
+  expect(listed((await grammar.follow(bytesOf(`"${' '.repeat(9)}`)))?.mask)).toContain(' ');
+});
+
+test('a function whose schema cannot be enforced may be called with any object, unless it is strict', async () => {
+  const parameters = { type: 'object', properties: { a: { type: 'array', uniqueItems: true } } };
+  const format = (strict: boolean): ResponseFormat => ({
+    ...{ type: 'tool_calls', notation: 'hermes', opensReasoning: false },
+    tools: [
+      { name: 'free', parameters: { type: 'object' } },
+      { name: 'f', parameters, strict },
+    ],
+  });
+  const grammar = await byteGrammars().begin(format(false));
+  expect(grammar.ignored).toEqual([expect.stringMatching(/^1\.function\.parameters.*uniqueItems/)]);
+  const call = '<tool_call>{"name": "f", "arguments": {"b": [1, 1]}}</tool_call>';
+  expect(listed((await grammar.follow(bytesOf(call)))?.mask)).toContain('$');
+  const field = expect.stringMatching(/^tools\[1\]\.function\.parameters.*uniqueItems/) as string;
+  await expect(byteGrammars().begin(format(true))).rejects.toMatchObject({ code: 'bad_request', detail: { field } });
 });

@@ -9,7 +9,7 @@ export function formatOfCall(tools: readonly ToolDefinition[]): ResponseFormat {
   const calls = tools.map(({ function: { name, parameters } }) => ({
     type: 'object',
     // Its references lead within it.
-    properties: { name: { const: name }, arguments: { ...parameters, $id: name, type: 'object' } },
+    properties: { name: { const: name }, arguments: { $id: name, ...parameters, type: 'object' } },
     required: ['name', 'arguments'],
   }));
   return { type: 'json_schema', schema: calls.length === 1 ? calls[0] : { anyOf: calls } };

@@ -6,7 +6,7 @@ import type { GrammarWriter } from './write-grammar.ts';
 /** Different values of which the different ones are counted, each of which doubles the rules. */
 const MOST_UNIQUE = 8;
 /** Schemas that are looked for among items, and rules that count what was found. */
-const MOST_CONTAINED = 4;
+const MOST_CONTAINED = 5;
 const MOST_STATES = 20_000;
 
 /** The alternatives of a rule for the arrays of a part. */

@@ -8,6 +8,8 @@ import type { NumberRange, NumberSet } from './numbers.ts';
 const MOST_STATES = 20_000;
 /** Digits that a double tells apart: so many bytes of a number that must be a multiple, or must not. */
 const MOST_DIGITS = 15;
+/** Where more rests are told apart, digits are not counted beside them: rules would be too many. */
+const MOST_LIMITED = 200n;
 /** So many last digits say whether a number is a multiple, and are written out. */
 const MOST_LAST_DIGITS = 3;
 
@@ -53,9 +55,11 @@ export class NumberWriter {
     const multiple = reduced(commonMultiple(range.multiples));
     const multiples = multiple && multiplesAsRegex(regexes, multiple);
     // What has more digits than a double may be read as a multiple, or as none.
+    const units = [...range.notMultiples.map(decimalOf), ...(multiple ? [multiple] : [])].map(({ digits }) => digits);
+    const product = units.reduce((all, unit) => all * unit, 1n);
+    const isLimited = (product > 1n || range.notMultiples.length > 0) && product <= MOST_LIMITED;
     const few = regexes.repeat(regexes.bytes([[0, 0xff]]), 0, MOST_DIGITS);
-    const isEasy = range.notMultiples.length === 0 && (!multiple || multiple.digits === 1n);
-    const limited = isEasy ? base : regexes.and(base, few);
+    const limited = isLimited ? regexes.and(base, few) : base;
     if (range.notMultiples.length === 0 && (!multiple || multiples !== undefined))
       return { regex: multiples === undefined ? base : regexes.and(limited, multiples) };
     const constraints = range.notMultiples.map((of) => ({ ...decimalOf(of), isMultiple: false }));

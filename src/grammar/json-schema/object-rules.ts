@@ -9,7 +9,7 @@ import type { GrammarWriter } from './write-grammar.ts';
 /** Kinds of names that several patterns tell apart. */
 const MOST_CELLS = 64;
 /** Properties of names that are asked for by pattern: each doubles the rules. */
-const MOST_SOME = 4;
+const MOST_SOME = 5;
 /** Required properties that may come in any order: each doubles the rules. */
 const MOST_FREE = 6;
 /** Cases that properties which are asked for by pattern come to. */
@@ -247,15 +247,15 @@ function cellsOf(nodes: Nodes, part: ObjectPart, named: ReadonlySet<string>, at:
   }
   let kinds: Kind[] = [{ ...ANY_STRING, matched: new Set() }];
   const patterns = [...new Set(part.layers.flatMap((layer) => layer.patterns.map(({ pattern }) => pattern)))];
-  // What only one pattern tells apart is looked at when it is written.
-  const isEmpty = (kind: Kind): boolean => patterns.length > 1 && strings.isEmptyPart(kind);
-  for (const pattern of patterns) {
+  for (const [i, pattern] of patterns.entries()) {
+    // Whether what is left of the last one holds any name is seen when it is written, and so it is of a single one.
+    const isLast = i === patterns.length - 1;
     kinds = kinds.flatMap((kind) => {
       const inside = { ...kind, patterns: [...kind.patterns, pattern] };
-      if (isEmpty(inside)) return [kind];
+      if (patterns.length > 1 && strings.isEmptyPart(inside)) return [kind];
       const matched = new Set([...kind.matched, pattern]);
       const outside = { ...kind, patterns: [...kind.patterns, strings.not(pattern)] };
-      if (isEmpty(outside)) return [{ ...kind, matched }];
+      if (!isLast && strings.isEmptyPart(outside)) return [{ ...kind, matched }];
       return [{ ...inside, matched }, outside];
     });
     if (kinds.length > MOST_CELLS)

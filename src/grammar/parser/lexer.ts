@@ -1,7 +1,7 @@
 import type { Fuel } from '../limits.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { byteClasses } from '../regex/regexes.ts';
-import { BYTES, CONCAT } from '../regex/nodes.ts';
+import { BYTES, CONCAT, HAS_BOOLEAN } from '../regex/nodes.ts';
 import { type PlainCharacters, plainCharacters, PlainStrings, plainSteps } from './plain-strings.ts';
 
 /** Terminals by their indices, ascending. Equal sets are one object. */
@@ -21,6 +21,7 @@ export class LexerState {
   groups: Uint8Array | undefined;
   /** Where there are many terminals: for each class those that may go on with it, by their places in the lists. */
   entriesOf: readonly (readonly number[])[] | undefined;
+  plain: PlainCharacters | undefined;
   /** The next state in the same slot of the table. */
   nextInSlot: LexerState | undefined;
 
@@ -33,11 +34,13 @@ export class LexerState {
     readonly accepted: TerminalSet | undefined,
     /** Whether a terminal may match it with more bytes. */
     readonly continues: boolean,
+    /** New states take long from here: expressions are intersections or complements. */
+    readonly isSlow: boolean,
   ) {}
 }
 
 /** No terminal begins like this. */
-export const NO_LEXEME = new LexerState(0, [], [], undefined, false);
+export const NO_LEXEME = new LexerState(0, [], [], undefined, false, false);
 
 /** States of so many terminals look for those that go on with a class, others for classes that lead to the same state. */
 const WIDE = 7;
@@ -184,7 +187,8 @@ export class Lexer {
     const accepted = terminals.filter((_, i) => this.#regexes.isNullable(rests[i]!));
     const continues = accepted.length < terminals.length || rests.some((rest) => this.#continues(rest));
     const accepts = accepted.length > 0 ? this.#set(accepted) : undefined;
-    const state = new LexerState(++this.#lastId, terminals, rests, accepts, continues);
+    const isSlow = rests.some((rest) => (this.#regexes.nodes.facts[rest]! & HAS_BOOLEAN) !== 0);
+    const state = new LexerState(++this.#lastId, terminals, rests, accepts, continues, isSlow);
     state.nextInSlot = this.#states.get(hash);
     this.#states.set(hash, state);
     return state;
@@ -219,22 +223,31 @@ export class Lexer {
     this.#kept = 0;
   }
 
+  /** The plain characters that may come within a lexeme, as far as that is seen from the form of its expressions. */
+  plainByForm(state: LexerState): PlainCharacters {
+    if (!state.plain) {
+      let least = 0;
+      let most = 0;
+      let mayEnd = false;
+      for (const regex of state.regexes) {
+        const characters = this.#plain.of(regex);
+        least = Math.max(least, characters.least);
+        most = Math.max(most, characters.most);
+        mayEnd ||= characters.mayEnd;
+      }
+      state.plain = { least, most, mayEnd };
+    }
+    return state.plain;
+  }
+
   /** The plain characters that may come within a lexeme. At least `enough` are known, if so many may come. */
   plainCharacters(state: LexerState, enough: number): PlainCharacters {
-    let least = 0;
-    let most = 0;
-    let mayEnd = false;
-    for (const regex of state.regexes) {
-      const characters = this.#plain.of(regex);
-      least = Math.max(least, characters.least);
-      most = Math.max(most, characters.most);
-      mayEnd ||= characters.mayEnd;
-    }
-    if (least < enough && least < most) {
-      const step = (from: LexerState, byteClass: number): LexerState => this.step(from, byteClass);
-      least = Math.max(least, plainCharacters(state, this.plainSteps, step, NO_LEXEME, enough));
-    }
-    return { least, most, mayEnd };
+    const byForm = this.plainByForm(state);
+    const { least, most, mayEnd } = byForm;
+    if (least >= enough || least === most) return byForm;
+    const step = (from: LexerState, byteClass: number): LexerState => this.step(from, byteClass);
+    const found = plainCharacters(state, this.plainSteps, step, NO_LEXEME, enough);
+    return { least: Math.max(least, found), most, mayEnd };
   }
 }
 

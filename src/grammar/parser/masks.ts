@@ -1,8 +1,8 @@
 import type { LexerState } from './lexer.ts';
 import { NO_LEXEME } from './lexer.ts';
-import { plainCharacters } from './plain-strings.ts';
+import { type PlainCharacters, plainCharacters } from './plain-strings.ts';
 import { NO_STATE, type State, type States } from './states.ts';
-import type { TokenTrie, TrieNodes } from './token-trie.ts';
+import { NOT_PLAIN, type TokenTrie, type TrieNodes } from './token-trie.ts';
 
 /** Tokens: those of the bits, and those of the list. */
 interface TokenSet {
@@ -172,6 +172,7 @@ export class Masks {
 
   #walkLexeme(nodes: TrieNodes, lexeme: LexerState): void {
     const { count, depth, byte, end, token, node } = nodes;
+    const { plainBelow } = this.#trie;
     const wholeEnd = this.#trie.nodes.end;
     const { lexer } = this.#states;
     const { classOf } = lexer;
@@ -194,6 +195,10 @@ export class Masks {
         i = end[i]!;
         continue;
       }
+      if (next.isSlow && takesAll(lexer.plainByForm(next), plainBelow[node[i]!]!)) {
+        for (const last = end[i]!; i < last; i++) if (token[i]! >= 0) found[foundCount++] = token[i]!;
+        continue;
+      }
       path[at] = next;
       if (token[i]! >= 0) found[foundCount++] = token[i]!;
       if (next.accepted && wholeEnd[node[i]!]! > node[i]! + 1) ends.push(node[i]!);
@@ -203,6 +208,10 @@ export class Masks {
     this.#foundCount = foundCount;
   }
 }
+
+/** Whether all plain characters below a node may come, so many at most, and no terminal ends there. */
+const takesAll = ({ least, mayEnd }: PlainCharacters, below: number): boolean =>
+  below !== NOT_PLAIN && below <= least && !mayEnd;
 
 /** What is kept for objects, up to so many bytes: the oldest goes first. */
 class Kept<K extends WeakKey, V> {

@@ -337,19 +337,23 @@ function plainLengths({ texts, bytes, starts }: Entries, tokens: number): Float3
 function plainBelow({ count, byte }: TrieNodes, parent: Int32Array): Uint8Array<ArrayBuffer> {
   // The state of reading the character that the node's byte belongs to; -1: it belongs to no plain one.
   const state = new Int8Array(count);
+  /** 1 where a character begins, and where the one before is cut off by another. */
   const begins = new Uint8Array(count);
+  const isCut = new Uint8Array(count);
   for (let node = 0; node < count; node++) {
     const before = parent[node]! < 0 ? 0 : Math.max(state[parent[node]!]!, 0);
     state[node] = PLAIN_NEXT[before * 256 + byte[node]!]!;
     if (before === 0) begins[node] = 1;
-    else if (state[node]! < 0) state[node] = PLAIN_NEXT[byte[node]!]!;
+    else if (state[node]! < 0) {
+      state[node] = PLAIN_NEXT[byte[node]!]!;
+      isCut[node] = 1;
+    }
   }
   const below = new Uint8Array(count);
   for (let node = count - 1; node >= 0; node--) {
     const above = parent[node]!;
     if (above < 0) continue;
-    const continues = begins[node] === 1 || state[above]! > 0;
-    const isPlain = state[node]! >= 0 && continues && below[node] !== NOT_PLAIN;
+    const isPlain = state[node]! >= 0 && isCut[node] === 0 && below[node] !== NOT_PLAIN;
     const characters = isPlain ? Math.min(below[node]! + begins[node]!, NOT_PLAIN) : NOT_PLAIN;
     below[above] = Math.max(below[above]!, characters);
   }

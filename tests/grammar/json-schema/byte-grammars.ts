@@ -65,7 +65,7 @@ export function randomAnswer(grammar: Grammar, random: Random, length = 100): st
     let tokens = Array.from({ length: END + 1 }, (_, id) => id).filter(
       (id) => ((mask[id >> 5] ?? 0) >>> (id & 31)) & 1,
     );
-    if (tokens.length === 0) throw new Error(`nothing may follow ${Buffer.from(bytes)}`);
+    if (tokens.length === 0) throw new Error(`nothing may follow ${Buffer.from(bytes).toString()}`);
     // White space is drawn rarely.
     const visible = tokens.filter((id) => id > 0x20);
     if (visible.length > 0 && random.below(10) > 0) tokens = visible;

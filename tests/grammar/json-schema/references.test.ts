@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { GrammarError } from '../../../src/grammar/limits.ts';
+import type { GrammarError } from '../../../src/grammar/limits.ts';
 import { allowed, compiled } from './byte-grammars.ts';
 
 const ONE = { const: 1 };

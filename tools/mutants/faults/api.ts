@@ -13,8 +13,8 @@ export const API: readonly Fault[] = [
   {
     id: 'arguments-of-any-kind',
     file: 'src/api/chat/forced-call.ts',
-    find: "wholeOf(parameters) ? parameters : { type: 'object', ...parameters };",
-    replace: 'wholeOf(parameters) ? parameters : { ...parameters };',
+    find: "arguments: { $id: name, ...parameters, type: 'object' } }",
+    replace: 'arguments: { $id: name, ...parameters } }',
     what: 'The arguments of a demanded call may be no object where its tool does not say so.',
     from: 'c8ea2089',
     tests: ['tests/api/chat/forced-call.test.ts'],
@@ -86,8 +86,8 @@ export const API: readonly Fault[] = [
   {
     id: 'references-lead-out-of-tool',
     file: 'src/api/chat/forced-call.ts',
-    find: 'arguments: { $id: name, ...asObject(parameters) } }',
-    replace: 'arguments: { ...asObject(parameters) } }',
+    find: 'arguments: { $id: name, ...parameters, ',
+    replace: 'arguments: { ...parameters, ',
     what: "References in a tool's parameters do not lead within them where a call is demanded.",
     from: 'd973b4df',
     tests: ['tests/api/chat/forced-call.test.ts', 'e2e/package/client-tools.ci.test.ts'],
@@ -131,8 +131,8 @@ export const API: readonly Fault[] = [
   {
     id: 'prompts-counted-for-each-answer',
     file: 'src/api/choices.ts',
-    find: 'total_tokens: first.prompt_tokens + completion };',
-    replace: 'total_tokens: usages.reduce((sum, usage) => sum + usage.total_tokens, 0) };',
+    find: 'total_tokens: first.prompt_tokens + completion,',
+    replace: 'total_tokens: usages.reduce((sum, usage) => sum + usage.total_tokens, 0),',
     what: 'The prompt counts once for each of several answers.',
     from: 'seeded',
     tests: ['tests/api/choices.test.ts'],

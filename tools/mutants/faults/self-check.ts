@@ -22,8 +22,8 @@ export const SELF_CHECK: readonly Fault[] = [
   {
     id: 'disturbed-times-count',
     file: 'src/gpu/autotuner.ts',
-    find: 'const least = ({ times }: Entrant): number => Math.min(...times);',
-    replace: 'const least = ({ times }: Entrant): number => Math.max(...times);',
+    find: 'const shorter = [...times].sort((a, b) => a - b)',
+    replace: 'const shorter = [...times].sort((a, b) => b - a)',
     what: 'The autotuner goes by what disturbed submissions.',
     from: '95ec7485',
     tests: ['tests/session/autotuner.test.ts'],
@@ -31,8 +31,8 @@ export const SELF_CHECK: readonly Fault[] = [
   {
     id: 'tie-decided-by-chance',
     file: 'src/gpu/autotuner.ts',
-    find: 'return own && least(best) > CLEARLY_FASTER * least(own) ? own.candidate : best.candidate;',
-    replace: 'return own && least(best) > least(own) ? own.candidate : best.candidate;',
+    find: 'return own && usual(best) > CLEARLY_FASTER * usual(own) ? own.candidate : best.candidate;',
+    replace: 'return own && usual(best) > usual(own) ? own.candidate : best.candidate;',
     what: 'A candidate that is hardly faster takes the place of what the device class has.',
     from: 'fac2f42f',
     tests: ['tests/session/autotuner.test.ts'],
