@@ -10,7 +10,11 @@ const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 /** The vocabulary of these tokens, a control token `<end>` that ends an answer, and another. */
 function trieOf(tokens: readonly (string | Uint8Array)[]): TokenTrie {
-  const texts = [...tokens.map((token) => (typeof token === 'string' ? bytesOf(token) : token)), bytesOf(''), bytesOf('')];
+  const texts = [
+    ...tokens.map((token) => (typeof token === 'string' ? bytesOf(token) : token)),
+    bytesOf(''),
+    bytesOf(''),
+  ];
   const offsets = new Uint32Array(texts.length + 1);
   texts.forEach(({ length }, i) => (offsets[i + 1] = offsets[i]! + length));
   const bytes = new Uint8Array(offsets.at(-1)!);
@@ -135,7 +139,7 @@ class Judge {
     const productive = new Set<number>();
     const isProductive = (symbols: (number | string)[]): boolean =>
       symbols.every((symbol) => typeof symbol === 'string' || productive.has(symbol));
-    for (let before = -1; before < productive.size; ) {
+    for (let before = -1; before < productive.size;) {
       before = productive.size;
       this.#rules.forEach((alternatives, rule) => alternatives.some(isProductive) && productive.add(rule));
     }
@@ -188,7 +192,7 @@ class Judge {
   #closed(chart: string[][], kernel: string[], at: number): string[] {
     const items = new Set(kernel);
     if (at === 0) this.#rules[0]!.forEach((_, alternative) => items.add(`0.${alternative}.0.0`));
-    for (let before = -1; before < items.size; ) {
+    for (let before = -1; before < items.size;) {
       before = items.size;
       for (const item of items) {
         const next = this.#next(item);

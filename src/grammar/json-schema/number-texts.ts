@@ -9,7 +9,7 @@ const MOST_STATES = 20_000;
 /** Digits that a double tells apart: so many bytes of a number that must be a multiple, or must not. */
 const MOST_DIGITS = 15;
 /** Where more rests are told apart, digits are not counted beside them: rules would be too many. */
-const MOST_LIMITED = 200n;
+const MOST_LIMITED = 20n;
 /** So many last digits say whether a number is a multiple, and are written out. */
 const MOST_LAST_DIGITS = 3;
 

@@ -24,7 +24,7 @@ export function shapeOfValues(nodes: Nodes, values: readonly unknown[]): Shape {
     nulls: values.includes(null),
     falses: values.includes(false),
     trues: values.includes(true),
-    numbers: numberValues(ofType((value) => typeof value === 'number')),
+    numbers: numberValues(ofType((value) => typeof value === 'number').filter(Number.isFinite)),
     strings: stringValues(ofType((value) => typeof value === 'string')),
     arrays: ofType((value) => Array.isArray(value)).map((items) => thisArray(nodes, items)),
     objects: ofType(isObject).map((object) => thisObject(nodes, object)),

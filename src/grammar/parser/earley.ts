@@ -251,7 +251,8 @@ export class Earley {
       [cores, origins] = [order.map((i) => cores[i]!), order.map((i) => origins[i]!)];
     }
     let hash = 0;
-    for (let i = 0; i < cores.length; i++) hash = Math.imul(Math.imul(hash, 31) + cores[i]!, 0x9e3779b1) + origins[i]!.id;
+    for (let i = 0; i < cores.length; i++)
+      hash = Math.imul(Math.imul(hash, 31) + cores[i]!, 0x9e3779b1) + origins[i]!.id;
     hash |= 0;
     for (let known = this.#rows.get(hash); known; known = known.nextInSlot) {
       if (isEqual(known.cores, cores) && isEqual(known.origins, origins)) return known;

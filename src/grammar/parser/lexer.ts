@@ -1,4 +1,4 @@
-import type { Fuel } from '../limits.ts';
+import { Fuel, GrammarError } from '../limits.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { byteClasses } from '../regex/regexes.ts';
 import { BYTES, CONCAT, HAS_BOOLEAN } from '../regex/nodes.ts';
@@ -42,6 +42,9 @@ export class LexerState {
 /** No terminal begins like this. */
 export const NO_LEXEME = new LexerState(0, [], [], undefined, false, false);
 
+/** Work on expressions that one transition may take, in units of some 1 µs, and what a unit costs of the whole. */
+const STEP_FUEL = 20_000;
+const DERIVATIVE_COST = 100;
 /** States of so many terminals look for those that go on with a class, others for classes that lead to the same state. */
 const WIDE = 7;
 /** States and what belongs to them, in words of 32 bits, that are kept: some 6 MB. */
@@ -57,9 +60,12 @@ export class Lexer {
   readonly classes: number;
   /** Of each class its bytes. */
   readonly bytesOf: readonly (readonly number[])[];
-  /** Pays for new states; another one for each piece of work. */
+  /** Pays for new states; another one for each piece of work. A unit is some 10 ns. */
   fuel: Fuel;
+  /** How often a state was taken for `NO_LEXEME` since finding it would have taken too much work; that is not kept. */
+  undecided = 0;
 
+  readonly #stepFuel = new Fuel(STEP_FUEL, 'a step');
   readonly #regexes: Regexes;
   readonly #roots: readonly Regex[];
   #states = new Map<number, LexerState>();
@@ -93,7 +99,7 @@ export class Lexer {
     );
   }
 
-  /** The state after a byte of a class; `NO_LEXEME` exactly where no terminal goes on so. */
+  /** The state after a byte of a class; `NO_LEXEME` where no terminal goes on so, and only there unless it is undecided. */
   step(state: LexerState, byteClass: number): LexerState {
     return state.next[byteClass] ?? this.#newStep(state, byteClass);
   }
@@ -103,6 +109,10 @@ export class Lexer {
     if (!isWide) state.groups ??= this.#groupsOf(state);
     const group = state.groups?.[byteClass] ?? byteClass;
     const next = state.next[group] ?? this.#derived(state, group, isWide ? this.#entriesFor(state, group) : undefined);
+    if (next === undefined) {
+      this.undecided++;
+      return NO_LEXEME;
+    }
     // The table may have been given up meanwhile.
     if (state.next === NONE_KNOWN) state.next = new Array<LexerState | undefined>(this.classes).fill(undefined);
     state.next[byteClass] = next;
@@ -110,22 +120,42 @@ export class Lexer {
     return next;
   }
 
-  /** The state after a byte of a class; `entries` are those of the state's terminals that may go on so, where they are known. */
-  #derived(state: LexerState, byteClass: number, entries: readonly number[] | undefined): LexerState {
+  /**
+   * The state after a byte of a class; undefined where finding it takes too much work. `entries` are those of the state's
+   * terminals that may go on so, where they are known.
+   */
+  #derived(state: LexerState, byteClass: number, entries: readonly number[] | undefined): LexerState | undefined {
     const regexes = this.#regexes;
     const byte = this.bytesOf[byteClass]![0]!;
     const count = entries?.length ?? state.regexes.length;
     this.fuel.use(10 + 5 * count);
     const terminals: number[] = [];
     const rests: Regex[] = [];
-    for (let k = 0; k < count; k++) {
-      const i = entries ? entries[k]! : k;
-      const rest = regexes.derivative(state.regexes[i]!, byte);
-      if (rest === regexes.nothing || regexes.isEmptyLanguage(rest)) continue;
-      terminals.push(state.terminals[i]!);
-      rests.push(rest);
+    return this.#bounded(undefined, () => {
+      for (let k = 0; k < count; k++) {
+        const i = entries ? entries[k]! : k;
+        const rest = regexes.derivative(state.regexes[i]!, byte);
+        if (rest === regexes.nothing || regexes.isEmptyLanguage(rest)) continue;
+        terminals.push(state.terminals[i]!);
+        rests.push(rest);
+      }
+      return this.#state(terminals, rests);
+    });
+  }
+
+  /** What `work` on expressions gives; `otherwise` where it takes too much. */
+  #bounded<T>(otherwise: T, work: () => T): T {
+    const fuel = this.#stepFuel;
+    fuel.left = STEP_FUEL;
+    this.#regexes.fuel = fuel;
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof GrammarError && this.fuel.left >= 0) return otherwise;
+      throw error;
+    } finally {
+      this.fuel.use((STEP_FUEL - fuel.left) * DERIVATIVE_COST);
     }
-    return this.#state(terminals, rests);
   }
 
   /** Of each class the first that leads to the same state, as far as that is seen before the states are known. */
@@ -225,7 +255,7 @@ export class Lexer {
 
   /** The plain characters that may come within a lexeme, as far as that is seen from the form of its expressions. */
   plainByForm(state: LexerState): PlainCharacters {
-    if (!state.plain) {
+    return (state.plain ??= this.#bounded({ least: 0, most: Infinity, mayEnd: true }, () => {
       let least = 0;
       let most = 0;
       let mayEnd = false;
@@ -235,9 +265,8 @@ export class Lexer {
         most = Math.max(most, characters.most);
         mayEnd ||= characters.mayEnd;
       }
-      state.plain = { least, most, mayEnd };
-    }
-    return state.plain;
+      return { least, most, mayEnd };
+    }));
   }
 
   /** The plain characters that may come within a lexeme. At least `enough` are known, if so many may come. */

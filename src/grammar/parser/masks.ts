@@ -1,5 +1,5 @@
-import type { LexerState } from './lexer.ts';
-import { NO_LEXEME } from './lexer.ts';
+import { Fuel, GrammarError } from '../limits.ts';
+import { type LexerState, NO_LEXEME } from './lexer.ts';
 import { type PlainCharacters, plainCharacters } from './plain-strings.ts';
 import { NO_STATE, type State, type States } from './states.ts';
 import { NOT_PLAIN, type TokenTrie, type TrieNodes } from './token-trie.ts';
@@ -16,6 +16,8 @@ interface LexemeTokens extends TokenSet {
   readonly ends: Int32Array;
 }
 
+/** Bytes of tokens that are told where there is no time for all. */
+const SHORT = 2;
 /** Bytes of token sets that are kept. */
 const MOST_KEPT = 6_000_000;
 /** Nodes of the trie that are visited before they are paid for. */
@@ -48,7 +50,10 @@ export class Masks {
     this.#statePath = new Array<State>(trie.longest + 1).fill(NO_STATE);
   }
 
-  /** A bit for each token that may come in a state, lowest first. */
+  /**
+   * A bit for each token that may come in a state, lowest first. Tokens are left out where telling takes too much work:
+   * most that are longer than a few bytes, if need be. Throws a `GrammarError` where even that takes too much.
+   */
   mask(state: State): Uint32Array<ArrayBuffer> {
     const mask = new Uint32Array(this.#trie.words);
     const known = this.#ofState.get(state);
@@ -56,10 +61,20 @@ export class Masks {
       addTokens(mask, known);
       return mask;
     }
-    if (!this.#addByLexemes(mask, state)) this.#addByStates(mask, state);
+    const { lexer } = this.#states;
+    const { undecided } = lexer;
+    let isWhole = true;
+    try {
+      if (!this.#addByLexemes(mask, state)) this.#addByStates(mask, state);
+    } catch (error) {
+      if (!(error instanceof GrammarError)) throw error;
+      isWhole = false;
+      lexer.fuel = newFuel(this.#trie);
+      this.#addShort(mask, state);
+    }
     if (state.isAnswer) addListed(mask, this.#trie.eosIds);
     this.#trie.addTwins(mask);
-    this.#ofState.keep(state, compact(mask));
+    if (isWhole && lexer.undecided === undecided) this.#ofState.keep(state, compact(mask));
     return mask;
   }
 
@@ -100,6 +115,25 @@ export class Masks {
     addListed(mask, this.#found.subarray(0, this.#foundCount));
   }
 
+  /** Adds tokens of a few bytes. */
+  #addShort(mask: Uint32Array, state: State): void {
+    const { count, depth, byte, end, token } = this.#trie.nodes;
+    const states = this.#states;
+    const { classOf } = states.lexer;
+    this.#statePath[0] = state;
+    for (let i = 0; i < count;) {
+      const at = depth[i]!;
+      const next = at > SHORT ? NO_STATE : states.step(this.#statePath[at - 1]!, classOf[byte[i]!]!);
+      if (next === NO_STATE) {
+        i = end[i]!;
+        continue;
+      }
+      this.#statePath[at] = next;
+      if (token[i]! >= 0) mask[token[i]! >> 5]! |= 1 << (token[i]! & 31);
+      i++;
+    }
+  }
+
   /** The state after the bytes of a node. */
   #stateAt(node: number, from: State): State {
     const { nodes, parent } = this.#trie;
@@ -119,7 +153,7 @@ export class Masks {
     const found = this.#found;
     let count = this.#foundCount;
     let visited = 0;
-    for (let i = first; i < last; ) {
+    for (let i = first; i < last;) {
       if (++visited === PAID_AT_ONCE) {
         states.lexer.fuel.use(visited);
         visited = 0;
@@ -145,7 +179,9 @@ export class Masks {
     const known = this.#ofLexeme.get(lexeme);
     if (known) return known;
     const { slices, words } = this.#trie;
-    const { least, most, mayEnd } = this.#states.lexer.plainCharacters(lexeme, this.#longestSlice());
+    const { lexer } = this.#states;
+    const { undecided } = lexer;
+    const { least, most, mayEnd } = lexer.plainCharacters(lexeme, this.#longestSlice());
     let slice = slices.find(({ length }) => length <= least);
     if (least > 0 && mayEnd) return undefined;
     // Where no more characters may come, the tokens that are longer need not be looked at.
@@ -161,7 +197,7 @@ export class Masks {
       addListed(bits, tokens);
       set = { bits, tokens: new Int32Array(0), ends };
     }
-    this.#ofLexeme.keep(lexeme, set);
+    if (lexer.undecided === undecided) this.#ofLexeme.keep(lexeme, set);
     return set;
   }
 
@@ -182,7 +218,7 @@ export class Masks {
     let foundCount = 0;
     path[0] = lexeme;
     let visited = 0;
-    for (let i = 0; i < count; ) {
+    for (let i = 0; i < count;) {
       if (++visited === PAID_AT_ONCE) {
         lexer.fuel.use(visited);
         visited = 0;
@@ -208,6 +244,9 @@ export class Masks {
     this.#foundCount = foundCount;
   }
 }
+
+/** Work that one mask may take, and one token or forced text, in units of some 10 ns: 10 ms, and more where there are more tokens. */
+export const newFuel = ({ nodes }: TokenTrie): Fuel => new Fuel(1_000_000 + 2 * nodes.count, 'the grammar');
 
 /** Whether all plain characters below a node may come, so many at most, and no terminal ends there. */
 const takesAll = ({ least, mayEnd }: PlainCharacters, below: number): boolean =>

@@ -1,13 +1,8 @@
 import type { Grammar } from '../grammar.ts';
-import { Fuel } from '../limits.ts';
-import { Masks } from './masks.ts';
+import { Masks, newFuel } from './masks.ts';
 import { NO_STATE, type State, States } from './states.ts';
 import type { TokenTrie } from './token-trie.ts';
 
-/** Work that one mask may take, and one token or forced text: a unit is some 10 ns. */
-const MASK_FUEL = 2_000_000;
-/** Work on new derivatives in it: a unit is some 0.5 µs. */
-const DERIVATIVES_FUEL = 2_000_000;
 /** Forced bytes that are told at once. */
 const MOST_FORCED = 4096;
 
@@ -24,16 +19,10 @@ function automatonOf(grammar: Grammar, trie: TokenTrie): Automaton {
   if (!ofGrammar) automata.set(grammar, (ofGrammar = new WeakMap()));
   let automaton = ofGrammar.get(trie);
   if (!automaton) {
-    const states = new States(grammar, newFuel(grammar));
+    const states = new States(grammar, newFuel(trie));
     ofGrammar.set(trie, (automaton = { states, masks: new Masks(trie, states) }));
   }
   return automaton;
-}
-
-/** Fuel for one piece of work on a grammar. */
-function newFuel(grammar: Grammar): Fuel {
-  grammar.regexes.fuel = new Fuel(DERIVATIVES_FUEL, 'the grammar');
-  return new Fuel(MASK_FUEL, 'the grammar');
 }
 
 /**
@@ -41,7 +30,6 @@ function newFuel(grammar: Grammar): Fuel {
  * changes then.
  */
 export class Matcher {
-  readonly #grammar: Grammar;
   readonly #trie: TokenTrie;
   readonly #states: States;
   readonly #masks: Masks;
@@ -50,7 +38,6 @@ export class Matcher {
 
   constructor(grammar: Grammar, trie: TokenTrie) {
     const { states, masks } = automatonOf(grammar, trie);
-    this.#grammar = grammar;
     this.#trie = trie;
     this.#states = states;
     this.#masks = masks;
@@ -116,7 +103,7 @@ export class Matcher {
     const bytes: number[] = [];
     this.#refuel();
     const { bytesOf, classOf } = this.#states.lexer;
-    for (let state = this.#path.at(-1); state && bytes.length < MOST_FORCED; ) {
+    for (let state = this.#path.at(-1); state && bytes.length < MOST_FORCED;) {
       const byte = (state.onlyByte ??= this.#onlyByte(state, bytesOf));
       if (byte < 0 || byte === 0xff) break;
       bytes.push(byte);
@@ -127,16 +114,17 @@ export class Matcher {
 
   #onlyByte(state: State, bytesOf: readonly (readonly number[])[]): number {
     if (state.isAnswer) return -1;
+    const { undecided } = this.#states.lexer;
     let only = -1;
     for (let byteClass = 0; byteClass < bytesOf.length; byteClass++) {
       if (this.#states.step(state, byteClass) === NO_STATE) continue;
       if (only !== -1 || bytesOf[byteClass]!.length > 1) return -1;
       only = bytesOf[byteClass]![0]!;
     }
-    return only;
+    return this.#states.lexer.undecided === undecided ? only : -1;
   }
 
   #refuel(): void {
-    this.#states.lexer.fuel = newFuel(this.#grammar);
+    this.#states.lexer.fuel = newFuel(this.#trie);
   }
 }

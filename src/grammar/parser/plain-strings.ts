@@ -32,7 +32,9 @@ export class PlainStrings {
 
   constructor(regexes: Regexes, classOf: Uint8Array) {
     this.#regexes = regexes;
-    this.#steps = plainSteps(classOf).map((steps) => steps.map(([byteClass, next]) => [classOf.indexOf(byteClass), next]));
+    this.#steps = plainSteps(classOf).map((steps) =>
+      steps.map(([byteClass, next]) => [classOf.indexOf(byteClass), next]),
+    );
   }
 
   /** Plain characters at the beginning of what `regex` matches, which is something. */
@@ -132,7 +134,9 @@ export class PlainStrings {
     const { nodes } = this.#regexes;
     let last = regex;
     while (nodes.kind[last] === CONCAT) last = nodes.second[last]!;
-    return this.#isAny(last) || (nodes.kind[last] === OR && nodes.partsOf(last).every((part) => this.#endsWithAny(part)));
+    return (
+      this.#isAny(last) || (nodes.kind[last] === OR && nodes.partsOf(last).every((part) => this.#endsWithAny(part)))
+    );
   }
 
   /** Whether it is any number of characters, plain ones and perhaps others. */
@@ -182,7 +186,7 @@ export class PlainStrings {
     // Of a sequence one part must; what is found is so for its ends too, up to there.
     const passed: Regex[] = [];
     let known: boolean | undefined = false;
-    for (let rest: Regex | undefined = regex; rest !== undefined && passed.length < LONGEST_SEQUENCE; ) {
+    for (let rest: Regex | undefined = regex; rest !== undefined && passed.length < LONGEST_SEQUENCE;) {
       known = this.#withOutside.get(rest);
       if (known !== undefined) break;
       passed.push(rest);
@@ -241,9 +245,13 @@ export class PlainStrings {
       case OR:
         return sum + nodes.partsOf(last).reduce((most, part) => Math.max(most, this.#longest(part, depth + 1)), 0);
       case AND:
-        return sum + nodes.partsOf(last).reduce((least, part) => Math.min(least, this.#longest(part, depth + 1)), Infinity);
+        return (
+          sum + nodes.partsOf(last).reduce((least, part) => Math.min(least, this.#longest(part, depth + 1)), Infinity)
+        );
       case REPEAT:
-        return nodes.third[last]! < 0 ? Infinity : sum + nodes.third[last]! * this.#longest(nodes.first[last]!, depth + 1);
+        return nodes.third[last]! < 0
+          ? Infinity
+          : sum + nodes.third[last]! * this.#longest(nodes.first[last]!, depth + 1);
     }
     return Infinity;
   }

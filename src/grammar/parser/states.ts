@@ -48,7 +48,10 @@ export class States {
       lexerState === NO_LEXEME ? this.#state([], [], row.isAnswer) : this.#state([row], [lexerState], row.isAnswer);
   }
 
-  /** The state after a byte of a class; `NO_STATE` exactly where no answer goes on so. */
+  /**
+   * The state after a byte of a class; `NO_STATE` where no answer goes on so. Lexemes that the lexer leaves undecided are
+   * left out: what the state allows an answer may have.
+   */
   step(state: State, byteClass: number): State {
     return state.next[byteClass] ?? this.#newStep(state, byteClass);
   }
@@ -59,6 +62,7 @@ export class States {
     const lexemes: LexerState[] = [];
     const endedRows: Row[] = [];
     const ended: TerminalSet[] = [];
+    const undecided = lexer.undecided;
     lexer.fuel.use(3 + state.rows.length);
     for (let i = 0; i < state.rows.length; i++) {
       const lexeme = lexer.step(state.lexemes[i]!, byteClass);
@@ -82,6 +86,8 @@ export class States {
       }
     }
     const next = rows.length === 0 && !isAnswer ? NO_STATE : this.#state(rows, lexemes, isAnswer);
+    // A lexeme that was not decided may be another time.
+    if (lexer.undecided > undecided) return next;
     if (state.next === NONE_KNOWN) state.next = new Array<State | undefined>(lexer.classes).fill(undefined);
     state.next[byteClass] = next;
     return next;
@@ -91,7 +97,8 @@ export class States {
   #state(rows: Row[], lexemes: LexerState[], isAnswer: boolean): State {
     sort(rows, lexemes);
     let hash = isAnswer ? 1 : 0;
-    for (let i = 0; i < rows.length; i++) hash = Math.imul(Math.imul(hash, 31) + rows[i]!.id, 0x9e3779b1) + lexemes[i]!.id;
+    for (let i = 0; i < rows.length; i++)
+      hash = Math.imul(Math.imul(hash, 31) + rows[i]!.id, 0x9e3779b1) + lexemes[i]!.id;
     hash |= 0;
     for (let known = this.#table.get(hash); known; known = known.nextInSlot) {
       if (known.isAnswer === isAnswer && isEqual(known.rows, rows) && isEqual(known.lexemes, lexemes)) return known;
