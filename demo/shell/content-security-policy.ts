@@ -3,7 +3,7 @@ import type { Plugin } from 'vite';
 /** What the built page may do. A meta tag, so that any static host keeps to it. */
 const POLICY = [
   "default-src 'none'",
-  "script-src 'self' 'wasm-unsafe-eval'",
+  "script-src 'self'",
   "worker-src 'self' blob:",
   "style-src 'self'",
   "img-src 'self' data:",
