@@ -9,8 +9,9 @@ export function formatOfCall(tools: readonly ToolDefinition[]): ResponseFormat {
   const calls = tools.map(({ function: { name, parameters } }) => ({
     type: 'object',
     // Its references lead within it.
-    properties: { name: { const: name }, arguments: { $id: name, ...parameters, type: 'object' } },
+    properties: { name: { const: name }, arguments: { $id: name, ...closed(parameters), type: 'object' } },
     required: ['name', 'arguments'],
+    additionalProperties: false,
   }));
   return { type: 'json_schema', schema: calls.length === 1 ? calls[0] : { anyOf: calls } };
 }
@@ -22,8 +23,31 @@ export function formatOfCalls(
   { toolFormat: notation, opensReasoning }: ChatTraits,
 ): ResponseFormat | undefined {
   if (tools.length === 0 || notation === undefined) return undefined;
-  const schemas = tools.map(({ function: { name, parameters } }) => ({ name, parameters, strict: strict.has(name) }));
+  const schemas = tools.map(({ function: { name, parameters } }) => ({
+    ...{ name, parameters: closed(parameters), strict: strict.has(name) },
+  }));
   return { type: 'tool_calls', notation, tools: schemas, opensReasoning };
+}
+
+/** Keywords that may say which other properties there are. */
+const OPENING = [
+  ...[
+    'additionalProperties',
+    'patternProperties',
+    'unevaluatedProperties',
+    '$ref',
+    '$dynamicRef',
+    'allOf',
+    'anyOf',
+    'oneOf',
+  ],
+  ...['if', 'dependentSchemas', 'dependencies'],
+];
+
+/** The parameters of a function, without arguments that they do not name, unless they say more about those. */
+function closed(parameters: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
+  const isOpen = !('properties' in parameters) || OPENING.some((keyword) => keyword in parameters);
+  return isOpen ? parameters : { ...parameters, additionalProperties: false };
 }
 
 /** Reads an answer of that form: the call when it is whole; the text where `max_tokens` cut it off. */

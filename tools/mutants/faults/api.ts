@@ -13,8 +13,8 @@ export const API: readonly Fault[] = [
   {
     id: 'arguments-of-any-kind',
     file: 'src/api/chat/forced-call.ts',
-    find: "arguments: { $id: name, ...parameters, type: 'object' } }",
-    replace: 'arguments: { $id: name, ...parameters } }',
+    find: "arguments: { $id: name, ...closed(parameters), type: 'object' } }",
+    replace: 'arguments: { $id: name, ...closed(parameters) } }',
     what: 'The arguments of a demanded call may be no object where its tool does not say so.',
     from: 'c8ea2089',
     tests: ['tests/api/chat/forced-call.test.ts'],
@@ -86,8 +86,8 @@ export const API: readonly Fault[] = [
   {
     id: 'references-lead-out-of-tool',
     file: 'src/api/chat/forced-call.ts',
-    find: 'arguments: { $id: name, ...parameters, ',
-    replace: 'arguments: { ...parameters, ',
+    find: 'arguments: { $id: name, ...closed(parameters), ',
+    replace: 'arguments: { ...closed(parameters), ',
     what: "References in a tool's parameters do not lead within them where a call is demanded.",
     from: 'd973b4df',
     tests: ['tests/api/chat/forced-call.test.ts', 'e2e/package/client-tools.ci.test.ts'],
