@@ -356,13 +356,13 @@ it('names the conversation in its address: back and forward go through them, and
   expect(new Set([plain, sea, land]).size).toBe(3);
 
   await page.goBack();
-  await expect.poll(() => demo.title(), { timeout: 10_000 }).toBe(SEA);
+  await expect.poll(() => demo.title(), { timeout: 30_000 }).toBe(SEA);
   await page.goForward();
-  await expect.poll(() => demo.title(), { timeout: 10_000 }).toBe(LAND);
+  await expect.poll(() => demo.title(), { timeout: 30_000 }).toBe(LAND);
   await openTitled(page, SEA);
   expect(page.url()).toBe(sea);
   await page.goBack();
-  await expect.poll(() => demo.title(), { timeout: 10_000 }).toBe(LAND);
+  await expect.poll(() => demo.title(), { timeout: 30_000 }).toBe(LAND);
 
   await demo.setMaxTokens(1500);
   await demo.sendAndSee('And then?');
@@ -371,7 +371,7 @@ it('names the conversation in its address: back and forward go through them, and
   const text = await written(demo);
   await page.reload();
   expect(page.url()).toBe(sea);
-  await expect.poll(() => demo.title(), { timeout: 10_000 }).toBe(SEA);
+  await expect.poll(() => demo.title(), { timeout: 30_000 }).toBe(SEA);
   expect(await demo.answers.last().locator('.note').innerText()).toBe('Not finished: the page was closed');
   // Nothing of what was seen is lost: drawn, Markdown is not longer than it was written.
   const kept = Object.values(await readDatabase(page, 'chunkwise-page', 'values')) as Kept[];
