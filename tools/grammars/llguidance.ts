@@ -68,10 +68,10 @@ export class Llguidance {
   async #read(count: number): Promise<Buffer> {
     const parts = [this.#held];
     for (let got = this.#held.length; got < count;) {
-      const { value, done } = await this.#chunks.next();
-      if (done) throw new Error('llguidance’s process has ended');
-      parts.push(value);
-      got += value.length;
+      const next = await this.#chunks.next();
+      if (next.done === true) throw new Error('llguidance’s process has ended');
+      parts.push(next.value);
+      got += next.value.length;
     }
     const all = parts.length === 1 ? this.#held : Buffer.concat(parts);
     this.#held = all.subarray(count);

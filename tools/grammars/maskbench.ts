@@ -74,7 +74,7 @@ function judge({ name, schema, instances }: JudgedSchema): Judged {
       if ((stop === undefined) === valid) verdict.right++;
       else if (valid) {
         const taken = vocabulary.tokenizer.decode(tokens.slice(0, stop));
-        const next = vocabulary.tokenizer.decode(tokens.slice(stop!, stop! + 4));
+        const next = vocabulary.tokenizer.decode(tokens.slice(stop, stop! + 4));
         verdict.falseRejects.push(`${description}: ${taken.slice(-80)}█${next}`);
       } else verdict.falseAccepts.push(`${description}: ${text.slice(0, 300)}`);
     }

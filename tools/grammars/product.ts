@@ -5,6 +5,7 @@ import { GrammarError } from '../../src/grammar/limits.ts';
 import { ebnfGrammar } from '../../src/grammar/notations/ebnf.ts';
 import { larkGrammar } from '../../src/grammar/notations/lark.ts';
 import { TokenTrie } from '../../src/grammar/parser/token-trie.ts';
+import type { Random } from '../../tests/support/random.ts';
 import type { Vocabulary } from './vocabularies.ts';
 
 /** What is judged: a grammar in one of the notations that a request may bring. */
@@ -40,4 +41,34 @@ export function tokensOf(mask: Uint32Array): number[] {
   for (let word = 0; word < mask.length; word++)
     for (let bits = mask[word]!; bits !== 0; bits &= bits - 1) tokens.push(word * 32 + 31 - Math.clz32(bits & -bits));
   return tokens;
+}
+
+/** The bits of tokens, as a mask has them. */
+export function bitsOf(tokens: Iterable<number>, words: number): Uint32Array {
+  const bits = new Uint32Array(words);
+  for (const token of tokens) bits[token >> 5]! |= 1 << (token & 31);
+  return bits;
+}
+
+/** A token of a mask that is one of `among` too, each as likely; undefined where there is none. */
+export function drawn(mask: Uint32Array, among: Uint32Array, random: Random): number | undefined {
+  let count = 0;
+  for (let word = 0; word < mask.length; word++) count += onesOf(mask[word]! & among[word]!);
+  let left = random.below(count);
+  for (let word = 0; word < mask.length; word++) {
+    let bits = mask[word]! & among[word]!;
+    const ones = onesOf(bits);
+    if (left < ones) {
+      while (left-- > 0) bits &= bits - 1;
+      return bits === 0 ? undefined : word * 32 + 31 - Math.clz32(bits & -bits);
+    }
+    left -= ones;
+  }
+  return undefined;
+}
+
+function onesOf(bits: number): number {
+  const pairs = bits - ((bits >>> 1) & 0x55555555);
+  const fours = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);
+  return Math.imul((fours + (fours >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }

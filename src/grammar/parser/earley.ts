@@ -13,8 +13,8 @@ const COMPLETE = 0x7fffffff;
 const NOTHING_LEFT = 0;
 /** In keys: more than there are ids. */
 const IDS = 2 ** 31;
-/** Rows and predictions that are kept, in items: some 6 MB. */
-const MOST_KEPT = 50_000;
+/** Rows and predictions that are kept, in items of some 100 bytes. */
+const MOST_KEPT = 40_000;
 
 /** What rows begin that wait for the same symbols. */
 interface Prediction {
@@ -301,7 +301,7 @@ export class Earley {
         }
       }
     }
-    this.#kept += seen.size * 2;
+    this.#kept += seen.size >> 2;
     const ascending = [...terminals].sort((a, b) => a - b);
     const prediction = { symbols, beginnings, lexerState: this.#lexer.initial(ascending), topOf: new Map<Sym, Sym>() };
     this.#predictions.set(key, prediction);

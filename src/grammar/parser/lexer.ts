@@ -43,8 +43,8 @@ export class LexerState {
 export const NO_LEXEME = new LexerState(0, [], [], undefined, false, false);
 
 /** Work on expressions that one transition may take, in units of some 1 µs, and what a unit costs of the whole. */
-const STEP_FUEL = 20_000;
-const DERIVATIVE_COST = 100;
+const STEP_FUEL = 8000;
+const DERIVATIVE_COST = 80;
 /** States of so many terminals look for those that go on with a class, others for classes that lead to the same state. */
 const WIDE = 7;
 /** States and what belongs to them, in words of 32 bits, that are kept: some 6 MB. */
@@ -135,7 +135,7 @@ export class Lexer {
       for (let k = 0; k < count; k++) {
         const i = entries ? entries[k]! : k;
         const rest = regexes.derivative(state.regexes[i]!, byte);
-        if (rest === regexes.nothing || regexes.isEmptyLanguage(rest)) continue;
+        if (!this.#matches(rest)) continue;
         terminals.push(state.terminals[i]!);
         rests.push(rest);
       }
@@ -231,13 +231,19 @@ export class Lexer {
     return set;
   }
 
+  #matches(regex: Regex): boolean {
+    const regexes = this.#regexes;
+    if (regex === regexes.nothing) return false;
+    return regexes.isNullable(regex) || this.#plain.surelyMatches(regex) || !regexes.isEmptyLanguage(regex);
+  }
+
   /** Whether an expression matches anything but the empty string. */
   #continues(regex: Regex): boolean {
     const regexes = this.#regexes;
     if (regex === regexes.empty) return false;
     return this.bytesOf.some(([byte]) => {
       this.fuel.use(10);
-      return !regexes.isEmptyLanguage(regexes.derivative(regex, byte!));
+      return this.#matches(regexes.derivative(regex, byte!));
     });
   }
 
@@ -255,28 +261,26 @@ export class Lexer {
 
   /** The plain characters that may come within a lexeme, as far as that is seen from the form of its expressions. */
   plainByForm(state: LexerState): PlainCharacters {
-    return (state.plain ??= this.#bounded({ least: 0, most: Infinity, mayEnd: true }, () => {
+    return (state.plain ??= this.#bounded({ least: 0, most: Infinity }, () => {
       let least = 0;
       let most = 0;
-      let mayEnd = false;
       for (const regex of state.regexes) {
         const characters = this.#plain.of(regex);
         least = Math.max(least, characters.least);
         most = Math.max(most, characters.most);
-        mayEnd ||= characters.mayEnd;
       }
-      return { least, most, mayEnd };
+      return { least, most };
     }));
   }
 
   /** The plain characters that may come within a lexeme. At least `enough` are known, if so many may come. */
   plainCharacters(state: LexerState, enough: number): PlainCharacters {
     const byForm = this.plainByForm(state);
-    const { least, most, mayEnd } = byForm;
+    const { least, most } = byForm;
     if (least >= enough || least === most) return byForm;
     const step = (from: LexerState, byteClass: number): LexerState => this.step(from, byteClass);
     const found = plainCharacters(state, this.plainSteps, step, NO_LEXEME, enough);
-    return { least: Math.max(least, found), most, mayEnd };
+    return { least: Math.max(least, found), most };
   }
 }
 

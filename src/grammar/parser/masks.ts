@@ -14,12 +14,17 @@ interface TokenSet {
 interface LexemeTokens extends TokenSet {
   /** Nodes of the trie, with others below, at which a terminal ends; they ascend. */
   readonly ends: Int32Array;
+  /** Much of the trie is below them. */
+  readonly isBroad: boolean;
 }
 
 /** Bytes of tokens that are told where there is no time for all. */
 const SHORT = 2;
+/** Ends of lexemes are broad where more than this part of the trie is below them. */
+const BROAD = 8;
 /** Bytes of token sets that are kept. */
 const MOST_KEPT = 6_000_000;
+const NO_TOKENS = new Int32Array(0);
 /** Nodes of the trie that are visited before they are paid for. */
 const PAID_AT_ONCE = 4096;
 
@@ -75,16 +80,17 @@ export class Masks {
     if (state.isAnswer) addListed(mask, this.#trie.eosIds);
     this.#trie.addTwins(mask);
     if (isWhole && lexer.undecided === undecided) this.#ofState.keep(state, compact(mask));
+    else if (mask.every((word) => word === 0)) lexer.fuel.use(Infinity);
     return mask;
   }
 
-  /** False where ends of lexemes are everywhere, so that this would be in vain. */
+  /** False where ends of lexemes are almost everywhere, so that states are better walked from the root. */
   #addByLexemes(mask: Uint32Array, state: State): boolean {
     const { nodes } = this.#trie;
     const ends: Int32Array[] = [];
     for (const lexeme of new Set(state.lexemes)) {
       const tokens = this.#lexemeTokens(lexeme);
-      if (!tokens) return false;
+      if (tokens.isBroad) return false;
       addTokens(mask, tokens);
       ends.push(tokens.ends);
     }
@@ -107,7 +113,7 @@ export class Masks {
     const step = (from: State, byteClass: number): State => states.step(from, byteClass);
     const least = plainCharacters(state, states.lexer.plainSteps, step, NO_STATE, this.#longestSlice());
     const slice = this.#trie.slices.find(({ length }) => length <= least);
-    if (slice) addTokens(mask, { bits: slice.bits, tokens: new Int32Array(0) });
+    if (slice) addTokens(mask, { bits: slice.bits, tokens: NO_TOKENS });
     const nodes = slice?.others ?? this.#trie.nodes;
     this.#foundCount = 0;
     this.#statePath[0] = state;
@@ -174,31 +180,43 @@ export class Masks {
     this.#foundCount = count;
   }
 
-  /** Undefined where almost everything may come, and terminals may end everywhere. */
-  #lexemeTokens(lexeme: LexerState): LexemeTokens | undefined {
+  #lexemeTokens(lexeme: LexerState): LexemeTokens {
     const known = this.#ofLexeme.get(lexeme);
     if (known) return known;
-    const { slices, words } = this.#trie;
+    const { slices, words, nodes } = this.#trie;
     const { lexer } = this.#states;
     const { undecided } = lexer;
-    const { least, most, mayEnd } = lexer.plainCharacters(lexeme, this.#longestSlice());
+    const { least, most } = lexer.plainCharacters(lexeme, this.#longestSlice());
+    // Ends of lexemes that are not met in a slice do not matter: what is below them is in the slice too.
     let slice = slices.find(({ length }) => length <= least);
-    if (least > 0 && mayEnd) return undefined;
-    // Where no more characters may come, the tokens that are longer need not be looked at.
+    // Where no more characters may come, and no terminal ends, the tokens that are longer need not be looked at.
     if (least === most) slice = { length: least, bits: this.#trie.plainBits(least), others: slices[0]!.others };
     this.#foundCount = 0;
     this.#ends = [];
-    this.#walkLexeme(slice?.others ?? this.#trie.nodes, lexeme);
-    const tokens = this.#found.slice(0, this.#foundCount);
-    const ends = Int32Array.from(this.#ends);
-    let set: LexemeTokens = { bits: slice?.bits, tokens, ends };
+    this.#walkLexeme(slice?.others ?? nodes, lexeme);
+    let bits = slice?.bits;
+    let tokens = this.#found.slice(0, this.#foundCount);
     if (tokens.length > words) {
-      const bits = slice ? slice.bits.slice() : new Uint32Array(words);
+      bits = bits ? bits.slice() : new Uint32Array(words);
       addListed(bits, tokens);
-      set = { bits, tokens: new Int32Array(0), ends };
+      tokens = NO_TOKENS;
     }
+    const isBroad = this.#nodesBelow(this.#ends) > nodes.count / BROAD;
+    const set = { bits, tokens, ends: Int32Array.from(this.#ends), isBroad };
     if (lexer.undecided === undecided) this.#ofLexeme.keep(lexeme, set);
     return set;
+  }
+
+  #nodesBelow(ends: readonly number[]): number {
+    const { end } = this.#trie.nodes;
+    let sum = 0;
+    let walked = 0;
+    for (const node of ends) {
+      if (node < walked) continue;
+      walked = end[node]!;
+      sum += walked - node;
+    }
+    return sum;
   }
 
   /** Characters of the longest slice that has an end. */
@@ -248,9 +266,8 @@ export class Masks {
 /** Work that one mask may take, and one token or forced text, in units of some 10 ns: 10 ms, and more where there are more tokens. */
 export const newFuel = ({ nodes }: TokenTrie): Fuel => new Fuel(1_000_000 + 2 * nodes.count, 'the grammar');
 
-/** Whether all plain characters below a node may come, so many at most, and no terminal ends there. */
-const takesAll = ({ least, mayEnd }: PlainCharacters, below: number): boolean =>
-  below !== NOT_PLAIN && below <= least && !mayEnd;
+/** Whether all plain characters below a node may come, so many at most. */
+const takesAll = ({ least }: PlainCharacters, below: number): boolean => below !== NOT_PLAIN && below <= least;
 
 /** What is kept for objects, up to so many bytes: the oldest goes first. */
 class Kept<K extends WeakKey, V> {
@@ -293,7 +310,7 @@ function compact(mask: Uint32Array): TokenSet {
   const tokens: number[] = [];
   for (let i = 0; i < mask.length; i++) {
     for (let word = mask[i]!; word !== 0; word &= word - 1) tokens.push(i * 32 + 31 - Math.clz32(word & -word));
-    if (tokens.length > mask.length / 2) return { bits: mask.slice(), tokens: new Int32Array(0) };
+    if (tokens.length > mask.length / 2) return { bits: mask.slice(), tokens: NO_TOKENS };
   }
   return { bits: undefined, tokens: Int32Array.from(tokens) };
 }

@@ -6,14 +6,14 @@ import { PLAIN_NEXT, PLAIN_STATES } from './token-trie.ts';
 export interface PlainCharacters {
   /** So many may come, whichever they are; 0 to Infinity. */
   readonly least: number;
-  /** And never more; Infinity where that is not known. */
+  /** And never more, nor does what matches end with them; Infinity where that is not known. */
   readonly most: number;
-  /** A terminal may end at one of them. */
-  readonly mayEnd: boolean;
 }
 
 /** So deep do questions about an expression go. */
 const DEEPEST = 40;
+/** Answers that are kept, of each kind. */
+const MOST_KEPT = 20_000;
 /** Parts of a sequence that are looked at. */
 const LONGEST_SEQUENCE = 4096;
 
@@ -26,9 +26,8 @@ export class PlainStrings {
   /** For each state of reading plain characters a byte of each class that may come, and the state after it. */
   readonly #steps: readonly (readonly (readonly [byte: number, next: number])[])[];
   readonly #ofBody = new Map<Regex, BodyKind>();
-  readonly #withOutside = new Map<Regex, boolean>();
   readonly #beginsOutside = new Map<Regex, boolean>();
-  readonly #outsideSets = new Map<number, boolean>();
+  readonly #shortest = new Map<Regex, number>();
 
   constructor(regexes: Regexes, classOf: Uint8Array) {
     this.#regexes = regexes;
@@ -39,10 +38,11 @@ export class PlainStrings {
 
   /** Plain characters at the beginning of what `regex` matches, which is something. */
   of(regex: Regex): PlainCharacters {
-    return { ...this.#characters(regex, 0), mayEnd: !this.#hasOutside(regex, 0) };
+    for (const kept of [this.#beginsOutside, this.#shortest]) if (kept.size > MOST_KEPT) kept.clear();
+    return this.#characters(regex, 0);
   }
 
-  #characters(regex: Regex, depth: number): { least: number; most: number } {
+  #characters(regex: Regex, depth: number): PlainCharacters {
     const { nodes } = this.#regexes;
     if (depth > DEEPEST) return UNKNOWN;
     switch (nodes.kind[regex]) {
@@ -70,12 +70,13 @@ export class PlainStrings {
   }
 
   /** Of a repetition of characters, and what comes after it. */
-  #repeated(head: Regex, tail: Regex): { least: number; most: number } {
+  #repeated(head: Regex, tail: Regex): PlainCharacters {
     const { nodes } = this.#regexes;
     const body = this.#bodyKind(nodes.first[head]!);
     if (body === 'other') return UNKNOWN;
     const count = nodes.third[head]! < 0 ? Infinity : nodes.third[head]!;
-    return { least: count, most: body === 'one' && this.#isOutsideAtBeginning(tail) ? count : Infinity };
+    const isLimited = body === 'one' && !this.#regexes.isNullable(tail) && this.#isOutsideAtBeginning(tail);
+    return { least: count, most: isLimited ? count : Infinity };
   }
 
   /**
@@ -85,6 +86,7 @@ export class PlainStrings {
   #leastOfAll(parts: Int32Array, depth: number): number {
     const regexes = this.#regexes;
     const { nodes } = regexes;
+    let least = 0;
     let most = Infinity;
     let hasExcluded = false;
     const possible: Regex[] = [];
@@ -96,6 +98,7 @@ export class PlainStrings {
         hasExcluded = true;
       } else if (kind === REPEAT && nodes.third[part]! >= 0) {
         if (this.#bodyKind(first) !== 'one') return 0;
+        least = Math.max(least, nodes.second[part]!);
         most = Math.min(most, nodes.third[part]!);
       } else {
         const stays = this.#stayingPart(part, depth + 1);
@@ -108,14 +111,12 @@ export class PlainStrings {
       const isKnown = possible.every((part) => parts.includes(part));
       return isKnown || !regexes.isEmptyLanguage(regexes.and(...possible)) ? Infinity : 0;
     }
-    // One of each part, one after the other, matches all of them.
-    const isSimple = possible.every(
-      (part) => (nodes.facts[part]! & HAS_BOOLEAN) === 0 && (possible.length === 1 || this.#endsWithAny(part)),
-    );
-    if (!isSimple || hasExcluded) return 0;
+    // A shortest of each part, one after the other, matches all of them.
+    const isSimple = possible.length === 1 || possible.every((part) => this.#endsWithMany(part));
+    if (!isSimple || hasExcluded || least > most) return 0;
     return Math.max(
       0,
-      possible.reduce((left, part) => left - regexes.shortest(part), most),
+      possible.reduce((left, part) => left - this.#shortestPlain(part, depth + 1), most),
     );
   }
 
@@ -124,26 +125,25 @@ export class PlainStrings {
     const { nodes } = this.#regexes;
     if (depth > DEEPEST) return undefined;
     const head = nodes.kind[regex] === CONCAT ? nodes.first[regex]! : regex;
-    if (this.#isAny(head)) return regex;
+    if (this.#isMany(head)) return regex;
     if (nodes.kind[regex] !== OR) return undefined;
     const staying = [...nodes.partsOf(regex)].flatMap((part) => this.#stayingPart(part, depth + 1) ?? []);
     return staying.length === 0 ? undefined : this.#regexes.or(...staying);
   }
 
-  #endsWithAny(regex: Regex): boolean {
+  #endsWithMany(regex: Regex): boolean {
     const { nodes } = this.#regexes;
     let last = regex;
     while (nodes.kind[last] === CONCAT) last = nodes.second[last]!;
     return (
-      this.#isAny(last) || (nodes.kind[last] === OR && nodes.partsOf(last).every((part) => this.#endsWithAny(part)))
+      this.#isMany(last) || (nodes.kind[last] === OR && nodes.partsOf(last).every((part) => this.#endsWithMany(part)))
     );
   }
 
-  /** Whether it is any number of characters, plain ones and perhaps others. */
-  #isAny(regex: Regex): boolean {
+  /** Whether it is so many characters or more, plain ones and perhaps others. */
+  #isMany(regex: Regex): boolean {
     const { nodes } = this.#regexes;
-    const isStar = nodes.kind[regex] === REPEAT && nodes.second[regex] === 0 && nodes.third[regex]! < 0;
-    return isStar && this.#bodyKind(nodes.first[regex]!) !== 'other';
+    return nodes.kind[regex] === REPEAT && nodes.third[regex]! < 0 && this.#bodyKind(nodes.first[regex]!) !== 'other';
   }
 
   /** Whether an expression matches each plain character, and of what begins with one nothing else. */
@@ -180,53 +180,66 @@ export class PlainStrings {
     return known;
   }
 
-  /** Whether all that it matches has a byte of no plain character somewhere. */
-  #hasOutside(regex: Regex, depth: number): boolean {
+  /**
+   * Whether it is plain to see that an expression matches something: one with a limit of characters, where ASCII
+   * characters that are plain suffice.
+   */
+  surelyMatches(regex: Regex): boolean {
     const { nodes } = this.#regexes;
-    // Of a sequence one part must; what is found is so for its ends too, up to there.
-    const passed: Regex[] = [];
-    let known: boolean | undefined = false;
-    for (let rest: Regex | undefined = regex; rest !== undefined && passed.length < LONGEST_SEQUENCE;) {
-      known = this.#withOutside.get(rest);
-      if (known !== undefined) break;
-      passed.push(rest);
-      const isSequence: boolean = nodes.kind[rest] === CONCAT;
-      known = this.#partHasOutside(isSequence ? nodes.first[rest]! : rest, depth + 1);
-      if (known) break;
-      rest = isSequence ? nodes.second[rest] : undefined;
+    let head = regex;
+    // All that comes after matches something, unless it is an intersection too.
+    for (; nodes.kind[head] === CONCAT; head = nodes.first[head]!) {
+      if ((nodes.facts[nodes.second[head]!]! & HAS_BOOLEAN) !== 0) return false;
     }
-    for (const each of passed) this.#withOutside.set(each, known ?? false);
-    return known ?? false;
+    if (nodes.kind[head] !== AND) return false;
+    let least = 0;
+    let most = Infinity;
+    let only: Regex | undefined;
+    for (const part of nodes.partsOf(head)) {
+      if (nodes.kind[part] === REPEAT && this.#bodyKind(nodes.first[part]!) === 'one') {
+        least = Math.max(least, nodes.second[part]!);
+        if (nodes.third[part]! >= 0) most = Math.min(most, nodes.third[part]!);
+      } else if (only === undefined) only = part;
+      else return false;
+    }
+    const shortest = only === undefined ? least : this.#shortestPlain(only, 0);
+    return shortest >= least && shortest <= most && shortest !== Infinity;
   }
 
-  #partHasOutside(regex: Regex, depth: number): boolean {
-    const { nodes } = this.#regexes;
-    if (depth > DEEPEST) return false;
-    const first = nodes.first[regex]!;
-    switch (nodes.kind[regex]) {
-      case NOTHING:
-        return true;
-      case BYTES:
-        return this.#isOutside(first);
-      case OR:
-        return nodes.partsOf(regex).every((part) => this.#hasOutside(part, depth));
-      case AND:
-        return nodes.partsOf(regex).some((part) => this.#hasOutside(part, depth));
-      case REPEAT:
-        return nodes.second[regex]! > 0 && this.#hasOutside(first, depth);
-    }
-    return false;
-  }
-
-  /** Whether a set has no byte of a plain character. */
-  #isOutside(set: number): boolean {
-    let known = this.#outsideSets.get(set);
+  /** Characters of a shortest string of plain ASCII characters that it matches; Infinity where none is seen. */
+  #shortestPlain(regex: Regex, depth: number): number {
+    if (depth > DEEPEST) return Infinity;
+    let known = this.#shortest.get(regex);
     if (known === undefined) {
-      const { byteSets } = this.#regexes;
-      known = this.#steps.every((steps) => steps.every(([byte]) => !byteSets.has(set, byte)));
-      this.#outsideSets.set(set, known);
+      known = this.#findShortestPlain(regex, depth);
+      this.#shortest.set(regex, known);
     }
     return known;
+  }
+
+  #findShortestPlain(regex: Regex, depth: number): number {
+    const { nodes, byteSets } = this.#regexes;
+    let sum = 0;
+    let last = regex;
+    for (let i = 0; nodes.kind[last] === CONCAT; last = nodes.second[last]!) {
+      sum += this.#shortestPlain(nodes.first[last]!, depth + 1);
+      if (sum === Infinity || ++i > LONGEST_SEQUENCE) return Infinity;
+    }
+    const first = nodes.first[last]!;
+    switch (nodes.kind[last]) {
+      case EMPTY:
+        return sum;
+      case BYTES:
+        return this.#steps[0]!.some(([byte, next]) => next === 0 && byteSets.has(first, byte)) ? sum + 1 : Infinity;
+      case OR:
+        return (
+          sum +
+          nodes.partsOf(last).reduce((least, part) => Math.min(least, this.#shortestPlain(part, depth + 1)), Infinity)
+        );
+      case REPEAT:
+        return nodes.second[last] === 0 ? sum : sum + nodes.second[last]! * this.#shortestPlain(first, depth + 1);
+    }
+    return Infinity;
   }
 
   /** Bytes of the longest string that it matches; Infinity where that is not seen. */

@@ -134,11 +134,34 @@ describe('tools', () => {
     await expectError(() => parse(fields, {}), 'unsupported', { field });
   });
 
+  it('are held to their schemas where the model may call, without arguments that these do not name', () => {
+    const given = (parameters: object, more: object = {}) =>
+      parse({ tools: [{ type: 'function', function: { name: 'f', parameters, ...more } }] }).callFormat;
+    const named = { type: 'object', properties: { a: {} } };
+    const tools = [{ name: 'f', parameters: { ...named, additionalProperties: false }, strict: false }];
+    expect(given(named)).toEqual({ type: 'tool_calls', notation: 'hermes', tools, opensReasoning: false });
+    expect(given(named, { strict: true })).toMatchObject({ tools: [{ strict: true }] });
+    for (const open of [
+      { type: 'object' },
+      { ...named, additionalProperties: true },
+      { ...named, patternProperties: {} },
+      { ...named, allOf: [{}] },
+    ])
+      expect(given(open)).toMatchObject({ tools: [{ parameters: open }] });
+    expect(parse({}).callFormat).toBeUndefined();
+    expect(parse({ tools: [tool('f')], response_format: { type: 'json_object' } }).callFormat).toBeUndefined();
+    expect(parse({ tools: [tool('f')], tool_choice: 'none' }).callFormat).toBeUndefined();
+  });
+
   it('that are demanded hold the answer to their calls', async () => {
     const f = {
       type: 'object',
-      properties: { name: { const: 'f' }, arguments: { $id: 'f', type: 'object', properties: {} } },
+      properties: {
+        name: { const: 'f' },
+        arguments: { $id: 'f', type: 'object', properties: {}, additionalProperties: false },
+      },
       required: ['name', 'arguments'],
+      additionalProperties: false,
     };
     const named = parse({ tools: [tool('f'), tool('g')], tool_choice: tool('f') });
     expect(named.callFormat).toEqual({ type: 'json_schema', schema: f });
