@@ -25,22 +25,28 @@ export class LexerState {
   /** The next state in the same slot of the table. */
   nextInSlot: LexerState | undefined;
 
+  /** The terminals that match the lexeme as it is. */
+  readonly accepted: TerminalSet | undefined;
+  /** Whether a terminal may match it with more bytes. */
+  readonly continues: boolean;
+  /** New states take long from here: expressions are intersections or complements. */
+  readonly isSlow: boolean;
+
   constructor(
     readonly id: number,
     readonly terminals: readonly number[],
     /** What is left of each of the terminals: it matches something. */
     readonly regexes: readonly Regex[],
-    /** The terminals that match the lexeme as it is. */
-    readonly accepted: TerminalSet | undefined,
-    /** Whether a terminal may match it with more bytes. */
-    readonly continues: boolean,
-    /** New states take long from here: expressions are intersections or complements. */
-    readonly isSlow: boolean,
-  ) {}
+    { accepted, continues, isSlow }: Pick<LexerState, 'accepted' | 'continues' | 'isSlow'>,
+  ) {
+    this.accepted = accepted;
+    this.continues = continues;
+    this.isSlow = isSlow;
+  }
 }
 
 /** No terminal begins like this. */
-export const NO_LEXEME = new LexerState(0, [], [], undefined, false, false);
+export const NO_LEXEME = new LexerState(0, [], [], { accepted: undefined, continues: false, isSlow: false });
 
 /** Work on expressions that one transition may take, in units of some 1 µs, and what a unit costs of the whole. */
 const STEP_FUEL = 8000;
@@ -218,7 +224,7 @@ export class Lexer {
     const continues = accepted.length < terminals.length || rests.some((rest) => this.#continues(rest));
     const accepts = accepted.length > 0 ? this.#set(accepted) : undefined;
     const isSlow = rests.some((rest) => (this.#regexes.nodes.facts[rest]! & HAS_BOOLEAN) !== 0);
-    const state = new LexerState(++this.#lastId, terminals, rests, accepts, continues, isSlow);
+    const state = new LexerState(++this.#lastId, terminals, rests, { accepted: accepts, continues, isSlow });
     state.nextInSlot = this.#states.get(hash);
     this.#states.set(hash, state);
     return state;

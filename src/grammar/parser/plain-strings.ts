@@ -65,8 +65,9 @@ export class PlainStrings {
       }
       case AND:
         return { least: this.#leastOfAll(nodes.partsOf(regex), depth), most: Infinity };
+      default:
+        return UNKNOWN;
     }
-    return UNKNOWN;
   }
 
   /** Of a repetition of characters, and what comes after it. */
@@ -238,8 +239,9 @@ export class PlainStrings {
         );
       case REPEAT:
         return nodes.second[last] === 0 ? sum : sum + nodes.second[last]! * this.#shortestPlain(first, depth + 1);
+      default:
+        return Infinity;
     }
-    return Infinity;
   }
 
   /** Bytes of the longest string that it matches; Infinity where that is not seen. */
@@ -265,8 +267,9 @@ export class PlainStrings {
         return nodes.third[last]! < 0
           ? Infinity
           : sum + nodes.third[last]! * this.#longest(nodes.first[last]!, depth + 1);
+      default:
+        return Infinity;
     }
-    return Infinity;
   }
 }
 
