@@ -9,7 +9,7 @@ export interface GrammarWorker {
   open(vocabulary: GrammarVocabulary): void;
   begin(id: number, format: ResponseFormat): Promise<Pick<TokenGrammar, 'ignored' | 'first'>>;
   follow(id: number, tokens: readonly number[]): Promise<NextTokens | undefined>;
-  foresee(id: number, tokens: readonly number[]): Promise<Uint32Array<ArrayBuffer>[]>;
+  foresee(id: number, tokens: readonly number[]): Promise<NextTokens[]>;
   end(id: number): void;
 }
 
@@ -38,10 +38,10 @@ const worker: GrammarWorker = {
   },
 
   async foresee(id, tokens) {
-    const masks = await answerOf(id).foresee(tokens);
+    const after = await answerOf(id).foresee(tokens);
     return transfer(
-      masks,
-      masks.map(({ buffer }) => buffer),
+      after,
+      after.map(({ mask }) => mask.buffer),
     );
   },
 

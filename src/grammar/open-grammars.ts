@@ -202,9 +202,9 @@ class MatchedAnswer implements TokenGrammar {
     });
   }
 
-  async foresee(tokens: readonly number[]): Promise<Uint32Array<ArrayBuffer>[]> {
+  async foresee(tokens: readonly number[]): Promise<NextTokens[]> {
     return this.#refused(() => {
-      const masks: Uint32Array<ArrayBuffer>[] = [];
+      const after: NextTokens[] = [];
       const spaces = this.#spaces;
       let accepted = 0;
       try {
@@ -212,10 +212,11 @@ class MatchedAnswer implements TokenGrammar {
           if (!this.matcher.accept(token)) break;
           accepted++;
           this.#count(token);
-          if (this.matcher.mustEnd) break;
-          masks.push(this.#mask());
+          const next = this.#next();
+          if (!next) break;
+          after.push(next);
         }
-        return masks;
+        return after;
       } finally {
         this.matcher.rollback(accepted);
         this.#spaces = spaces;
@@ -256,7 +257,11 @@ class MatchedAnswer implements TokenGrammar {
   }
 }
 
-/** The whole characters at the beginning of `bytes`. */
+/** The whole characters at the beginning of `bytes`; none where these begin in the middle of one. */
 function textOf(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes, { stream: true });
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes, { stream: true });
+  } catch {
+    return '';
+  }
 }

@@ -37,7 +37,7 @@ export interface TokenGrammar {
    * What may come after each of `tokens`, were they next, as far as they may come and something may follow. What may come
    * next stays what it was.
    */
-  foresee(tokens: readonly number[]): Promise<Uint32Array<ArrayBuffer>[]>;
+  foresee(tokens: readonly number[]): Promise<NextTokens[]>;
   dispose(): void;
 }
 

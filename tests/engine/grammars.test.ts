@@ -197,14 +197,16 @@ describe('a grammar', () => {
   it('takes text without a choice several tokens a step: the same answer, counted', async () => {
     const engine = await open();
     const forced = 'The quick brown fox jumps over the lazy dog';
-    const { text, tokens, end } = await ask(engine, 'Hi', {
-      type: 'grammar',
-      grammar: `root ::= [ab] "${forced}" [cd]`,
-    });
+    const sentence = { type: 'grammar', grammar: `root ::= [ab] "${forced}" [cd]` } as const;
+    const { text, tokens, end } = await ask(engine, 'Hi', sentence);
     expect(text).toMatch(new RegExp(`^[ab]${forced}[cd]$`));
     expect(end.usage.completionTokens).toBe(tokens.length);
     expect(end.usage.forcedTokens).toBeGreaterThan(tokens.length / 2);
     expect(end.report.tokensPerStep).toBeGreaterThan(2);
+    // With log-probabilities each token has a step of its own.
+    const alone = await ask(engine, 'Hi', sentence, { topLogprobs: 0 });
+    expect(alone.tokens).toEqual(tokens);
+    expect(alone.end.report.tokensPerStep).toBe(1);
   });
 });
 

@@ -13,7 +13,7 @@ import type { Session } from '../../session/session.ts';
 import { ModelDrafts } from '../../session/speculation/model-drafts.ts';
 import { Speculation } from '../../session/speculation/speculation.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import { forcedTokens } from './forced-tokens.ts';
+import { allowedNext, forcedTokens } from './forced-tokens.ts';
 
 export interface AnswerStepsOptions {
   prompt: readonly number[];
@@ -93,7 +93,7 @@ export class AnswerSteps {
         onStep();
         if (cachedTokens + start + length < prompt.length) return;
         if (follow) session.draws.levels.begin(sequence.slot, follow.start);
-        this.#ask(session.sample(length, this.#draw(prompt.length, { allowed: grammar?.first?.mask })));
+        this.#ask(session.sample(length, this.#draw(prompt.length, { allowed: this.#allowed(grammar?.first) })));
       },
       signal,
     );
@@ -187,6 +187,10 @@ export class AnswerSteps {
     return drawn.some((token) => eosIds.has(token)) ? undefined : grammar.follow(drawn);
   }
 
+  #allowed(next: NextTokens | undefined): Uint32Array<ArrayBuffer> | undefined {
+    return next && allowedNext(this.options.tokenizer, next);
+  }
+
   #forcedBy(next: NextTokens | undefined): readonly number[] {
     return next ? forcedTokens(this.options.tokenizer, next) : [];
   }
@@ -213,9 +217,8 @@ export class AnswerSteps {
     if (!grammar || !next || draft.length === 0) return { tokens: draft };
     const after = await grammar.foresee(draft);
     const tokens = draft.slice(0, after.length);
-    if (forced.length === 0) return { tokens, allowed: [next.mask, ...after] };
-    this.#forcedCount += tokens.length;
-    return { tokens, allowed: [...tokens.map((token) => only(token, next.mask.length)), ...after.slice(-1)] };
+    if (forced.length > 0) this.#forcedCount += tokens.length;
+    return { tokens, allowed: [next, ...after].map((each) => allowedNext(this.options.tokenizer, each)) };
   }
 
   /** Else steps are shared, and those of one token are. */
@@ -266,7 +269,7 @@ export class AnswerSteps {
     const { session, sequence } = this;
     const { prompt, limit, grammar } = this.options;
     const steps = grammar || sequence.policy.key !== DENSE.key ? 1 : session.lookAhead.steps;
-    const allowedLater = this.#next && handled(this.#next.then((next) => next?.mask));
+    const allowedLater = this.#next && handled(this.#next.then((next) => this.#allowed(next)));
     while (this.#asked < limit && this.#ahead.length < steps) {
       this.#ask(session.steps.ask(this.#draw(prompt.length + this.#asked, { allowedLater })));
     }
@@ -290,13 +293,6 @@ function speculationOn(
   const vocabSize = Math.min(plan.config.vocabSize, draftModel.plan.config.vocabSize);
   const assumedCost = draftModel.plan.tensorBytes / plan.tensorBytes; // by what each reads
   return new Speculation(costs, prompt, new ModelDrafts(prompt, { draftModel, slot, vocabSize, costs }), assumedCost);
-}
-
-/** A mask that allows one token. */
-function only(token: number, words: number): Uint32Array<ArrayBuffer> {
-  const mask = new Uint32Array(words);
-  mask[token >>> 5] = 1 << (token & 31);
-  return mask;
 }
 
 /** What a token is planned to take of the adapters; undefined where the GPU chooses. */

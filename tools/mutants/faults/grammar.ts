@@ -58,11 +58,11 @@ export const GRAMMAR: readonly Fault[] = [
   {
     id: 'forced-draft-without-masks',
     file: 'src/engine/generation/answer-steps.ts',
-    find: '...tokens.map((token) => only(token, next.mask.length))',
-    replace: '...tokens.map(() => next.mask)',
-    what: 'Tokens that must come are verified under the mask of the first of them.',
+    find: '[next, ...after].map((each) => allowedNext(this.options.tokenizer, each))',
+    replace: '[next, ...after].map(({ mask }) => mask)',
+    what: 'Text without a choice is cut into other tokens where a step takes several.',
     from: 'seeded',
-    tests: ['tests/engine/grammars.test.ts'],
+    tests: ['tests/engine/speculation.test.ts', 'tests/engine/grammars.test.ts'],
   },
   {
     id: 'strict-keywords-ignored',
