@@ -9,6 +9,8 @@ export interface AccessSite {
   stride: number;
   offset: number;
   bytes: number;
+  /** Of atomic elements. */
+  isAtomic: boolean;
 }
 
 export interface TracedText {
@@ -26,6 +28,9 @@ const COMPONENTS = ['x', 'y', 'z', 'w'];
 const DECLARED =
   /@group\(0\)\s*@binding\((\d+)\)\s*var<storage(?:,\s*(read|read_write))?>\s*(\w+)\s*:\s*array<(.+?)>\s*;/g;
 const ENTRY = /@workgroup_size\(([^)]*)\)\s*fn\s+main\s*\(([^{]*)\)\s*\{/;
+
+/** In place of an access's index, given as text. */
+type Rewrite = (site: AccessSite, place: number, index: string) => string;
 
 /** What a traced kernel runs as: group 2, and where the addresses go. A lane's entries are in its order. */
 const TRACE = `
@@ -46,6 +51,64 @@ fn traced(site: u32, index: u32) -> u32 {
  * one that the uniform names. Errors: what reaches a binding other than by its name and an index.
  */
 export function tracedText(text: string): TracedText {
+  const { code, ...traced } = rewritten(text, (_, place, index) => `traced(${place}u, u32(${index}))`);
+  const lines = [
+    'trace_lane = trace_index;',
+    'trace.width = trace_size.x * trace_size.y * trace_size.z;',
+    'let trace_place = trace_of.group;',
+    'let trace_grid = trace_of.groups;',
+  ];
+  return { ...traced, code: withEntry(code, TRACE, [], lines) };
+}
+
+/** What tells stores of several invocations into one element, in `group` 2: whom of a dispatch each was stored by last. */
+const OWNERS = `
+struct StoreOwners { count: atomic<u32>, beyond: atomic<u32>, found: array<vec2u, 30>, owners: array<atomic<u32>> }
+@group(2) @binding(0) var<uniform> store_dispatch: u32;
+@group(2) @binding(1) var<storage, read_write> store_owners: StoreOwners;
+var<private> store_invocation: u32;
+var<private> store_width: u32;
+// Barriers passed, which order what a workgroup stores.
+var<private> store_epoch: u32;
+fn stored(binding: u32, site: u32, index: u32) -> u32 {
+  if (index >= STORE_REGION) { atomicAdd(&store_owners.beyond, 1u); return index; }
+  let own = (store_dispatch << 20u) | ((store_epoch & 3u) << 18u) | (store_invocation & 0x3ffffu);
+  let before = atomicExchange(&store_owners.owners[binding * STORE_REGION + index], own);
+  let other = before & 0x3ffffu;
+  let is_ordered = other / store_width == (own & 0x3ffffu) / store_width && ((before ^ own) >> 18u) != 0u;
+  if ((before >> 20u) == store_dispatch && other != (own & 0x3ffffu) && !is_ordered) {
+    let at = atomicAdd(&store_owners.count, 1u);
+    if (at < 30u) { store_owners.found[at] = vec2u(site, index); }
+  }
+  return index;
+}
+`;
+
+/** Elements of a binding whose owners are known, and words before those of the first. */
+export const STORE_REGION = 1 << 20;
+export const STORE_HEAD = 62;
+
+/**
+ * A kernel's text that notes in group 2 which invocation stores into which element of its bindings, but for atomic ones:
+ * where two of one dispatch store into the same, that is counted, unless they are of one workgroup, with a barrier between. `firstSite`: what its own sites are counted from.
+ */
+export function ownedText(text: string, firstSite: number): Pick<TracedText, 'code' | 'sites'> {
+  const names = [...text.matchAll(/@binding\((\d+)\)\s*var<storage, read_write>\s*(\w+)/g)];
+  const places = new Map(names.map(([, place, name]) => [name, place]));
+  const { code, sites } = rewritten(text, ({ kind, isAtomic, binding }, place, index) =>
+    kind === 'load' || isAtomic ? index : `stored(${places.get(binding)}u, ${firstSite + place}u, u32(${index}))`,
+  );
+  const grid = ['@builtin(workgroup_id) trace_place: vec3u', '@builtin(num_workgroups) trace_grid: vec3u'];
+  const lines = [
+    'let trace_linear = trace_place.x + trace_grid.x * (trace_place.y + trace_grid.y * trace_place.z);',
+    'store_width = trace_size.x * trace_size.y * trace_size.z;',
+    'store_invocation = trace_linear * store_width + trace_index;',
+  ];
+  const counted = code.replaceAll(/storageBarrier\(\);/g, '$& store_epoch++;');
+  return { sites, code: withEntry(counted, `const STORE_REGION = ${STORE_REGION}u;${OWNERS}`, grid, lines) };
+}
+
+function rewritten(text: string, rewrite: Rewrite): TracedText {
   const code = text.replaceAll(/\/\/.*$/gm, '');
   const bindings = [...code.matchAll(DECLARED)].map(([, place, access = 'read', name = '', element = '']) => ({
     place: Number(place),
@@ -59,10 +122,10 @@ export function tracedText(text: string): TracedText {
   const sites: AccessSite[] = [];
   const functions = code.split(/^(?=fn |@compute)/m).map((part) => {
     const within = /fn (\w+)/.exec(part)?.[1] ?? '';
-    return traceAccesses(part, { within, elements, sites });
+    return traceAccesses(part, { within, elements, sites, rewrite });
   });
   return {
-    code: withTracedEntry(functions.join('')),
+    code: functions.join(''),
     sites,
     access: bindings.sort((a, b) => a.place - b.place).map(({ access }) => access),
   };
@@ -73,6 +136,7 @@ interface Element {
   stride: number;
   /** Of what a vector is made of; of a struct all. */
   component: number;
+  isAtomic: boolean;
 }
 
 /** Of a scalar, a vector, or a struct of scalars. */
@@ -83,22 +147,24 @@ function elementOf(type: string, code: string): Element {
       (sum, [, member = '']) => sum + elementOf(member, '').stride,
       0,
     );
-    return { stride, component: stride };
+    return { stride, component: stride, isAtomic: false };
   }
   const [, vector, generic, suffix, atomic, scalar] = ELEMENT.exec(type.replaceAll(' ', '')) ?? [];
   const component = SCALAR_BYTES[generic ?? suffix ?? atomic ?? scalar ?? ''];
   if (component === undefined) throw new Error(`elements of type ${type}`);
-  return { component, stride: component * ({ vec2: 2, vec3: 4, vec4: 4 }[vector ?? ''] ?? 1) };
+  const stride = component * ({ vec2: 2, vec3: 4, vec4: 4 }[vector ?? ''] ?? 1);
+  return { component, stride, isAtomic: atomic !== undefined };
 }
 
 interface Tracing {
   within: string;
   elements: ReadonlyMap<string, Element>;
   sites: AccessSite[];
+  rewrite: Rewrite;
 }
 
 function traceAccesses(text: string, tracing: Tracing): string {
-  const { within, elements, sites } = tracing;
+  const { within, elements, sites, rewrite } = tracing;
   const name = new RegExp(`(?<![.\\w])(${[...elements.keys()].join('|')})\\b`, 'g');
   let traced = '';
   let from = 0;
@@ -116,13 +182,13 @@ function traceAccesses(text: string, tracing: Tracing): string {
     if (new RegExp(`\\b(let|var|const)\\s+${binding}\\b|[(,]\\s*${binding}\\s*:`).test(text))
       throw new Error(`${within}: ${binding} is a binding's name and another's`);
     const end = closing(text, open);
-    const { stride, component } = elements.get(binding) ?? { stride: 4, component: 4 };
+    const { stride, component, isAtomic } = elements.get(binding) as Element;
     const after = text.slice(end);
     const lane = stride > component ? COMPONENTS.indexOf(/^\.([xyzw])\b/.exec(after)?.[1] ?? '') : -1;
     const part = lane < 0 ? { offset: 0, bytes: stride } : { offset: lane * component, bytes: component };
     const index = traceAccesses(text.slice(open + 1, end - 1), tracing);
-    const site = sites.push({ binding, within, kind: kindOf(before, after), stride, ...part }) - 1;
-    traced += `${text.slice(from, open)}[traced(${site}u, u32(${index}))]`;
+    const site = { binding, within, kind: kindOf(before, after), stride, ...part, isAtomic };
+    traced += `${text.slice(from, open)}[${rewrite(site, sites.push(site) - 1, index)}]`;
     from = end;
     name.lastIndex = end;
   }
@@ -151,12 +217,13 @@ function closing(text: string, open: number): number {
 
 /** What an entry point is given, by its builtin: where in the grid it is told by the uniform. */
 const PRETENDED: Readonly<Record<string, string>> = {
-  workgroup_id: 'trace_of.group',
-  num_workgroups: 'trace_of.groups',
-  global_invocation_id: 'trace_of.group * trace_size + trace_local',
+  workgroup_id: 'trace_place',
+  num_workgroups: 'trace_grid',
+  global_invocation_id: 'trace_place * trace_size + trace_local',
 };
 
-function withTracedEntry(code: string): string {
+/** A text whose entry point begins with `lines`, once it has `builtins`, with a `prelude`. */
+function withEntry(code: string, prelude: string, builtins: readonly string[], own: readonly string[]): string {
   const enables = [...code.matchAll(/^(?:enable|requires|diagnostic)\b.*;$/gm)].map(([line]) => line);
   const body = code.replaceAll(/^(?:enable|requires|diagnostic)\b.*;$/gm, '');
   const entry = ENTRY.exec(body);
@@ -166,14 +233,11 @@ function withTracedEntry(code: string): string {
     .slice(0, 3)
     .map((one) => `u32(${one.trim()})`);
   const kept: string[] = [
+    ...builtins,
     '@builtin(local_invocation_id) trace_local: vec3u',
     '@builtin(local_invocation_index) trace_index: u32',
   ];
-  const lines = [
-    `let trace_size = vec3u(${sizes.join()});`,
-    'trace_lane = trace_index;',
-    'trace.width = trace_size.x * trace_size.y * trace_size.z;',
-  ];
+  const lines = [`let trace_size = vec3u(${sizes.join()});`, ...own];
   for (const [whole, builtin = '', name = ''] of given.matchAll(/@builtin\((\w+)\)\s*(\w+)\s*:\s*[\w<>]+/g)) {
     const pretended = { ...PRETENDED, local_invocation_id: 'trace_local', local_invocation_index: 'trace_index' }[
       builtin
@@ -185,5 +249,5 @@ function withTracedEntry(code: string): string {
     header,
     () => `@workgroup_size(${size}) fn main(${kept.join(', ')}) {\n${lines.join('\n')}\n`,
   );
-  return [...enables, TRACE, traced].join('\n');
+  return [...enables, prelude, traced].join('\n');
 }
