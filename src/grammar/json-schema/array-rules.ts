@@ -1,7 +1,7 @@
 import type { Sym } from '../grammar.ts';
 import { GrammarError } from '../limits.ts';
 import { type ArrayPart, type Contained, type Node, NOTHING, type Shape } from './shapes.ts';
-import type { GrammarWriter } from './write-grammar.ts';
+import type { RuleWriter } from './rule-writer.ts';
 
 /** Different values of which the different ones are counted, each of which doubles the rules. */
 const MOST_UNIQUE = 8;
@@ -10,7 +10,7 @@ const MOST_CONTAINED = 5;
 const MOST_STATES = 20_000;
 
 /** The alternatives of a rule for the arrays of a part. */
-export function arrayAlternatives(writer: GrammarWriter, part: ArrayPart, at: string): readonly (readonly Sym[])[] {
+export function arrayAlternatives(writer: RuleWriter, part: ArrayPart, at: string): readonly (readonly Sym[])[] {
   const { punctuation } = writer;
   const { openBracket, closeBracket, closeEmptyBracket } = punctuation;
   const items = part.unique && !isSurelyUnique(writer, part) ? uniqueItems(writer, part, at) : itemsOf(writer, part);
@@ -26,7 +26,7 @@ interface Items {
   readonly canBeNone: boolean;
 }
 
-function itemsOf(writer: GrammarWriter, part: ArrayPart): Items {
+function itemsOf(writer: RuleWriter, part: ArrayPart): Items {
   const contains = part.contains.filter(({ least, most }) => least > 0 || most < Infinity);
   if (contains.length > 0) return containingItems(writer, part, contains);
   const { comma } = writer.punctuation;
@@ -57,7 +57,7 @@ function itemsOf(writer: GrammarWriter, part: ArrayPart): Items {
 }
 
 /** Items of which those that are of some nodes are counted. */
-function containingItems(writer: GrammarWriter, part: ArrayPart, contains: readonly Contained[]): Items {
+function containingItems(writer: RuleWriter, part: ArrayPart, contains: readonly Contained[]): Items {
   const { nodes, punctuation } = writer;
   if (contains.length > MOST_CONTAINED)
     throw new GrammarError(`contains is supported ${MOST_CONTAINED} times for an array, and no more`);
@@ -120,7 +120,7 @@ function containingItems(writer: GrammarWriter, part: ArrayPart, contains: reado
 }
 
 /** Whether no two items can be the same, whatever they are. */
-function isSurelyUnique({ nodes }: GrammarWriter, { prefix, items, most }: ArrayPart): boolean {
+function isSurelyUnique({ nodes }: RuleWriter, { prefix, items, most }: ArrayPart): boolean {
   if (most <= 1) return true;
   if (most > prefix.length && !nodes.isEmpty(items)) return false;
   const fixed = prefix.slice(0, most);
@@ -128,7 +128,7 @@ function isSurelyUnique({ nodes }: GrammarWriter, { prefix, items, most }: Array
 }
 
 /** Arrays of few values, each at most once: a rule for each set of those that are left. */
-function uniqueItems(writer: GrammarWriter, part: ArrayPart, at: string): Items {
+function uniqueItems(writer: RuleWriter, part: ArrayPart, at: string): Items {
   const { nodes, punctuation } = writer;
   const values =
     part.prefix.length === 0 && part.contains.length === 0 ? valuesOf(nodes.shapeOf(part.items)) : undefined;

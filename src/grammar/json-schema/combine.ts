@@ -1,5 +1,5 @@
 import { GrammarError } from '../limits.ts';
-import type { Nodes } from './nodes.ts';
+import type { Nodes } from './node-set.ts';
 import { complementNumbers, hasNoNumber, intersectNumbers, NO_NUMBERS, uniteNumbers } from './numbers.ts';
 import {
   ANY_ARRAY,

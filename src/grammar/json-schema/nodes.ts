@@ -1,7 +1,8 @@
 import { type Fuel, GrammarError } from '../limits.ts';
 import { complementShape, intersectShapes, uniteShapes } from './combine.ts';
+import type { Nodes, Reading } from './node-set.ts';
 import { readSchema } from './read-schema.ts';
-import { type Base, baseWithin, type Document, placeIn, resolveReference } from './references.ts';
+import { type Base, baseWithin, placeIn, resolveReference } from './references.ts';
 import { ANY_SHAPE, EVERYTHING, isEmptyShape, NO_SHAPE, type Node, NOTHING, type Shape } from './shapes.ts';
 import { StringSets } from './strings.ts';
 import { shapeOfValue } from './values.ts';
@@ -12,18 +13,6 @@ const MOST_DEPTH = 100;
 /** So many properties deep it is looked for what makes a required property impossible. */
 const EMPTINESS_DEPTH = 10;
 
-/** What reads the schemas of one document. */
-export interface Reading {
-  readonly document: Document;
-  readonly strict: boolean;
-  /** `oneOf` is read as `anyOf`. */
-  readonly coerceOneOf: boolean;
-  /** What is not supported is ignored. */
-  readonly lenient: boolean;
-  /** Places of keywords that say nothing about values: they are not known, or are formats that are not known. */
-  readonly ignored: string[];
-}
-
 type Definition =
   | { readonly kind: 'schema'; readonly schema: object; readonly base: Base; readonly at: string }
   | { readonly kind: 'value'; readonly value: unknown }
@@ -31,7 +20,7 @@ type Definition =
   | { readonly kind: 'not'; readonly part: Node };
 
 /** Sets of JSON values by number. Equal ones are mostly one number, so that recursion comes to an end. */
-export class Nodes {
+export class SchemaNodes implements Nodes {
   readonly strings: StringSets;
   readonly #definitions: (Definition | undefined)[] = [undefined, undefined];
   readonly #byKey = new Map<string, Node>();

@@ -1,10 +1,10 @@
 import type { Sym } from '../grammar.ts';
 import { GrammarError } from '../limits.ts';
 import { isClosed, namesOf, nodeOfName, possibleObject } from './combine.ts';
-import type { Nodes } from './nodes.ts';
+import type { Nodes } from './node-set.ts';
 import { EVERYTHING, layerOf, type Node, NOTHING, type ObjectPart } from './shapes.ts';
 import { ALL_STRINGS, ANY_STRING, hasNoString, type StringPart, type StringSet } from './strings.ts';
-import type { GrammarWriter } from './write-grammar.ts';
+import type { RuleWriter } from './rule-writer.ts';
 
 /** Kinds of names that several patterns tell apart. */
 const MOST_CELLS = 64;
@@ -16,7 +16,7 @@ const MOST_FREE = 6;
 const MOST_CASES = 256;
 
 /** The alternatives of a rule for the objects of a part. */
-export function objectAlternatives(writer: GrammarWriter, part: ObjectPart, at: string): readonly (readonly Sym[])[] {
+export function objectAlternatives(writer: RuleWriter, part: ObjectPart, at: string): readonly (readonly Sym[])[] {
   return casesOf(writer.nodes, part, at).flatMap((each) => new ObjectRules(writer, each, at).alternatives());
 }
 
@@ -67,7 +67,7 @@ class ObjectRules {
   readonly #cap: number;
 
   constructor(
-    private readonly writer: GrammarWriter,
+    private readonly writer: RuleWriter,
     private readonly part: ObjectPart,
     at: string,
   ) {

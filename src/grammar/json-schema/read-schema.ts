@@ -1,19 +1,11 @@
 import { GrammarError } from '../limits.ts';
 import { complementShape, exactlyOne, intersectObjects, intersectShapes, uniteShapes } from './combine.ts';
 import { ANNOTATIONS, ASSERTIONS, DEFINITIONS } from './keywords.ts';
-import type { Nodes } from './nodes.ts';
+import type { Nodes, Reader } from './node-set.ts';
 import { readArrays, readNumbers, readObjects, readStrings, withUnevaluated } from './read-types.ts';
 import { type Base, isObject, placeIn, resolveReference } from './references.ts';
 import { ANY_OBJECTS, ANY_SHAPE, NO_SHAPE, requiring, type Shape, without } from './shapes.ts';
 import { shapeOfValues } from './values.ts';
-
-/** One schema, while it is read. */
-export interface Reader {
-  readonly nodes: Nodes;
-  readonly schema: Readonly<Record<string, unknown>>;
-  readonly base: Base;
-  readonly at: string;
-}
 
 const TYPES = new Set(['null', 'boolean', 'number', 'integer', 'string', 'array', 'object']);
 /** Keywords whose place among the others says in which order properties come. */

@@ -3,7 +3,7 @@ import { parsePattern } from '../regex/syntax.ts';
 import { possibleArray, possibleObject } from './combine.ts';
 import { formatPattern } from './formats.ts';
 import { ALL_NUMBERS, ANY_NUMBER, type NumberSet, rangeSet } from './numbers.ts';
-import type { Reader } from './read-schema.ts';
+import type { Reader } from './node-set.ts';
 import { isObject, placeIn } from './references.ts';
 import {
   ANY_ARRAYS,

@@ -2,10 +2,11 @@ import type { GrammarBuilder, Sym } from '../grammar.ts';
 import { GrammarError } from '../limits.ts';
 import type { Regex } from '../regex/regexes.ts';
 import { lower, parsePattern } from '../regex/syntax.ts';
-import { Nodes } from './nodes.ts';
+import { SchemaNodes } from './nodes.ts';
 import { ALL_ESCAPES, Quoting } from './quoting.ts';
 import { isObject, openDocument } from './references.ts';
-import { GrammarWriter, type Punctuation } from './write-grammar.ts';
+import type { Punctuation } from './rule-writer.ts';
+import { GrammarWriter } from './write-grammar.ts';
 
 /** How a schema is read, and how JSON is written. A schema's own `x-guidance` says the same and goes before. */
 export interface SchemaOptions {
@@ -64,7 +65,7 @@ export function schemaGrammar(
     const ignored: string[] = [];
     const document = openDocument(schema);
     const { strict = false, lenient = false, coerceOneOf = lenient } = all;
-    const nodes = new Nodes({ document, strict, lenient, coerceOneOf, ignored }, builder.fuel);
+    const nodes = new SchemaNodes({ document, strict, lenient, coerceOneOf, ignored }, builder.fuel);
     const quoting = new Quoting(builder.regexes, escapesOf(all), all.generalEscapes ?? false);
     const writer = new GrammarWriter(nodes, builder, quoting, punctuationOf(builder, all), all.propertyOrder === 'any');
     const root = writer.write(nodes.schema(schema, document.root, ''));

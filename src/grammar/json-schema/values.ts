@@ -1,4 +1,4 @@
-import type { Nodes } from './nodes.ts';
+import type { Nodes } from './node-set.ts';
 import { numberValues } from './numbers.ts';
 import { isObject } from './references.ts';
 import {

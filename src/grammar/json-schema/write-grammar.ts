@@ -1,26 +1,14 @@
 import type { GrammarBuilder, Sym } from '../grammar.ts';
 import { arrayAlternatives } from './array-rules.ts';
-import type { Nodes } from './nodes.ts';
+import type { Nodes } from './node-set.ts';
 import { NumberWriter } from './number-texts.ts';
 import { objectAlternatives } from './object-rules.ts';
 import type { Quoting } from './quoting.ts';
+import type { Punctuation, RuleWriter } from './rule-writer.ts';
 import type { ArrayPart, Node, ObjectPart, Shape } from './shapes.ts';
 
-/** Terminals between values, with the white space around them. */
-export interface Punctuation {
-  readonly openBrace: Sym;
-  readonly closeBrace: Sym;
-  readonly openBracket: Sym;
-  readonly closeBracket: Sym;
-  /** The same closing ones right behind the opening ones: white space stands there already. */
-  readonly closeEmptyBrace: Sym;
-  readonly closeEmptyBracket: Sym;
-  readonly comma: Sym;
-  readonly colon: Sym;
-}
-
 /** Writes the rules of nodes: those of properties and items when they are met, so that recursion comes to an end. */
-export class GrammarWriter {
+export class GrammarWriter implements RuleWriter {
   readonly #symbols = new Map<Node, Sym>();
   readonly #parts = new Map<ArrayPart | ObjectPart, Sym>();
   readonly #rules = new Map<string, Sym>();

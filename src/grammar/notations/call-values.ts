@@ -1,11 +1,13 @@
 import type { GrammarBuilder, Sym } from '../grammar.ts';
 import { namesOf, nodeOfName } from '../json-schema/combine.ts';
-import { Nodes } from '../json-schema/nodes.ts';
+import type { Nodes } from '../json-schema/node-set.ts';
+import { SchemaNodes } from '../json-schema/nodes.ts';
 import { ALL_ESCAPES, Quoting } from '../json-schema/quoting.ts';
 import { openDocument } from '../json-schema/references.ts';
 import type { Node, ObjectPart } from '../json-schema/shapes.ts';
 import { type StringSet, stringPattern } from '../json-schema/strings.ts';
-import { GrammarWriter, type Punctuation } from '../json-schema/write-grammar.ts';
+import type { Punctuation } from '../json-schema/rule-writer.ts';
+import { GrammarWriter } from '../json-schema/write-grammar.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { lower } from '../regex/syntax.ts';
 import { without } from './free-text.ts';
@@ -96,7 +98,7 @@ function ruleOf(builder: GrammarBuilder, alternatives: readonly (readonly Sym[])
 function nodesOf(schema: object, { fuel }: GrammarBuilder): { nodes: Nodes; root: Node; strings: Node } {
   const document = openDocument(schema);
   const reading = { document, strict: false, lenient: false, coerceOneOf: false, ignored: [] };
-  const nodes = new Nodes(reading, fuel);
+  const nodes = new SchemaNodes(reading, fuel);
   return {
     nodes,
     root: nodes.schema(schema, document.root, ''),

@@ -1,9 +1,9 @@
 import { BYTES, CONCAT, NOT, REPEAT } from './nodes.ts';
-import type { Regex, Regexes } from './regexes.ts';
+import type { Regex, RegexAlgebra } from './regex-algebra.ts';
 import { isWithin } from './subsets.ts';
 
 /** not(x) | not(y) is not(x & y), and not(x) | x anything. */
-export function mergedComplements(regexes: Regexes, parts: readonly Regex[]): Regex[] | undefined {
+export function mergedComplements(regexes: RegexAlgebra, parts: readonly Regex[]): Regex[] | undefined {
   const { nodes } = regexes;
   const inner = parts.filter((part) => nodes.kind[part] === NOT).map((part) => nodes.first[part]!);
   if (inner.length === 0) return undefined;
@@ -13,7 +13,7 @@ export function mergedComplements(regexes: Regexes, parts: readonly Regex[]): Re
 }
 
 /** x z | y z is (x|y) z, and x z | z is x? z. */
-export function mergedTails(regexes: Regexes, parts: readonly Regex[]): Regex[] | undefined {
+export function mergedTails(regexes: RegexAlgebra, parts: readonly Regex[]): Regex[] | undefined {
   const { nodes } = regexes;
   const headsOf = new Map<Regex, Regex[]>();
   let isShared = false;
@@ -50,7 +50,7 @@ export function mergedTails(regexes: Regexes, parts: readonly Regex[]): Regex[] 
 }
 
 /** x y | x z is x (y|z). Bytes stay apart: their derivative merges them, one byte at a time. */
-export function mergedHeads(regexes: Regexes, parts: readonly Regex[]): Regex[] | undefined {
+export function mergedHeads(regexes: RegexAlgebra, parts: readonly Regex[]): Regex[] | undefined {
   const { nodes } = regexes;
   let tailsOf: Map<Regex, Regex[]> | undefined;
   let isShared = false;
@@ -72,7 +72,7 @@ export function mergedHeads(regexes: Regexes, parts: readonly Regex[]): Regex[] 
 }
 
 /** x{1,3} | x{2,5} is x{1,5}. */
-export function mergedRepeats(regexes: Regexes, parts: readonly Regex[]): Regex[] | undefined {
+export function mergedRepeats(regexes: RegexAlgebra, parts: readonly Regex[]): Regex[] | undefined {
   const { nodes } = regexes;
   let repeatsOf: Map<Regex, Regex[]> | undefined;
   for (const part of parts) {
@@ -96,7 +96,7 @@ export function mergedRepeats(regexes: Regexes, parts: readonly Regex[]): Regex[
 }
 
 /** Without parts that match nothing that another part does not match too, where that is cheap to see. */
-export function withoutSubsumed(regexes: Regexes, parts: Regex[]): Regex[] {
+export function withoutSubsumed(regexes: RegexAlgebra, parts: Regex[]): Regex[] {
   const { nodes } = regexes;
   const dropped = new Set<Regex>();
   // x? y matches y. A tail's number is below those of what it is the tail of.

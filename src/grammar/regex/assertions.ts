@@ -1,6 +1,6 @@
 import { type Fuel, GrammarError } from '../limits.ts';
 import type { Range } from './byte-sets.ts';
-import type { CharRegex } from './syntax.ts';
+import type { CharRegex } from './char-regex.ts';
 
 /** A tree as it was written: with assertions, which `resolved` takes out. */
 export type Pattern =

@@ -1,17 +1,17 @@
 import { type ByteClasses, classesOf } from './byte-sets.ts';
 import { AND, BYTES, CONCAT, HAS_BOOLEAN, IS_NULLABLE, NOT, OR, REPEAT } from './nodes.ts';
-import type { Regex, Regexes } from './regexes.ts';
+import type { Regex, RegexAlgebra } from './regex-algebra.ts';
 
 /** Bytes that no derivative of `roots`, however far, tells apart are of one class. */
-export const byteClasses = (regexes: Regexes, roots: readonly Regex[]): ByteClasses =>
+export const byteClasses = (regexes: RegexAlgebra, roots: readonly Regex[]): ByteClasses =>
   classesOf(regexes.byteSets, setsIn(regexes, roots, false));
 
 /** Bytes that the next derivative of `regex` does not tell apart. */
-export const nextClasses = (regexes: Regexes, regex: Regex): ByteClasses =>
+export const nextClasses = (regexes: RegexAlgebra, regex: Regex): ByteClasses =>
   classesOf(regexes.byteSets, setsIn(regexes, [regex], true));
 
 /** The sets of bytes in these expressions, or only those that a first byte may be of. */
-function setsIn(regexes: Regexes, roots: readonly Regex[], isFirstOnly: boolean): Set<number> {
+function setsIn(regexes: RegexAlgebra, roots: readonly Regex[], isFirstOnly: boolean): Set<number> {
   const { nodes } = regexes;
   const sets = new Set<number>();
   const seen = new Set(roots);
@@ -42,7 +42,7 @@ function setsIn(regexes: Regexes, roots: readonly Regex[], isFirstOnly: boolean)
  * Whether `regex` matches no string: searches for a derivative that matches the empty string. `known` keeps what was
  * found for it, and for those on the way.
  */
-export function isEmptyLanguage(regexes: Regexes, regex: Regex, known: Map<Regex, boolean>): boolean {
+export function isEmptyLanguage(regexes: RegexAlgebra, regex: Regex, known: Map<Regex, boolean>): boolean {
   const { nodes } = regexes;
   if (isPlain(regexes, regex)) return regex === regexes.nothing;
   const before = known.get(regex);
@@ -77,7 +77,7 @@ export function isEmptyLanguage(regexes: Regexes, regex: Regex, known: Map<Regex
 }
 
 /** Whether it matches something unless it is NOTHING. */
-function isPlain({ nodes }: Regexes, regex: Regex): boolean {
+function isPlain({ nodes }: RegexAlgebra, regex: Regex): boolean {
   const facts = nodes.facts[regex]!;
   return (facts & HAS_BOOLEAN) === 0 || (facts & IS_NULLABLE) !== 0;
 }

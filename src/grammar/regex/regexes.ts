@@ -17,13 +17,13 @@ import {
   REPEAT,
   UNLIMITED,
 } from './nodes.ts';
+import type { Regex, RegexAlgebra } from './regex-algebra.ts';
 import { isWithin } from './subsets.ts';
 import { type Utf8Branch, utf8Branches } from './utf8.ts';
 
 export { byteClasses, type ByteClasses, type Range };
 
-/** A regular expression over bytes; equal ones are one number. */
-export type Regex = number;
+export type { Regex };
 
 const DEFAULT_FUEL = 50_000_000;
 /** A repetition of more is one without limit: of strings of a byte at least, no answer is as long. */
@@ -50,7 +50,7 @@ interface Dispatch {
  * Expressions are simplified as they are built, so that the derivatives of one are few. Every method may throw a
  * `GrammarError`, where `fuel` ends or memory would grow beyond a bound.
  */
-export class Regexes {
+export class Regexes implements RegexAlgebra {
   /** Matches no string. */
   readonly nothing: Regex;
   /** Matches the empty string only. */

@@ -1,5 +1,5 @@
 import { AND, BYTES, CONCAT, EMPTY, IS_TEXT, OR, REPEAT } from './nodes.ts';
-import type { Regex, Regexes } from './regexes.ts';
+import type { Regex, RegexAlgebra } from './regex-algebra.ts';
 
 /** Nodes that one question may look at. */
 const MOST_STEPS = 48;
@@ -11,7 +11,7 @@ const UNKNOWN = -1;
  * Whether each string of `regex` is one of `repeat`, a repetition of which there may be none or one: true only where
  * that is cheap to see.
  */
-export function isWithin(regexes: Regexes, regex: Regex, repeat: Regex): boolean {
+export function isWithin(regexes: RegexAlgebra, regex: Regex, repeat: Regex): boolean {
   const { nodes } = regexes;
   const most = nodes.third[repeat]!;
   if (repeat === regexes.anyText) return (nodes.facts[regex]! & IS_TEXT) !== 0;
@@ -23,7 +23,7 @@ export function isWithin(regexes: Regexes, regex: Regex, repeat: Regex): boolean
 class Question {
   #steps = 0;
 
-  constructor(readonly regexes: Regexes) {}
+  constructor(readonly regexes: RegexAlgebra) {}
 
   /** How many of `body` in a row `regex` is at most: 0 or more, perhaps Infinity, or UNKNOWN. */
   times(regex: Regex, body: Regex): number {

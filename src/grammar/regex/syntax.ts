@@ -1,22 +1,12 @@
 import { type Fuel, GrammarError } from '../limits.ts';
 import { type Pattern, resolved } from './assertions.ts';
 import type { Range } from './byte-sets.ts';
+import type { CharRegex } from './char-regex.ts';
 import { type Dialect, escapedClass, lineEnds, posixClass, propertyRanges, withCaseVariants } from './char-classes.ts';
 import type { Regex, Regexes } from './regexes.ts';
 import { complement, intersection, normalized } from './utf8.ts';
 
-export type { Dialect };
-
-/** A regular expression over characters, as a tree; parts may be shared, and each is lowered once. */
-export type CharRegex =
-  | { readonly kind: 'empty' }
-  /** One code point of these ranges; of none, nothing. */
-  | { readonly kind: 'chars'; readonly ranges: readonly Range[] }
-  | { readonly kind: 'concat' | 'or' | 'and'; readonly parts: readonly CharRegex[] }
-  /** Any text that the part does not match. */
-  | { readonly kind: 'not'; readonly part: CharRegex }
-  /** From `least` to `most` times, which may be Infinity. */
-  | { readonly kind: 'repeat'; readonly part: CharRegex; readonly least: number; readonly most: number };
+export type { CharRegex, Dialect };
 
 /** Groups within groups. */
 const DEEPEST = 500;

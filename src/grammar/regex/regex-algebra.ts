@@ -1,0 +1,29 @@
+import type { Fuel } from '../limits.ts';
+import type { ByteSets } from './byte-sets.ts';
+import type { Nodes } from './nodes.ts';
+
+/** A regular expression: a node of `Regexes`. Equal expressions are one number. */
+export type Regex = number;
+
+/** What simplifications and questions need of `Regexes`. */
+export interface RegexAlgebra {
+  readonly nodes: Nodes;
+  readonly byteSets: ByteSets;
+  fuel: Fuel;
+  /** Matches no string. */
+  readonly nothing: Regex;
+  /** Matches the empty string alone. */
+  readonly empty: Regex;
+  readonly anyBytes: Regex;
+  readonly anyText: Regex;
+  sequence(parts: readonly Regex[]): Regex;
+  concat(...parts: readonly Regex[]): Regex;
+  repeat(regex: Regex, least: number, most: number): Regex;
+  or(...parts: readonly Regex[]): Regex;
+  anyOf(parts: readonly Regex[]): Regex;
+  and(...parts: readonly Regex[]): Regex;
+  allOf(parts: readonly Regex[]): Regex;
+  not(regex: Regex): Regex;
+  isNullable(regex: Regex): boolean;
+  derivative(regex: Regex, byte: number): Regex;
+}
