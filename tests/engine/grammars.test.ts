@@ -39,11 +39,11 @@ const ask = (
   return answer(engine.complete(prompt, options));
 };
 
-/** A model that knows nothing likes no token above others: without a push it would fill every string, list and gap. */
+/** A model that knows nothing likes no token above others: without a push it would fill every string, list, gap and name before an @. */
 function closing({ tokenizer }: LocalEngine, push: number): Map<number, number> {
   const ids = Array.from({ length: tokenizer.vocabSize }, (_, id) => id);
   const spaces = ids.filter((id) => /^[ \t\r\n]+$/.test(tokenizer.decode([id])));
-  const closers = ['"', '}', ']'].map((text) => tokenizer.encode(text)[0] ?? 0);
+  const closers = ['"', '}', ']', '@', '.'].map((text) => tokenizer.encode(text)[0] ?? 0);
   return new Map([...spaces.map((id) => [id, -100] as const), ...closers.map((id) => [id, push] as const)]);
 }
 
