@@ -13,7 +13,12 @@ function withImports(file, found = new Set()) {
 const gzip = true;
 
 export default [
-  { name: 'chunkwise, with what it imports statically', path: [...withImports('dist/index.js')], gzip, limit: '15.5 kB' },
+  {
+    name: 'chunkwise, with what it imports statically',
+    path: [...withImports('dist/index.js')],
+    gzip,
+    limit: '15.5 kB',
+  },
   {
     name: 'the code of the workers, imported on demand',
     path: ['dist/engine.worker.js', 'dist/scheduler.worker.js', 'dist/ladder.worker.js'],

@@ -94,7 +94,7 @@ export interface DecisionRequest {
 }
 
 /** How a question was read. */
-interface AnswerFields {
+export interface AnswerFields {
   name: string | null;
   /** What the labels have of the whole vocabulary's probability, 0 to 1: little where the model wanted to say something else. */
   label_mass: number;
