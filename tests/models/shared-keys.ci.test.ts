@@ -116,7 +116,13 @@ test('an answer that keeps to a grammar, whose draws wait for steps that wait fo
   const engine = await engineUnderTest(bytes);
   const responseFormat = {
     type: 'json_schema',
-    schema: { type: 'object', properties: { a: { enum: [1, 22] }, b: { enum: ['x', 'y'] } }, required: ['a', 'b'] },
+    schema: {
+      type: 'object',
+      properties: { a: { enum: [1, 22] }, b: { enum: ['x', 'y'] } },
+      required: ['a', 'b'],
+      additionalProperties: false,
+      'x-guidance': { whitespace_flexible: false }, // a model that knows nothing likes white space as well as anything
+    },
   } as const;
   const alone = await ask(engine, PROSE, { responseFormat, maxTokens: 90 });
   expect(JSON.parse(alone.text)).toEqual({

@@ -1,7 +1,7 @@
 import { Fuel, GrammarError } from '../limits.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { byteClasses } from '../regex/regexes.ts';
-import { BYTES, CONCAT, HAS_BOOLEAN } from '../regex/nodes.ts';
+import { BYTES, CONCAT, HAS_BOOLEAN, OR } from '../regex/nodes.ts';
 import { type PlainCharacters, plainCharacters, PlainStrings, plainSteps } from './plain-strings.ts';
 
 /** Terminals by their indices, ascending. Equal sets are one object. */
@@ -53,6 +53,9 @@ const STEP_FUEL = 8000;
 const DERIVATIVE_COST = 80;
 /** States of so many terminals look for those that go on with a class, others for classes that lead to the same state. */
 const WIDE = 7;
+/** Alternatives of an expression that are too many to look for such classes. */
+const WIDE_ALTERNATIVES = 24;
+const WIDE_DEPTH = 6;
 /** States and what belongs to them, in words of 32 bits, that are kept: some 6 MB. */
 const MOST_KEPT = 1_500_000;
 
@@ -81,6 +84,8 @@ export class Lexer {
   /** For each state of reading plain characters the classes of bytes that may come, each with the state after it. */
   readonly plainSteps: readonly (readonly (readonly [byteClass: number, next: number])[])[];
   readonly #plain: PlainStrings;
+  /** Each class by itself. */
+  readonly #ownGroups: Uint8Array;
   readonly #classesOfSets = new Map<number, readonly number[]>();
 
   constructor(regexes: Regexes, terminals: readonly Regex[], fuel: Fuel) {
@@ -93,6 +98,7 @@ export class Lexer {
     const bytesOf = Array.from({ length: count }, (): number[] => []);
     classOf.forEach((index, byte) => bytesOf[index]!.push(byte));
     this.bytesOf = bytesOf;
+    this.#ownGroups = Uint8Array.from(bytesOf, (_, byteClass) => byteClass);
     this.plainSteps = plainSteps(classOf);
     this.#plain = new PlainStrings(regexes, classOf);
   }
@@ -112,8 +118,11 @@ export class Lexer {
 
   #newStep(state: LexerState, byteClass: number): LexerState {
     const isWide = state.regexes.length >= WIDE;
-    if (!isWide) state.groups ??= this.#groupsOf(state);
-    const group = state.groups?.[byteClass] ?? byteClass;
+    if (!state.groups) {
+      const hasOwn = isWide || state.regexes.some((regex) => this.#isWide(regex, 0));
+      state.groups = hasOwn ? this.#ownGroups : this.#groupsOf(state);
+    }
+    const group = state.groups[byteClass]!;
     const next = state.next[group] ?? this.#derived(state, group, isWide ? this.#entriesFor(state, group) : undefined);
     if (next === undefined) {
       this.undecided++;
@@ -162,6 +171,21 @@ export class Lexer {
     } finally {
       this.fuel.use((STEP_FUEL - fuel.left) * DERIVATIVE_COST);
     }
+  }
+
+  /** Whether an expression may begin with so many others that most classes lead to states of their own. */
+  #isWide(regex: Regex, depth: number): boolean {
+    const { nodes } = this.#regexes;
+    let rest = regex;
+    while (nodes.kind[rest] === CONCAT) {
+      const first = nodes.first[rest]!;
+      if (this.#isWide(first, depth + 1)) return true;
+      if (!this.#regexes.isNullable(first)) return false;
+      rest = nodes.second[rest]!;
+    }
+    if (nodes.kind[rest] !== OR) return false;
+    if (nodes.second[rest]! >= WIDE_ALTERNATIVES || depth === WIDE_DEPTH) return true;
+    return nodes.partsOf(rest).some((part) => this.#isWide(part, depth + 1));
   }
 
   /** Of each class the first that leads to the same state, as far as that is seen before the states are known. */
