@@ -195,7 +195,8 @@ class MatchedAnswer implements TokenGrammar {
   async follow(tokens: readonly number[]): Promise<NextTokens | undefined> {
     return this.#refused(() => {
       for (const token of tokens) {
-        if (!this.matcher.accept(token)) throw new Error(`grammar: token ${token} was sampled, but may not come here`);
+        // It was in the mask: what is refused now took too much work to follow.
+        if (!this.matcher.accept(token)) throw new GrammarError('takes more work to follow than is allowed');
         this.#count(token);
       }
       return this.#next();
