@@ -187,6 +187,7 @@ export class Earley {
   #add(core: Core, origin: Row): void {
     for (;;) {
       const key = core * IDS + origin.id;
+      this.#lexer.fuel.use(4);
       if (this.#seen.has(key)) return;
       this.#seen.add(key);
       this.#lexer.fuel.use(10);

@@ -294,7 +294,7 @@ class Kept<K extends WeakKey, V> {
   }
 }
 
-const sizeOf = ({ bits, tokens }: TokenSet): number => 200 + (bits?.byteLength ?? 0) + tokens.byteLength;
+const sizeOf = ({ bits, tokens }: TokenSet): number => 1000 + (bits?.byteLength ?? 0) + tokens.byteLength;
 
 function addTokens(mask: Uint32Array, { bits, tokens }: TokenSet): void {
   if (bits) for (let i = 0; i < mask.length; i++) mask[i]! |= bits[i]!;

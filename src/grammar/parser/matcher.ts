@@ -55,7 +55,7 @@ export class Matcher {
     return this.#masks.mask(state);
   }
 
-  /** Goes on past a token; false where it may not come, and nothing changes. */
+  /** Goes on past a token; false where it may not come, or telling takes too much work, and nothing changes. */
   accept(token: number): boolean {
     const state = this.#path.at(-1);
     if (!state) return false;
