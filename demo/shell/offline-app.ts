@@ -28,7 +28,7 @@ export function offlineApp(): Plugin[] {
       ],
     },
     workbox: {
-      globPatterns: ['**/*.{html,js,css,svg,png,wasm}'],
+      globPatterns: ['**/*.{html,js,css,svg,png}'],
       globIgnores: ['adapters/**', 'models/**', UNANSWERED],
       importScripts: [UNANSWERED],
       maximumFileSizeToCacheInBytes: 8e6,

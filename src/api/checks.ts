@@ -10,6 +10,10 @@ export function checkBoolean(value: unknown, field: string): boolean {
   return value;
 }
 
+export function checkText(value: unknown, field: string): string {
+  return typeof value === 'string' ? value : refuse(field, `must be a string, but is ${describe(value)}`);
+}
+
 export function checkInteger(value: unknown, field: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
   const number = checkNumber(value, field, least, most);
   if (!Number.isInteger(number)) refuse(field, `must be a whole number, but is ${number}`);

@@ -1,7 +1,7 @@
 import type { GenerateOptions } from '../engine/types.ts';
 import { guessSyntax, type ResponseFormat } from '../grammar/response-format.ts';
 import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, checkJson, checkList, checkOneOf, describe, refuse } from './checks.ts';
+import { checkBoolean, checkInteger, checkJson, checkList, checkOneOf, checkText, describe, refuse } from './checks.ts';
 
 /** Most answers to one request, and most tokens told at a place. */
 const MAX_CHOICES = 8;
@@ -96,8 +96,8 @@ function parseResponseFormat(format: unknown): ResponseFormat | undefined {
 
 const SYNTAXES = ['ebnf', 'lark', 'regex'] as const;
 
-function parseGrammar(grammar: unknown, syntax: unknown, at: string): ResponseFormat {
-  if (typeof grammar !== 'string') refuse(`${at}.grammar`, `must be a string, but is ${describe(grammar)}`);
+function parseGrammar(given: unknown, syntax: unknown, at: string): ResponseFormat {
+  const grammar = checkText(given, `${at}.grammar`);
   return { type: 'grammar', grammar, syntax: checkOneOf(SYNTAXES, syntax, `${at}.syntax`) ?? guessSyntax(grammar) };
 }
 
@@ -119,8 +119,7 @@ function parseStructuredOutputs(outputs: unknown): ResponseFormat | undefined {
     case 'json_object':
       return checkBoolean(value, at) ? { type: 'json_object' } : undefined;
     case 'regex':
-      if (typeof value !== 'string') refuse(at, `must be a string, but is ${describe(value)}`);
-      return { type: 'grammar', grammar: value, syntax: 'regex' };
+      return { type: 'grammar', grammar: checkText(value, at), syntax: 'regex' };
     case 'choice':
       return { type: 'choice', choices: checkList(value, at).map((text, i) => checkText(text, `${at}[${i}]`)) };
     case 'grammar':
@@ -128,10 +127,6 @@ function parseStructuredOutputs(outputs: unknown): ResponseFormat | undefined {
     case 'structural_tag':
       return { type: 'structural_tag', tag: plainJson(value, at) };
   }
-}
-
-function checkText(value: unknown, field: string): string {
-  return typeof value === 'string' ? value : refuse(field, `must be a string, but is ${describe(value)}`);
 }
 
 /** A value as JSON has it: it can be sent to the worker. */

@@ -1,8 +1,9 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { type Grammar, GrammarBuilder } from './grammar.ts';
+import { type Grammar, GrammarBuilder, type Sym } from './grammar.ts';
 import { schemaGrammar } from './json-schema/schema-grammar.ts';
 import { Fuel, GrammarError } from './limits.ts';
 import { ebnfGrammar } from './notations/ebnf.ts';
+import type { ControlTokens } from './notations/free-text.ts';
 import { larkGrammar } from './notations/lark.ts';
 import { choiceGrammar, regexGrammar } from './notations/regex.ts';
 import { structuralTagGrammar } from './notations/structural-tag.ts';
@@ -74,43 +75,43 @@ export function openGrammars(vocabulary: () => GrammarVocabulary): Grammars {
   };
 }
 
+const newBuilder = (): GrammarBuilder => new GrammarBuilder(new Fuel(COMPILE_FUEL, 'the grammar'));
+
 function compile(format: ResponseFormat, controlTokens: ReadonlyMap<string, number>): Compiled {
-  const builder = new GrammarBuilder(new Fuel(COMPILE_FUEL, 'the grammar'));
   const control = (name: string): number | undefined => controlTokens.get(name);
-  const ignored: string[] = [];
-  const schema = (value: unknown, options?: { strict?: boolean }): number => {
-    const compiled = schemaGrammar(value, builder, options);
-    ignored.push(...compiled.ignored);
-    return compiled.root;
-  };
+  if (format.type === 'tool_calls') return compileCalls(format, control);
+  const builder = newBuilder();
+  const { root, ignored = [] } = rootOf(format, builder, control);
+  return { grammar: builder.build(root), ignored };
+}
+
+function rootOf(
+  format: Exclude<ResponseFormat, { type: 'tool_calls' }>,
+  builder: GrammarBuilder,
+  control: ControlTokens,
+): { root: Sym; ignored?: readonly string[] } {
   switch (format.type) {
     case 'json_object':
-      return { grammar: builder.build(schema({ type: 'object' })), ignored };
+      return schemaGrammar({ type: 'object' }, builder);
     case 'json_schema':
-      return { grammar: builder.build(schema(format.schema, { strict: format.strict ?? false })), ignored };
+      return schemaGrammar(format.schema, builder, { strict: format.strict ?? false });
     case 'choice':
-      return { grammar: builder.build(choiceGrammar(format.choices, builder)), ignored };
+      return { root: choiceGrammar(format.choices, builder) };
     case 'structural_tag':
-      return { grammar: builder.build(structuralTagGrammar(format.tag, builder, control)), ignored };
-    case 'tool_calls':
-      return compileCalls(format, control);
+      return { root: structuralTagGrammar(format.tag, builder, control) };
     case 'grammar':
-      if (format.syntax === 'regex') return { grammar: builder.build(regexGrammar(format.grammar, builder)), ignored };
-      if (format.syntax === 'lark')
-        return { grammar: builder.build(larkGrammar(format.grammar, builder, control)), ignored };
-      return { grammar: builder.build(ebnfGrammar(format.grammar, builder, control)), ignored };
+      if (format.syntax === 'regex') return { root: regexGrammar(format.grammar, builder) };
+      if (format.syntax === 'lark') return { root: larkGrammar(format.grammar, builder, control) };
+      return { root: ebnfGrammar(format.grammar, builder, control) };
   }
 }
 
 /** Calls of tools that are not strict may be written in any way where they cannot be held to their schemas. */
-function compileCalls(
-  format: Extract<ResponseFormat, { type: 'tool_calls' }>,
-  control: (name: string) => number | undefined,
-): Compiled {
+function compileCalls(format: Extract<ResponseFormat, { type: 'tool_calls' }>, control: ControlTokens): Compiled {
   const ignored: string[] = [];
   let { tools } = format;
   for (;;) {
-    const builder = new GrammarBuilder(new Fuel(COMPILE_FUEL, 'the grammar'));
+    const builder = newBuilder();
     try {
       const calls = { ...format, tools, choice: 'auto' } as const;
       return { grammar: builder.build(toolCallGrammar(calls, builder, control)), ignored };
@@ -127,7 +128,7 @@ function compileCalls(
 }
 
 function anyText(): Grammar {
-  const builder = new GrammarBuilder(new Fuel(COMPILE_FUEL, 'the grammar'));
+  const builder = newBuilder();
   return builder.build(builder.terminal(builder.regexes.anyText));
 }
 

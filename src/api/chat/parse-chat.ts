@@ -34,10 +34,9 @@ export function parseChat(fields: Record<string, unknown>, traits: ChatTraits): 
     throw new ChunkwiseError('unsupported', { field: unknownTo, reason });
   }
   const known = new Set(tools.map((tool) => tool.function.name));
-  if (isForced && fields['response_format'] !== undefined)
-    refuse('response_format', 'cannot be combined with a tool_choice that demands a call');
-  if (isForced && fields['structured_outputs'] !== undefined)
-    refuse('structured_outputs', 'cannot be combined with a tool_choice that demands a call');
+  for (const name of ['response_format', 'structured_outputs'])
+    if (isForced && fields[name] !== undefined)
+      refuse(name, 'cannot be combined with a tool_choice that demands a call');
   const isFree = isText(fields['response_format']) && fields['structured_outputs'] === undefined;
   const callFormat = isForced ? formatOfCall(tools) : isFree ? formatOfCalls(tools, strict, traits) : undefined;
   // What is held to a form has it from its first token on: no reasoning goes before.

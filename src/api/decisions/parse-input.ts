@@ -2,7 +2,7 @@ import type { ChatTurn } from '../../tokenizer/chat-template.ts';
 import { isRecord } from '../../config/is-record.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import { parseArguments } from '../chat/messages.ts';
-import { checkJson, checkList, describe, refuse } from '../checks.ts';
+import { checkJson, checkList, checkText, describe, refuse } from '../checks.ts';
 
 const ROLES = ['user', 'system', 'developer', 'assistant'];
 
@@ -80,6 +80,6 @@ function jsonOf(data: unknown, at: string): string {
 }
 
 export function textOf(value: unknown, at: string, mayBeEmpty = false): string {
-  if (typeof value !== 'string') refuse(at, `must be a string, but is ${describe(value)}`);
-  return value === '' && !mayBeEmpty ? refuse(at, 'is empty') : value;
+  const text = checkText(value, at);
+  return text === '' && !mayBeEmpty ? refuse(at, 'is empty') : text;
 }

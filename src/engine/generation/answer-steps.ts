@@ -13,7 +13,7 @@ import type { Session } from '../../session/session.ts';
 import { ModelDrafts } from '../../session/speculation/model-drafts.ts';
 import { Speculation } from '../../session/speculation/speculation.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import { allowedNext, forcedTokens } from './forced-tokens.ts';
+import { type AllowedTokens, allowedTokens } from './forced-tokens.ts';
 
 export interface AnswerStepsOptions {
   prompt: readonly number[];
@@ -65,7 +65,7 @@ export class AnswerSteps {
   /** The step that was asked for last verifies a draft: how many tokens it gives is not known. */
   #verifies = false;
   /** What the grammar lets follow the token drawn last. */
-  #next: Promise<NextTokens | undefined> | undefined;
+  #next: Promise<AllowedTokens | undefined> | undefined;
   /** Tokens of the answer that the grammar left no choice of, taken in one step with others. */
   #forcedCount = 0;
 
@@ -85,7 +85,8 @@ export class AnswerSteps {
     const cachedTokens = sequence.tokens.length;
     session.draws.sampler.begin(sequence.slot, sampling, prompt);
     const isDrafted = this.#maySpeculate() && this.#mayDraft();
-    this.#next = grammar && Promise.resolve(grammar.first);
+    const first = this.#allowed(grammar?.first);
+    this.#next = grammar && Promise.resolve(first);
     await session.prefill(
       sequence,
       prompt.slice(cachedTokens),
@@ -93,7 +94,7 @@ export class AnswerSteps {
         onStep();
         if (cachedTokens + start + length < prompt.length) return;
         if (follow) session.draws.levels.begin(sequence.slot, follow.start);
-        this.#ask(session.sample(length, this.#draw(prompt.length, { allowed: this.#allowed(grammar?.first) })));
+        this.#ask(session.sample(length, this.#draw(prompt.length, { allowed: first?.mask })));
       },
       signal,
     );
@@ -153,7 +154,7 @@ export class AnswerSteps {
     const current = this.#ahead.shift();
     if (!current) return;
     // What `current` waits for as well: the first of them it gives.
-    const forced = this.#mayVerify() ? this.#forcedBy(await this.#next) : [];
+    const forced = grammar && this.#mayVerify() ? await this.#forced() : [];
     this.#next =
       grammar &&
       handled(
@@ -182,17 +183,19 @@ export class AnswerSteps {
   }
 
   /** What may follow the last of what a step gave. */
-  async #follow(grammar: TokenGrammar, drawn: readonly number[]): ReturnType<TokenGrammar['follow']> {
+  async #follow(grammar: TokenGrammar, drawn: readonly number[]): Promise<AllowedTokens | undefined> {
     const { eosIds } = this.options.tokenizer;
-    return drawn.some((token) => eosIds.has(token)) ? undefined : grammar.follow(drawn);
+    return drawn.some((token) => eosIds.has(token)) ? undefined : this.#allowed(await grammar.follow(drawn));
   }
 
-  #allowed(next: NextTokens | undefined): Uint32Array<ArrayBuffer> | undefined {
-    return next && allowedNext(this.options.tokenizer, next);
+  #allowed(next: NextTokens | undefined): AllowedTokens | undefined {
+    return next && allowedTokens(this.options.tokenizer, next);
   }
 
-  #forcedBy(next: NextTokens | undefined): readonly number[] {
-    return next ? forcedTokens(this.options.tokenizer, next) : [];
+  /** Tokens that must come next. Where they could not be told, the step that waits for them says why. */
+  async #forced(): Promise<readonly number[]> {
+    const next = await this.#next?.catch(() => undefined);
+    return next?.forced ?? [];
   }
 
   /** Nothing is asked for: a draft of what comes behind the last token drawn, or the next step. */
@@ -212,13 +215,13 @@ export class AnswerSteps {
     const { grammar } = this.options;
     const next = await this.#next;
     if (grammar && !next) return { tokens: [] };
-    const forced = this.#mayVerify() ? this.#forcedBy(next).slice(0, Math.min(most, FEW_TOKENS - 1)) : [];
+    const forced = next && this.#mayVerify() ? next.forced.slice(0, Math.min(most, FEW_TOKENS - 1)) : [];
     const draft = forced.length > 0 ? forced : ((await this.#speculation?.draft(most)) ?? []);
     if (!grammar || !next || draft.length === 0) return { tokens: draft };
     const after = await grammar.foresee(draft);
     const tokens = draft.slice(0, after.length);
     if (forced.length > 0) this.#forcedCount += tokens.length;
-    return { tokens, allowed: [next, ...after].map((each) => allowedNext(this.options.tokenizer, each)) };
+    return { tokens, allowed: [next.mask, ...after.map((each) => allowedTokens(this.options.tokenizer, each).mask)] };
   }
 
   /** Else steps are shared, and those of one token are. */
@@ -269,7 +272,7 @@ export class AnswerSteps {
     const { session, sequence } = this;
     const { prompt, limit, grammar } = this.options;
     const steps = grammar || sequence.policy.key !== DENSE.key ? 1 : session.lookAhead.steps;
-    const allowedLater = this.#next && handled(this.#next.then((next) => this.#allowed(next)));
+    const allowedLater = this.#next && handled(this.#next.then((next) => next?.mask));
     while (this.#asked < limit && this.#ahead.length < steps) {
       this.#ask(session.steps.ask(this.#draw(prompt.length + this.#asked, { allowedLater })));
     }

@@ -4,7 +4,7 @@ import type { Range } from '../regex/regexes.ts';
 import { complement } from '../regex/utf8.ts';
 import { compileRules, type Expression, weightOfCharacters, weightOfText } from './expressions.ts';
 import { type ControlTokens, textUpTo, textWithout } from './free-text.ts';
-import { MOST_DEPTH, MOST_REPETITIONS, readCharacter, readHex, TextReader } from './text-reader.ts';
+import { MOST_DEPTH, MOST_REPETITIONS, readCharacter, readHex, readQuoted, TextReader } from './text-reader.ts';
 
 const SPACE = /(?:[ \t\r\n]+|#[^\n]*)*/y;
 /** A dot at the beginning is any character. */
@@ -171,15 +171,7 @@ class EbnfParser {
   }
 
   #quoted(): string {
-    const { reader } = this;
-    const start = reader.at;
-    if (!reader.take('"')) throw reader.expected('a text in quotes');
-    let text = '';
-    while (!reader.take('"')) {
-      if (reader.isAtEnd || reader.startsWith('\n')) throw reader.error('the text is not closed on its line', start);
-      text += this.#character(ESCAPES);
-    }
-    return text;
+    return readQuoted(this.reader, () => this.#character(ESCAPES));
   }
 
   #class(): Expression {

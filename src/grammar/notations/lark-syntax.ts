@@ -1,4 +1,4 @@
-import { MOST_DEPTH, MOST_REPETITIONS, readCharacter, readHex, type TextReader } from './text-reader.ts';
+import { MOST_DEPTH, MOST_REPETITIONS, readCharacter, readHex, readQuoted, type TextReader } from './text-reader.ts';
 
 /** What stands in a rule or a terminal. `at` is where it stands in the text. */
 export type LarkNode =
@@ -352,24 +352,21 @@ class LarkParser {
   }
 
   #text(): string {
+    return readQuoted(this.reader, () => this.#character());
+  }
+
+  /** A character of a text, which may be escaped. */
+  #character(): string {
     const { reader } = this;
     const start = reader.at;
-    if (!reader.take('"')) throw reader.expected('a text in quotes');
-    let text = '';
-    while (!reader.take('"')) {
-      if (reader.isAtEnd || reader.startsWith('\n')) throw reader.error('the text is not closed on its line', start);
-      const escape = reader.at;
-      if (!reader.take('\\')) text += readCharacter(reader);
-      else if (reader.take('u')) text += readHex(reader, 4);
-      else if (reader.take('x')) text += readHex(reader, 2);
-      else {
-        const { next } = reader;
-        if (!Object.hasOwn(ESCAPES, next)) throw reader.error(`\\${next} stands for no character`, escape);
-        text += ESCAPES[next];
-        reader.at += next.length;
-      }
-    }
-    return text;
+    if (!reader.take('\\')) return readCharacter(reader);
+    if (reader.take('u')) return readHex(reader, 4);
+    if (reader.take('x')) return readHex(reader, 2);
+    const { next } = reader;
+    const character = Object.hasOwn(ESCAPES, next) ? ESCAPES[next] : undefined;
+    if (character === undefined) throw reader.error(`\\${next} stands for no character`, start);
+    reader.at += next.length;
+    return character;
   }
 
   #pattern(at: number): LarkNode {

@@ -104,3 +104,15 @@ export function readCharacter(reader: TextReader): string {
   reader.at += next.length;
   return next;
 }
+
+/** The text in double quotes that begins here, on one line. `character` reads the next one of it. */
+export function readQuoted(reader: TextReader, character: () => string): string {
+  const start = reader.at;
+  if (!reader.take('"')) throw reader.expected('a text in quotes');
+  let text = '';
+  while (!reader.take('"')) {
+    if (reader.isAtEnd || reader.startsWith('\n')) throw reader.error('the text is not closed on its line', start);
+    text += character();
+  }
+  return text;
+}

@@ -16,12 +16,9 @@ export interface RegexAlgebra {
   readonly empty: Regex;
   readonly anyBytes: Regex;
   readonly anyText: Regex;
-  sequence(parts: readonly Regex[]): Regex;
   concat(...parts: readonly Regex[]): Regex;
   repeat(regex: Regex, least: number, most: number): Regex;
-  or(...parts: readonly Regex[]): Regex;
   anyOf(parts: readonly Regex[]): Regex;
-  and(...parts: readonly Regex[]): Regex;
   allOf(parts: readonly Regex[]): Regex;
   not(regex: Regex): Regex;
   isNullable(regex: Regex): boolean;

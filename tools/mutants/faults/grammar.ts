@@ -58,8 +58,8 @@ export const GRAMMAR: readonly Fault[] = [
   {
     id: 'forced-draft-without-masks',
     file: 'src/engine/generation/answer-steps.ts',
-    find: '[next, ...after].map((each) => allowedNext(this.options.tokenizer, each))',
-    replace: '[next, ...after].map(({ mask }) => mask)',
+    find: '...after.map((each) => allowedTokens(this.options.tokenizer, each).mask)',
+    replace: '...after.map(({ mask }) => mask)',
     what: 'Text without a choice is cut into other tokens where a step takes several.',
     from: 'seeded',
     tests: ['tests/engine/speculation.test.ts', 'tests/engine/grammars.test.ts'],
