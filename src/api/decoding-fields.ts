@@ -86,7 +86,14 @@ function parseResponseFormat(format: unknown): ResponseFormat | undefined {
       ...(strict && { strict }),
     };
   }
-  if (type === 'grammar') return parseGrammar(grammar, format['syntax'], field);
+  if (type === 'grammar') {
+    const text = checkText(grammar, `${field}.grammar`);
+    return {
+      type,
+      grammar: text,
+      syntax: checkOneOf(SYNTAXES, format['syntax'], `${field}.syntax`) ?? guessSyntax(text),
+    };
+  }
   if (type === 'structural_tag') return { type, tag: plainJson(format, field) };
   return refuse(
     `${field}.type`,
@@ -95,11 +102,6 @@ function parseResponseFormat(format: unknown): ResponseFormat | undefined {
 }
 
 const SYNTAXES = ['ebnf', 'lark', 'regex'] as const;
-
-function parseGrammar(given: unknown, syntax: unknown, at: string): ResponseFormat {
-  const grammar = checkText(given, `${at}.grammar`);
-  return { type: 'grammar', grammar, syntax: checkOneOf(SYNTAXES, syntax, `${at}.syntax`) ?? guessSyntax(grammar) };
-}
 
 const OUTPUTS = ['json', 'json_object', 'regex', 'choice', 'grammar', 'structural_tag'] as const;
 
@@ -111,8 +113,12 @@ function parseStructuredOutputs(outputs: unknown): ResponseFormat | undefined {
   const names = Object.keys(outputs).filter((name) => outputs[name] !== undefined && outputs[name] !== null);
   const name = checkOneOf(OUTPUTS, names[0], field) ?? refuse(field, `must have one of ${OUTPUTS.join(', ')}`);
   if (names.length > 1) refuse(field, `must have one of ${OUTPUTS.join(', ')}, but has ${names.join(' and ')}`);
-  const value = outputs[name];
   const at = `${field}.${name}`;
+  const format = parseOutput(name, outputs[name], at);
+  return format && { ...format, field: at };
+}
+
+function parseOutput(name: (typeof OUTPUTS)[number], value: unknown, at: string): ResponseFormat | undefined {
   switch (name) {
     case 'json':
       return { type: 'json_schema', schema: plainJson(value, at) };
@@ -122,8 +128,10 @@ function parseStructuredOutputs(outputs: unknown): ResponseFormat | undefined {
       return { type: 'grammar', grammar: checkText(value, at), syntax: 'regex' };
     case 'choice':
       return { type: 'choice', choices: checkList(value, at).map((text, i) => checkText(text, `${at}[${i}]`)) };
-    case 'grammar':
-      return parseGrammar(value, undefined, field);
+    case 'grammar': {
+      const grammar = checkText(value, at);
+      return { type: 'grammar', grammar, syntax: guessSyntax(grammar) };
+    }
     case 'structural_tag':
       return { type: 'structural_tag', tag: plainJson(value, at) };
   }

@@ -61,7 +61,7 @@ export function openGrammars(vocabulary: () => GrammarVocabulary): Grammars {
       const field = fieldOf(format);
       return refusedAt(field, () => {
         const { trie, controlTokens, spaces } = (opened ??= open());
-        const key = JSON.stringify(format);
+        const key = JSON.stringify({ ...format, field: undefined });
         const { grammar, ignored } = compiled(key, format, controlTokens);
         const isJson = format.type === 'json_object' || format.type === 'json_schema';
         return new MatchedAnswer(new Matcher(grammar, trie), {
@@ -113,8 +113,7 @@ function compileCalls(format: Extract<ResponseFormat, { type: 'tool_calls' }>, c
   for (;;) {
     const builder = newBuilder();
     try {
-      const calls = { ...format, tools, choice: 'auto' } as const;
-      return { grammar: builder.build(toolCallGrammar(calls, builder, control)), ignored };
+      return { grammar: builder.build(toolCallGrammar({ ...format, tools }, builder, control)), ignored };
     } catch (error) {
       if (!(error instanceof GrammarError)) throw error;
       const place = Number(/^(\d+)/.exec(error.at)?.[1] ?? NaN);

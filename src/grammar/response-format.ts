@@ -1,5 +1,10 @@
 /** What an answer must look like. */
-export type ResponseFormat =
+export type ResponseFormat = Format & {
+  /** What errors name; default: what OpenAI's requests call it. */
+  field?: string;
+};
+
+type Format =
   /** Any JSON object. */
   | { type: 'json_object' }
   /** A value of this JSON Schema: an object, or true. `strict` refuses keywords that are unknown. */
@@ -32,6 +37,7 @@ export const guessSyntax = (grammar: string): 'ebnf' | 'lark' => (/^\s*[\w-]+\s*
 
 /** The field of a request that a format's errors name. */
 export function fieldOf(format: ResponseFormat): string {
+  if (format.field !== undefined) return format.field;
   switch (format.type) {
     case 'json_schema':
       return 'response_format.json_schema.schema';

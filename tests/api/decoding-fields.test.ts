@@ -45,9 +45,12 @@ describe('response_format', () => {
 
   it("is vLLM's structured_outputs too", () => {
     const formatOf = (structured_outputs: unknown) => chat({ structured_outputs }).options.responseFormat;
-    expect(formatOf({ json: { type: 'null' } })).toEqual({ type: 'json_schema', schema: { type: 'null' } });
-    expect(formatOf({ regex: 'a+' })).toEqual({ type: 'grammar', grammar: 'a+', syntax: 'regex' });
-    expect(formatOf({ choice: ['yes', 'no'] })).toEqual({ type: 'choice', choices: ['yes', 'no'] });
+    const schema = { type: 'null' };
+    expect(formatOf({ json: schema })).toEqual({ type: 'json_schema', schema, field: 'structured_outputs.json' });
+    const regex = { type: 'grammar', grammar: 'a+', syntax: 'regex', field: 'structured_outputs.regex' };
+    expect(formatOf({ regex: 'a+' })).toEqual(regex);
+    const choices = ['yes', 'no'];
+    expect(formatOf({ choice: choices })).toEqual({ type: 'choice', choices, field: 'structured_outputs.choice' });
     const json = { type: 'json_object' };
     for (const [fields, field] of [
       [{ structured_outputs: {} }, 'structured_outputs'],

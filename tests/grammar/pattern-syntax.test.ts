@@ -8,7 +8,7 @@ const ENCODER = new TextEncoder();
 /** Whether a pattern takes all of a text. */
 function matcher(source: string, dialect: Dialect = 'ecma', flags = ''): (text: string) => boolean {
   const regexes = new Regexes();
-  const regex = lower(parsePattern(source, dialect, '', flags), regexes);
+  const regex = lower(parsePattern(source, dialect, { flags }), regexes);
   return (text) => {
     let rest = regex;
     for (const byte of ENCODER.encode(text)) rest = regexes.derivative(rest, byte);
@@ -205,8 +205,8 @@ describe('ECMAScript, beside the engine that runs this test', () => {
     ['[\\p{L}]'.repeat(2000), 'lists too many characters'],
     [`${'('.repeat(600)}a${')'.repeat(600)}`, 'nests groups more than 500 deep'],
   ])('is refused by name: %s', (source, reason) => {
-    expect(refusal(() => parsePattern(source, 'ecma', 'properties.a'))).toContain(reason);
-    expect(refusal(() => parsePattern(source, 'ecma', 'properties.a'))).toMatch(/^properties\.a: the pattern "/);
+    expect(refusal(() => parsePattern(source, 'ecma', { at: 'properties.a' }))).toContain(reason);
+    expect(refusal(() => parsePattern(source, 'ecma', { at: 'properties.a' }))).toMatch(/^properties\.a: the pattern "/);
   });
 });
 
@@ -268,7 +268,7 @@ describe('Rust', () => {
     '\\Z',
     '\\b{start}a',
   ])('refuses %s', (source) => {
-    expect(refusal(() => parsePattern(source, 'rust', '3:7'))).toMatch(/^3:7: the pattern /);
+    expect(refusal(() => parsePattern(source, 'rust', { at: '3:7' }))).toMatch(/^3:7: the pattern /);
   });
 });
 
@@ -350,10 +350,10 @@ describe('hostile patterns', () => {
   it('are charged for what reading them takes, and bounded each by itself', () => {
     const source = '\\b\\w*'.repeat(4);
     const fuel = new Fuel(100_000, 'the schema');
-    parsePattern(source, 'ecma', 'a', '', fuel);
+    parsePattern(source, 'ecma', { at: 'a', fuel });
     expect(fuel.left).toBeLessThan(99_000);
     const read = (): void => {
-      for (;;) parsePattern(source, 'ecma', 'a', '', fuel);
+      for (;;) parsePattern(source, 'ecma', { at: 'a', fuel });
     };
     expect(read).toThrow(new GrammarError('the schema is too large: it takes more work than is allowed'));
     expect(refusal(() => parsePattern('(?<!a)b*(?!c)d*'.repeat(15), 'ecma'))).toContain('too many alternatives');

@@ -67,7 +67,7 @@ export function readStrings(reader: Reader): StringSet {
 
 function patternOf({ nodes }: Reader, source: unknown, at: string): CharRegex {
   if (typeof source !== 'string') throw new GrammarError('must be a string', at);
-  return nodes.strings.pattern(source, () => parsePattern(source, 'ecma', at));
+  return nodes.strings.pattern(source, () => parsePattern(source, 'ecma', { at, fuel: nodes.fuel }));
 }
 
 /** What the keywords of arrays allow. */

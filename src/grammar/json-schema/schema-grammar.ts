@@ -100,19 +100,19 @@ function escapesOf({ escapes = ALL_ESCAPES }: SchemaOptions): string {
 }
 
 /** White space that may stand between two tokens: the one place that says so. */
-function whitespace({ regexes }: GrammarBuilder, options: SchemaOptions): Regex {
+function whitespace({ regexes, fuel }: GrammarBuilder, options: SchemaOptions): Regex {
   if (options.whitespacePattern !== undefined)
-    return regexes.repeat(lower(parsePattern(options.whitespacePattern, 'rust'), regexes), 0, 1);
+    return regexes.repeat(lower(parsePattern(options.whitespacePattern, 'rust', { fuel }), regexes), 0, 1);
   if (options.whitespace === 'compact') return regexes.empty;
   const spaces = [0x09, 0x0a, 0x0d, 0x20].map((byte) => [byte, byte] as const);
   return regexes.repeat(regexes.bytes(spaces), 0, Infinity);
 }
 
 function punctuationOf(builder: GrammarBuilder, options: SchemaOptions): Punctuation {
-  const { regexes } = builder;
+  const { regexes, fuel } = builder;
   const space = whitespace(builder, options);
   const separator = (source: string | undefined, usual: string): Regex =>
-    source === undefined ? regexes.text(usual) : lower(parsePattern(source, 'rust'), regexes);
+    source === undefined ? regexes.text(usual) : lower(parsePattern(source, 'rust', { fuel }), regexes);
   const terminal = (...parts: Regex[]): Sym => builder.terminal(regexes.concat(...parts));
   return {
     openBrace: terminal(regexes.text('{'), space),

@@ -165,9 +165,8 @@ class LarkCompiler {
   }
 
   #pattern(source: string, flags: string, at: number): Weighed {
-    this.builder.fuel.use(source.length);
-    const whole = flags === '' ? source : `(?${flags})${source}`;
-    const tree = this.#saidAt(at, () => parsePattern(whole, 'rust'));
+    const { fuel } = this.builder;
+    const tree = this.#saidAt(at, () => parsePattern(source, 'rust', { flags, fuel }));
     return { regex: lower(tree, this.#regexes), weight: weightOf(tree) };
   }
 

@@ -15,9 +15,9 @@ export function regexOf(pattern: string, builder: GrammarBuilder): Regex {
   if (pattern.length > MOST_CHARACTERS) {
     throw new GrammarError(`has ${pattern.length} characters, but at most ${MOST_CHARACTERS} are supported`);
   }
-  builder.fuel.use(pattern.length);
-  parsePattern(pattern, 'ecma'); // before it is put in parentheses, which it may not close
-  return lower(parsePattern(`^(?:${pattern})$`, 'ecma'), builder.regexes);
+  const { fuel, regexes } = builder;
+  parsePattern(pattern, 'ecma', { fuel }); // before it is put in parentheses, which it may not close
+  return lower(parsePattern(`^(?:${pattern})$`, 'ecma', { fuel }), regexes);
 }
 
 /** Answers that are one of these texts. Throws a `GrammarError` where there are none, or they are too long. */

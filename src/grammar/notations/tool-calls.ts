@@ -15,8 +15,6 @@ export interface ToolCalls {
   notation: string;
   /** `parameters` is a JSON Schema; default: any object. */
   tools: readonly { name: string; parameters?: unknown }[];
-  /** `required`: the answer is calls, one at least, and nothing else. */
-  choice: 'auto' | 'required';
   /** The prompt ends within `<think>`. */
   opensReasoning?: boolean;
 }
@@ -50,8 +48,7 @@ const SHORT_ESCAPES: Readonly<Record<string, string>> = {
 
 /**
  * The symbol of answers with calls, as `src/api/chat/tool-calls.ts` reads them: free text, in which what begins like a
- * call is one of these tools with arguments of its schema. In free text of `auto` thoughts may go before, in which
- * nothing is a call. The last call may lack what closes it, which may be the token that ends the answer. Throws a
+ * call is one of these tools with arguments of its schema. Thoughts may go before, in which nothing is a call. The last call may lack what closes it, which may be the token that ends the answer. Throws a
  * `GrammarError` where the notation is not known, a tool cannot be called in it, or a schema is refused.
  */
 export function toolCallGrammar(calls: ToolCalls, builder: GrammarBuilder, control?: ControlTokens): Sym {
@@ -148,13 +145,6 @@ class CallWriter {
     const behind = close === undefined ? [] : [this.#terminal(this.#space, this.#marker(close))];
     // The last call need not be closed.
     const end = this.#terminal(this.#space);
-    const first = this.#terminal(this.#marker(open), this.#space);
-    if (this.calls.choice === 'required') {
-      if (close === undefined) return this.#rule([first, calls, end]);
-      const again = this.#terminal(this.#space, this.#marker(close), this.#space, this.#marker(open), this.#space);
-      const begun = this.#recursive((rule) => [[first], [rule, calls, again]]);
-      return this.#rule([begun, calls, end], [begun, calls, ...behind, end]);
-    }
     const upTo = regexes.concat(this.#upTo(open), this.#space);
     const rest = textWithout([open], regexes);
     const before = this.#recursive((rule) => [[], [rule, this.#terminal(upTo), calls, ...behind]]);
@@ -177,7 +167,6 @@ class CallWriter {
       [this.#terminal(this.#space, tag), call],
       [rule, this.#terminal(this.#text(';'), this.#space, tag), call],
     ]);
-    if (this.calls.choice === 'required') return calls;
     const text = this.#noBareCall();
     const first = notBeginning(text, this.#thought(), regexes);
     return this.#withThoughts(this.#rule([calls], [this.#terminal(text)]), [[calls], [this.#terminal(first)]]);

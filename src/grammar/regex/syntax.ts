@@ -47,14 +47,26 @@ const FLAG_OF: Readonly<Record<string, keyof Flags>> = {
   u: 'isUnicode',
 };
 
+interface PatternOptions {
+  /** The pattern's place, which errors name. */
+  at?: string;
+  /** Letters as behind a literal: `i`, `m`, `s`, `x`, `u`, `U`. */
+  flags?: string;
+  /** Pays for what reading takes; it is a second at most. */
+  fuel?: Fuel;
+}
+
 /**
  * Reads the source of a regular expression. In `ecma`, as JSON Schema's `pattern` is read: the tree matches whole texts in
  * which the pattern is found, so that text may stand around it where it has no ^ and $. In `rust`, as the crate `regex`
- * reads it, and as all of a text. `flags` are letters as behind a literal: `i`, `m`, `s`, `x`, `u`, `U`. What it takes is
- * charged to `fuel`; of one pattern it is a second at most. Throws a `GrammarError`, with `at` for its place, where the
- * source is not one or cannot be had as a regular language.
+ * reads it, and as all of a text. Throws a `GrammarError` where the source is not one or cannot be had as a regular
+ * language.
  */
-export function parsePattern(source: string, dialect: Dialect, at = '', flags = '', fuel?: Fuel): CharRegex {
+export function parsePattern(
+  source: string,
+  dialect: Dialect,
+  { at = '', flags = '', fuel }: PatternOptions = {},
+): CharRegex {
   try {
     if (source.length > LONGEST) throw new GrammarError(`has ${source.length} characters; at most ${LONGEST} are read`);
     fuel?.use(1 + (source.length >> 1));

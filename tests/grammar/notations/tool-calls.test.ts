@@ -38,7 +38,7 @@ const SHARE = {
 const tools = [WEATHER, SHARE];
 
 const grammar = (calls: Partial<ToolCalls> & { notation: ToolFormat }): Grammar =>
-  grammarOf((builder) => toolCallGrammar({ tools, choice: 'auto', ...calls }, builder, control));
+  grammarOf((builder) => toolCallGrammar({ tools, ...calls }, builder, control));
 
 /** Of each notation a call, what such a call begins with, and calls that are not of their schemas. */
 const NOTATIONS: [notation: ToolFormat, begin: string, call: string, wrong: string[]][] = [
@@ -83,14 +83,6 @@ test.each(NOTATIONS)('%s: free text, in which calls are of their schemas', (nota
   expect(wholeOf(auto, [...whole, begin, `a ${begin} b`, ...wrong, `${call}${wrong[0]}`])).toEqual(whole);
 });
 
-test.each(NOTATIONS)('%s: nothing but calls where one is required', (notation, begin, call, wrong) => {
-  const required = grammar({ notation, choice: 'required' });
-  const whole = [call, call.replace(/<[^"]*>$/, ''), ...(notation === 'mistral' ? [] : [`${call}\n${call}`])];
-  expect(wholeOf(required, [...new Set(whole), '', 'a', ` ${call}`, `${call}a`, begin, ...wrong])).toEqual([
-    ...new Set(whole),
-  ]);
-});
-
 test('llama: an answer that is a call is of the schema, other JSON is text', () => {
   const call = '{"name": "get_weather", "parameters": {"city": "Rome"}}';
   const typed = '<|python_tag|>{"type": "function", "name": "share", "parameters": {"to": ["c\\\\d"]}}';
@@ -107,7 +99,6 @@ test('llama: an answer that is a call is of the schema, other JSON is text', () 
   ];
   const calls = [call, `${typed}; ${call}`];
   expect(wholeOf(grammar({ notation: 'llama' }), [...calls, ...texts, ...wrong])).toEqual([...calls, ...texts]);
-  expect(wholeOf(grammar({ notation: 'llama', choice: 'required' }), [...calls, ...texts, ...wrong])).toEqual(calls);
 });
 
 test('a marker may be a control token', () => {
@@ -151,36 +142,33 @@ test.each([...NOTATIONS.map(([notation, begin]) => [notation, begin] as const), 
     const random = new Random(41);
     const known = new Set(tools.map(({ name }) => name));
     let calls = 0;
-    for (const choice of ['auto', 'required'] as const) {
-      const held = grammar({ notation, choice });
-      for (let i = 0; i < 8; i++) {
-        const answer = randomAnswer(held, random, [...WORDS, begin, begin, begin]);
-        if (answer === undefined) continue;
-        const reader = new AnswerReader({ toolFormat: notation, opensReasoning: false }, known);
-        const parts = [...reader.push(answer), ...reader.flush()];
-        const content = parts.map((part) => part.content ?? '').join('');
-        const read = parts.flatMap((part) => part.tool_calls ?? []);
-        calls += read.length;
-        if (choice === 'required') expect([content.trim(), read.length > 0], answer).toEqual(['', true]);
-        else if (notation !== 'llama') expect(content, answer).not.toContain(begin);
-        for (const { function: called } of read) {
-          const given = JSON.parse(called?.arguments ?? '') as Record<string, unknown>;
-          if (called?.name === 'share') {
-            const { to } = given as { to: string[] };
-            const values = SHARE.parameters.properties.to.items.enum;
-            expect(to.length > 0 && to.every((value) => values.includes(value)), answer).toBe(true);
-          } else {
-            const { city, days = 1, metric = null } = given as { city: string; days?: number; metric?: unknown };
-            const isCity = [...city].length >= 1 && [...city].length <= 8;
-            expect(
-              [isCity, Number.isInteger(days) && days >= 1, [true, false, null].includes(metric as boolean)],
-              answer,
-            ).toEqual([true, true, true]);
-          }
+    const held = grammar({ notation });
+    for (let i = 0; i < 16; i++) {
+      const answer = randomAnswer(held, random, [...WORDS, begin, begin, begin]);
+      if (answer === undefined) continue;
+      const reader = new AnswerReader({ toolFormat: notation, opensReasoning: false }, known);
+      const parts = [...reader.push(answer), ...reader.flush()];
+      const content = parts.map((part) => part.content ?? '').join('');
+      const read = parts.flatMap((part) => part.tool_calls ?? []);
+      calls += read.length;
+      if (notation !== 'llama') expect(content, answer).not.toContain(begin);
+      for (const { function: called } of read) {
+        const given = JSON.parse(called?.arguments ?? '') as Record<string, unknown>;
+        if (called?.name === 'share') {
+          const { to } = given as { to: string[] };
+          const values = SHARE.parameters.properties.to.items.enum;
+          expect(to.length > 0 && to.every((value) => values.includes(value)), answer).toBe(true);
+        } else {
+          const { city, days = 1, metric = null } = given as { city: string; days?: number; metric?: unknown };
+          const isCity = [...city].length >= 1 && [...city].length <= 8;
+          expect(
+            [isCity, Number.isInteger(days) && days >= 1, [true, false, null].includes(metric as boolean)],
+            answer,
+          ).toEqual([true, true, true]);
         }
       }
     }
-    expect(calls).toBeGreaterThan(3);
+    expect(calls).toBeGreaterThan(notation === 'llama' ? -1 : 3); // a call of Llama's is the whole answer, which is seldom
   },
 );
 
@@ -197,7 +185,7 @@ test.each([
   ],
   ['0.function.name: "a b" is no name in Gemma 4\'s notation', { notation: 'gemma4', tools: [{ name: 'a b' }] }],
 ])('is refused: %s', (reason, calls) => {
-  expect(refusalOf((builder) => toolCallGrammar({ tools, choice: 'auto', ...calls }, builder))).toContain(reason);
+  expect(refusalOf((builder) => toolCallGrammar({ tools, ...calls }, builder))).toContain(reason);
 });
 
 test('what Python cannot write is called in JSON', () => {
