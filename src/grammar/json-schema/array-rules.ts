@@ -91,24 +91,31 @@ function containingItems(writer: RuleWriter, part: ArrayPart, contains: readonly
     }
     writer.builder.define(rule, alternatives);
   };
-  /** For an item: of which nodes it is counted. What is counted only up to a least number may be left uncounted. */
+  const nodesOfChoices = new Map<string, Node>();
+  /** An item that is counted where `chosen` has a bit. What is counted only up to a least number may be left uncounted. */
+  const nodeOfChoice = (index: number, chosen: number): Node => {
+    const key = `${Math.min(index, prefix.length)},${contains.map(({ from }) => index < from).join()},${chosen}`;
+    let node = nodesOfChoices.get(key);
+    if (node === undefined) {
+      const parts = [prefix[index] ?? part.items];
+      for (const [i, each] of contains.entries()) {
+        if (index < each.from) continue;
+        if (((chosen >> i) & 1) === 1) parts.push(each.node);
+        else if (each.most < Infinity) parts.push(nodes.not(each.node));
+      }
+      nodesOfChoices.set(key, (node = nodes.all(...parts)));
+    }
+    return node;
+  };
+  /** What an item may be, by what it is counted as, and what comes after it. */
   function* choices(index: number, counts: readonly number[]): Generator<{ node: Node; next: Sym }> {
     const nextIndex = Math.min(index + 1, mostCounted);
     for (let chosen = 0; chosen < 2 ** contains.length; chosen++) {
-      let node = prefix[index] ?? part.items;
-      const nextCounts = [...counts];
-      let isPossible = true;
-      for (const [i, each] of contains.entries()) {
-        const count = counts[i] ?? 0;
-        const isCounted = ((chosen >> i) & 1) === 1;
-        if (index < each.from) isPossible &&= !isCounted;
-        else if (isCounted) {
-          isPossible &&= count < (caps[i] ?? 0);
-          node = nodes.all(node, each.node);
-          nextCounts[i] = count + 1;
-        } else if (each.most < Infinity) node = nodes.all(node, nodes.not(each.node));
-      }
-      if (isPossible) yield { node, next: after(nextIndex, nextCounts) };
+      const isCounted = (i: number): boolean => ((chosen >> i) & 1) === 1;
+      if (!contains.every(({ from }, i) => !isCounted(i) || (index >= from && (counts[i] ?? 0) < (caps[i] ?? 0))))
+        continue;
+      const nextCounts = counts.map((count, i) => (isCounted(i) ? count + 1 : count));
+      yield { node: nodeOfChoice(index, chosen), next: after(nextIndex, nextCounts) };
     }
   }
   const some = after(

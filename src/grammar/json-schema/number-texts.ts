@@ -319,26 +319,36 @@ function multiplesAsRules(builder: GrammarBuilder, base: Regex, constraints: rea
       const isMultiple = rest >= 0 && (BigInt(rest) * 10n ** BigInt(missing)) % constraint.digits === 0n;
       return isMultiple === constraint.isMultiple;
     });
+  const signs = ['-', '.'].map((char) => [char, builder.terminal(regexes.text(char))] as const);
+  /** By the bits of digits. */
+  const terminals = new Map<number, Sym>();
+  const digitTerminal = (digits: number): Sym => {
+    let symbol = terminals.get(digits);
+    if (symbol === undefined) {
+      const ranges = Array.from({ length: 10 }, (_, value) => 0x30 + value)
+        .filter((_, value) => (digits >> value) & 1)
+        .map((byte) => [byte, byte] as const);
+      terminals.set(digits, (symbol = builder.terminal(regexes.bytes(ranges))));
+    }
+    return symbol;
+  };
   const start = ruleOf({ regex: base, places: -1, rests: constraints.map(() => 0) });
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     const { state, rule } = next;
-    const bytesTo = new Map<Sym, number[]>();
+    /** Of each rule that may come next the digits before it, a bit for each. */
+    const digitsTo = new Map<Sym, number>();
     for (let value = 0; value < 10; value++) {
       const after = afterDigit(state, value);
       if (!after) continue;
       const target = ruleOf(after);
-      bytesTo.set(target, [...(bytesTo.get(target) ?? []), 0x30 + value]);
+      digitsTo.set(target, (digitsTo.get(target) ?? 0) | (1 << value));
     }
-    for (const char of ['-', '.']) {
-      const byte = char.charCodeAt(0);
-      const regex = regexes.derivative(state.regex, byte);
+    const alternatives = Array.from(digitsTo, ([target, digits]) => [digitTerminal(digits), target]);
+    for (const [char, symbol] of signs) {
+      const regex = regexes.derivative(state.regex, char.charCodeAt(0));
       if (regex !== regexes.nothing)
-        bytesTo.set(ruleOf({ ...state, regex, places: char === '.' ? 0 : state.places }), [byte]);
+        alternatives.push([symbol, ruleOf({ ...state, regex, places: char === '.' ? 0 : state.places })]);
     }
-    const alternatives = Array.from(bytesTo, ([target, bytes]) => [
-      builder.terminal(regexes.bytes(bytes.map((byte) => [byte, byte] as const))),
-      target,
-    ]);
     if (mayEnd(state)) alternatives.push([]);
     builder.define(rule, alternatives);
   }

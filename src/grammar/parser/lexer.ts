@@ -1,7 +1,7 @@
 import { Fuel, GrammarError } from '../limits.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { byteClasses } from '../regex/regexes.ts';
-import { BYTES, CONCAT, HAS_BOOLEAN, OR } from '../regex/nodes.ts';
+import { BYTES, CONCAT, HAS_BOOLEAN, OR, SURELY_MATCHES } from '../regex/nodes.ts';
 import { type PlainCharacters, plainCharacters, PlainStrings, plainSteps } from './plain-strings.ts';
 
 /** Terminals by their indices, ascending. Equal sets are one object. */
@@ -264,7 +264,8 @@ export class Lexer {
   #matches(regex: Regex): boolean {
     const regexes = this.#regexes;
     if (regex === regexes.nothing) return false;
-    return regexes.isNullable(regex) || this.#plain.surelyMatches(regex) || !regexes.isEmptyLanguage(regex);
+    if ((regexes.nodes.facts[regex]! & SURELY_MATCHES) !== 0) return true;
+    return this.#plain.surelyMatches(regex) || !regexes.isEmptyLanguage(regex);
   }
 
   /** Whether an expression matches anything but the empty string. */

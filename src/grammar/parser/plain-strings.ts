@@ -1,4 +1,4 @@
-import { AND, BYTES, CONCAT, EMPTY, HAS_BOOLEAN, NOT, NOTHING, OR, REPEAT } from '../regex/nodes.ts';
+import { AND, BYTES, CONCAT, EMPTY, NOT, NOTHING, OR, REPEAT, SURELY_MATCHES } from '../regex/nodes.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { PLAIN_NEXT, PLAIN_STATES } from './token-trie.ts';
 
@@ -188,9 +188,8 @@ export class PlainStrings {
   surelyMatches(regex: Regex): boolean {
     const { nodes } = this.#regexes;
     let head = regex;
-    // All that comes after matches something, unless it is an intersection too.
     for (; nodes.kind[head] === CONCAT; head = nodes.first[head]!) {
-      if ((nodes.facts[nodes.second[head]!]! & HAS_BOOLEAN) !== 0) return false;
+      if ((nodes.facts[nodes.second[head]!]! & SURELY_MATCHES) === 0) return false;
     }
     if (nodes.kind[head] !== AND) return false;
     let least = 0;

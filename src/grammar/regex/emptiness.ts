@@ -1,5 +1,5 @@
 import { type ByteClasses, classesOf } from './byte-sets.ts';
-import { AND, BYTES, CONCAT, HAS_BOOLEAN, IS_NULLABLE, NOT, OR, REPEAT } from './nodes.ts';
+import { AND, BYTES, CONCAT, NOT, OR, REPEAT, SURELY_MATCHES } from './nodes.ts';
 import type { Regex, RegexAlgebra } from './regex-algebra.ts';
 
 /** Bytes that no derivative of `roots`, however far, tells apart are of one class. */
@@ -38,15 +38,55 @@ function setsIn(regexes: RegexAlgebra, roots: readonly Regex[], isFirstOnly: boo
   return sets;
 }
 
+/** So deep is it asked of parts. */
+const DEEPEST = 100;
+
 /**
- * Whether `regex` matches no string: searches for a derivative that matches the empty string. `known` keeps what was
- * found for it, and for those on the way.
+ * Whether `regex` matches no string: asks its parts, and of an intersection searches for a derivative that matches the
+ * empty string. `known` keeps what was found for it, and for those on the way.
  */
-export function isEmptyLanguage(regexes: RegexAlgebra, regex: Regex, known: Map<Regex, boolean>): boolean {
-  const { nodes } = regexes;
+export function isEmptyLanguage(
+  regexes: RegexAlgebra,
+  regex: Regex,
+  known: Map<Regex, boolean>,
+  depth = 0,
+): boolean {
   if (isPlain(regexes, regex)) return regex === regexes.nothing;
   const before = known.get(regex);
   if (before !== undefined) return before;
+  const isEmpty = depth < DEEPEST ? isEmptyByParts(regexes, regex, known, depth + 1) : undefined;
+  if (isEmpty === undefined) return isEmptyBySearch(regexes, regex, known);
+  known.set(regex, isEmpty);
+  return isEmpty;
+}
+
+/** Undefined: its parts do not tell. */
+function isEmptyByParts(
+  regexes: RegexAlgebra,
+  regex: Regex,
+  known: Map<Regex, boolean>,
+  depth: number,
+): boolean | undefined {
+  const { nodes } = regexes;
+  const isEmpty = (part: Regex): boolean => isEmptyLanguage(regexes, part, known, depth);
+  regexes.fuel.use(1);
+  switch (nodes.kind[regex]!) {
+    case CONCAT: {
+      let rest = regex;
+      for (; nodes.kind[rest] === CONCAT; rest = nodes.second[rest]!) if (isEmpty(nodes.first[rest]!)) return true;
+      return isEmpty(rest);
+    }
+    case OR:
+      return nodes.partsOf(regex).every(isEmpty);
+    case REPEAT:
+      return isEmpty(nodes.first[regex]!); // of none it would match the empty string
+    default:
+      return undefined;
+  }
+}
+
+function isEmptyBySearch(regexes: RegexAlgebra, regex: Regex, known: Map<Regex, boolean>): boolean {
+  const { nodes } = regexes;
   /** Each derivative met, and which it was found from. */
   const cameFrom = new Map<Regex, Regex>([[regex, regex]]);
   const waiting = [regex];
@@ -76,11 +116,9 @@ export function isEmptyLanguage(regexes: RegexAlgebra, regex: Regex, known: Map<
   return true;
 }
 
-/** Whether it matches something unless it is NOTHING. */
-function isPlain({ nodes }: RegexAlgebra, regex: Regex): boolean {
-  const facts = nodes.facts[regex]!;
-  return (facts & HAS_BOOLEAN) === 0 || (facts & IS_NULLABLE) !== 0;
-}
+/** Whether it is plain to see what the answer is. */
+const isPlain = ({ nodes, nothing }: RegexAlgebra, regex: Regex): boolean =>
+  regex === nothing || (nodes.facts[regex]! & SURELY_MATCHES) !== 0;
 
 function keepAsMatching(found: Regex, cameFrom: ReadonlyMap<Regex, Regex>, known: Map<Regex, boolean>): void {
   for (let node = found; ;) {

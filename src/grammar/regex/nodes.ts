@@ -23,6 +23,10 @@ export const IS_NULLABLE = 1;
 export const IS_TEXT = 2;
 /** An AND or NOT is somewhere in it, so that it may match nothing although it is not NOTHING. */
 export const HAS_BOOLEAN = 4;
+/** It is plain to see that it matches something; that it matches finitely many strings; infinitely many. */
+export const SURELY_MATCHES = 8;
+const SURELY_FINITE = 16;
+const SURELY_INFINITE = 32;
 
 /** Bounds memory: 17 bytes a node, four an element of a list, and some hash tables. */
 const MOST_NODES = 1 << 20;
@@ -124,50 +128,74 @@ export class Nodes {
     const { facts, shortest } = this;
     const first = this.first[node]!;
     const second = this.second[node]!;
+    const third = this.third[node]!;
     let found = 0;
     let length = 0;
     switch (this.kind[node]!) {
       case NOTHING:
-        found = IS_TEXT;
+        found = IS_TEXT | SURELY_FINITE;
         length = LONG;
         break;
       case EMPTY:
-        found = IS_NULLABLE | IS_TEXT;
+        found = IS_NULLABLE | IS_TEXT | SURELY_FINITE;
         break;
       case BYTES:
+        found = SURELY_MATCHES | SURELY_FINITE;
         length = 1;
         break;
-      case CONCAT:
-        found =
-          (facts[first]! & facts[second]! & (IS_NULLABLE | IS_TEXT)) | ((facts[first]! | facts[second]!) & HAS_BOOLEAN);
+      case CONCAT: {
+        const both = facts[first]! & facts[second]!;
+        const either = facts[first]! | facts[second]!;
+        found = (both & (IS_NULLABLE | IS_TEXT | SURELY_MATCHES | SURELY_FINITE)) | (either & HAS_BOOLEAN);
+        if ((both & SURELY_MATCHES) !== 0) found |= either & SURELY_INFINITE;
         length = shortest[first]! + shortest[second]!;
         break;
+      }
       case OR:
-        found = IS_TEXT;
+        found = IS_TEXT | SURELY_FINITE;
         length = LONG;
         for (const part of this.partsOf(node)) {
-          found = (found & facts[part]! & IS_TEXT) | ((found | facts[part]!) & (IS_NULLABLE | HAS_BOOLEAN));
+          const both = found & facts[part]!;
+          const either = found | facts[part]!;
+          found = both & (IS_TEXT | SURELY_FINITE);
+          found |= either & (IS_NULLABLE | HAS_BOOLEAN | SURELY_MATCHES | SURELY_INFINITE);
           length = Math.min(length, shortest[part]!);
         }
         break;
-      case AND:
+      case AND: {
         found = IS_NULLABLE;
+        let wanted = 0;
+        let isInfinite = true;
         for (const part of this.partsOf(node)) {
-          found = (found & facts[part]! & IS_NULLABLE) | ((found | facts[part]!) & IS_TEXT);
+          found = (found & facts[part]! & IS_NULLABLE) | ((found | facts[part]!) & (IS_TEXT | SURELY_FINITE));
           length = Math.max(length, shortest[part]!);
+          // What infinitely many strings are left of where finitely many are taken away.
+          const isTakenAway = this.kind[part] === NOT && (facts[this.first[part]!]! & SURELY_FINITE) !== 0;
+          if (!isTakenAway) {
+            wanted++;
+            isInfinite &&= (facts[part]! & SURELY_INFINITE) !== 0;
+          }
         }
+        if (wanted <= 1 && isInfinite) found |= SURELY_MATCHES | SURELY_INFINITE;
         found |= HAS_BOOLEAN;
         break;
+      }
       case NOT:
         found = HAS_BOOLEAN | (~facts[first]! & IS_NULLABLE);
+        if ((facts[first]! & SURELY_FINITE) !== 0) found |= SURELY_MATCHES | SURELY_INFINITE;
         length = (found & IS_NULLABLE) === 0 ? 1 : 0;
         break;
-      case REPEAT:
-        found = facts[first]! & (IS_TEXT | HAS_BOOLEAN);
+      case REPEAT: {
+        found = facts[first]! & (IS_TEXT | HAS_BOOLEAN | SURELY_MATCHES | SURELY_INFINITE);
         if (second === 0 || (facts[first]! & IS_NULLABLE) !== 0) found |= IS_NULLABLE;
+        const isLimited = third !== UNLIMITED;
+        if (isLimited) found |= facts[first]! & SURELY_FINITE;
+        else if ((facts[first]! & (SURELY_MATCHES | IS_NULLABLE)) === SURELY_MATCHES) found |= SURELY_INFINITE;
         length = shortest[first]! * second;
         break;
+      }
     }
+    if ((found & IS_NULLABLE) !== 0) found |= SURELY_MATCHES;
     facts[node] = found;
     shortest[node] = Math.min(length, LONG);
   }
