@@ -52,6 +52,13 @@ test('white space between tokens of JSON ends, so that a model cannot stay in it
   expect(listed((await grammar.follow(bytesOf(`"${' '.repeat(9)}`)))?.mask)).toContain(' ');
 });
 
+test('a token of the mask is taken, however much work that takes', async () => {
+  const schema = { type: 'string', pattern: '[a-z]'.repeat(5000) };
+  const grammar = await byteGrammars().begin({ type: 'json_schema', schema });
+  expect(listed((await grammar.follow(bytesOf('"')))?.mask)).toContain('a');
+  expect(listed((await grammar.follow(bytesOf(' ago, laws of')))?.mask)).toContain('a');
+});
+
 test('a function whose schema cannot be enforced may be called with any object, unless it is strict', async () => {
   const parameters = { type: 'object', properties: { a: { type: 'array', uniqueItems: true } } };
   const format = (strict: boolean): ResponseFormat => ({

@@ -48,8 +48,7 @@ export class LexerState {
 /** No terminal begins like this. */
 export const NO_LEXEME = new LexerState(0, [], [], { accepted: undefined, continues: false, isSlow: false });
 
-/** Work on expressions that one transition may take, in units of some 1 µs, and what a unit costs of the whole. */
-const STEP_FUEL = 8000;
+/** What a unit of work on expressions, some 1 µs, costs of the whole. */
 const DERIVATIVE_COST = 80;
 /** States of so many terminals look for those that go on with a class, others for classes that lead to the same state. */
 const WIDE = 7;
@@ -71,10 +70,12 @@ export class Lexer {
   readonly bytesOf: readonly (readonly number[])[];
   /** Pays for new states; another one for each piece of work. A unit is some 10 ns. */
   fuel: Fuel;
+  /** Of `fuel`, what the expressions of one transition may take. */
+  mostOfStep = Infinity;
   /** How often a state was taken for `NO_LEXEME` since finding it would have taken too much work; that is not kept. */
   undecided = 0;
 
-  readonly #stepFuel = new Fuel(STEP_FUEL, 'a step');
+  readonly #stepFuel = new Fuel(0, 'a step');
   readonly #regexes: Regexes;
   readonly #roots: readonly Regex[];
   #states = new Map<number, LexerState>();
@@ -161,7 +162,8 @@ export class Lexer {
   /** What `work` on expressions gives; `otherwise` where it takes too much. */
   #bounded<T>(otherwise: T, work: () => T): T {
     const fuel = this.#stepFuel;
-    fuel.left = STEP_FUEL;
+    const most = Math.min(this.mostOfStep, this.fuel.left) / DERIVATIVE_COST;
+    fuel.left = most;
     this.#regexes.fuel = fuel;
     try {
       return work();
@@ -169,7 +171,7 @@ export class Lexer {
       if (error instanceof GrammarError && this.fuel.left >= 0) return otherwise;
       throw error;
     } finally {
-      this.fuel.use((STEP_FUEL - fuel.left) * DERIVATIVE_COST);
+      this.fuel.use((most - fuel.left) * DERIVATIVE_COST);
     }
   }
 

@@ -67,6 +67,8 @@ export class Masks {
       return mask;
     }
     const { lexer } = this.#states;
+    lexer.fuel = maskFuel(this.#trie);
+    lexer.mostOfStep = MOST_OF_STEP;
     const { undecided } = lexer;
     let isWhole = true;
     try {
@@ -74,7 +76,7 @@ export class Masks {
     } catch (error) {
       if (!(error instanceof GrammarError)) throw error;
       isWhole = false;
-      lexer.fuel = newFuel(this.#trie);
+      lexer.fuel = new Fuel(SHORT_FUEL, 'the grammar');
       this.#addShort(mask, state);
     }
     if (state.isAnswer) addListed(mask, this.#trie.eosIds);
@@ -263,8 +265,12 @@ export class Masks {
   }
 }
 
-/** Work that one mask may take, and one token or forced text, in units of some 10 ns: 10 ms, and more where there are more tokens. */
-export const newFuel = ({ nodes }: TokenTrie): Fuel => new Fuel(1_000_000 + 2 * nodes.count, 'the grammar');
+/** Work that one mask may take, in units of some 10 ns: 7 ms, and more where there are more tokens. */
+const maskFuel = ({ nodes }: TokenTrie): Fuel => new Fuel(600_000 + nodes.count, 'the grammar');
+/** What one transition may take of it. */
+const MOST_OF_STEP = 250_000;
+/** Work for the tokens of a few bytes, where there was no time for all. */
+const SHORT_FUEL = 200_000;
 
 /** Whether all plain characters below a node may come, so many at most. */
 const takesAll = ({ least }: PlainCharacters, below: number): boolean => below !== NOT_PLAIN && below <= least;

@@ -1,10 +1,19 @@
 import type { Grammar } from '../grammar.ts';
-import { Masks, newFuel } from './masks.ts';
+import { Fuel, GrammarError } from '../limits.ts';
+import { Masks } from './masks.ts';
 import { NO_STATE, type State, States } from './states.ts';
 import type { TokenTrie } from './token-trie.ts';
 
 /** Forced bytes that are told at once. */
 const MOST_FORCED = 4096;
+
+/**
+ * Work that the first state and a token may take, in units of some 10 ns. It is more than a mask may take, since masks have
+ * tokens that are known from the form of expressions.
+ */
+const TOKEN_FUEL = 10_000_000;
+/** The same of text that must come. */
+const FORCED_FUEL = 200_000;
 
 /** What is known of a grammar and a vocabulary: all matchers of them share it. */
 interface Automaton {
@@ -19,16 +28,13 @@ function automatonOf(grammar: Grammar, trie: TokenTrie): Automaton {
   if (!ofGrammar) automata.set(grammar, (ofGrammar = new WeakMap()));
   let automaton = ofGrammar.get(trie);
   if (!automaton) {
-    const states = new States(grammar, newFuel(trie));
+    const states = new States(grammar, new Fuel(TOKEN_FUEL, 'the grammar'));
     ofGrammar.set(trie, (automaton = { states, masks: new Masks(trie, states) }));
   }
   return automaton;
 }
 
-/**
- * One answer, token by token. Methods throw a `GrammarError` where telling what may come takes too much work; nothing
- * changes then.
- */
+/** One answer, token by token. */
 export class Matcher {
   readonly #trie: TokenTrie;
   readonly #states: States;
@@ -46,20 +52,20 @@ export class Matcher {
 
   /**
    * A bit for each token that may come next, lowest first, the tokens that end an answer among them where it may end:
-   * `[ceil(vocabSize / 32)]`.
+   * `[ceil(vocabSize / 32)]`. Throws a `GrammarError` where no token can be told of without too much work.
    */
   mask(): Uint32Array<ArrayBuffer> {
     const state = this.#path.at(-1);
-    if (!state) return new Uint32Array(this.#trie.words);
-    this.#refuel();
-    return this.#masks.mask(state);
+    return state ? this.#masks.mask(state) : new Uint32Array(this.#trie.words);
   }
 
   /** Goes on past a token; false where it may not come, or telling takes too much work, and nothing changes. */
   accept(token: number): boolean {
     const state = this.#path.at(-1);
     if (!state) return false;
-    this.#refuel();
+    const { lexer } = this.#states;
+    lexer.fuel = new Fuel(TOKEN_FUEL, 'the grammar');
+    lexer.mostOfStep = Infinity;
     for (const bytes of [this.#trie.controlNameOf(token), this.#trie.textOf(token)]) {
       if (bytes.length === 0) continue;
       const next = this.#stateAfter(state, bytes);
@@ -75,8 +81,14 @@ export class Matcher {
   #stateAfter(from: State, bytes: Uint8Array): State {
     const { classOf } = this.#states.lexer;
     let state = from;
-    for (let i = 0; i < bytes.length && state !== NO_STATE; i++) state = this.#states.step(state, classOf[bytes[i]!]!);
-    return state;
+    try {
+      for (let i = 0; i < bytes.length && state !== NO_STATE; i++)
+        state = this.#states.step(state, classOf[bytes[i]!]!);
+      return state;
+    } catch (error) {
+      if (error instanceof GrammarError) return NO_STATE;
+      throw error;
+    }
   }
 
   /** Takes back the last tokens. Throws where there are fewer. */
@@ -97,17 +109,22 @@ export class Matcher {
 
   /**
    * The bytes that must come next: none where there is a choice, or where the answer may end. They end before a control
-   * token, and after some thousands.
+   * token, after some thousands, and where telling takes too much work.
    */
   forcedBytes(): Uint8Array {
     const bytes: number[] = [];
-    this.#refuel();
-    const { bytesOf, classOf } = this.#states.lexer;
-    for (let state = this.#path.at(-1); state && bytes.length < MOST_FORCED;) {
-      const byte = (state.onlyByte ??= this.#onlyByte(state, bytesOf));
-      if (byte < 0 || byte === 0xff) break;
-      bytes.push(byte);
-      state = this.#states.step(state, classOf[byte]!);
+    const { lexer } = this.#states;
+    lexer.fuel = new Fuel(FORCED_FUEL, 'the grammar');
+    lexer.mostOfStep = FORCED_FUEL / 2;
+    try {
+      for (let state = this.#path.at(-1); state && bytes.length < MOST_FORCED;) {
+        const byte = (state.onlyByte ??= this.#onlyByte(state, lexer.bytesOf));
+        if (byte < 0 || byte === 0xff) break;
+        bytes.push(byte);
+        state = this.#states.step(state, lexer.classOf[byte]!);
+      }
+    } catch (error) {
+      if (!(error instanceof GrammarError)) throw error;
     }
     return Uint8Array.from(bytes);
   }
@@ -124,7 +141,4 @@ export class Matcher {
     return this.#states.lexer.undecided === undecided ? only : -1;
   }
 
-  #refuel(): void {
-    this.#states.lexer.fuel = newFuel(this.#trie);
-  }
 }

@@ -36,6 +36,8 @@ const MOST_DISPATCHED = 1 << 21;
 const DEEPEST_MERGE = 100;
 /** Derivatives that are kept; of more, all are forgotten. */
 const MOST_KEPT = 1 << 18;
+/** So many equal parts of a sequence are a repetition. */
+const LONG_RUN = 8;
 const ENCODER = new TextEncoder();
 
 /** Of a wide OR: what follows each first byte, from `starts[byte]` to `starts[byte + 1]`, and the parts not listed so. */
@@ -71,6 +73,7 @@ export class Regexes implements RegexAlgebra {
   readonly #derivatives = new IntMap();
   readonly #dispatches = new Map<Regex, Dispatch>();
   #dispatched = 0;
+  readonly #ofByte: Regex[] = [];
   readonly #chars = new Map<string, Regex>();
   /** The same of lists that are long to compare. */
   readonly #charsOfList = new WeakMap<readonly Range[], Regex>();
@@ -114,7 +117,7 @@ export class Regexes implements RegexAlgebra {
   literalBytes(bytes: Uint8Array): Regex {
     let regex = this.empty;
     for (let i = bytes.length - 1; i >= 0; i--) {
-      const byte = this.#set(this.byteSets.ofByte(bytes[i]!));
+      const byte = (this.#ofByte[bytes[i]!] ??= this.#set(this.byteSets.ofByte(bytes[i]!)));
       regex = regex === this.empty ? byte : this.#node(CONCAT, byte, regex);
     }
     return regex;
@@ -155,7 +158,16 @@ export class Regexes implements RegexAlgebra {
   /** The same of a list, however long. */
   sequence(parts: readonly Regex[]): Regex {
     let regex = this.empty;
-    for (let i = parts.length - 1; i >= 0; i--) regex = this.#join(parts[i]!, regex);
+    for (let i = parts.length - 1; i >= 0; i--) {
+      const part = parts[i]!;
+      let run = 1;
+      while (run <= i && parts[i - run] === part) run++;
+      if (run < LONG_RUN) regex = this.#join(part, regex);
+      else {
+        regex = this.#join(this.repeat(part, run, run), regex);
+        i -= run - 1;
+      }
+    }
     return regex;
   }
 
