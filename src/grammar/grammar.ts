@@ -17,8 +17,8 @@ export interface Grammar {
   readonly root: Sym;
 }
 
-/** What a grammar may take to build: some seconds of work. */
-const BUILDING_FUEL = 4_000_000;
+/** What a grammar may take to build: at most two seconds of work on a slow processor. */
+const BUILDING_FUEL = 2_000_000;
 
 /** Collects rules and terminals of one grammar. */
 export class GrammarBuilder {

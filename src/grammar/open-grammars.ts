@@ -1,7 +1,7 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type Grammar, GrammarBuilder, type Sym } from './grammar.ts';
 import { schemaGrammar } from './json-schema/schema-grammar.ts';
-import { Fuel, GrammarError } from './limits.ts';
+import { GrammarError } from './limits.ts';
 import { ebnfGrammar } from './notations/ebnf.ts';
 import type { ControlTokens } from './notations/free-text.ts';
 import { larkGrammar } from './notations/lark.ts';
@@ -15,8 +15,6 @@ import type { Grammars, GrammarVocabulary, NextTokens, TokenGrammar } from './to
 
 /** Compiled grammars that are kept; the one longest unused goes first. */
 const MOST_KEPT = 16;
-/** Work that compiling one grammar may take: at most two seconds on a slow processor. */
-const COMPILE_FUEL = 2_000_000;
 
 /**
  * White space between two tokens of JSON may have so many tokens of the model, so that a model cannot stay in it. A line
@@ -75,12 +73,10 @@ export function openGrammars(vocabulary: () => GrammarVocabulary): Grammars {
   };
 }
 
-const newBuilder = (): GrammarBuilder => new GrammarBuilder(new Fuel(COMPILE_FUEL, 'the grammar'));
-
 function compile(format: ResponseFormat, controlTokens: ReadonlyMap<string, number>): Compiled {
   const control = (name: string): number | undefined => controlTokens.get(name);
   if (format.type === 'tool_calls') return compileCalls(format, control);
-  const builder = newBuilder();
+  const builder = new GrammarBuilder();
   const { root, ignored = [] } = rootOf(format, builder, control);
   return { grammar: builder.build(root), ignored };
 }
@@ -111,7 +107,7 @@ function compileCalls(format: Extract<ResponseFormat, { type: 'tool_calls' }>, c
   const ignored: string[] = [];
   let { tools } = format;
   for (;;) {
-    const builder = newBuilder();
+    const builder = new GrammarBuilder();
     try {
       return { grammar: builder.build(toolCallGrammar({ ...format, tools }, builder, control)), ignored };
     } catch (error) {
@@ -127,7 +123,7 @@ function compileCalls(format: Extract<ResponseFormat, { type: 'tool_calls' }>, c
 }
 
 function anyText(): Grammar {
-  const builder = newBuilder();
+  const builder = new GrammarBuilder();
   return builder.build(builder.terminal(builder.regexes.anyText));
 }
 

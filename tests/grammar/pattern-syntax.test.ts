@@ -206,7 +206,9 @@ describe('ECMAScript, beside the engine that runs this test', () => {
     [`${'('.repeat(600)}a${')'.repeat(600)}`, 'nests groups more than 500 deep'],
   ])('is refused by name: %s', (source, reason) => {
     expect(refusal(() => parsePattern(source, 'ecma', { at: 'properties.a' }))).toContain(reason);
-    expect(refusal(() => parsePattern(source, 'ecma', { at: 'properties.a' }))).toMatch(/^properties\.a: the pattern "/);
+    expect(refusal(() => parsePattern(source, 'ecma', { at: 'properties.a' }))).toMatch(
+      /^properties\.a: the pattern "/,
+    );
   });
 });
 

@@ -140,5 +140,4 @@ export class Matcher {
     }
     return this.#states.lexer.undecided === undecided ? only : -1;
   }
-
 }

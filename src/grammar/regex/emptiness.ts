@@ -45,12 +45,7 @@ const DEEPEST = 100;
  * Whether `regex` matches no string: asks its parts, and of an intersection searches for a derivative that matches the
  * empty string. `known` keeps what was found for it, and for those on the way.
  */
-export function isEmptyLanguage(
-  regexes: RegexAlgebra,
-  regex: Regex,
-  known: Map<Regex, boolean>,
-  depth = 0,
-): boolean {
+export function isEmptyLanguage(regexes: RegexAlgebra, regex: Regex, known: Map<Regex, boolean>, depth = 0): boolean {
   if (isPlain(regexes, regex)) return regex === regexes.nothing;
   const before = known.get(regex);
   if (before !== undefined) return before;
