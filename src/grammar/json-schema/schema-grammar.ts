@@ -34,12 +34,13 @@ export interface SchemaOptions {
   generalEscapes?: boolean;
 }
 
-/** Names of `x-guidance`, and what they are here. */
+/** Names of `x-guidance`, llguidance's and `property_order`, and what they are here. */
 const GUIDANCE: Readonly<Record<string, (value: unknown) => SchemaOptions | undefined>> = {
   whitespace_flexible: (value) =>
     typeof value === 'boolean' ? { whitespace: value ? 'flexible' : 'compact' } : undefined,
   whitespace_pattern: (value) => (typeof value === 'string' ? { whitespacePattern: value } : undefined),
   item_separator: (value) => (typeof value === 'string' ? { itemSeparator: value } : undefined),
+  property_order: (value) => (value === 'schema' || value === 'any' ? { propertyOrder: value } : undefined),
   key_separator: (value) => (typeof value === 'string' ? { keySeparator: value } : undefined),
   coerce_one_of: (value) => (typeof value === 'boolean' ? { coerceOneOf: value } : undefined),
   lenient: (value) => (typeof value === 'boolean' ? { lenient: value } : undefined),

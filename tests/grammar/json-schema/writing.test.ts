@@ -50,7 +50,9 @@ describe('properties', () => {
       { required: ['a', 'c'], additionalProperties: { type: 'null' } },
     );
     const right = ['{"c":null,"x":null,"b":1,"a":1}', '{"a":1,"c":null}'];
-    expect(allowed(schema, [...right, '{"c":null}', '{"c":null,"a":null}'], { propertyOrder: 'any' })).toEqual(right);
+    const answers = [...right, '{"c":null}', '{"c":null,"a":null}'];
+    expect(allowed(schema, answers, { propertyOrder: 'any' })).toEqual(right);
+    expect(allowed({ ...schema, 'x-guidance': { property_order: 'any' } }, answers)).toEqual(right);
   });
 
   it('are written once where another would not be valid', () => {
