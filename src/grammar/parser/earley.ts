@@ -103,6 +103,18 @@ export class Earley {
     this.start = this.#finishRow();
   }
 
+  /** The first row, and those behind terminals that may come, so many at most. */
+  rows(most: number): readonly Row[] {
+    const rows = new Set([this.start]);
+    for (const row of rows) {
+      for (const terminal of row.prediction.lexerState.terminals) {
+        if (rows.size >= most) return [...rows];
+        rows.add(this.follow([row], [this.#lexer.set([terminal])]));
+      }
+    }
+    return [...rows];
+  }
+
   /** The row after terminals of several rows that end at the same place; each row with its own. */
   follow(rows: readonly Row[], accepted: readonly TerminalSet[]): Row {
     const only = rows.length === 1 ? rows[0]! : undefined;
@@ -187,10 +199,10 @@ export class Earley {
   #add(core: Core, origin: Row): void {
     for (;;) {
       const key = core * IDS + origin.id;
-      this.#lexer.fuel.use(4);
+      this.#lexer.fuel.use(5);
       if (this.#seen.has(key)) return;
       this.#seen.add(key);
-      this.#lexer.fuel.use(10);
+      this.#lexer.fuel.use(20);
       const symbol = this.#coreSymbol[core]!;
       if (symbol === COMPLETE && origin !== NOWHERE) {
         this.#endedRules.push(this.#coreRule[core]!);
@@ -258,6 +270,7 @@ export class Earley {
     for (let known = this.#rows.get(hash); known; known = known.nextInSlot) {
       if (isEqual(known.cores, cores) && isEqual(known.origins, origins)) return known;
     }
+    this.#lexer.fuel.use(50);
     const symbols = new Set<Sym>();
     let isAnswer = false;
     for (const core of cores) {
@@ -292,7 +305,7 @@ export class Earley {
           const symbol = this.#coreSymbol[core]!;
           if (symbol === COMPLETE || seen.has(core)) break;
           seen.add(core);
-          this.#lexer.fuel.use(10);
+          this.#lexer.fuel.use(20);
           const waiting = beginnings.get(symbol);
           if (waiting) waiting.push(core);
           else beginnings.set(symbol, [core]);

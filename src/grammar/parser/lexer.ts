@@ -1,7 +1,7 @@
 import { Fuel, GrammarError } from '../limits.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { byteClasses } from '../regex/regexes.ts';
-import { BYTES, CONCAT, HAS_BOOLEAN, OR, SURELY_MATCHES } from '../regex/nodes.ts';
+import { BYTES, CONCAT, HAS_BOOLEAN, OR, SURELY_INFINITE, SURELY_MATCHES } from '../regex/nodes.ts';
 import { type PlainCharacters, plainCharacters, PlainStrings, plainSteps } from './plain-strings.ts';
 
 /** Terminals by their indices, ascending. Equal sets are one object. */
@@ -49,7 +49,7 @@ export class LexerState {
 export const NO_LEXEME = new LexerState(0, [], [], { accepted: undefined, continues: false, isSlow: false });
 
 /** What a unit of work on expressions, some 1 µs, costs of the whole. */
-const DERIVATIVE_COST = 80;
+const DERIVATIVE_COST = 90;
 /** States of so many terminals look for those that go on with a class, others for classes that lead to the same state. */
 const WIDE = 7;
 /** Alternatives of an expression that are too many to look for such classes. */
@@ -68,10 +68,10 @@ export class Lexer {
   readonly classes: number;
   /** Of each class its bytes. */
   readonly bytesOf: readonly (readonly number[])[];
-  /** Pays for new states; another one for each piece of work. A unit is some 10 ns. */
+  /** Pays for new states. A unit is some 5 to 10 ns. */
   fuel: Fuel;
   /** Of `fuel`, what the expressions of one transition may take. */
-  mostOfStep = Infinity;
+  #mostOfStep = Infinity;
   /** How often a state was taken for `NO_LEXEME` since finding it would have taken too much work; that is not kept. */
   undecided = 0;
 
@@ -102,6 +102,12 @@ export class Lexer {
     this.#ownGroups = Uint8Array.from(bytesOf, (_, byteClass) => byteClass);
     this.plainSteps = plainSteps(classOf);
     this.#plain = new PlainStrings(regexes, classOf);
+  }
+
+  /** For the next piece of work; `mostOfStep` is what the expressions of one transition may take of it. */
+  refuel(fuel: Fuel, mostOfStep: number): void {
+    this.fuel = fuel;
+    this.#mostOfStep = mostOfStep;
   }
 
   /** The state in which any of these terminals may begin; they ascend. */
@@ -144,7 +150,7 @@ export class Lexer {
     const regexes = this.#regexes;
     const byte = this.bytesOf[byteClass]![0]!;
     const count = entries?.length ?? state.regexes.length;
-    this.fuel.use(10 + 5 * count);
+    this.fuel.use(60 + 5 * count);
     const terminals: number[] = [];
     const rests: Regex[] = [];
     return this.#bounded(undefined, () => {
@@ -162,7 +168,7 @@ export class Lexer {
   /** What `work` on expressions gives; `otherwise` where it takes too much. */
   #bounded<T>(otherwise: T, work: () => T): T {
     const fuel = this.#stepFuel;
-    const most = Math.min(this.mostOfStep, this.fuel.left) / DERIVATIVE_COST;
+    const most = Math.min(this.#mostOfStep, this.fuel.left) / DERIVATIVE_COST;
     fuel.left = most;
     this.#regexes.fuel = fuel;
     try {
@@ -242,13 +248,13 @@ export class Lexer {
     for (let known = this.#states.get(hash); known; known = known.nextInSlot) {
       if (isEqual(known.terminals, terminals) && isEqual(known.regexes, rests)) return known;
     }
-    this.fuel.use(50);
+    this.fuel.use(180 + 20 * rests.length);
     const words = this.classes * 2 + rests.length * 6 + 60;
     if (this.#kept + words > MOST_KEPT) this.#forget();
     this.#kept += words;
     const accepted = terminals.filter((_, i) => this.#regexes.isNullable(rests[i]!));
     const continues = accepted.length < terminals.length || rests.some((rest) => this.#continues(rest));
-    const accepts = accepted.length > 0 ? this.#set(accepted) : undefined;
+    const accepts = accepted.length > 0 ? this.set(accepted) : undefined;
     const isSlow = rests.some((rest) => (this.#regexes.nodes.facts[rest]! & HAS_BOOLEAN) !== 0);
     const state = new LexerState(++this.#lastId, terminals, rests, { accepted: accepts, continues, isSlow });
     state.nextInSlot = this.#states.get(hash);
@@ -256,7 +262,8 @@ export class Lexer {
     return state;
   }
 
-  #set(terminals: readonly number[]): TerminalSet {
+  /** These terminals; they ascend. */
+  set(terminals: readonly number[]): TerminalSet {
     const key = terminals.join();
     let set = this.#sets.get(key);
     if (!set) this.#sets.set(key, (set = { id: this.#sets.size, terminals }));
@@ -274,6 +281,8 @@ export class Lexer {
   #continues(regex: Regex): boolean {
     const regexes = this.#regexes;
     if (regex === regexes.empty) return false;
+    const facts = regexes.nodes.facts[regex]!;
+    if ((facts & HAS_BOOLEAN) === 0 || (facts & SURELY_INFINITE) !== 0) return true;
     return this.bytesOf.some(([byte]) => {
       this.fuel.use(10);
       return this.#matches(regexes.derivative(regex, byte!));

@@ -24,9 +24,13 @@ const SHORT = 2;
 const BROAD = 8;
 /** Bytes of token sets that are kept. */
 const MOST_KEPT = 6_000_000;
+const QUOTE = 0x22;
+/** Rows whose lexemes are found at once. */
+const MOST_PREPARED = 256;
 const NO_TOKENS = new Int32Array(0);
-/** Nodes of the trie that are visited before they are paid for. */
+/** Nodes of the trie that are visited before they are paid for, and what each costs. */
 const PAID_AT_ONCE = 4096;
+const VISIT = 3;
 
 /**
  * The masks of a grammar's states. What may come within a lexeme depends on the lexer's state alone, and is kept with
@@ -56,10 +60,50 @@ export class Masks {
   }
 
   /**
+   * Finds the tokens of the first state, and where `isLarge` what takes long to find where many words may come: the tokens
+   * of the lexemes and strings that may begin in the rows that are met first, as far as `fuel` reaches.
+   */
+  prepare(fuel: Fuel, isLarge: boolean): void {
+    const { lexer } = this.#states;
+    try {
+      lexer.refuel(fuel, Infinity);
+      this.#allTokens(this.#states.start);
+      for (const row of isLarge ? this.#states.rows(MOST_PREPARED) : []) {
+        const lexeme = row.prediction.lexerState;
+        if (lexeme === NO_LEXEME) continue;
+        this.#lexemeTokens(lexeme);
+        const string = lexer.step(lexeme, lexer.classOf[QUOTE]!);
+        if (string !== NO_LEXEME) this.#lexemeTokens(string);
+      }
+    } catch (error) {
+      if (!(error instanceof GrammarError)) throw error;
+    }
+  }
+
+  /**
    * A bit for each token that may come in a state, lowest first. Tokens are left out where telling takes too much work:
    * most that are longer than a few bytes, if need be. Throws a `GrammarError` where even that takes too much.
    */
   mask(state: State): Uint32Array<ArrayBuffer> {
+    const { lexer } = this.#states;
+    const { undecided } = lexer;
+    let isWhole = true;
+    let mask: Uint32Array<ArrayBuffer>;
+    try {
+      lexer.refuel(maskFuel(this.#trie), MOST_OF_STEP);
+      mask = this.#allTokens(state);
+    } catch (error) {
+      if (!(error instanceof GrammarError)) throw error;
+      isWhole = false;
+      lexer.refuel(new Fuel(SHORT_FUEL, 'the grammar'), MOST_OF_STEP);
+      mask = this.#shortTokens(state);
+    }
+    if ((!isWhole || lexer.undecided !== undecided) && mask.every((word) => word === 0))
+      throw new GrammarError('takes more work to follow than is allowed');
+    return mask;
+  }
+
+  #allTokens(state: State): Uint32Array<ArrayBuffer> {
     const mask = new Uint32Array(this.#trie.words);
     const known = this.#ofState.get(state);
     if (known) {
@@ -67,23 +111,17 @@ export class Masks {
       return mask;
     }
     const { lexer } = this.#states;
-    lexer.fuel = maskFuel(this.#trie);
-    lexer.mostOfStep = MOST_OF_STEP;
     const { undecided } = lexer;
-    let isWhole = true;
-    try {
-      if (!this.#addByLexemes(mask, state)) this.#addByStates(mask, state);
-    } catch (error) {
-      if (!(error instanceof GrammarError)) throw error;
-      isWhole = false;
-      lexer.fuel = new Fuel(SHORT_FUEL, 'the grammar');
-      this.#addShort(mask, state);
-    }
+    if (!this.#addByLexemes(mask, state)) this.#addByStates(mask, state);
+    this.#addAlike(mask, state);
+    if (lexer.undecided === undecided) this.#ofState.keep(state, compact(mask));
+    return mask;
+  }
+
+  /** Tokens that end an answer, and those of the same bytes as others. */
+  #addAlike(mask: Uint32Array, state: State): void {
     if (state.isAnswer) addListed(mask, this.#trie.eosIds);
     this.#trie.addTwins(mask);
-    if (isWhole && lexer.undecided === undecided) this.#ofState.keep(state, compact(mask));
-    else if (mask.every((word) => word === 0)) lexer.fuel.use(Infinity);
-    return mask;
   }
 
   /** False where ends of lexemes are almost everywhere, so that states are better walked from the root. */
@@ -123,8 +161,9 @@ export class Masks {
     addListed(mask, this.#found.subarray(0, this.#foundCount));
   }
 
-  /** Adds tokens of a few bytes. */
-  #addShort(mask: Uint32Array, state: State): void {
+  /** Those of a few bytes. */
+  #shortTokens(state: State): Uint32Array<ArrayBuffer> {
+    const mask = new Uint32Array(this.#trie.words);
     const { count, depth, byte, end, token } = this.#trie.nodes;
     const states = this.#states;
     const { classOf } = states.lexer;
@@ -140,6 +179,8 @@ export class Masks {
       if (token[i]! >= 0) mask[token[i]! >> 5]! |= 1 << (token[i]! & 31);
       i++;
     }
+    this.#addAlike(mask, state);
+    return mask;
   }
 
   /** The state after the bytes of a node. */
@@ -163,7 +204,7 @@ export class Masks {
     let visited = 0;
     for (let i = first; i < last;) {
       if (++visited === PAID_AT_ONCE) {
-        states.lexer.fuel.use(visited);
+        states.lexer.fuel.use(VISIT * visited);
         visited = 0;
       }
       const at = depth[i]!;
@@ -178,7 +219,7 @@ export class Masks {
       if (token[i]! >= 0) found[count++] = token[i]!;
       i++;
     }
-    states.lexer.fuel.use(visited);
+    states.lexer.fuel.use(VISIT * visited);
     this.#foundCount = count;
   }
 
@@ -240,7 +281,7 @@ export class Masks {
     let visited = 0;
     for (let i = 0; i < count;) {
       if (++visited === PAID_AT_ONCE) {
-        lexer.fuel.use(visited);
+        lexer.fuel.use(VISIT * visited);
         visited = 0;
       }
       const at = depth[i]!;
@@ -260,17 +301,17 @@ export class Masks {
       if (next.accepted && wholeEnd[node[i]!]! > node[i]! + 1) ends.push(node[i]!);
       i++;
     }
-    lexer.fuel.use(visited);
+    lexer.fuel.use(VISIT * visited);
     this.#foundCount = foundCount;
   }
 }
 
-/** Work that one mask may take, in units of some 10 ns: 7 ms, and more where there are more tokens. */
-const maskFuel = ({ nodes }: TokenTrie): Fuel => new Fuel(600_000 + nodes.count, 'the grammar');
+/** Work that one mask may take, in units of some 5 to 10 ns: 10 ms, and more where there are more tokens. */
+const maskFuel = ({ nodes }: TokenTrie): Fuel => new Fuel(900_000 + 2 * nodes.count, 'the grammar');
 /** What one transition may take of it. */
-const MOST_OF_STEP = 250_000;
-/** Work for the tokens of a few bytes, where there was no time for all. */
-const SHORT_FUEL = 200_000;
+const MOST_OF_STEP = 200_000;
+/** Work for the tokens of a few bytes, where there was not enough for all. */
+const SHORT_FUEL = 150_000;
 
 /** Whether all plain characters below a node may come, so many at most. */
 const takesAll = ({ least }: PlainCharacters, below: number): boolean => below !== NOT_PLAIN && below <= least;

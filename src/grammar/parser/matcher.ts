@@ -8,12 +8,16 @@ import type { TokenTrie } from './token-trie.ts';
 const MOST_FORCED = 4096;
 
 /**
- * Work that the first state and a token may take, in units of some 10 ns. It is more than a mask may take, since masks have
+ * Work that the first state and a token may take, in units of some 5 to 10 ns. It is more than a mask may take, since masks have
  * tokens that are known from the form of expressions.
  */
 const TOKEN_FUEL = 10_000_000;
 /** The same of text that must come. */
 const FORCED_FUEL = 200_000;
+
+/** Grammars of more expressions are large; and what may be spent before the first token. */
+const LARGE = 15_000;
+const PREPARING_FUEL = 40_000_000;
 
 /** What is known of a grammar and a vocabulary: all matchers of them share it. */
 interface Automaton {
@@ -30,6 +34,7 @@ function automatonOf(grammar: Grammar, trie: TokenTrie): Automaton {
   if (!automaton) {
     const states = new States(grammar, new Fuel(TOKEN_FUEL, 'the grammar'));
     ofGrammar.set(trie, (automaton = { states, masks: new Masks(trie, states) }));
+    automaton.masks.prepare(new Fuel(PREPARING_FUEL, 'the grammar'), grammar.regexes.nodes.count > LARGE);
   }
   return automaton;
 }
@@ -63,9 +68,7 @@ export class Matcher {
   accept(token: number): boolean {
     const state = this.#path.at(-1);
     if (!state) return false;
-    const { lexer } = this.#states;
-    lexer.fuel = new Fuel(TOKEN_FUEL, 'the grammar');
-    lexer.mostOfStep = Infinity;
+    this.#states.lexer.refuel(new Fuel(TOKEN_FUEL, 'the grammar'), Infinity);
     for (const bytes of [this.#trie.controlNameOf(token), this.#trie.textOf(token)]) {
       if (bytes.length === 0) continue;
       const next = this.#stateAfter(state, bytes);
@@ -114,8 +117,7 @@ export class Matcher {
   forcedBytes(): Uint8Array {
     const bytes: number[] = [];
     const { lexer } = this.#states;
-    lexer.fuel = new Fuel(FORCED_FUEL, 'the grammar');
-    lexer.mostOfStep = FORCED_FUEL / 2;
+    lexer.refuel(new Fuel(FORCED_FUEL, 'the grammar'), FORCED_FUEL / 2);
     try {
       for (let state = this.#path.at(-1); state && bytes.length < MOST_FORCED;) {
         const byte = (state.onlyByte ??= this.#onlyByte(state, lexer.bytesOf));

@@ -48,6 +48,11 @@ export class States {
       lexerState === NO_LEXEME ? this.#state([], [], row.isAnswer) : this.#state([row], [lexerState], row.isAnswer);
   }
 
+  /** Rows that are met behind the first lexemes, so many at most, and the first row. */
+  rows(most: number): readonly Row[] {
+    return this.#earley.rows(most);
+  }
+
   /**
    * The state after a byte of a class; `NO_STATE` where no answer goes on so. Lexemes that the lexer leaves undecided are
    * left out: what the state allows an answer may have.
@@ -63,7 +68,7 @@ export class States {
     const endedRows: Row[] = [];
     const ended: TerminalSet[] = [];
     const undecided = lexer.undecided;
-    lexer.fuel.use(3 + state.rows.length);
+    lexer.fuel.use(100 + state.rows.length);
     for (let i = 0; i < state.rows.length; i++) {
       const lexeme = lexer.step(state.lexemes[i]!, byteClass);
       if (lexeme === NO_LEXEME) continue;
@@ -103,7 +108,7 @@ export class States {
     for (let known = this.#table.get(hash); known; known = known.nextInSlot) {
       if (known.isAnswer === isAnswer && isEqual(known.rows, rows) && isEqual(known.lexemes, lexemes)) return known;
     }
-    this.lexer.fuel.use(20);
+    this.lexer.fuel.use(40);
     if (this.#kept > MOST_KEPT) this.#forget();
     this.#kept += this.lexer.classes * 2 + rows.length * 4 + 60;
     const state = new State(rows, lexemes, isAnswer);

@@ -26,7 +26,7 @@ export const HAS_BOOLEAN = 4;
 /** It is plain to see that it matches something; that it matches finitely many strings; infinitely many. */
 export const SURELY_MATCHES = 8;
 const SURELY_FINITE = 16;
-const SURELY_INFINITE = 32;
+export const SURELY_INFINITE = 32;
 
 /** Bounds memory: 17 bytes a node, four an element of a list, and some hash tables. */
 const MOST_NODES = 1 << 20;
