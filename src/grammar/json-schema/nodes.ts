@@ -115,7 +115,7 @@ export class SchemaNodes implements Nodes {
   }
 
   #add(definition: Definition): Node {
-    this.fuel.use(8);
+    this.fuel.use(30);
     return this.#definitions.push(definition) - 1;
   }
 
