@@ -2,6 +2,7 @@ import { Fuel, GrammarError } from '../limits.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { byteClasses } from '../regex/regexes.ts';
 import { BYTES, CONCAT, HAS_BOOLEAN, OR, SURELY_INFINITE, SURELY_MATCHES } from '../regex/nodes.ts';
+import { GROUP_OF } from './token-trie.ts';
 import { type PlainCharacters, plainCharacters, PlainStrings, plainSteps } from './plain-strings.ts';
 
 /** Terminals by their indices, ascending. Equal sets are one object. */
@@ -22,6 +23,8 @@ export class LexerState {
   /** Where there are many terminals: for each class those that may go on with it, by their places in the lists. */
   entriesOf: readonly (readonly number[])[] | undefined;
   plain: PlainCharacters | undefined;
+  /** A bit for each group of bytes that lead back to the state itself; undefined where that is not yet known. */
+  loops: number | undefined;
   /** The next state in the same slot of the table. */
   nextInSlot: LexerState | undefined;
 
@@ -68,6 +71,8 @@ export class Lexer {
   readonly classes: number;
   /** Of each class its bytes. */
   readonly bytesOf: readonly (readonly number[])[];
+  /** Of each class a bit for each group of its bytes. */
+  readonly #groupsOfClass: readonly number[];
   /** Pays for new states. A unit is some 5 to 10 ns. */
   fuel: Fuel;
   /** Of `fuel`, what the expressions of one transition may take. */
@@ -99,6 +104,7 @@ export class Lexer {
     const bytesOf = Array.from({ length: count }, (): number[] => []);
     classOf.forEach((index, byte) => bytesOf[index]!.push(byte));
     this.bytesOf = bytesOf;
+    this.#groupsOfClass = bytesOf.map((bytes) => bytes.reduce((bits, byte) => bits | (1 << GROUP_OF[byte]!), 0));
     this.#ownGroups = Uint8Array.from(bytesOf, (_, byteClass) => byteClass);
     this.plainSteps = plainSteps(classOf);
     this.#plain = new PlainStrings(regexes, classOf);
@@ -116,6 +122,16 @@ export class Lexer {
       terminals,
       terminals.map((terminal) => this.#roots[terminal]!),
     );
+  }
+
+  /** A bit for each group of bytes (`GROUP_OF`) that lead back to the state itself. */
+  loopsOf(state: LexerState): number {
+    return (state.loops ??= this.groupsWhere((byteClass) => this.step(state, byteClass) === state));
+  }
+
+  /** The groups of bytes whose classes are all as asked. */
+  groupsWhere(is: (byteClass: number) => boolean): number {
+    return this.#groupsOfClass.reduce((groups, ofClass, byteClass) => (is(byteClass) ? groups : groups & ~ofClass), -1);
   }
 
   /** The state after a byte of a class; `NO_LEXEME` where no terminal goes on so, and only there unless it is undecided. */

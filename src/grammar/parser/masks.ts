@@ -31,6 +31,8 @@ const NO_TOKENS = new Int32Array(0);
 /** Nodes of the trie that are visited before they are paid for, and what each costs. */
 const PAID_AT_ONCE = 4096;
 const VISIT = 3;
+/** Nodes that are sooner visited than not. */
+const FEW = 16;
 
 /**
  * The masks of a grammar's states. What may come within a lexeme depends on the lexer's state alone, and is kept with
@@ -195,7 +197,7 @@ export class Masks {
   }
 
   /** Finds tokens that may come, at nodes from `first` to before `last`; the states above are on the path. */
-  #walkStates({ depth, byte, end, token }: TrieNodes, first: number, last: number): void {
+  #walkStates({ depth, byte, end, token, groupsBelow }: TrieNodes, first: number, last: number): void {
     const states = this.#states;
     const { classOf } = states.lexer;
     const path = this.#statePath;
@@ -203,7 +205,7 @@ export class Masks {
     let count = this.#foundCount;
     let visited = 0;
     for (let i = first; i < last;) {
-      if (++visited === PAID_AT_ONCE) {
+      if (++visited >= PAID_AT_ONCE) {
         states.lexer.fuel.use(VISIT * visited);
         visited = 0;
       }
@@ -217,7 +219,13 @@ export class Masks {
       }
       path[at] = next;
       if (token[i]! >= 0) found[count++] = token[i]!;
-      i++;
+      const below = end[i]!;
+      // All that is below may come where each of its bytes leads back to the state.
+      if (next === above && below - i > FEW && (groupsBelow[i]! & ~states.loopsOf(next)) === 0) {
+        visited += (below - i) >> 2;
+        for (let j = i + 1; j < below; j++) if (token[j]! >= 0) found[count++] = token[j]!;
+        i = below;
+      } else i++;
     }
     states.lexer.fuel.use(VISIT * visited);
     this.#foundCount = count;
@@ -236,7 +244,8 @@ export class Masks {
     if (least === most) slice = { length: least, bits: this.#trie.plainBits(least), others: slices[0]!.others };
     this.#foundCount = 0;
     this.#ends = [];
-    this.#walkLexeme(slice?.others ?? nodes, lexeme);
+    const isBroad = !this.#walkLexeme(slice?.others ?? nodes, lexeme);
+    if (isBroad) this.#foundCount = 0;
     let bits = slice?.bits;
     let tokens = this.#found.slice(0, this.#foundCount);
     if (tokens.length > words) {
@@ -244,22 +253,9 @@ export class Masks {
       addListed(bits, tokens);
       tokens = NO_TOKENS;
     }
-    const isBroad = this.#nodesBelow(this.#ends) > nodes.count / BROAD;
     const set = { bits, tokens, ends: Int32Array.from(this.#ends), isBroad };
     if (lexer.undecided === undecided) this.#ofLexeme.keep(lexeme, set);
     return set;
-  }
-
-  #nodesBelow(ends: readonly number[]): number {
-    const { end } = this.#trie.nodes;
-    let sum = 0;
-    let walked = 0;
-    for (const node of ends) {
-      if (node < walked) continue;
-      walked = end[node]!;
-      sum += walked - node;
-    }
-    return sum;
   }
 
   /** Characters of the longest slice that has an end. */
@@ -267,8 +263,9 @@ export class Masks {
     return this.#trie.slices[1]!.length;
   }
 
-  #walkLexeme(nodes: TrieNodes, lexeme: LexerState): void {
-    const { count, depth, byte, end, token, node } = nodes;
+  /** False where terminals end above much of the trie. */
+  #walkLexeme(nodes: TrieNodes, lexeme: LexerState): boolean {
+    const { count, depth, byte, end, token, node, groupsBelow } = nodes;
     const { plainBelow } = this.#trie;
     const wholeEnd = this.#trie.nodes.end;
     const { lexer } = this.#states;
@@ -276,11 +273,15 @@ export class Masks {
     const path = this.#lexemePath;
     const found = this.#found;
     const ends = this.#ends;
+    const most = this.#trie.nodes.count / BROAD;
+    /** Nodes below the ends, and where those of the last one end. */
+    let belowEnds = 0;
+    let endsUpTo = 0;
     let foundCount = 0;
     path[0] = lexeme;
     let visited = 0;
     for (let i = 0; i < count;) {
-      if (++visited === PAID_AT_ONCE) {
+      if (++visited >= PAID_AT_ONCE) {
         lexer.fuel.use(VISIT * visited);
         visited = 0;
       }
@@ -298,11 +299,27 @@ export class Masks {
       }
       path[at] = next;
       if (token[i]! >= 0) found[foundCount++] = token[i]!;
-      if (next.accepted && wholeEnd[node[i]!]! > node[i]! + 1) ends.push(node[i]!);
-      i++;
+      const below = end[i]!;
+      if (next.accepted) {
+        const inWhole = node[i]!;
+        if (wholeEnd[inWhole]! > inWhole + 1) {
+          ends.push(inWhole);
+          if (inWhole >= endsUpTo) {
+            belowEnds += wholeEnd[inWhole]! - inWhole;
+            endsUpTo = wholeEnd[inWhole]!;
+          }
+          if (belowEnds > most) return false;
+        }
+        i++;
+      } else if (next === above && below - i > FEW && (groupsBelow[i]! & ~lexer.loopsOf(next)) === 0) {
+        visited += (below - i) >> 2;
+        for (let j = i + 1; j < below; j++) if (token[j]! >= 0) found[foundCount++] = token[j]!;
+        i = below;
+      } else i++;
     }
     lexer.fuel.use(VISIT * visited);
     this.#foundCount = foundCount;
+    return true;
   }
 }
 

@@ -15,6 +15,8 @@ export class State {
   next: (State | undefined)[] = NONE_KNOWN;
   /** The only byte that may come; -1 where there is a choice, or none; undefined where it is not yet known. */
   onlyByte: number | undefined;
+  /** A bit for each group of bytes that lead back to the state itself; undefined where that is not yet known. */
+  loops: number | undefined;
   nextInSlot: State | undefined;
 
   constructor(
@@ -59,6 +61,11 @@ export class States {
    */
   step(state: State, byteClass: number): State {
     return state.next[byteClass] ?? this.#newStep(state, byteClass);
+  }
+
+  /** A bit for each group of bytes (`GROUP_OF`) that lead back to the state itself. */
+  loopsOf(state: State): number {
+    return (state.loops ??= this.lexer.groupsWhere((byteClass) => this.step(state, byteClass) === state));
   }
 
   #newStep(state: State, byteClass: number): State {

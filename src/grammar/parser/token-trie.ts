@@ -13,6 +13,8 @@ export interface TrieNodes {
   readonly token: Int32Array<ArrayBuffer>;
   /** Which node of the whole trie it is. */
   readonly node: Int32Array<ArrayBuffer>;
+  /** A bit for each group of bytes (`GROUP_OF`) that stands below the node. */
+  readonly groupsBelow: Int32Array<ArrayBuffer>;
 }
 
 /** Tokens of nothing but plain characters of a JSON string (`PLAIN_NEXT`), and the trie of all others. */
@@ -26,6 +28,8 @@ export interface Slice {
 
 /** Lengths of the slices, in characters. */
 const SLICE_LENGTHS = [Infinity, 30, 10];
+/** Of each byte its group, of which there are 32: punctuation that texts may be told apart by is in groups of its own. */
+export const GROUP_OF = byteGroups();
 /** In `plainBelow`. */
 export const NOT_PLAIN = 255;
 /** Groups of fewer entries are sorted by comparing them. */
@@ -269,7 +273,34 @@ function buildNodes(
     depthBefore = length;
   }
   for (let depth = depthBefore; depth > 0; depth--) end[path[depth]!] = node;
+  findGroups(nodes, longest);
   return { nodes, parent, twins, longest };
+}
+
+function byteGroups(): Uint8Array {
+  const groups = new Uint8Array(256).fill(0); // controls and what is not ASCII
+  const fill = (first: string, last: string, group: number): void =>
+    void groups.fill(group, first.charCodeAt(0), last.charCodeAt(0) + 1);
+  fill('a', 'z', 1);
+  fill('A', 'Z', 2);
+  fill('0', '9', 3);
+  Array.from(' <>[]{}"\\|:,=/#`*()\'._-+&!?;@$%^~').forEach((char, i) => {
+    groups[char.charCodeAt(0)] = Math.min(4 + i, 31);
+  });
+  return groups;
+}
+
+/** Finds `groupsBelow`. */
+function findGroups({ count, depth, byte, groupsBelow }: TrieNodes, longest: number): void {
+  const parent = new Int32Array(count);
+  const path = new Int32Array(longest + 1).fill(-1);
+  for (let node = 0; node < count; node++) {
+    path[depth[node]!] = node;
+    parent[node] = path[depth[node]! - 1]!;
+  }
+  for (let node = count - 1; node >= 0; node--) {
+    if (parent[node]! >= 0) groupsBelow[parent[node]!]! |= groupsBelow[node]! | (1 << GROUP_OF[byte[node]!]!);
+  }
 }
 
 function emptyNodes(count: number): TrieNodes {
@@ -280,6 +311,7 @@ function emptyNodes(count: number): TrieNodes {
     end: new Int32Array(count),
     token: new Int32Array(count),
     node: new Int32Array(count),
+    groupsBelow: new Int32Array(count),
   };
 }
 
@@ -384,5 +416,9 @@ function nodesBut({ count, depth, byte, end, token }: TrieNodes, parent: Int32Ar
     marked.node[i] = node;
     i++;
   }
+  findGroups(
+    marked,
+    depth.reduce((most, each) => Math.max(most, each), 0),
+  );
   return marked;
 }
