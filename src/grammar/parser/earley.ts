@@ -1,4 +1,5 @@
 import type { Grammar, Sym } from '../grammar.ts';
+import { PairMap } from './pair-map.ts';
 import { isEqual, type Lexer, type LexerState, NO_LEXEME, type TerminalSet } from './lexer.ts';
 
 /**
@@ -11,8 +12,6 @@ type Core = number;
 const COMPLETE = 0x7fffffff;
 /** The rest of an alternative that is empty. */
 const NOTHING_LEFT = 0;
-/** In keys: more than there are ids. */
-const IDS = 2 ** 31;
 /** Rows and predictions that are kept, in items of some 100 bytes. */
 const MOST_KEPT = 40_000;
 
@@ -75,11 +74,11 @@ export class Earley {
   /** Suffixes of alternatives: the first symbol, and what is left after it. */
   readonly #suffixSymbol: Sym[] = [COMPLETE];
   readonly #suffixRest: number[] = [NOTHING_LEFT];
-  readonly #suffixes = new Map<number, number>();
+  readonly #suffixes = new PairMap();
   readonly #coreRule: Sym[] = [];
   readonly #coreSuffix: number[] = [];
   readonly #coreSymbol: Sym[] = [];
-  readonly #cores = new Map<number, Core>();
+  readonly #cores = new PairMap();
   /** Of each rule the cores of its alternatives. */
   readonly #alternatives: (readonly Core[] | undefined)[] = [];
   #predictions = new Map<string, Prediction>();
@@ -88,7 +87,7 @@ export class Earley {
   #lastId = 0;
 
   // The row that is being built: items by their keys, and ends of rules whose waiting items are still to come.
-  readonly #seen = new Set<number>();
+  readonly #seen = new PairMap();
   #itemCores: Core[] = [];
   #itemOrigins: Row[] = [];
   readonly #endedRules: Sym[] = [];
@@ -198,10 +197,8 @@ export class Earley {
   /** Adds an item, and what it becomes where what it waits for may be empty. */
   #add(core: Core, origin: Row): void {
     for (;;) {
-      const key = core * IDS + origin.id;
       this.#lexer.fuel.use(5);
-      if (this.#seen.has(key)) return;
-      this.#seen.add(key);
+      if (!this.#seen.add(core, origin.id, 0)) return;
       this.#lexer.fuel.use(20);
       const symbol = this.#coreSymbol[core]!;
       if (symbol === COMPLETE && origin !== NOWHERE) {
@@ -221,24 +218,22 @@ export class Earley {
   }
 
   #core(rule: Sym, suffix: number): Core {
-    const key = suffix * IDS + rule;
-    const known = this.#cores.get(key);
-    if (known !== undefined) return known;
+    const known = this.#cores.get(suffix, rule);
+    if (known >= 0) return known;
     const core = this.#coreRule.push(rule) - 1;
     this.#coreSuffix.push(suffix);
     this.#coreSymbol.push(this.#suffixSymbol[suffix]!);
-    this.#cores.set(key, core);
+    this.#cores.add(suffix, rule, core);
     return core;
   }
 
   /** The suffix of a symbol and what comes after it. */
   #suffix(symbol: Sym, rest: number): number {
-    const key = rest * IDS + (symbol < 0 ? ~symbol + this.#grammar.rules.length : symbol);
-    const known = this.#suffixes.get(key);
-    if (known !== undefined) return known;
+    const known = this.#suffixes.get(rest, symbol);
+    if (known >= 0) return known;
     const suffix = this.#suffixSymbol.push(symbol) - 1;
     this.#suffixRest.push(rest);
-    this.#suffixes.set(key, suffix);
+    this.#suffixes.add(rest, symbol, suffix);
     return suffix;
   }
 

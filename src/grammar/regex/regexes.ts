@@ -287,24 +287,26 @@ export class Regexes implements RegexAlgebra {
     const single = this.#onlyOne(given);
     if (single >= 0) return single;
     let isOptional = false;
-    let parts: Regex[] = [];
-    let bytes = -1;
-    const add = (part: Regex): void => {
-      if (nodes.kind[part] !== BYTES) parts.push(part);
-      else bytes = bytes < 0 ? nodes.first[part]! : this.byteSets.union(bytes, nodes.first[part]!);
-    };
-    const addAll = (part: Regex): void => {
-      if (nodes.kind[part] === OR) for (const each of nodes.partsOf(part)) add(each);
-      else add(part);
-    };
-    for (const part of given) {
+    const flat: Regex[] = [];
+    for (let part of given) {
       if (part === this.nothing) continue;
       if (part === this.anyBytes) return part;
-      if (part === this.empty) isOptional = true;
-      else if (nodes.kind[part] === REPEAT && nodes.second[part] === 0 && nodes.third[part] === 1) {
+      if (part === this.empty) {
         isOptional = true;
-        addAll(nodes.first[part]!);
-      } else addAll(part);
+        continue;
+      }
+      if (nodes.kind[part] === REPEAT && nodes.second[part] === 0 && nodes.third[part] === 1) {
+        isOptional = true;
+        part = nodes.first[part]!;
+      }
+      if (nodes.kind[part] === OR) for (const each of nodes.partsOf(part)) flat.push(each);
+      else flat.push(part);
+    }
+    let parts: Regex[] = [];
+    let bytes = -1;
+    for (const part of flat) {
+      if (nodes.kind[part] !== BYTES) parts.push(part);
+      else bytes = bytes < 0 ? nodes.first[part]! : this.byteSets.union(bytes, nodes.first[part]!);
     }
     if (bytes >= 0) parts.push(this.#set(bytes));
     parts = ascending(parts);
@@ -352,22 +354,21 @@ export class Regexes implements RegexAlgebra {
     const { nodes } = this;
     this.fuel.use(1 + (given.length >> 2));
     if (given.includes(this.nothing)) return this.nothing;
+    const flat: Regex[] = [];
+    for (const part of given) {
+      if (nodes.kind[part] === AND) for (const each of nodes.partsOf(part)) flat.push(each);
+      else flat.push(part);
+    }
     let parts: Regex[] = [];
     const excluded: Regex[] = [];
     let bytes = -1;
-    let isOnlyEmpty = false;
-    const add = (part: Regex): void => {
-      if (part === this.empty) isOnlyEmpty = true;
-      else if (nodes.kind[part] === NOT) excluded.push(nodes.first[part]!);
+    for (const part of flat) {
+      if (nodes.kind[part] === NOT) excluded.push(nodes.first[part]!);
       else if (nodes.kind[part] === BYTES) {
         bytes = bytes < 0 ? nodes.first[part]! : this.byteSets.intersection(bytes, nodes.first[part]!);
-      } else parts.push(part);
-    };
-    for (const part of given) {
-      if (nodes.kind[part] === AND) for (const each of nodes.partsOf(part)) add(each);
-      else add(part);
+      } else if (part !== this.empty) parts.push(part);
     }
-    if (isOnlyEmpty) return given.every((part) => this.isNullable(part)) ? this.empty : this.nothing;
+    if (flat.includes(this.empty)) return given.every((part) => this.isNullable(part)) ? this.empty : this.nothing;
     if (bytes === this.byteSets.none) return this.nothing;
     if (bytes >= 0) parts.push(this.#set(bytes));
     parts = ascending(parts);
@@ -475,27 +476,22 @@ export class Regexes implements RegexAlgebra {
   /** Adds the parts whose derivatives are asked for and not known. */
   #pushUnknown(regex: Regex, byte: number, waiting: Regex[]): void {
     const { nodes } = this;
-    const push = (part: Regex): void => {
-      if (this.#known(part, byte) < 0) waiting.push(part);
-    };
+    const first = nodes.first[regex]!;
+    let parts: ArrayLike<Regex>;
     switch (nodes.kind[regex]!) {
       case CONCAT:
-        push(nodes.first[regex]!);
-        if (this.isNullable(nodes.first[regex]!)) push(nodes.second[regex]!);
+        parts = this.isNullable(first) ? [first, nodes.second[regex]!] : [first];
         break;
-      case OR: {
-        const parts = this.#dispatchOf(regex)?.others ?? nodes.partsOf(regex);
-        for (const part of parts) push(part);
+      case OR:
+        parts = this.#dispatchOf(regex)?.others ?? nodes.partsOf(regex);
         break;
-      }
       case AND:
-        for (const part of nodes.partsOf(regex)) push(part);
+        parts = nodes.partsOf(regex);
         break;
-      case NOT:
-      case REPEAT:
-        push(nodes.first[regex]!);
-        break;
+      default: // NOT, REPEAT
+        parts = [first];
     }
+    for (let i = 0; i < parts.length; i++) if (this.#known(parts[i]!, byte) < 0) waiting.push(parts[i]!);
   }
 
   /** The derivative, from those of the parts, which are known. */
