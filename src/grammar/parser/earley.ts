@@ -78,6 +78,8 @@ export class Earley {
   readonly #coreRule: Sym[] = [];
   readonly #coreSuffix: number[] = [];
   readonly #coreSymbol: Sym[] = [];
+  /** The core after the symbol; -1 where it is not yet known. */
+  readonly #coresAfter: Core[] = [];
   readonly #cores = new PairMap();
   /** Of each rule the cores of its alternatives. */
   readonly #alternatives: (readonly Core[] | undefined)[] = [];
@@ -214,7 +216,11 @@ export class Earley {
   }
 
   #coreAfter(core: Core): Core {
-    return this.#core(this.#coreRule[core]!, this.#suffixRest[this.#coreSuffix[core]!]!);
+    const known = this.#coresAfter[core]!;
+    if (known >= 0) return known;
+    const after = this.#core(this.#coreRule[core]!, this.#suffixRest[this.#coreSuffix[core]!]!);
+    this.#coresAfter[core] = after;
+    return after;
   }
 
   #core(rule: Sym, suffix: number): Core {
@@ -223,6 +229,7 @@ export class Earley {
     const core = this.#coreRule.push(rule) - 1;
     this.#coreSuffix.push(suffix);
     this.#coreSymbol.push(this.#suffixSymbol[suffix]!);
+    this.#coresAfter.push(-1);
     this.#cores.add(suffix, rule, core);
     return core;
   }
