@@ -1,7 +1,7 @@
 import { Fuel, GrammarError } from '../limits.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { byteClasses } from '../regex/regexes.ts';
-import { BYTES, CONCAT, HAS_BOOLEAN, OR, SURELY_INFINITE, SURELY_MATCHES } from '../regex/nodes.ts';
+import { BYTES, CONCAT, HAS_BOOLEAN, OR, SURELY_INFINITE } from '../regex/nodes.ts';
 import { GROUP_OF } from './token-trie.ts';
 import { type PlainCharacters, plainCharacters, PlainStrings, plainSteps } from './plain-strings.ts';
 
@@ -52,7 +52,7 @@ export class LexerState {
 export const NO_LEXEME = new LexerState(0, [], [], { accepted: undefined, continues: false, isSlow: false });
 
 /** What a unit of work on expressions, some 1 µs, costs of the whole. */
-const DERIVATIVE_COST = 90;
+const DERIVATIVE_COST = 130;
 /** States of so many terminals look for those that go on with a class, others for classes that lead to the same state. */
 const WIDE = 7;
 /** Alternatives of an expression that are too many to look for such classes. */
@@ -108,6 +108,7 @@ export class Lexer {
     this.#ownGroups = Uint8Array.from(bytesOf, (_, byteClass) => byteClass);
     this.plainSteps = plainSteps(classOf);
     this.#plain = new PlainStrings(regexes, classOf);
+    regexes.seesMatch = (regex) => this.#plain.surelyMatches(regex);
   }
 
   /** For the next piece of work; `mostOfStep` is what the expressions of one transition may take of it. */
@@ -289,8 +290,7 @@ export class Lexer {
   #matches(regex: Regex): boolean {
     const regexes = this.#regexes;
     if (regex === regexes.nothing) return false;
-    if ((regexes.nodes.facts[regex]! & SURELY_MATCHES) !== 0) return true;
-    return this.#plain.surelyMatches(regex) || !regexes.isEmptyLanguage(regex);
+    return !regexes.isEmptyLanguage(regex);
   }
 
   /** Whether an expression matches anything but the empty string. */

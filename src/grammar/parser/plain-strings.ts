@@ -183,7 +183,7 @@ export class PlainStrings {
 
   /**
    * Whether it is plain to see that an expression matches something: one with a limit of characters, where ASCII
-   * characters that are plain suffice.
+   * characters that are plain suffice, and maybe others of which each may stand anywhere (lookaheads).
    */
   surelyMatches(regex: Regex): boolean {
     const { nodes } = this.#regexes;
@@ -194,16 +194,25 @@ export class PlainStrings {
     if (nodes.kind[head] !== AND) return false;
     let least = 0;
     let most = Infinity;
-    let only: Regex | undefined;
+    const others: Regex[] = [];
     for (const part of nodes.partsOf(head)) {
       if (nodes.kind[part] === REPEAT && this.#bodyKind(nodes.first[part]!) === 'one') {
         least = Math.max(least, nodes.second[part]!);
         if (nodes.third[part]! >= 0) most = Math.min(most, nodes.third[part]!);
-      } else if (only === undefined) only = part;
-      else return false;
+      } else others.push(part);
     }
-    const shortest = only === undefined ? least : this.#shortestPlain(only, 0);
-    return shortest >= least && shortest <= most && shortest !== Infinity;
+    if (others.length === 1) {
+      const shortest = this.#shortestPlain(others[0]!, 0);
+      if (shortest >= least && shortest <= most && shortest !== Infinity) return true;
+    }
+    // A shortest of each part, one after the other, matches all of them, and so does what is longer.
+    let sum = 0;
+    for (const part of others) {
+      const staying = this.#stayingPart(part, 0);
+      if (staying === undefined || !this.#endsWithMany(staying)) return false;
+      sum += this.#shortestPlain(staying, 0);
+    }
+    return sum !== Infinity && Math.max(sum, least) <= most;
   }
 
   /** Characters of a shortest string of plain ASCII characters that it matches; Infinity where none is seen. */

@@ -49,6 +49,10 @@ export function isEmptyLanguage(regexes: RegexAlgebra, regex: Regex, known: Map<
   if (isPlain(regexes, regex)) return regex === regexes.nothing;
   const before = known.get(regex);
   if (before !== undefined) return before;
+  if (regexes.seesMatch(regex)) {
+    known.set(regex, false);
+    return false;
+  }
   const isEmpty = depth < DEEPEST ? isEmptyByParts(regexes, regex, known, depth + 1) : undefined;
   if (isEmpty === undefined) return isEmptyBySearch(regexes, regex, known);
   known.set(regex, isEmpty);
@@ -97,7 +101,7 @@ function isEmptyBySearch(regexes: RegexAlgebra, regex: Regex, known: Map<Regex, 
       const next = regexes.derivative(node, byte);
       if (next === regexes.nothing || cameFrom.has(next) || known.get(next) === true) continue;
       cameFrom.set(next, node);
-      if (isPlain(regexes, next) || known.get(next) === false) {
+      if (isPlain(regexes, next) || known.get(next) === false || regexes.seesMatch(next)) {
         keepAsMatching(next, cameFrom, known);
         return false;
       }

@@ -21,6 +21,7 @@ export interface RegexAlgebra {
   anyOf(parts: readonly Regex[]): Regex;
   allOf(parts: readonly Regex[]): Regex;
   not(regex: Regex): Regex;
+  seesMatch(regex: Regex): boolean;
   isNullable(regex: Regex): boolean;
   derivative(regex: Regex, byte: number): Regex;
 }

@@ -69,6 +69,8 @@ export class Regexes implements RegexAlgebra {
   readonly nodes = new Nodes();
   /** For this folder only. */
   readonly byteSets = new ByteSets();
+  /** Sees of some intersections that they match something, which saves a search. */
+  seesMatch: (regex: Regex) => boolean = () => false;
   /** By `node * 256 + byte`. */
   readonly #derivatives = new IntMap();
   readonly #dispatches = new Map<Regex, Dispatch>();
