@@ -199,7 +199,7 @@ export class Earley {
   /** Adds an item, and what it becomes where what it waits for may be empty. */
   #add(core: Core, origin: Row): void {
     for (;;) {
-      this.#lexer.fuel.use(5);
+      this.#lexer.fuel.use(6);
       if (!this.#seen.add(core, origin.id, 0)) return;
       this.#lexer.fuel.use(20);
       const symbol = this.#coreSymbol[core]!;

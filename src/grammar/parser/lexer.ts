@@ -52,7 +52,7 @@ export class LexerState {
 export const NO_LEXEME = new LexerState(0, [], [], { accepted: undefined, continues: false, isSlow: false });
 
 /** What a unit of work on expressions, some 1 µs, costs of the whole. */
-const DERIVATIVE_COST = 130;
+const DERIVATIVE_COST = 100;
 /** States of so many terminals look for those that go on with a class, others for classes that lead to the same state. */
 const WIDE = 7;
 /** Alternatives of an expression that are too many to look for such classes. */

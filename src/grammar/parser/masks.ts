@@ -324,9 +324,9 @@ export class Masks {
 }
 
 /** Work that one mask may take, in units of some 5 to 10 ns: 10 ms, and more where there are more tokens. */
-const maskFuel = ({ nodes }: TokenTrie): Fuel => new Fuel(700_000 + 2 * nodes.count, 'the grammar');
+const maskFuel = ({ nodes }: TokenTrie): Fuel => new Fuel(900_000 + 2 * nodes.count, 'the grammar');
 /** What one transition may take of it. */
-const MOST_OF_STEP = 200_000;
+const MOST_OF_STEP = 500_000;
 /** Work for the tokens of a few bytes, where there was not enough for all. */
 const SHORT_FUEL = 150_000;
 

@@ -16,7 +16,7 @@ const TOKEN_FUEL = 10_000_000;
 const FORCED_FUEL = 200_000;
 
 /** Grammars of more expressions are large; and what may be spent before the first token. */
-const LARGE = 15_000;
+const LARGE = 4000;
 const PREPARING_FUEL = 40_000_000;
 
 /** What is known of a grammar and a vocabulary: all matchers of them share it. */
