@@ -52,9 +52,22 @@ const segments = `(/${segmentCharacter}*)*`;
 const host = `(\\[(${ipv6}|v${hex}+\\.[${ordinary}:]+)\\]|([${ordinary}]|${escaped})*)`;
 const authority = `(([${ordinary}:]|${escaped})*@)?${host}(:[0-9]*)?`;
 const rootless = `${segmentCharacter}+${segments}`;
-const hierarchy = `(//${authority}${segments}|/(${rootless})?|${rootless})`;
+const absolute = `//${authority}${segments}|/(${rootless})?`;
+const hierarchy = `(${absolute}|${rootless})`;
 const tail = `([${ordinary}:@/?]|${escaped})*`;
-const uri = `[a-zA-Z][a-zA-Z0-9+.-]*:${hierarchy}(\\?${tail})?(#${tail})?`;
+const query = `(\\?${tail})?(#${tail})?`;
+const uri = `[a-zA-Z][a-zA-Z0-9+.-]*:${hierarchy}${query}`;
+/** Its first segment has no colon, which would be the end of a scheme. */
+const relative = `(${absolute}|([${ordinary}@]|${escaped})+${segments})?${query}`;
+
+const word = 'a-zA-Z0-9\\x{a1}-\\x{d7ff}';
+const nameOfUrl = `([${word}]+-)*[${word}]+`;
+/** As ajv-formats has it, but for users and addresses in place of a name. */
+const url = `(?i:https?|ftp)://${nameOfUrl}(\\.${nameOfUrl})*\\.[a-zA-Z\\x{a1}-\\x{d7ff}]{2,}(:[0-9]{2,5})?(/[^\\s\\x{feff}]*)?`;
+
+const base64 = '[a-zA-Z0-9+/]';
+/** RFC 6901. */
+const pointer = '(/([^/~]|~[01])*)*';
 
 const SOURCES: Readonly<Record<string, string>> = {
   date,
@@ -67,6 +80,11 @@ const SOURCES: Readonly<Record<string, string>> = {
   ipv6,
   uuid,
   uri,
+  'uri-reference': `${uri}|${relative}`,
+  url,
+  byte: `(${base64}{4})*(${base64}{2}==|${base64}{3}=)?`,
+  'json-pointer': pointer,
+  'relative-json-pointer': `(0|[1-9][0-9]*)(#|${pointer})`,
 };
 
 const PATTERNS = new Map<string, CharRegex>();

@@ -224,6 +224,15 @@ describe('format', () => {
       ['https://a@b.example:80/x/y?q=1#f', 'urn:a:b', 'mailto:a@b', 'http://[::1]/', 'file:///x', 'a:/'],
       ['//x', '/a', 'a:', 'a b:c', 'http://a b', 'http://[::g]/', '%zz:'],
     ],
+    ['uri-reference', ['a:b', '//x/y', '/a?b#c', 'a/b:c', '', '#f', '?q'], ['1:b', 'a b', '%zz', '\\\\x']],
+    [
+      'url',
+      ['https://www.example.com', 'HTTP://a.bc:80/x?y#z', 'ftp://münchen.example/'],
+      ['http://a', 'mailto:a@b.cd', 'http://a.bc/x y', 'http://-a.bc', 'http://a.b'],
+    ],
+    ['byte', ['', 'AAAA', 'AA==', 'ab+/AAA='], ['A', 'AAA', 'AA=A', 'A-==']],
+    ['json-pointer', ['', '/', '/a~0b/~1/0'], ['a', '/~', '/~2']],
+    ['relative-json-pointer', ['0', '1#', '10/a'], ['', '01', '-1', '1a']],
   ])('%s', (format, valid, invalid) => {
     const answers = [...valid, ...invalid].map((text) => JSON.stringify(text));
     expect(allowed({ type: 'string', format }, answers)).toEqual(valid.map((text) => JSON.stringify(text)));
