@@ -11,6 +11,7 @@ import { toolCallGrammar } from './notations/tool-calls.ts';
 import { Matcher } from './parser/matcher.ts';
 import { TokenTrie } from './parser/token-trie.ts';
 import { fieldOf, type ResponseFormat } from './response-format.ts';
+import { JsonStyle } from './json-style.ts';
 import type { Grammars, GrammarVocabulary, NextTokens, TokenGrammar } from './token-grammar.ts';
 
 /** Compiled grammars that are kept; the one longest unused goes first. */
@@ -21,6 +22,8 @@ const MOST_KEPT = 16;
  * break with its indentation has one or two.
  */
 const MOST_SPACES = 8;
+/** Bytes of likely text. */
+const MOST_LIKELY = 64;
 
 interface OpenVocabulary {
   trie: TokenTrie;
@@ -179,12 +182,14 @@ class MatchedAnswer implements TokenGrammar {
   readonly ignored: readonly string[];
   /** Tokens of white space that came last. */
   #spaces = 0;
+  #style: JsonStyle | undefined;
 
   constructor(
     private readonly matcher: Matcher,
     private readonly options: AnswerOptions,
   ) {
     this.ignored = options.ignored;
+    this.#style = options.spaces && new JsonStyle();
     this.first = this.#refused(() => this.#next());
   }
 
@@ -203,6 +208,7 @@ class MatchedAnswer implements TokenGrammar {
     return this.#refused(() => {
       const after: NextTokens[] = [];
       const spaces = this.#spaces;
+      const style = this.#style?.copy();
       let accepted = 0;
       try {
         for (const token of tokens) {
@@ -217,6 +223,7 @@ class MatchedAnswer implements TokenGrammar {
       } finally {
         this.matcher.rollback(accepted);
         this.#spaces = spaces;
+        this.#style = style;
       }
     });
   }
@@ -227,7 +234,13 @@ class MatchedAnswer implements TokenGrammar {
 
   #next(): NextTokens | undefined {
     if (this.matcher.mustEnd) return undefined;
-    return { mask: this.#mask(), forcedText: textOf(this.matcher.forcedBytes()) };
+    const mask = this.#mask();
+    const forcedText = textOf(this.matcher.forcedBytes());
+    return { mask, forcedText, likelyText: this.#style ? this.#likelyText(this.#style) : forcedText };
+  }
+
+  #likelyText(style: JsonStyle): string {
+    return textOf(this.matcher.likelyBytes(style.last, (byte) => style.spaceBehind(byte), MOST_LIKELY));
   }
 
   #refused<T>(work: () => T): T {
@@ -241,6 +254,7 @@ class MatchedAnswer implements TokenGrammar {
 
   #count(token: number): void {
     const { spaces } = this.options;
+    this.#style?.push(this.matcher.textOf(token));
     this.#spaces = spaces && hasBit(spaces.bits, token) ? this.#spaces + 1 : 0;
   }
 

@@ -20,6 +20,8 @@ export interface NextTokens {
   mask: Uint32Array<ArrayBuffer>;
   /** Text that must come next; empty where there is a choice. */
   forcedText: string;
+  /** Text that is likely to come next: but for white space in JSON, which is as it was before, it must. */
+  likelyText: string;
 }
 
 /** What may come in one answer, token by token. Its methods are called one after the other. */

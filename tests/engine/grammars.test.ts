@@ -208,6 +208,23 @@ describe('a grammar', () => {
     expect(alone.tokens).toEqual(tokens);
     expect(alone.end.report.tokensPerStep).toBe(1);
   });
+
+  it.each([0, 1.5])(
+    'takes likely text of JSON several tokens a step, right or wrong: temperature %d',
+    async (temperature) => {
+      const engine = await open();
+      const value = { enum: ['a', 'b'] };
+      const item = { properties: { title: value, author: value }, required: ['title', 'author'] };
+      const schema = { type: 'array', items: { ...item, type: 'object', additionalProperties: false }, minItems: 3 };
+      const books = { type: 'json_schema', schema } as const;
+      const options = { sampling: { ...GREEDY, temperature, seed: 5 }, maxTokens: 60 };
+      const { tokens, end } = await ask(engine, 'Hi', books, options);
+      expect(end.report.tokensPerStep).toBeGreaterThan(1);
+      const alone = await ask(engine, 'Hi', books, { ...options, topLogprobs: 0 });
+      expect(alone.end.report.tokensPerStep).toBe(1);
+      if (temperature === 0) expect(alone.tokens).toEqual(tokens);
+    },
+  );
 });
 
 describe('what is no grammar is refused before anything is computed', () => {

@@ -42,6 +42,21 @@ test('text that must come is told, up to where there is a choice', async () => {
   expect((await grammar.follow(bytesOf('llox')))?.forcedText).toBe('!');
 });
 
+test('text is likely that must come but for white space, which is as it was before', async () => {
+  const item = { type: 'object', properties: { ab: { type: 'integer' }, cd: {} }, required: ['ab', 'cd'] };
+  const schema = { type: 'array', items: item, minItems: 3 };
+  const grammar = await byteGrammars().begin({ type: 'json_schema', schema });
+  expect([grammar.first?.forcedText, grammar.first?.likelyText]).toEqual(['[', '[{"ab":']);
+  const likelyBehind = async (text: string) => (await grammar.follow(bytesOf(text)))?.likelyText;
+  expect(await likelyBehind('[\n {"ab"')).toBe(':');
+  expect(await likelyBehind(':1,')).toBe(' "cd":');
+  expect(await likelyBehind('\t"cd":"a: ,b"}')).toBe(', {"ab":');
+  expect(await likelyBehind(',\n {"ab":1,')).toBe('\t"cd":');
+  expect(await likelyBehind('\t"cd":[]}')).toBe(',\n {"ab":');
+  await grammar.foresee(bytesOf(',  {"ab"'));
+  expect(await likelyBehind(',')).toBe('\n {"ab":');
+});
+
 test('white space between tokens of JSON ends, so that a model cannot stay in it; in a string it does not', async () => {
   const grammar = await byteGrammars().begin({
     type: 'json_schema',

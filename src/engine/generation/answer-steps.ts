@@ -13,7 +13,7 @@ import type { Session } from '../../session/session.ts';
 import { ModelDrafts } from '../../session/speculation/model-drafts.ts';
 import { Speculation } from '../../session/speculation/speculation.ts';
 import type { Tokenizer } from '../../tokenizer/tokenizer.ts';
-import { type AllowedTokens, allowedTokens } from './forced-tokens.ts';
+import { type AllowedTokens, allowedTokens, tokensOf } from './forced-tokens.ts';
 
 export interface AnswerStepsOptions {
   prompt: readonly number[];
@@ -33,6 +33,9 @@ export interface AnswerStepsOptions {
   onStep: () => void;
   signal: AbortSignal | undefined;
 }
+
+/** Drafts that were likely by the grammar and wrong, one after the other, after which there are no more. */
+const MOST_WRONG_DRAFTS = 3;
 
 /** A token of an answer. */
 export interface AnswerToken extends DrawnToken {
@@ -68,6 +71,9 @@ export class AnswerSteps {
   #next: Promise<AllowedTokens | undefined> | undefined;
   /** Tokens of the answer that the grammar left no choice of, taken in one step with others. */
   #forcedCount = 0;
+  /** Tokens that were likely by the grammar, of the draft that is verified; and such drafts that were wrong, in a row. */
+  #likelyDraft = 0;
+  #wrongDrafts = 0;
 
   constructor(
     private readonly session: Session,
@@ -154,7 +160,7 @@ export class AnswerSteps {
     const current = this.#ahead.shift();
     if (!current) return;
     // What `current` waits for as well: the first of them it gives.
-    const forced = grammar && this.#mayVerify() ? await this.#forced() : [];
+    const isExpected = grammar !== undefined && this.#mayVerify() && (await this.#isExpected());
     this.#next =
       grammar &&
       handled(
@@ -165,7 +171,7 @@ export class AnswerSteps {
           ),
         ),
       );
-    const drafts = this.#isAlone && (forced.length > 1 || this.#speculation?.isLikely === true);
+    const drafts = this.#isAlone && (isExpected || this.#speculation?.isLikely === true);
     if (!this.#verifies && !drafts) this.#askAhead();
     this.#verifies = false;
     const drawn = await current.catch((error: unknown) => {
@@ -179,6 +185,8 @@ export class AnswerSteps {
       this.#speculation?.push(token);
     }
     this.#asked += drawn.length - 1;
+    if (this.#likelyDraft > 0) this.#wrongDrafts = drawn.length > this.#likelyDraft / 2 ? 0 : this.#wrongDrafts + 1;
+    this.#likelyDraft = 0;
     if (this.#ahead.length === 0) await this.#askBehind();
   }
 
@@ -192,10 +200,17 @@ export class AnswerSteps {
     return next && allowedTokens(this.options.tokenizer, next);
   }
 
-  /** Tokens that must come next. Where they could not be told, the step that waits for them says why. */
-  async #forced(): Promise<readonly number[]> {
+  /**
+   * Whether the grammar says more than the next token. Where that could not be told, the step that waits for it says why.
+   */
+  async #isExpected(): Promise<boolean> {
     const next = await this.#next?.catch(() => undefined);
-    return next?.forced ?? [];
+    return next !== undefined && (next.forced.length > 1 || this.#likely(next).length > 1);
+  }
+
+  /** Tokens that the grammar makes likely; none once several such drafts were wrong. */
+  #likely({ likelyText }: AllowedTokens): number[] {
+    return this.#wrongDrafts < MOST_WRONG_DRAFTS ? tokensOf(this.options.tokenizer, likelyText) : [];
   }
 
   /** Nothing is asked for: a draft of what comes behind the last token drawn, or the next step. */
@@ -215,12 +230,18 @@ export class AnswerSteps {
     const { grammar } = this.options;
     const next = await this.#next;
     if (grammar && !next) return { tokens: [] };
-    const forced = next && this.#mayVerify() ? next.forced.slice(0, Math.min(most, FEW_TOKENS - 1)) : [];
-    const draft = forced.length > 0 ? forced : ((await this.#speculation?.draft(most)) ?? []);
+    const few = Math.min(most, FEW_TOKENS - 1);
+    const mayVerify = next !== undefined && this.#mayVerify();
+    const forced = mayVerify ? next.forced.slice(0, few) : [];
+    const likely = mayVerify ? this.#likely(next).slice(0, few) : [];
+    const isLikely = likely.length > forced.length;
+    const expected = isLikely ? likely : forced;
+    const draft = expected.length > 0 ? expected : ((await this.#speculation?.draft(most)) ?? []);
     if (!grammar || !next || draft.length === 0) return { tokens: draft };
     const after = await grammar.foresee(draft);
     const tokens = draft.slice(0, after.length);
-    if (forced.length > 0) this.#forcedCount += tokens.length;
+    this.#forcedCount += Math.min(forced.length, tokens.length);
+    this.#likelyDraft = isLikely ? tokens.length : 0;
     return { tokens, allowed: [next.mask, ...after.map((each) => allowedTokens(this.options.tokenizer, each).mask)] };
   }
 

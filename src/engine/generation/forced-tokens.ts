@@ -7,24 +7,27 @@ export interface AllowedTokens {
   mask: Uint32Array<ArrayBuffer>;
   /** Tokens that must come; none where there is a choice. */
   forced: readonly number[];
+  /** Text that is likely to come. */
+  likelyText: string;
 }
 
 const encoder = new TextEncoder();
 
 /** Cuts forced text as the tokenizer does. */
-export function allowedTokens(tokenizer: Tokenizer, { mask, forcedText }: NextTokens): AllowedTokens {
-  const forced = tokensOf(tokenizer, forcedText);
+export function allowedTokens(tokenizer: Tokenizer, { mask, forcedText, likelyText }: NextTokens): AllowedTokens {
+  // The last token is left out: with the text after it the tokenizer may cut it in another way.
+  const forced = tokensOf(tokenizer, forcedText).slice(0, -1);
   const [token] = forced;
-  if (token === undefined) return { mask, forced };
+  if (token === undefined) return { mask, forced, likelyText };
   const only = new Uint32Array(mask.length);
   only[token >>> 5] = 1 << (token & 31);
-  return { mask: only, forced };
+  return { mask: only, forced, likelyText };
 }
 
-/** The text's last token is left out: with the text after it the tokenizer may cut it in another way. */
-function tokensOf(tokenizer: Tokenizer, text: string): number[] {
+/** The tokens of text in the middle of an answer; none where the tokenizer has no such. */
+export function tokensOf(tokenizer: Tokenizer, text: string): number[] {
   if (text.length < 2) return [];
-  const tokens = tokenizer.encode(text, { addSpecial: false }).slice(0, -1);
+  const tokens = tokenizer.encode(text, { addSpecial: false });
   // Some tokenizers put a space first where a text begins.
   const bytes = tokens.flatMap((token) => [...tokenizer.tokenBytes(token)]);
   const whole = encoder.encode(text);

@@ -19,6 +19,8 @@ const FORCED_FUEL = 200_000;
 const LARGE = 4000;
 const PREPARING_FUEL = 40_000_000;
 
+const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
+
 /** What is known of a grammar and a vocabulary: all matchers of them share it. */
 interface Automaton {
   states: States;
@@ -81,7 +83,7 @@ export class Matcher {
     return true;
   }
 
-  #stateAfter(from: State, bytes: Uint8Array): State {
+  #stateAfter(from: State, bytes: ArrayLike<number>): State {
     const { classOf } = this.#states.lexer;
     let state = from;
     try {
@@ -92,6 +94,11 @@ export class Matcher {
       if (error instanceof GrammarError) return NO_STATE;
       throw error;
     }
+  }
+
+  /** The bytes of a token; none of a control token. */
+  textOf(token: number): Uint8Array {
+    return this.#trie.textOf(token);
   }
 
   /** Takes back the last tokens. Throws where there are fewer. */
@@ -131,12 +138,40 @@ export class Matcher {
     return Uint8Array.from(bytes);
   }
 
-  #onlyByte(state: State, bytesOf: readonly (readonly number[])[]): number {
+  /**
+   * The bytes that must come next but for white space of JSON, at most so many. `spaceBehind` says which is likely behind a
+   * byte, of which `last` is the one before.
+   */
+  likelyBytes(last: number, spaceBehind: (byte: number) => readonly number[], most: number): Uint8Array {
+    const bytes: number[] = [];
+    const { lexer } = this.#states;
+    lexer.refuel(new Fuel(FORCED_FUEL, 'the grammar'), FORCED_FUEL / 2);
+    try {
+      for (let state = this.#path.at(-1); state && bytes.length < most;) {
+        const byte = (state.onlyOther ??= this.#onlyByte(state, lexer.bytesOf, isSpace));
+        if (byte < 0 || byte === 0xff) break;
+        const space = spaceBehind(bytes.at(-1) ?? last);
+        const spaced = this.#stateAfter(state, space);
+        if (spaced !== NO_STATE) bytes.push(...space);
+        bytes.push(byte);
+        state = this.#states.step(spaced === NO_STATE ? state : spaced, lexer.classOf[byte]!);
+      }
+    } catch (error) {
+      if (!(error instanceof GrammarError)) throw error;
+    }
+    return Uint8Array.from(bytes);
+  }
+
+  #onlyByte(
+    state: State,
+    bytesOf: readonly (readonly number[])[],
+    isIgnored: (byte: number) => boolean = () => false,
+  ): number {
     if (state.isAnswer) return -1;
     const { undecided } = this.#states.lexer;
     let only = -1;
     for (let byteClass = 0; byteClass < bytesOf.length; byteClass++) {
-      if (this.#states.step(state, byteClass) === NO_STATE) continue;
+      if (bytesOf[byteClass]!.every(isIgnored) || this.#states.step(state, byteClass) === NO_STATE) continue;
       if (only !== -1 || bytesOf[byteClass]!.length > 1) return -1;
       only = bytesOf[byteClass]![0]!;
     }

@@ -15,6 +15,8 @@ export class State {
   next: (State | undefined)[] = NONE_KNOWN;
   /** The only byte that may come; -1 where there is a choice, or none; undefined where it is not yet known. */
   onlyByte: number | undefined;
+  /** The same but for white space. */
+  onlyOther: number | undefined;
   /** A bit for each group of bytes that lead back to the state itself; undefined where that is not yet known. */
   loops: number | undefined;
   nextInSlot: State | undefined;
