@@ -25,5 +25,5 @@ export default [
     gzip,
     limit: '250 kB',
   },
-  { name: 'the grammar worker, imported with the first format', path: 'dist/grammar.worker.js', gzip, limit: '60 kB' },
+  { name: 'the grammar worker, imported with the first format', path: 'dist/grammar.worker.js', gzip, limit: '64 kB' },
 ];

@@ -248,9 +248,10 @@ function atMost(regexes: Regexes, bound: string, isBelow: boolean): Regex {
 function multiplesAsRegex(regexes: Regexes, { digits: unit, places }: Decimal): Regex | undefined {
   const sign = optional(regexes, regexes.text('-'));
   const some = regexes.repeat(digit(regexes), 1, Infinity);
+  const zeros = regexes.concat(regexes.text('.'), regexes.repeat(regexes.text('0'), 1, Infinity));
   if (unit === 1n) {
     const point = regexes.concat(regexes.text('.'), regexes.repeat(digit(regexes), 1, places));
-    return regexes.concat(sign, some, places === 0 ? regexes.empty : optional(regexes, point));
+    return regexes.concat(sign, some, optional(regexes, places === 0 ? zeros : point));
   }
   if (places > 0) return undefined;
   for (let count = 1; count <= MOST_LAST_DIGITS; count++) {
@@ -262,7 +263,7 @@ function multiplesAsRegex(regexes: Regexes, { digits: unit, places }: Decimal): 
       if (text.length < count) texts.push(regexes.text(text));
       texts.push(regexes.concat(digits(regexes), regexes.text(text.padStart(count, '0'))));
     }
-    return regexes.concat(sign, regexes.or(...texts));
+    return regexes.concat(sign, regexes.or(...texts), optional(regexes, zeros));
   }
   return undefined;
 }

@@ -192,6 +192,14 @@ describe('keywords of earlier drafts are read as they were meant', () => {
   });
 });
 
+it.each([
+  [{ type: 'number', multipleOf: 1 }, ['6', '6.0', '-7.00']],
+  [{ type: 'number', multipleOf: 2 }, ['6', '6.0']],
+  [{ type: 'integer', multipleOf: 2 }, ['6']],
+])('%j may be written with zeros behind a point where it need not be an integer', (schema, written) => {
+  expect(allowed(schema, ['6', '6.0', '-7.00', '6.5', '6.', '-7.01'])).toEqual(written);
+});
+
 describe('format', () => {
   it.each<[format: string, valid: string[], invalid: string[]]>([
     [
