@@ -6,7 +6,7 @@ const CLOSE = [0x5d, 0x7d];
 /** How an answer in JSON writes white space between its tokens: what is likely is what it wrote there before. */
 export class JsonStyle {
   /** The last byte that is no white space between tokens. */
-  last = 0;
+  #last = 0;
   /** White space behind punctuation, by its byte and depth. */
   #spaces = new Map<string, readonly number[]>();
   #space: number[] = [];
@@ -16,7 +16,7 @@ export class JsonStyle {
 
   copy(): JsonStyle {
     const copy = new JsonStyle();
-    copy.last = this.last;
+    copy.#last = this.#last;
     copy.#spaces = new Map(this.#spaces);
     copy.#space = [...this.#space];
     copy.#depth = this.#depth;
@@ -30,9 +30,13 @@ export class JsonStyle {
     for (const byte of bytes) this.#push(byte);
   }
 
-  /** White space that is likely behind a byte that was pushed last, or would be. */
+  /** White space that is likely behind what was pushed; none where it is there already. */
+  get space(): readonly number[] {
+    return this.#space.length > 0 ? [] : this.spaceBehind(this.#last);
+  }
+
+  /** White space that is likely behind a byte. */
   spaceBehind(byte: number): readonly number[] {
-    if (this.#space.length > 0) return [];
     return this.#spaces.get(this.#keyOf(byte)) ?? (byte === COLON || byte === COMMA ? [0x20] : []);
   }
 
@@ -44,13 +48,13 @@ export class JsonStyle {
       this.#space.push(byte);
       return;
     } else {
-      this.#spaces.set(this.#keyOf(this.last), this.#space);
+      this.#spaces.set(this.#keyOf(this.#last), this.#space);
       this.#space = [];
       this.#isInString = byte === QUOTE;
       if (OPEN.includes(byte)) this.#depth++;
       if (CLOSE.includes(byte)) this.#depth--;
     }
-    this.last = byte;
+    this.#last = byte;
   }
 
   /** Behind a colon it is the same everywhere. */

@@ -240,7 +240,7 @@ class MatchedAnswer implements TokenGrammar {
   }
 
   #likelyText(style: JsonStyle): string {
-    return textOf(this.matcher.likelyBytes(style.last, (byte) => style.spaceBehind(byte), MOST_LIKELY));
+    return textOf(this.matcher.likelyBytes(style, MOST_LIKELY));
   }
 
   #refused<T>(work: () => T): T {

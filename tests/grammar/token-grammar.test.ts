@@ -44,7 +44,7 @@ test('text that must come is told, up to where there is a choice', async () => {
 
 test('text is likely that must come but for white space, which is as it was before', async () => {
   const item = { type: 'object', properties: { ab: { type: 'integer' }, cd: {} }, required: ['ab', 'cd'] };
-  const schema = { type: 'array', items: item, minItems: 3 };
+  const schema = { type: 'array', items: item, minItems: 4 };
   const grammar = await byteGrammars().begin({ type: 'json_schema', schema });
   expect([grammar.first?.forcedText, grammar.first?.likelyText]).toEqual(['[', '[{"ab":']);
   const likelyBehind = async (text: string) => (await grammar.follow(bytesOf(text)))?.likelyText;
@@ -52,6 +52,10 @@ test('text is likely that must come but for white space, which is as it was befo
   expect(await likelyBehind(':1,')).toBe(' "cd":');
   expect(await likelyBehind('\t"cd":"a: ,b"}')).toBe(', {"ab":');
   expect(await likelyBehind(',\n {"ab":1,')).toBe('\t"cd":');
+  expect(await likelyBehind('\t"cd":[]}')).toBe(',\n {"ab":');
+  expect(await likelyBehind(',')).toBe('\n {"ab":');
+  expect(await likelyBehind('\n ')).toBe('{"ab":');
+  expect(await likelyBehind('{"ab":1,')).toBe('\t"cd":');
   expect(await likelyBehind('\t"cd":[]}')).toBe(',\n {"ab":');
   await grammar.foresee(bytesOf(',  {"ab"'));
   expect(await likelyBehind(',')).toBe('\n {"ab":');

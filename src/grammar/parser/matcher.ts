@@ -21,6 +21,12 @@ const PREPARING_FUEL = 40_000_000;
 
 const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
 
+/** White space that is likely next, and behind a byte. */
+interface SpaceStyle {
+  readonly space: readonly number[];
+  spaceBehind(byte: number): readonly number[];
+}
+
 /** What is known of a grammar and a vocabulary: all matchers of them share it. */
 interface Automaton {
   states: States;
@@ -138,11 +144,8 @@ export class Matcher {
     return Uint8Array.from(bytes);
   }
 
-  /**
-   * The bytes that must come next but for white space of JSON, at most so many. `spaceBehind` says which is likely behind a
-   * byte, of which `last` is the one before.
-   */
-  likelyBytes(last: number, spaceBehind: (byte: number) => readonly number[], most: number): Uint8Array {
+  /** The bytes that must come next but for white space of JSON, which is that of `style`; at most so many. */
+  likelyBytes(style: SpaceStyle, most: number): Uint8Array {
     const bytes: number[] = [];
     const { lexer } = this.#states;
     lexer.refuel(new Fuel(FORCED_FUEL, 'the grammar'), FORCED_FUEL / 2);
@@ -150,7 +153,8 @@ export class Matcher {
       for (let state = this.#path.at(-1); state && bytes.length < most;) {
         const byte = (state.onlyOther ??= this.#onlyByte(state, lexer.bytesOf, isSpace));
         if (byte < 0 || byte === 0xff) break;
-        const space = spaceBehind(bytes.at(-1) ?? last);
+        const before = bytes.at(-1);
+        const space = before === undefined ? style.space : style.spaceBehind(before);
         const spaced = this.#stateAfter(state, space);
         if (spaced !== NO_STATE) bytes.push(...space);
         bytes.push(byte);
