@@ -1,4 +1,7 @@
-const SPACES = [0x20, 0x09, 0x0a, 0x0d];
+/** White space between tokens of JSON. */
+export const JSON_SPACES: readonly number[] = [0x20, 0x09, 0x0a, 0x0d];
+export const isJsonSpace = (byte: number): boolean => JSON_SPACES.includes(byte);
+
 const [QUOTE, BACKSLASH, COMMA, COLON] = [0x22, 0x5c, 0x2c, 0x3a];
 const OPEN = [0x5b, 0x7b];
 const CLOSE = [0x5d, 0x7d];
@@ -44,7 +47,7 @@ export class JsonStyle {
     if (this.#isInString) {
       if (byte === QUOTE && !this.#isEscaped) this.#isInString = false;
       this.#isEscaped = byte === BACKSLASH && !this.#isEscaped;
-    } else if (SPACES.includes(byte)) {
+    } else if (isJsonSpace(byte)) {
       this.#space.push(byte);
       return;
     } else {

@@ -11,7 +11,7 @@ import { toolCallGrammar } from './notations/tool-calls.ts';
 import { Matcher } from './parser/matcher.ts';
 import { TokenTrie } from './parser/token-trie.ts';
 import { fieldOf, type ResponseFormat } from './response-format.ts';
-import { JsonStyle } from './json-style.ts';
+import { isJsonSpace, JsonStyle } from './json-style.ts';
 import type { Grammars, GrammarVocabulary, NextTokens, TokenGrammar } from './token-grammar.ts';
 
 /** Compiled grammars that are kept; the one longest unused goes first. */
@@ -158,8 +158,7 @@ function whiteSpaceTokens({ vocabSize, bytes, offsets }: GrammarVocabulary): Whi
   const inStrings: number[] = [];
   for (let id = 0; id + 1 < offsets.length && id < vocabSize; id++) {
     const text = bytes.subarray(offsets[id], offsets[id + 1]);
-    if (text.length > 0 && text.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d))
-      bits[id >>> 5]! |= 1 << (id & 31);
+    if (text.length > 0 && text.every(isJsonSpace)) bits[id >>> 5]! |= 1 << (id & 31);
     if (text.length === 1 && text[0] === 0x21) inStrings.push(id); // an exclamation mark
   }
   return { bits, inStrings };
@@ -236,7 +235,7 @@ class MatchedAnswer implements TokenGrammar {
     if (this.matcher.mustEnd) return undefined;
     const mask = this.#mask();
     const forcedText = textOf(this.matcher.forcedBytes());
-    return { mask, forcedText, likelyText: this.#style ? this.#likelyText(this.#style) : forcedText };
+    return { mask, forcedText, likelyText: this.#style ? this.#likelyText(this.#style) : '' };
   }
 
   #likelyText(style: JsonStyle): string {

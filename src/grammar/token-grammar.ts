@@ -20,7 +20,7 @@ export interface NextTokens {
   mask: Uint32Array<ArrayBuffer>;
   /** Text that must come next; empty where there is a choice. */
   forcedText: string;
-  /** Text that is likely to come next: but for white space in JSON, which is as it was before, it must. */
+  /** In JSON, text that must come next but for white space, which is as it was before; empty where there is a choice. */
   likelyText: string;
 }
 

@@ -1,4 +1,5 @@
 import type { GrammarBuilder, Sym } from '../grammar.ts';
+import { JSON_SPACES } from '../json-style.ts';
 import { GrammarError } from '../limits.ts';
 import type { Regex } from '../regex/regexes.ts';
 import { lower, parsePattern } from '../regex/syntax.ts';
@@ -105,7 +106,7 @@ function whitespace({ regexes, fuel }: GrammarBuilder, options: SchemaOptions): 
   if (options.whitespacePattern !== undefined)
     return regexes.repeat(lower(parsePattern(options.whitespacePattern, 'rust', { fuel }), regexes), 0, 1);
   if (options.whitespace === 'compact') return regexes.empty;
-  const spaces = [0x09, 0x0a, 0x0d, 0x20].map((byte) => [byte, byte] as const);
+  const spaces = JSON_SPACES.map((byte) => [byte, byte] as const);
   return regexes.repeat(regexes.bytes(spaces), 0, Infinity);
 }
 

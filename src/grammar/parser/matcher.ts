@@ -1,4 +1,5 @@
 import type { Grammar } from '../grammar.ts';
+import { isJsonSpace, type JsonStyle } from '../json-style.ts';
 import { Fuel, GrammarError } from '../limits.ts';
 import { Masks } from './masks.ts';
 import { NO_STATE, type State, States } from './states.ts';
@@ -18,14 +19,6 @@ const FORCED_FUEL = 200_000;
 /** Grammars of more expressions are large; and what may be spent before the first token. */
 const LARGE = 4000;
 const PREPARING_FUEL = 40_000_000;
-
-const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d;
-
-/** White space that is likely next, and behind a byte. */
-interface SpaceStyle {
-  readonly space: readonly number[];
-  spaceBehind(byte: number): readonly number[];
-}
 
 /** What is known of a grammar and a vocabulary: all matchers of them share it. */
 interface Automaton {
@@ -128,33 +121,36 @@ export class Matcher {
    * token, after some thousands, and where telling takes too much work.
    */
   forcedBytes(): Uint8Array {
-    const bytes: number[] = [];
-    const { lexer } = this.#states;
-    lexer.refuel(new Fuel(FORCED_FUEL, 'the grammar'), FORCED_FUEL / 2);
-    try {
-      for (let state = this.#path.at(-1); state && bytes.length < MOST_FORCED;) {
-        const byte = (state.onlyByte ??= this.#onlyByte(state, lexer.bytesOf));
-        if (byte < 0 || byte === 0xff) break;
-        bytes.push(byte);
-        state = this.#states.step(state, lexer.classOf[byte]!);
-      }
-    } catch (error) {
-      if (!(error instanceof GrammarError)) throw error;
-    }
-    return Uint8Array.from(bytes);
+    return this.#onlyBytes(
+      MOST_FORCED,
+      (state) => (state.onlyByte ??= this.#onlyByte(state, () => false)),
+      () => [],
+    );
   }
 
   /** The bytes that must come next but for white space of JSON, which is that of `style`; at most so many. */
-  likelyBytes(style: SpaceStyle, most: number): Uint8Array {
+  likelyBytes(style: JsonStyle, most: number): Uint8Array {
+    return this.#onlyBytes(
+      most,
+      (state) => (state.onlyOther ??= this.#onlyByte(state, isJsonSpace)),
+      (before) => (before === undefined ? style.space : style.spaceBehind(before)),
+    );
+  }
+
+  /** The bytes that `onlyOf` tells of, with white space between them where it may come. */
+  #onlyBytes(
+    most: number,
+    onlyOf: (state: State) => number,
+    spaceBehind: (before: number | undefined) => readonly number[],
+  ): Uint8Array {
     const bytes: number[] = [];
     const { lexer } = this.#states;
     lexer.refuel(new Fuel(FORCED_FUEL, 'the grammar'), FORCED_FUEL / 2);
     try {
       for (let state = this.#path.at(-1); state && bytes.length < most;) {
-        const byte = (state.onlyOther ??= this.#onlyByte(state, lexer.bytesOf, isSpace));
+        const byte = onlyOf(state);
         if (byte < 0 || byte === 0xff) break;
-        const before = bytes.at(-1);
-        const space = before === undefined ? style.space : style.spaceBehind(before);
+        const space = spaceBehind(bytes.at(-1));
         const spaced = this.#stateAfter(state, space);
         if (spaced !== NO_STATE) bytes.push(...space);
         bytes.push(byte);
@@ -166,11 +162,9 @@ export class Matcher {
     return Uint8Array.from(bytes);
   }
 
-  #onlyByte(
-    state: State,
-    bytesOf: readonly (readonly number[])[],
-    isIgnored: (byte: number) => boolean = () => false,
-  ): number {
+  /** The only byte that may come, but for those that are ignored; -1: there is a choice, or none. */
+  #onlyByte(state: State, isIgnored: (byte: number) => boolean): number {
+    const { bytesOf } = this.#states.lexer;
     if (state.isAnswer) return -1;
     const { undecided } = this.#states.lexer;
     let only = -1;

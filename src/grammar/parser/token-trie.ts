@@ -273,7 +273,7 @@ function buildNodes(
     depthBefore = length;
   }
   for (let depth = depthBefore; depth > 0; depth--) end[path[depth]!] = node;
-  findGroups(nodes, longest);
+  findGroups(nodes);
   return { nodes, parent, twins, longest };
 }
 
@@ -290,16 +290,15 @@ function byteGroups(): Uint8Array {
   return groups;
 }
 
-/** Finds `groupsBelow`. */
-function findGroups({ count, depth, byte, groupsBelow }: TrieNodes, longest: number): void {
-  const parent = new Int32Array(count);
-  const path = new Int32Array(longest + 1).fill(-1);
-  for (let node = 0; node < count; node++) {
-    path[depth[node]!] = node;
-    parent[node] = path[depth[node]! - 1]!;
-  }
+/** Finds `groupsBelow`: from the last node to the first, children come just before what is above them. */
+function findGroups({ count, depth, byte, groupsBelow }: TrieNodes): void {
+  /** By depth the groups of the nodes met since the last one above them. */
+  const met: number[] = [];
   for (let node = count - 1; node >= 0; node--) {
-    if (parent[node]! >= 0) groupsBelow[parent[node]!]! |= groupsBelow[node]! | (1 << GROUP_OF[byte[node]!]!);
+    const at = depth[node]!;
+    groupsBelow[node] = met[at + 1] ?? 0;
+    met[at + 1] = 0;
+    met[at] = (met[at] ?? 0) | groupsBelow[node]! | (1 << GROUP_OF[byte[node]!]!);
   }
 }
 
@@ -416,9 +415,6 @@ function nodesBut({ count, depth, byte, end, token }: TrieNodes, parent: Int32Ar
     marked.node[i] = node;
     i++;
   }
-  findGroups(
-    marked,
-    depth.reduce((most, each) => Math.max(most, each), 0),
-  );
+  findGroups(marked);
   return marked;
 }
