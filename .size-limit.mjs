@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 function withImports(file, found = new Set()) {
   if (found.has(file)) return found;
   found.add(file);
-  const imports = readFileSync(file, 'utf8').matchAll(/^(?:import|export)\b[^;"']*["'](\.[^"']+)["']/gm);
+  const imports = readFileSync(file, 'utf8').matchAll(/\b(?:import|export)\b[^;"'()]*["'](\.[^"']+)["']/g);
   for (const [, path] of imports) withImports(join(dirname(file), path), found);
   return found;
 }
@@ -17,7 +17,7 @@ export default [
     name: 'chunkwise, with what it imports statically',
     path: [...withImports('dist/index.js')],
     gzip,
-    limit: '15.5 kB',
+    limit: '19.5 kB',
   },
   {
     name: 'the code of the workers, imported on demand',

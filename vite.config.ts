@@ -32,6 +32,9 @@ export default defineConfig({
     format: 'es',
     plugins: () => [bareShaders(), withoutMap()],
     // It is text to all later tools, which need no hints.
-    rolldownOptions: { output: { comments: { legal: true, annotation: false } } },
+    rolldownOptions: {
+      output: { comments: { legal: true, annotation: false } },
+      treeshake: { propertyReadSideEffects: false },
+    },
   },
 });

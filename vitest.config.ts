@@ -6,7 +6,7 @@ import { lavapipeIcd } from './tools/setup/system.ts';
 
 /** Folders of tests that need no GPU. */
 const CPU_FOLDERS =
-  /^tests\/(adapters|api|cache|chunking|config|errors|fuzz|grammar|hub|node|page|reference|tokenizer|tooling|weights|web-llm|workers)\//;
+  /^tests\/(adapters|api|cache|chunking|config|errors|functions|fuzz|grammar|hub|node|page|tokenizer|tooling|weights|web-llm|workers)\//;
 
 /** A file NAME.ci.test.ts belongs to the rest. One that asks for the tier belongs to both tiers: the rest has all of its cases. */
 function isInThisTier(path: string): boolean {
@@ -29,12 +29,16 @@ const cpuFiles = testFiles.filter((path) => CPU_FOLDERS.test(path));
 const browserFiles = testFiles.filter((path) => path.startsWith('e2e'));
 /** They compute more than they compile: lavapipe optimizes their shaders, as for users. */
 const computingFiles = [
-  'tests/kernels/sampling-draws.ci.test.ts',
+  'tests/kernels/sampling-statistics.ci.test.ts',
   'tests/measure/paper.ci.test.ts',
   'tests/measure/peers.ci.test.ts',
   'tests/models/real-model.ci.test.ts',
 ].filter((path) => testFiles.includes(path));
-const gpuFiles = testFiles.filter((path) => ![...cpuFiles, ...browserFiles, ...computingFiles].includes(path));
+const otherFiles = testFiles.filter((path) => ![...cpuFiles, ...browserFiles, ...computingFiles].includes(path));
+/** Folders of tests that ask what the engine answers, whatever kernels compute it. */
+const ENGINE_FOLDERS = /^tests\/(ai-sdk|cli|engine|llama|stress)\//;
+const narrowFiles = otherFiles.filter((path) => TIER === 'change' || ENGINE_FOLDERS.test(path));
+const wideFiles = otherFiles.filter((path) => !narrowFiles.includes(path));
 
 const env = {
   VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '',
@@ -43,13 +47,15 @@ const env = {
 };
 
 // Much of the time goes into lavapipe's compiler, and what it compiles computes little: it does without optimizing.
-// In the change tier vectors have 128 bits, for which LLVM takes half as long, and subgroups four invocations; in the rest
-// they are as wide as the processor has them. What Mesa keeps does not say how wide it was compiled.
+const wide = { ...env, GALLIVM_PERF: 'nopt' };
+// Vectors of 128 bits, for which LLVM takes half as long, give subgroups of four invocations. Tests of kernels, models and
+// sessions have them in the change tier, and vectors as wide as the processor's in the rest; all others have them in both.
+// What Mesa keeps does not say how wide it was compiled.
 const narrow = {
+  ...wide,
   LP_NATIVE_VECTOR_WIDTH: '128',
   MESA_SHADER_CACHE_DIR: join(import.meta.dirname, '.cache/mesa/128'),
 };
-const quickToCompile = { ...env, GALLIVM_PERF: 'nopt', ...(TIER === 'change' ? narrow : {}) };
 
 // A first run installs llama.cpp and compiles shaders, which a slow machine does for minutes; only a hang takes this long.
 const common = {
@@ -63,19 +69,29 @@ const common = {
 export default defineConfig({
   test: {
     // A file uses two thirds of a core, and waits for a GPU, a browser or a command: three at a time use the two of CI.
-    // Of the rest two, since some of its files measure.
-    maxWorkers: TIER === 'change' ? 3 : 2,
+    maxWorkers: 3,
     projects: [
       { test: { name: 'cpu', include: cpuFiles, ...common } },
-      // In the change tier one process has many files: its device stays, and with it what was compiled for those before.
-      { test: { name: 'gpu', include: gpuFiles, isolate: TIER !== 'change', env: quickToCompile, ...common } },
-      { test: { name: 'gpu-computing', include: computingFiles, env, ...common } },
+      // One process has many files: its device stays, and with it what was compiled for those before.
+      { test: { name: 'gpu', include: narrowFiles, isolate: false, env: narrow, ...common } },
+      { test: { name: 'gpu-wide', include: wideFiles, env: wide, ...common } },
+      // After the others, two at a time, because some of them measure.
+      {
+        test: {
+          name: 'gpu-computing',
+          include: computingFiles,
+          env,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+          ...common,
+        },
+      },
       {
         test: {
           name: 'e2e',
           include: browserFiles,
           globalSetup: 'e2e/support/browser.ts',
-          env: quickToCompile,
+          env: narrow,
           ...common,
         },
       },

@@ -1,28 +1,28 @@
-// A chat of a hundred turns in 12 MB of keys and values: whether they stay within it, and whether the model goes on doing
-// what the system says when all but the latest turns are given up. Beside it the last turns with the dense cache, which
-// holds just the turns before them: with what the system says, and without.
+// A chat of a hundred turns in 12 MB of KV cache: whether it stays within, and whether the model still follows the
+// system prompt after all but the latest turns are evicted. For comparison, the last turns with the dense cache of only
+// the turns before them, with and without the system prompt.
 import { GREEDY } from '../src/config/sampling.ts';
-import type { KvOptions } from '../src/cache/kv-options.ts';
+import type { KvOptions } from '../src/cache/policy.ts';
 import type { ChatTurn } from '../src/tokenizer/chat-template.ts';
 import { openInNode } from './support/engine.ts';
 import { record } from './support/results.ts';
 import { estimate, format } from './support/statistics.ts';
 
 const TURNS = Number(process.env.CHUNKWISE_TURNS ?? 100);
-/** Live GPU bytes of the cache: pages, room in their buffers, tables, probes. */
+/** Live GPU bytes of the cache: pages, spare room in buffers, tables, probes. */
 const MOST_BYTES = 12e6;
-/** Of pages alone, so that all of it stays within. */
+/** Limit of pages, so that the total stays within. */
 const PAGE_BYTES = Number(process.env.CHUNKWISE_KV_BYTES ?? 8e6);
 const CONTEXT = 2048;
 const MAX_TOKENS = 24;
-/** Turns that are judged together, at the beginning and at the end. */
+/** Turns that are judged together at the start and at the end. */
 const JUDGED = 10;
-/** Question and answer before the last turns, in the dense cache: about as many as the small one holds. */
+/** Turns before the last ones in the dense cache: about as many as the small one holds. */
 const REMEMBERED = 28;
 
 /**
- * A small model follows what it is shown, not what it is told: of two dozen ways to ask, this one worked. It goes on by
- * what it said before, too; the ship it is asked for but once, at the end.
+ * A small model imitates examples rather than instructions: of two dozen prompts only this one worked. It also imitates
+ * its own earlier answers; the ship is asked for only once, at the end.
  */
 const START = 'Ahoy, matey!';
 const SHIP = 'Bluebird';
@@ -52,7 +52,7 @@ const LAST_QUESTION = 'What is the name of your ship?';
 interface Turn {
   follows: boolean;
   ms: number;
-  /** Live, at the end, and when most did. */
+  /** Live bytes at the end and at the peak. */
   kvBytes: number;
   kvPeak: number;
   promptTokens: number;
@@ -65,7 +65,7 @@ const { buffers } = (await engine.session()).device;
 
 const questionOf = (turn: number): string => QUESTIONS[turn % QUESTIONS.length] as string;
 
-/** Asks `chat` a question, and puts it and its answer into it. */
+/** Asks `chat` a question and appends question and answer. */
 async function ask(chat: ChatTurn[], question: string, kv: KvOptions): Promise<Turn> {
   chat.push({ role: 'user', content: question });
   const began = performance.now();
@@ -92,13 +92,13 @@ async function ask(chat: ChatTurn[], question: string, kv: KvOptions): Promise<T
   throw new Error('no answer');
 }
 
-/** How many of the turns follow what the system says. */
+/** Number of turns that follow the system prompt. */
 const followed = (turns: readonly Turn[]): number =>
   turns.filter(({ follows }) => follows).length / Math.max(1, turns.length);
 
 const answerOf = (chat: readonly ChatTurn[]): string => chat.at(-1)?.content ?? '';
 
-/** The last turns once more, after those remembered, in f16; and what it says of the ship. */
+/** Repeats the last turns after the remembered ones in f16, and asks for the ship. */
 async function lastTurns(chat: readonly ChatTurn[], system: readonly ChatTurn[]) {
   const end = 1 + 2 * (TURNS - JUDGED);
   const again = [...system, ...chat.slice(Math.max(1, end - 2 * REMEMBERED), end)];
@@ -135,7 +135,7 @@ const cached = turns.slice(1).map(({ cachedTokens, promptTokens }) => cachedToke
 const msPerTurn = estimate(turns.map(({ ms }) => ms));
 const cachedShare = estimate(cached);
 const computed = estimate(turns.slice(1).map(({ cachedTokens, promptTokens }) => promptTokens - cachedTokens));
-// Before the others take its pages.
+// Before the others evict its pages.
 if (errors.length === 0) await ask(chat, LAST_QUESTION, small);
 const ship = answerOf(chat);
 const dense =
@@ -155,7 +155,7 @@ for (const [name, found] of Object.entries(dense ?? {})) {
   );
 }
 console.log(
-  `tokens: ${turns.at(-1)?.promptTokens} in the last prompt, ${turns.at(-1)?.droppedTokens} given up; of a prompt ${format(computed)} are computed, the share of the others ${format(cachedShare)}`,
+  `tokens: ${turns.at(-1)?.promptTokens} in the last prompt, ${turns.at(-1)?.droppedTokens} evicted; of a prompt ${format(computed)} are computed, the share of the others ${format(cachedShare)}`,
 );
 console.log(`ms per turn ${format(msPerTurn)}`);
 await record('chat', engine.device, {

@@ -1,13 +1,12 @@
-// Decode at 2,048 tokens beside decode at 256, with the dense cache and with the default policy, in turn; and
-// whether a step takes longer all at once somewhere on the way: at a page's end, where a buffer grows, where a page's
-// form changes, where splits of attention get longer. Lavapipe.
-import { type CachePolicy, DENSE } from '../src/cache/policy.ts';
-import { policyOf } from '../src/cache/kv-options.ts';
-import { UNADAPTED } from '../src/engine/adaptation.ts';
-import { DecodeRun } from '../src/measure/decode-run.ts';
-import { timeSteps } from '../src/measure/measure.ts';
+// Decode at 2,048 tokens against decode at 256, with the dense cache and the default policy, in turn; and sudden slow
+// steps: at a page's end, when a buffer grows, when a page changes its form, when attention splits get longer.
+// Lavapipe.
+import { type CachePolicy, DENSE, policyOf } from '../src/cache/policy.ts';
+import { UNADAPTED } from '../src/engine/adapters.ts';
+import { DecodeRun } from './support/decode-run.ts';
+import { timeSteps } from '../cli/measure/timings.ts';
 import { PAGE_TOKENS } from '../src/kernels/heads.ts';
-import { quantile } from '../src/config/quantile.ts';
+import { quantile } from '../src/util/numbers.ts';
 import { openInNode } from './support/engine.ts';
 import { record } from './support/results.ts';
 import { estimate, format } from './support/statistics.ts';
@@ -15,17 +14,17 @@ import { heldOutTokens } from './support/texts.ts';
 
 const CONTEXTS = [256, 2048] as const;
 const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 40);
-/** Of each text in a round: few, so that the machine is in the same state for all. */
+/** Steps per text and round: few, so that the machine's state is equal for all. */
 const STEPS = 4;
-/** From the first context to beyond the last: there attention's splits get a second page. */
+/** From the first context to beyond the last, where attention's splits get a second page. */
 const GROWTH_STEPS = Number(process.env.CHUNKWISE_GROWTH_STEPS ?? 2048);
-/** Steps whose median is compared with that of the next ones. */
+/** Steps per window; medians of neighbouring windows are compared. */
 const WINDOW = 64;
 
 const POLICIES: Record<string, CachePolicy> = { dense: DENSE, policy: policyOf({ kv: 'policy' }) };
 const [first, last] = CONTEXTS;
 
-const engine = await openInNode({ contextLength: 8192 }); // of which all texts are cached at once
+const engine = await openInNode({ contextLength: 8192 }); // room for all texts at once
 const session = await engine.session();
 const text = await heldOutTokens(engine, 'wikitext', last);
 
@@ -43,7 +42,7 @@ for (const { run } of runs) run.close();
 const timesOf = (name: string, context: number): number[] =>
   runs.find((each) => each.name === name && each.context === context)?.times ?? [];
 
-/** Of each round's times to those of the same round. */
+/** Ratios of times within a round. */
 const ratioTo = (times: readonly number[], base: readonly number[]) =>
   estimate(times.map((ms, i) => ms / (base[i] ?? NaN)));
 
@@ -53,8 +52,8 @@ for (const [name, policy] of Object.entries(POLICIES)) {
 }
 
 /**
- * How much longer steps take from one window to the next at most, single ones than their window's median, and those at
- * one place of a page, of all pages the median, where it is most.
+ * Largest slowdown: from one window to the next, of a single step against its window's median, and of one position in a
+ * page (median over all pages).
  */
 function stepsOf(ms: readonly number[]) {
   const windows: number[] = [];
@@ -68,7 +67,7 @@ function stepsOf(ms: readonly number[]) {
   }
   const jumps = windows.slice(1).map((median, i) => median / (windows[i] ?? NaN));
   const largest = jumps.indexOf(Math.max(...jumps));
-  // The first timed step computes the third token after the first context's.
+  // The first timed step computes the third token after the first context.
   overMedian.forEach((each, i) => inPage[(first + 2 + i) % PAGE_TOKENS]?.push(each));
   const byPlace = inPage.map((each) => quantile(each, 0.5));
   const place = byPlace.indexOf(Math.max(...byPlace));

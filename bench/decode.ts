@@ -1,7 +1,7 @@
-// Decode at context 256, beside llama.cpp's Vulkan build on the same lavapipe, and on SwiftShader in Chromium.
-import { measureDecode } from '../src/measure/measure.ts';
+// Decode at context 256 against llama.cpp's Vulkan build on the same lavapipe, and on SwiftShader in Chromium.
+import { measureDecode } from '../cli/measure/timings.ts';
 import { decodeSpeed, ensureLlama } from '../tests/llama/llama.ts';
-import { quantile } from '../src/config/quantile.ts';
+import { quantile } from '../src/util/numbers.ts';
 import { openInBrowser } from '../e2e/support/engine-page/open-engine-page.ts';
 import { MODEL, openInNode } from './support/engine.ts';
 import { record } from './support/results.ts';

@@ -1,8 +1,9 @@
-// The device as the page's "Measure this device" measures it: npm run bench -- device [SECONDS [FOLDER]].
+// Measures the device like the page's "Measure this device": npm run bench -- device [SECONDS [FOLDER]].
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { napping, nodeGpu } from '../cli/node-gpu.ts';
-import { measureDevice } from '../src/measure/device/measure-device.ts';
+import { figureRows, issueLink, webgpuBenchRecords } from '../demo/readouts/device-exports.ts';
+import { measureDevice } from '../src/measure/measure-device.ts';
 import { openInNode } from './support/engine.ts';
 
 const [seconds = '90', folder = join(import.meta.dirname, 'results/devices')] = process.argv.slice(2);
@@ -18,7 +19,11 @@ const report = await measureDevice(engine, {
 engine.dispose();
 const text = `${JSON.stringify(report, null, 2)}\n`;
 const name = `${report.device.name} in Node`.replace(/[^\w]+/g, '-').toLowerCase();
-await mkdir(folder, { recursive: true });
+const boards = join(folder, 'boards');
+await mkdir(boards, { recursive: true });
 await writeFile(join(folder, `${name}.json`), text);
+await writeFile(join(boards, `${name}.webgpu-bench.json`), `${JSON.stringify(webgpuBenchRecords(report), null, 2)}\n`);
+await writeFile(join(boards, `${name}.rows.json`), `${JSON.stringify(figureRows(report), null, 2)}\n`);
 console.log(text);
+console.log(`Send these figures: ${issueLink(report)}`);
 process.exit(0);

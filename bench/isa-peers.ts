@@ -1,10 +1,12 @@
-// Kernels of class `gpu` beside those of another runtime, compiled for AMD's cards by the same instrument at the same shapes:
+// Kernels of class `gpu` against those of another runtime, compiled for AMD's cards by the same instrument at the same
+// shapes:
 // SmolLM2-135M in Q4_1.
 //   npm run bench -- isa-peers [PIPELINES.json]
-// Without the file ours are compiled anew, beside what is recorded of theirs.
-// The file is a list of { label, code }: what ggml-webgpu, as wllama has it, makes pipelines of for a prompt and an answer.
-// A browser tells them where GPUDevice.prototype.createComputePipeline is wrapped in the worker that wllama starts, and
-// GPUAdapterInfo tells subgroups of 32 to 64, as these cards' does.
+// Without the file only our kernels are compiled; the other runtime's results are the recorded ones.
+// The file is a list of { label, code }: the sources of the pipelines that wllama's ggml-webgpu creates for a prompt
+// and an
+// answer. Record them in a browser by wrapping GPUDevice.prototype.createComputePipeline in wllama's worker, with a
+// GPUAdapterInfo that reports subgroups of 32 to 64, as on these cards.
 import { readFileSync } from 'node:fs';
 import { FAMILIES, IsaCompiler, type IsaFigures } from '../tools/instruments/isa.ts';
 import { type LoopFigures, loopsIn } from '../tools/instruments/isa-loops.ts';
@@ -15,31 +17,35 @@ import { spirvOf } from '../tools/instruments/spirv.ts';
 import { record, recorded } from './support/results.ts';
 import { printTable } from './support/table.ts';
 
-/** How often a wave runs a loop of the compiled shader, by the loop's place in it. */
+/** Runs per wave of each loop of the compiled shader, by the loop's position. */
 type Times = Record<number, number>;
 
 interface Peer {
-  /** Begins the label of the pipeline. */
+  /** Prefix of the pipeline's label. */
   label: string;
-  /** What its text has, where several have the label. */
+  /** Text that its source contains, if several share the label. */
   having?: string;
-  /** The loops that multiply: of each the multiply-adds that an invocation does in one go. */
+  /** Loops that multiply, with the multiply-adds per invocation and iteration. */
   hot: Record<number, number>;
-  /** All that is run again and again, idle lanes too, and the multiply-adds of an invocation by then, on average. */
-  all: { times: Times; multiplyAdds: number };
+  /**
+   * All repeated code with idle lanes, and its mean multiply-adds per invocation. `outside`: some of it is unrolled, so all
+   * code outside loops counts once.
+   */
+  all: { times: Times; outside?: true; multiplyAdds: number };
 }
 
-// A first loop that is not listed clears workgroup memory, as WGSL asks for. Others that are not listed are run before and
-// behind all that is run again and again. The families number the loops alike.
+// A first loop that is not listed clears workgroup memory, as WGSL requires. Other unlisted loops run before and after
+// all
+// repeated code. The families number the loops alike.
 const PAIRS: Record<string, [ours: Peer, theirs: Peer]> = {
   'product, decode': [
-    // 576 columns are 18 blocks for 8 lanes, in tiles of 16, each of which has loops of its own: the first fills
-    // inputs twice, sums once and has 2 rounds; the second, of 2 blocks, has one of each, of which 6 is 3 again. 4 rows.
+    // 576 columns are 18 blocks for 8 lanes, in tiles of 16, each with its own loop: the first tile has 2 rounds, the
+    // second, of 2 blocks, has one. Filling inputs and sums are unrolled. 4 rows.
     {
       label: 'linear-shared',
       having: 'const NORMED: bool = true',
-      hot: { 3: 128 },
-      all: { times: { 1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1 }, multiplyAdds: 288 },
+      hot: { 1: 128 },
+      all: { times: { 1: 2, 2: 1 }, outside: true, multiplyAdds: 288 },
     },
     // 18 blocks for 64 groups of 4 lanes: two of four waves have work; 4 rows.
     {
@@ -50,21 +56,23 @@ const PAIRS: Record<string, [ours: Peer, theirs: Peer]> = {
     },
   ],
   'product, prefill': [
-    // A tile of 64 rows and 64 tokens, a round: 4 steps of 32 columns. Two of four waves fill inputs. 18 blocks are 5 rounds,
-    // so a tenth of the products is with nothing.
+    // One round of a tile of 64 rows and 64 tokens: 4 steps of 32 columns. Two of four waves fill inputs. 18 blocks are
+    // 5
+    // rounds, so a tenth of the products is padding.
     { label: 'linear-tiled', hot: { 4: 64 }, all: { times: { 1: 1, 2: 4, 3: 2, 4: 32 }, multiplyAdds: 0.9 * 2048 } },
     // A tile of 32 rows and 32 tokens, 32 columns.
     { label: 'mul_mat_reg_tile_q4_1', hot: { 4: 16 }, all: { times: { 1: 1, 2: 1, 3: 16, 4: 32 }, multiplyAdds: 512 } },
   ],
   'attention, decode': [
-    // A page of 32 keys for a team, which is a wave; three heads. Loops 1 and 2 store the token's own keys and values. Loops 5
-    // and 6 have half of a key's components each, 6 takes a load of workgroup memory more.
+    // A quarter of a page, 8 keys, for a team, which is a wave; three heads: 11 pages are 44 parts for 11 workgroups of
+    // four teams. Loops 1 and 2 store the token's own keys and values. Loops 5 and 6 compute half of a key's components
+    // each, in half of the lanes; loop 6 has one more load of workgroup memory.
     {
       label: 'attention-decode',
       hot: { 6: 24, 9: 12 },
-      all: { times: { 3: 1, 4: 1, 5: 2, 6: 2, 7: 1, 8: 8, 9: 8 }, multiplyAdds: 192 },
+      all: { times: { 3: 1, 4: 1, 5: 1, 6: 1, 7: 1, 8: 2, 9: 2 }, multiplyAdds: 48 },
     },
-    // 32 keys, one head. Loop 6 reads the mask, which is not asked for where all keys are seen.
+    // 32 keys, one head. Loop 6 reads the mask, which is not needed if all keys are visible.
     {
       label: 'flash_attn_vec_k',
       hot: { 4: 4, 9: 4 },
@@ -72,15 +80,17 @@ const PAIRS: Record<string, [ours: Peer, theirs: Peer]> = {
     },
   ],
   'attention, prefill': [
-    // 16 keys, 256 queries. The products with values have no loop left: they are in that of the keys (3), with the softmax
-    // and with the staging of keys, which half of the waves leave out. So ours counts as more than it is. A quarter of the
-    // waves stages values (6, 7).
+    // 16 keys, 256 queries. The products with values have no loop of their own: they are in the loop of the keys (3),
+    // with the
+    // softmax and the staging of keys, which half of the waves skip, so our count is too high. A quarter of the waves
+    // stages
+    // values (6, 7).
     {
       label: 'attention-prefill',
       hot: { 3: 512, 4: 64 },
       all: { times: { 3: 1, 4: 8, 5: 8, 6: 0.25, 7: 0.25 }, multiplyAdds: 1024 },
     },
-    // 64 keys, 4 queries; of the values a quarter of the lanes has work.
+    // 64 keys, 4 queries; a quarter of the lanes has work on the values.
     {
       label: 'flash_attn_tile',
       hot: { 4: 64, 6: 4 },
@@ -172,8 +182,11 @@ function codeOf({ label, having = '' }: Peer, pipelines: readonly Pipeline[]): s
   return found.code;
 }
 
-/** Instructions a multiply-add: of the loops that multiply, the mean of their ratios; and of all that is run again and again. */
-function perMultiplyAdd({ label, hot, all }: Peer, loops: readonly LoopFigures[]): Record<string, number> {
+/** Instructions per multiply-add: mean ratio of the multiplying loops, and of all repeated code. */
+function perMultiplyAdd(
+  { label, hot, all }: Peer,
+  { loops, outside }: ReturnType<typeof loopsIn>,
+): Record<string, number> {
   const loop = (place: string): LoopFigures => {
     const figures = loops[Number(place)];
     if (!figures) throw new Error(`${label} is compiled to ${loops.length} loops`);
@@ -186,7 +199,10 @@ function perMultiplyAdd({ label, hot, all }: Peer, loops: readonly LoopFigures[]
   };
   const inAll = (name: 'valu' | 'vmem'): number =>
     rounded(
-      Object.entries(all.times).reduce((sum, [place, times]) => sum + times * loop(place)[name], 0) / all.multiplyAdds,
+      Object.entries(all.times).reduce(
+        (sum, [place, times]) => sum + times * loop(place)[name],
+        all.outside ? outside[name] : 0,
+      ) / all.multiplyAdds,
     );
   return { valu: inHot('valu'), vmem: inHot('vmem'), valuAll: inAll('valu'), vmemAll: inAll('vmem') };
 }

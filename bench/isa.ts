@@ -1,7 +1,9 @@
-// What Mesa's compiler says of the kernels for graphics cards, at the shapes of models of every size; no card is needed:
+// Mesa's compiler statistics of the kernels for graphics cards, at the shapes of models of every size; no card is
+// needed:
 //   npm run bench -- isa [PART OF A KERNEL'S NAME] [--families navi31,renoir] [--shapes 1B] [--types Q4_K] [--features all] [--phases decode]
-// Without any of these all of it is compiled, some 5,000 pipelines for each family, which takes long, and of each kernel, type and
-// set of features the worst is kept in bench/results/isa.json.
+// Without options all pipelines are compiled, some 5,000 for each family, which takes long, and the worst of each
+// kernel, type
+// and set of features is kept in bench/results/isa.json.
 import { parseArgs } from 'node:util';
 import { type Family, FAMILIES, type IsaFigures } from '../tools/instruments/isa.ts';
 import { type IsaRow, surveyIsa, worstFirst } from '../tools/instruments/isa-survey.ts';

@@ -1,4 +1,4 @@
-// Whether every answer is valid by its schema: 21 schemas, 5 prompts each, greedy and drawn at temperature 1, by the
+// Whether every answer is valid by its schema: 21 schemas, 5 prompts each, greedy and sampled at temperature 1, by the
 // default model.
 import { GREEDY } from '../src/config/sampling.ts';
 import type { GenerateEvent } from '../src/engine/types.ts';
@@ -18,12 +18,12 @@ const MAX_TOKENS = 400;
 
 interface Counts {
   answers: number;
-  /** Those that ended by themselves. */
+  /** Answers that ended by themselves. */
   ended: number;
-  /** Of those, the ones that parse and validate. */
+  /** Ended answers that parse and validate. */
   valid: number;
   tokens: number;
-  /** What the others are. */
+  /** The invalid answers. */
   faults: string[];
 }
 

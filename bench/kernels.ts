@@ -1,5 +1,5 @@
-// Time of each kind of dispatch of a decode step at context 256: on lavapipe in Node, on SwiftShader in Chromium.
-import { type KernelTiming, measureKernels } from '../src/measure/measure.ts';
+// Time per kind of dispatch in a decode step at context 256: on lavapipe in Node, on SwiftShader in Chromium.
+import { type KernelTiming, measureKernels } from '../cli/measure/timings.ts';
 import { openInBrowser } from '../e2e/support/engine-page/open-engine-page.ts';
 import { MODEL, openInNode } from './support/engine.ts';
 import { record } from './support/results.ts';

@@ -1,6 +1,6 @@
-// JavaScript's memory while a generated safetensors model (F32; CHUNKWISE_GIGABYTES, default 1) is downloaded, stored,
-// verified, quantized and uploaded in Chromium: heap and ArrayBuffer stores of the page and its workers together, by the
-// DevTools protocol. Bytes, not time: any device will do.
+// JavaScript memory while a generated safetensors model (F32; CHUNKWISE_GIGABYTES, default 1) is downloaded, stored,
+// verified, quantized and uploaded in Chromium: heap and ArrayBuffers of the page and its workers, by the DevTools
+// protocol. It measures bytes, not time, so any device works.
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -23,7 +23,7 @@ try {
   const page = await browser.newPage();
   await importPackage(page, server);
   const watch = await watchHeap(page);
-  await loadUntil(page, 'compile', { model: 'owner/large', hub: { endpoint } }); // what comes then is the compiler's, not the file's
+  await loadUntil(page, 'compile', { model: 'owner/large', hub: { endpoint } }); // later memory belongs to the compiler
   const { peak, samples } = watch.stop();
   if (samples === 0) throw new Error('no sample was taken');
   const section = { fileBytes: model.size, samples, peakBytes: peak };

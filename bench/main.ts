@@ -1,4 +1,4 @@
-/** Runs a measurement by its name: npm run bench -- NAME [ARGUMENTS]; without a name, says which there are. */
+/** Runs a measurement by name: npm run bench -- NAME [ARGUMENTS]; without a name it lists all. */
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
@@ -10,7 +10,7 @@ const measurements = new Map(
     .map((path) => [basename(path, '.ts'), path]),
 );
 
-const [name = ''] = process.argv.splice(2, 1); // the measurement reads the rest
+const [name = ''] = process.argv.splice(2, 1); // the rest are its arguments
 const path = measurements.get(name);
 if (path) await import(path);
 else {

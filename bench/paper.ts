@@ -1,8 +1,9 @@
-// What each mechanism of the paper gains and costs, beside ordinary LoRA (unfused, all ranks, f16 cache) and beside its
+// Gains and costs of each mechanism of the paper, against ordinary LoRA (unfused, all ranks, f16 cache) and against its
 // control: milliseconds a token, prefill, bytes, perplexity, answers. Argument: the folder of the adapters `wikitext`,
 // `squad` and, if it is there, `shakespeare`; default: the demonstration's. `short`: the counts that a test repeats;
-// `draw`: only the tables and pictures of what was recorded. CHUNKWISE_PARTS: some of speed, tasks, perplexity and answers;
-// CHUNKWISE_MODES: some of the modes; CHUNKWISE_CONTEXTS, _STEPS, _TASK_STEPS, _ROUNDS, _PREFILL, _WINDOW, _WINDOWS, _QUESTIONS: less of each.
+// `draw`: only the tables and pictures, from recorded results. CHUNKWISE_PARTS: some of speed, tasks, perplexity and
+// answers; CHUNKWISE_MODES: some of the modes; CHUNKWISE_CONTEXTS, _STEPS, _TASK_STEPS, _ROUNDS, _PREFILL, _WINDOW,
+// _WINDOWS, _QUESTIONS: smaller counts.
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { demoAdapter } from './support/engine.ts';
@@ -37,14 +38,14 @@ const isThere = (path: string): Promise<boolean> =>
   );
 
 async function speed(folder: string): Promise<RankSection> {
-  const room = Math.max(...speedSettings.contexts) + 2 * speedSettings.steps; // a token may be read again as two
+  const room = Math.max(...speedSettings.contexts) + 2 * speedSettings.steps; // tokenization may split a token in two
   return withModes(names, join(folder, 'wikitext'), room, async (modes) => {
     const text = await heldOutTokens(modes[0]!.engine, 'wikitext', room);
     return { speed: { ...speedSettings, modes: await measureSpeed(modes, text, speedSettings) } };
   });
 }
 
-/** Of those that speculate, and what they are held against. */
+/** Modes with speculation, and their baseline. */
 async function tasks(folder: string): Promise<RankSection> {
   const settings = {
     context: Math.max(...speedSettings.contexts),
@@ -97,7 +98,7 @@ if (argument === 'short') {
   engine.dispose();
   console.log(`${device}, adapters of rank ${rank}`);
   const measure: Record<string, (folder: string) => Promise<RankSection>> = { speed, tasks, perplexity, answers };
-  // Each is kept when it is done.
+  // Each result is stored when it is complete.
   for (const part of parts) await keepParts(device, rank, (await measure[part]?.(argument)) ?? {});
 }
 await draw();

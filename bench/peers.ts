@@ -1,7 +1,10 @@
-// Chunkwise beside other runtimes with the same model file and the same questions: in Node on lavapipe beside llama.cpp's
-// Vulkan and CPU builds, and in Chromium on lavapipe beside wllama, transformers.js and web-llm; each with an adapter, too.
-// Needs `npm run build`. `short`: the ratios that a test repeats; `draw`: only the tables of what was recorded.
-// CHUNKWISE_CONTEXTS, _STEPS, _ROUNDS: less of each; CHUNKWISE_PEERS: those whose name has it, as `wllama`.
+// Chunkwise against other runtimes with the same model file and the same questions: in Node on lavapipe against
+// llama.cpp's
+// Vulkan and CPU builds, and in Chromium on lavapipe against wllama, transformers.js and web-llm; each also with an
+// adapter.
+// Needs `npm run build`. `short`: the ratios that a test repeats; `draw`: only the tables, from recorded results.
+// CHUNKWISE_CONTEXTS, _STEPS, _ROUNDS: smaller counts; CHUNKWISE_PEERS: runtimes whose names contain it, such as
+// `wllama`.
 import { openInNode } from './support/engine.ts';
 import { ggufForm } from './support/gguf-form.ts';
 import { BROWSER_PEERS, inChromium } from './support/peers/browser-peers.ts';
@@ -21,7 +24,7 @@ const {
 async function measureAll(): Promise<void> {
   const contexts = CHUNKWISE_CONTEXTS.split(',').map(Number);
   const settings = { contexts, steps: Number(CHUNKWISE_STEPS), rounds: Number(CHUNKWISE_ROUNDS) };
-  const contextLength = Math.max(...contexts) + settings.steps + 64; // nobody has less room than it takes
+  const contextLength = Math.max(...contexts) + settings.steps + 64; // equal for all runtimes
   const engine = await openInNode({ contextLength: 256 });
   const { device } = engine;
   const gguf = await ggufForm(engine, 'wikitext');

@@ -1,5 +1,5 @@
-// Perplexity of the first 2,048 tokens of wikitext-2's test text, beside llama.cpp's on the same tokens.
-import { negativeLogLikelihoods } from '../src/measure/evaluate.ts';
+// Perplexity of the first 2,048 tokens of wikitext-2's test text, against llama.cpp's on the same tokens.
+import { negativeLogLikelihoods } from '../cli/measure/evaluate.ts';
 import { ensureLlama, perplexity as llamaPerplexity } from '../tests/llama/llama.ts';
 import { MODEL, openInNode } from './support/engine.ts';
 import { record } from './support/results.ts';

@@ -1,7 +1,7 @@
-// Decode speed with speculation over that without, in pairs of answers whose order changes: a text that is repeated with
-// edits, the same with the cache's policy, a list as JSON, a summary, and a free text; by the default model in Node, as a rule
-// on lavapipe. CHUNKWISE_TEXTS: some of them, by name, beside what is recorded of the others.
-import { policyOf } from '../src/cache/kv-options.ts';
+// Decode speed with and without speculation, in pairs of answers of alternating order: a text repeated with edits, the
+// same with the cache policy, a list as JSON, a summary, and a free text; default model in Node, usually on lavapipe.
+// CHUNKWISE_TEXTS: a selection by name, recorded beside existing results.
+import { policyOf } from '../src/cache/policy.ts';
 import { GREEDY } from '../src/config/sampling.ts';
 import type { GenerateEvent } from '../src/engine/types.ts';
 import { NO_ADAPTERS } from '../src/session/adapter-mix.ts';
@@ -30,7 +30,7 @@ for (const [name, asked] of Object.entries<Task>(TASKS)) {
   let tokensPerStep = 0;
   let tie: number | undefined;
   let tokens = 0;
-  // The first round compiles, and times steps of each size for the first time.
+  // The first round compiles and times steps of each size.
   for (let round = -1; round < ROUNDS; round++) {
     const isPlainFirst = round % 2 === 0;
     const first = await answer(asked, !isPlainFirst);
@@ -57,7 +57,7 @@ await record('speculation', engine.device, { ...before, rounds: ROUNDS, maxToken
 engine.dispose();
 process.exit(0);
 
-/** How far apart the logits of the first two tokens are that differ; undefined where none do. */
+/** Difference of the logits of the first two differing tokens; undefined if none differ. */
 async function marginWhereTheyPart(
   { prompt, options }: Task,
   plain: readonly number[],

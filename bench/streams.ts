@@ -1,5 +1,5 @@
-// A decode step of two streams with an adapter each, beside that of one stream with one; lavapipe.
-import { measureDecode } from '../src/measure/measure.ts';
+// A decode step of two sequences with an adapter each, against a step of one sequence; lavapipe.
+import { measureDecode } from '../cli/measure/timings.ts';
 import { loadAdapter, openInNode } from './support/engine.ts';
 import { record } from './support/results.ts';
 import { estimate, format } from './support/statistics.ts';

@@ -1,6 +1,7 @@
-// What the kernels for graphics cards read and write, by tracing addresses on lavapipe:
+// Memory traffic of the kernels for graphics cards, from addresses traced on lavapipe:
 //   npm run bench -- traffic [PART OF A KERNEL'S NAME, or ''] [PART OF A CASE'S]
-// Where all kernels are traced, a case's sums and what misses the bar of sectors are kept in bench/results/traffic.json.
+// If all kernels are traced, the sums of each case and the loads that miss the bar of sectors are kept in
+// bench/results/traffic.json.
 import { SECTORS_BAR } from '../tools/instruments/bars.ts';
 import { FEATURE_SETS } from '../tools/instruments/paper-gpu.ts';
 import { dispatchesOf, type Phase, type PhasedDispatch } from '../tools/instruments/paper-model.ts';
@@ -12,19 +13,19 @@ import type { GgmlType } from '../src/weights/ggml-types.ts';
 import { record } from './support/results.ts';
 import { printTable } from './support/table.ts';
 
-/** A model at work, of whose dispatches those are traced whose kernels' names have `kernel` in them. */
+/** A model's run; dispatches are traced whose kernel names contain `kernel`. */
 interface Case {
   name: string;
   shape: ShapeName;
   type: GgmlType;
   phase: Phase;
   promptTokens: number;
-  /** Whether it is not the first prompt; default: it is. */
+  /** Whether the prompt is not the first; default: true. */
   isMeasured?: boolean;
   kernel: RegExp;
 }
 
-/** Products differ between types, other kernels between models. */
+/** Matrix products differ by type, other kernels by model. */
 const NO_PRODUCT = /^(?!linear)/;
 
 const CASES: readonly Case[] = [
@@ -117,11 +118,11 @@ const CASES: readonly Case[] = [
 
 interface Row extends Traffic {
   kernel: string;
-  /** Where the model does it once and not in every layer. */
+  /** Once per model, not per layer. */
   once: boolean;
 }
 
-/** Of one layer, and of what stands before and behind the layers; dispatches of one kernel over the same buffers are summed. */
+/** Rows of one layer and of the work outside layers; dispatches of a kernel on the same buffers are summed. */
 async function traced(tracer: Tracer, dispatches: readonly PhasedDispatch[]): Promise<Row[]> {
   const rows = new Map<string, Row>();
   for (const dispatch of dispatches) {
@@ -161,7 +162,7 @@ const digits = (value: number): number => Number(value.toPrecision(3));
 
 type Sums = Record<'asked' | 'distinct' | 'fetched' | 'fetchedOnce' | 'sectors', number>;
 
-/** GB of a whole model's pass that the rows chosen by `isWanted` ask for, keep apart, and fetch; and sectors over those needed. */
+/** GB per pass of a whole model that the rows of `isWanted` request, need and fetch; and sectors over needed ones. */
 function gigabytes(rows: readonly Row[], numLayers: number, isWanted: (row: Row) => boolean): Sums {
   const sum = (of: (row: Row) => number): number =>
     rows.filter(isWanted).reduce((total, row) => total + of(row) * (row.once ? 1 : numLayers), 0);

@@ -1,19 +1,22 @@
 import { parseArgs } from 'node:util';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import { readFile } from 'node:fs/promises';
 
-/** A flag as parseArgs takes it, with what the help says of it. */
+/** A flag of parseArgs, with its help. */
 export interface Flag {
   type: 'string' | 'boolean';
   multiple?: boolean;
   short?: string;
-  /** What stands for its value in the help. */
+  /** Placeholder of its value in the help. */
   value?: string;
   about: string;
 }
 
 export type Flags = Readonly<Record<string, Flag>>;
 
-/** Parses a command's arguments. Errors: `bad_request` naming an unknown flag, a missing value, or an argument too many. */
+/**
+ * Parses a command's arguments. Errors: `bad_request` naming an unknown flag, a missing value, or an extra argument.
+ */
 export function parseFlags<T extends Flags>(args: string[], options: T, allowPositionals = false) {
   try {
     return parseArgs({ args, options, strict: true, allowPositionals });
@@ -24,24 +27,24 @@ export function parseFlags<T extends Flags>(args: string[], options: T, allowPos
   }
 }
 
-/** Throws `bad_request`. `field`: the flag, or what is written in capitals. */
+/** Throws `bad_request`. `field`: the flag, or a positional's name in capitals. */
 export function refuse(field: string, reason: string): never {
   throw new ChunkwiseError('bad_request', { field, reason });
 }
 
-/** Errors: `bad_request` when the flag is missing, or what is written in capitals. */
+/** Returns the value of a required flag or positional. Errors: `bad_request` if it is missing. */
 export function required(name: string, value: string | undefined): string {
   if (value !== undefined) return value;
   return refuse(/^[a-z]/.test(name) ? `--${name}` : name, 'is required');
 }
 
-/** What stands behind the command without a flag. Errors: `bad_request` where it is missing, or something follows it. */
+/** A command's only positional. Errors: `bad_request` if it is missing, or if another follows. */
 export function positional(name: string, [first, second]: readonly string[]): string {
   if (second === undefined) return required(name, first);
   return refuse(name, `takes one value, but ${JSON.stringify(second.slice(0, 100))} follows`);
 }
 
-/** A flag's number, or undefined without it. Errors: `bad_request` when it is none or out of range. */
+/** A flag's number; undefined without the flag. Errors: `bad_request` if it is not a number or out of range. */
 export function numberFlag(name: string, value: string | undefined, min = 0, max = Infinity): number | undefined {
   if (value === undefined) return undefined;
   const number = Number(value);
@@ -50,14 +53,14 @@ export function numberFlag(name: string, value: string | undefined, min = 0, max
   return refuse(`--${name}`, `must be a number ${range}, not ${JSON.stringify(value)}`);
 }
 
-/** The same of a whole number. */
+/** A flag's integer; see `numberFlag`. */
 export function wholeFlag(name: string, value: string | undefined, min = 0, max = Infinity): number | undefined {
   const number = numberFlag(name, value, min, max);
   if (number === undefined || Number.isSafeInteger(number)) return number;
   return refuse(`--${name}`, `must be a whole number, not ${JSON.stringify(value)}`);
 }
 
-/** One of `choices`, or undefined without the flag. Errors: `bad_request`. */
+/** A flag's value among `choices`; undefined without the flag. Errors: `bad_request`. */
 export function choiceFlag<T extends string>(
   name: string,
   value: string | undefined,
@@ -69,13 +72,20 @@ export function choiceFlag<T extends string>(
   return refuse(`--${name}`, `must be one of ${choices.join(', ')}, not ${JSON.stringify(value)}`);
 }
 
-/** A flag's comma-separated whole numbers, or undefined without it. Errors: those of `wholeFlag`. */
+/** A flag's comma-separated integers; undefined without the flag. Errors: those of `wholeFlag`. */
 export function listFlag(name: string, value: string | undefined, min = 0): number[] | undefined {
   return value?.split(',').map((item) => wholeFlag(name, item, min) as number);
 }
 
-/** Errors: `bad_request` where one of these flags is given, which mean nothing here. */
+/** Rejects flags that have no meaning here. Errors: `bad_request`. */
 export function refuseFlags(values: Readonly<Record<string, unknown>>, names: readonly string[], reason: string): void {
   const given = names.find((name) => values[name] !== undefined);
   if (given !== undefined) refuse(`--${given}`, reason);
+}
+
+/** Reads a text file. Errors: `bad_file`. */
+export function readText(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new ChunkwiseError('bad_file', { file: path, reason: `cannot be read: ${String(cause)}` }, { cause });
+  });
 }

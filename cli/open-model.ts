@@ -8,12 +8,12 @@ import { readModelConfig } from '../src/weights/model-config.ts';
 import { openModelFile } from '../src/weights/open-model-file.ts';
 import type { WeightType } from '../src/weights/quantize.ts';
 import { choiceFlag, required, wholeFlag } from './flags.ts';
-import { buildLadders } from './ladder-store.ts';
+import { buildLadders } from './ranks.ts';
 import type { FileSource } from '../src/node/file-source.ts';
 import { closeAll, folderOf, openSources } from '../src/node/model-files.ts';
 import { openAdapter } from '../src/node/open-adapter.ts';
 import { napping, nodeGpu } from './node-gpu.ts';
-import { tuningStore } from '../src/node/tuning-store.ts';
+import { tuningStore } from '../src/node/cache-folder.ts';
 import { openGrammars } from '../src/grammar/open-grammars.ts';
 
 const WEIGHTS: readonly WeightType[] = ['F16', 'Q8_0', 'Q4_1', 'stored'];
@@ -30,15 +30,15 @@ export interface ModelFlags {
   weights?: string;
 }
 
-/** What a command asks of a model. */
+/** Requirements of a command. */
 export interface ModelNeeds {
-  /** Tokens of the context, and the flag that asks for them; default: what `--context-length` says. */
+  /** Context in tokens, and the flag that sets it; default: `--context-length`. */
   context?: { tokens: number | undefined; flag: string };
-  /** Called before any weight is read. Throws `bad_request` for flags that this model cannot honour. */
+  /** Runs before weights are read. Throws `bad_request` for flags that this model cannot honour. */
   check?: (model: Pick<ModelConfig, 'vocabSize'> & { contextLength: number }) => void;
 }
 
-/** Opens the model, and the adapters, that the flags name, runs `use`, and closes them again. */
+/** Opens the model and adapters in the flags, runs `use`, and closes them. */
 export async function withModel<T>(
   flags: ModelFlags,
   use: (engine: LocalEngine, adapters: readonly AdapterUse[]) => Promise<T>,
@@ -83,7 +83,7 @@ export async function withModel<T>(
   }
 }
 
-/** Reads the model's header alone. Errors: `bad_request`, naming the flag; `bad_file`, `unsupported` for the model. */
+/** Reads only the model's header. Errors: `bad_request`, naming the flag; `bad_file`, `unsupported` for the model. */
 async function checkNeeds(
   sources: readonly ByteSource[],
   { tokens, flag }: Required<ModelNeeds>['context'],
@@ -97,7 +97,7 @@ async function checkNeeds(
   check?.({ vocabSize: config.vocabSize, contextLength: contextOf(config, tokens) });
 }
 
-/** Paths with or without a scale; one that is named again counts as often. Errors: `bad_request`. */
+/** Parses paths with optional scales; scales of a repeated path add up. Errors: `bad_request`. */
 export function adapterUses(flags: readonly string[]): AdapterUse[] {
   const scales = new Map<string, number>();
   for (const flag of flags) {

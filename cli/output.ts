@@ -1,14 +1,14 @@
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 
-/** What a command prints: the same as text, or as one JSON object with `--json`. */
+/** A command's result: text, or one JSON object with `--json`. */
 export interface Output {
   json: object;
   text: string;
-  /** Of the text: what is told beside it, on stderr. */
+  /** Further text for stderr. */
   report?: string;
 }
 
-/** What a command that failed prints with `--json`. */
+/** JSON of a failed command with `--json`. */
 export function failure(error: unknown): {
   error: { code: string; message: string; file?: string; field?: string; reason?: string };
 } {

@@ -1,12 +1,16 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { ChunkPlan } from '../src/chunking/chunk-plan.ts';
 import { type EstimatorName, ESTIMATORS } from '../src/chunking/complexity.ts';
 import { loadPlan, savePlan } from '../src/chunking/plan-file.ts';
 import type { Ranks } from '../src/chunking/planner.ts';
 import type { PlanEvent, RankOptions } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { choiceFlag, numberFlag, wholeFlag } from './flags.ts';
-import { readText } from './read-text.ts';
+import { choiceFlag, numberFlag, readText, wholeFlag } from './flags.ts';
+import { join } from 'node:path';
+import type { LadderBuilder } from '../src/adapters/rank-ladder.ts';
+import type { LadderStore } from '../src/adapters/ladder-cache.ts';
+import { laddersHere } from '../src/node/open-adapter.ts';
+import { writeWhole } from '../src/node/cache-folder.ts';
 
 interface RankFlags {
   ranks?: string;
@@ -17,7 +21,7 @@ interface RankFlags {
   seed?: string;
 }
 
-/** What the flags say of ranks. Errors: `bad_request`; `bad_file` for the plan. */
+/** Parses rank flags. Errors: `bad_request`; `bad_file` for the plan. */
 export async function rankOptions(flags: RankFlags): Promise<RankOptions> {
   const { ranks } = flags;
   const modes: readonly Ranks[] = ['chunkwise', 'uniform', 'shuffled'];
@@ -35,7 +39,7 @@ export async function rankOptions(flags: RankFlags): Promise<RankOptions> {
   };
 }
 
-/** Puts together the plans of texts that follow each other, as their parts become known. */
+/** Collects the plans of consecutive texts as their parts arrive. */
 export class PlanRecorder {
   readonly plan: ChunkPlan = { tokens: [], complexity: [], chunks: [], table: [], ladder: null, levels: null };
   #start = 0;
@@ -58,7 +62,7 @@ export class PlanRecorder {
   }
 }
 
-/** Writes a plan where the flag says so. Errors: `bad_request`. */
+/** Writes a plan to the flag's file, if given. Errors: `bad_request`. */
 export async function writePlan(file: string | undefined, plan: ChunkPlan): Promise<void> {
   if (file === undefined) return;
   await writeFile(file, savePlan(plan)).catch((cause: unknown) => {
@@ -66,3 +70,18 @@ export async function writePlan(file: string | undefined, plan: ChunkPlan): Prom
     throw new ChunkwiseError('bad_request', { file, field: '--save-plan', reason }, { cause });
   });
 }
+
+/** Stores rank ladders as files in a folder. */
+export const ladderStore = (folder: string): LadderStore => ({
+  async get(key) {
+    const { buffer, byteOffset, byteLength } = await readFile(join(folder, `${key}.ladder`));
+    return buffer.slice(byteOffset, byteOffset + byteLength);
+  },
+
+  async put(key, bytes) {
+    await writeWhole(join(folder, `${key}.ladder`), bytes);
+  },
+});
+
+/** Loads rank ladders from `ladders/` in the model's folder, or builds them. */
+export const buildLadders = (folder: string): LadderBuilder => laddersHere(ladderStore(join(folder, 'ladders')));

@@ -1,18 +1,18 @@
 import { version } from '../package.json';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { type Command, COMMANDS } from './commands.ts';
-import { helpOf, overview } from './help.ts';
 import { failure, type Output } from './output.ts';
+import type { Flag } from './flags.ts';
 
-/** Where a command writes. */
+/** Output streams of a command. */
 export interface Streams {
   stdout: (text: string) => void;
   stderr: (text: string) => void;
 }
 
 /**
- * Runs the command that the arguments name. Gives the exit code: 0, 2 where the arguments are wrong, else 1. With `--json`
- * stdout gets one JSON object and nothing else, also where the command fails.
+ * Runs the command in the arguments. Returns the exit code: 0, 2 for wrong arguments, else 1. With `--json` stdout
+ * receives exactly one JSON object, also on failure.
  */
 export async function run(args: readonly string[], { stdout, stderr }: Streams): Promise<number> {
   const isJson = args.includes('--json');
@@ -57,7 +57,7 @@ async function answer(args: readonly string[]): Promise<Output> {
 
 const said = (text: string): Output => ({ json: { help: text }, text });
 
-/** Throws `no_webgpu` where `webgpu`, an optional dependency, is not installed. */
+/** Loads a command. Throws `no_webgpu` if the optional dependency `webgpu` is missing. */
 async function loaded({ load }: Command): Promise<(args: string[]) => Promise<Output>> {
   try {
     return await load();
@@ -66,4 +66,30 @@ async function loaded({ load }: Command): Promise<(args: string[]) => Promise<Ou
     if (!isMissing) throw cause;
     throw new ChunkwiseError('no_webgpu', { reason: 'this command needs a GPU: npm install webgpu' }, { cause });
   }
+}
+
+const WIDTH = 34;
+
+const line = (left: string, about: string): string =>
+  left.length > WIDTH - 2 ? `  ${left}\n  ${''.padEnd(WIDTH)}${about}` : `  ${left.padEnd(WIDTH)}${about}`;
+
+const flagLine = ([name, { short, value, about }]: [string, Flag]): string =>
+  line(`${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`, about);
+
+/** Output of `chunkwise --help`, or of a family of commands. */
+export function overview(commands: Readonly<Record<string, Command>> = COMMANDS): string {
+  return [
+    'chunkwise COMMAND [flags]',
+    '',
+    ...Object.entries(commands).map(([name, { usage, about }]) => `  ${name} ${usage}\n      ${about}`),
+    '',
+    'chunkwise --version prints the version, and chunkwise COMMAND --help lists its flags.',
+    'The exit code is 0, 2 for wrong arguments, or 1 for other errors; messages',
+    'go to stderr. With --json stdout holds one JSON object: the result, or { "error": … }.',
+  ].join('\n');
+}
+
+/** Output of `chunkwise COMMAND --help`. */
+export function helpOf(name: string, { usage, about, flags }: Command): string {
+  return [`chunkwise ${name} ${usage}`, '', `${about}`, '', ...Object.entries(flags).map(flagLine)].join('\n');
 }

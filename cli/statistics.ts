@@ -1,18 +1,18 @@
 export interface Estimate {
   value: number;
-  /** 95 %, by bootstrap. */
+  /** 95 % bootstrap interval. */
   interval: [number, number];
 }
 
 export interface BootstrapOptions {
   resamples?: number;
-  /** Neighbours that are drawn together: where they depend on each other, as tokens of a text do. */
+  /** Cases per resampled block; neighbours may depend on each other, as tokens of a text do. */
   block?: number;
 }
 
 /**
- * A statistic of `count` cases, given by their indices, and how far it may be trusted (percentile bootstrap, in blocks
- * as Künsch 1989). The same cases give the same interval.
+ * A statistic of `count` cases, given by their indices, with its confidence interval (percentile bootstrap, in blocks
+ * as in Künsch 1989). Deterministic.
  */
 export function bootstrap(
   count: number,
@@ -35,7 +35,7 @@ export function bootstrap(
   return { value: statistic(all), interval: [at(0.025), at(0.975)] };
 }
 
-/** Spearman's rank correlation, ties at their mean rank; 0 where one side does not vary. */
+/** Spearman's rank correlation, ties at their mean rank; 0 if one side is constant. */
 export function spearman(x: readonly number[], y: readonly number[]): number {
   return pearson(ranks(x), ranks(y));
 }

@@ -1,6 +1,6 @@
 /**
- * Builds what of the package runs in Node into dist/node/: its main module and the command line, which share their code. WebGPU
- * comes from the package `webgpu` where that is installed.
+ * Builds the package's Node part into dist/node/: its main module and the command line, with shared code. WebGPU comes
+ * from the package `webgpu` if installed.
  */
 import { defineConfig } from 'vite';
 

@@ -6,6 +6,7 @@ import { Composer } from './chat/composer.ts';
 import { ConversationList } from './chat/conversation-list.ts';
 import { type Conversation, Conversations, newConversation } from './chat/conversations.ts';
 import { byId } from './basics/dom.ts';
+import { DeskSwitch } from './desk/desk-switch.ts';
 import { DeviceDialog } from './readouts/device-dialog.ts';
 import { watchDrops } from './shell/drop-zone.ts';
 import { LoadView } from './models/load-view.ts';
@@ -24,11 +25,11 @@ import { allowOwnWorkers } from './shell/trusted-types.ts';
 import { WaitingPrompt } from './chat/waiting-prompt.ts';
 import { Welcome } from './chat/welcome.ts';
 
-/** Milliseconds in which a deleted conversation can be had back. */
+/** Milliseconds during which a deletion can be undone. */
 const UNDO_MS = 10_000;
 
 allowOwnWorkers();
-const composer = new Composer(); // before anything is waited for: a user may write at once
+const composer = new Composer(); // first, so that the user can write at once
 const storage = await PageStorage.open();
 const conversations = new Conversations(storage);
 const settings = new SettingsDialog(storage, (prompt) => void chat.setSystemPrompt(prompt));
@@ -37,6 +38,7 @@ await Promise.all([settings.restore(), conversations.read()]);
 const readouts = new Readouts();
 const shownEvents = new ShownEvents();
 const device = new DeviceDialog();
+const desk = new DeskSwitch();
 const loadView = new LoadView();
 const offer = new Offer();
 const transcript = new Transcript({
@@ -96,7 +98,7 @@ const loader: ModelLoader = new ModelLoader(loadView, offer, models, {
   onDeclined: (model) => void loadAnother(model),
 });
 
-/** A prompt waits for what is being loaded. */
+/** Sends a prompt, or keeps it until the model or adapter is loaded. */
 function send(text: string): void {
   if (isReady()) void ask(text);
   else waiting.begin(text, loader.engine ? 'the adapter' : 'the model');
@@ -120,7 +122,7 @@ async function ask(text: string): Promise<void> {
     onMeasured: (measured) => void models.speeds.add(engine.model, measured),
     compare: picker.isComparing,
   });
-  // A new chat becomes this conversation; a copy of one, to ask anew, is another.
+  // A new chat gets this address; a copy of a conversation gets a new one.
   address(chat.conversation.id, addressed() === undefined ? 'replace' : 'push');
   update();
   await asked;
@@ -149,14 +151,14 @@ function open(conversation: Conversation, how: 'push' | 'replace' = 'push'): voi
   composer.focus();
 }
 
-/** After going back or forward, or at the beginning. */
+/** Opens the conversation in the address, at the start and after back or forward. */
 async function openAddressed(): Promise<void> {
   const id = addressed();
   if (id === undefined) {
     if (chat.conversation.exchanges.length > 0) show(newConversation(settings.values.systemPrompt));
     return;
   }
-  if (!conversations.find(id)) await conversations.read(); // another tab may have begun it
+  if (!conversations.find(id)) await conversations.read(); // another tab may have started it
   const found = conversations.find(id);
   if (found) return show(found);
   if (storage.state === 'kept') notify('address', { text: 'This conversation is not on this device.' });
@@ -183,17 +185,21 @@ function isReady(): boolean {
 function update(): void {
   const isAnswering = chat.isAnswering();
   if (waiting.isThere && isReady() && !isAnswering) {
-    // Without the adapter that it was to be asked with it would be another question.
+    // Without its adapter the question would be another one.
     if (picker.hasFailed) waiting.giveBack();
     else return void ask(waiting.take() ?? '');
   }
   const idle = isReady() ? 'ready' : loader.hasFailed && !loader.isLoading ? 'no model' : 'loading';
   composer.setState(isAnswering ? 'answering' : waiting.isThere ? 'waiting' : idle);
+  desk.follow(loader.engine, idle);
   welcome.show(chat.conversation.exchanges.length === 0 && !waiting.isThere, idle);
   list.show(conversations.list, chat.conversation, (conversation) => chat.isAnswering(conversation));
 }
 
-/** What the page's address names, after a click where it does not lie beside the page; else what the page opens by itself. */
+/**
+ * Opens the model in the page's address, after a click unless it is in the page's own folder; else the page's own
+ * choice.
+ */
 async function begin(): Promise<void> {
   loadView.begin(undefined);
   await models.restore();
@@ -202,6 +208,7 @@ async function begin(): Promise<void> {
     if (await isBesidePage(link)) return loadFirst(link, false);
     if (loader.hasBegun) return;
     loadView.done();
+    models.showName(undefined);
     const answer = await offer.ask(linkQuestion(link, models.bytesOf(link)));
     if (answer === 'withdrawn') return;
     if (answer === 'accepted') return loadFirst(link, true);
@@ -210,19 +217,19 @@ async function begin(): Promise<void> {
   return loadFirst(await models.plain(), false);
 }
 
-/** Unless the user has chosen one meanwhile. */
+/** Loads a model unless the user chose one meanwhile. */
 async function loadFirst(model: string, isChosen: boolean): Promise<void> {
   if (!loader.hasBegun) await loader.load(model, isChosen);
 }
 
-/** After a download that the user did not want, where no other model is there. */
+/** After a declined download without another model. */
 async function loadAnother(declined: string | File[]): Promise<void> {
   const plain = await models.plain();
   const next = plain === declined ? await models.default() : plain;
   if (next !== declined && !loader.isLoading) await loader.load(next, false);
 }
 
-/** Quietly, where the page's own model answers and the device is good for more. */
+/** Offers a better model in a notice, if the page's default answers and the device is fast enough. */
 async function offerBetter(): Promise<void> {
   const better = await models.better();
   if (!better) return withdraw('better');
@@ -244,11 +251,15 @@ for (const id of ['model-file', 'picker-file']) {
   input.addEventListener('change', () => {
     models.close();
     const files = [...(input.files ?? [])];
-    input.value = ''; // the same file may be picked again
+    input.value = ''; // lets the user pick the same file again
     if (files.length > 0) void loader.load(files, true);
   });
 }
-watchDrops({ onModel: (files) => void loader.load(files, true), onAdapter: (files) => picker.open(files) });
+watchDrops({
+  onModel: (files) => void loader.load(files, true),
+  onAdapter: (files) => picker.open(files),
+  onText: (file) => void desk.open(file),
+});
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && !event.defaultPrevented && !document.querySelector('dialog[open], :popover-open'))
     stop();
@@ -259,14 +270,14 @@ document.addEventListener('visibilitychange', () => {
 });
 storage.onFull = () =>
   notify('storage', {
-    text: 'The browser has no room left: what changes now is not kept. What must not be lost can be exported.',
+    text: 'The browser has no room left: changes are not saved from now on. Export what you need to keep.',
   });
 if (storage.state === 'newer') {
   notify('storage', {
-    text: 'A newer version of this page keeps your conversations: they are safe, but not shown. Reload for it.',
+    text: 'A newer version of this page stored your conversations. They are safe; reload the page to see them.',
   });
 } else if (storage.state === 'unavailable') {
-  notify('storage', { text: 'This browser keeps nothing for this page: conversations end with it.' });
+  notify('storage', { text: 'This browser stores nothing for this page: conversations are lost when it closes.' });
 }
 await openAddressed();
 composer.follow({ onSend: send, onStop: stop });

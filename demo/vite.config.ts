@@ -15,10 +15,11 @@ export default defineConfig({
     target: 'es2022',
     outDir: '../dist-demo',
     emptyOutDir: true,
-    // The page's text is its HTML: the style sheet, which its first paint waits for, comes before what modules import.
+    // The page's text is in its HTML; its style sheet comes before those of modules, because the first paint waits for
+    // it.
     modulePreload: { resolveDependencies: (_, deps, { hostType }) => (hostType === 'html' ? [] : deps) },
   },
   worker: { format: 'es' },
-  // Vite looks for dependencies in what the page imports, but not in workers: found at the first visit they would reload it.
+  // Vite scans the page's imports for dependencies, but not workers' imports; a late find would reload the page.
   optimizeDeps: { entries: ['index.html', '../workers/*.worker.ts'] },
 });

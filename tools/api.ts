@@ -1,22 +1,18 @@
 /**
- * The types of each entry of the package, in one file dist/NAME.d.ts, from what tsc has written to .cache/types; and a
- * report of all that is public, etc/NAME.api.md, whose changes are to be reviewed.
- *
- *   tsx tools/api.ts            writes dist/
- *   tsx tools/api.ts --check    fails where the reports are not what they would be
- *   tsx tools/api.ts --accept   writes the reports
+ * Bundles the types of each package entry into dist/NAME.d.ts from tsc's output in .cache/types, and a report of the
+ * public API into etc/NAME.api.md, whose changes are reviewed.
  */
 import { join } from 'node:path';
-import { Extractor, ExtractorConfig, ExtractorLogLevel } from '@microsoft/api-extractor';
+import { CompilerState, Extractor, ExtractorConfig, ExtractorLogLevel } from '@microsoft/api-extractor';
 import { ENTRIES } from './entries.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const isCheck = process.argv.includes('--check');
 const isAccepted = process.argv.includes('--accept');
 
-for (const [name, source] of Object.entries(ENTRIES)) {
+const entries = Object.entries(ENTRIES).map(([name, source]) => {
   const reportFileName = `${name === 'index' ? 'chunkwise' : name}.api.md`;
-  const extractorConfig = ExtractorConfig.prepare({
+  const config = ExtractorConfig.prepare({
     configObjectFullPath: undefined,
     packageJsonFullPath: join(ROOT, 'package.json'),
     configObject: {
@@ -34,15 +30,25 @@ for (const [name, source] of Object.entries(ENTRIES)) {
       dtsRollup: { enabled: true, untrimmedFilePath: join(ROOT, 'dist', `${name}.d.ts`) },
       newlineKind: 'lf',
       messages: {
-        // Everything that is exported is public.
+        // Every export is public.
         extractorMessageReporting: { 'ae-missing-release-tag': { logLevel: ExtractorLogLevel.None } },
       },
     },
   });
-  const { succeeded, apiReportChanged } = Extractor.invoke(extractorConfig, {
+  return { reportFileName, config };
+});
+const [{ config: first }] = entries as [(typeof entries)[0]];
+/** All entries in one program, so that the compiler reads the types once. */
+const compilerState = CompilerState.create(first, {
+  additionalEntryPoints: entries.map(({ config }) => config.mainEntryPointFilePath),
+});
+
+for (const { reportFileName, config } of entries) {
+  const { succeeded, apiReportChanged } = Extractor.invoke(config, {
+    compilerState,
     localBuild: isAccepted,
     messageCallback: (message) => {
-      // Told below; and that its own compiler is an older one.
+      // Reported below; the second one says that the extractor's compiler is older.
       if (
         ['console-api-report-not-copied', 'console-compiler-version-notice', 'console-preamble'].includes(
           message.messageId,
@@ -53,7 +59,7 @@ for (const [name, source] of Object.entries(ENTRIES)) {
   });
   if (isCheck && apiReportChanged) {
     console.error(`etc/${reportFileName} is not what the sources say: run npm run api, and review the difference`);
-    process.exitCode = 1; // not told above, it is no failure of the extractor's
+    process.exitCode = 1; // without a report above this is not the extractor's failure
   }
   if (!succeeded && (isCheck || !apiReportChanged)) process.exitCode = 1;
 }

@@ -4,8 +4,8 @@ import type { Plugin } from 'vite';
 const SUFFIX = '.wgsl?raw';
 
 /**
- * A shader without its comments, indents, and the spaces and line ends that part nothing: of all shaders, compressed, a third.
- * A line that begins with `#` is an instruction of ours (`src/gpu/unroll.ts`) and stays a line.
+ * Removes a shader's comments, indents, and unneeded spaces and line ends, a third of all compressed shaders. A line
+ * that begins with `#` is a directive of `src/gpu/kernel.ts` or `src/gpu/shader-parts.ts` and stays a line.
  */
 export const bareShader = (text: string): string =>
   text
@@ -13,19 +13,19 @@ export const bareShader = (text: string): string =>
     .map((line) =>
       line
         .replace(/\/\/.*$/, '')
-        .replace(/ - (?!-)/g, '-') // beside another one it would be another operator
+        .replace(/ - (?!-)/g, '-') // two minus signs would form another operator
         .replace(/ -> /g, '->')
         .replace(/ ?([=,:;{}()*+/<>&|%^!]) ?/g, '$1')
         .trim(),
     )
     .filter((line) => line !== '')
-    .map((line, i, lines) => (endsStatement(line) && !lines[i + 1]?.startsWith('#') ? line : `${line}\n`))
+    .map((line, i, lines) => (joinsNext(line) && !lines[i + 1]?.startsWith('#') ? line : `${line}\n`))
     .join('')
     .trimEnd();
 
-const endsStatement = (line: string): boolean => /[;{},]$/.test(line) && !line.startsWith('#');
+const joinsNext = (line: string): boolean => /[;{},(=+*<>&|%^:]$/.test(line) && !line.startsWith('#');
 
-/** Vite's plugin that builds with bare shaders. */
+/** Vite plugin that strips shaders. */
 export const bareShaders = (): Plugin => ({
   name: 'bare-shaders',
   enforce: 'pre',

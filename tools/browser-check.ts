@@ -1,10 +1,10 @@
 /**
- * Opens the built chat page in a browser of this machine, asks one question, measures the device, and writes what it found
+ * Opens the built chat page in a browser of this machine, asks one question, measures the device, and writes the results
  * as JSON. After `npm run build:demo`:
  *
  *     node --import tsx tools/browser-check.ts --browser chrome|msedge|safari|chromium --out FILE
  *
- * `--software`: software adapters will do. `--require-webgpu`: to have none is an error, and not only told.
+ * `--software`: allows software adapters. `--require-webgpu`: a browser without WebGPU is an error instead of a note.
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -16,9 +16,9 @@ import { type BrowserName, BROWSERS, BrowserTab } from './browser-tab.ts';
 import { ensureModel } from './setup/fetch-model.ts';
 
 const PROMPT = 'Why is the sky blue?';
-/** Most tokens of the answer: software adapters take a while for each. */
+/** Most tokens of the answer; software adapters take a while for each. */
 const MAX_TOKENS = 64;
-/** Longest wait for the model, for the answer, and for the figures: a software adapter compiles for minutes. */
+/** Longest wait for the model, the answer and the results; a software adapter compiles for minutes. */
 const PATIENCE_MS = 15 * 60_000;
 
 interface Adapter {
@@ -36,9 +36,9 @@ interface Adapter {
 interface Answer {
   prompt: string;
   text: string;
-  /** What was measured of it, in a line. */
+  /** The page's line of measurements. */
   note: string;
-  /** By what the page shows; null where it shows none. */
+  /** Read from the page; null if it shows none. */
   ttftMs: number | null;
   msPerToken: number | null;
   tokensPerSecond: number | null;
@@ -53,16 +53,16 @@ interface BrowserCheck {
   browser: BrowserName;
   browserVersion?: string;
   userAgent?: string;
-  /** Whether the page got a device. */
+  /** Whether the page has a device. */
   webgpu?: boolean;
-  /** Null where the browser gives none. */
+  /** Null if the browser gives none. */
   adapter?: Adapter | null;
-  /** Of the kernels, which the page holds against known results before it first answers. */
+  /** Result of the kernels' self-check, which the page runs before its first answer. */
   selfCheck?: 'right' | 'wrong';
   loadSeconds?: number;
   answer?: Answer;
   device?: DeviceReport;
-  /** Why it went no further: the page's own words, or an error. */
+  /** Why it stopped: the page's own words, or an error. */
   failure?: string;
 }
 
@@ -112,7 +112,7 @@ async function visit(tab: BrowserTab, url: string): Promise<void> {
     if (failure.includes('wrong_results')) check.selfCheck = 'wrong';
     throw new Error(failure);
   }
-  check.selfCheck = 'right'; // the page opens no model otherwise
+  check.selfCheck = 'right'; // otherwise the page opens no model
   check.loadSeconds = Math.round((performance.now() - begun) / 1000);
   console.log(`the model is there after ${check.loadSeconds} s`);
 
@@ -129,7 +129,7 @@ async function visit(tab: BrowserTab, url: string): Promise<void> {
   check.device = JSON.parse(measured.report ?? '') as DeviceReport;
 }
 
-/** Asks the page until it has something to say. */
+/** Polls the page until it returns a value. */
 async function until<T>(tab: BrowserTab, ask: () => T | null | Promise<T | null>, what: string): Promise<T> {
   for (const end = Date.now() + PATIENCE_MS; Date.now() < end;) {
     const said = await tab.evaluate(ask);
@@ -141,7 +141,7 @@ async function until<T>(tab: BrowserTab, ask: () => T | null | Promise<T | null>
 
 /** The adapter that the engine asks for. */
 async function adapterInPage(): Promise<Adapter | null> {
-  // TypeScript knows no browser without it.
+  // TypeScript's types lack it.
   const gpu = (navigator as { gpu?: GPU }).gpu;
   const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) return null;
@@ -161,7 +161,7 @@ async function adapterInPage(): Promise<Adapter | null> {
   };
 }
 
-/** Null while the model is loaded; then why that failed, if it did. */
+/** Null while the model loads; then the failure, if any. */
 function loadEndInPage(): { failure?: string } | null {
   const failure = document.querySelector<HTMLElement>('#failure');
   if (failure && !failure.hidden) {
@@ -171,7 +171,7 @@ function loadEndInPage(): { failure?: string } | null {
   return document.querySelector('#open-measure:enabled') ? {} : null;
 }
 
-/** By the likeliest tokens, so that devices can be compared. */
+/** Greedy, so that devices can be compared. */
 function askInPage(prompt: string, maxTokens: number): void {
   const set = (id: string, value: string): void => {
     const field = document.querySelector<HTMLInputElement | HTMLTextAreaElement>(`#${id}`);
@@ -185,7 +185,7 @@ function askInPage(prompt: string, maxTokens: number): void {
   document.querySelector<HTMLElement>('#send')?.click();
 }
 
-/** Null while the answer is written. */
+/** Null while the answer is in progress. */
 function answerInPage(): {
   text: string;
   note: string;
@@ -206,7 +206,7 @@ function answerInPage(): {
   };
 }
 
-/** Opens the page's dialog and begins; what the dialog copies is kept, since a clipboard is not every browser's to give. */
+/** Opens the page's dialog, starts, and captures the copied text, because not every browser allows clipboard access. */
 function measureInPage(): void {
   const writeText = (text: string): Promise<void> => {
     document.body.dataset['copied'] = text;
@@ -217,7 +217,7 @@ function measureInPage(): void {
   document.querySelector<HTMLElement>('#measure-run')?.click();
 }
 
-/** Null while the device is measured. */
+/** Null while the measurement runs. */
 function reportInPage(): { report?: string; failure?: string } | null {
   const failure = document.querySelector<HTMLElement>('#measure-failure');
   if (failure && !failure.hidden) return { failure: failure.innerText };
@@ -227,7 +227,7 @@ function reportInPage(): { report?: string; failure?: string } | null {
   return { report: document.body.dataset['copied'] };
 }
 
-/** As the page writes it: `41 ms`, `12.3 s`. */
+/** Parses the page's times: `41 ms`, `12.3 s`. */
 function milliseconds(words: string): number | null {
   const number = numberIn(words);
   return number === null ? null : /\ds$|\d s$/.test(words) ? 1000 * number : number;
@@ -238,7 +238,7 @@ function numberIn(words: string): number | null {
   return Number.isNaN(number) ? null : number;
 }
 
-/** In the log; and where GitHub runs it, on the run's page. */
+/** Reports in the log and, on GitHub, on the run's page. */
 function tell(): void {
   const { failure, answer, webgpu, adapter } = check;
   const isError = failure !== undefined && (webgpu !== false || requireWebGpu);

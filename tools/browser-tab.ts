@@ -6,14 +6,14 @@ import { type DrivenBrowser, startByWebDriver } from './webdriver.ts';
 export const BROWSERS = ['chrome', 'msedge', 'chromium', 'safari'] as const;
 export type BrowserName = (typeof BROWSERS)[number];
 
-/** Without them Chromium gives a page no software adapter. */
+/** Flags for software adapters in Chromium. */
 const SOFTWARE_ARGUMENTS = ['--enable-unsafe-webgpu', '--ignore-gpu-blocklist'];
 
-/** A page in one of the browsers that are installed on this machine. */
+/** A page in a browser installed on this machine. */
 export class BrowserTab {
   private constructor(private readonly browser: DrivenBrowser) {}
 
-  /** `software`: software adapters will do. */
+  /** `software`: allow software adapters. */
   static async open(name: BrowserName, software: boolean): Promise<BrowserTab> {
     if (name !== 'safari') return new BrowserTab(await startByPlaywright(name, software ? SOFTWARE_ARGUMENTS : []));
     return new BrowserTab(
@@ -29,12 +29,12 @@ export class BrowserTab {
     return this.browser.goto(url);
   }
 
-  /** Runs `work` in the page, where it sees nothing but its arguments and the page. Both ways go through JSON. */
+  /** Runs `work` in the page, where it sees only its arguments and the page. Arguments and result pass through JSON. */
   async evaluate<Args extends readonly unknown[], Result>(
     work: (...args: Args) => Result | Promise<Result>,
     ...args: Args
   ): Promise<Result> {
-    // tsx wraps functions in a helper of its own, which the page has not.
+    // tsx wraps functions in a helper that the page lacks.
     const expression = `(async () => {
       const __name = (value) => value;
       return JSON.stringify((await (${work.toString()})(...${JSON.stringify(args)})) ?? null);
@@ -47,13 +47,13 @@ export class BrowserTab {
   }
 }
 
-/** `chromium` is Debian's; the others are where their installers put them. Without a window, in a profile of its own. */
+/** `chromium` is Debian's; the others are at their installers' paths. Headless, with a fresh profile. */
 async function startByPlaywright(
   name: Exclude<BrowserName, 'safari'>,
   args: readonly string[],
 ): Promise<DrivenBrowser> {
   const program = name === 'chromium' ? { executablePath: join(CHROMIUM_FOLDER, 'chromium') } : { channel: name };
-  const asRoot = process.getuid?.() === 0 ? ['--no-sandbox'] : []; // the sandbox refuses root
+  const asRoot = process.getuid?.() === 0 ? ['--no-sandbox'] : []; // the sandbox does not run as root
   const browser = await chromium.launch({ ...program, headless: true, args: [...args, ...asRoot] });
   const page = await browser.newPage();
   return {

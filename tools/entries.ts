@@ -1,6 +1,6 @@
 /**
- * What the package exports, by the names of the files in dist/: every one but `index` is imported as `chunkwise/NAME`.
- * package.json's `exports` says the same.
+ * Entries of the package by their file names in dist/; every one but `index` is imported as `chunkwise/NAME`.
+ * package.json's `exports` must match.
  */
 export const ENTRIES = {
   index: 'src/api/index.ts',

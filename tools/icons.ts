@@ -1,11 +1,11 @@
-/** Draws the installed page's icons from demo/public/icons/icon.svg. Run after a change of it: node --import tsx tools/icons.ts */
+/** Renders the page's icons from demo/public/icons/icon.svg. Run it after a change: node --import tsx tools/icons.ts */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { launchBrowser } from '../e2e/support/browser.ts';
 
 const folder = new URL('../demo/public/icons/', import.meta.url);
 const svg = readFileSync(new URL('icon.svg', folder), 'utf8');
-/** A system cuts a maskable icon to its own shape: the ground reaches to the edges. */
+/** Systems crop a maskable icon, so its background reaches the edges. */
 const KINDS = { icon: svg, maskable: svg.replace('rx="14" ', '') };
 
 const browser = await launchBrowser('swiftshader');

@@ -1,12 +1,12 @@
 /**
- * Holds what chat templates become here against what Python's Jinja2 makes of them.
+ * Compares the output of chat templates here with that of Python's Jinja2.
  *
  *     python tools/fixtures/jinja_reference.py families FOLDER OUT.json
  *     node --import tsx tools/jinja.ts OUT.json [how many differences to show]
  */
 
 import { readFileSync } from 'node:fs';
-import { BoundedTemplate } from '../src/tokenizer/bounded-template.ts';
+import { BoundedTemplate } from '../src/tokenizer/chat-template.ts';
 import { LimitError, UnsupportedError } from '../src/tokenizer/jinja/errors.ts';
 
 interface Case {
@@ -14,7 +14,7 @@ interface Case {
   name?: string;
   template: string;
   variables: Record<string, unknown>;
-  /** Null where Jinja2 refuses, false where it prints an address. */
+  /** Null if Jinja2 refuses, false if it prints an address. */
   text: string | null | false;
 }
 

@@ -1,4 +1,4 @@
-/** Ends the GPU process at every moment of `e2e/devices/gpu-kills.ci.test.ts`, N times over: npm run kills -- N. After `npm run build`. */
+/** Runs every case of `e2e/devices/gpu-kills.ci.test.ts` N times: npm run kills -- N. After `npm run build`. */
 import { spawnSync } from 'node:child_process';
 
 const rounds = process.argv[2] ?? '3';

@@ -1,16 +1,19 @@
-/** Says what keeps this version from being released, and fails where something does: node --import tsx tools/release-check.ts [TAG] */
+/**
+ * Reports what blocks a release of this version and fails if anything does: node --import tsx tools/release-check.ts
+ * [TAG]
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export interface Release {
-  /** Of package.json. */
+  /** Version in package.json. */
   version: string;
   changelog: string;
-  /** Undefined: before there is one, when the changelog need not have the release's date yet. */
+  /** Undefined before the tag exists, when the changelog may lack the release date. */
   tag?: string;
 }
 
-/** A sentence for each thing that is wrong. */
+/** One sentence per problem. */
 export function releaseProblems({ version, changelog, tag }: Release): string[] {
   const problems: string[] = [];
   if (tag !== undefined && tag !== `v${version}`) problems.push(`the tag is ${tag}, but package.json says ${version}`);
@@ -25,7 +28,7 @@ export function releaseProblems({ version, changelog, tag }: Release): string[] 
   return problems;
 }
 
-/** Of this repository. */
+/** Release data of this repository. */
 export function readRelease(tag?: string): Release {
   const read = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
   const { version } = JSON.parse(read('package.json')) as { version: string };

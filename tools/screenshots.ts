@@ -1,4 +1,4 @@
-/** Takes the pictures in docs/ of the built page with the default model: npm run screenshots [-- FOLDER] */
+/** Takes the screenshots in docs/ from the built page with the default model: npm run screenshots [-- FOLDER] */
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { preview } from 'vite';
@@ -23,7 +23,7 @@ try {
   await demo.setMaxTokens(64);
   await demo.ask('Give me three tips for better sleep, as a numbered list.');
 
-  // What the README begins with: questions about a text, and the answers from it.
+  // The README's first picture: questions about a text with answers.
   await newChat(page);
   await demo.chooseAdapter('squad');
   await askExample(demo);
@@ -48,7 +48,7 @@ try {
   await toggleMeasurements(page);
   await demo.openDetails();
   await page.getByTestId('rank-strip').locator('summary').click();
-  await page.waitForTimeout(300); // it scrolls into view
+  await page.waitForTimeout(300); // the page scrolls
   await take(page, 'details', 'wide', 'light');
   await toggleMeasurements(page);
 
@@ -61,7 +61,7 @@ try {
   await server.close();
 }
 
-/** Sends the adapter's own example, which may first be fetched, and waits for the whole answer. */
+/** Sends the adapter's example, which may be fetched first, and waits for the whole answer. */
 async function askExample(demo: DemoPage): Promise<void> {
   await demo.page.getByRole('button', { name: 'Example' }).click();
   await demo.page.locator('#send:enabled').waitFor();
@@ -77,12 +77,12 @@ async function toggleMeasurements(page: Page): Promise<void> {
   await page.getByRole('button', { name: 'Measurements' }).click();
 }
 
-/** The state that the page is in. */
+/** The page's state. */
 async function take(page: Page, name: string, width: Width, colorScheme: 'light' | 'dark'): Promise<void> {
   await page.setViewportSize(WIDTHS[width]);
   await page.emulateMedia({ colorScheme });
   await page.mouse.move(0, 0);
-  await page.waitForTimeout(200); // canvases are drawn anew
+  await page.waitForTimeout(200); // canvases are redrawn
   await page.screenshot({ path: `${folder}/screenshot-${name}-${width}.png` });
   await page.emulateMedia({ colorScheme: 'light' });
   await page.setViewportSize(WIDTHS.wide);

@@ -1,4 +1,4 @@
-/** npm start: gets the model if it is not there, and serves the demo page. */
+/** npm start: downloads the model if missing and serves the demo page. */
 import { fileURLToPath } from 'node:url';
 import { createServer } from 'vite';
 import { ensureModel } from './setup/fetch-model.ts';

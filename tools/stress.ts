@@ -1,10 +1,10 @@
 /**
- * Requests of random kinds at once, each held against the same request alone: npm run stress -- ROUNDS [SEED].
- * Every round says which seed it was; one that failed is run again by it.
+ * Random concurrent requests, each compared with the same request alone: npm run stress -- ROUNDS [SEED]. Each round
+ * prints its seed, which repeats it.
  */
 import { lavapipeIcd } from './setup/system.ts';
 
-process.env['VK_ICD_FILENAMES'] ??= lavapipeIcd() ?? ''; // before WebGPU is loaded
+process.env['VK_ICD_FILENAMES'] ??= lavapipeIcd() ?? ''; // must be set before WebGPU loads
 const { Stress } = await import('../tests/stress/stress.ts');
 
 const [rounds = 100, first = Date.now() % 2 ** 31] = process.argv.slice(2).map(Number);

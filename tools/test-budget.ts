@@ -1,10 +1,10 @@
-/** What the tests may cost: CPU seconds, since a busy machine changes them far less than the time that passes. */
+/** Budgets of the tests in CPU seconds, which vary with load far less than wall time. */
 import { existsSync, readFileSync } from 'node:fs';
 
-/** Of a tick in /proc/self/stat, on every Linux that Node runs on. */
+/** Clock ticks per second in /proc/self/stat, the same on every Linux with Node. */
 const TICKS_PER_SECOND = 100;
 
-/** CPU seconds of this process and of all that ended below it; undefined where the system does not tell (no Linux). */
+/** CPU seconds of this process and its ended children; undefined if the system does not report it (no Linux). */
 export function usedCpuSeconds(path = '/proc/self/stat'): number | undefined {
   if (!existsSync(path)) return undefined;
   // The second field, a name in parentheses, may hold spaces. utime, stime, cutime and cstime are fields 14 to 17.
@@ -13,12 +13,12 @@ export function usedCpuSeconds(path = '/proc/self/stat'): number | undefined {
   return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / TICKS_PER_SECOND;
 }
 
-/** CPU seconds that `work` takes on the machine that the budgets were measured on. */
+/** CPU seconds of `work` on the machine of the budgets. */
 const USUAL_SECONDS = 0.5;
 
 /**
- * How many times as long as usual this machine takes for the same work, at least 1: processors differ by a factor of
- * three, and one that shares its core with another job takes longer, too.
+ * This machine's slowness for the same work, at least 1: CPUs differ by a factor of three, and a shared core is slower
+ * too.
  */
 export function slowness(): number {
   const before = process.cpuUsage();
@@ -27,7 +27,7 @@ export function slowness(): number {
   return Math.max(1, (user + system) / 1e6 / USUAL_SECONDS);
 }
 
-/** Half of it is arithmetic, half of it objects and strings. */
+/** Half arithmetic, half objects and strings. */
 function work(): number {
   let sum = 0;
   for (let i = 1; i < 3e7; i++) sum += Math.sqrt(i) / (i & 1023 || 1);
@@ -36,7 +36,7 @@ function work(): number {
   return sum + words.size;
 }
 
-/** A line on what was used of a budget of CPU seconds, and whether it was kept. */
+/** A line about the used share of a budget of CPU seconds, and whether it was kept. */
 export function judgeBudget(usedSeconds: number, budgetSeconds: number, slow: number): { kept: boolean; line: string } {
   const allowed = budgetSeconds * slow;
   const machine = slow > 1 ? ` (${budgetSeconds} s on a machine ${slow.toFixed(1)} times slower than usual)` : '';

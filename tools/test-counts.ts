@@ -7,7 +7,7 @@ export interface Counts {
   skipped: number;
 }
 
-/** The fields of vitest's JSON report that are read here (the form is Jest's). */
+/** The used fields of vitest's JSON report (Jest's format). */
 interface VitestReport {
   numPassedTests: number;
   numFailedTests: number;
@@ -23,8 +23,8 @@ interface VitestReport {
 }
 
 /**
- * The counts of one vitest run. A file that could not be loaded and a run that failed without a failed test (an error
- * outside any test, a crash) count as one failure each: they have no test of their own to be counted by.
+ * Counts of one vitest run. A file that could not be loaded, and a run that failed without a failed test (an error
+ * outside any test, a crash), count as one failure each.
  */
 export function readVitestCounts(reportPath: string, succeeded: boolean): Counts {
   if (!existsSync(reportPath)) return { passed: 0, failed: 1, skipped: 0 };
@@ -40,7 +40,7 @@ export function readVitestCounts(reportPath: string, succeeded: boolean): Counts
   };
 }
 
-/** A line for each of the files that took longest, longest first; `root`: what their paths are told from. */
+/** A line per slowest file, slowest first; `root`: base of their paths. */
 export function slowestFiles(reportPath: string, root: string, count = 10): string[] {
   if (!existsSync(reportPath)) return [];
   const { testResults } = JSON.parse(readFileSync(reportPath, 'utf8')) as VitestReport;
@@ -59,7 +59,7 @@ export function sumLine({ passed, failed, skipped }: Counts): string {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }
 
-/** A skipped test is a check that did not happen, and a run without tests shows nothing: neither is a success. */
+/** Success needs at least one test, no failures and no skipped tests: a skipped test checked nothing. */
 export function isSuccess({ passed, failed, skipped }: Counts): boolean {
   return passed > 0 && failed === 0 && skipped === 0;
 }

@@ -1,7 +1,7 @@
 /**
- * The checks of a tier, in one run: `npm test` (what a change needs), `npm run test:rest` (what CI runs after it) or
- * `npm run test:all` (both). Behind `--`: test files, picked as vitest does.
- * Every step runs, whatever happened to those before. The last line sums all runners.
+ * Runs the checks of a tier: `npm test` (for a change), `npm run test:rest` (in CI after it) or `npm run test:all`
+ * (both). After `--`: test files, selected as in vitest. All steps run, even after a failure. The last line sums all
+ * runners.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
@@ -19,14 +19,14 @@ const FAILED: Counts = { passed: 0, failed: 1, skipped: 0 };
 const NOTHING: Counts = { passed: 0, failed: 0, skipped: 0 };
 
 /**
- * CPU seconds that a tier may take from a clean clone with nothing cached: a third more than were seen. The change tier took
- * 1,162; the rest 6,309, with some shaders cached.
+ * CPU seconds of a tier from a clean clone without caches: a third more than observed. The change tier took 1,162; the
+ * rest 6,309, with some shaders cached.
  */
 const BUDGETS = { change: 1600, rest: 9000, all: 10_000 };
 type Tier = keyof typeof BUDGETS;
 
 const [tier = 'change', ...patterns] = process.argv.slice(2) as [Tier?, ...string[]];
-if (!(tier in BUDGETS)) throw new Error(`${tier} is no tier: ${Object.keys(BUDGETS).join(', ')}`);
+if (!(tier in BUDGETS)) throw new Error(`${tier} is not a tier: ${Object.keys(BUDGETS).join(', ')}`);
 process.env['CHUNKWISE_TIER'] = tier;
 
 interface Step {
@@ -34,7 +34,7 @@ interface Step {
   run: () => Promise<Counts>;
 }
 
-/** Runs a command; prints what it says at once, or all of it when it has ended, where others run beside it. */
+/** Runs a command; prints its output at once, or at its end if other commands run in parallel. */
 function run(output: 'at once' | 'at the end', command: string, ...args: string[]): Promise<boolean> {
   return new Promise((resolve) => {
     const stdio = output === 'at once' ? 'inherit' : 'pipe';
@@ -52,7 +52,7 @@ function run(output: 'at once' | 'at the end', command: string, ...args: string[
   });
 }
 
-/** Readies what later steps need: no test by itself, but a failure when it cannot be done. */
+/** Prepares later steps: not a test, but a failure if it fails. */
 const prepare = (heading: string, work: () => void | Promise<unknown>): Step => ({
   heading,
   run: async () => {
@@ -81,7 +81,7 @@ const vitest = (heading: string): Step => ({
   },
 });
 
-/** The rest runs after the change tier, which leaves builds behind. */
+/** The rest tier runs after the change tier, which leaves builds. */
 const hasBuilds = ['dist/index.d.ts', 'dist-demo/index.html'].every((file) => existsSync(join(ROOT, file)));
 const READY: Step[][] = [[prepare('System packages', ensureSystem)], [prepare('Default model', ensureModel)]];
 const BUILDS: Step[] = [
@@ -101,7 +101,7 @@ const PACKAGE: Step[] = [
 ];
 const DOCUMENTATION = script('Documentation of the API', 'docs');
 
-/** Stages run one after another; the lists within a stage run beside each other. Tests read what was built. */
+/** Stages run in order; the lists within a stage run in parallel. Tests read the builds. */
 const STAGES: Record<Tier, Step[][][]> = {
   change: [
     [...READY, BUILDS],

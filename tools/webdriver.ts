@@ -1,4 +1,7 @@
-/** A browser through its driver, for what Playwright does not drive: Safari. See https://www.w3.org/TR/webdriver2/. */
+/**
+ * A browser controlled by its driver, for Safari, which Playwright does not control. See
+ * https://www.w3.org/TR/webdriver2/.
+ */
 import { spawn } from 'node:child_process';
 import { type AddressInfo, createServer } from 'node:net';
 
@@ -13,14 +16,14 @@ interface Session {
 export interface DrivenBrowser {
   version: string;
   goto(url: string): Promise<void>;
-  /** What the promise gives that `expression` makes in the page. */
+  /** Evaluates `expression`, a promise, in the page and returns its value. */
   run(expression: string): Promise<string>;
   close(): Promise<void>;
 }
 
 /**
- * Starts the driver and a browser. `command` gives the driver's program and arguments for a port. Throws with the driver's
- * own words.
+ * Starts the driver and a browser. `command` returns the driver's program and arguments for a port. Throws with the
+ * driver's own message.
  */
 export async function startByWebDriver(
   command: (port: number) => [program: string, ...args: string[]],
@@ -33,7 +36,7 @@ export async function startByWebDriver(
     driver.once('error', reject);
     driver.once('exit', (code) => reject(new Error(`${program} ended with ${code}`)));
   });
-  failure.catch(() => undefined); // it ends when it is killed, too
+  failure.catch(() => undefined); // it also ends when it is killed
   const send = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     const headers = { 'content-type': 'application/json' };
     const response = await fetch(`http://localhost:${port}${path}`, { method, headers, body: JSON.stringify(body) });

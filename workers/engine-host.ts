@@ -1,61 +1,87 @@
-import type { KvMap } from '../src/cache/kv-map.ts';
-import type { MemoryReport } from '../src/config/memory-report.ts';
-import { checkModel } from '../src/session/check-model.ts';
-import { LocalEngine } from '../src/engine/open-engine.ts';
-import { openAnyEngine } from '../src/engine/open-model.ts';
-import { checkDraftModel } from '../src/engine/open-session-with-drafts.ts';
-import type { EngineCore, EngineCoreOptions, LoadProgress, PlanEvent } from '../src/engine/types.ts';
+import type { MemoryReport } from '../src/gpu/buffers.ts';
+import { checkModel } from '../src/session/open-session.ts';
+import { LocalEngine, openAnyEngine, checkDraftModel } from '../src/engine/open-engine.ts';
+import type { AdapterInfo, EngineCore, EngineCoreOptions } from '../src/engine/types.ts';
+import type { LoadProgress } from '../src/session/session-options.ts';
 import type { TuningStore } from '../src/gpu/autotuner.ts';
-import type { Wait } from '../src/gpu/wait.ts';
+import type { Wait } from '../src/gpu/device.ts';
 import type { HubOptions } from '../src/hub/hub-api.ts';
-import { deviceEvents } from '../src/measure/device/device-events.ts';
-import type { DeviceMeasureOptions } from '../src/measure/device/measure-device.ts';
+import { deviceEvents, type DeviceMeasureOptions } from '../src/measure/measure-device.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
 import { openModelFile } from '../src/weights/open-model-file.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
-import { type openAdapter, storedName } from './adapter-files.ts';
+import {
+  type libraryFiles,
+  type openAdapter,
+  type OpenedAdapter,
+  readDefinition,
+  storedName,
+} from './adapter-files.ts';
 import { cacheStore } from '../src/storage/cache-store.ts';
 import { deleteModel, listModels } from '../src/storage/model-files.ts';
-import { PHONE_LIMITS } from '../src/gpu/submission-limits.ts';
-import { APPLE_PHONE_GIB } from './apple-phones.ts';
-import { modelBudget } from './model-budget.ts';
-import { type openModel, whenRefused } from './model-store.ts';
-import { withRate } from './progress-rate.ts';
-import { serveStream } from './port-stream.ts';
-import type { ConfirmLoad, EngineInfo, EngineWorker, LoadOptions, WorkerEvent } from './protocol.ts';
+import { PHONE_LIMITS } from '../src/gpu/submissions.ts';
+import { APPLE_PHONE_GIB, modelBudget } from './browser-device.ts';
+import { type openModel, whenRefused, withRate } from './model-store.ts';
+import { serveStream } from './wire.ts';
+import type {
+  ConfirmLoad,
+  EngineInfo,
+  LoadOptions,
+  WorkerEvent,
+  EngineCalls,
+  EngineService,
+  MethodName,
+} from './protocol.ts';
 
-/** What an engine's worker stands on, or what stands in for it in Node. */
+/** The platform that an engine runs on: a worker in a browser, or Node. */
 export interface EngineHost {
   /** Throws `no_webgpu`. */
   gpu(): GPU | Promise<GPU>;
-  /** Of the device, roughly; undefined where that is not told. */
+  /** Rough memory of the device; undefined if the platform does not report it. */
   memoryGib: number | undefined;
-  /** What compiles the kernels. */
+  /** The host, which compiles the kernels: a browser's user agent, or Node. */
   name: string;
   openModel: typeof openModel;
   openAdapter: typeof openAdapter;
+  libraryFiles: typeof libraryFiles;
   tuning: TuningStore;
   wait?: Wait;
 }
 
-/** What threads beside it, and the page, do for an engine. */
+/** Work that other threads do for an engine. */
 export type EngineHelp = Pick<EngineCoreOptions, 'buildLadders' | 'openGrammars' | 'plans'>;
 
-/** The calls of an engine's worker, but for what belongs to a thread. */
-export interface HostedEngine extends Omit<EngineWorker, 'hold' | 'load'> {
+/** An engine that is not yet loaded, and the calls that it answers once it is. */
+export interface HostedEngine extends EngineCalls {
   load(
     options: LoadOptions,
     onEvent: (event: WorkerEvent) => void,
     help: EngineHelp,
     confirm: ConfirmLoad | undefined,
   ): Promise<EngineInfo>;
+  dispose(): void;
+}
+
+/** The methods that the host adds to those of the engine's core. */
+type OwnMethods = Omit<EngineService, keyof EngineCore> & Pick<EngineService, 'loadAdapter' | 'dispose'>;
+
+/** Opens once; a failure is forgotten. */
+function once<T>(open: () => Promise<T>): () => Promise<T> {
+  let opened: Promise<T> | undefined;
+  return () =>
+    (opened ??= open().catch((error: unknown) => {
+      opened = undefined;
+      throw error;
+    }));
 }
 
 export function hostEngine(host: EngineHost): HostedEngine {
   let core: EngineCore | undefined;
-  /** What a model's device is measured with, beside the engine. */
+  /** Inputs for measuring the device, besides the engine. */
   let measuring: Omit<DeviceMeasureOptions, 'budgetMs' | 'signal' | 'onProgress'> | undefined;
   let hubOptions: HubOptions = {};
+  /** By adapter; those of adapters that were unloaded stay unused. */
+  const definitions = new Map<string, OpenedAdapter['openDefinition']>();
   let confirmLoad: ConfirmLoad | undefined;
   let tell: (event: WorkerEvent) => void = () => undefined;
   let toldMemory: MemoryReport | undefined;
@@ -72,22 +98,88 @@ export function hostEngine(host: EngineHost): HostedEngine {
     tell({ type: 'memory', event: now });
   }
 
-  async function* watchMemory<T>(events: AsyncIterable<T>): AsyncGenerator<T, void> {
-    try {
-      for await (const event of events) {
-        tellMemory();
-        yield event;
-      }
-    } finally {
-      tellMemory();
-    }
+  const own: OwnMethods = {
+    generate(id, prompt, options) {
+      const request = {
+        ...options,
+        onPlan: (event) => tell({ type: 'plan', event: { id, ...event } }),
+        onKv: (map) => {
+          tell({ type: 'kv', event: { id, ...map } });
+          tellMemory(); // a prefill yields no tokens that would
+        },
+      } satisfies Parameters<EngineCore['complete']>[1];
+      if ('text' in prompt) return engine().complete(prompt.text, request);
+      const { messages, tools, documents } = prompt;
+      return engine().chat(messages, { ...request, tools, documents });
+    },
+
+    measureDevice(options) {
+      const loaded = engine();
+      if (!(loaded instanceof LocalEngine))
+        throw new ChunkwiseError('unsupported', {
+          field: 'model',
+          reason: 'measuring a device needs a model that generates text, and an encoder is loaded',
+        });
+      if (!measuring) throw new Error('a loaded engine knows how to measure its device');
+      return deviceEvents(loaded, { ...measuring, ...options });
+    },
+
+    async loadAdapter(name, files) {
+      const refused = await whenRefused(storedName(files));
+      const load = async (): Promise<AdapterInfo> => {
+        const { source, openDefinition } = await host.openAdapter(files, hubOptions, confirmLoad);
+        const info = await engine().loadAdapter(name, source);
+        definitions.set(name, once(openDefinition));
+        return info;
+      };
+      return load().catch(refused);
+    },
+
+    async functionFile(adapter) {
+      if (
+        !engine()
+          .adapters()
+          .some(({ name }) => name === adapter)
+      )
+        return undefined;
+      const source = await definitions.get(adapter)?.();
+      return source && readDefinition(source);
+    },
+
+    libraryFiles: (place) => host.libraryFiles(place, hubOptions),
+
+    saveCache: (name) => engine().savedCaches.save(name),
+    loadCache: (name) => engine().savedCaches.load(name),
+
+    async stored() {
+      const texts = await engine().savedCaches.list();
+      return [...(await listModels()), ...texts.map((text) => ({ kind: 'text' as const, ...text }))];
+    },
+
+    async deleteStored(name, kind) {
+      const isText = kind === undefined && (await cacheStore.list()).some((text) => text.name === name);
+      if (kind === 'text' || isText || (await deleteModel(name)) === false) await engine().savedCaches.delete(name);
+    },
+
+    dispose() {
+      core?.dispose();
+      core = undefined;
+    },
+  };
+
+  function run(name: MethodName, args: readonly unknown[]): unknown {
+    const target = (Object.hasOwn(own, name) ? own : engine()) as unknown as Record<
+      string,
+      (...args: unknown[]) => unknown
+    >;
+    return target[name]?.(...args);
   }
 
   return {
     async load({ model, draftModel, hub, isApplePhone = false, ...options }, onEvent, help, confirm) {
       tell = onEvent;
       confirmLoad = confirm;
-      // Before anything else: where WebGPU is missing for want of a secure context, so are the storage's interfaces.
+      // First of all: an insecure context lacks both WebGPU and storage, and the error should name WebGPU.
       const gpu = await host.gpu();
       const { tuning, wait } = host;
       const onProgress = withRate((event: LoadProgress): void => tell({ type: 'progress', event }));
@@ -108,7 +200,7 @@ export function hostEngine(host: EngineHost): HostedEngine {
           : await host
               .openModel(draftModel, { hub, budgetBytes, onProgress, check: checkDraft, confirm })
               .catch(refusedDraft);
-      const opened = await openAnyEngine({
+      core = await openAnyEngine({
         gpu,
         sources,
         draftModel: draftSources,
@@ -124,92 +216,25 @@ export function hostEngine(host: EngineHost): HostedEngine {
         const file = error instanceof ChunkwiseError && error.detail.file;
         return draftSources?.some(({ name }) => name === file) ? refusedDraft(error) : refused(error);
       });
-      core = opened;
       const { gpuAdapter, autotunes } = options;
       measuring = { gpu, sources, gpuAdapter, autotunes, tuning, host: host.name, memoryLimitBytes: budgetBytes };
       tellMemory();
-      const { model: name, contextLength, device, chatTraits } = opened;
-      return { model: name, contextLength, device, chat: chatTraits };
+      const { model: name, contextLength, device, chatTraits } = core;
+      return { model: name, contextLength, device, chatTraits };
     },
 
-    generate(port, id, prompt, options) {
-      void serveStream(port, (signal) => {
-        const onPlan = (event: PlanEvent): void => tell({ type: 'plan', event: { id, ...event } });
-        const onKv = (map: KvMap): void => {
-          tell({ type: 'kv', event: { id, ...map } });
-          tellMemory(); // during a prompt no token tells
-        };
-        const request = { ...options, onPlan, onKv, signal };
-        if ('text' in prompt) return watchMemory(engine().complete(prompt.text, request));
-        return watchMemory(engine().chat(prompt.messages, { ...request, tools: prompt.tools }));
-      });
-    },
-
-    embed(port, inputs, options) {
-      void serveStream(port, (signal) => engine().embed(inputs, { ...options, signal }));
-    },
-
-    rerank(port, query, documents) {
-      void serveStream(port, (signal) => engine().rerank(query, documents, { signal }));
-    },
-
-    scoreLabels(port, messages, reads) {
-      void serveStream(port, (signal) => watchMemory(engine().scoreLabels(messages, reads, { signal })));
-    },
-
-    measureDevice(port, { budgetMs }) {
-      void serveStream(port, (signal) => {
-        const loaded = engine();
-        if (!(loaded instanceof LocalEngine))
-          throw new ChunkwiseError('unsupported', {
-            field: 'model',
-            reason: 'a device is measured with a model that answers, and an encoder is loaded',
-          });
-        if (!measuring) throw new Error('loaded, but not to be measured');
-        return watchMemory(deviceEvents(loaded, { ...measuring, budgetMs, signal }));
-      });
-    },
-
-    async loadAdapter(name, files) {
-      const refused = await whenRefused(storedName(files));
-      const opened = host.openAdapter(files, hubOptions, confirmLoad);
-      const info = await opened.then((source) => engine().loadAdapter(name, source)).catch(refused);
+    async call(name, args) {
+      const result = await run(name, args);
       tellMemory();
-      return info;
+      return result;
     },
 
-    unloadAdapter(name) {
-      engine().unloadAdapter(name);
-      tellMemory();
+    stream(port, name, args) {
+      const open = (signal: AbortSignal): AsyncIterable<unknown> =>
+        run(name, [...args.slice(0, -1), { ...(args.at(-1) as object), signal }]) as AsyncIterable<unknown>;
+      void serveStream(port, open, { onItem: tellMemory }).finally(tellMemory);
     },
 
-    adapters: () => engine().adapters(),
-
-    saveCache: (name) => engine().savedCaches.save(name),
-
-    async loadCache(name) {
-      const loaded = await engine().savedCaches.load(name);
-      tellMemory();
-      return loaded;
-    },
-
-    async stored() {
-      const texts = await engine().savedCaches.list();
-      return [...(await listModels()), ...texts.map((text) => ({ kind: 'text' as const, ...text }))];
-    },
-
-    async deleteStored(name, kind) {
-      const isText = kind === undefined && (await cacheStore.list()).some((text) => text.name === name);
-      if (kind === 'text' || isText || (await deleteModel(name)) === false) await engine().savedCaches.delete(name);
-    },
-
-    countTokens: (messages) => engine().countTokens(messages),
-
-    memory: () => engine().memory(),
-
-    dispose() {
-      core?.dispose();
-      core = undefined;
-    },
+    dispose: () => own.dispose(),
   };
 }

@@ -1,19 +1,19 @@
 /** Owns the GPU and hosts the engine. */
 import { expose } from 'comlink';
-import { browserGpu } from './browser-gpu.ts';
+import { browserGpu } from './browser-device.ts';
 import { hostEngine } from './engine-host.ts';
-import { laddersIn, openAdapter } from './adapter-files.ts';
+import { laddersIn, libraryFiles, openAdapter } from './adapter-files.ts';
 import { grammarsIn } from './grammar-thread.ts';
 import { holdLock } from './locks.ts';
 import { openModel } from './model-store.ts';
-import { tuningStore } from '../src/storage/tuning-store.ts';
+import { tuningStore } from '../src/storage/result-stores.ts';
 import type { EngineWorker } from './protocol.ts';
-import { SchedulerPlans, startScheduler } from './scheduler-plans.ts';
-import { carryErrors } from './wire-error.ts';
+import { SchedulerPlans, startScheduler } from './scheduler.ts';
+import { carryErrors } from './wire.ts';
 
 declare global {
   interface WorkerNavigator {
-    /** GiB, roughly. Not in every browser. */
+    /** Rough memory in GiB; missing in some browsers. */
     readonly deviceMemory?: number;
   }
   interface Navigator {
@@ -27,11 +27,13 @@ const engine = hostEngine({
   name: navigator.userAgent,
   openModel,
   openAdapter,
+  libraryFiles,
   tuning: tuningStore,
 });
 
 const worker: EngineWorker = {
-  ...engine,
+  call: (name, args) => engine.call(name, args),
+  stream: (port, name, args) => engine.stream(port, name, args),
 
   hold: async (lock) => void (await holdLock(navigator.locks, lock)),
 

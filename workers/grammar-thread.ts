@@ -1,38 +1,23 @@
-import type { Remote } from 'comlink';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import type { Grammars, GrammarVocabulary } from '../src/grammar/token-grammar.ts';
 import type { GrammarWorker } from './grammar.worker.ts';
-import type { Thread } from './thread.ts';
-import { openThread, type StartThread } from './open-thread.ts';
+import { LazyThread, openThread, type StartThread } from './threads.ts';
 
-interface GrammarThread {
-  thread: Remote<GrammarWorker & Thread>;
-  /** Rejects when the thread has ended. */
-  ended: Promise<never>;
-}
-
-/** Grammars in a thread that starts with the first request for one. When it ends, so do its answers; the next request starts another. */
+/** Compiles grammars in a thread that starts with the first request for one. If it ends, its answers fail, and the next request starts another. */
 export function grammarsIn(startThread: StartThread, vocabulary: () => GrammarVocabulary): Grammars {
-  let running: GrammarThread | undefined;
-  let nextId = 1;
-
-  function started(): GrammarThread {
-    const lost = (failure?: Error): ChunkwiseError => {
-      const reason = `the thread that compiles grammars ${failure ? `failed: ${failure.message}` : 'ended'}`;
-      return new ChunkwiseError('unsupported', { field: 'response_format', reason });
-    };
-    const { thread, ended } = openThread<GrammarWorker>(startThread, 'grammar', lost);
-    const opened: GrammarThread = { thread, ended };
-    ended.catch(() => {
-      if (running === opened) running = undefined;
-    });
-    void thread.open(vocabulary());
+  const lost = (failure?: Error): ChunkwiseError => {
+    const reason = `the thread that compiles grammars ${failure ? `failed: ${failure.message}` : 'ended'}`;
+    return new ChunkwiseError('unsupported', { field: 'response_format', reason });
+  };
+  const lazy = new LazyThread(() => {
+    const opened = openThread<GrammarWorker>(startThread, 'grammar', lost);
+    void opened.thread.open(vocabulary());
     return opened;
-  }
-
+  });
+  let nextId = 1;
   return {
     async begin(format) {
-      const { thread, ended } = (running ??= started());
+      const { thread, ended } = lazy.get();
       const id = nextId++;
       const { ignored, first } = await Promise.race([thread.begin(id, format), ended]);
       return {
@@ -43,9 +28,6 @@ export function grammarsIn(startThread: StartThread, vocabulary: () => GrammarVo
         dispose: () => void thread.end(id),
       };
     },
-    dispose() {
-      void running?.thread.endThread();
-      running = undefined;
-    },
+    dispose: () => void lazy.take()?.thread.endThread(),
   };
 }

@@ -1,9 +1,9 @@
-/** Compiles grammars, and tells which tokens may come, beside the engine, whose other answers go on meanwhile. */
+/** Compiles grammars and computes token masks in its own thread, so that the engine's other answers continue. */
 import { transfer } from 'comlink';
 import { openGrammars } from '../src/grammar/open-grammars.ts';
 import type { ResponseFormat } from '../src/grammar/response-format.ts';
 import type { GrammarVocabulary, Grammars, NextTokens, TokenGrammar } from '../src/grammar/token-grammar.ts';
-import { serveThread } from './thread.ts';
+import { serveThread } from './threads.ts';
 
 export interface GrammarWorker {
   open(vocabulary: GrammarVocabulary): void;
@@ -26,7 +26,7 @@ const worker: GrammarWorker = {
   open: (vocabulary) => void (grammars = openGrammars(() => vocabulary)),
 
   async begin(id, format) {
-    if (!grammars) throw new Error('the vocabulary comes first');
+    if (!grammars) throw new Error('open() must be called first');
     const answer = await grammars.begin(format);
     answers.set(id, answer);
     return { ignored: answer.ignored, first: answer.first };

@@ -1,9 +1,8 @@
-/** Builds one adapter's rank ladders beside the engine, whose answers go on meanwhile. */
+/** Builds an adapter's rank ladders in its own thread, so that the engine's answers continue. */
 import { transfer } from 'comlink';
-import type { AdapterModules } from '../src/adapters/formats/adapter-file.ts';
-import type { AdapterLadder, LadderOptions } from '../src/adapters/ladder/adapter-ladder.ts';
-import { buildAdapterLadder } from '../src/adapters/ladder/adapter-ladder.ts';
-import { serveThread } from './thread.ts';
+import type { AdapterModules } from '../src/adapters/adapter-file.ts';
+import { type AdapterLadder, buildAdapterLadder, type LadderOptions } from '../src/adapters/rank-ladder.ts';
+import { serveThread } from './threads.ts';
 
 export interface LadderWorker {
   build(adapter: AdapterModules, options?: LadderOptions): AdapterLadder;

@@ -1,36 +1,40 @@
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { pickleError } from '../src/errors/pickle-error.ts';
-import type { HubFile, HubOptions, HubRepo } from '../src/hub/hub-api.ts';
-import { hubHeaders, listRepo } from '../src/hub/hub-api.ts';
-import { parseHubId } from '../src/hub/model-id.ts';
-import type { HubId } from '../src/hub/model-id.ts';
+import {
+  type HubFile,
+  hubHeaders,
+  type HubId,
+  type HubOptions,
+  type HubRepo,
+  listRepo,
+  parseHubId,
+} from '../src/hub/hub-api.ts';
 import { pickAdapterFiles, pickModelFiles } from '../src/hub/pick-files.ts';
 import { shardNames } from '../src/weights/gguf/gguf-split.ts';
-import { describeRemote, readJson } from '../src/downloads/remote-file.ts';
-import type { RemoteOptions } from '../src/downloads/remote-file.ts';
+import { describeRemote, readJson, type RemoteOptions } from '../src/downloads/remote-file.ts';
 
-/** A file to be downloaded. */
+/** A file to download. */
 export interface WantedFile {
   url: string;
-  /** What it is kept under: a hub's file by the revision it was asked for, whose commits change. */
+  /** Name in storage. A hub's file has the revision that was asked for, which may move to other commits. */
   key: string;
   headers: Record<string, string>;
-  /** Of a hub's file, which its listing tells. */
+  /** Facts from the hub's listing. */
   known?: { size: number; content: string; sha256: string | undefined };
-  /** Why the hub could not be asked for it: only what is stored of it counts. */
+  /** Set if the hub could not be reached: only a stored copy can be used. */
   unlisted?: ChunkwiseError;
-  /** Of the hub's repository. */
+  /** License of the hub's repository. */
   license?: string | undefined;
 }
 
 /** A file by its URL. */
 export const fileAt = (url: string, hub: HubOptions): WantedFile => ({ url, key: url, headers: hubHeaders(url, hub) });
 
-/** Files that were stored, whose hub cannot be asked for them. */
+/** Stored files whose hub cannot be reached. */
 export const unlisted = (keys: readonly string[], error: ChunkwiseError): WantedFile[] =>
   keys.map((key) => ({ url: key, key, headers: {}, unlisted: error }));
 
-/** The files of a model by its hub id or URL. Throws what `listRepo` and `pickModelFiles` throw. */
+/** Finds the files of a model by its hub id or URL. Throws what `listRepo` and `pickModelFiles` throw. */
 export async function findModelFiles(
   model: string,
   hub: HubOptions,
@@ -43,24 +47,27 @@ export async function findModelFiles(
   return pickModelFiles(id, repo, budgetBytes).map((file) => wantedFile(file, id, hub, repo));
 }
 
-/** The config and the weights of an adapter by its hub id. */
-export async function findAdapterFiles(
-  id: HubId,
-  hub: HubOptions,
-  options: RemoteOptions,
-): Promise<{ config: WantedFile; weights: WantedFile }> {
+/** Finds the config and the weights of an adapter by its hub id, and the file of its function. */
+export async function findAdapterFiles(id: HubId, hub: HubOptions, options: RemoteOptions): Promise<WantedFile[]> {
   const repo = await list(id, hub, options);
-  const { config, weights } = pickAdapterFiles(id, repo);
-  return { config: wantedFile(config, id, hub, repo), weights: wantedFile(weights, id, hub, repo) };
+  const { config, weights, definition } = pickAdapterFiles(id, repo);
+  return [config, weights, ...(definition ? [definition] : [])].map((file) => wantedFile(file, id, hub, repo));
+}
+
+/** The paths of a repository's files. Throws what `listRepo` throws. */
+export async function listPaths(id: HubId, hub: HubOptions): Promise<string[]> {
+  return (await list(id, hub, {})).files.map(({ path }) => path);
 }
 
 const WEIGHTS = /adapter_model\.safetensors(?=$|[?#])/;
 
-/** Throws why an adapter could not be had: that its folder has the weights as a pickle instead, or else `error`. */
+/** Whether a server has no such file. */
+export const isMissing = (error: unknown): error is ChunkwiseError =>
+  error instanceof ChunkwiseError && error.code === 'network' && /^status 404/.test(error.detail.reason);
+
+/** Throws a clearer error if an adapter's folder has its weights as a pickle instead; otherwise `error`. */
 export async function explainMissing(hub: HubOptions, error: unknown): Promise<never> {
-  const isMissing =
-    error instanceof ChunkwiseError && error.code === 'network' && /^status 404/.test(error.detail.reason);
-  const url = (isMissing && error.detail.file) || '';
+  const url = (isMissing(error) && error.detail.file) || '';
   if (!WEIGHTS.test(url)) throw error;
   const pickle = url.replace(WEIGHTS, 'adapter_model.bin');
   const isThere = await describeRemote(pickle, { headers: hubHeaders(pickle, hub), attempts: 1 }).then(

@@ -13,13 +13,13 @@ export interface Part {
   key: string;
   file: FileDownload;
   store: PieceStore;
-  /** The file's other place: what lies there is outdated once all parts are whole. */
+  /** The file's other place, whose content is outdated once all parts are complete. */
   old: PieceStore;
 }
 
 /**
- * The parts as the server has them now; where one cannot be asked for, all of them as they were whole together. Throws
- * `network`, `over_limit`, `busy`.
+ * Opens the parts as the server has them now. If the server cannot be reached for one, opens all as they were last complete
+ * together. Throws `network`, `over_limit`, `busy`.
  */
 export async function openParts(
   wanted: readonly WantedFile[],
@@ -41,11 +41,11 @@ export function closeParts(parts: readonly Part[]): void {
   for (const { store, old } of parts) for (const each of [store, old]) each.close();
 }
 
-/** There is no judging by the error: a server that is not there may be one that refuses. */
+/** An unreachable server and one that refuses look the same. */
 export const isOffline = (error: unknown): error is ChunkwiseError =>
   error instanceof ChunkwiseError && error.code === 'network';
 
-/** `version`: of the copy that belongs to what is whole. */
+/** `version`: of the complete copy. */
 async function openPart(
   { url, key, headers, known, unlisted }: WantedFile,
   version: string | undefined,
@@ -71,7 +71,7 @@ async function openPart(
   return open(known && described.size === known.size ? { ...described, ...known } : described);
 }
 
-/** Undefined unless all of them are whole. */
+/** Returns undefined unless all parts are complete. */
 async function keptParts(wanted: readonly WantedFile[], versions: Record<string, string>): Promise<Part[] | undefined> {
   const parts: Part[] = [];
   for (const { key } of wanted) {
@@ -79,7 +79,7 @@ async function keptParts(wanted: readonly WantedFile[], versions: Record<string,
     const version = versions[key];
     const store = wholeOf(places, version);
     const file = store && FileDownload.offline(store);
-    // Files of two versions of a model are none.
+    // Files of different versions do not make a model.
     if (!file || (wanted.length > 1 && version !== undefined && store.note?.version !== version)) return undefined;
     parts.push({ key, file, store, old: otherOf(places, store) });
   }
@@ -94,7 +94,7 @@ const otherOf = ([first, second]: Places, store: PieceStore): PieceStore => (sto
 
 const isWhole = (store: PieceStore): boolean => FileDownload.offline(store) !== undefined;
 
-/** Where the file is whole, of this version if there is one. */
+/** Returns the place that holds the complete file, if possible of this version. */
 function wholeOf(places: Places, version: string | undefined): PieceStore | undefined {
   const whole = places.filter(isWhole);
   return whole.find((store) => store.note?.version === version) ?? whole[0];

@@ -1,7 +1,8 @@
-// Decode at context 256 with an adapter of rank 16 on all linears, beside the same model without, in one run: on
-// lavapipe chunkwise, uniform, in the plain form, and llama.cpp with its GGUF form; chunkwise and uniform on SwiftShader.
-import { measureDecode, type Timing } from '../../src/measure/measure.ts';
-import { quantile } from '../../src/config/quantile.ts';
+// Decode at context 256 with an adapter of rank 16 on all linears, against the same model without it, in one run. On
+// lavapipe: chunkwise, uniform, unfused, and llama.cpp with the adapter's GGUF form; on SwiftShader: chunkwise and
+// uniform.
+import { measureDecode, type Timing } from '../../cli/measure/timings.ts';
+import { quantile } from '../../src/util/numbers.ts';
 import { decodeSpeed, ensureLlama } from '../../tests/llama/llama.ts';
 import { openInBrowser } from '../../e2e/support/engine-page/open-engine-page.ts';
 import { demoAdapter, loadAdapter, MODEL, openInNode } from '../support/engine.ts';
@@ -14,7 +15,7 @@ const STEPS = 16;
 const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 7);
 const ADAPTER = 'wikitext';
 
-/** Of each form its milliseconds a token, one a round; after a first round, which compiles. */
+/** Milliseconds per token of each form, one value per round, after a first round that compiles. */
 async function interleaved(forms: Record<string, () => Promise<number>>): Promise<Record<string, number[]>> {
   const names = Object.keys(forms);
   const times: Record<string, number[]> = Object.fromEntries(names.map((name) => [name, []]));
@@ -28,7 +29,7 @@ async function interleaved(forms: Record<string, () => Promise<number>>): Promis
   return times;
 }
 
-/** Prints and records them, with the ratio of each to another one of its round. */
+/** Prints and records the times, with each form's ratio to another one of its round. */
 async function report(
   device: string,
   times: Record<string, number[]>,
@@ -53,7 +54,7 @@ async function report(
 
 const ms = ({ msPerToken }: Timing): number => msPerToken.median;
 
-/** What an adapter adds to the bytes of a step, and to its dispatches. */
+/** Bytes and dispatches that an adapter adds to a step. */
 const added = (base: Timing, adapted: Timing) => ({
   shareOfBytes: adapted.bytesPerToken / base.bytesPerToken - 1,
   dispatchesPerLayer: { base: base.dispatchesPerLayer, adapted: adapted.dispatchesPerLayer },

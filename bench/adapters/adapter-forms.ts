@@ -1,6 +1,6 @@
-// The demonstration adapters in PEFT's form and in GGUF's: the same logits, and the perplexity llama.cpp has with them.
-import { eachLogits, negativeLogLikelihoods } from '../../src/measure/evaluate.ts';
-import { UNADAPTED } from '../../src/engine/adaptation.ts';
+// The demonstration adapters in PEFT and in GGUF form: equal logits, and llama.cpp's perplexity with them.
+import { eachLogits, negativeLogLikelihoods } from '../../cli/measure/evaluate.ts';
+import { UNADAPTED } from '../../src/engine/adapters.ts';
 import { ensureLlama, perplexity as llamaPerplexity } from '../../tests/llama/llama.ts';
 import { nmse } from '../../tests/support/nmse.ts';
 import { DEMO_ADAPTERS, loadAdapter, MODEL, openInNode } from '../support/engine.ts';
@@ -9,7 +9,7 @@ import { record } from '../support/results.ts';
 import { heldOutTokens } from '../support/texts.ts';
 
 const TOKENS = 2048;
-/** Logits are compared over fewer: of all they would be 400 MB. */
+/** Logits are compared on fewer tokens; all would take 400 MB. */
 const COMPARED = 128;
 
 await ensureLlama();

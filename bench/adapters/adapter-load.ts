@@ -1,12 +1,12 @@
-// What it takes to load an adapter of rank 16 on 210 linears, the first time and with its ladder kept, and what a
-// request costs that takes another adapter than the one before it; lavapipe.
+// Time to load an adapter of rank 16 on 210 linears, first and with its stored ladder, and the cost of a request that
+// switches adapters; lavapipe.
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildAdapterLadder } from '../../src/adapters/ladder/adapter-ladder.ts';
-import { cachedLadders } from '../../src/adapters/ladder/ladder-cache.ts';
+import { buildAdapterLadder } from '../../src/adapters/rank-ladder.ts';
+import { cachedLadders } from '../../src/adapters/ladder-cache.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { ladderStore } from '../../cli/ladder-store.ts';
+import { ladderStore } from '../../cli/ranks.ts';
 import { loadAdapter, openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
 import { estimate, format } from '../support/statistics.ts';
@@ -39,7 +39,7 @@ console.log(
 );
 
 for (const name of [ADAPTER, OTHER]) await loadAdapter(engine, name);
-/** Milliseconds to the first token of a prompt that is not in the cache. */
+/** Milliseconds to the first token of a prompt outside the prefix cache. */
 async function ask(name: string, round: number): Promise<number> {
   const options = { maxTokens: 1, sampling: GREEDY, stop: [], adapters: [{ name, scale: 1 }] };
   for await (const event of engine.complete(`${round} ${name}: the sky is blue because`, options)) {

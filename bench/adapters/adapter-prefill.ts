@@ -1,5 +1,5 @@
-// Prefill of 512 tokens of text with an adapter of rank 16 on all linears, beside the same model without; lavapipe.
-import { measurePrefill } from '../../src/measure/measure.ts';
+// Prefill of 512 tokens with an adapter of rank 16 on all linears, against the same model without it; lavapipe.
+import { measurePrefill } from '../../cli/measure/timings.ts';
 import { loadAdapter, openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
 import { estimate, format } from '../support/statistics.ts';
@@ -13,7 +13,7 @@ const ADAPTER = 'wikitext';
 const times = { base: [] as number[], chunkwise: [] as number[], uniform: [] as number[] };
 let device = '';
 for (let round = 0; round < ROUNDS; round++) {
-  // An engine for each round: where its buffers and compiled kernels come to lie changes the ratio by some percent.
+  // One engine per round, because the placement of buffers and compiled kernels changes the ratio by some percent.
   const engine = await openInNode();
   ({ device } = engine);
   await loadAdapter(engine, ADAPTER);
@@ -26,7 +26,7 @@ for (let round = 0; round < ROUNDS; round++) {
   };
   await engine.alone(async (session) => {
     for (const name of ['base', 'chunkwise', 'uniform'] as const) {
-      // Its first pass, which compiles, is not counted.
+      // The first pass, which compiles, does not count.
       const { msPerToken } = await measurePrefill(session, tokens, PASSES, adaptations[name]);
       times[name].push(msPerToken.median);
     }

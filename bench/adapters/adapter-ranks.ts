@@ -1,14 +1,13 @@
-// What ranks by chunk cost in quality, on text the adapters were not trained on: chunkwise beside the whole adapter,
-// one rank everywhere with the same mean, and the chunkwise levels in random order. Arguments: estimators to try
-// beside the default, recorded apart. CHUNKWISE_ADAPTERS: a folder of other adapters `wikitext` and `squad`, recorded by
-// their rank; CHUNKWISE_WINDOWS, CHUNKWISE_SHUFFLES: less of each.
+// Quality loss of ranks by chunk on text that the adapters were not trained on: chunkwise against the whole adapter,
+// one rank with the same mean, and the chunkwise levels in random order. Arguments: further estimators, recorded
+// separately. CHUNKWISE_ADAPTERS: a folder of other adapters `wikitext` and `squad`, recorded by rank;
+// CHUNKWISE_WINDOWS, CHUNKWISE_SHUFFLES: smaller counts.
 import { join } from 'node:path';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../../cli/statistics.ts';
 import type { EstimatorName } from '../../src/chunking/complexity.ts';
-import { type Adaptation, UNADAPTED } from '../../src/engine/adaptation.ts';
-import { divergenceOf } from '../../src/measure/divergence.ts';
-import { logSumExp } from '../../src/session/sampling/log-sum-exp.ts';
-import { eachLogits } from '../../src/measure/evaluate.ts';
+import { type Adaptation, UNADAPTED } from '../../src/engine/adapters.ts';
+import { divergenceOf, eachLogits } from '../../cli/measure/evaluate.ts';
+import { logSumExp } from '../../src/session/sampling/sampler.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { RankOptions } from '../../src/engine/types.ts';
 import { DEMO_ADAPTERS, loadAdapter, openInNode } from '../support/engine.ts';
@@ -17,14 +16,14 @@ import { heldOutTokens } from '../support/texts.ts';
 
 const WINDOW = 2048;
 const WINDOWS = Number(process.env.CHUNKWISE_WINDOWS ?? 4);
-/** Tokens that are resampled together: they depend on each other. */
+/** Tokens per bootstrap block: neighbours depend on each other. */
 const BLOCK = 32;
 const SHUFFLES = Number(process.env.CHUNKWISE_SHUFFLES ?? 3);
 const FOLDER = process.env.CHUNKWISE_ADAPTERS;
 const NAMES = FOLDER === undefined ? DEMO_ADAPTERS : (['wikitext', 'squad'] as const);
 
 interface Scored {
-  /** −log p of each token that follows another one in its window. */
+  /** −log p of each token but the first of its window. */
   nlls: number[];
   /** KL(whole adapter ‖ this one) of every position, in nats. */
   kl: number[];
@@ -33,7 +32,7 @@ interface Scored {
 
 interface Window {
   tokens: readonly number[];
-  /** With the whole adapter. */
+  /** Result with the whole adapter. */
   logits: Float32Array;
 }
 
@@ -64,13 +63,13 @@ async function scored(engine: LocalEngine, windows: readonly Window[], adaptatio
   return result;
 }
 
-/** What `a` loses and `b` does not: a mean over tokens, by paired bootstrap. */
+/** Loss of `a` minus loss of `b`: a mean over tokens, by paired bootstrap. */
 const lead = (a: readonly number[], b: readonly number[]): Estimate =>
   bootstrap(a.length, (indices) => mean(indices.map((i) => (a[i] as number) - (b[i] as number))), { block: BLOCK });
 
 const summary = ({ nlls, kl, meanRank }: Scored) => ({ perplexity: Math.exp(mean(nlls)), kl: mean(kl), meanRank });
 
-/** `shuffled`: of several orders, the mean of every token. */
+/** `shuffled`: mean of each token over several orders. */
 async function shuffledScores(
   engine: LocalEngine,
   windows: readonly Window[],

@@ -1,5 +1,5 @@
-// Exact match over the questions of the articles the squad adapter was not trained on: ranks by chunk beside the whole
-// adapter, one rank everywhere with the same mean, the same levels in random order, and the base.
+// Exact match on questions of articles that the squad adapter was not trained on: ranks by chunk against the whole
+// adapter, one rank with the same mean, the levels in random order, and the base.
 import { type Answers, answerQuestions, formatAnswers } from '../../cli/evaluations/squad.ts';
 import { readPrompt } from '../../cli/evaluations/squad-file.ts';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../../cli/statistics.ts';
@@ -22,7 +22,7 @@ const prompt = await readPrompt(undefined);
 const runs: Record<string, Answers> = {};
 let device = '';
 for (const [name, options] of Object.entries(RUNS)) {
-  // Each run its own engine, so that none finds another one's prompts in the cache.
+  // One engine per run, so that no run reuses another's prefix cache.
   const engine = await openInNode();
   if (options !== null) await loadAdapter(engine, ADAPTER);
   const adapters = options === null ? [] : [{ name: ADAPTER, scale: 1 }];
@@ -33,7 +33,7 @@ for (const [name, options] of Object.entries(RUNS)) {
   engine.dispose();
 }
 const { chunkwise } = runs as Record<keyof typeof RUNS, Answers>;
-/** Points that chunkwise answers more, question by question. */
+/** Points that chunkwise gains, paired by question. */
 const lead = (other: Answers): Estimate =>
   bootstrap(chunkwise.answers.length, (indices) => {
     const hits = ({ answers }: Answers) => mean(indices.map((i) => answers[i]?.exactMatch ?? NaN));

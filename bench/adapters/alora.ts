@@ -1,5 +1,5 @@
-// Time to the first token where an activated adapter is called after a text of 2,000 tokens that the base has read, beside
-// the base going on with the same tokens, and beside an ordinary adapter that must read all of it; lavapipe.
+// Time to the first token of an activated adapter after a text of 2,000 tokens that the base has read, against the base
+// with the same tokens, and an ordinary adapter that must read the whole text; lavapipe.
 import { GREEDY } from '../../src/config/sampling.ts';
 import { loadAdapter, openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
@@ -8,7 +8,7 @@ import { heldOutTokens } from '../support/texts.ts';
 
 const TOKENS = 2000;
 const ROUNDS = Number(process.env.CHUNKWISE_ROUNDS ?? 3);
-/** Calls of base and activated adapter by turns, in each round. */
+/** Calls of base and activated adapter per round, alternating. */
 const CALLS = 5;
 const [ORDINARY, ACTIVATED] = ['squad', 'squad-alora'];
 const QUESTION =
@@ -58,7 +58,7 @@ await record('alora', engine.device, {
 engine.dispose();
 process.exit(0);
 
-/** Milliseconds to the first token; `cached`: the tokens of the prompt that must be in the cache. */
+/** Milliseconds to the first token; `cached`: required number of prompt tokens from the prefix cache. */
 async function firstToken(text: string, adapter: string | undefined, cached?: number): Promise<number> {
   const adapters = adapter === undefined ? [] : [{ name: adapter, scale: 1 }];
   for await (const event of engine.complete(text, { sampling: GREEDY, stop: [], maxTokens: 1, adapters })) {

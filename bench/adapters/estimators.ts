@@ -1,4 +1,4 @@
-// How well each complexity estimator foretells what a demonstration adapter does to text it was not trained on.
+// How well each complexity estimator predicts a demonstration adapter's effect on text it was not trained on.
 import { estimators } from '../../cli/evaluations/estimator.ts';
 import { formatEstimate } from '../../cli/statistics.ts';
 import { DEMO_ADAPTERS, loadAdapter, openInNode } from '../support/engine.ts';

@@ -1,9 +1,8 @@
-// Plain ladders against ladders weighted by what the base's linears read: perplexity at the same rank everywhere, and
-// how much of the whole adapter's distribution is lost. Calibrated on the text's beginning, measured on what follows.
+// Plain ladders against ladders weighted by the inputs of the base's linears: perplexity at equal ranks, and loss of
+// the whole adapter's distribution. Calibrated on the text's start, measured on the rest.
 import { mean } from '../../cli/statistics.ts';
-import { buildAdapterLadder, type InputRms } from '../../src/adapters/ladder/adapter-ladder.ts';
-import { divergence } from '../../src/measure/divergence.ts';
-import { negativeLogLikelihoods } from '../../src/measure/evaluate.ts';
+import { buildAdapterLadder, type InputRms } from '../../src/adapters/rank-ladder.ts';
+import { divergence, negativeLogLikelihoods } from '../../cli/measure/evaluate.ts';
 import { inputRms } from '../support/input-rms.ts';
 import { loadAdapter, openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';

@@ -1,14 +1,12 @@
-// What becomes of quality when a text goes on past its context: perplexity of wikitext-2, stretch by stretch, with the
-// oldest pages given up all along; beside the dense cache that holds the text as far as the model was trained, and beside
-// windows that begin anew wherever the context is full.
+// Quality of a text that exceeds its context: perplexity of wikitext-2 per stretch while the oldest pages are evicted,
+// against the dense cache within the trained context, and against windows that restart when the context is full.
 import { cachedPerplexity } from '../../cli/evaluations/kv.ts';
-import { DENSE } from '../../src/cache/policy.ts';
-import { policyOf } from '../../src/cache/kv-options.ts';
+import { DENSE, policyOf } from '../../src/cache/policy.ts';
 import { openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
 import { heldOutTokens } from '../support/texts.ts';
 
-/** Tokens that the shifting text may hold; those the model was trained for; those of the whole text. */
+/** Context of the shifting text, of the model's training, and length of the whole text, in tokens. */
 const CONTEXT = Number(process.env.CHUNKWISE_CONTEXT ?? 2048);
 const TRAINED = 8192;
 const LENGTH = Number(process.env.CHUNKWISE_LENGTH ?? 12_288);
@@ -16,7 +14,7 @@ const LENGTH = Number(process.env.CHUNKWISE_LENGTH ?? 12_288);
 const perplexityOf = (nlls: readonly number[]): number =>
   Math.exp(nlls.reduce((sum, nll) => sum + nll, 0) / nlls.length);
 
-/** Of each stretch of CONTEXT tokens. */
+/** Perplexity of each stretch of CONTEXT tokens. */
 function byStretch(nlls: readonly number[]): number[] {
   return Array.from({ length: Math.ceil(nlls.length / CONTEXT) }, (_, i) =>
     perplexityOf(nlls.slice(i * CONTEXT, (i + 1) * CONTEXT)),
@@ -38,7 +36,7 @@ const whole = await measured(TRAINED, TRAINED, Math.min(TRAINED, LENGTH));
 const results = { shifting, anew, whole };
 for (const [name, { stretches, droppedTokens, kvPeak }] of Object.entries(results)) {
   console.log(
-    `${name}: ${stretches.map((each) => each.toFixed(2)).join(', ')}; ${droppedTokens} tokens given up, keys and values at most ${(kvPeak / 1e6).toFixed(1)} MB`,
+    `${name}: ${stretches.map((each) => each.toFixed(2)).join(', ')}; ${droppedTokens} tokens evicted, keys and values at most ${(kvPeak / 1e6).toFixed(1)} MB`,
   );
 }
 await record('context-shift', device, { context: CONTEXT, length: LENGTH, trained: TRAINED, ...results });

@@ -1,7 +1,7 @@
-// The policy beside each fixed form of the cache at as many bytes at most: perplexity of prose, drama, code and chats, in the
-// same windows. Of the budgets tried, the smallest is taken whose pages are no larger at the text's end than the form's.
-// CHUNKWISE_TEXTS, CHUNKWISE_FORMS: some of the texts, and of the forms, by name, beside what is recorded of the others;
-// CHUNKWISE_BUDGETS, from the smallest on; CHUNKWISE_CONTEXT, CHUNKWISE_WINDOWS.
+// The policy against each fixed form of the cache at equal or fewer bytes: perplexity of prose, drama, code and chats
+// in the same windows. The smallest budget is used whose pages at the text's end are no larger than the form's.
+// CHUNKWISE_TEXTS, CHUNKWISE_FORMS: a selection by name, recorded beside existing results; CHUNKWISE_BUDGETS,
+// ascending; CHUNKWISE_CONTEXT, CHUNKWISE_WINDOWS.
 import {
   type CacheCost,
   cachedPerplexity,
@@ -10,8 +10,8 @@ import {
   formatIncrease,
   increaseOver,
 } from '../../cli/evaluations/kv.ts';
-import { type KvMode, policyOf } from '../../src/cache/kv-options.ts';
-import type { Perplexity } from '../../src/measure/evaluate.ts';
+import { type KvMode, policyOf } from '../../src/cache/policy.ts';
+import type { Perplexity } from '../../cli/measure/evaluate.ts';
 import { openInNode } from '../support/engine.ts';
 import { record, recorded } from '../support/results.ts';
 import { cacheTexts } from '../support/texts.ts';
@@ -19,7 +19,7 @@ import { cacheTexts } from '../support/texts.ts';
 const CONTEXT = Number(process.env.CHUNKWISE_CONTEXT ?? 2048);
 const WINDOWS = Number(process.env.CHUNKWISE_WINDOWS ?? 4);
 const TEXTS = process.env.CHUNKWISE_TEXTS?.split(',');
-/** From the one with most bytes on, as budgets are tried from the smallest on. */
+/** From the form with most bytes down, as budgets ascend. */
 const ALL_FORMS: readonly KvMode[] = ['q8', 'q4', 'q3', 'k3v2'];
 const FORMS = (process.env.CHUNKWISE_FORMS?.split(',') ?? ALL_FORMS) as readonly KvMode[];
 const BUDGETS = process.env.CHUNKWISE_BUDGETS?.split(',').map(Number) ?? [
@@ -42,7 +42,7 @@ const all = await cacheTexts(engine, WINDOWS * CONTEXT);
 const perplexityWith = (tokens: readonly number[], options: Parameters<typeof policyOf>[0]): Promise<Perplexity> =>
   cachedPerplexity(engine, tokens, CONTEXT, policyOf(options));
 
-/** The policy with one budget after another, from the one with most bytes on. */
+/** Tries the policy's budgets, starting with the form of most bytes. */
 async function* policies(tokens: readonly number[], dense: Perplexity) {
   for (const budget of BUDGETS) {
     const found = await perplexityWith(tokens, { kv: 'policy', kvErrorBudget: budget });

@@ -1,8 +1,8 @@
-// What the cache's forms cost in quality and save in bytes: perplexity beside the dense cache, of prose, drama, code and
-// chats. Arguments: error budgets to try beside the default. CHUNKWISE_TEXTS, CHUNKWISE_FORMS: some of the texts, and of the
-// forms besides the policy, by name. CHUNKWISE_SHADOW: true errors of layers beside the estimated ones, not bytes.
+// Quality and bytes of the cache's forms: perplexity against the dense cache, for prose, drama, code and chats.
+// Arguments: further error budgets. CHUNKWISE_TEXTS, CHUNKWISE_FORMS: a selection of texts and of forms besides the
+// policy, by name. CHUNKWISE_SHADOW: true errors of layers besides the estimates, without bytes.
 import { comparedCaches, lineOf } from '../../cli/evaluations/kv.ts';
-import { DEFAULT_KV_ERROR_BUDGET, type KvMode, type KvOptions } from '../../src/cache/kv-options.ts';
+import { DEFAULT_KV_ERROR_BUDGET, type KvMode, type KvOptions } from '../../src/cache/policy.ts';
 import { openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
 import { cacheTexts } from '../support/texts.ts';

@@ -1,10 +1,9 @@
-// Our policy of the cache beside others' at as many bytes: what it costs in perplexity of wikitext-2. Ours runs first; the
-// others keep of the old pages the share that its old pages take of theirs in f16.
+// Our cache policy against others at equal bytes: loss in perplexity of wikitext-2. Ours runs first; the others keep
+// the share of old pages in f16 that takes equal bytes.
 import { cachedPerplexity, costLine, costOf, formatIncrease, increaseOver } from '../../cli/evaluations/kv.ts';
 import { heavyHitters, latestAttention, slidingWindow } from '../support/eviction-policies.ts';
-import { policyOf } from '../../src/cache/kv-options.ts';
+import { DENSE, policyOf, RECENT_PAGES } from '../../src/cache/policy.ts';
 import { pagesFor } from '../../src/cache/kv-cache.ts';
-import { DENSE, RECENT_PAGES } from '../../src/cache/policy.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';
@@ -24,7 +23,7 @@ const ours = await cachedPerplexity(engine, tokens, CONTEXT, policyOf({ kv: 'pol
 const oursCosts = { name: 'ours', ...costOf(ours, dense) };
 console.log(costLine(oursCosts.name, oursCosts));
 
-/** Of a window's pages those that were old before its last batch: of them policies decide. */
+/** Pages of a window that were old before its last batch; policies decide about these. */
 const pages = pagesFor(CONTEXT);
 const before = Math.floor((CONTEXT - 1) / batchTokens) * batchTokens;
 const old = Math.max(1, Math.floor(before / PAGE_TOKENS) - RECENT_PAGES - 1);

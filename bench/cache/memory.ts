@@ -1,7 +1,7 @@
-// GPU memory with an adapter of rank 16 on all linears: ranks by chunk and the default policy of the cache, beside
-// uniform ranks and the dense cache, the context filled with text. Bytes that live, not time: any device will do.
-import type { KvOptions } from '../../src/cache/kv-options.ts';
-import type { MemoryReport } from '../../src/config/memory-report.ts';
+// GPU memory with an adapter of rank 16 on all linears: ranks by chunk and the default cache policy, against uniform
+// ranks and the dense cache, with a full context. It measures live bytes, not time, so any device works.
+import type { KvOptions } from '../../src/cache/policy.ts';
+import type { MemoryReport } from '../../src/gpu/buffers.ts';
 import type { RankOptions } from '../../src/engine/types.ts';
 import { type Continued, elementsOf, goOn, pageBytes } from '../support/answers.ts';
 import { loadAdapter, openInNode } from '../support/engine.ts';
@@ -10,24 +10,24 @@ import { heldOutTokens } from '../support/texts.ts';
 
 const CONTEXTS = (process.env.CHUNKWISE_CONTEXTS ?? '4096,8192').split(',').map(Number);
 const ADAPTER = 'wikitext';
-/** The last tokens of the context are decoded: what is being tried when a prompt ends is settled by then. */
+/** The context's last tokens are decoded, by which time page trials of the prompt are settled. */
 const DECODED = 8;
-/** Of the uniform form's bytes; the paper claims up to the second. */
+/** Shares of the uniform form's bytes; the paper claims up to the second. */
 const SAVINGS = [0.3, 0.38];
 
 interface Filled extends Continued {
-  /** Keys' and values' elements of the tokens in the cache. */
+  /** Elements of keys and values of the tokens in the cache. */
   elements: number;
 }
 
 let device = '';
 
-/** Memory once a text of `context` tokens is in the cache. */
+/** Memory with a text of `context` tokens in the cache. */
 async function filled(context: number, options: RankOptions & KvOptions): Promise<Filled> {
   const engine = await openInNode({ contextLength: context });
   ({ device } = engine);
   await loadAdapter(engine, ADAPTER);
-  // A token may be read again as two: some room is left.
+  // Tokenization may split a token in two, so some room is left.
   const prompt = engine.tokenizer.decode(await heldOutTokens(engine, ADAPTER, context - 2 * DECODED));
   try {
     const continued = await goOn(engine, prompt, DECODED, { adapters: [{ name: ADAPTER, scale: 1 }], ...options });
@@ -44,7 +44,7 @@ const breakdown = (memory: MemoryReport): string =>
     .map(([name, bytes]) => `${name} ${megabytes(bytes)}`)
     .join(', ');
 
-/** What the pages may take for the whole to be smaller by `saving`: in all, and an element of a key or value in bits. */
+/** Allowed size of pages for a total reduction by `saving`: in bytes, and in bits per element. */
 function needed(saving: number, uniform: Filled, chunkwise: Filled) {
   const pages = (1 - saving) * uniform.memory.total - (chunkwise.memory.total - pageBytes(chunkwise.report.kv));
   return { saving, pages, bitsPerElement: bitsOf(pages, chunkwise) };

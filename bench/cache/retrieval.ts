@@ -1,5 +1,5 @@
-// Whether a fact is found at ten depths of 4,096 tokens, after the topic has changed, with the default policy of the
-// cache and with every page in f16.
+// Whether the model finds a fact at ten depths of 4,096 tokens after a change of topic, with the default cache policy
+// and with f16 pages.
 import { lineOf, retrieval, retrievalCases, summaryOf } from '../../cli/evaluations/retrieval.ts';
 import { openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';

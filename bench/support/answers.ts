@@ -1,22 +1,22 @@
 import type { KvReport } from '../../src/cache/kv-report.ts';
-import type { MemoryReport } from '../../src/config/memory-report.ts';
+import type { MemoryReport } from '../../src/gpu/buffers.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions, GenerationReport } from '../../src/engine/types.ts';
 
-/** An answer of a fixed length, and what lived on the GPU. */
+/** An answer of fixed length with its GPU memory. */
 export interface Continued {
-  /** Of the prompt and the answer. */
+  /** Ranks of the prompt and the answer. */
   tokens: number;
   report: GenerationReport;
-  /** When the answer ended, and when most lived during it. */
+  /** Memory at the answer's end and at its peak. */
   memory: MemoryReport;
   peak: MemoryReport;
 }
 
 export type AnswerOptions = Omit<GenerateOptions, 'sampling' | 'stop' | 'maxTokens'>;
 
-/** Goes on with `prompt` greedily for `maxTokens` tokens, whatever they are: none ends the answer. */
+/** Continues `prompt` greedily for `maxTokens` tokens; no token ends the answer. */
 export async function goOn(
   engine: LocalEngine,
   prompt: string,
@@ -46,7 +46,7 @@ export async function goOn(
 
 export const pageBytes = ({ bytes }: KvReport): number => Object.values(bytes).reduce((sum, each) => sum + each, 0);
 
-/** Keys' and values' elements of that many tokens. */
+/** Elements of keys and values per token count. */
 export async function elementsOf(engine: LocalEngine, tokens: number): Promise<number> {
   const { numLayers, numKvHeads, headDim } = (await engine.session()).plan.config;
   return tokens * numLayers * 2 * numKvHeads * headDim;

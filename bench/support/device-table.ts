@@ -1,16 +1,17 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DecodeSpeed, DeviceReport, Figure, PrefillSpeed } from '../../src/measure/device/device-report.ts';
+import { browserOf } from '../../demo/readouts/device-exports.ts';
+import type { DecodeSpeed, DeviceReport, Figure, PrefillSpeed } from '../../src/measure/device-report.ts';
 
 const FOLDER = join(import.meta.dirname, '../results/devices');
 
-/** The files of bench/results/devices, one a device. */
+/** Files of bench/results/devices, one per device. */
 export function deviceReports(folder = FOLDER): DeviceReport[] {
   const files = readdirSync(folder).filter((name) => name.endsWith('.json'));
   return files.sort().map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as DeviceReport);
 }
 
-/** The README's table of them: of each model decoding at 256 tokens, in all, and its prefill. */
+/** The README's device table: decode at 256 tokens, total, and prefill of each model. */
 export function deviceTable(reports: readonly DeviceReport[]): string {
   const lines = reports.flatMap(({ device, host, ceilings, models }) =>
     models.map(({ name, speeds }) => {
@@ -30,10 +31,6 @@ export function deviceTable(reports: readonly DeviceReport[]): string {
   );
   return ['| device | memory | model | decode | prefill |', '|---|---|---|---|---|', ...lines].join('\n');
 }
-
-/** `Chrome 143` of a user agent; Node as it is. */
-export const browserOf = (host: string): string =>
-  (/(Edg|Firefox|Chrome|Version)\/\d+/.exec(host)?.[0] ?? host).replace('/', ' ');
 
 const speedOf = (speed: DecodeSpeed | PrefillSpeed | undefined): string =>
   speed

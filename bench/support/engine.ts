@@ -6,14 +6,14 @@ import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterInfo, EngineCoreOptions } from '../../src/engine/types.ts';
 import { ensureModel } from '../../tools/setup/fetch-model.ts';
 
-/** From the repository's root. */
+/** Path from the repository's root. */
 export const MODEL = 'models/SmolLM2-135M-Instruct.Q4_1.gguf';
 
 let model: Promise<FileSource> | undefined;
 
-/** The default model on the first adapter that Node finds, as a rule lavapipe. */
+/** Opens the default model on Node's first adapter, usually lavapipe. */
 export async function openInNode(options: Partial<EngineCoreOptions> = {}): Promise<LocalEngine> {
-  const source = await (model ??= ensureModel().then((path) => FileSource.open(path))); // all engines read one open file
+  const source = await (model ??= ensureModel().then((path) => FileSource.open(path))); // all engines share one open file
   return openEngine({ gpu: nodeGpu(), sources: [source], wait: napping, openGrammars, ...options });
 }
 
@@ -22,7 +22,7 @@ export type AdapterName = (typeof DEMO_ADAPTERS)[number];
 
 export const demoAdapter = (name: string): string => `demo/public/adapters/${name}`;
 
-/** Loads one of the demonstration's adapters, or the GGUF file `path`, under `name`. */
+/** Loads a demonstration adapter, or the GGUF file `path`, as `name`. */
 export async function loadAdapter(engine: LocalEngine, name: string, path = demoAdapter(name)): Promise<AdapterInfo> {
   const { source, close } = await openAdapter(path);
   try {

@@ -3,14 +3,16 @@ import { type CachePolicy, type CacheView, numLayers, type OldPage, oldPages } f
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 
 /**
- * What others do where memory is short: they give tokens up, in each layer others, and keep the rest in f16. Here to be
- * measured against. Each keeps a `share` of the old pages of every layer, in [0, 1], and always the first page and the
- * recent ones. What goes is a whole page of PAGE_TOKENS tokens, the cache's unit, where the papers choose single tokens:
- * it is left without entries, which take no bytes.
+ * Other cache policies for comparison: they evict tokens, different ones per layer, and keep the rest in f16. Each
+ * keeps a `share` of the old pages of every layer, in [0, 1], and always the first page and the recent ones. They evict
+ * whole pages of PAGE_TOKENS tokens, the cache's unit, where the papers evict single tokens; an evicted page has no
+ * entries and takes no bytes.
  */
 const EVICTED = { form: 'sparse', entries: 0 } as const;
 
-/** The first page and the latest ones (StreamingLLM: Xiao et al. 2023), but for positions: what is kept stays at its own. */
+/**
+ * The first page and the latest ones (StreamingLLM: Xiao et al. 2023), except that kept tokens keep their positions.
+ */
 export const slidingWindow = (share: number): CachePolicy => ({
   key: `sliding window ${share}`,
   changes(view) {
@@ -21,8 +23,8 @@ export const slidingWindow = (share: number): CachePolicy => ({
 });
 
 /**
- * H2O (Zhang et al. 2023): half of what is kept are the latest pages, the other half those that attention went to most
- * since they were written. It is asked at each batch, of the batch's latest four queries (probe-page), not of all.
+ * H2O (Zhang et al. 2023): half of the kept pages are the latest, the other half those with most attention since they
+ * were written. Attention is probed per batch with the latest four queries (probe-page), not all.
  */
 export const heavyHitters = (share: number): CachePolicy => ({
   key: `heavy hitters ${share}`,
@@ -34,8 +36,8 @@ export const heavyHitters = (share: number): CachePolicy => ({
 });
 
 /**
- * SnapKV (Li et al. 2024): those pages that the latest queries look at, four of them and at each batch anew, where the
- * paper asks up to 64 once, at a prompt's end. Its pooling of neighbouring tokens is the sum over a page's.
+ * SnapKV (Li et al. 2024): pages that the latest four queries attend to, chosen per batch, where the paper uses up to
+ * 64 queries once at a prompt's end. Its pooling of neighbouring tokens is the sum over a page.
  */
 export const latestAttention = (share: number): CachePolicy => ({
   key: `latest attention ${share}`,
@@ -43,7 +45,7 @@ export const latestAttention = (share: number): CachePolicy => ({
   choose: (trials, view) => leastOf(share, trials, view, ({ mass }) => mass, 0),
 });
 
-/** All there may be: beyond KvCache.mostCopies, 32 pages a layer that are left, the latest are not asked about, and stay. */
+/** Most probed pages: beyond KvCache.mostCopies, 32 pages per layer, the latest are not probed and stay. */
 const candidates = (view: CacheView): Change[] =>
   oldPages(view)
     .filter(({ now }) => now.form === 'f16')
@@ -53,11 +55,11 @@ const evicted = ({ page, layer }: OldPage): Change => ({ page, layer, ...EVICTED
 
 const keptOf = (share: number, oldPages: number): number => Math.round(share * oldPages);
 
-/** Pages of a layer that will be old when the choice takes effect: those of the batch meanwhile are full by then. */
+/** Old pages of a layer when the choice takes effect, when pages of the current batch are full. */
 const afterwards = (view: CacheView): CacheView => ({ ...view, tokens: view.pages.length * PAGE_TOKENS });
 const oldAfterwards = (view: CacheView): number => oldPages(afterwards(view)).length / numLayers(view);
 
-/** Of each layer as many as are too many, those of least score first, none of its `recent` latest old pages. */
+/** Evicts surplus pages per layer, lowest scores first, but none of the `recent` latest old pages. */
 function leastOf(
   share: number,
   trials: readonly Trial[],

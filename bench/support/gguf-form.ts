@@ -2,12 +2,12 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openAdapter } from '../../src/node/open-adapter.ts';
-import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
+import { readAdapter } from '../../src/adapters/adapter-file.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { ggufAdapter } from '../../tests/support/models/tiny-adapter.ts';
 import { demoAdapter } from './engine.ts';
 
-/** Writes a demonstration adapter as llama.cpp's converter would, in F16 as it is, and gives the file's path. */
+/** Converts a demonstration adapter as llama.cpp's converter does, in F16, and returns the file's path. */
 export async function ggufForm(engine: LocalEngine, name: string): Promise<string> {
   const { config } = (await engine.session()).plan;
   const { source, close } = await openAdapter(demoAdapter(name));

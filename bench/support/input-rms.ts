@@ -1,7 +1,7 @@
-import type { InputRms } from '../../src/adapters/ladder/adapter-ladder.ts';
+import type { InputRms } from '../../src/adapters/rank-ladder.ts';
 import { type LinearName, linearShape } from '../../src/architectures/linears.ts';
-import { ggufName } from '../../src/adapters/formats/module-names.ts';
-import { unlessLost } from '../../src/gpu/readback.ts';
+import { ggufName } from '../../src/adapters/module-names.ts';
+import { unlessLost } from '../../src/gpu/device.ts';
 import { FIRST_PREFILL_TOKEN } from '../../src/layers/batch.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { Session } from '../../src/session/session.ts';
@@ -14,9 +14,9 @@ interface Tapped {
 }
 
 /**
- * RMS of what every linear of the base model reads, by channel, over `tokens` (one batch of them at most, but more than
- * MAX_STREAMS). The first token is left out: what a model makes of a first token, whatever it is, is far larger than
- * the rest. Errors: `device_lost`, `context_overflow`.
+ * RMS per channel of the inputs of every linear of the base model, over `tokens` (at most one batch, more than
+ * MAX_SEQUENCES). The first token is excluded, because its activations are far larger in any model. Errors:
+ * `device_lost`, `context_overflow`.
  */
 export async function inputRms(session: Session, tokens: readonly number[]): Promise<InputRms> {
   const { device, recorder, transformer } = session;
@@ -46,7 +46,7 @@ export async function inputRms(session: Session, tokens: readonly number[]): Pro
     let next = 0;
     recorder.inOneGo(() =>
       session.forward(recorder, 'prefill', places, {
-        tap(_layer, _linears, x) {
+        onLinearInput(_layer, _linears, x) {
           const { width, offset } = tapped[next++] as Tapped;
           recorder.copy(x, 0, inputs, offset, ids.length * width * 4);
         },

@@ -1,7 +1,7 @@
-/** What stands between `<!-- MARK -->` and `<!-- /MARK -->` of a document: what is drawn of results. */
+/** Text between `<!-- MARK -->` and `<!-- /MARK -->` of a document, which is generated from results. */
 export const between = (document: string, mark: string): string => document.slice(...placeOf(document, mark)).trim();
 
-/** The document with `text` there. */
+/** Replaces the marked text. */
 export function withBetween(document: string, mark: string, text: string): string {
   const [from, to] = placeOf(document, mark);
   return `${document.slice(0, from)}\n${text}\n${document.slice(to)}`;

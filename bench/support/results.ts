@@ -4,12 +4,12 @@ const FOLDER = new URL('../results/', import.meta.url);
 
 const fileOf = (name: string): URL => new URL(`${name}.json`, FOLDER);
 
-/** What `bench/results/NAME.json` has, by device; nothing where it is not there. */
+/** Content of `bench/results/NAME.json` by device; empty if missing. */
 export async function recorded<T extends object>(name: string): Promise<Record<string, T>> {
   return JSON.parse(await readFile(fileOf(name), 'utf8').catch(() => '{}')) as Record<string, T>;
 }
 
-/** Puts a device's section into `bench/results/NAME.json`; the other devices' stay. */
+/** Writes a device's section of `bench/results/NAME.json`; other devices' sections stay. */
 export async function record(name: string, device: string, section: object): Promise<void> {
   await mkdir(FOLDER, { recursive: true });
   const known = await recorded(name);

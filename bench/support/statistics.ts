@@ -2,13 +2,13 @@ import { bootstrap } from '../../cli/statistics.ts';
 
 export interface Estimate {
   median: number;
-  /** 95 % interval of the median, by bootstrap. */
+  /** 95 % bootstrap interval of the median. */
   interval: [number, number];
 }
 
 const RESAMPLES = 2000;
 
-/** The median of `values` and how far it may be trusted; the same values give the same interval. */
+/** The median of `values` with its interval. Deterministic. */
 export function estimate(values: readonly number[]): Estimate {
   const medianOf = (indices: readonly number[]): number => median(indices.map((i) => values[i] ?? 0));
   const { value, interval } = bootstrap(values.length, medianOf, { resamples: RESAMPLES });

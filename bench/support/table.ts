@@ -1,4 +1,4 @@
-/** Prints rows under the names of their columns: numbers to the right, texts to the left. */
+/** Prints rows under column names: numbers right-aligned, text left-aligned. */
 export function printTable<T extends object>(rows: readonly T[], columns: readonly (keyof T & string)[]): void {
   const cells = [columns, ...rows.map((row) => columns.map((column) => String(row[column])))];
   const widths = columns.map((_, i) => Math.max(...cells.map((line) => line[i]?.length ?? 0)));
@@ -9,6 +9,6 @@ export function printTable<T extends object>(rows: readonly T[], columns: readon
     );
 }
 
-/** A table of a document. */
+/** A Markdown table. */
 export const markdownTable = (heads: readonly string[], rows: readonly (readonly string[])[]): string =>
   [heads, heads.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');

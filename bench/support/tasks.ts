@@ -1,4 +1,4 @@
-/** What answers take much of from their prompts, and a text that goes on freely: what speculation is measured on. */
+/** Tasks whose answers copy from their prompts, and a free text, to measure speculation. */
 import type { GenerateOptions } from '../../src/engine/types.ts';
 
 export interface Task {
@@ -38,7 +38,7 @@ const PEOPLE_SCHEMA = {
   },
 };
 
-// A small model copies what it was shown to copy.
+// Examples make a small model copy.
 const EDITS = `Text: ${PASSAGE}\nThe same with three words changed: ${edited(PASSAGE)}\n\nText: ${PASSAGE}\nThe same with three words changed:`;
 export const TASKS = {
   edits: { prompt: EDITS },

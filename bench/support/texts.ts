@@ -7,13 +7,13 @@ import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { type ChatTurn, renderChat } from '../../src/tokenizer/chat-template.ts';
 import type { AdapterName } from './engine.ts';
 
-/** The folder of the evaluation texts, which are not in the repository. */
+/** Folder of the evaluation texts, which are not in the repository. */
 const DATA = process.env.CHUNKWISE_DATA ?? '../shared/data';
 
-/** More than any of the texts has. */
+/** Upper bound of the characters per token of a text. */
 const CHARACTERS_PER_TOKEN = 10;
 
-/** Ends the process where there is no such file. */
+/** Exits if the file is missing. */
 async function dataFile(...path: string[]): Promise<string> {
   const file = join(DATA, ...path);
   await access(file).catch(() => {
@@ -23,21 +23,38 @@ async function dataFile(...path: string[]): Promise<string> {
   return file;
 }
 
-/** Text that the demonstration's adapter of this name was not trained on; see tools/train. */
+/** Text that the demonstration adapter of this name was not trained on; see tools/train. */
 async function heldOut(adapter: 'wikitext' | 'shakespeare'): Promise<string> {
   if (adapter === 'wikitext') return readFile(await dataFile('wikitext-2', 'test.txt'), 'utf8');
   const text = await readFile(await dataFile('tinyshakespeare', 'train.txt'), 'utf8');
   return text.slice(Math.floor((text.length * 9) / 10));
 }
 
-/** Of the articles that the squad adapter was not trained on. */
+/** Questions of articles that the squad adapter was not trained on. */
 export const heldOutQuestions = async (): Promise<Question[]> =>
   readSquad(await dataFile('squad', 'squad-dev-subset.json'), HELD_OUT_ARTICLES);
 
-/** Questions about one paragraph follow each other: this many apart, none repeats another one's text. */
+export interface Article {
+  title: string;
+  paragraphs: { context: string; questions: string[] }[];
+}
+
+/** The articles of these questions. */
+export async function heldOutArticles(): Promise<Article[]> {
+  const file = await dataFile('squad', 'squad-dev-subset.json');
+  const { data } = JSON.parse(await readFile(file, 'utf8')) as {
+    data: { title: string; paragraphs: { context: string; qas: { question: string }[] }[] }[];
+  };
+  return data.slice(-HELD_OUT_ARTICLES).map(({ title, paragraphs }) => ({
+    title: title.replaceAll('_', ' '),
+    paragraphs: paragraphs.map(({ context, qas }) => ({ context, questions: qas.map(({ question }) => question) })),
+  }));
+}
+
+/** Stride between questions: neighbours share a paragraph. */
 const QUESTION_STEP = 20;
 
-/** Answered questions of the held-out articles, as the chats that a model's template is for. */
+/** Answered questions of the held-out articles as chats. */
 async function answeredQuestions(metadata: TokenizerMetadata): Promise<string> {
   const questions = await heldOutQuestions();
   return chatsOf(
@@ -55,21 +72,21 @@ async function chatsOf(metadata: TokenizerMetadata, questions: readonly Question
   return chats.map((chat) => renderChat(metadata, chat, { addGenerationPrompt: false })).join('');
 }
 
-/** This repository's own sources, in the order of their names. */
+/** This repository's sources, ordered by name. */
 async function ownSources(): Promise<string> {
   const root = fileURLToPath(new URL('../../src', import.meta.url));
   const files = (await readdir(root, { recursive: true })).filter((name) => name.endsWith('.ts')).sort();
   return (await Promise.all(files.map((name) => readFile(join(root, name), 'utf8')))).join('\n');
 }
 
-/** A chat about each of the held-out paragraphs. */
+/** A chat about each held-out paragraph. */
 async function chats(metadata: TokenizerMetadata): Promise<string> {
   const questions = await heldOutQuestions();
   const firsts = questions.filter(({ context }, i) => context !== questions[i - 1]?.context);
   return chatsOf(metadata, firsts);
 }
 
-/** By what a cache is judged: of each the first `count` tokens. */
+/** Texts that a cache is judged by: the first `count` tokens of each. */
 export async function cacheTexts(engine: LocalEngine, count: number): Promise<Record<string, number[]>> {
   const { plan } = await engine.session();
   const texts = {
@@ -83,14 +100,14 @@ export async function cacheTexts(engine: LocalEngine, count: number): Promise<Re
   );
 }
 
-/** `areChats`: of a template, whose control tokens are read as such. */
+/** `areChats`: from a template, so control tokens are parsed. */
 function firstTokens({ tokenizer }: LocalEngine, text: string, count: number, areChats: boolean): number[] {
   return tokenizer
     .encode(text.slice(0, CHARACTERS_PER_TOKEN * count), { addSpecial: false, parseSpecial: areChats })
     .slice(0, count);
 }
 
-/** The first `count` tokens of held-out text of the kind that a demonstration adapter is for; of `squad` 3,000 at most. */
+/** The first `count` tokens of held-out text for a demonstration adapter; at most 3,000 for `squad`. */
 export async function heldOutTokens(engine: LocalEngine, adapter: AdapterName, count: number): Promise<number[]> {
   const { plan } = await engine.session();
   const text = adapter === 'squad' ? await answeredQuestions(plan.tokenizer) : await heldOut(adapter);

@@ -1,12 +1,17 @@
-import { largest } from '../../src/config/largest.ts';
-import { MAX_STREAMS } from '../../src/config/max-streams.ts';
-import { type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
-import { measureAttention } from '../../src/measure/measure-attention.ts';
-import { anyTokens } from '../../src/measure/decode-run.ts';
-import { type KernelTiming, measureDecode, measureKernels, measurePrefill } from '../../src/measure/measure.ts';
-import { measureStreamingRead } from '../../src/measure/ceilings.ts';
-import { mayShift } from '../../src/engine/generation/generate.ts';
-import type { Adaptation } from '../../src/engine/adaptation.ts';
+import { largest } from '../../src/util/numbers.ts';
+import { MAX_SEQUENCES } from '../../src/config/limits.ts';
+import { type KvOptions, policyOf } from '../../src/cache/policy.ts';
+import {
+  measureAttention,
+  type KernelTiming,
+  measureDecode,
+  measureKernels,
+  measurePrefill,
+  measureStreamingRead,
+} from '../measure/timings.ts';
+import { anyTokens } from '../../src/measure/steps.ts';
+import { mayShift } from '../../src/engine/running-request.ts';
+import type { Adaptation } from '../../src/engine/adapters.ts';
 import type { Session } from '../../src/session/session.ts';
 import { BENCH_FLAGS, kvOptions } from '../command-flags.ts';
 import { listFlag, parseFlags, positional, refuse, refuseFlags, wholeFlag } from '../flags.ts';
@@ -17,15 +22,15 @@ import { PlanRecorder, rankOptions } from '../ranks.ts';
 const DEFAULT_LENGTHS = [256];
 const DEFAULT_STEPS = 32;
 const PREFILL_REPEATS = 3;
-/** Beside the steps that are counted: one before them, and one that is asked for ahead. */
+/** Steps besides the timed ones: a warm-up, and one that is submitted ahead. */
 const DECODED_AHEAD = 2;
-/** Every form that all pages may have. */
+/** Every page form. */
 const FORMS: readonly KvOptions[] = [{ kv: 'dense' }, { kv: 'q8' }, { kv: 'q4' }, { kv: 'q3' }, { kv: 'k3v2' }];
 
 /**
  * `bench decode|prefill|kernels|attention`: timings on this device; `-T` lists contexts in tokens. `--streams N`:
- * sequences that share a decode step; of several each takes one of the adapters, in turn. `attention` is that of one
- * layer, for one token and for a batch, with every form of the cache unless `--kv` names one.
+ * sequences per decode step; adapters take turns among them. `attention` times one layer's attention, for one token and
+ * for a batch, with every form of the cache unless `--kv` names one.
  */
 export async function bench(args: string[]): Promise<Output> {
   const { values, positionals } = parseFlags(args, BENCH_FLAGS, true);
@@ -33,7 +38,7 @@ export async function bench(args: string[]): Promise<Output> {
   const what = positional('WHAT', positionals);
   const lengths = listFlag('lengths', values.lengths, 1) ?? DEFAULT_LENGTHS;
   const steps = wholeFlag('steps', values.steps, 1) ?? DEFAULT_STEPS;
-  const streams = wholeFlag('streams', values.streams, 1, MAX_STREAMS) ?? 1;
+  const streams = wholeFlag('streams', values.streams, 1, MAX_SEQUENCES) ?? 1;
   const kv = kvOptions(values);
   const policy = policyOf(kv);
   const measures: Record<string, (session: Session, length: number, adaptations: Adaptation[]) => Promise<Measured[]>> =
@@ -62,16 +67,16 @@ export async function bench(args: string[]): Promise<Output> {
   if (streams > 1) refuseFlags(values, ['save-plan'], 'several streams have a plan each');
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
   const asked = wholeFlag('context-length', values['context-length'], 1);
-  // Attention alone is quickly measured at any context; the others leave room for what is decoded.
+  // Attention alone is fast at any context; the others leave room for decoded tokens.
   const longest = largest(lengths, 0);
   const context =
     what === 'attention' && asked === undefined
       ? { tokens: longest, flag: 'lengths' }
       : { tokens: asked, flag: 'context-length' };
-  const behind = { decode: steps + DECODED_AHEAD, kernels: 1 }[what] ?? 0;
+  const decoded = { decode: steps + DECODED_AHEAD, kernels: 1 }[what] ?? 0;
   const checkRoom = (room: number): void => {
-    if (longest + behind <= room || (what === 'decode' && mayShift(room, policy))) return;
-    const more = behind > 0 ? `, and ${behind} behind them,` : '';
+    if (longest + decoded <= room || (what === 'decode' && mayShift(room, policy))) return;
+    const more = decoded > 0 ? `, and ${decoded} after them,` : '';
     refuse('--lengths', `${longest} tokens${more} exceed the context of ${room}`);
   };
   if (context.tokens !== undefined) checkRoom(context.tokens);
@@ -83,7 +88,7 @@ export async function bench(args: string[]): Promise<Output> {
         const own = streams === 1 ? uses : uses.slice(stream % uses.length).slice(0, 1);
         adaptations.push(await engine.adapt(own, ranks));
       }
-      const streaming = what === 'decode' ? undefined : await engine.alone(measureStreamingRead); // decoding measures it beside each context
+      const streaming = what === 'decode' ? undefined : await engine.alone(measureStreamingRead); // decode measures it with each context
       const results: object[] = [];
       for (const length of lengths) {
         for (const result of await engine.alone((session) => measure(session, length, adaptations))) {
@@ -106,7 +111,7 @@ interface Measured {
   gbPerSecond: number;
 }
 
-/** A step as the sum of its dispatches, each timed by itself. */
+/** A step as the sum of its dispatches, each timed alone. */
 function summed(context: number, kernels: readonly KernelTiming[]) {
   const sum = (of: (timing: KernelTiming) => number): number =>
     kernels.reduce((total, each) => total + of(each) * each.dispatches, 0);

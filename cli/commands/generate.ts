@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { addMemory, type MemoryReport } from '../../src/config/memory-report.ts';
+import { addMemory, type MemoryReport } from '../../src/gpu/buffers.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
@@ -11,8 +11,8 @@ import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
 
 /**
- * `generate`: answers one prompt; greedy unless a temperature is given. Without `--json` the text streams; stdout has it
- * alone.
+ * `generate`: answers one prompt; greedy unless a temperature is given. Without `--json` the answer streams to stdout,
+ * and everything else goes to stderr.
  */
 export async function generate(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, GENERATE_FLAGS);
@@ -55,10 +55,10 @@ export async function generate(args: string[]): Promise<Output> {
       if (!values.json) process.stdout.write(event.text);
       if (event.type === 'token') {
         tokens.push(event.token);
-        memory = session.memory(); // what the text has at its end is given back before it is reported
+        memory = session.memory(); // read before the sequence's pages are freed
       } else end = event;
     }
-    if (!end) throw new Error('generation ended without its report');
+    if (!end) throw new Error('generation ended without a final event');
     await recorder.save(values['save-plan']);
     const { finishReason, report, usage } = end;
     const json = {
@@ -75,13 +75,13 @@ export async function generate(args: string[]): Promise<Output> {
     const speed = `${tokensPerSecond.toFixed(1)} tokens/s, ${msPerToken.median.toFixed(1)} ms a token`;
     return {
       json,
-      text: '', // has streamed
+      text: '', // streamed already
       report: `[${tokens.length} tokens, first after ${ttftMs.toFixed(0)} ms, ${speed}, ${engine.device}]`,
     };
   });
 }
 
-/** What the answer must look like, by the files that the flags name. Errors: `bad_request`. */
+/** Constraint of the answer from the files in the flags. Errors: `bad_request`. */
 async function readFormat(flags: { 'json-schema'?: string; grammar?: string }): Promise<ResponseFormat | undefined> {
   const { 'json-schema': schema, grammar } = flags;
   const bad = (flag: string, cause: unknown): ChunkwiseError =>

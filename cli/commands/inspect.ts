@@ -9,8 +9,8 @@ import type { Output } from '../output.ts';
 
 /**
  * `inspect PATH`: a model's or an adapter's metadata and tensors, and whether it runs here: `supported`, and if not the
- * `reason`. Any well-formed GGUF file, a folder of safetensors or one of its files; of an adapter, a PEFT folder or a
- * GGUF file, also its modules and their singular values. Needs no GPU, and says nothing of its memory.
+ * `reason`. Accepts any well-formed GGUF file, and a folder of safetensors or one of its files; for an adapter (a PEFT
+ * folder or a GGUF file) it adds modules and their singular values. Needs no GPU and ignores memory.
  */
 export async function inspect(args: string[]): Promise<Output> {
   const { positionals } = parseFlags(args, INSPECT_FLAGS, true);
@@ -22,7 +22,7 @@ export async function inspect(args: string[]): Promise<Output> {
   return { json: { ...model.json, ...adapter.json }, text: `${model.text}\n${adapter.text}` };
 }
 
-/** Whether a path is of a PEFT folder, or of one of its files. */
+/** Whether a path is a PEFT folder or one of its files. */
 async function isPeft(path: string): Promise<boolean> {
   const name = basename(path);
   if (/^adapter_(config\.json|model\.safetensors)$/.test(name)) return true;

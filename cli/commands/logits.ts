@@ -1,14 +1,14 @@
 import { open } from 'node:fs/promises';
-import { policyOf } from '../../src/cache/kv-options.ts';
+import { policyOf } from '../../src/cache/policy.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { eachLogits } from '../../src/measure/evaluate.ts';
+import { eachLogits } from '../measure/evaluate.ts';
 import { kvOptions, LOGITS_FLAGS } from '../command-flags.ts';
 import { listFlag, parseFlags, refuse, refuseFlags, required } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { type ModelNeeds, withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
 
-/** `logits`: of every position of a text, float32 little-endian `[T, vocab]`, into a file. */
+/** `logits`: writes the logits of every position of a text, float32 little-endian `[T, vocab]`, to a file. */
 export async function logits(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, LOGITS_FLAGS);
   refuseFlags(values, ['kv-shadow'], 'no errors are reported of logits');

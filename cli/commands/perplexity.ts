@@ -1,16 +1,15 @@
-import { policyOf } from '../../src/cache/kv-options.ts';
+import { policyOf } from '../../src/cache/policy.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { perplexity as evaluate } from '../../src/measure/evaluate.ts';
+import { perplexity as evaluate } from '../measure/evaluate.ts';
 import { kvOptions, PERPLEXITY_FLAGS } from '../command-flags.ts';
-import { parseFlags, required, wholeFlag } from '../flags.ts';
+import { parseFlags, readText, required, wholeFlag } from '../flags.ts';
 import type { Output } from '../output.ts';
 import { withModel } from '../open-model.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
-import { readText } from '../read-text.ts';
 
 const DEFAULT_WINDOW = 2048;
 
-/** `perplexity`: of a text file, over consecutive windows. */
+/** `perplexity`: the perplexity of a text file over consecutive windows. */
 export async function perplexity(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, PERPLEXITY_FLAGS);
   const context = wholeFlag('context', values.context, 2) ?? DEFAULT_WINDOW;
@@ -37,7 +36,7 @@ export async function perplexity(args: string[]): Promise<Output> {
       const result = await engine.alone((session) => evaluate(session, tokens, window));
       if (result.tokens === 0) {
         const left = tokens.length - start;
-        const reason = `leaves no token to score of the ${tokens.length} of the text`;
+        const reason = `leaves no token to score; the text has ${tokens.length}`;
         throw new ChunkwiseError('bad_request', { file: path, field: left > 1 ? '--max-tokens' : '--start', reason });
       }
       await recorder.save(values['save-plan']);

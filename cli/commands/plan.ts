@@ -1,25 +1,22 @@
-import type { AdapterModules } from '../../src/adapters/formats/adapter-file.ts';
-import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
-import { ranksByRule } from '../../src/adapters/ladder/ladder-levels.ts';
+import { type AdapterModules, readAdapter } from '../../src/adapters/adapter-file.ts';
+import { ranksByRule } from '../../src/adapters/level-ranks.ts';
 import type { Chunk, ChunkPlan } from '../../src/chunking/chunk-plan.ts';
 import { Planner } from '../../src/chunking/planner.ts';
-import { settingsOf } from '../../src/engine/adaptation.ts';
+import { settingsOf } from '../../src/engine/adapters.ts';
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { openModelFile } from '../../src/weights/open-model-file.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { PLAN_FLAGS } from '../command-flags.ts';
-import { parseFlags, required } from '../flags.ts';
-import { buildLadders } from '../ladder-store.ts';
+import { parseFlags, readText, required } from '../flags.ts';
+import { buildLadders, rankOptions, writePlan } from '../ranks.ts';
 import { closeAll, folderOf, openSources } from '../../src/node/model-files.ts';
 import { openAdapter } from '../../src/node/open-adapter.ts';
 import type { Output } from '../output.ts';
-import { rankOptions, writePlan } from '../ranks.ts';
-import { readText } from '../read-text.ts';
 
 /**
- * `plan`: a text file's chunks and levels, and with an adapter the ranks that they are; needs no GPU. With `--stream`
- * chunks print as soon as they are known.
+ * `plan`: a text file's chunks and levels, and with an adapter their ranks; needs no GPU. With `--stream` chunks print
+ * as soon as they are known.
  */
 export async function plan(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, PLAN_FLAGS);
@@ -68,7 +65,7 @@ async function readModel(
   }
 }
 
-/** Without an adapter there are no ranks: levels are all there is to say. */
+/** Without an adapter there are levels but no ranks. */
 function toJson({ tokens, complexity, chunks, table }: ChunkPlan, ladder: readonly number[] | null): object {
   return {
     tokens,

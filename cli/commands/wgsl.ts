@@ -1,13 +1,13 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { pageFormKernels } from '../../src/layers/page-forms.ts';
+import { pageFormKernels } from '../../src/layers/attention.ts';
 import { WGSL_FLAGS } from '../command-flags.ts';
 import { parseFlags, positional } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 
 /**
- * `wgsl KERNEL`: the texts that are compiled of a kernel for a model on this device, in every variant that it runs there;
- * with `--adapter` also those of adapters.
+ * `wgsl KERNEL`: the WGSL of every variant of a kernel that a model runs on this device; with `--adapter` also those of
+ * adapters.
  */
 export async function wgsl(args: string[]): Promise<Output> {
   const { values, positionals } = parseFlags(args, WGSL_FLAGS, true);

@@ -1,34 +1,28 @@
-import { policyOf } from '../../src/cache/kv-options.ts';
-import type { CachePolicy } from '../../src/cache/policy.ts';
+import { policyOf, type CachePolicy } from '../../src/cache/policy.ts';
 import { entropyComplexity, type EstimatorName, ESTIMATORS, type Vocabulary } from '../../src/chunking/complexity.ts';
-import { UNADAPTED } from '../../src/engine/adaptation.ts';
-import { type Divergence, divergence } from '../../src/measure/divergence.ts';
+import { UNADAPTED } from '../../src/engine/adapters.ts';
+import { type Divergence, divergence } from '../measure/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterUse } from '../../src/engine/types.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { ESTIMATOR_FLAGS, kvOptions, RANK_FLAGS } from '../command-flags.ts';
-import { parseFlags, refuseFlags, required, wholeFlag } from '../flags.ts';
+import { parseFlags, readText, refuseFlags, required, wholeFlag } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
-import { readText } from '../read-text.ts';
 import { bootstrap, type Estimate, formatEstimate, mean, spearman as rankCorrelation } from '../statistics.ts';
 
 const DEFAULT_WINDOW = 1024;
 const DEFAULT_TOKENS = 4096;
-/** Tokens that are resampled together: their complexities depend on each other. */
+/** Tokens per bootstrap block: neighbours have dependent complexities. */
 const BLOCK = 32;
 
 /**
- * `eval estimator`: how well each estimator's complexity foretells what the adapter does, by Spearman's correlation
- * with KL(full rank ‖ rank 0) of every token of a text, over windows that each begin anew.
+ * `eval estimator`: how well each estimator's complexity predicts the adapter's effect: Spearman's correlation with
+ * KL(full rank ‖ rank 0) of every token, over independent windows.
  */
 export async function evaluateEstimator(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, ESTIMATOR_FLAGS);
-  refuseFlags(
-    values,
-    [...Object.keys(RANK_FLAGS), 'kv-shadow'],
-    'every token is computed with all ranks and with none',
-  );
+  refuseFlags(values, [...Object.keys(RANK_FLAGS), 'kv-shadow'], 'the command always compares all ranks with none');
   required('adapter', values.adapter?.[0]);
   const policy = policyOf(kvOptions(values));
   const text = await readText(required('text', values.text));
@@ -43,11 +37,13 @@ export async function evaluateEstimator(args: string[]): Promise<Output> {
       const head = `${tokens.length} tokens, mean KL ${found.meanKl.toFixed(4)} nats, Spearman's correlation with it:`;
       return { json: { ...found, device: engine.device }, text: [head, ...lines].join('\n') };
     },
-    { context: { tokens: 2 * (context + PAGE_TOKENS), flag: 'context' } }, // with the adapter and without it
+    { context: { tokens: 2 * (context + PAGE_TOKENS), flag: 'context' } }, // one sequence with the adapter, one without
   );
 }
 
-/** Spearman's correlation of every estimator's complexity with KL(full rank ‖ rank 0), over windows of `context` tokens. */
+/**
+ * Spearman's correlation of each estimator's complexity with KL(full rank ‖ rank 0), over windows of `context` tokens.
+ */
 export async function estimators(
   engine: LocalEngine,
   uses: readonly AdapterUse[],
@@ -72,10 +68,13 @@ export async function estimators(
   return { tokens: kl.length, context, meanKl: mean(kl), spearman };
 }
 
-/** `entropyBefore`: of the position before, which is what chose a token's level when it was decoded. */
-const NAMES = [...(Object.keys(ESTIMATORS) as EstimatorName[]), 'entropyBefore'] as const;
+/** `entropyBefore`: entropy at the previous position, which sets a token's level during decode. */
+const NAMES = [
+  ...(Object.keys(ESTIMATORS) as EstimatorName[]).filter((name) => name !== 'openness'),
+  'entropyBefore',
+] as const;
 
-/** Complexity of every token: for that of position t an estimator knows the tokens, or the model's entropy, up to t. */
+/** Complexity of every token. For position t an estimator sees the tokens, or the model's entropy, up to t. */
 function estimateOf(
   name: (typeof NAMES)[number],
   vocabulary: Vocabulary,

@@ -1,27 +1,25 @@
-import { type KvOptions, MOST_KV_ERROR_BUDGET, policyOf } from '../../src/cache/kv-options.ts';
+import { type KvOptions, MOST_KV_ERROR_BUDGET, policyOf, type CachePolicy } from '../../src/cache/policy.ts';
 import type { KvReport } from '../../src/cache/kv-report.ts';
-import { quantile } from '../../src/config/quantile.ts';
-import type { CachePolicy } from '../../src/cache/policy.ts';
+import { quantile } from '../../src/util/numbers.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { type Perplexity, type PerplexityWindow, perplexity } from '../../src/measure/evaluate.ts';
-import type { Adaptation } from '../../src/engine/adaptation.ts';
+import { type Perplexity, type PerplexityWindow, perplexity } from '../measure/evaluate.ts';
+import type { Adaptation } from '../../src/engine/adapters.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { EVAL_KV_FLAGS, kvOptions } from '../command-flags.ts';
-import { numberFlag, parseFlags, refuseFlags, required, wholeFlag } from '../flags.ts';
+import { numberFlag, parseFlags, readText, refuseFlags, required, wholeFlag } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
-import { readText } from '../read-text.ts';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../statistics.ts';
 
 const DEFAULT_BUDGETS = '0.25,1,2';
 const DEFAULT_WINDOW = 2048;
-/** Tokens that are resampled together: they depend on each other. */
+/** Tokens per bootstrap block: neighbours depend on each other. */
 const BLOCK = 64;
 
 /**
- * `eval kv`: perplexity and bytes of a text with its cache in other forms, or in the one that `--kv` names, beside the
- * dense cache. With `--shadow` also the true errors of its layers, at the cost of the bytes.
+ * `eval kv`: perplexity and bytes of a text with other forms of the cache, or the one in `--kv`, compared with the
+ * dense cache. With `--shadow` also the true errors of its layers, which raises the bytes.
  */
 export async function evaluateKv(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, EVAL_KV_FLAGS);
@@ -38,7 +36,7 @@ export async function evaluateKv(args: string[]): Promise<Output> {
     const shadow = kvShadow && { kvShadow };
     return form === 'policy'
       ? budgets.map((kvErrorBudget) => ({ kv: form, ...budget, kvErrorBudget, ...shadow }))
-      : [{ kv: form, ...shadow }];
+      : [{ kv: form, ...budget, ...shadow }];
   });
   const recorder = new PlanRecorder();
   const ranks = { ...(await rankOptions(values)), onPlan: recorder.add };
@@ -59,19 +57,19 @@ export async function evaluateKv(args: string[]): Promise<Output> {
   );
 }
 
-/** What a cache costs in quality and saves in bytes, beside the dense one. */
+/** Loss of quality and saved bytes, compared with the dense cache. */
 export interface CacheCost {
   perplexity: number;
-  /** Above the dense cache's, as a fraction. */
+  /** Rise above the dense cache, as a fraction. */
   increase: Estimate;
-  /** Of the dense cache's GPU bytes, when both had most: tables and all. */
+  /** Peak GPU bytes with all tables, as a share of the dense cache's peak. */
   bytes: number;
-  /** Live bytes of the pages at the end of the last window, of the dense ones'. */
+  /** Live bytes of pages at the end of the last window, as a share of the dense cache's. */
   pageBytes: number;
   pages: Record<string, number>;
-  /** Estimated, of the median layer and of the worst. */
+  /** Estimated error of the median layer and of the worst. */
   error: OverLayers;
-  /** The same, as it truly is; with `kvShadow`. */
+  /** True error of the same; with `kvShadow`. */
   shadowError?: OverLayers;
 }
 
@@ -82,7 +80,7 @@ interface OverLayers {
 
 export type ComparedCache = KvOptions & CacheCost;
 
-/** Perplexity over windows of `context` tokens and bytes of the cache, with each of `modes` and with every page in f16. */
+/** Perplexity and cache bytes for each of `modes` and for f16 pages, over windows of `context` tokens. */
 export async function comparedCaches(
   engine: LocalEngine,
   tokens: readonly number[],
@@ -108,8 +106,8 @@ export async function comparedCaches(
 }
 
 /**
- * Of `tokens` in windows of `context`, the cache's pages as `policy` wants them. Page by page, as an answer fills them: in
- * batches as a prompt's, up to sixteen pages would be read in f16 by those that come with them.
+ * Runs `tokens` in windows of `context` with the pages that `policy` chooses. It goes page by page, as decode does: in
+ * prefill batches tokens would read up to sixteen pages in f16.
  */
 export function cachedPerplexity(
   engine: LocalEngine,
@@ -145,7 +143,7 @@ const overLayers = (errors: readonly number[]): OverLayers => ({
   most: quantile(errors, 1),
 });
 
-/** Of perplexity on the same tokens, as a fraction. */
+/** Rise of perplexity on the same tokens, as a fraction. */
 export function increaseOver(base: Perplexity, found: Perplexity): Estimate {
   const lost = found.nlls.map((nll, i) => nll - (base.nlls[i] ?? NaN));
   return bootstrap(lost.length, (indices) => Math.expm1(mean(indices.map((i) => lost[i] as number))), { block: BLOCK });

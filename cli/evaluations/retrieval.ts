@@ -1,21 +1,20 @@
-import { DEFAULT_KV_ERROR_BUDGET, type KvOptions, policyOf } from '../../src/cache/kv-options.ts';
-import { type Adaptation, UNADAPTED } from '../../src/engine/adaptation.ts';
-import { scoreAnswer } from '../../src/measure/evaluate.ts';
+import { DEFAULT_KV_ERROR_BUDGET, type KvOptions, policyOf } from '../../src/cache/policy.ts';
+import { type Adaptation, UNADAPTED } from '../../src/engine/adapters.ts';
+import { scoreAnswer } from '../measure/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { kvOptions, RETRIEVAL_FLAGS } from '../command-flags.ts';
-import { parseFlags, refuseFlags, required, wholeFlag } from '../flags.ts';
+import { parseFlags, readText, refuseFlags, required, wholeFlag } from '../flags.ts';
 import { withModel } from '../open-model.ts';
 import type { Output } from '../output.ts';
 import { PlanRecorder, rankOptions } from '../ranks.ts';
-import { readText } from '../read-text.ts';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../statistics.ts';
 
 const DEFAULT_CONTEXT = 4096;
 const DEFAULT_DEPTHS = 10;
 
-/** `eval retrieval`: whether a fact is found at several depths of a long text, beside the dense cache. */
+/** `eval retrieval`: whether the model finds a fact at several depths of a long text, compared with the dense cache. */
 export async function evaluateRetrieval(args: string[]): Promise<Output> {
   const { values } = parseFlags(args, RETRIEVAL_FLAGS);
   refuseFlags(values, ['kv-shadow'], 'no errors are reported here');
@@ -41,17 +40,17 @@ export async function evaluateRetrieval(args: string[]): Promise<Output> {
   );
 }
 
-/** A text that holds a fact, and later asks for it. */
+/** A text that contains a fact and later asks for it. */
 export interface RetrievalCase {
   /** Tokens before the fact, as a share of the filler. */
   depth: number;
-  /** The answer's included: the last ones. */
+  /** Tokens with the answer, which comes last. */
   tokens: readonly number[];
   answerTokens: number;
   answer: string;
 }
 
-/** Invented: nothing the model has read tells their codes. */
+/** Invented facts, which no training text contains. */
 const PLACES = [
   'Aldmouth',
   'Brackwater',
@@ -72,9 +71,9 @@ const factOf = (i: number) => {
 };
 
 /**
- * Chats of `context` tokens, answer included: the user gives a text of `filler`'s, another part of it each time, with a
- * fact in it, evenly from the beginning to the end, and then asks for it; the answer's first words, up to the fact, are
- * given. Errors: `bad_request` where it is too short.
+ * Chats of `context` tokens with the answer: the user sends a different part of `filler` each time, with a fact at
+ * evenly spread depths, and asks for it; the answer's first words, up to the fact, are given. Errors: `bad_request` if
+ * the filler is too short.
  */
 export async function retrievalCases(
   engine: LocalEngine,
@@ -93,7 +92,7 @@ export async function retrievalCases(
   return Array.from({ length: depths }, (_, i) => {
     const { statement, question, code } = factOf(i);
     const fact = plain(`\n${statement}${code}.\n`);
-    // From its first digit on: whether a space comes before it says nothing of the fact.
+    // Scored from the first digit on; a space before it is irrelevant.
     const spaces = plain(code).findIndex((token) => textOf(token).trim() !== '');
     const tail = [...plain(`\n\n${question}`), ...turn, ...plain(statement), ...plain(code).slice(0, spaces)];
     const answer = plain(code).slice(spaces);
@@ -117,16 +116,16 @@ export async function retrievalCases(
   });
 }
 
-/** Where the last sentence before `end` ends, in tokens; `end` where there is none. */
+/** End of the last sentence before `end`, in tokens; `end` if there is none. */
 function sentenceEnd(tokens: readonly number[], end: number, textOf: (token: number) => string): number {
   for (let at = end; at > 0; at--) if (/[.!?\n]\s*$/.test(textOf(tokens[at - 1] as number))) return at;
   return end;
 }
 
 export interface Retrieved {
-  /** Each of its tokens was the likeliest: a greedy answer would have been the fact. */
+  /** Each token was the most probable: greedy decoding gives the fact. */
   found: boolean;
-  /** Of the answer's tokens, a mean, in nats. */
+  /** Mean log p of the answer's tokens, in nats. */
   logProb: number;
 }
 
@@ -135,23 +134,23 @@ export interface RetrievalResult {
   answer: string;
   dense: Retrieved;
   mode: Retrieved;
-  /** Of the mode's pages at the end, of the dense ones'. */
+  /** Live bytes of the mode's pages at the end, as a share of the dense cache's. */
   pageBytes: number;
 }
 
 export interface Retrieval {
   mode: KvOptions;
-  /** Of how many, in each. */
+  /** Number of facts. */
   depths: number;
   found: { dense: number; mode: number };
   /** Mean log p of an answer's token, in nats. */
   logProb: { dense: number; mode: number };
-  /** The mode's above the dense cache's; facts are resampled. */
+  /** The mode's value minus the dense cache's; facts are resampled. */
   difference: Estimate;
   cases: RetrievalResult[];
 }
 
-/** Asks for every fact with the cache in `mode` and with every page in f16. */
+/** Asks for every fact with the cache in `mode` and with f16 pages. */
 export async function retrieval(
   engine: LocalEngine,
   cases: readonly RetrievalCase[],

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { readText } from '../read-text.ts';
+import { readText } from '../flags.ts';
 
 export interface Question {
   id: string;
@@ -11,17 +11,17 @@ export interface Question {
   answers: string[];
 }
 
-/** How questions are put to the model. */
+/** Prompt of a question. */
 export interface SquadPrompt {
-  /** With `{context}` and `{question}` in it. */
+  /** Contains `{context}` and `{question}`. */
   template: string;
   maxTokens: number;
 }
 
-/** At the file's end; adapters train on the others. */
+/** Articles at the file's end; adapters train on the others. */
 export const HELD_OUT_ARTICLES = 12;
 
-/** Questions of the last `articles` articles of a file in SQuAD 1.1's form. Errors: `bad_file`. */
+/** Questions of the last `articles` articles of a file in SQuAD 1.1's format. Errors: `bad_file`. */
 export async function readSquad(file: string, articles: number): Promise<Question[]> {
   const bad = (reason: string, cause?: unknown) =>
     new ChunkwiseError('bad_file', { file, field: 'data', reason }, { cause });
@@ -41,7 +41,7 @@ export async function readSquad(file: string, articles: number): Promise<Questio
     if (questions.length === 0) throw bad('no questions');
     return questions;
   } catch (cause) {
-    throw cause instanceof ChunkwiseError ? cause : bad('is not as SQuAD 1.1 has it', cause);
+    throw cause instanceof ChunkwiseError ? cause : bad("is not in SQuAD 1.1's format", cause);
   }
 }
 
@@ -51,7 +51,9 @@ interface SquadArticle {
 
 const DEFAULT_PROMPT = fileURLToPath(new URL('../../demo/public/adapters/squad/prompt.json', import.meta.url));
 
-/** The prompt an adapter was trained with, from its folder; else the demonstration adapter's. Errors: `bad_file`. */
+/**
+ * The prompt that an adapter was trained with, from its folder; else the demonstration adapter's. Errors: `bad_file`.
+ */
 export async function readPrompt(adapterFolder: string | undefined): Promise<SquadPrompt> {
   const own = adapterFolder === undefined ? undefined : join(adapterFolder, 'prompt.json');
   const hasOwn =

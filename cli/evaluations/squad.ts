@@ -1,5 +1,5 @@
-import { MAX_STREAMS } from '../../src/config/max-streams.ts';
-import type { KvOptions } from '../../src/cache/kv-options.ts';
+import { MAX_SEQUENCES } from '../../src/config/limits.ts';
+import type { KvOptions } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions, RankOptions } from '../../src/engine/types.ts';
@@ -10,14 +10,13 @@ import type { Output } from '../output.ts';
 import { rankOptions } from '../ranks.ts';
 import { bootstrap, type Estimate, formatEstimate, mean } from '../statistics.ts';
 import { fillIn, HELD_OUT_ARTICLES, type Question, readPrompt, readSquad, type SquadPrompt } from './squad-file.ts';
-import { score, type Scores } from './squad-scores.ts';
 
 interface Answered extends Scores {
   id: string;
   question: string;
   answer: string;
   gold: string[];
-  /** As the GPU counted, and over how many tokens. */
+  /** Mean rank counted by the GPU, and its number of tokens. */
   meanRank: number;
   computed: number;
 }
@@ -33,7 +32,7 @@ export async function evaluateSquad(args: string[]): Promise<Output> {
   const limit = wholeFlag('limit', values.limit, 1) ?? Infinity;
   const questions = (await readSquad(required('data', values.data), HELD_OUT_ARTICLES)).slice(0, limit);
   const prompt = await readPrompt(values.adapter?.[0]?.replace(/:-?[\d.]+$/, ''));
-  const streams = wholeFlag('streams', values.streams, 1, MAX_STREAMS) ?? MAX_STREAMS;
+  const streams = wholeFlag('streams', values.streams, 1, MAX_SEQUENCES) ?? MAX_SEQUENCES;
   const ranks = await rankOptions(values);
   const kv = kvOptions(values);
   return withModel(values, async (engine, adapters) => {
@@ -51,7 +50,7 @@ export async function evaluateSquad(args: string[]): Promise<Output> {
   });
 }
 
-/** `meanRank`: of all tokens computed, as the GPU counted. */
+/** `meanRank`: over all computed tokens, counted by the GPU. */
 export interface Answers {
   questions: number;
   /** In percent. */
@@ -67,7 +66,7 @@ export async function answerQuestions(
   questions: readonly Question[],
   prompt: SquadPrompt,
   adaptation: RankOptions & Pick<GenerateOptions, 'adapters' | 'speculate' | keyof KvOptions>,
-  { streams = MAX_STREAMS, progress }: { streams?: number; progress?: (done: number) => void } = {},
+  { streams = MAX_SEQUENCES, progress }: { streams?: number; progress?: (done: number) => void } = {},
 ): Promise<Answers> {
   const options = { maxTokens: prompt.maxTokens, sampling: GREEDY, stop: [], ...adaptation };
   const answers: Answered[] = [];
@@ -113,4 +112,41 @@ async function answer(
     computed = promptTokens - cachedTokens + completionTokens;
   }
   return { id, question, answer: text.trim(), gold, ...score(text, gold), meanRank, computed };
+}
+
+/** An answer normalised as in SQuAD 1.1's evaluation: lower case, without punctuation, articles and extra spaces. */
+export function normalizeAnswer(text: string): string {
+  return text
+    .toLowerCase()
+    .replace(/[!-/:-@[-`{-~]/g, '')
+    .replace(/\b(a|an|the)\b/g, ' ')
+    .split(/\s+/)
+    .filter((word) => word !== '')
+    .join(' ');
+}
+
+export interface Scores {
+  exactMatch: number;
+  f1: number;
+}
+
+/** Scores of the best matching gold answer; 0 to 1. */
+export function score(answer: string, golds: readonly string[]): Scores {
+  const given = normalizeAnswer(answer);
+  const wanted = golds.map(normalizeAnswer);
+  return {
+    exactMatch: wanted.includes(given) ? 1 : 0,
+    f1: Math.max(0, ...wanted.map((gold) => f1(given.split(' '), gold.split(' ')))),
+  };
+}
+
+/** Harmonic mean of precision and recall over words. */
+function f1(given: readonly string[], gold: readonly string[]): number {
+  const left = [...gold];
+  const shared = given.filter((word) => {
+    const at = left.indexOf(word);
+    if (at >= 0) left.splice(at, 1);
+    return at >= 0;
+  }).length;
+  return (2 * shared) / (given.length + gold.length);
 }

@@ -1,13 +1,12 @@
-import { readModule } from '../../src/adapters/formats/adapter-file.ts';
-import { type AdapterHeader, readAdapterHeader } from '../../src/adapters/formats/adapter-header.ts';
-import { contentHash } from '../../src/adapters/ladder/content-hash.ts';
-import { levelRanks } from '../../src/adapters/ladder/ladder-levels.ts';
-import { buildLadder } from '../../src/adapters/ladder/rank-ladder.ts';
+import { contentHash, readModule } from '../../src/adapters/adapter-file.ts';
+import { type AdapterHeader, readAdapterHeader } from '../../src/adapters/adapter-header.ts';
+import { levelRanks } from '../../src/adapters/level-ranks.ts';
+import { buildLadder } from '../../src/adapters/rank-ladder.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openAdapter } from '../../src/node/open-adapter.ts';
 import type { Output } from '../output.ts';
 
-/** Of an adapter: its modules and their singular values; of one that does not run here, why. */
+/** Inspects an adapter: its modules and their singular values, or the reason why it does not run here. */
 export async function inspectAdapter(path: string): Promise<Output> {
   const { source, close } = await openAdapter(path);
   try {
@@ -52,7 +51,7 @@ export async function inspectAdapter(path: string): Promise<Output> {
 
 const FORMATS: Record<AdapterHeader['format'], string> = { peft: 'PEFT', gguf: 'GGUF LoRA' };
 
-/** What is well-formed, and does not run here, is an answer. */
+/** A valid but unsupported adapter is a result, not an error. */
 function refused(error: unknown): ChunkwiseError {
   if (error instanceof ChunkwiseError && error.code === 'unsupported') return error;
   throw error;

@@ -7,7 +7,7 @@ import { JsonFields } from '../../src/weights/safetensors/json-file.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import type { ModelHeader } from '../../src/weights/model-header.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
-import { refusePickle } from '../../src/weights/safetensors/pickle.ts';
+import { refusePickle } from '../../src/weights/open-model-file.ts';
 import { isSafetensors, openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
 import { readSafetensors } from '../../src/weights/safetensors/safetensors-reader.ts';
 import type { TensorInfo } from '../../src/weights/tensor-info.ts';
@@ -15,7 +15,7 @@ import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { closeAll, openSources } from '../../src/node/model-files.ts';
 import type { Output } from '../output.ts';
 
-/** What a model's files say of it, before it is asked whether it runs. */
+/** Contents of a model's files. */
 interface Found {
   format: string;
   architecture: string | null;
@@ -25,7 +25,7 @@ interface Found {
   model: () => Promise<ModelHeader> | ModelHeader;
 }
 
-/** Of a GGUF or safetensors model: metadata, tensors as they are stored, and whether it runs here. */
+/** Inspects a GGUF or safetensors model: metadata, stored tensors, and whether it runs here. */
 export async function inspectModel(path: string): Promise<Output> {
   const sources = await openSources(path);
   try {
@@ -48,7 +48,7 @@ export async function inspectModel(path: string): Promise<Output> {
   }
 }
 
-/** Whether a GGUF file says that it is an adapter. */
+/** Whether a GGUF file is an adapter by its metadata. */
 export const isAdapter = (json: object): boolean =>
   'metadata' in json && (json.metadata as Record<string, unknown>)['general.type'] === 'adapter';
 
@@ -82,7 +82,7 @@ async function readFolder(sources: readonly ByteSource[]): Promise<Found> {
   };
 }
 
-/** Whether a model would be loaded where memory allows it. */
+/** Whether a model would load, given enough memory. */
 async function support(open: Found['model']): Promise<{ supported: boolean; reason: string | null }> {
   try {
     const model = await open();
@@ -98,7 +98,7 @@ async function support(open: Found['model']): Promise<{ supported: boolean; reas
 
 const MAX_TEXT = 200;
 
-/** Vocabularies and templates are long: their length says enough. */
+/** Vocabularies and templates are long, so only their length is shown. */
 function summary(value: unknown): unknown {
   if (Array.isArray(value) || ArrayBuffer.isView(value)) return `[${(value as ArrayLike<unknown>).length} values]`;
   return typeof value === 'string' && value.length > MAX_TEXT ? `${value.slice(0, MAX_TEXT)}…` : value;

@@ -1,7 +1,7 @@
 import { ChunkwiseError } from '../../src/api/index.ts';
 import type { AdapterSource } from '../../src/api/index.ts';
 
-/** What picked or dropped files are together. Throws `bad_request` where a file is missing. */
+/** Sorts picked or dropped files into an adapter. Throws `bad_request` if a file is missing. */
 export function adapterOfFiles(files: readonly File[]): AdapterSource {
   const gguf = files.find(({ name }) => name.endsWith('.gguf'));
   if (gguf) return { gguf };
@@ -10,19 +10,19 @@ export function adapterOfFiles(files: readonly File[]): AdapterSource {
     files.find(({ name }) => name === 'adapter_config.json') ?? files.find(({ name }) => name.endsWith('.json'));
   const weights = files.find(({ name }) => name.endsWith('.safetensors'));
   if (config && weights) return { config, weights };
-  // The engine says why it does not read one.
+  // The engine reports why it does not read one.
   const pickle = weights ? undefined : files.find(({ name }) => /\.(bin|pt|pth)$/.test(name));
   if (pickle) return { gguf: pickle };
   const names = files.map(({ name }) => name).join(', ');
   const missing = config ? 'adapter_model.safetensors' : 'adapter_config.json';
   const reason =
     config || weights
-      ? `${missing} is missing: an adapter in PEFT’s form is two files, to be picked together`
+      ? `${missing} is missing: a PEFT adapter has two files; pick both together`
       : 'neither a GGUF file nor an adapter_config.json with an adapter_model.safetensors';
   throw new ChunkwiseError('bad_request', { file: names, reason });
 }
 
-/** What an address is of: a GGUF file, or the folder of the two files. */
+/** An adapter's source by its address: a GGUF file, or the folder of the two files. */
 export function adapterOfUrl(url: string): AdapterSource {
   return /\.gguf([?#].*)?$/.test(url) ? { gguf: url } : url;
 }

@@ -12,16 +12,16 @@ export interface ChosenAdapter {
 }
 
 export interface AdapterPickerEvents {
-  /** The choice, or whether one is being loaded, has changed. */
+  /** The choice or the loading state changed. */
   onChange: () => void;
-  /** A prompt to try the chosen adapter with. */
+  /** The user asked for an example prompt of the chosen adapter. */
   onExample: (prompt: string) => void;
 }
 
 const NONE = 'none';
 const OWN = 'own';
 
-/** Which adapter answers. Each is loaded when it is first chosen, and stays until it is unloaded. */
+/** Adapter choice. Each adapter is loaded when first chosen and stays until it is unloaded. */
 export class AdapterPicker {
   private readonly select = byId('adapter-select', HTMLSelectElement);
   private readonly state = byId('adapter-state', HTMLElement);
@@ -34,7 +34,7 @@ export class AdapterPicker {
   private readonly failure = byId('adapter-failure', HTMLElement);
   private readonly compare = byId('compare', HTMLInputElement);
   private engine: Engine | undefined;
-  /** Of the adapters that are loaded, by the choice they are; those of one's own are loaded under a new name each. */
+  /** Loaded adapters by choice; the user's own adapters get a new name each time. */
   private readonly loaded = new Map<string, AdapterInfo>();
   private choice = NONE;
   private owns = 0;
@@ -54,7 +54,7 @@ export class AdapterPicker {
     const files = byId('adapter-files', HTMLInputElement);
     files.addEventListener('change', () => {
       this.open([...(files.files ?? [])]);
-      files.value = ''; // the same file may be picked again
+      files.value = ''; // lets the user pick the same file again
     });
     this.own.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -63,7 +63,7 @@ export class AdapterPicker {
     this.show();
   }
 
-  /** Adapters belong to an engine, and end with it. */
+  /** Forgets adapters, which end with their engine. */
   leave(): void {
     this.engine = undefined;
     this.loaded.clear();
@@ -80,23 +80,23 @@ export class AdapterPicker {
     if (ADAPTERS.some(({ name }) => name === kept)) await this.choose(kept);
   }
 
-  /** What requests name; undefined without an adapter. */
+  /** Adapter name for requests; undefined without an adapter. */
   get chosen(): ChosenAdapter | undefined {
     const name = this.loaded.get(this.choice)?.name;
     return name === undefined ? undefined : { name, form: this.listed?.form ?? 'chat' };
   }
 
-  /** What was chosen last is not there. */
+  /** The last choice could not be loaded. */
   get hasFailed(): boolean {
     return !this.failure.hidden;
   }
 
-  /** The same prompt is to be answered as LoRA is commonly run, too. */
+  /** Whether to answer each prompt also as ordinary LoRA. */
   get isComparing(): boolean {
     return this.compare.checked && !this.compare.disabled;
   }
 
-  /** What is worth keeping of the choice: files of one's own are gone with the page. */
+  /** The choice to remember; the user's own files end with the page. */
   get kept(): string {
     return this.listed?.name ?? NONE;
   }
@@ -107,7 +107,7 @@ export class AdapterPicker {
     else await this.load(choice, adapterUrl(choice));
   }
 
-  /** Puts the chosen adapter's example where one writes. */
+  /** Fills the composer with the chosen adapter's example. */
   async example(): Promise<void> {
     try {
       const prompt = await this.listed?.example();
@@ -117,7 +117,7 @@ export class AdapterPicker {
     }
   }
 
-  /** An adapter of one's own, picked or dropped. */
+  /** Opens the user's own adapter, picked or dropped. */
   open(files: readonly File[]): void {
     if (files.length === 0 || !this.engine) return;
     try {
@@ -138,7 +138,7 @@ export class AdapterPicker {
     const replaced = this.loaded.get(choice);
     this.loading = true;
     this.failure.hidden = true;
-    if (choice === OWN) this.choice = OWN; // where another file can be tried if this one is refused
+    if (choice === OWN) this.choice = OWN; // so that another file can be tried
     this.select.value = choice;
     this.show();
     try {

@@ -1,16 +1,16 @@
-/** Whether a request is a turn of a chat, or a text that goes on. */
+/** Whether a request is a chat turn or a text to continue. */
 export type Form = 'chat' | 'text';
 
 export interface ListedAdapter {
-  /** Of its folder, and what requests name. */
+  /** Name of its folder and in requests. */
   name: string;
-  /** What people call it. */
+  /** Name for the user. */
   title: string;
-  /** What it does, as the end of a sentence that begins with its title. */
+  /** Its effect; completes a sentence that begins with its title. */
   does: string;
-  /** As it was trained. */
+  /** Form that it was trained with. */
   form: Form;
-  /** A prompt to try it with. Throws where it needs a file that cannot be read. */
+  /** An example prompt. Throws if it needs a file that cannot be read. */
   example: () => Promise<string>;
 }
 
@@ -28,14 +28,14 @@ const ARTICLE = `= Grey Skerry Lighthouse =
 
 The Grey Skerry Lighthouse is a lighthouse in the North Sea. It was built in 1868`;
 
-/** A question about CONTEXT, in the prompt that both of its adapters were trained with. */
+/** A question about CONTEXT, in the prompt that both reading adapters were trained with. */
 async function asked(question: string): Promise<string> {
   const response = await fetch(`${adapterUrl('squad')}prompt.json`);
   const { template } = (await response.json()) as { template: string };
   return template.replace('{context}', () => CONTEXT).replace('{question}', () => question);
 }
 
-/** The adapters that the page brings, in folders of its own. */
+/** The page's own adapters, each in its own folder. */
 export const ADAPTERS: readonly ListedAdapter[] = [
   {
     name: 'squad',
@@ -47,7 +47,7 @@ export const ADAPTERS: readonly ListedAdapter[] = [
   {
     name: 'squad-alora',
     title: 'Late text reader',
-    does: 'reads from “Question:” on',
+    does: 'finds answers, active from “Question:” on',
     form: 'chat',
     example: () => asked('Who was the last keeper?'),
   },
@@ -61,11 +61,11 @@ export const ADAPTERS: readonly ListedAdapter[] = [
   {
     name: 'wikitext',
     title: 'Encyclopedia',
-    does: 'goes on with an article',
+    does: 'continues an article',
     form: 'text',
     example: async () => ARTICLE,
   },
 ];
 
-/** The folder of a listed adapter. */
+/** Folder of a listed adapter. */
 export const adapterUrl = (name: string): string => `adapters/${name}/`;

@@ -1,6 +1,6 @@
 import { create } from './dom.ts';
 
-/** Hands a text to the user as a file. */
+/** Downloads a text as a file. */
 export function download(name: string, text: string, type: string): void {
   const url = URL.createObjectURL(new Blob([text], { type }));
   const link = create('a', '');
@@ -10,7 +10,7 @@ export function download(name: string, text: string, type: string): void {
   setTimeout(() => URL.revokeObjectURL(url));
 }
 
-/** A file's name of any text: letters and digits of any language are safe in every file system. */
+/** A safe file name from any text: letters and digits of every language. */
 export const fileName = (title: string): string =>
   title
     .replace(/[^\p{L}\p{N}]+/gu, ' ')

@@ -3,9 +3,9 @@ import { ChunkwiseError } from '../../src/api/index.ts';
 
 interface Words {
   title: string;
-  /** What the reader can do about it. */
+  /** Advice for the user. */
   advice: string;
-  /** For whoever wants to know exactly. */
+  /** Exact message. */
   detail: string;
 }
 
@@ -15,14 +15,14 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
     'The model runs on the GPU, through WebGPU. Switch on hardware acceleration in the browser’s settings and update the graphics driver, then restart the browser; or use another browser or device.',
   ],
   kernel_refused: [
-    'This browser does not compile what models run on',
+    'This browser cannot compile the model’s GPU programs',
     'Update it and the graphics driver, or use a current Chrome, Edge, Firefox or Safari.',
   ],
   wrong_results: ['This GPU computes wrong answers', 'Update its driver and the browser, or use another device.'],
   network: ['The model could not be downloaded', 'Check the connection and the model’s address, then try again.'],
   storage_lost: [
-    'What was stored here has been deleted',
-    'The site’s data were cleared, or another tab deleted the model. Try again: it is downloaded anew.',
+    'The stored model was deleted',
+    'The site’s data were cleared, or another tab deleted the model. Try again to download it.',
   ],
   bad_file: ['This file is not a model that can be read', 'It may be damaged. Try another GGUF file.'],
   unsupported: [
@@ -32,11 +32,11 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   over_limit: ['This model is too large for this device', 'Try a smaller model, or one with fewer bits per weight.'],
   device_lost: [
     'The GPU stopped working',
-    'The browser took it away, often because memory ran out. Try again to start it anew; if that does not help, restart the browser.',
+    'The browser stopped it, often because memory ran out. Try again; if that does not help, restart the browser.',
   ],
   scheduler_lost: [
     'A part of the engine stopped',
-    'The thread that plans the adapter’s ranks ended. Send your message again to start it anew.',
+    'The thread that plans the adapter’s ranks ended. Send your message again to restart it.',
   ],
   context_overflow: ['This conversation has become too long', 'Start a new chat, or ask for a shorter answer.'],
   busy: ['Another tab is using this model', 'Wait until it has loaded there, then try again.'],
@@ -45,36 +45,36 @@ const WORDS: Record<ErrorCode, [title: string, advice: string]> = {
   aborted: ['Stopped', 'The request was stopped before it was done.'],
   abandoned: [
     'The answer was not read',
-    'The page did not take it for a while, and it was given up. Send your message again.',
+    'The page did not read it for a while, so the engine stopped it. Send your message again.',
   ],
   disposed: [
     'The engine stopped',
-    'Its thread was ended, often because memory ran out. Reload the page to start it again.',
+    'Its thread ended, often because memory ran out. Reload the page to start it again.',
   ],
 };
 
-/** Where an adapter is at fault, and not the model. */
+/** Errors of adapters instead of models. */
 const ADAPTER_WORDS: Partial<typeof WORDS> = {
   network: ['The adapter could not be downloaded', 'Check the connection and its address, then choose it again.'],
   bad_file: [
     'This file is not an adapter that can be read',
-    'It may be damaged, or of another model. Try another one.',
+    'It may be damaged, or belong to another model. Try another one.',
   ],
   unsupported: ['This kind of adapter is not supported', 'Plain LoRA of a model’s linear layers runs here.'],
   over_limit: ['This adapter is too large for this device', 'Unload another one first, or try one of lower rank.'],
   bad_request: ['The adapter was refused', 'See why below, then choose again.'],
 };
 
-/** Reasons that lie in how a file holds a model, and not in which model it is. */
+/** Fields whose errors are about the file format, not the model. */
 const OF_FILES = /^(is a pickle|tensor type|dtype|quantized safetensors)|GGUF version|big-endian/;
 
-/** What exactly failed where a model was to be opened, if more is known than the code. The first that fits. */
+/** More precise words for errors while a model opens. The first match counts. */
 const OPENING_WORDS: { fits: (error: ChunkwiseError) => boolean; words: [title: string, advice: string] }[] = [
   {
     fits: ({ code }) => code === 'no_webgpu' && !isSecureContext,
     words: [
-      'WebGPU is missing, since this page is not secure',
-      'Models run on the GPU, through WebGPU, which browsers give only to pages opened by https or on localhost. Open this page by https.',
+      'WebGPU is missing because this page is not secure',
+      'Models run on the GPU, through WebGPU, which browsers allow only on pages opened by https or on localhost. Open this page by https.',
     ],
   },
   {
@@ -86,57 +86,54 @@ const OPENING_WORDS: { fits: (error: ChunkwiseError) => boolean; words: [title: 
   },
   {
     fits: ({ code, detail }) => code === 'network' && /^status (404|410)\b/.test(detail.reason),
-    words: [
-      'The model was not found',
-      'There is nothing at its address. Check how it is written, or choose another model.',
-    ],
+    words: ['The model was not found', 'Nothing is at its address. Check the spelling, or choose another model.'],
   },
   {
     fits: ({ code, detail }) => code === 'network' && /^status (401|403)\b/.test(detail.reason),
     words: [
       'The model was not found, or is not public',
-      'Its server gives nothing without permission. Check the address, or choose another model.',
+      'Its server requires permission. Check the address, or choose another model.',
     ],
   },
   {
     fits: ({ code, detail }) => code === 'bad_request' && detail.file !== undefined,
     words: [
       'The model was not found',
-      'The repository has no such file, or none that is a model. Check how it is written, or choose another model.',
+      'The repository has no such file, or no model. Check the spelling, or choose another model.',
     ],
   },
   {
     fits: ({ code }) => code === 'bad_request',
     words: [
       'This is not the address of a model',
-      'Give that of a GGUF file, or owner/repository:file on the Hugging Face hub.',
+      'Enter the address of a GGUF file, or owner/repository:file on the Hugging Face hub.',
     ],
   },
   {
     fits: ({ code, detail }) => code === 'bad_file' && detail.field === 'magic',
     words: [
       'This file is not a model',
-      'It is no GGUF file; it may be a web page about one. Choose the GGUF file itself.',
+      'It is not a GGUF file; it may be a web page about one. Choose the GGUF file itself.',
     ],
   },
   {
     fits: ({ code, detail }) => code === 'unsupported' && OF_FILES.test(detail.reason),
     words: [
       'This type of file is not supported',
-      'Another file of the same model may run: a GGUF file with Q4_K_M or Q8_0 in its name, say.',
+      'Another file of the same model may run, such as a GGUF file with Q4_K_M or Q8_0 in its name.',
     ],
   },
 ];
 
-/** Where the browser's storage is at fault, and not the device. */
+/** Errors of the browser's storage instead of the device. */
 const STORAGE_WORDS: Partial<typeof WORDS> = {
   over_limit: [
     'The browser has no room left',
-    'Delete what is not needed of this site’s data, or free room on the disk, then try again.',
+    'Delete unneeded data of this site, or free disk space, then try again.',
   ],
 };
 
-/** Clear words for any error, with its code where it has one. `opening`: of a model. */
+/** Plain words for any error. `opening`: a model is being opened. */
 export function errorWords(error: unknown, about: 'model' | 'opening' | 'adapter' = 'model'): Words {
   if (error instanceof ChunkwiseError) {
     const [title, advice] =

@@ -1,6 +1,6 @@
 const whole = new Intl.NumberFormat('en');
 
-/** Bytes in decimal units, as disks and downloads are told. */
+/** Bytes in decimal units, as for disks and downloads. */
 export function formatBytes(bytes: number): string {
   if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
   if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(1)} MB`;
@@ -24,7 +24,7 @@ export function formatRank(rank: number): string {
   return String(Number(rank.toFixed(1)));
 }
 
-/** What a model's address or file name says about it. */
+/** A model's name from its address or file name. */
 export function modelName(address: string): string {
   const file =
     address
@@ -34,7 +34,7 @@ export function modelName(address: string): string {
   return decoded(file).replace(/(-\d{5}-of-\d{5})?\.gguf$/, '');
 }
 
-/** A part of an address as it is read, where it can be. */
+/** Decodes a part of an address if possible. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

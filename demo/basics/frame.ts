@@ -1,4 +1,4 @@
-/** Runs `draw` at most once per animation frame, however often the returned function is called. */
+/** Runs `draw` at most once per animation frame. */
 export function oncePerFrame(draw: () => void): () => void {
   let waiting = false;
   return () => {

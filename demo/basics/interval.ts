@@ -1,30 +1,29 @@
-/** Between which values a median lies. */
+/** Two values that enclose a median. */
 export interface Interval {
   median: number;
   low: number;
   high: number;
 }
 
-/** With what probability an interval holds the median, at least. */
+/** Least probability that the interval contains the median. */
 export const CONFIDENCE = 0.93;
-/** Of fewer not even the least and the greatest enclose the median so surely. */
+/** Least number of values whose extremes enclose the median with that probability. */
 export const LEAST_VALUES = 5;
-/** Of the median: a narrower interval is as good as one number. */
+/** Share of the median: a narrower interval counts as one number. */
 const WIDE = 0.1;
 
 /**
- * The median of `values`, and two of them that enclose the median of all values that might have been measured, however
- * those are distributed: how many of `values` lie below it is as how many of so many coins show heads. Undefined where
- * there are too few.
+ * The median of `values`, and two of them that enclose the true median for any distribution: the number of values below
+ * it is distributed like the heads in an equal number of coin tosses. Undefined for too few values.
  */
 export function medianInterval(values: readonly number[]): Interval | undefined {
   const count = values.length;
   if (count < LEAST_VALUES) return undefined;
   const sorted = [...values].sort((a, b) => a - b);
   const at = (index: number): number => sorted[index] ?? NaN;
-  // As many of the outermost as may be left out on each side.
+  // Skips as many outermost values on each side as the probability allows.
   let left = 0;
-  let ways = 1; // in which so many coins of `count` show heads
+  let ways = 1; // ways in which that many of `count` coins show heads
   for (let tail = ways; 2 * tail <= (1 - CONFIDENCE) * 2 ** count; tail += ways) {
     left++;
     ways = (ways * (count - left + 1)) / left;
@@ -38,7 +37,7 @@ export function medianInterval(values: readonly number[]): Interval | undefined 
 
 export const isWide = ({ median, low, high }: Interval): boolean => high - low > WIDE * median;
 
-/** The median where the interval is narrow, else its ends; a unit behind a space is said once. */
+/** The median of a narrow interval, else its ends; a shared unit after a space appears once. */
 export function formatInterval(interval: Interval, format: (value: number) => string): string {
   if (!isWide(interval)) return format(interval.median);
   const [low, high] = [format(interval.low), format(interval.high)];

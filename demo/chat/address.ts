@@ -1,11 +1,11 @@
 const KEY = 'chat';
 
-/** The conversation that the page's address names: behind `#`, of which no server is told. */
+/** Id of the conversation in the page's address: after `#`, which no server receives. */
 export function addressed(): string | undefined {
   return new URLSearchParams(location.hash.slice(1)).get(KEY) ?? undefined;
 }
 
-/** Names another one, or none. `push`: one can go back to the one before. */
+/** Sets or removes the id. `push`: adds an entry to the history. */
 export function address(id: string | undefined, how: 'push' | 'replace'): void {
   if (id === addressed()) return;
   const url = new URL(location.href);

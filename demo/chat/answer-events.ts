@@ -1,6 +1,6 @@
 import type { Engine, EngineEvents } from '../../src/api/index.ts';
 
-/** What an engine tells of single answers. */
+/** Engine events about single answers. */
 const OF_ANSWERS = ['token', 'plan', 'kv'] as const;
 type OfAnswers = (typeof OF_ANSWERS)[number];
 type Told = { [E in OfAnswers]: { type: E; event: EngineEvents[E] } }[OfAnswers];
@@ -8,7 +8,7 @@ type Listener = (told: Told) => void;
 
 const isOfAnswers = (type: keyof EngineEvents): type is OfAnswers => (OF_ANSWERS as readonly string[]).includes(type);
 
-/** What `engine` is for somebody who is told of answers by `follow`, and of all else by the engine. */
+/** `engine` with `follow` as the source of answer events. */
 function withAnswers(engine: Engine, follow: (listener: Listener) => () => void): Engine {
   const on = <E extends keyof EngineEvents>(type: E, tell: (event: EngineEvents[E]) => void): (() => void) =>
     isOfAnswers(type)
@@ -19,16 +19,16 @@ function withAnswers(engine: Engine, follow: (listener: Listener) => () => void)
   return { ...engine, on };
 }
 
-/** Of all answers whose id is known. */
+/** Subscribers by answer id. */
 const known = new Set<string>();
-/** Answers that wait for theirs. */
+/** Answers without an id yet. */
 let waiting = 0;
 
-/** The events of one answer, where its engine writes several at once. */
+/** The events of one answer, if the engine writes several at once. */
 export class AnswerEvents {
   private id: string | undefined;
   private isWaiting = true;
-  /** Of all answers, before the id of this one is known. */
+  /** Events of all answers until this one's id is known. */
   private early: Told[] = [];
   private readonly told: Told[] = [];
   private readonly listeners = new Set<Listener>();
@@ -43,12 +43,12 @@ export class AnswerEvents {
     ];
   }
 
-  /** The engine, which tells of this answer alone. */
+  /** The engine with events of this answer only. */
   get only(): Engine {
     return withAnswers(this.engine, (listener) => this.follow(listener));
   }
 
-  /** The response's: from its first chunk. */
+  /** The response's id, from its first chunk. */
   identify(id: string): void {
     if (this.id !== undefined) return;
     this.id = id;
@@ -59,14 +59,14 @@ export class AnswerEvents {
     for (const told of early) this.hear(told);
   }
 
-  /** Tells all that has been told of it so far, too. */
+  /** Subscribes, and replays earlier events. */
   follow(listener: Listener): () => void {
     for (const told of this.told) listener(told);
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
 
-  /** Nothing more comes. */
+  /** Ends the events. */
   close(): void {
     this.endWaiting();
     for (const remove of this.removers) remove();
@@ -75,7 +75,7 @@ export class AnswerEvents {
   private hear(told: Told): void {
     if (this.id === undefined) {
       this.early.push(told);
-      // The id is known when the prompt is computed, and the map of the cache is to follow before.
+      // The id arrives after prefill, but the cache map should follow earlier.
       if (told.type === 'kv' && waiting === 1 && !known.has(told.event.id)) this.tell(told);
       return;
     }
@@ -94,14 +94,14 @@ export class AnswerEvents {
   }
 }
 
-/** The events of whichever answer is on the page, for what shows one answer's measurements at a time. */
+/** The events of the answer on the page, for views that show one answer at a time. */
 export class ShownEvents {
   private readonly listeners = new Set<Listener>();
   private engine: Engine | undefined;
   private showings = 0;
   private leave: () => void = () => undefined;
 
-  /** The engine from now on, which tells of the shown answer, and of itself as long as it is the page's. */
+  /** The engine to follow, with events of the shown answer, and its own events while it is the page's engine. */
   of(engine: Engine): Engine {
     this.engine = engine;
     const own = withAnswers(engine, (listener) => {
@@ -116,8 +116,8 @@ export class ShownEvents {
   }
 
   /**
-   * Another answer is on the page; what it has told before is told again. Each time under a new id: what comes of an id that
-   * was shown before would be taken for late.
+   * Shows another answer, whose earlier events are replayed. Each time it gets a new id: events with a known id would
+   * count as late.
    */
   show(answer: AnswerEvents | undefined): void {
     this.leave();

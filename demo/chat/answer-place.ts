@@ -4,7 +4,7 @@ import type { Exchange } from './conversations.ts';
 import type { RankRecord } from '../readouts/rank-record.ts';
 import { RankStrip } from '../readouts/rank-strip.ts';
 
-/** Where an answer is shown while it is written: nowhere as long as another conversation is on the page. */
+/** Place of an answer while it is written; none while another conversation is on the page. */
 export class AnswerPlace {
   private view: AnswerView | undefined;
   private ranks: RankRecord | undefined;
@@ -12,7 +12,7 @@ export class AnswerPlace {
 
   constructor(private readonly exchange: Exchange) {}
 
-  /** A view of the exchange that has nothing of its answer yet. */
+  /** Shows the exchange without its answer. */
   show(view: AnswerView): void {
     const { answer, comparison } = this.exchange;
     this.view = view;
@@ -31,7 +31,7 @@ export class AnswerPlace {
     this.view?.append(text);
   }
 
-  /** Puts another answer to the same prompt beside this one. */
+  /** Adds another answer to the same prompt. */
   compare(): void {
     this.view?.compare();
   }
@@ -41,7 +41,7 @@ export class AnswerPlace {
     return this.view?.comparison;
   }
 
-  /** Says that nothing is measured yet, as long as `work` lasts. */
+  /** Shows a note during `work` that measurement has not started. */
   async whileWarmingUp(work: Promise<void>): Promise<void> {
     this.warmingUp = work;
     this.showWarmUp();
@@ -63,7 +63,7 @@ export class AnswerPlace {
 
   private showWarmUp(): void {
     const { warmingUp } = this;
-    if (warmingUp) this.beside?.whileWarmingUp(() => warmingUp).catch(() => undefined); // who asked for it is told
+    if (warmingUp) this.beside?.whileWarmingUp(() => warmingUp).catch(() => undefined); // the caller handles the error
   }
 
   private showRanks(): void {

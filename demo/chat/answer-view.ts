@@ -11,13 +11,13 @@ export interface AnswerEvents {
   onRetry: () => void;
 }
 
-/** One answer, being written or as it was. */
+/** View of one answer, in progress or complete. */
 export class AnswerView {
   private readonly text: GrowingText;
   private readonly foot = create('div', 'message-foot');
-  /** What is told of the answer only when it is asked for. */
+  /** Details, shown on demand. */
   private readonly details = create('div', 'answer-details');
-  /** The other answer, where there is one. */
+  /** The second answer, if there is one. */
   comparison: ComparisonView | undefined;
   private written = '';
 
@@ -37,13 +37,13 @@ export class AnswerView {
     this.text.append(text);
   }
 
-  /** Puts something among the details. */
+  /** Adds to the details. */
   attach(element: HTMLElement): void {
     this.offerDetails();
     this.details.append(element);
   }
 
-  /** Puts another answer to the same prompt beside this one. */
+  /** Adds another answer to the same prompt. */
   compare(): ComparisonView {
     const beside = new GrowingText(this.form, this.events.onGrown);
     this.comparison = new ComparisonView(this.text.element, beside);
@@ -51,17 +51,17 @@ export class AnswerView {
     return this.comparison;
   }
 
-  /** Shows an answer of an earlier visit. */
+  /** Shows a stored answer. */
   restore({ answer, note, details, state, comparison }: Exchange): void {
     this.append(answer);
     if (comparison) this.compare().restore(comparison);
-    // Of before, when what was measured stood in the note.
+    // Older answers have their measurements in the note.
     const measured = details ?? (state === 'done' ? note : undefined);
     if (state === 'writing') this.end('Not finished: the page was closed');
     else this.end(measured === note ? '' : note, measured);
   }
 
-  /** Ends the answer with a line about it. `measured`: what is told of it among the details. */
+  /** Ends the answer with a note. `measured`: a line for the details. */
   end(note: string, measured?: string): void {
     this.text.flush();
     this.item.removeAttribute('aria-busy');

@@ -18,25 +18,25 @@ import { answerPieces, detailsOf } from './request.ts';
 import type { Settings } from '../settings/settings.ts';
 import type { Transcript } from './transcript.ts';
 
-/** What an answer is computed with. */
+/** Settings and engine of an answer. */
 export interface Means {
   engine: Engine;
   settings: Settings;
   adapter: ChosenAdapter | undefined;
-  /** Called when it is whole, unless another one was written at the same time. */
+  /** Called when the answer is complete, unless another one was written at the same time. */
   onMeasured: (measured: Measured) => void;
-  /** Answers once more as LoRA is commonly run. */
+  /** Also answers as ordinary LoRA. */
   compare: boolean;
 }
 
-/** What is told of an answer while it is written. */
+/** Events of an answer in progress. */
 export interface AnswerTold {
   events: AnswerEvents;
-  /** With an adapter. */
+  /** Rank record, with an adapter. */
   ranks: RankRecord | undefined;
 }
 
-/** An answer that is being written, also while another conversation is on the page. */
+/** An answer in progress, possibly of a conversation that is not on the page. */
 interface Answering {
   conversation: Conversation;
   exchange: Exchange;
@@ -45,26 +45,26 @@ interface Answering {
   abort: AbortController;
   place: AnswerPlace;
   told?: AnswerTold;
-  /** Nothing else was written meanwhile. */
+  /** No other answer ran at the same time. */
   isAlone: boolean;
   done: Promise<void>;
 }
 
-/** Milliseconds between two savings of an answer that is being written. */
+/** Milliseconds between saves of an answer in progress. */
 const SAVE_EVERY_MS = 500;
 const MOST_SEED = 2 ** 32;
-/** Of the answer that warms up a way of answering: enough for its kernels to be compiled. */
+/** Tokens of a warm-up answer: enough to compile its kernels. */
 const WARM_UP_TOKENS = 8;
 
-/** The conversation on the page, and the answers that are being written in this one and in others. */
+/** The conversation on the page, and answers in progress of all conversations. */
 export class Chat {
   private shown: Conversation;
-  /** By the conversation's id. */
+  /** Answers in progress by conversation id. */
   private readonly running = new Map<string, Answering>();
-  /** Until the next answer begins, what comes late of those before belongs to them. */
+  /** The latest answers; late events belong to them until the next answer begins. */
   private ended: AnswerTold[] = [];
 
-  /** `onShown`: what is told of the answer on the page; it begins, or its conversation was opened. */
+  /** `onShown`: receives the events of the answer on the page when it begins or its conversation opens. */
   constructor(
     private readonly conversations: Conversations,
     private readonly transcript: Transcript,
@@ -72,8 +72,12 @@ export class Chat {
     systemPrompt: string,
   ) {
     this.shown = newConversation(systemPrompt);
-    // After either of these the page may never run again.
-    const saveAll = (): void => this.running.forEach(({ conversation }) => this.saveMore(conversation, true));
+    // After either event the page may never run again.
+    const saveAll = (): void =>
+      this.running.forEach(({ conversation }) => {
+        conversation.changed++;
+        this.conversations.saveAtLast(conversation);
+      });
     document.addEventListener('visibilitychange', saveAll);
     window.addEventListener('pagehide', saveAll);
   }
@@ -82,12 +86,12 @@ export class Chat {
     return this.shown;
   }
 
-  /** Of the conversation on the page, or of another one. */
+  /** Whether an answer is in progress in a conversation; default: the one on the page. */
   isAnswering({ id }: Conversation = this.shown): boolean {
     return this.running.has(id);
   }
 
-  /** What is being written goes on. */
+  /** Opens a conversation; answers in progress continue. */
   open(conversation: Conversation): void {
     this.running.get(this.shown.id)?.place.hide();
     const running = this.running.get(conversation.id);
@@ -97,12 +101,12 @@ export class Chat {
     this.showTold();
   }
 
-  /** Shows the measurements of the answer on the page from its beginning. */
+  /** Replays the measurements of the answer on the page. */
   showTold(): void {
     this.onShown(this.running.get(this.shown.id)?.told);
   }
 
-  /** What is written in this conversation; what is there of it stays. */
+  /** Stops the answer of a conversation; its text so far stays. */
   stop({ id }: Conversation = this.shown): void {
     this.running.get(id)?.abort.abort();
   }
@@ -111,7 +115,7 @@ export class Chat {
     for (const { abort } of this.running.values()) abort.abort();
   }
 
-  /** Resolves when this engine writes nothing any more. */
+  /** Resolves when this engine writes no more answers. */
   async idle(engine: Engine): Promise<void> {
     const own = [...this.running.values()].filter(({ means }) => means.engine === engine);
     await Promise.all(own.map(({ done }) => done));
@@ -124,8 +128,8 @@ export class Chat {
   }
 
   /**
-   * Makes the exchange at `index` the next to be asked. Where others follow, the conversation stays as it is and a copy
-   * of what is before goes on: nothing that was written is lost but the answer that is asked for anew.
+   * Makes the exchange at `index` the next to ask. If others follow, a copy of the earlier part continues and the
+   * original stays: only the answer asked again is replaced.
    */
   goBackTo(index: number): void {
     const { shown } = this;
@@ -136,8 +140,8 @@ export class Chat {
   }
 
   /**
-   * Asks, and writes the answer as it comes, also while another conversation is on the page. Resolves when it is written,
-   * and never throws: what was written before a stop or an error stays.
+   * Asks and writes the answer as it arrives, also while another conversation is on the page. Resolves at its end, and
+   * never throws: text before a stop or an error stays.
    */
   ask(prompt: string, means: Means): Promise<void> {
     const conversation = this.shown;
@@ -166,7 +170,7 @@ export class Chat {
       exchange.state = 'done';
       place.end(exchange.note, exchange.details);
     } catch (error) {
-      // The engine may end before it has heard of the stop.
+      // The engine may end before it receives the stop.
       const isStop = abort.signal.aborted;
       exchange.state = isStop ? 'stopped' : 'failed';
       exchange.note = isStop ? 'Stopped' : errorWords(error).title;
@@ -186,13 +190,13 @@ export class Chat {
     void this.conversations.save(conversation);
   }
 
-  /** Newer than what was saved before, for other tabs; but the list, which goes by this, stays in its order. */
-  private saveMore(conversation: Conversation, isLast = false): void {
+  /** Marks the save as newer for other tabs, but keeps the list's order, which depends on this time. */
+  private saveMore(conversation: Conversation): void {
     conversation.changed++;
-    void this.conversations.save(conversation, isLast);
+    void this.conversations.save(conversation);
   }
 
-  /** `settings`: those of the request where they are not in its means. */
+  /** `settings`: the request's, unless `means` has them. */
   private async answer(own: Answering, settings = own.means.settings): Promise<Piece | undefined> {
     const { asked, exchange, place, abort } = own;
     const { engine, adapter, compare: isCompared } = own.means;
@@ -216,7 +220,7 @@ export class Chat {
     return last;
   }
 
-  /** Whether its conversation is on the page or not. */
+  /** Writes an answer, whether its conversation is on the page or not. */
   private beginTold(own: Answering): AnswerTold {
     for (const { events } of this.ended) events.close();
     this.ended = [];
@@ -229,9 +233,9 @@ export class Chat {
   }
 
   /**
-   * One after the other, so that neither waits for the other's steps; with one seed. Each is warmed up by the same prompt, and
-   * each computes all of it, since of an earlier turn the one way may have more in the cache than the other. Then both are
-   * measured again in turns, until there is enough to tell how far single answers can be trusted.
+   * Compares both ways one after the other, so that neither waits for the other's steps, with one seed. Both are warmed
+   * up by the same prompt and compute all of it, because one may have more of an earlier turn in its prefix cache. Then
+   * both run again in turn until the times are certain enough.
    */
   private async compare(own: Answering): Promise<void> {
     const { asked, means, exchange, place, abort } = own;
@@ -278,7 +282,7 @@ export class Chat {
         .join(' · ');
   }
 
-  /** Both ways again, as they were asked, until there is enough to tell how far single answers can be trusted. */
+  /** Repeats both ways until the times are certain enough. */
   private async measureInTurns(
     { asked, means, place, abort }: Answering,
     settings: Settings,
@@ -296,7 +300,7 @@ export class Chat {
       place.beside?.showRuns(runs, true);
       await runInTurns(runs, run, () => place.beside?.showRuns(runs, true));
     } catch (error) {
-      // Both answers are there: who stops now has seen enough.
+      // Both answers are complete: a stop only ends the measurement.
       if (!abort.signal.aborted) throw error;
     } finally {
       place.beside?.showRuns(runs, false);
@@ -304,7 +308,7 @@ export class Chat {
   }
 }
 
-/** A text stands for itself, and an empty answer would be an empty turn, which some templates refuse. */
+/** Turns before a text are not sent, and empty answers neither, because some templates refuse empty turns. */
 function askedOf({ systemPrompt, exchanges }: Conversation, { prompt, form }: Exchange): Asked {
   if (form === 'text') return { prompt };
   const turns = exchanges.filter((past) => past.form === 'chat' && past.answer !== '');

@@ -1,20 +1,20 @@
 import { formatInterval, LEAST_VALUES, medianInterval } from '../basics/interval.ts';
 import type { Way } from './request.ts';
 
-/** One answer's times. */
+/** Times of one answer. */
 export interface Run {
   tokens: number;
   ttftMs: number;
   tokensPerSecond: number;
 }
 
-/** As many of the one way as of the other. */
+/** Runs of both ways, equal in number. */
 export type Runs = Record<Way, Run[]>;
 
-/** Tokens of each way that are too few to tell speeds by, and runs that are enough all the same. */
+/** Tokens per way below which speeds are uncertain, and runs that are enough anyway. */
 const LEAST_TOKENS = 64;
 const MOST_RUNS = 16;
-/** Of each answer after the first, which is shown. */
+/** Tokens of each answer after the first, which is shown. */
 export const MOST_TOKENS_AGAIN = 64;
 export const WAYS: readonly Way[] = ['chunkwise', 'ordinary'];
 
@@ -27,8 +27,8 @@ function isEnough(runs: Runs): boolean {
 }
 
 /**
- * Adds to `runs` until there is enough to tell speeds by. The ways take turns, and each pair begins with the way that
- * ended the pair before: what else the machine does meets both alike. Ends early where a run has no times.
+ * Adds to `runs` until speeds are certain. The ways alternate, and each pair begins with the way that ended the
+ * previous pair, so that other load affects both alike. Ends early if a run has no times.
  */
 export async function runInTurns(
   runs: Runs,
@@ -48,7 +48,7 @@ export async function runInTurns(
   }
 }
 
-/** How fast Chunkwise is beside ordinary LoRA, by the speeds of each pair; undefined where there are too few. */
+/** Speed of Chunkwise relative to ordinary LoRA, from the speeds of each pair; undefined for too few. */
 export function verdictOf({ chunkwise, ordinary }: Runs): string | undefined {
   const ratios = chunkwise.map(({ tokensPerSecond }, i) => tokensPerSecond / (ordinary[i]?.tokensPerSecond ?? NaN));
   const interval = ratios.every((ratio) => Number.isFinite(ratio) && ratio > 0) ? medianInterval(ratios) : undefined;

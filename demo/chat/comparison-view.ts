@@ -11,7 +11,7 @@ const TITLES: Record<Way, [title: string, about: string]> = {
   ordinary: ['Ordinary LoRA', 'all ranks, 16-bit cache'],
 };
 
-/** Over several runs times are told as of all of them. */
+/** Rows of the table; times cover all runs. */
 const FIGURES: [label: string, of: (measured: Measured, runs: readonly Run[]) => string][] = [
   ['First token', ({ ttftMs }, runs) => timesOf(ttftMs, runs, (run) => run.ttftMs, formatMs)],
   ['Speed', ({ tokensPerSecond }, runs) => timesOf(tokensPerSecond, runs, (run) => run.tokensPerSecond, formatRate)],
@@ -21,7 +21,7 @@ const FIGURES: [label: string, of: (measured: Measured, runs: readonly Run[]) =>
   ['Prompt reused', ({ cachedTokens, promptTokens }) => `${cachedTokens} of ${promptTokens}`],
 ];
 
-/** Two answers to one prompt side by side, with what was measured of each. */
+/** Two answers to one prompt side by side, with measurements of each. */
 export class ComparisonView {
   readonly element = create('div', 'comparison');
   private readonly figures = new Map<Way, HTMLElement>();
@@ -39,7 +39,7 @@ export class ComparisonView {
     this.element.append(...columns, this.measuring, this.verdict);
   }
 
-  /** Says that nothing is measured yet, as long as `work` runs. */
+  /** Shows a note during `work` that measurement has not started. */
   async whileWarmingUp(work: () => Promise<void>): Promise<void> {
     const note = create('p', 'waiting', 'Warming up, once each way …');
     this.element.before(note);
@@ -59,7 +59,7 @@ export class ComparisonView {
     if (runs) this.showRuns(runs, false);
   }
 
-  /** `isMeasuring`: there will be more. */
+  /** `isMeasuring`: more runs follow. */
   showRuns(runs: Runs, isMeasuring: boolean): void {
     for (const way of WAYS) this.draw(way, runs[way]);
     this.measuring.textContent = `Measuring both again, in turns: ${runs.chunkwise.length} of each so far …`;
@@ -67,7 +67,7 @@ export class ComparisonView {
     const verdict = verdictOf(runs);
     this.verdict.hidden = verdict === undefined;
     if (verdict === undefined) return;
-    const how = `Each way was measured ${runs.chunkwise.length} times, in turns. Where times differ by more than a tenth, an interval is told: between two of the measured values, which enclose the median with a probability of at least ${Math.round(100 * CONFIDENCE)} %.`;
+    const how = `Each way was measured ${runs.chunkwise.length} times, in turns. Where times differ by more than a tenth, an interval is shown: between two of the measured values, which enclose the median with a probability of at least ${Math.round(100 * CONFIDENCE)} %.`;
     this.verdict.replaceChildren(create('strong', '', verdict), create('small', '', how));
   }
 
@@ -96,7 +96,7 @@ export class ComparisonView {
   }
 }
 
-/** Of all runs where they are enough for an interval, else of the one that is shown; `–` where there was nothing to time. */
+/** An interval over all runs if there are enough, else the value of the shown run; `–` if nothing was timed. */
 function timesOf(
   shown: number,
   runs: readonly Run[],

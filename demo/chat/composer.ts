@@ -6,12 +6,12 @@ export interface ComposerEvents {
   onStop: () => void;
 }
 
-/** `loading`: what is sent now waits; `waiting`: something does; `no model`: nothing is under way that could answer. */
+/** `loading`: a prompt sent now waits; `waiting`: a prompt waits; `no model`: no model is open or loading. */
 export type ComposerState = 'no model' | 'loading' | 'waiting' | 'ready' | 'answering';
 
 const KEPT = 'chunkwise draft';
 
-/** Where one writes: Enter sends, Shift+Enter begins a line. */
+/** The input field: Enter sends, Shift+Enter starts a new line. */
 export class Composer {
   private readonly form = byId('composer', HTMLFormElement);
   private readonly prompt = byId('prompt', HTMLTextAreaElement);
@@ -21,14 +21,14 @@ export class Composer {
   private events?: ComposerEvents;
   private isEarly = false;
 
-  /** Listens from now on; whom it tells is told to `follow`. */
+  /** Enables the field; `follow` sets the handlers. */
   constructor() {
     this.form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.submit();
     });
     this.prompt.addEventListener('keydown', (event) => {
-      // During composition of a character Enter chooses it.
+      // During IME composition Enter selects a character.
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.submit();
@@ -38,7 +38,7 @@ export class Composer {
     this.giveBack(keptText(KEPT));
   }
 
-  /** Sends what Enter was pressed for before this. */
+  /** Sends a prompt whose Enter came before this. */
   follow(events: ComposerEvents): void {
     this.events = events;
     if (this.isEarly) this.submit();
@@ -51,14 +51,14 @@ export class Composer {
     if (hadFocus) this.prompt.focus();
   }
 
-  /** Writes for the user, who may change it before sending. */
+  /** Fills in a text that the user may edit before sending. */
   fill(text: string): void {
     this.prompt.value = text;
     this.update();
     this.prompt.focus();
   }
 
-  /** Puts a text that was not sent ahead of what is written meanwhile. */
+  /** Puts an unsent text before the text typed meanwhile. */
   giveBack(text: string): void {
     this.prompt.value = [text, this.prompt.value].filter((part) => part !== '').join('\n\n');
     this.update();

@@ -9,12 +9,12 @@ export interface ConversationListEvents {
   onDelete: (conversation: Conversation) => void;
 }
 
-/** The conversations on this device: beside the chat, or above it where the page is narrow. */
+/** The list of conversations: beside the chat, or above it on a narrow page. */
 export class ConversationList {
   private readonly sidebar = byId('sidebar', HTMLElement);
   private readonly list = byId('conversations', HTMLUListElement);
   private readonly menu = byId('conversation-menu', HTMLElement);
-  /** Whose actions the menu shows. */
+  /** The conversation of the menu. */
   private chosen: Conversation | undefined;
 
   constructor(private readonly events: ConversationListEvents) {
@@ -30,7 +30,7 @@ export class ConversationList {
     current: Conversation,
     isAnswering: (conversation: Conversation) => boolean,
   ): void {
-    // A list that is drawn anew would take the focus from the title that is being written.
+    // Redrawing the list would take the focus from a title being edited.
     if (this.list.querySelector('input')) return;
     const { activeElement } = document;
     const focused = activeElement?.closest('#conversations li')?.getAttribute('data-id');
@@ -95,7 +95,7 @@ export class ConversationList {
     const field = create('input', 'rename');
     field.ariaLabel = 'Title';
     field.value = conversation.title;
-    let hasEnded = false; // to take the field away is to blur it
+    let hasEnded = false; // removing the field fires blur
     const end = (isKept: boolean): void => {
       if (hasEnded) return;
       hasEnded = true;
@@ -106,7 +106,7 @@ export class ConversationList {
     field.addEventListener('keydown', (event) => {
       if (event.key === 'Enter' && !event.isComposing) end(true);
       if (event.key !== 'Escape') return;
-      event.preventDefault(); // it would close the list too
+      event.preventDefault(); // Escape would close the list too
       end(false);
     });
     field.addEventListener('blur', () => end(true));
@@ -115,7 +115,7 @@ export class ConversationList {
     field.select();
   }
 
-  /** Where it lies above the chat. */
+  /** On a narrow page the list covers the chat. */
   private close(): void {
     if (this.sidebar.matches(':popover-open')) this.sidebar.hidePopover();
   }

@@ -8,16 +8,13 @@ export interface Exchange {
   prompt: string;
   form: Form;
   answer: string;
-  /** `writing` in the storage: the page ended before the answer did. */
+  /** `writing` in storage: the page ended before the answer. */
   state: 'writing' | 'done' | 'stopped' | 'failed';
-  /** A line about the answer: why it ended before its end. In older ones what was measured, too. */
+  /** A note on why the answer ended early; in older data also its measurements. */
   note: string;
-  /** A line of what was measured. */
+  /** The answer's measurements in a line. */
   details?: string;
-  /**
-   * Where it was compared: what was measured of it, the same prompt answered the ordinary way, and what was measured of
-   * both in turns.
-   */
+  /** Comparison: measurements of this answer, the ordinary answer to the same prompt, and all timed runs. */
   comparison?: { chunkwise?: Measured; ordinary?: { answer: string; measured?: Measured }; runs?: Runs };
 }
 
@@ -26,7 +23,7 @@ export interface Conversation {
   title: string;
   /** Milliseconds since 1970. */
   changed: number;
-  /** Empty: the model's own. */
+  /** Empty: the model's default. */
   systemPrompt: string;
   exchanges: Exchange[];
 }
@@ -38,12 +35,12 @@ export function newConversation(systemPrompt: string): Conversation {
   return { id: newId(), title: '', changed: Date.now(), systemPrompt, exchanges: [] };
 }
 
-/** On an insecure page there is no crypto.randomUUID. */
+/** Insecure pages have no crypto.randomUUID. */
 export function newId(): string {
   return crypto.getRandomValues(new Uint32Array(4)).join('-');
 }
 
-/** The beginning of the first prompt. */
+/** Title from the start of the first prompt. */
 export function titleOf(prompt: string): string {
   const line = prompt.trim().replace(/\s+/g, ' ');
   if (line.length <= LONGEST_TITLE) return line;
@@ -51,18 +48,20 @@ export function titleOf(prompt: string): string {
   return `${cut.replace(/\s\S*$/, '')} …`;
 }
 
-/** The conversations on this device, latest first. One is stored from its first prompt on. */
+/** The conversations on this device, latest first. A conversation is stored from its first prompt. */
 export class Conversations {
   private readonly known = new Map<string, Conversation>();
-  /** Deleted by this page: an answer that was being written then is not saved any more. */
+  /** Ids deleted by this page; an answer in progress there is not saved. */
   private readonly deleted = new Set<string>();
 
   constructor(private readonly storage: PageStorage) {}
 
-  /** Reads what is stored; another tab may have written since. */
+  /** Reads the stored conversations; other tabs may have written some. */
   async read(): Promise<void> {
-    for (const value of await this.storage.all(PREFIX)) {
-      if (!isConversation(value) || this.deleted.has(value.id)) continue; // damaged: left where it is
+    const isNewer = (stored: unknown, last: unknown): boolean =>
+      !isConversation(last) || (isConversation(stored) && stored.changed >= last.changed);
+    for (const value of await this.storage.all(PREFIX, isNewer)) {
+      if (!isConversation(value) || this.deleted.has(value.id)) continue; // damaged data stay in storage
       const known = this.known.get(value.id);
       if (!known || known.changed < value.changed) this.known.set(value.id, value);
     }
@@ -76,12 +75,15 @@ export class Conversations {
     return this.known.get(id);
   }
 
-  /** `isLast`: the page may end now. */
-  async save(conversation: Conversation, isLast = false): Promise<void> {
+  async save(conversation: Conversation): Promise<void> {
     if (this.deleted.has(conversation.id)) return;
     this.known.set(conversation.id, conversation);
-    const key = PREFIX + conversation.id;
-    await (isLast ? this.storage.setAtLast(key, conversation) : this.storage.set(key, conversation));
+    await this.storage.set(PREFIX + conversation.id, conversation);
+  }
+
+  /** Saves while the page may end. */
+  saveAtLast(conversation: Conversation): void {
+    if (!this.deleted.has(conversation.id)) this.storage.setAtLast(PREFIX + conversation.id, conversation);
   }
 
   async delete({ id }: Conversation): Promise<void> {
@@ -90,7 +92,7 @@ export class Conversations {
     await this.storage.delete(PREFIX + id);
   }
 
-  /** Takes a deletion back. */
+  /** Undoes a deletion. */
   async restore(conversation: Conversation): Promise<void> {
     this.deleted.delete(conversation.id);
     await this.save(conversation);

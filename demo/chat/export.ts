@@ -1,12 +1,12 @@
 import type { Conversation } from './conversations.ts';
 import { download, fileName } from '../basics/download.ts';
 
-/** Of the exported JSON. */
+/** Marker of the exported JSON. */
 const FORMAT = { format: 'chunkwise-conversation', version: 1 };
 
 export type ExportForm = 'json' | 'md';
 
-/** Hands a conversation to the user as a file. */
+/** Downloads a conversation as a file. */
 export function downloadConversation(conversation: Conversation, form: ExportForm): void {
   const text = form === 'json' ? asJson(conversation) : asMarkdown(conversation);
   const type = form === 'json' ? 'application/json' : 'text/markdown';
@@ -17,7 +17,7 @@ function asJson({ title, changed, systemPrompt, exchanges }: Conversation): stri
   return `${JSON.stringify({ ...FORMAT, title, changed: new Date(changed).toISOString(), systemPrompt, exchanges }, null, 2)}\n`;
 }
 
-/** Prompts are quoted: an answer may have headings of its own. */
+/** Prompts are quoted, because answers may have headings. */
 function asMarkdown({ title, systemPrompt, exchanges }: Conversation): string {
   const quote = (text: string): string => text.replace(/^/gm, '> ');
   const system = systemPrompt === '' ? [] : ['System:', quote(systemPrompt)];

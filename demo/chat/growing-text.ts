@@ -3,13 +3,13 @@ import { create } from '../basics/dom.ts';
 import { oncePerFrame } from '../basics/frame.ts';
 import { MarkdownView } from './markdown.ts';
 
-/** A text while it is written: it is added to once per frame, however fast the tokens come. */
+/** A text in progress, drawn once per frame at most. */
 export class GrowingText {
   readonly element: HTMLElement;
   private readonly view: { append: (text: string) => void };
   private pending = '';
 
-  /** A text that goes on with another one keeps its lines; an answer of a chat is Markdown. */
+  /** A continued text keeps its lines; a chat answer is Markdown. */
   constructor(
     form: Form,
     private readonly onGrown: () => void,

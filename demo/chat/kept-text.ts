@@ -1,4 +1,4 @@
-/** A text of this tab, which outlives a reload of it; empty where there is none. Some windows keep nothing. */
+/** A text that survives a reload of this tab; empty if there is none. Some windows store nothing. */
 export function keptText(key: string): string {
   try {
     return sessionStorage.getItem(key) ?? '';
@@ -7,12 +7,12 @@ export function keptText(key: string): string {
   }
 }
 
-/** An empty text is forgotten. */
+/** An empty text is removed. */
 export function keepText(key: string, text: string): void {
   try {
     if (text === '') sessionStorage.removeItem(key);
     else sessionStorage.setItem(key, text);
   } catch {
-    // Without room, or without storage, it lasts as long as the page.
+    // Without storage or room it ends with the page.
   }
 }

@@ -1,10 +1,13 @@
 import { getDefaults, Lexer, Tokenizer } from 'marked';
 import type { Token, Tokens } from 'marked';
 
-/** How deep quotations, lists, links and emphasis may lie in one another: each level calls the parser once more. What is deeper is text. */
+/**
+ * Deepest nesting of quotations, lists, links and emphasis, for each of which the parser recurses; deeper content stays
+ * text.
+ */
 const MOST_DEPTH = 20;
 
-/** Of an answer: HTML in it is text that the model wrote, and is shown as such. */
+/** HTML in an answer is shown as text. */
 class AnswerTokenizer extends Tokenizer {
   private depth = 0;
 
@@ -51,6 +54,6 @@ class AnswerTokenizer extends Tokenizer {
   }
 }
 
-/** The blocks of an answer's Markdown, one after another. */
+/** Parses an answer's Markdown into blocks. */
 export const blocksOf = (text: string): Token[] =>
   new Lexer({ ...getDefaults(), gfm: true, breaks: true, tokenizer: new AnswerTokenizer() }).lex(text);

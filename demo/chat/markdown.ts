@@ -6,7 +6,7 @@ import { blocksOf } from './markdown-blocks.ts';
 
 const marked = new Marked({ gfm: true, breaks: true });
 
-/** No image: to fetch one would tell its server what is being read. No style, and no form. */
+/** No images, whose server would learn what is read; no styles and no forms. */
 const ALLOWED_TAGS = [
   ...['p', 'br', 'hr', 'strong', 'em', 'del', 'code', 'pre', 'blockquote', 'a', 'ul', 'ol', 'li'],
   ...['h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'table', 'thead', 'tbody', 'tr', 'th', 'td'],
@@ -20,19 +20,19 @@ const SANITIZING = {
 };
 const COPIED_MS = 1500;
 
-/** Markdown while it is written: what is before the last block is drawn once, and stays. */
+/** Markdown in progress: blocks before the last one are drawn once. */
 export class MarkdownView {
   readonly element = create('div', 'text markdown');
   private readonly last = create('div', 'block');
   private rest = '';
-  /** Where the rest is shown as it was written. */
+  /** Element for the rest as plain text. */
   private plain: Text | undefined;
 
   constructor() {
     this.element.append(this.last);
   }
 
-  /** Never throws: what cannot be drawn is shown as text, and so is what follows. */
+  /** Never throws: a block that cannot be drawn, and all after it, become text. */
   append(text: string): void {
     if (this.plain) {
       this.plain.appendData(text);
@@ -51,7 +51,7 @@ export class MarkdownView {
 
   private draw(): void {
     const blocks = blocksOf(this.rest);
-    // What may still become part of the last block, as a list's next item, comes behind it.
+    // The last block may still grow, such as by a list item.
     const lastAt = blocks.findLastIndex(({ type }) => type !== 'space');
     for (const block of blocks.slice(0, Math.max(lastAt, 0))) {
       if (block.type !== 'space') {
@@ -67,7 +67,7 @@ export class MarkdownView {
 }
 
 function render(block: Token): DocumentFragment {
-  // Below the page's own headings.
+  // Headings start below the page's own levels.
   if (block.type === 'heading') block['depth'] = Math.min((block as Tokens.Heading).depth + 2, 6);
   const fragment = DOMPurify.sanitize(marked.parser([block]), SANITIZING);
   for (const link of fragment.querySelectorAll('a')) {
@@ -79,7 +79,7 @@ function render(block: Token): DocumentFragment {
   return fragment;
 }
 
-/** Wider than the page, it scrolls by itself, also by keyboard. */
+/** A wide element scrolls by itself, also by keyboard. */
 function scrollable(element: HTMLElement, label: string): void {
   const box = create('div', 'wide');
   box.tabIndex = 0;
@@ -102,7 +102,7 @@ function addCopyButton(pre: HTMLElement): void {
   scrollable(pre, language === '' ? 'Code' : `Code, ${language}`);
 }
 
-/** Copies what `text` gives then, and says that it did. */
+/** Copies `text()` and confirms it. */
 export function copyButton(text: () => string): HTMLButtonElement {
   const button = create('button', 'plain', 'Copy');
   button.type = 'button';

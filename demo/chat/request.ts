@@ -11,46 +11,49 @@ import { formatBytes, formatCount, formatMs, formatRank, formatRate } from '../b
 import { kvOptions } from '../settings/kv-settings.ts';
 import type { Settings } from '../settings/settings.ts';
 
-/** What is kept of an answer's measurements. */
+/** Stored measurements of an answer. */
 export interface Measured {
   tokens: number;
   promptTokens: number;
   cachedTokens: number;
   ttftMs: number;
-  /** Of the tokens after the first; 0 where there are none. */
+  /** Speed of the tokens after the first; 0 if there are none. */
   tokensPerSecond: number;
-  /** Tokens that a step gave; answers that were kept before have none. */
+  /** Tokens per step; older answers have none. */
   tokensPerStep?: number;
   kvBytes: number;
   meanRank?: number;
 }
 
-/** A part of an answer, as it comes. */
+/** A streamed part of an answer. */
 export interface Piece {
-  /** Of the response. */
+  /** Id of the response. */
   id: string;
   text: string;
   isCut: boolean;
-  /** With the last one. */
+  /** In the last part. */
   measured?: Measured;
 }
 
-/** What is asked: a conversation, or a text to be gone on with. */
+/** A conversation to answer, or a text to continue. */
 export type Asked = { messages: ChatMessage[] } | { prompt: string };
 
-/** The adapter's ranks, the cache and speculation as the settings have them, or all ranks, 16 bits and one token a step, as LoRA is commonly run. */
+/**
+ * `chunkwise`: ranks, cache and speculation from the settings; `ordinary`: all ranks, 16 bits and one token per step,
+ * as in ordinary LoRA.
+ */
 export type Way = 'chunkwise' | 'ordinary';
 
-/** What an answer is to be computed with. */
+/** Settings of an answer's request. */
 export interface Recipe {
   settings: Settings;
   adapter: ChosenAdapter | undefined;
   way: Way;
-  /** All of the prompt is computed, whatever is cached. */
+  /** Computes the whole prompt without the prefix cache. */
   isCompared?: boolean;
 }
 
-/** Where the page's form of the cache is left as it is, a model that keeps all in 16 bits does so. */
+/** If the form of the cache is the page's default, a model that supports only 16 bits uses that. */
 export async function* answerPieces(
   engine: Engine,
   asked: Asked,
@@ -120,7 +123,7 @@ function measuredOf(
   };
 }
 
-/** What was measured of an answer, in a line. */
+/** Measurements of an answer in a line. */
 export function detailsOf({
   tokens,
   promptTokens,
@@ -133,10 +136,10 @@ export function detailsOf({
 }: Measured): string {
   return [
     `${formatCount(tokens)} tokens`,
-    `first after ${formatMs(ttftMs)}`,
+    `first token after ${formatMs(ttftMs)}`,
     ...(tokensPerSecond > 0 ? [formatRate(tokensPerSecond)] : []),
-    // Drafts of the text so far were right.
-    ...(tokensPerStep >= 1.05 ? [`${tokensPerStep.toFixed(1)} a step`] : []),
+    // Drafts were accepted.
+    ...(tokensPerStep >= 1.05 ? [`${tokensPerStep.toFixed(1)} per step`] : []),
     `KV cache ${formatBytes(kvBytes)}`,
     ...(meanRank === undefined ? [] : [`mean rank ${formatRank(meanRank)}`]),
     ...(cachedTokens > 0 ? [`${formatCount(cachedTokens)} of ${formatCount(promptTokens)} prompt tokens reused`] : []),

@@ -2,7 +2,7 @@ import { AnswerView } from './answer-view.ts';
 import type { Conversation, Exchange } from './conversations.ts';
 import { byId, create } from '../basics/dom.ts';
 
-/** Pixels from the end within which the view follows the text. */
+/** Distance from the end, in pixels, at which the view follows the text. */
 const FOLLOW_WITHIN = 48;
 
 export interface TranscriptEvents {
@@ -10,7 +10,7 @@ export interface TranscriptEvents {
   onEdit: (index: number, prompt: string) => void;
 }
 
-/** The messages of the conversation as the page shows them. */
+/** The conversation's messages on the page. */
 export class Transcript {
   private readonly list = byId('messages', HTMLOListElement);
   private readonly scroller = byId('scroller', HTMLElement);
@@ -25,7 +25,7 @@ export class Transcript {
     new ResizeObserver(() => this.follow()).observe(this.scroller);
   }
 
-  /** Shows a whole conversation. Returns where the answer that is being `written` goes on. */
+  /** Shows a conversation. Returns the view of the answer that is being `written`. */
   show({ exchanges }: Conversation, written: Exchange | undefined): AnswerView | undefined {
     this.list.replaceChildren();
     let place: AnswerView | undefined;
@@ -39,7 +39,7 @@ export class Transcript {
     return place;
   }
 
-  /** Shows a prompt, and where its answer will be. */
+  /** Shows a prompt and an empty answer. */
   add({ prompt, form }: Exchange, index: number): AnswerView {
     this.addQuestion(prompt, index);
     const item = this.addItem('assistant');
@@ -48,7 +48,7 @@ export class Transcript {
     return new AnswerView(item, form, { onGrown: () => this.follow(), onRetry: () => this.events.onRetry(index) });
   }
 
-  /** Shows a prompt that cannot be asked yet, and why. The returned function takes it away. */
+  /** Shows a waiting prompt and the reason. The returned function removes it. */
   addWaiting(prompt: string, why: string): () => void {
     const question = this.addItem('user');
     question.append(create('div', 'text', prompt));
@@ -64,12 +64,12 @@ export class Transcript {
     };
   }
 
-  /** Takes away what is shown from an exchange on. */
+  /** Removes exchanges from an index on. */
   cutAt(index: number): void {
     for (const item of [...this.list.children].slice(2 * index)) item.remove();
   }
 
-  /** Said by a screen reader: an answer once it is whole, and not token by token. */
+  /** For screen readers: announces a complete answer, not each token. */
   announce(text: string): void {
     this.announcer.textContent = text;
   }
@@ -128,7 +128,7 @@ export class Transcript {
     return item;
   }
 
-  /** An empty conversation is a welcome, which is read from its top. */
+  /** An empty conversation shows the welcome from its top. */
   private follow(): void {
     if (this.following) this.scroller.scrollTop = this.list.childElementCount === 0 ? 0 : this.scroller.scrollHeight;
   }

@@ -4,7 +4,7 @@ import type { Transcript } from './transcript.ts';
 
 const KEPT = 'chunkwise waiting';
 
-/** A prompt that was sent before there was anyone to answer it. */
+/** A prompt that was sent before a model could answer. */
 export class WaitingPrompt {
   private text: string | undefined;
   private hide: () => void = () => undefined;
@@ -13,7 +13,7 @@ export class WaitingPrompt {
     private readonly transcript: Transcript,
     private readonly composer: Composer,
   ) {
-    // Of the page before its reload. It may be long ago, so it is not sent by itself.
+    // From before a reload, possibly long ago, so it is not sent automatically.
     composer.giveBack(keptText(KEPT));
     keepText(KEPT, '');
   }
@@ -22,7 +22,7 @@ export class WaitingPrompt {
     return this.text !== undefined;
   }
 
-  /** Shows it in the conversation, with what it waits for. */
+  /** Shows the prompt in the conversation with the reason for the wait. */
   begin(text: string, waitsFor: string): void {
     this.giveBack();
     this.text = text;
@@ -30,7 +30,7 @@ export class WaitingPrompt {
     keepText(KEPT, text);
   }
 
-  /** It is to be sent now. */
+  /** Takes the prompt to send it. */
   take(): string | undefined {
     const { text } = this;
     this.text = undefined;
@@ -39,7 +39,7 @@ export class WaitingPrompt {
     return text;
   }
 
-  /** It is not to be sent: its text is back where one writes. */
+  /** Returns the prompt to the input field. */
   giveBack(): void {
     const text = this.take();
     if (text !== undefined) this.composer.giveBack(text);

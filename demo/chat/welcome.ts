@@ -12,7 +12,7 @@ export interface WelcomeEvents {
   onAdapter: (name: string) => void;
 }
 
-/** What an empty conversation shows: prompts to begin with. */
+/** An empty conversation's example prompts. */
 export class Welcome {
   private readonly element = byId('welcome', HTMLElement);
   private readonly adapters = byId('adapter-examples', HTMLElement);
@@ -22,7 +22,7 @@ export class Welcome {
     for (const { name, title, does } of ADAPTERS) addExample('adapter-examples', does, title, () => onAdapter(name));
   }
 
-  /** A prompt waits for a model that is being loaded, an adapter needs one. */
+  /** A prompt may wait for a loading model; an adapter needs an open one. */
   show(isShown: boolean, state: 'ready' | 'loading' | 'no model'): void {
     this.element.hidden = !isShown;
     this.element.classList.toggle('without-examples', state === 'no model');

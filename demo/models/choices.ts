@@ -3,20 +3,20 @@ import { canRun, type Fit } from './device-fit.ts';
 import type { HubFacts } from './hub-listing.ts';
 import { fileOf, type ListedModel } from './models.ts';
 
-/** A model of the page's list, and what is known of it on this device. */
+/** A model of the page's list, with its state on this device. */
 export interface Choice {
   model: ListedModel;
-  /** What opens it: its id, or where it was opened from before. */
+  /** Its id, or the address that it was opened from. */
   address: string;
   isHere: boolean;
-  /** As the hub listed it last. */
+  /** The hub's latest entry. */
   facts: HubFacts | undefined;
-  /** Of its file: as the hub listed it last, or as the page knows it. */
+  /** Size of its file, from the hub or from the page's list. */
   bytes: number;
   fit: Fit;
 }
 
-/** What may be opened, newest first, those without a date behind; then what cannot run here. */
+/** Models that can run, newest first and those without a date last; then models that cannot. */
 export function inOrder<C extends Choice>(choices: readonly C[]): C[] {
   const place = ({ fit }: Choice): number => (canRun(fit) ? 0 : 1);
   const date = ({ facts }: Choice): number => facts?.created ?? -Infinity;
@@ -24,8 +24,8 @@ export function inOrder<C extends Choice>(choices: readonly C[]): C[] {
 }
 
 /**
- * The model closest to the one at `failed` that could not be opened, by their names: of those not larger, or smaller where
- * it `isTooLarge`, one of its family, then the largest. Without a size in its name, or where all are larger, the smallest.
+ * The model whose name is closest to `failed`, which could not be opened: not larger, or smaller if `isTooLarge`; first
+ * by family, then the largest. Without a size in the name, or if all are larger, the smallest.
  */
 export function closestTo(failed: string, choices: readonly Choice[], isTooLarge: boolean): Choice | undefined {
   const name = modelName(failed);
@@ -47,7 +47,7 @@ export function closestTo(failed: string, choices: readonly Choice[], isTooLarge
   })[0];
 }
 
-/** Parameters as a name tells them: `135M`, `1.7B`, `8x7B` (of a mixture all), `E2B`. */
+/** Number of parameters in a name: `135M`, `1.7B`, `8x7B` (all experts), `E2B`. */
 export function parametersOf(name: string): number | undefined {
   const [, experts = '1', count, unit] =
     /(?:^|[-_ ./:])(?:(\d+)x|e)?(\d+(?:\.\d+)?)([bm])(?=[-_ ./:]|$)/i.exec(name) ?? [];
@@ -55,7 +55,7 @@ export function parametersOf(name: string): number | undefined {
   return Number(experts) * Number(count) * (unit.toLowerCase() === 'b' ? 1e9 : 1e6);
 }
 
-/** 2: of the same family, as `Qwen3 0.6B` of a file of Qwen3's; 1: of another version of it; 0: of others. */
+/** 2: same family and version, such as `Qwen3 0.6B` for a Qwen3 file; 1: same family; 0: neither. */
 function kinship(name: string, listed: string): number {
   const [, series = '', version = ''] = /^([a-z]+)\s*([\d.]*)\s/i.exec(listed) ?? [];
   if (!new RegExp(series, 'i').test(name)) return 0;

@@ -1,31 +1,31 @@
 import { formatBytes } from '../basics/format.ts';
 
-/** What this device has for a model; undefined where the browser does not tell. */
+/** The device's room for a model; undefined if the browser does not say. */
 export interface DeviceRoom {
   storageBytes: number | undefined;
-  /** Of the system, rounded by the browser and at most 8 or 32 GiB. */
+  /** System memory, rounded by the browser and at most 8 or 32 GiB. */
   memoryBytes: number | undefined;
-  /** `software`: the processor stands in for one. */
+  /** `software`: the CPU emulates a GPU. */
   gpu: 'real' | 'software' | 'none';
 }
 
-/** `untold`: as far as the browser tells, which does not tell of its memory. */
+/** `untold`: fits, but the browser does not report memory. */
 export type Fit = 'fits' | 'untold' | 'memory' | 'storage' | 'no-gpu';
 
-/** What a model takes: of its file, and of a token's keys and values. */
+/** Size of a model: its file, and the keys and values of a token. */
 export interface ModelSize {
   bytes: number;
   cachePerToken: number;
 }
 
-/** Tokens: the engine's default, which the page leaves as it is. */
+/** The engine's default context in tokens, which the page uses. */
 const CONTEXT = 4096;
-/** Share of the memory that a model may take with its cache: the rest is the browser's and other programs'. */
+/** Share of memory for a model and its cache; the rest is for the browser and other programs. */
 const MEMORY_SHARE = 0.5;
 export const GIB = 2 ** 30;
-/** Memory of a device whose browser does not tell: it may be a telephone, whose pages end where they take too much. */
+/** Assumed memory if the browser does not say: possibly a phone, which ends pages that take too much. */
 export const UNTOLD_GIB = 2;
-/** Times its file: what a model takes at most with the cache of a full context; of the page's list the smallest takes 1.96. */
+/** Most memory of a model with a full cache, relative to its file; the smallest model of the page's list has 1.96. */
 const MOST_OF_FILE = 2;
 
 export async function deviceRoom(): Promise<DeviceRoom> {
@@ -44,7 +44,7 @@ const kindOf = ({ isFallbackAdapter, architecture, device, description }: GPUAda
     ? 'software'
     : 'real';
 
-/** Some windows have no storage to tell of. */
+/** Some windows report no storage. */
 async function storageEstimate(): Promise<StorageEstimate> {
   try {
     return await navigator.storage.estimate();
@@ -53,12 +53,12 @@ async function storageEstimate(): Promise<StorageEstimate> {
   }
 }
 
-/** Weights, and the cache of a full context. */
+/** Bytes of the weights and a full cache. */
 const neededBytes = ({ bytes, cachePerToken }: ModelSize): number => bytes + CONTEXT * cachePerToken;
 
 /**
- * Whether a model can be kept and run here, as far as can be told before its header is read. The engine judges by the
- * header, and by the GPU's limits: before it downloads weights.
+ * Whether a model fits, as far as is known before its header is read. The engine checks the header and the GPU's limits
+ * before it downloads weights.
  */
 export function fitOf(size: ModelSize, { storageBytes, memoryBytes, gpu }: DeviceRoom): Fit {
   if (gpu === 'none') return 'no-gpu';
@@ -67,16 +67,19 @@ export function fitOf(size: ModelSize, { storageBytes, memoryBytes, gpu }: Devic
   return memoryBytes === undefined ? 'untold' : 'fits';
 }
 
-/** Memory of the device in GiB; undefined where the browser does not tell. */
+/** Device memory in GiB; undefined if the browser does not say. */
 export const toldMemory = (): number | undefined => (navigator as { deviceMemory?: number }).deviceMemory;
 
-/** Whether the model of a file of `bytes` can be opened while others have their GPU memory. `deviceMemory`: in GiB, as told. */
+/**
+ * Whether a model with a file of `bytes` can open beside others that hold GPU memory. `deviceMemory`: in GiB, as
+ * reported.
+ */
 export function hasRoomBeside(bytes: number, others: readonly { total: number }[], deviceMemory = UNTOLD_GIB): boolean {
   const taken = others.reduce((sum, { total }) => sum + total, 0);
   return taken + MOST_OF_FILE * bytes <= MEMORY_SHARE * deviceMemory * GIB;
 }
 
-/** Whether such a model is offered. */
+/** Whether a model with this fit is offered. */
 export const canRun = (fit: Fit): boolean => fit === 'fits' || fit === 'untold';
 
 /** A fit in words. */
@@ -85,11 +88,11 @@ export function fitWords(fit: Fit, size: ModelSize, { storageBytes = 0, memoryBy
     case 'fits':
       return 'Fits this device';
     case 'untold':
-      return 'Fits, as far as the browser tells';
+      return 'Probably fits: the browser does not report memory';
     case 'memory':
-      return `Too large: takes ${formatBytes(neededBytes(size))} of memory with its cache, and ${formatBytes(MEMORY_SHARE * memoryBytes)} are for models here`;
+      return `Too large: takes ${formatBytes(neededBytes(size))} of memory with its cache; this device has ${formatBytes(MEMORY_SHARE * memoryBytes)} for models`;
     case 'storage':
-      return `Too large: the browser may keep ${formatBytes(Math.max(storageBytes, 0))} more`;
+      return `Too large: the browser can store only ${formatBytes(Math.max(storageBytes, 0))} more`;
     case 'no-gpu':
       return 'Needs WebGPU';
   }

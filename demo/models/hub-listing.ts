@@ -2,29 +2,29 @@ import { ChunkwiseError, modelUrl } from '../../src/api/index.ts';
 import type { PageStorage } from '../basics/storage.ts';
 import { MODELS } from './models.ts';
 
-/** What the hub says of a model. */
+/** The hub's entry of a model. */
 export interface HubFacts {
-  /** When it was asked. Milliseconds since 1970, as `created`. */
+  /** Time of the request, in milliseconds since 1970, as `created`. */
   asked: number;
-  /** When its repository came to the hub. */
+  /** Time when its repository was created. */
   created: number;
-  /** Of its file. */
+  /** Size of its file. */
   bytes: number;
-  /** As its card names it, at any length. */
+  /** License named by its card, of any length. */
   license: string | undefined;
-  /** Where its licence is to be read, or else its card. */
+  /** Address of its license, or of its card. */
   licenseUrl: string;
 }
 
 const KEY = 'hub-listing';
 const TIMEOUT_MS = 20_000;
-/** Latest time that a Date has. */
+/** Latest time of a Date. */
 const LATEST = 8.64e15;
 
-/** The hub's host, as it is asked. */
+/** The hub's host. */
 export const HUB_HOST = new URL(modelUrl('owner/name')).host;
 
-/** What the hub said last of the page's models: kept on this device, and asked for only when the user says so. */
+/** The hub's latest entries of the page's models, stored on this device; requested only when the user asks. */
 export class HubListing {
   private facts = new Map<string, HubFacts>();
 
@@ -33,7 +33,7 @@ export class HubListing {
   async restore(): Promise<void> {
     const kept = await this.storage.get<unknown>(KEY);
     if (!(kept instanceof Map)) return;
-    // What is damaged is asked for anew.
+    // Damaged entries are requested again.
     for (const [id, facts] of kept) if (typeof id === 'string' && isFacts(facts)) this.facts.set(id, facts);
   }
 
@@ -41,13 +41,13 @@ export class HubListing {
     return this.facts.get(id);
   }
 
-  /** When the oldest of what is known was told; undefined where nothing is known. */
+  /** Time of the oldest entry; undefined if there is none. */
   get asked(): number | undefined {
     const all = [...this.facts.values()].map(({ asked }) => asked);
     return all.length === 0 ? undefined : Math.min(...all);
   }
 
-  /** Asks of all models at once; what is known stays where there is no answer. Gives an error for each that failed. */
+  /** Requests all models at once; entries stay if a request fails. Returns an error for each failure. */
   async ask(): Promise<ChunkwiseError[]> {
     const answers = await Promise.all(
       MODELS.map(async ({ id }) => {
@@ -82,8 +82,8 @@ async function askOf(id: string): Promise<HubFacts> {
 }
 
 /**
- * Reads an answer of the hub's API about a repository (`GET /api/models/{repo}/revision/{revision}?blobs=true`), with
- * what it says of one file. Throws `bad_file` for what is not the hub's, or does not have the file.
+ * Parses a response of the hub's API about a repository (`GET /api/models/{repo}/revision/{revision}?blobs=true`) for
+ * one file. Throws `bad_file` for a response that is not the hub's or lacks the file.
  */
 export function readListing(answer: unknown, repo: string, file: string): Omit<HubFacts, 'asked'> {
   const { createdAt, lastModified, siblings, cardData, tags } = fieldsOf(answer);
@@ -101,7 +101,7 @@ export function readListing(answer: unknown, repo: string, file: string): Omit<H
   return { created, bytes: size, ...licenseOf(fieldsOf(cardData), tags, modelUrl(repo)) };
 }
 
-/** A licence without a name of its own on the hub is `other`, and its name stands beside. */
+/** A license unknown to the hub is `other`, with its name in a second field. */
 function licenseOf(
   card: Record<string, unknown>,
   tags: unknown,
@@ -122,11 +122,11 @@ function licenseOf(
   };
 }
 
-/** Of anything: none where it has none. */
+/** A property of any value; undefined if missing. */
 const fieldsOf = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? { ...value } : {};
 
-/** A link is a stranger's text: it may lead elsewhere, but run nothing. */
+/** Links come from strangers: only http and https are allowed. */
 const isSecure = (url: string): boolean => URL.canParse(url) && new URL(url).protocol === 'https:';
 
 const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;

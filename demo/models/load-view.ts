@@ -13,10 +13,10 @@ const TITLES: Record<LoadProgress['phase'], string> = {
   compile: 'Preparing the GPU',
 };
 
-/** No other model helps. */
+/** Errors of the device, which no other model avoids. */
 const OF_DEVICE: readonly ErrorCode[] = ['no_webgpu', 'kernel_refused', 'wrong_results'];
 
-/** How far the loading of the model is, or why it failed. */
+/** Progress of loading a model, or the reason why it failed. */
 export class LoadView {
   private readonly loading = byId('loading', HTMLElement);
   private readonly failure = byId('failure', HTMLElement);
@@ -30,7 +30,7 @@ export class LoadView {
   private readonly dismissal = byId('dismiss-failure', HTMLButtonElement);
   private open: () => void = () => undefined;
   private progress: LoadProgress = { phase: 'header', bytes: 0, total: 0 };
-  /** What is loaded, and what answers meanwhile. */
+  /** The model that is loading, and the one that answers meanwhile. */
   private found = '';
   private meanwhile = '';
 
@@ -39,27 +39,27 @@ export class LoadView {
     this.dismissal.addEventListener('click', () => this.dismiss());
   }
 
-  /** `current`: the model that answers until the next one is there. */
+  /** `current`: the model that answers until the next one is open. */
   begin(current: string | undefined): void {
     this.dismiss();
     this.meanwhile = current === undefined ? '' : `${current} answers until then.`;
     this.beginLoading();
   }
 
-  /** `name`, which answered before, is opened again; what failed stays said. */
+  /** Reopens `name`, which answered before; the failure stays visible. */
   beginAgain(name: string): void {
-    this.showCurrent(`${name} is opened again …`);
+    this.showCurrent(`${name} is reopening …`);
     this.meanwhile = `${name} answered before.`;
     this.beginLoading();
   }
 
-  /** What is loaded, from where. */
+  /** The loading model and its source. */
   describe(found: string): void {
     this.found = found;
     this.showAbout();
   }
 
-  /** What answered ends, since there is no room for both. */
+  /** The answering model ends, because there is no room for both. */
   leaveCurrent(): void {
     this.meanwhile = '';
     this.showAbout();
@@ -70,29 +70,29 @@ export class LoadView {
     this.draw();
   }
 
-  /** It is still loaded, after the user was asked. */
+  /** Loading continues after the user's consent. */
   goOn(): void {
     this.loading.hidden = false;
   }
 
-  /** Nothing is loaded any more. */
+  /** Loading ended. */
   done(): void {
     this.loading.hidden = true;
   }
 
-  /** The failure is read. */
+  /** Hides the failure. */
   dismiss(): void {
     this.failure.hidden = true;
   }
 
-  /** `name`, which was there before what failed, is there again. */
+  /** `name`, which answered before the failure, is open again. */
   doneAgain(name: string): void {
     this.done();
     this.showCurrent(`${name} answers again.`);
     this.dismissal.hidden = false;
   }
 
-  /** `current`: the model that was there before, and still is. */
+  /** `current`: the model that answers still. */
   fail(error: unknown, current: string | undefined): void {
     const { title, advice, detail } = errorWords(error, 'opening');
     const isOfDevice = error instanceof ChunkwiseError && OF_DEVICE.includes(error.code);
@@ -107,14 +107,14 @@ export class LoadView {
     this.failure.hidden = false;
   }
 
-  /** Nor could `name` be opened again. */
+  /** `name` could not be reopened either. */
   failAgain(error: unknown, name: string): void {
     if (this.failure.hidden) this.fail(error, undefined);
     this.done();
-    this.showCurrent(`${name} could not be opened again: ${errorWords(error, 'opening').title}.`);
+    this.showCurrent(`${name} could not be reopened: ${errorWords(error, 'opening').title}.`);
   }
 
-  /** Names the model that can be opened in place of the one that failed. */
+  /** Offers a model in place of the failed one. */
   offerClosest(name: string, about: string, open: () => void): void {
     this.closest.textContent = about;
     this.openClosest.textContent = `Open ${name}`;
@@ -138,14 +138,19 @@ export class LoadView {
   }
 
   private readonly draw = oncePerFrame(() => {
-    const { phase, bytes, total } = this.progress;
+    const { phase, bytes, total, kernels } = this.progress;
     const title = TITLES[phase];
-    // Written only when it changes: a screen reader says it each time.
+    // Written on change only, because a screen reader reads each write.
     if (this.title.textContent !== title) this.title.textContent = title;
-    this.detail.textContent = total > 0 ? `${formatBytes(bytes)} of ${formatBytes(total)}` : '';
-    if (total > 0) {
-      this.bar.max = total;
-      this.bar.value = bytes;
+    this.detail.textContent = kernels
+      ? `${kernels.compiled} of ${kernels.total} kernels compiled`
+      : total > 0
+        ? `${formatBytes(bytes)} of ${formatBytes(total)}`
+        : '';
+    const [done, most] = kernels ? [kernels.compiled, kernels.total] : [bytes, total];
+    if (most > 0) {
+      this.bar.max = most;
+      this.bar.value = done;
     } else this.bar.removeAttribute('value');
   });
 }

@@ -2,28 +2,28 @@ import { create } from '../basics/dom.ts';
 import type { HubFacts } from './hub-listing.ts';
 import { shownLicense } from './questions.ts';
 
-/** A model as the picker shows it. */
+/** A model in the picker. */
 export interface ShownModel {
   name: string;
   about: string;
   size?: string | undefined;
-  /** Whether it fits, or that it is here, in words. */
+  /** Its fit, or that it is stored, in words. */
   fit: string;
-  /** Else it is shown with the reason, and cannot be used. */
+  /** Otherwise it is listed with the reason, and cannot be used. */
   isOffered: boolean;
-  /** Of this device. */
+  /** Recommended for this device. */
   isRecommended?: boolean;
   facts?: HubFacts | undefined;
   speed: string | undefined;
   isCurrent: boolean;
   use: () => void;
-  /** Where it is stored: what it takes, and what deletes it. */
+  /** If stored: its size and a function that deletes it. */
   stored?: { size: string; remove: () => void } | undefined;
 }
 
 const month = new Intl.DateTimeFormat('en', { month: 'short', year: 'numeric', timeZone: 'UTC' });
 
-/** What is known of a model, and buttons to use it and to delete what is stored of it. */
+/** A model's list item with buttons to use it and to delete its stored files. */
 export function modelItem(shown: ShownModel): HTMLElement {
   const { name, about, size, fit, isOffered, isRecommended = false, facts, speed, isCurrent } = shown;
   const item = create('li', 'model-item');
@@ -50,12 +50,12 @@ function actions({ name, isOffered, isCurrent, use, stored }: ShownModel, kind: 
     button.addEventListener('click', use);
     box.append(button);
   }
-  // What is in use goes on until its GPU is lost; deleted it could not come back from that.
+  // A model in use continues until its GPU is lost, and could not be reopened after a deletion.
   if (stored && !isCurrent) box.append(deletion(name, stored, box));
   return box;
 }
 
-/** Asks once more, in the place of the actions. */
+/** Replaces the actions by a confirmation. */
 function deletion(name: string, { size, remove }: NonNullable<ShownModel['stored']>, box: HTMLElement): HTMLElement {
   const button = create('button', 'plain', 'Delete');
   button.type = 'button';
@@ -76,7 +76,7 @@ function deletion(name: string, { size, remove }: NonNullable<ShownModel['stored
   return button;
 }
 
-/** Its text is a stranger's; CSS keeps its direction to itself. */
+/** The text comes from a stranger; CSS isolates its direction. */
 function licenseLink({ license, licenseUrl }: HubFacts, name: string): HTMLElement {
   const link = create('a', '', shownLicense(license));
   link.href = licenseUrl;

@@ -9,47 +9,47 @@ import { DEFAULT_MODEL_BYTES } from './models.ts';
 import type { Offer } from './offer.ts';
 import { downloadQuestion, foundLine } from './questions.ts';
 
-/** Another model may run where this one does not; what is lost while one is loaded is mostly lost for want of memory. */
+/** Errors that another model may avoid; a device lost during loading mostly lacks memory. */
 const TOO_LARGE: readonly ErrorCode[] = ['over_limit', 'device_lost'];
 const CANNOT_RUN: readonly ErrorCode[] = ['unsupported', ...TOO_LARGE];
 
 export interface ModelLoaderEvents {
-  /** What answers, or what is under way, has changed. */
+  /** The answering or the loading model changed. */
   onChange: () => void;
-  /** The engine that answers is about to end, with what it is writing. */
+  /** The answering engine is about to end with its answers in progress. */
   onLeave: () => void;
-  /** Another engine answers from now on. Resolves when this one has written what it was asked for. */
+  /** Another engine answers. Resolves when this one has finished its answers. */
   onReplaced: (engine: Engine) => Promise<void>;
   onReady: (engine: Engine, memory: MemoryReport) => void;
-  /** There is no model that answers. */
+  /** No model is open. */
   onFail: () => void;
-  /** The user did not want the download, and there is no other model. */
+  /** The user declined the download, and no other model is open. */
   onDeclined: (model: string | File[]) => void;
 }
 
 interface Wanted {
   model: string | File[];
-  /** By the user, who gets it at the next visit too. */
+  /** The user chose it; it opens on the next visit too. */
   isChosen: boolean;
 }
 
 /**
- * The engine that answers, and the loading of the next one. The one before stays until the next is open; where there is
- * no room for both it ends first, and is opened again if the next one cannot be.
+ * The answering engine, and the loading of the next one. The former stays until the next is open; if there is no room
+ * for both it ends first, and is reopened if the next one fails.
  */
 export class ModelLoader {
   engine: Engine | undefined;
-  /** Whether anything was ever to be loaded. */
+  /** Whether any load has started. */
   hasBegun = false;
-  /** What was to be loaded last could not be. */
+  /** The last load failed. */
   hasFailed = false;
   private loading: AbortController | undefined;
   private wanted: Wanted = { model: '', isChosen: false };
-  /** What the engine was opened with. */
+  /** The model of the current engine. */
   private current: Wanted | undefined;
-  /** What ended for the sake of the model that is being loaded. */
+  /** The model that ended to make room for the loading one. */
   private left: Wanted | undefined;
-  /** Engines that do not answer any more, until they have ended. */
+  /** Engines on their way out, with the promise of their end. */
   private readonly leaving = new Map<Engine, Promise<void>>();
 
   constructor(
@@ -74,18 +74,19 @@ export class ModelLoader {
     void this.load(this.wanted.model, this.wanted.isChosen);
   }
 
-  /** Of the model that answers. */
+  /** Name of the answering model. */
   private get name(): string | undefined {
     return this.engine && modelName(this.engine.model);
   }
 
   private async open(wanted: Wanted): Promise<void> {
-    // One at a time: the one that was asked for last.
+    // Only the latest load continues.
     this.loading?.abort();
     const own = (this.loading = new AbortController());
     const { signal } = own;
     this.hasBegun = true;
     this.offer.withdraw();
+    this.models.showName(this.name ?? nameOf(wanted));
     this.events.onChange();
     let opened: Engine | undefined;
     try {
@@ -105,7 +106,10 @@ export class ModelLoader {
     }
   }
 
-  /** Where the GPU stops beside the engine that answers, the two may have been too much for it: then without that one. */
+  /**
+   * Opens the engine. If the GPU is lost beside the answering engine, the two may be too much: it tries again without
+   * that one.
+   */
   private async create(wanted: Wanted, signal: AbortSignal): Promise<Engine> {
     const { model } = wanted;
     const create = (): Promise<Engine> =>
@@ -127,7 +131,7 @@ export class ModelLoader {
     }
   }
 
-  /** Of the model, and later of its adapters. */
+  /** Confirms the files of the model, and later of its adapters. */
   private async confirm(found: FoundFiles, { model }: Wanted, signal: AbortSignal): Promise<boolean> {
     const isModel = found.kind === 'model';
     if (found.missingBytes > DEFAULT_MODEL_BYTES) {
@@ -141,15 +145,15 @@ export class ModelLoader {
     return !signal.aborted;
   }
 
-  /** Beside what answers, and what is still on its way out. */
+  /** Whether there is room beside the answering engine and those on their way out. */
   private async hasRoomFor(bytes: number): Promise<boolean> {
     const engines = [...(this.engine ? [this.engine] : []), ...this.leaving.keys()];
-    // One whose worker has ended has no memory any more.
+    // An engine whose worker ended has no memory.
     const memory = await Promise.all(engines.map((each) => each.memory().catch(() => ({ total: 0 }))));
     return engines.length === 0 || hasRoomBeside(bytes, memory, toldMemory());
   }
 
-  /** Ends what answers, and what is still on its way out. Resolves when their memory is free. */
+  /** Ends the answering engine, and resolves when its memory and that of all ending engines is free. */
   private async leave(): Promise<void> {
     const { engine } = this;
     if (engine) {
@@ -157,12 +161,13 @@ export class ModelLoader {
       this.left = this.current;
       this.end(engine);
       this.view.leaveCurrent();
+      this.models.showName(nameOf(this.wanted));
     }
     this.events.onLeave();
     await Promise.all(this.leaving.values());
   }
 
-  /** The engine before writes what it was asked for, and ends then. */
+  /** Replaces the answering engine, which ends after its answers in progress. */
   private replace(opened: Engine, wanted: Wanted): void {
     const { engine } = this;
     const isAgain = wanted === this.left;
@@ -174,11 +179,11 @@ export class ModelLoader {
     if (engine) this.end(engine, this.events.onReplaced(engine));
   }
 
-  /** `isIdle`: what is waited for before. */
+  /** `isIdle`: delays the end. */
   private end(engine: Engine, isIdle?: Promise<void>): void {
     const end = async (): Promise<void> => {
       await isIdle;
-      await engine.dispose().catch(() => undefined); // its worker may have ended before
+      await engine.dispose().catch(() => undefined); // its worker may have ended already
       this.leaving.delete(engine);
     };
     this.leaving.set(engine, end());
@@ -188,6 +193,7 @@ export class ModelLoader {
     const { engine, left } = this;
     const isDeclined = error instanceof ChunkwiseError && error.code === 'aborted';
     this.loading = undefined;
+    if (!engine) this.models.showName(undefined);
     if (failed === left) {
       this.left = undefined;
       this.hasFailed = true;
@@ -214,7 +220,7 @@ export class ModelLoader {
     void this.open(left);
   }
 
-  /** Below the failure of what was wanted, unless something else is by then. */
+  /** Offers the closest model below the failure, unless another load has started. */
   private async nameClosest(isTooLarge: boolean): Promise<void> {
     const { wanted } = this;
     const failed = typeof wanted.model === 'string' ? wanted.model : wanted.model[0]?.name;
@@ -225,15 +231,15 @@ export class ModelLoader {
   }
 }
 
-/** An encoder can be opened, and answers nothing. Throws `unsupported`. */
+/** Rejects an encoder, which opens but generates no text. Throws `unsupported`. */
 async function checkAnswers(engine: Engine): Promise<void> {
   try {
     await engine.countTokens([{ role: 'user', content: 'Hello' }]);
   } catch (error) {
     const isOfModel = error instanceof ChunkwiseError && error.code === 'unsupported' && error.detail.field === 'model';
-    if (isOfModel) throw error; // a chat template at fault is told with the first answer
+    if (isOfModel) throw error; // the first answer reports a broken chat template
   }
 }
 
-/** What the page calls it. */
+/** The page's name of a model. */
 const nameOf = ({ model }: Wanted): string => modelName(typeof model === 'string' ? model : (model[0]?.name ?? ''));

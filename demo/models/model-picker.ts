@@ -14,19 +14,19 @@ import { isSame, type StoredModel, StoredModels } from './stored-models.ts';
 
 const OPENED_KEY = 'models';
 const CHOSEN_KEY = 'model';
-/** The better model that the user did not want to be told of again. */
+/** Key of the better model that the user declined. */
 const DECLINED_KEY = 'declined-model';
-/** Models of which it is said why the hub told nothing. */
+/** Most models named in a failure of the hub. */
 const MOST_NAMED = 3;
 const day = new Intl.DateTimeFormat('en', { dateStyle: 'long' });
 
 export interface ModelPickerEvents {
   onUse: (model: string) => void;
-  /** The engine that answers, which can tell what is stored. */
+  /** The answering engine, which lists stored models. */
   engine: () => Engine | undefined;
 }
 
-/** Which model answers: the dialog, and the memory of which were opened here, and which of them the user chose. */
+/** The model dialog, and the stored list of opened and chosen models. */
 export class ModelPicker {
   readonly listing: HubListing;
   readonly speeds: Speeds;
@@ -68,7 +68,10 @@ export class ModelPicker {
     this.opened = opened ?? [];
   }
 
-  /** What the page opens by itself: what the user chose last, or else its own. A link's model alone is not chosen. */
+  /**
+   * The model to open at the start: the user's last choice, or the default. A linked model that was not chosen does not
+   * count.
+   */
   async plain(): Promise<string> {
     return (await this.storage.get<string>(CHOSEN_KEY)) ?? this.default();
   }
@@ -77,9 +80,14 @@ export class ModelPicker {
     return defaultModel(this.opened);
   }
 
-  /** `address`: undefined for a file from the disk, which cannot be opened again by itself. */
+  /** Shows a model's name in the page's header: the open one, or the loading one; undefined: neither. */
+  showName(name = 'choose one'): void {
+    byId('model', HTMLElement).textContent = name;
+  }
+
+  /** Stores an opened model. `address`: undefined for a file from disk, which cannot be reopened automatically. */
   async remember(name: string, address: string | undefined, isChosen: boolean): Promise<void> {
-    byId('model', HTMLElement).textContent = modelName(name);
+    this.showName(modelName(name));
     this.button.title = name;
     this.current = address ?? '';
     if (address === undefined) return;
@@ -88,7 +96,7 @@ export class ModelPicker {
     if (isChosen) await this.storage.set(CHOSEN_KEY, address);
   }
 
-  /** The model of the list to open in place of `failed`, and what to say of it. */
+  /** The list's model to offer in place of `failed`, with words about it. */
   async closestTo(
     failed: string,
     isTooLarge: boolean,
@@ -101,14 +109,14 @@ export class ModelPicker {
     return { name: model.name, address, about: `The closest model ${which} is ${model.name}, ${size}.` };
   }
 
-  /** Of a model of the list, as far as it is known. */
+  /** Size of a listed model, if known. */
   bytesOf(address: string): number | undefined {
     return this.listing.of(address)?.bytes ?? MODELS.find(({ id }) => id === address)?.bytes;
   }
 
   /**
-   * What to use in place of the page's own model, where the GPU is a real one and quick enough for better; undefined where
-   * there is none, or the user has declined it.
+   * A better model than the page's default if the GPU is real and fast enough; undefined if there is none or the user
+   * declined it.
    */
   async better(): Promise<{ name: string; address: string; size: string; decline: () => void } | undefined> {
     const own = MODELS[0];
@@ -164,7 +172,7 @@ export class ModelPicker {
     return rated(choices, room.gpu, (address) => this.speeds.of(address));
   }
 
-  /** What was opened here or is stored, and is not on the page's list. */
+  /** Models that were opened or stored here and are not on the page's list. */
   private others(): string[] {
     const listed = new Set(MODELS.map(({ id }) => fileOf(id)));
     const stored = this.stored.all.map(({ name }) => name);
@@ -173,7 +181,7 @@ export class ModelPicker {
     );
   }
 
-  /** As far as is known. */
+  /** Size in bytes, if known. */
   private isStored(address: string): boolean {
     return !this.stored.isKnown || this.stored.of(address) !== undefined;
   }
@@ -201,7 +209,7 @@ export class ModelPicker {
       name: modelName(address),
       about: this.opened.includes(address) ? 'Opened here before' : 'Not opened here yet',
       size: stored?.size,
-      fit: this.isStored(address) ? 'On this device' : 'Not on this device any more',
+      fit: this.isStored(address) ? 'On this device' : 'No longer on this device',
       isOffered: true,
       speed: tokensPerSecond === undefined ? undefined : speedWords({ tokensPerSecond, by: 'measured' }),
       isCurrent: address === this.current,
@@ -216,7 +224,7 @@ export class ModelPicker {
     return { size: formatBytes(stored.bytes), remove: () => void this.remove(stored) };
   }
 
-  /** Forgets it too: the page would else download it again by itself. */
+  /** Also forgets the model, which the page would otherwise download again. */
   private async remove(stored: StoredModel): Promise<void> {
     this.failure.hidden = true;
     try {
@@ -231,10 +239,10 @@ export class ModelPicker {
       this.failure.hidden = false;
     }
     await this.draw();
-    byId('models-title', HTMLElement).focus(); // the button that had it is gone
+    byId('models-title', HTMLElement).focus(); // the focused button is gone
   }
 
-  /** Shows what has all words of the search. */
+  /** Shows models that match all words of the search. */
   private filter(): void {
     const words = this.search.value.toLowerCase().split(/\s+/);
     let isAny = false;
@@ -257,14 +265,14 @@ export class ModelPicker {
     this.showAsked(failureOf(failed));
   }
 
-  /** Whose list it is, and of when. `failure`: how asking for a newer one went. */
+  /** Source and date of the entries. `failure`: result of the last request. */
   private showAsked(failure = ''): void {
     const { asked } = this.listing;
     this.ask.textContent = asked === undefined ? `Ask ${HUB_HOST}` : 'Ask again';
     this.said.textContent =
       asked === undefined
-        ? `${failure}Dates, licences and new sizes are told by ${HUB_HOST}, which then sees your address. It is not asked before you click.`
-        : `${failure}Dates, sizes and licences as ${HUB_HOST} told them on ${day.format(asked)}.`;
+        ? `${failure}Dates, licences and new sizes come from ${HUB_HOST}, which then sees your address. The page asks only when you click.`
+        : `${failure}Dates, sizes and licences from ${HUB_HOST} of ${day.format(asked)}.`;
   }
 
   private use(model: string): void {
@@ -273,7 +281,7 @@ export class ModelPicker {
   }
 }
 
-/** Nothing where nothing was measured. */
+/** Speed in words; empty if nothing was measured. */
 function speedWords({ tokensPerSecond, by }: Rate): string | undefined {
   if (by === 'assumed') return undefined;
   return by === 'measured'
@@ -281,13 +289,13 @@ function speedWords({ tokensPerSecond, by }: Rate): string | undefined {
     : `about ${formatRate(tokensPerSecond)} expected`;
 }
 
-/** How asking the hub went, where not all that was asked for came. */
+/** Failures of the last request to the hub in words. */
 function failureOf(failed: readonly ChunkwiseError[]): string {
   if (failed.length === 0) return '';
   if (failed.length === MODELS.length && failed.every(({ code }) => code === 'network'))
     return `${HUB_HOST} could not be reached. `;
   const more = failed.length > MOST_NAMED ? ` and ${failed.length - MOST_NAMED} more` : '';
-  return `${HUB_HOST} did not tell of some: ${failed
+  return `${HUB_HOST} has no readable entry for some: ${failed
     .slice(0, MOST_NAMED)
     .map(({ message }) => message)
     .join('; ')}${more}. `;

@@ -1,9 +1,9 @@
 import { byId, create } from '../basics/dom.ts';
 
-/** What the user is asked before something is fetched. */
+/** A question before a download. */
 export interface Question {
   title: string;
-  /** Who is to be asked for it; in Punycode, so that none looks like another. */
+  /** Host of the download, in Punycode so that none looks like another. */
   host: string;
   facts: [label: string, value: string][];
   about: string;
@@ -11,10 +11,10 @@ export interface Question {
   decline: string;
 }
 
-/** `withdrawn`: it was not asked any more. */
+/** `withdrawn`: the question became obsolete. */
 export type Answer = 'accepted' | 'declined' | 'withdrawn';
 
-/** The card above where one writes that asks before a download; one question at a time, the latest. */
+/** The card above the input field that asks before a download; only the latest question is open. */
 export class Offer {
   private readonly card = byId('offer', HTMLElement);
   private readonly accept = byId('offer-accept', HTMLButtonElement);
@@ -26,7 +26,7 @@ export class Offer {
     this.decline.addEventListener('click', () => this.end('declined'));
     this.card.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape') return;
-      event.preventDefault(); // it would stop an answer too
+      event.preventDefault(); // Escape would stop an answer too
       this.end('declined');
     });
   }
@@ -45,7 +45,7 @@ export class Offer {
     this.accept.textContent = accept;
     this.decline.textContent = decline;
     this.card.hidden = false;
-    // Not to its buttons, which a key pressed for something else must not reach; and not away from what is written.
+    // Focus the card and not its buttons, which a stray key press could trigger; keep the focus while the user writes.
     if (document.activeElement?.id !== 'prompt') this.card.focus();
     return new Promise((resolve) => {
       this.end = (answer) => {

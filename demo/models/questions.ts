@@ -3,27 +3,27 @@ import { formatBytes, modelName } from '../basics/format.ts';
 import type { Question } from './offer.ts';
 
 /**
- * A page may be opened by a link of anybody's: nothing comes from where it names before this is answered. `bytes`: of the
- * model, where the hub has told of it before.
+ * Asks before anything is fetched from a linked address, which anyone may have chosen. `bytes`: the model's size, if
+ * the hub stated it before.
  */
 export function linkQuestion(model: string, bytes: number | undefined): Question {
   const url = new URL(modelUrl(model));
   const isElsewhere = url.origin !== location.origin;
   return {
     title: 'Open the model that this link names?',
-    host: isElsewhere ? hostOf(url) : `${hostOf(url)}, and where it leads on to`,
+    host: isElsewhere ? hostOf(url) : `${hostOf(url)}, and where it redirects to`,
     facts: [
       ['Model', nameOf(url)],
       ['Address', url.href],
       ...(bytes === undefined ? [] : [['Size', formatBytes(bytes)] satisfies [string, string]]),
     ],
-    about: `${isElsewhere ? 'Nothing has been fetched from there yet. ' : ''}Open it only if you trust whoever sent the link: the file is kept on this device, and what it answers is up to them.`,
+    about: `${isElsewhere ? 'Nothing has been fetched from there yet. ' : ''}Open it only if you trust whoever sent the link: the file is kept on this device, and they control its answers.`,
     accept: 'Open model',
     decline: 'Not now',
   };
 }
 
-/** Before a download that is larger than the default model's. `current`: the model that stays where it is declined. */
+/** Asks before a download larger than the default model. `current`: the model that stays if the user declines. */
 export function downloadQuestion(
   { kind, name, bytes, missingBytes, license }: FoundFiles,
   current: string | undefined,
@@ -44,10 +44,10 @@ export function downloadQuestion(
   };
 }
 
-/** What is loaded, in a line. */
+/** The loading model in a line. */
 export function foundLine({ name, bytes, license }: FoundFiles): string {
   const url = new URL(modelUrl(name));
-  // A name may have signs that turn the direction of what comes after it.
+  // A name may contain characters that change the text direction.
   return [hostOf(url), nameOf(url), formatBytes(bytes), ...(license === undefined ? [] : [shownLicense(license)])].join(
     ' · ',
   );
@@ -55,11 +55,11 @@ export function foundLine({ name, bytes, license }: FoundFiles): string {
 
 const LONGEST_LICENSE = 60;
 
-/** It is a text of the file's, of any length. */
-export const shownLicense = (license = 'not told'): string =>
+/** The license is a text of any length from the file. */
+export const shownLicense = (license = 'not stated'): string =>
   license.length > LONGEST_LICENSE ? `${license.slice(0, LONGEST_LICENSE)} …` : license;
 
-/** With the port; of addresses without a host the scheme. */
+/** Host with port; the scheme of an address without a host. */
 const hostOf = ({ host, protocol }: URL): string => (host === '' ? protocol : host);
 
 const nameOf = ({ pathname }: URL): string => modelName(pathname) || 'not named';

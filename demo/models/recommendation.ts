@@ -1,20 +1,22 @@
 import type { Choice } from './choices.ts';
 import { canRun, type DeviceRoom, fitOf, GIB, UNTOLD_GIB } from './device-fit.ts';
 
-/** Tokens a second that a recommended model writes at least: twice as fast as one reads. */
+/** Least tokens per second of a recommended model: twice reading speed. */
 const LEAST_RATE = 15;
-/** Bytes of weights that a real GPU reads a second at least, as integrated ones do; taken until answers here tell more. */
+/**
+ * Bytes of weights per second that any real GPU reads, such as an integrated one; used until answers are measured here.
+ */
 const GPU_BYTES_PER_SECOND = 20e9;
 
-/** A model of the list that has answered on this device, and how fast. */
+/** A listed model that answered here, and its speed. */
 export interface Measured {
   bytes: number;
   tokensPerSecond: number;
 }
 
 /**
- * Tokens a second of a model with `bytes` of weights, by the largest one that was measured here. A token takes what it took
- * of that one, and the further weights are read at least as fast as that one's were. Undefined where nothing can be said.
+ * Expected tokens per second of a model with `bytes` of weights, from the largest measured one: its time per token,
+ * plus the further weights at its rate. Undefined without data.
  */
 export function estimatedRate(
   bytes: number,
@@ -27,16 +29,16 @@ export function estimatedRate(
   return 1 / (1 / measured.tokensPerSecond + (bytes - measured.bytes) / bytesPerSecond);
 }
 
-/** `estimated`: by another model that answered here; `assumed`: by the kind of the device alone. */
+/** `estimated`: from another model's speed here; `assumed`: from the kind of device. */
 export interface Rate {
   tokensPerSecond: number;
   by: 'measured' | 'estimated' | 'assumed';
 }
 
-/** A choice, with how fast it is here. */
+/** A choice with its speed here. */
 export type RatedChoice = Choice & { rate: Rate | undefined };
 
-/** Adds to each what `rateOf` has measured of it, or else an estimate. */
+/** Adds the measured or estimated speed to each. */
 export function rated(
   choices: readonly Choice[],
   gpu: DeviceRoom['gpu'],
@@ -56,8 +58,8 @@ export function rated(
 }
 
 /**
- * The best model for this device, of a list from the least able to the most able one: the last that fits and is quick
- * enough, or else the first that fits at all. Undefined where none does.
+ * The best model for this device, from a list ordered by ability: the last one that fits and is fast enough, else the
+ * first that fits. Undefined if none fits.
  */
 export function recommended(choices: readonly RatedChoice[], room: DeviceRoom): RatedChoice | undefined {
   const surely = { ...room, memoryBytes: room.memoryBytes ?? UNTOLD_GIB * GIB };

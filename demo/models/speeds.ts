@@ -2,21 +2,21 @@ import type { PageStorage } from '../basics/storage.ts';
 import { fileOf } from './models.ts';
 
 const KEY = 'speeds';
-/** Answers of a model that count: the latest. */
+/** Number of latest answers that count per model. */
 const ANSWERS = 5;
-/** A shorter answer is mostly its beginning. */
+/** Shorter answers are dominated by their start. */
 const LEAST_TOKENS = 16;
 
-/** Tokens a second of the latest answers of each model on this device. */
+/** Tokens per second of the latest answers of each model on this device. */
 export class Speeds {
-  /** By the model's file, latest last. */
+  /** Speeds by the model's file, latest last. */
   private rates = new Map<string, number[]>();
 
   constructor(private readonly storage: PageStorage) {}
 
   async restore(): Promise<void> {
     const kept = await this.storage.get<unknown>(KEY);
-    if (isKept(kept)) this.rates = kept; // what is damaged is measured anew
+    if (isKept(kept)) this.rates = kept; // damaged data are measured again
   }
 
   async add(model: string, { tokens, tokensPerSecond }: { tokens: number; tokensPerSecond: number }): Promise<void> {
@@ -26,7 +26,7 @@ export class Speeds {
     await this.storage.set(KEY, this.rates);
   }
 
-  /** Their median; undefined before the first. */
+  /** Median speed; undefined without answers. */
   of(model: string): number | undefined {
     const sorted = [...(this.rates.get(fileOf(model)) ?? [])].sort((a, b) => a - b);
     return sorted[Math.floor(sorted.length / 2)];

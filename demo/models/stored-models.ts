@@ -3,21 +3,21 @@ import { ChunkwiseError, type Engine, modelUrl } from '../../src/api/index.ts';
 export interface StoredModel {
   /** A hub id or a URL. */
   name: string;
-  /** What is there of it, which may not be all. */
+  /** Stored bytes, possibly incomplete. */
   bytes: number;
 }
 
-/** So long an engine may take to tell; a busy one is not waited for. */
+/** Most milliseconds for an engine's response; a busy one is not waited for. */
 const PATIENCE_MS = 1000;
 
-/** The models that the browser stores, as an engine tells of them. */
+/** The browser's stored models, as reported by an engine. */
 export class StoredModels {
-  /** Undefined before any was told of. */
+  /** Undefined before the first report. */
   private told: StoredModel[] | undefined;
 
   constructor(private readonly engine: () => Engine | undefined) {}
 
-  /** Asks anew. Never throws: without an answer what was told last stays. */
+  /** Refreshes the list. Never throws: without a response the last list stays. */
   async read(): Promise<void> {
     const asked = this.engine()
       ?.cache.list()
@@ -39,17 +39,16 @@ export class StoredModels {
     return this.told?.find(({ name }) => isSame(name, address));
   }
 
-  /** Throws `busy` where another tab is loading it, and what else the engine throws. */
+  /** Deletes a model. Throws `busy` while another tab loads it, and the engine's errors. */
   async delete({ name }: StoredModel): Promise<void> {
     const engine = this.engine();
-    if (!engine)
-      throw new ChunkwiseError('disposed', { file: name, reason: 'no model is loaded that could delete it' });
+    if (!engine) throw new ChunkwiseError('disposed', { file: name, reason: 'no open model can delete it' });
     await engine.cache.delete(name, 'model');
     this.told = this.told?.filter((each) => each.name !== name);
   }
 }
 
-/** Whether both are of one model: one may be an address as it was typed. */
+/** Whether both name one model: one may be a typed address. */
 export function isSame(a: string, b: string): boolean {
   if (a === b) return true;
   try {

@@ -1,6 +1,6 @@
 /**
- * Before the first paint, ahead of the page's modules: the colours, and whether the measurements are shown, as the user
- * chose last. `data-theme` is the choice (none: as the system has it), `data-scheme` what it comes to.
+ * Runs before the first paint and the page's modules: sets the colours, and whether the measurements are shown, by the
+ * user's last choice. `data-theme` is the choice (none: the system's), `data-scheme` the resulting colours.
  */
 {
   const root = document.documentElement;
@@ -16,7 +16,7 @@
       const kept = localStorage.getItem(`chunkwise ${name}`);
       if (kept !== null) root.dataset[name] = kept;
     } catch {
-      // Some windows keep nothing.
+      // Some windows store nothing.
     }
   }
   follow();

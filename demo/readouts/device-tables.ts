@@ -2,10 +2,10 @@ import type { DeviceReport, Figure, ModelSpeeds, NotMeasured } from '../../src/a
 import { create } from '../basics/dom.ts';
 import { formatBytes, formatCount, formatMs, formatRate, modelName } from '../basics/format.ts';
 
-/** A figure, and what is to be said of it in smaller letters. */
+/** A figure with a note in small type. */
 type Cell = readonly [value: string, note?: string];
 
-/** What was found of a device, as tables: of itself, of its ceilings and latencies, and of each model. */
+/** Tables of a device's results: the device, its ceilings and latencies, and each model. */
 export function deviceTables({
   device,
   host,
@@ -42,7 +42,7 @@ export function deviceTables({
       [],
       [
         ['Reading', figure(ceilings.readGbPerSecond, gb)],
-        ['Reading in runs', figure(ceilings.readInRunsGbPerSecond, gb)],
+        ['Sequential reads', figure(ceilings.readInRunsGbPerSecond, gb)],
         ['Copying', figure(ceilings.copyGbPerSecond, gb)],
         ['Multiply-adds, f32', figure(ceilings.f32GflopPerSecond, gflop)],
         ['Multiply-adds, f16', figure(ceilings.f16GflopPerSecond, gflop)],

@@ -4,16 +4,16 @@ import { formatBytes, formatCount } from '../basics/format.ts';
 import { oncePerFrame } from '../basics/frame.ts';
 import { onSchemeChange } from '../basics/looks.ts';
 
-/** CSS pixels of a page of a layer, at most; many pages share the width there is. */
+/** Most CSS pixels of a page of a layer; many pages share the width. */
 const MOST_WIDTH = 10;
 const MOST_HEIGHT = 8;
 const LEAST_HEIGHT = 2;
-/** CSS pixels that the rows aim to fill. */
+/** Total height of the rows in CSS pixels. */
 const HEIGHT = 120;
-/** Smaller cells touch: a gap would be as wide as they are. */
+/** Smaller cells have no gap, which would be as wide as they are. */
 const LEAST_WITH_GAP = 4;
 
-/** The pages of the latest text: a column a page, a row a layer, coloured by the form it lies in. */
+/** Map of the latest text's KV cache pages: a column per page, a row per layer, coloured by form. */
 export class KvMapView {
   private readonly section = byId('kv-map', HTMLElement);
   private readonly canvas = byId('kv-map-canvas', HTMLCanvasElement);
@@ -21,7 +21,7 @@ export class KvMapView {
   private readonly size = byId('kv-map-size', HTMLElement);
   private readonly refused = byId('kv-map-refused', HTMLElement);
   private event: KvEvent | undefined;
-  /** What the legend says now. */
+  /** Content of the legend. */
   private said = '';
 
   constructor() {
@@ -72,7 +72,7 @@ export class KvMapView {
 
   private paint({ forms, layers, pages }: KvEvent): void {
     const width = this.section.clientWidth;
-    if (width === 0) return; // folded away; it is seen when its size changes
+    if (width === 0) return; // hidden; it is drawn when its size changes
     const scale = devicePixelRatio;
     const cellWidth = Math.min(MOST_WIDTH, width / pages);
     const cellHeight = Math.max(LEAST_HEIGHT, Math.min(MOST_HEIGHT, Math.floor(HEIGHT / layers)));
@@ -88,7 +88,7 @@ export class KvMapView {
       number,
       number,
     ];
-    // On whole device pixels, so that no edge is blurred.
+    // Aligned to device pixels, so that edges stay sharp.
     const edge = (cells: number, side: number): number => Math.round(cells * side * scale);
     forms.forEach((form, at) => {
       const [page, layer] = [at % pages, Math.floor(at / pages)];

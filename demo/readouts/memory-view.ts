@@ -10,7 +10,7 @@ const CATEGORIES = [
   ['adapters', 'Adapters'],
 ] as const;
 
-/** GPU memory by what it is spent on: a stacked bar and the numbers. */
+/** GPU memory by category: a stacked bar and the numbers. */
 export class MemoryView {
   private readonly total = byId('memory-total', HTMLElement);
   private readonly parts = CATEGORIES.map(([category, label]) => {

@@ -1,21 +1,21 @@
 import type { Engine, PlanEvent, TokenEvent } from '../../src/api/index.ts';
 
-/** How much of an adapter is taken: the level, and its mean rank over all matrices that the adapter changes. */
+/** The used part of an adapter: the rank level, and its mean rank over all adapted matrices. */
 export interface Dose {
   level: number;
   meanRank: number;
 }
 
-/** A token with what it took of its adapter. */
+/** A token with its rank. */
 export interface RankedToken extends Dose {
   text: string;
   /** 0 to 1. */
   complexity: number;
-  /** Where a chunk begins: the chunk's, which a token on the way to it may differ from. */
+  /** At the start of a chunk: the chunk's rank, from which ramping tokens may differ. */
   chunk: Dose | undefined;
 }
 
-/** The ranks of one request, from its beginning until `close`: those of the prompt's new tokens, and of the answer's. */
+/** The ranks of one request until `close`: of the prompt's new tokens and of the answer. */
 export class RankRecord {
   readonly prompt: RankedToken[] = [];
   readonly answer: RankedToken[] = [];
@@ -27,10 +27,10 @@ export class RankRecord {
   private sum = 0;
   private counted = 0;
   private reported: number | undefined;
-  /** Of this request; the first token says which it is, and how long the prompt was. */
+  /** Id of this request and length of its prompt, from the first token. */
   private first: TokenEvent | undefined;
   private early: PlanEvent[] = [];
-  /** Tokens whose text is not there yet: half a character, or a possible stop string. */
+  /** Tokens without text yet: an incomplete character or a possible stop string. */
   private textless: RankedToken[] = [];
   private lastLevel: number | undefined;
   private readonly removers: (() => void)[];
@@ -42,12 +42,12 @@ export class RankRecord {
     ];
   }
 
-  /** Over all tokens so far; in the end, as the GPU counted. */
+  /** Mean over all tokens so far; at the end, as counted by the GPU. */
   get meanRank(): number | undefined {
     return this.reported ?? (this.counted > 0 ? this.sum / this.counted : undefined);
   }
 
-  /** The text that came after the last token event. */
+  /** Text after the last token event. */
   addText(text: string): void {
     const last = this.textless.at(-1) ?? this.answer.at(-1);
     if (text === '' || !last) return;
@@ -80,17 +80,17 @@ export class RankRecord {
   }
 
   private addPlan({ id, start, complexity, rows, chunks, ladder, ...event }: PlanEvent, first: TokenEvent): void {
-    // What comes after the prompt is of the answer, and is told with its tokens.
+    // Text after the prompt belongs to the answer's tokens.
     if (id !== first.id || start >= first.contextUsed - 1) return;
     this.ladder = ladder ?? [];
     const { texts } = event;
     rows.forEach(({ levelHi, wLo, wHi }, i) => {
-      // The first chunk may have begun among the tokens that were in the cache.
+      // The first chunk may start among cached tokens.
       const isFirst = this.prompt.length === 0;
       const token = {
         text: texts[i] ?? '',
         level: levelHi,
-        // Before an activated adapter's invocation tokens take nothing.
+        // Tokens before an aLoRA's invocation have rank 0.
         meanRank: wLo === 0 && wHi === 0 ? 0 : (this.ladder[levelHi] ?? this.ladder.at(-1) ?? 0),
         complexity: complexity[i] ?? 0,
         chunk: chunks.find((chunk) => chunk.start === start + i || (isFirst && chunk.end > start)),

@@ -3,22 +3,22 @@ import { formatCount, formatRank } from '../basics/format.ts';
 import { oncePerFrame } from '../basics/frame.ts';
 import type { Dose, RankedToken, RankRecord } from './rank-record.ts';
 
-/** Tokens that are drawn in one frame at most. */
+/** Most tokens drawn per frame. */
 const AT_ONCE = 250;
 
-/** A request's text by rank and complexity, folded away until somebody wants to see it. */
+/** A request's text with ranks and complexity, hidden until opened. */
 export class RankStrip {
   readonly element = create('details', 'ranks');
   private readonly summary = create('summary', '');
   private readonly legend = create('ol', 'rank-legend');
-  private readonly prompt = new Strip('Prompt, as far as it is new');
+  private readonly prompt = new Strip('New part of the prompt');
   private readonly answer = new Strip('Answer');
 
   constructor(private readonly record: RankRecord) {
     this.element.dataset['testid'] = 'rank-strip';
     this.element.hidden = true;
     this.legend.ariaLabel = 'Mean rank of each level';
-    const help = create('p', 'rank-help', 'Figure and shade: mean rank. Bar below a token: how hard it is.');
+    const help = create('p', 'rank-help', 'Number and shade: mean rank. Bar below a token: its difficulty.');
     this.element.append(this.summary, this.legend, help, ...this.prompt.elements, ...this.answer.elements);
     this.element.addEventListener('toggle', () => {
       this.draw();
@@ -37,11 +37,11 @@ export class RankStrip {
     if (rest > 0) this.draw();
   });
 
-  /** It opens below the end of the page; asked for after `draw`, it runs after it. */
+  /** Scrolls it into view after `draw`. */
   private readonly reveal = oncePerFrame(() => this.element.scrollIntoView({ block: 'nearest' }));
 }
 
-/** Tokens in chunks, each of which begins with its rank. */
+/** Tokens in chunks, each with its rank at the start. */
 class Strip {
   readonly elements: [HTMLElement, HTMLElement];
   private readonly box = create('div', 'rank-text');
@@ -52,7 +52,7 @@ class Strip {
     this.elements = [create('h3', '', title), this.box];
   }
 
-  /** Draws the next tokens, and returns how many are left. */
+  /** Draws the next tokens and returns the number left. */
   add(tokens: readonly RankedToken[], levels: number): number {
     const end = Math.min(tokens.length, this.drawn + AT_ONCE);
     for (const token of tokens.slice(this.drawn, end)) {
@@ -70,7 +70,7 @@ class Strip {
     rank.title = titleOf(dose);
     shade(rank, dose.level, levels);
     this.chunk.append(rank);
-    // Between chunks the line may break, also where the text has no space.
+    // Lines may break between chunks, also without a space.
     this.box.append(this.chunk, document.createElement('wbr'));
   }
 }

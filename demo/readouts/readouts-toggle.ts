@@ -1,10 +1,10 @@
 import { byId } from '../basics/dom.ts';
 import { chooseLook, chosenLook } from '../basics/looks.ts';
 
-/** From here on the measurements have a place beside the chat; `narrow.css` says the same. */
+/** Width from which measurements fit beside the chat; the same as in `narrow.css`. */
 const WIDE = '(min-width: 900px)';
 
-/** Shows the measurements or a line of them: as the user chose last, or else by how wide the page is. */
+/** Shows the measurements, or one line of them: the user's last choice, or by the page's width. */
 export class ReadoutsToggle {
   private readonly button = byId('toggle-readouts', HTMLButtonElement);
   private readonly line = byId('readouts-line', HTMLElement);
@@ -19,7 +19,7 @@ export class ReadoutsToggle {
     this.show();
   }
 
-  /** What the line says while the measurements are closed. */
+  /** The line shown while the measurements are closed. */
   tell(line: string): void {
     if (this.line.textContent !== line) this.line.textContent = line;
   }

@@ -8,7 +8,7 @@ import type { RankRecord } from './rank-record.ts';
 import { ReadoutsToggle } from './readouts-toggle.ts';
 import type { Sparkline } from './sparkline.ts';
 
-/** The measurements beside the chat, of the answer that is being written or was written last. */
+/** The measurements beside the chat, of the current or last answer. */
 export class Readouts {
   private readonly ttft = byId('ttft', HTMLElement);
   private readonly rate = byId('tokens-per-second', HTMLElement);
@@ -21,13 +21,13 @@ export class Readouts {
   private readonly toggle = new ReadoutsToggle();
   private readonly memory = new MemoryView();
   private readonly kvMap = new KvMapView();
-  /** Comes with the first times: before them the page is there sooner without what draws them. */
+  /** Loaded with the first times, so that the page starts sooner. */
   private sparkline: Promise<Sparkline> | undefined;
-  /** Milliseconds of each token of the answer; the first is the time to the first token. */
+  /** Milliseconds per token; the first entry is the time to the first token. */
   private times: number[] = [];
-  /** Of the answer, where it has an adapter. */
+  /** Ranks of the answer, with an adapter. */
   private ranks: RankRecord | undefined;
-  /** The response that is shown: the first to tell of itself since `newAnswer`. What earlier ones tell late is not. */
+  /** Id of the shown response: the first with events since `newAnswer`. Late events of earlier ones are ignored. */
   private id: string | undefined;
   private readonly earlier = new Set<string>();
   private contextUsed = 0;
@@ -61,7 +61,7 @@ export class Readouts {
     this.draw();
   }
 
-  /** After what an answer's ranks say last. */
+  /** Redraws after an answer's last rank event. */
   redraw(): void {
     this.draw();
   }
@@ -86,7 +86,7 @@ export class Readouts {
 
   private readonly draw = oncePerFrame(() => {
     const [first, ...rest] = this.times;
-    void this.drawTimes(rest).catch(() => undefined); // without its library there is no line
+    void this.sampleTimes(rest).catch(() => undefined); // without the library there is no sparkline
     this.ttft.textContent = first === undefined ? '–' : formatMs(first);
     const sum = rest.reduce((total, ms) => total + ms, 0);
     const rate = rest.length === 0 ? undefined : formatRate((1000 * rest.length) / sum);
@@ -103,7 +103,7 @@ export class Readouts {
     this.context.textContent = `${formatCount(this.contextUsed)} of ${formatCount(this.contextLength)} tokens`;
   });
 
-  private async drawTimes(times: readonly number[]): Promise<void> {
+  private async sampleTimes(times: readonly number[]): Promise<void> {
     if (times.length > 0)
       this.sparkline ??= import('./sparkline.ts').then(
         (module) => new module.Sparkline(byId('sparkline', HTMLElement)),

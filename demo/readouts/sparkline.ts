@@ -6,7 +6,7 @@ import { onSchemeChange } from '../basics/looks.ts';
 const HEIGHT = 72;
 const SHOWN = 160;
 
-/** The last tokens' times as a line from zero. */
+/** Sparkline of the last tokens' times, from zero. */
 export class Sparkline {
   private readonly plot: uPlot;
   private values: readonly number[] = [];
@@ -65,7 +65,7 @@ export class Sparkline {
   }
 }
 
-/** The largest of 1, 2 and 5 times a power of ten that is at most `max`. */
+/** Largest of 1, 2 and 5 times a power of ten up to `max`. */
 function niceBelow(max: number): number {
   const power = 10 ** Math.floor(Math.log10(max));
   return ([5, 2].find((step) => step * power <= max) ?? 1) * power;

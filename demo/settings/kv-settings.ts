@@ -3,7 +3,7 @@ import { byId } from '../basics/dom.ts';
 
 const MODES = ['dense', 'policy', 'q8', 'q4'] as const;
 
-/** How keys and values are to be kept. */
+/** Settings of the KV cache. */
 export interface KvChoice {
   kv: (typeof MODES)[number];
   kvErrorBudget: number;
@@ -19,7 +19,7 @@ export const DEFAULT_KV: KvChoice = {
   kvPriority: 'error',
 };
 
-/** The part of the settings that is about the cache. */
+/** The KV cache part of the settings dialog. */
 export class KvSettings {
   private readonly mode = byId('kv', HTMLSelectElement);
   private readonly budgets = byId('kv-budgets', HTMLElement);
@@ -47,7 +47,7 @@ export class KvSettings {
     const { kv, kvErrorBudget, kvMemory } = this.values;
     const memory = kvMemory === 0 ? 'no limit' : `${kvMemory} MB`;
     this.budgets.hidden = kv !== 'policy';
-    // Hidden it would move what is below while the slider is dragged.
+    // Not hidden, because that would move the page during a drag.
     this.priority.disabled = kvMemory === 0;
     byId('kv-error-budget-value', HTMLOutputElement).value = `${kvErrorBudget.toFixed(2)} %`;
     byId('kv-memory-budget-value', HTMLOutputElement).value = memory;
@@ -55,7 +55,7 @@ export class KvSettings {
   }
 }
 
-/** What a request says of it: budgets are for `policy` alone. */
+/** KV options of a request; only `policy` has budgets. */
 export function kvOptions({
   kv,
   kvErrorBudget,

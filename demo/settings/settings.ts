@@ -11,12 +11,12 @@ export interface Settings extends KvChoice {
   minP: number;
   /** 0: none. */
   presencePenalty: number;
-  /** Undefined: another one for each answer. */
+  /** Undefined: a new one for each answer. */
   seed: number | undefined;
   maxTokens: number;
-  /** Drafts of what comes next are verified. */
+  /** Draft and verify tokens. */
   speculate: boolean;
-  /** Of new conversations: the one that was written last. */
+  /** System prompt of new conversations: the last one entered. */
   systemPrompt: string;
   ranks: 'chunkwise' | 'uniform';
   adapterScale: number;
@@ -29,7 +29,7 @@ const DEFAULTS: Settings = {
   topP: 0.9,
   topK: 0,
   minP: 0,
-  presencePenalty: 1.5, // without it a quarter of the default model’s answers went round in circles
+  presencePenalty: 1.5, // without it a quarter of the default model’s answers repeated endlessly
   seed: undefined,
   maxTokens: 512,
   speculate: true,
@@ -40,7 +40,7 @@ const DEFAULTS: Settings = {
 };
 const SLIDERS = ['temperature', 'top-p', 'min-p', 'presence-penalty', 'adapter-scale'];
 
-/** The dialog of what the user may set, kept across visits where the browser keeps anything. */
+/** The settings dialog; settings persist if the browser stores anything. */
 export class SettingsDialog {
   private readonly dialog = byId('settings', HTMLDialogElement);
   private readonly temperature = byId('temperature', HTMLInputElement);
@@ -56,10 +56,10 @@ export class SettingsDialog {
   private readonly adapterScale = byId('adapter-scale', HTMLInputElement);
   private readonly theme = byId('theme', HTMLSelectElement);
   private readonly cache = new KvSettings();
-  /** The adapter chosen last, which is not in this dialog. */
+  /** The last chosen adapter, which this dialog does not show. */
   keptAdapter = '';
 
-  /** `onSystemPrompt`: it is the conversation's on the page too. */
+  /** `onSystemPrompt`: receives the prompt for the conversation on the page. */
   constructor(
     private readonly storage: PageStorage,
     onSystemPrompt: (systemPrompt: string) => void,
@@ -71,7 +71,7 @@ export class SettingsDialog {
     this.theme.value = chosenLook('theme');
     this.theme.addEventListener('change', () => chooseLook('theme', this.theme.value));
     byId('reset-settings', HTMLButtonElement).addEventListener('click', () => this.reset());
-    // A field that must be mended before the dialog closes is to be seen.
+    // Open the advanced part if it contains an invalid field, which blocks closing.
     const advanced = byId('advanced-settings', HTMLDetailsElement);
     this.dialog.addEventListener('invalid', () => (advanced.open = true), { capture: true });
   }
@@ -102,7 +102,7 @@ export class SettingsDialog {
     };
   }
 
-  /** Shows the system prompt of another conversation. */
+  /** Shows another conversation's system prompt. */
   showSystemPrompt(systemPrompt: string): void {
     this.systemPrompt.value = systemPrompt;
   }
@@ -117,7 +117,7 @@ export class SettingsDialog {
     void this.storage.set(KEY, this.values);
   }
 
-  /** What the user wrote stays. */
+  /** Resets the settings except the system prompt. */
   private reset(): void {
     this.show({ ...DEFAULTS, systemPrompt: this.systemPrompt.value });
     this.theme.value = '';
@@ -162,7 +162,7 @@ export class SettingsDialog {
   }
 }
 
-/** Undefined where a field is empty, or holds what it may not. */
+/** Undefined for an empty or invalid field. */
 function valueOf(field: HTMLInputElement): number | undefined {
   return field.validity.valid && field.value !== '' ? field.valueAsNumber : undefined;
 }

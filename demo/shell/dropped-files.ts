@@ -1,7 +1,7 @@
-/** Where the key of a GGUF LoRA stands, which has no vocabulary before it. */
+/** Bytes that contain the adapter key of a GGUF LoRA, which has no vocabulary before it. */
 const HEADER_BYTES = 65_536;
 
-/** The files that were dropped, those of dropped folders among them. To be called before the event has ended. */
+/** The dropped files, with those of dropped folders. Call it before the event ends. */
 export async function droppedFiles({ items }: DataTransfer): Promise<File[]> {
   const found = [...items].map((item) => {
     const entry = item.webkitGetAsEntry();
@@ -12,11 +12,11 @@ export async function droppedFiles({ items }: DataTransfer): Promise<File[]> {
   return (await Promise.all(found)).flat();
 }
 
-/** Of this folder alone: an adapter has none below it, and a checkout may have thousands. */
+/** Files of this folder only: an adapter has no subfolders, and a checkout may have thousands. */
 async function filesIn(folder: FileSystemDirectoryEntry): Promise<File[]> {
   const reader = folder.createReader();
   const entries: FileSystemEntry[] = [];
-  // Each call gives some; none are left when it gives none.
+  // Each call returns a part; an empty one ends the list.
   for (;;) {
     const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
     if (some.length === 0) break;
@@ -26,10 +26,14 @@ async function filesIn(folder: FileSystemDirectoryEntry): Promise<File[]> {
   return Promise.all(files.map((entry) => new Promise<File>((resolve, reject) => entry.file(resolve, reject))));
 }
 
-/** Whether these are a model: GGUF files that are no adapter. */
+/** Whether these files are a model: GGUF files but not an adapter. */
 export async function areModel(files: readonly File[]): Promise<boolean> {
   const gguf = files.find(({ name }) => name.endsWith('.gguf'));
   if (!gguf) return false;
   const header = new Uint8Array(await gguf.slice(0, HEADER_BYTES).arrayBuffer());
   return !new TextDecoder('latin1').decode(header).includes('adapter.type');
 }
+
+/** The file, if it is a single text or PDF. */
+export const textOf = ([file, ...others]: readonly File[]): File | undefined =>
+  file && others.length === 0 && /\.(txt|md|pdf)$/i.test(file.name) ? file : undefined;

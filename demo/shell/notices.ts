@@ -3,13 +3,13 @@ import { byId, create } from '../basics/dom.ts';
 export interface Notice {
   text: string;
   action?: { label: string; act: () => void };
-  /** Called when the user wants it away. */
+  /** Called when the user dismisses it. */
   onDismiss?: () => void;
-  /** Milliseconds after which it leaves by itself. */
+  /** Milliseconds until it disappears. */
   lasts?: number;
 }
 
-/** Tells something in a line above the page; one of a kind at a time. */
+/** Shows a notice above the page; one per kind. */
 export function notify(kind: string, { text, action, onDismiss, lasts }: Notice): void {
   const notices = byId('notices', HTMLElement);
   const notice = create('div', 'notice', text);
@@ -37,7 +37,7 @@ export function notify(kind: string, { text, action, onDismiss, lasts }: Notice)
   if (lasts !== undefined) setTimeout(leave, lasts);
 }
 
-/** Takes away what was told of this kind. */
+/** Removes the notice of this kind. */
 export function withdraw(kind: string): void {
   for (const notice of byId('notices', HTMLElement).querySelectorAll<HTMLElement>('.notice'))
     if (notice.dataset['kind'] === kind) notice.remove();

@@ -1,10 +1,10 @@
 import type { Plugin } from 'vite';
 import { VitePWA } from 'vite-plugin-pwa';
 
-/** In `public/`; it becomes part of the service worker. */
+/** In `public/`; becomes part of the service worker. */
 const UNANSWERED = 'unanswered-requests.js';
 
-/** Makes the built page one that is installed, and opens without a network. Models and adapters lie in the origin's file system. */
+/** Makes the built page installable and available offline. Models and adapters are in the origin's file system. */
 export function offlineApp(): Plugin[] {
   return VitePWA({
     filename: 'service-worker.js',
@@ -32,10 +32,10 @@ export function offlineApp(): Plugin[] {
       globIgnores: ['adapters/**', 'models/**', UNANSWERED],
       importScripts: [UNANSWERED],
       maximumFileSizeToCacheInBytes: 8e6,
-      clientsClaim: true, // the first visit is enough
+      clientsClaim: true, // active from the first visit
       inlineWorkboxRuntime: true,
       sourcemap: false,
-      // `?model=` names a model and not another page.
+      // `?model=` does not select another page.
       ignoreURLParametersMatching: [/^model$/],
       navigateFallback: 'index.html',
       navigateFallbackDenylist: [/\/(models|adapters)\//],

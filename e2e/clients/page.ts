@@ -1,4 +1,4 @@
-/** Gives a page's console, and so the tests, the package and the clients' real packages. */
+/** Exposes the package and the clients' real packages to the page's console, and so to the tests. */
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import {
   embed,

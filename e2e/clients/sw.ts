@@ -1,4 +1,4 @@
-/** The service worker of an app: it takes the pages over at once, and serves the engine. */
+/** The service worker of an app: it claims pages at once and serves the engine. */
 import { serveEngine } from '../../src/service-worker/index.ts';
 
 interface Scope {

@@ -10,10 +10,10 @@ import { closeServer } from '../../tests/support/close-server.ts';
 import { scriptedModel } from '../../tests/support/models/scripted-model.ts';
 import { launchFirefox } from '../support/firefox.ts';
 
-/** What the scripted model is asked. */
+/** The scripted model's prompt. */
 const TEMPLATE = '{{ messages[-1].content }}';
 
-it('opens the page again without its server, and answers', async () => {
+it('reopens the page without its server and answers', async () => {
   const root = mkdtempSync(join(tmpdir(), 'chunkwise-firefox-'));
   cpSync(fileURLToPath(new URL('../../dist-demo/', import.meta.url)), root, { recursive: true });
   mkdirSync(join(root, 'models'), { recursive: true });
@@ -23,8 +23,8 @@ it('opens the page again without its server, and answers', async () => {
   await new Promise<void>((resolve) => host.listen(0, 'localhost', resolve));
   const firefox = await launchFirefox();
   const demo = await firefox.newPage();
-  demo.setDefaultTimeout(180_000); // the page times its kernels first, each of which is compiled
-  /** The page keeps the prompt until its model is there. */
+  demo.setDefaultTimeout(180_000); // the page autotunes first, which compiles every candidate
+  /** The page keeps the prompt until its model is open. */
   const ask = async (prompt: string): Promise<string | undefined> => {
     await demo.waitForSelector('#prompt');
     await demo.type('#prompt', prompt);

@@ -17,22 +17,22 @@ import { launchFirefox } from '../support/firefox.ts';
 import { servePackage } from '../support/package-page.ts';
 
 /**
- * A model whose kernels are compiled soon, of the scripted one's shapes. Lavapipe takes seconds for each: the more so for
- * those of prompts of more than four tokens, which the page's answer and no other needs here.
+ * A model with the scripted one's shapes whose kernels compile fast. Lavapipe takes seconds per kernel, and longest for
+ * those of prompts over four tokens, which only the page's answer needs here.
  */
 const SMALL = tinyModel({
   ...{ architecture: 'llama', type: 'F32', seed: 71, numLayers: 1, contextLength: 512, neverEnds: true },
   ...{ hiddenSize: 128, intermediateSize: 128, numHeads: 2, numKvHeads: 2 },
 });
 const PROMPT = 'Sea';
-/** So that pages take other forms. */
+/** Makes pages shrink. */
 const TOKENS = 170;
 const GRAMMAR = 'root ::= "the " ("red" | "green" | "blue") " sea"';
 
 let server: DemoServer;
 let firefox: Browser;
 let page: Page;
-/** On lavapipe, as Firefox is. */
+/** On lavapipe, like Firefox. */
 let node: LocalEngine;
 
 const openInNode = async (path: string): Promise<LocalEngine> =>
@@ -59,7 +59,7 @@ beforeAll(async () => {
   };
 });
 
-/** Opens an engine in `globalThis.engine`; kernels are not timed, since each of them takes long to compile. */
+/** Opens an engine in `globalThis.engine` without autotuning, whose kernels take long to compile. */
 const load = (model: string) =>
   page.evaluate(async (model) => {
     globalThis.engine = await globalThis.chunkwise.createEngine({ model, autotune: false });
@@ -88,7 +88,7 @@ it('answers in every cache mode as Node does', async () => {
   }
 });
 
-it('hears of a token without waiting for the clock by which Firefox looks at its GPU', async () => {
+it('receives a token without waiting for Firefox’s GPU polling interval', async () => {
   const idle = await page.evaluate(async () => {
     const device = await (await navigator.gpu.requestAdapter())?.requestDevice();
     await device?.queue.onSubmittedWorkDone();
@@ -100,7 +100,7 @@ it('hears of a token without waiting for the clock by which Firefox looks at its
   expect((await inFirefox()).ms).toBeLessThan(idle / 2);
 });
 
-it('answers with an adapter, by a grammar, and after a text that was saved', async () => {
+it('answers with an adapter, with a grammar, and from a saved KV cache', async () => {
   const folder = join(server.adapters, 'small');
   const [config, weights] = await Promise.all(
     [CONFIG_FILE, WEIGHTS_FILE].map((name) => FileSource.open(join(folder, name))),

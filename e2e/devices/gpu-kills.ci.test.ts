@@ -13,11 +13,11 @@ import { openForKills, piecesModel } from '../support/open-for-kills.ts';
 import { importPackage } from '../support/package-page.ts';
 
 declare global {
-  /** How far the loading of a model is. */
+  /** Progress of loading a model. */
   var phases: string[];
 }
 
-/** `npm run kills -- N` goes through all moments N times. */
+/** `npm run kills -- N` runs every case N times. */
 const ROUNDS = Number(process.env['CHUNKWISE_KILLS'] ?? 1);
 const FILE = 'kills.gguf';
 const MODEL = piecesModel({ numLayers: 2, intermediateSize: 2048, contextLength: 512 });
@@ -38,13 +38,13 @@ beforeAll(async () => {
 
 type Deed = 'create' | 'ask' | 'prompt' | 'trial' | 'story' | 'adapter' | 'save' | 'load' | 'embed';
 interface Done {
-  /** Of the error. */
+  /** Code of the error. */
   code?: string;
   value?: unknown;
   tokens: number;
 }
 
-/** Does one thing with the page's engine, and tells what came of it. */
+/** Runs one operation on the page's engine and returns its result. */
 const run = (page: Page, deed: Deed): Promise<Done> =>
   page.evaluate(
     async ([deed, url]) => {
@@ -89,7 +89,7 @@ const run = (page: Page, deed: Deed): Promise<Done> =>
 
 describe.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))('round %i: the GPU process ends', () => {
   let page: Page;
-  /** What was answered before anything failed, of texts that are not in the cache. */
+  /** Answers before any failure, to texts that are not in the prefix cache. */
   let right: Partial<Record<Deed, Done>>;
   beforeAll(async () => {
     opened.hub.forget();
@@ -118,7 +118,7 @@ describe.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))('round %i: the GP
 
   it.each<[string, Moment, string]>([
     ['the upload', { call: 'createBuffer', label: 'blk.1.' }, 'upload'],
-    ['compiling', { call: 'createComputePipeline', label: 'sample' }, 'compile begins'],
+    ['compiling', { call: 'createComputePipelineAsync', label: 'sample' }, 'compile begins'],
   ])('during %s: the next engine is right', async (_, moment, phase) => {
     await page.evaluate(async (moment) => {
       await globalThis.engine.dispose();
@@ -137,14 +137,14 @@ describe.each(Array.from({ length: ROUNDS }, (_, i) => i + 1))('round %i: the GP
 
   it.each<[string, Deed, Moment, tokens?: [least: number, most: number]]>([
     ['prefill', 'prompt', { call: 'submit' }, [0, 0]],
-    ['decoding', 'story', { call: 'mapAsync', label: 'drawn', count: 8 }, [2, 7]],
+    ['decoding', 'story', { call: 'mapAsync', label: 'sampled', count: 8 }, [2, 7]],
     ['saving', 'save', { call: 'createBuffer', label: 'saved pages', count: 2 }],
     ['loading', 'load', { call: 'writeBuffer' }],
     ['embedding', 'embed', { call: 'createBuffer', label: 'states' }],
     ['a page’s trial', 'trial', { call: 'mapAsync', label: 'page errors' }],
     ['an adapter’s load', 'adapter', { call: 'createBuffer', label: 'adapters' }],
   ])('during %s: `device_lost`, and the next request is right', async (_, deed, moment, [least, most] = [0, 6]) => {
-    expect(await run(page, 'ask')).toEqual(right.ask); // there is something to save
+    expect(await run(page, 'ask')).toEqual(right.ask); // now there is a cache to save
     right[deed] ??= await run(page, deed);
     await arm(page, moment);
     const { kills } = opened.killer;

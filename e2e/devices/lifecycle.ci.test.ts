@@ -53,7 +53,7 @@ it('downloads a model again that was deleted elsewhere, when the GPU is lost', a
   await opened.killer.kill();
   expect(await ask()).toBe(text);
   expect(opened.hub.sentBytes(FILE)).toBe(MODEL.length);
-  // Without its server: the error tells, and the next request tries again.
+  // Without the server: a typed error, and the next request tries again.
   await page.evaluate(async () =>
     (await navigator.storage.getDirectory()).removeEntry('chunkwise-models', { recursive: true }),
   );
@@ -73,7 +73,7 @@ it('downloads a model again that was deleted elsewhere, when the GPU is lost', a
   expect(await ask()).toBe(text);
 });
 
-it('refuses what is no option, listener, signal or request, by name', async () => {
+it('refuses invalid options, listeners, signals and requests, naming the field', async () => {
   const codes = await page.evaluate(async (model) => {
     const { engine, chunkwise } = globalThis;
     type Loose = (...values: unknown[]) => unknown;
@@ -146,7 +146,7 @@ it('refuses what is no option, listener, signal or request, by name', async () =
   });
 });
 
-/** What becomes of calls that are under way when the worker ends, and of later ones. */
+/** Results of pending and of later calls when the worker ends. */
 const end = (how: 'terminate' | 'close' | 'dispose'): Promise<(string | undefined)[]> =>
   page.evaluate(async (how) => {
     const { engine, threads } = globalThis;
@@ -173,7 +173,7 @@ const end = (how: 'terminate' | 'close' | 'dispose'): Promise<(string | undefine
   }, how);
 
 it.each(['terminate', 'close'] as const)(
-  'ends all calls when the worker does, by %s; another engine is right',
+  'ends all calls when the worker ends by %s; a new engine works',
   async (how) => {
     const text = await ask();
     expect(await end(how)).toEqual(['disposed', 'disposed', 'disposed', 'disposed', 'fine']);
@@ -182,12 +182,12 @@ it.each(['terminate', 'close'] as const)(
   },
 );
 
-it('is disposed of as often as it is asked to', async () => {
+it('can be disposed repeatedly', async () => {
   expect(await end('dispose')).toEqual(['disposed', 'disposed', 'fine', 'fine', 'disposed', 'disposed', 'fine']);
   await expect.poll(() => page.workers().length, { timeout: 5_000 }).toBe(0);
 });
 
-it('begins a download anew when the site’s data are cleared meanwhile', async () => {
+it('restarts a download when the site’s data are cleared meanwhile', async () => {
   const fresh = await (await opened.browser.newContext()).newPage();
   await importPackage(fresh, opened.server);
   const { held, release } = opened.hub.holdEnd(PIECE_BYTES);

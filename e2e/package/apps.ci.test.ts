@@ -19,7 +19,7 @@ let browser: Browser;
 let apps: Server;
 let elsewhere: Server;
 
-/** The packed package, installed into apps that other tools build: none has a configuration. */
+/** The packed package, installed into apps of other build tools without configuration. */
 beforeAll(async () => {
   models = mkdtempSync(join(tmpdir(), 'chunkwise-apps-'));
   writeFileSync(
@@ -93,7 +93,7 @@ it('Node: the command line', async () => {
   expect((JSON.parse(stdout) as { tokens: number[] }).tokens).toHaveLength(10);
 });
 
-/** Opens an app until it has put into the title what came of its request. */
+/** Opens an app and waits for the result of its request in the title. */
 async function expectAnswer(url: string): Promise<void> {
   const page = await browser.newPage();
   onTestFinished(() => page.close());
@@ -109,7 +109,7 @@ async function expectAnswer(url: string): Promise<void> {
   expect(await page.title()).toBe('10 tokens');
 }
 
-/** Writes the page of an app whose script lies beside it or at `script`, and returns its URL. */
+/** Writes an app's page, whose script is beside it or at `script`, and returns its URL. */
 function writePage(name: string, script: string, chunkwise?: string): string {
   const imports = `<script type="importmap">${JSON.stringify({ imports: { chunkwise } })}</script>`;
   mkdirSync(join(APPS, 'dist', name), { recursive: true });
@@ -120,11 +120,11 @@ function writePage(name: string, script: string, chunkwise?: string): string {
   return `${urlOf(apps)}/dist/${name}/`;
 }
 
-/** Starts a server of an app, whose last argument is the port, and returns its URL once it answers. */
+/** Starts an app's server, whose last argument is the port, and returns its URL once it responds. */
 async function started(program: string, ...args: string[]): Promise<string> {
   const port = await freePort();
   const child = spawn(program, [...args, String(port)], { ...FOR_APPS, stdio: 'ignore', detached: true });
-  // npx starts the server as a process of its own: both are in the child's group.
+  // npx starts the server as a separate process; both are in the child's group.
   onTestFinished(() => void process.kill(-(child.pid as number)));
   const url = `http://localhost:${port}/`;
   while (

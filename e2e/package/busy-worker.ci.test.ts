@@ -9,11 +9,11 @@ import { servePackage, visit } from '../support/package-page.ts';
 
 const opened = openForTests(servePackage);
 
-/** Words that are all different, which the worker's tokenizer takes some seconds for. */
+/** Distinct words, which the worker's tokenizer needs some seconds for. */
 const WORDS = 400_000;
 
 declare global {
-  /** Keeps the worker busy: what it says at last. */
+  /** Keeps the worker busy; returns its final result. */
   var count: (words: number) => Promise<number | string>;
 }
 
@@ -32,7 +32,7 @@ beforeAll(async () => {
   });
 });
 
-it('an abort ends streams and calls while the worker is busy, and the next request is answered as ever', async () => {
+it('an abort ends streams and calls while the worker is busy, and the next request works', async () => {
   const result = await page.evaluate(async (words) => {
     const { engine } = globalThis;
     const ask = { messages: [{ role: 'user' as const, content: 'Hello' }], temperature: 0, max_tokens: 8 };
@@ -64,7 +64,7 @@ it('an abort ends streams and calls while the worker is busy, and the next reque
   expect(result.after).toBe(result.before);
 });
 
-it('refuses what is nested too deep to be sent to the worker', async () => {
+it('refuses values that nest too deep to be sent to the worker', async () => {
   const code = await page.evaluate(async () => {
     let schema: Record<string, unknown> = { type: 'null' };
     for (let depth = 0; depth < 100_000; depth++) schema = { type: 'array', items: schema };
@@ -80,7 +80,7 @@ it('refuses what is nested too deep to be sent to the worker', async () => {
   expect(code).toBe('bad_request');
 });
 
-it('dispose ends a worker that is busy within a second, and what waits for it', async () => {
+it('dispose ends a busy worker and its pending calls within a second', async () => {
   const { counted, ms, order } = await page.evaluate(async (words) => {
     const order: string[] = [];
     const counting = globalThis.count(words).finally(() => order.push('counted'));
@@ -94,7 +94,7 @@ it('dispose ends a worker that is busy within a second, and what waits for it', 
   expect(counted).toBe('disposed');
   expect(order).toEqual(['counted', 'soon', 'disposed']);
   expect(ms).toBeLessThan(1000);
-  await expect.poll(() => page.workers().length, { timeout: 30_000 }).toBe(0); // Chromium gives a busy one two seconds more
+  await expect.poll(() => page.workers().length, { timeout: 30_000 }).toBe(0); // Chromium allows a busy one two more seconds
 });
 
 it('on the page Stop works while the worker is busy, and so does another model', async () => {

@@ -79,7 +79,7 @@ describeWays(
         const runner = openai.chat.completions.stream(request);
         const streamed = (await runner.finalChatCompletion()).choices[0];
         const plain = await openai.chat.completions.create({ ...request, tool_choice: 'none' });
-        // The model would say something else.
+        // Without the demand the model would say something else.
         const demanded = await openai.chat.completions.create({ ...request, tool_choice: 'required', max_tokens: 200 });
 
         const provider = createOpenAICompatible({ name: 'chunkwise', ...globalThis.reach });
@@ -137,7 +137,7 @@ describeWays(
       expect(result.cities).toEqual(['Paris', 'Paris']);
     });
 
-    it("holds a demanded call to the tool's own schema, where its references begin", async () => {
+    it("constrains a demanded call to the tool's schema, which is the root of its references", async () => {
       const spot = { $ref: '#/$defs/spot' };
       const parameters = {
         type: 'object',

@@ -11,7 +11,7 @@ import {
 
 const pages = openPages();
 
-/** The models that a page finds through the service worker, or how it is refused. */
+/** The models that a page receives through the service worker, or its error. */
 const modelsOf = (page: Page) =>
   page.evaluate(() =>
     globalThis.openai.models.list().then(
@@ -23,15 +23,15 @@ const modelsOf = (page: Page) =>
     ),
   );
 
-it('is 503 where no page holds an engine', async () => {
+it('is 503 if no page has an engine', async () => {
   await reachEngine(pages.other, 'service worker');
   expect(await modelsOf(pages.other)).toEqual({ status: 503, code: 'no_engine' });
 });
 
-it('answers the page itself in a first visit, and when the page was loaded past the service worker', async () => {
+it('serves the page on its first visit, and when it was loaded without the service worker', async () => {
   const context = await pages.other.context().browser()!.newContext();
   const page = await context.newPage();
-  /** Status of the page's own request, once it provides what answers every request alike. */
+  /** Status of the page's own request while it provides a stub that answers every request. */
   const status = async (): Promise<number> => {
     await page.waitForFunction(() => 'clients' in globalThis);
     return page.evaluate(async () => {
@@ -45,7 +45,7 @@ it('answers the page itself in a first visit, and when the page was loaded past 
   expect(await status()).toBe(200);
   const session = await context.newCDPSession(page);
   const reloaded = page.waitForEvent('load');
-  await session.send('Page.reload', { ignoreCache: true }); // as by Shift and the button
+  await session.send('Page.reload', { ignoreCache: true }); // like a reload with Shift
   await reloaded;
   expect(await status()).toBe(200);
   await context.close();
@@ -189,7 +189,7 @@ describeWays(pages, loadTiny, (asking, way) => {
       const systemOne = (await (
         await reach.fetch(`${reach.baseURL}/systemone`, { method: 'POST', body })
       ).json()) as object;
-      type Create = Parameters<typeof decisionModel>[0]['decisions']['create'];
+      type Create = typeof globalThis.held.decisions.create;
       const create = (request: object): Promise<object> =>
         openai.decisions.create({ model: 'tiny', ...request } as never);
       const model = decisionModel({
@@ -246,7 +246,7 @@ describeWays(pages, loadTiny, (asking, way) => {
     });
   });
 
-  it('lists adapters as models, and answers with the one that is named', async () => {
+  it('lists adapters as models and uses the named one', async () => {
     const result = await asking().evaluate(async () => {
       const { openai } = globalThis;
       const ask = async (model: string, fields: object = {}) => {
@@ -278,7 +278,7 @@ describeWays(pages, loadTiny, (asking, way) => {
     expect(given?.[1]).toBe(named?.[1]);
   });
 
-  it('says what is wrong as OpenAI does', async () => {
+  it('reports errors in OpenAI’s form', async () => {
     const errors = await asking().evaluate(async () => {
       const { openai, reach } = globalThis;
       const messages = [{ role: 'user' as const, content: 'Hi' }];
@@ -293,7 +293,7 @@ describeWays(pages, loadTiny, (asking, way) => {
       };
       const status = async (path: string, init?: RequestInit) =>
         (await reach.fetch(`${reach.baseURL}/${path}`, init)).status;
-      // Four are answered side by side, and none may wait.
+      // Four run in parallel, and none may wait.
       const busy = await Promise.all(
         ['One.', 'Two.', 'Three.', 'Four.', 'Five.'].map((content) => ask({ messages: [{ role: 'user', content }] })),
       );
@@ -326,7 +326,7 @@ describeWays(pages, loadTiny, (asking, way) => {
     });
   });
 
-  it('stops when a stream is left, and when a signal aborts', async () => {
+  it('stops when a stream is cancelled and when a signal aborts', async () => {
     let tokens = 0;
     const count = `clients-${way}`;
     await pages.holder.exposeFunction(count, () => void tokens++);
@@ -357,19 +357,19 @@ describeWays(pages, loadTiny, (asking, way) => {
         () => 'fine',
         () => 'aborted',
       );
-      // Soon everything is free again.
+      // Soon all pages are free again.
       const after = await Promise.all(
         [1, 2, 3, 4].map(() => openai.chat.completions.create({ ...request, max_tokens: 2 }, { maxRetries: 8 })),
       );
       return { name, failed, after: after.map((answer) => answer.usage?.completion_tokens) };
     });
     expect(result).toMatchObject({ failed: 'aborted', after: [2, 2, 2, 2] });
-    // The streams came nowhere near their ends, which are some thousand tokens away.
+    // The streams stopped long before their ends, some thousand tokens away.
     expect(tokens).toBeLessThan(200);
   });
 });
 
-it('another page answers once the one that did is gone', async () => {
+it('another page answers after the first one is closed', async () => {
   const { holder, other, server } = pages;
   const heir = await holder.context().newPage();
   await openClients(heir, server);

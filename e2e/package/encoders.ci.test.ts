@@ -21,7 +21,7 @@ beforeAll(async () => {
     cpSync(join(FIXTURES, model), join(opened.server.folder, model), { recursive: true });
 });
 
-/** Loads an encoder of the fixtures from its files into `globalThis.engine`. */
+/** Loads a fixture's encoder from its files into `globalThis.engine`. */
 async function load(model: 'bert' | 'cross'): Promise<void> {
   const paths = encoderFolder({}, model).map(({ name }) => `models/${model}/${name}`);
   const files: JSHandle<File[]> = await page.evaluateHandle(
@@ -37,7 +37,7 @@ async function load(model: 'bert' | 'cross'): Promise<void> {
   );
 }
 
-/** What the engine's server answers. */
+/** Response of the engine's server. */
 const post = (route: string, body: object): Promise<{ status: number; answer: unknown }> =>
   page.evaluate(
     async ([route, body]) => {

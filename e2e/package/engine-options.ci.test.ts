@@ -2,8 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BrowserContext, Page } from 'playwright';
 import { expect, it } from 'vitest';
-import { VARIANTS } from '../../src/gpu/device-variant.ts';
-import { ROWS } from '../../src/models/kernel-contests.ts';
+import { VARIANTS } from '../../src/gpu/device.ts';
+import { DECODE_CANDIDATES } from '../../src/models/kernel-candidates.ts';
 import { isOfSelfCheck } from '../../tests/support/memory-tuning.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { launchBrowser } from '../support/browser.ts';
@@ -21,7 +21,7 @@ async function newPage({ browser, server } = opened): Promise<Page> {
   return page;
 }
 
-/** Loads the tiny model, with the autotuner or as the device has it. */
+/** Loads the tiny model, with autotuning on or at its default. */
 const load = (page: Page, options: { autotune?: boolean }): Promise<string> =>
   page.evaluate(async (options) => {
     const engine = await globalThis.chunkwise.createEngine({
@@ -33,7 +33,7 @@ const load = (page: Page, options: { autotune?: boolean }): Promise<string> =>
     return engine.device;
   }, options);
 
-/** What is stored under keys of the autotuner, and of the self-check; `change` is put in place of what is known. */
+/** Stored entries of the autotuner and the self-check; `change` replaces the results. */
 const stored = (page: Page, change: Record<string, unknown> = {}): Promise<[key: string, value: unknown][]> =>
   page.evaluate(async (change) => {
     const done = <T>(request: IDBRequest<T>): Promise<T> =>
@@ -55,7 +55,7 @@ const stored = (page: Page, change: Record<string, unknown> = {}): Promise<[key:
 const choices = async (page: Page, change?: Record<string, unknown>): Promise<[key: string, value: unknown][]> =>
   (await stored(page, change)).filter(([key]) => !isOfSelfCheck(key));
 
-it('keeps what the autotuner found in IndexedDB, and goes by it in a later visit; not on a software adapter unasked', async () => {
+it('stores autotuner results in IndexedDB and uses them in a later visit; on a software adapter only on request', async () => {
   const page = await newPage();
   await load(page, {});
   expect(await choices(page)).toEqual([]);
@@ -65,17 +65,19 @@ it('keeps what the autotuner found in IndexedDB, and goes by it in a later visit
   for (const [key] of found) expect(key.startsWith(device)).toBe(true);
   const [rows = ''] = found.map(([key]) => key).filter((key) => key.includes('linear-decode'));
   const chosen = Object.fromEntries(found)[rows];
-  expect(ROWS).toContainEqual(chosen);
+  expect(DECODE_CANDIDATES).toContainEqual(chosen);
 
-  const other = ROWS.find((candidate) => JSON.stringify(candidate) !== JSON.stringify(chosen));
-  expect(other).not.toEqual(chosen); // whichever key comes first
+  const other = DECODE_CANDIDATES.find((candidate) => JSON.stringify(candidate) !== JSON.stringify(chosen));
+  expect(other).not.toEqual(chosen); // for every order of keys
   await choices(page, { [rows]: other });
   await importPackage(page, opened.server);
   await load(page, { autotune: true });
-  expect(Object.fromEntries(await choices(page))[rows]).toEqual(other); // or it would have been timed again
+  expect(Object.fromEntries(await choices(page))[rows]).toEqual(other); // otherwise it would have been timed again
 });
 
-/** A page of a context whose workers run `code` first, with an engine in `globalThis.engine` that has been autotuned; what it says. */
+/**
+ * Opens a page whose workers run `code` first, with an autotuned engine in `globalThis.engine`, and returns its answer.
+ */
 async function tuned(context: BrowserContext, code: string): Promise<{ page: Page; text: string | undefined }> {
   const page = await context.newPage();
   await firstInWorkers(page, code);
@@ -92,7 +94,7 @@ async function tuned(context: BrowserContext, code: string): Promise<{ page: Pag
   return { page, text };
 }
 
-it('without room at each of its writes the engine answers, what was kept stays, and the next visit finds the rest', async () => {
+it('without room at any of its writes the engine answers, stored results stay, and the next visit computes the rest', async () => {
   for (let at = 1, writes = 1; at <= writes; at++) {
     const first = await newPage();
     await load(first, {});
@@ -132,7 +134,7 @@ it.each([
   expect(kept).toEqual([VARIANTS.cpu]);
 });
 
-it('loads adapters along with the model, and fails as a whole where one cannot be had', async () => {
+it('loads adapters with the model, and fails as a whole if one fails', async () => {
   const page = await newPage();
   const loaded = await page.evaluate(async () => {
     const engine = await globalThis.chunkwise.createEngine({
@@ -174,7 +176,7 @@ it('loads adapters along with the model, and fails as a whole where one cannot b
   await expect.poll(() => page.workers().length).toBe(0);
 });
 
-it('brings a draft model beside the model, and answers the same with it', async () => {
+it('loads a draft model, with which answers stay the same', async () => {
   const page = await newPage();
   writeFileSync(
     join(opened.server.folder, 'draft.gguf'),

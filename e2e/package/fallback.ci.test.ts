@@ -12,7 +12,7 @@ const KEY = 'sk-the-key-of-the-test';
 let pages: DemoServer;
 let server: OpenaiServer;
 let browser: Browser;
-/** Requests that the page sent to the server. */
+/** Requests from the page to the server. */
 let sent: string[];
 
 beforeAll(async () => {
@@ -35,7 +35,7 @@ async function openPage(kind: 'swiftshader' | 'no WebGPU'): Promise<Page> {
   return page;
 }
 
-/** Loads an engine with the server behind it, and asks it in every way. */
+/** Loads an engine with the server as its fallback, and calls every method. */
 const ask = (page: Page, options: { memoryLimitBytes?: number } = {}) =>
   page.evaluate(
     async ([baseURL, apiKey, more]) => {
@@ -93,7 +93,7 @@ describe('without WebGPU', () => {
     expect(sent.filter((route) => route === '/chat/completions').length).toBeGreaterThanOrEqual(3);
   });
 
-  it('what only a device has is refused, and errors are typed', async () => {
+  it('refuses device-only features with typed errors', async () => {
     const codes = await page.evaluate(async () => {
       const { held: engine } = globalThis;
       const messages = [{ role: 'user' as const, content: 'Hi' }];
@@ -133,7 +133,7 @@ describe('without WebGPU', () => {
     });
   });
 
-  it('tells no key, whatever fails', async () => {
+  it('never reveals the key in an error', async () => {
     const errors = await page.evaluate(
       async ([baseURL]) => {
         const { createEngine } = globalThis.clients;

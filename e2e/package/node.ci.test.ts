@@ -16,7 +16,7 @@ const FILE = 'tiny-Q8_0.gguf';
 let folder: string;
 let hub: HubServer;
 
-/** The packed package in a folder of its own, beside `webgpu`. */
+/** A folder with the packed package and `webgpu`. */
 beforeAll(async () => {
   folder = await installedFolder([...DEPENDENCIES, 'webgpu']);
   hub = await HubServer.start('owner/tiny', { [FILE]: HUB_MODEL });
@@ -30,7 +30,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Runs a script in the folder, in a process that must end by itself; gives what it said. */
+/** Runs a script in the folder in a process that must end by itself; returns its output. */
 async function run(code: string, ...args: string[]): Promise<string> {
   writeFileSync(join(folder, 'script.mjs'), code);
   const env = { ...process.env, CHUNKWISE_CACHE: join(folder, 'cache') };
@@ -38,7 +38,7 @@ async function run(code: string, ...args: string[]): Promise<string> {
   return stdout;
 }
 
-/** Runs what prints JSON, and may call `codeOf`. */
+/** Runs code that prints JSON and may call `codeOf`. */
 async function runJson<T>(code: string): Promise<T> {
   const start = `
     import { availability, ChunkwiseError, createEngine } from 'chunkwise';
@@ -55,7 +55,7 @@ it('runs the snippet of the README', async () => {
   expect(await run(snippet?.code ?? '')).not.toBe('');
 });
 
-it('takes files of the disk, with adapters, grammars, saved texts, aborts and another model', async () => {
+it('loads files from disk; adapters, grammars, saved caches, aborts and a reload work', async () => {
   const result = await runJson<Record<string, unknown>>(`
     const model = 'models/SmolLM2-135M-Instruct.Q4_1.gguf';
     const before = await availability({ model });
@@ -77,7 +77,7 @@ it('takes files of the disk, with adapters, grammars, saved texts, aborts and an
     const saved = await engine.saveCache('text');
     const stored = await engine.cache.list();
     const unread = await engine.completions.create({ prompt: 'One', max_tokens: 200, stream: true });
-    await unread[Symbol.asyncIterator]().next(); // and no further: it must not keep the process alive
+    await unread[Symbol.asyncIterator]().next(); // an unread stream must not keep the process alive
     const names = (await engine.adapters.list()).map(({ name }) => name);
     await engine.reload('./models', { contextLength: 64 });
     const again = await say(engine);
@@ -100,7 +100,7 @@ it('takes files of the disk, with adapters, grammars, saved texts, aborts and an
   expect(result['after']).toMatch(/^ChunkwiseError disposed/);
 });
 
-it('keeps what a hub id names in the cache folder, where the next process finds it without the network', async () => {
+it('stores a hub model in the cache folder, where the next process finds it offline', async () => {
   const load = `
     const model = 'owner/tiny';
     const { status } = await availability({ model, hub });
@@ -129,7 +129,7 @@ it('keeps what a hub id names in the cache folder, where the next process finds 
   expect(await runJson(url)).toEqual([first.text, null]);
 });
 
-it('a loading that is aborted tells nothing more, and ends with its process', async () => {
+it('an aborted load reports no more progress and lets its process end', async () => {
   const [error, seen] = await runJson<[string, string[]]>(`
     const abort = new AbortController();
     const seen = [];
@@ -144,7 +144,7 @@ it('a loading that is aborted tells nothing more, and ends with its process', as
   expect(seen).toHaveLength(1);
 });
 
-it('without webgpu a typed error names it, and what needs none works', async () => {
+it('without webgpu a typed error names the package, and functions without GPU work', async () => {
   rmSync(join(folder, 'node_modules/webgpu'));
   const [created, asked, url] = await runJson<[string, object, string]>(`
     import { modelUrl } from 'chunkwise';

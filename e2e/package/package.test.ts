@@ -12,7 +12,7 @@ import { servePackage, visit } from '../support/package-page.ts';
 
 declare global {
   var started: Map<string, Worker>;
-  /** Of the engine's worker, to its threads. */
+  /** Messages of the engine's worker to its threads. */
   var ports: MessagePort[];
 }
 
@@ -24,7 +24,7 @@ beforeAll(async () => {
   page = await opened.browser.newPage();
   await visit(page, opened.server);
   await page.workers()[0]?.evaluate(() => {
-    // The page starts all threads: in Firefox a worker that does may wait for ever.
+    // The page starts all threads: in Firefox a worker that starts one may wait forever.
     Object.assign(globalThis, { Worker: undefined });
     globalThis.ports = [];
     globalThis.MessageChannel = class extends MessageChannel {
@@ -34,7 +34,7 @@ beforeAll(async () => {
       }
     };
   });
-  // Those that are started from now on are kept by name, so that they can be ended.
+  // Workers started from now on are kept by name, so that a test can end them.
   await page.evaluate(() => {
     globalThis.started = new Map();
     const Plain = globalThis.Worker;
@@ -76,7 +76,7 @@ it('answers whole and in a stream, with the same text for the same seed', async 
   expect(result.contextLength).toBe(1024);
 });
 
-it('frees the engine when a loop is left, and when a signal aborts', async () => {
+it('frees the engine when a loop ends early and when a signal aborts', async () => {
   const result = await page.evaluate(async () => {
     const { engine } = globalThis;
     const request = { messages: [{ role: 'user' as const, content: 'Tell me a long story.' }], temperature: 0 };
@@ -115,7 +115,7 @@ it('throws typed errors: for the request, the context, the queue', async () => {
         () => 'fine',
         (error: Chunkwise.ChunkwiseError) => `${error.code} ${error.detail.field}`,
       );
-    // Four are answered side by side, and one may wait.
+    // Four run in parallel, and one may wait.
     const queued = ['One.', 'Two.', 'Three.', 'Four.', 'Five.', 'Six.'].map((content) => codeOf(ask(content)));
     return {
       queued: await Promise.all(queued),
@@ -141,7 +141,11 @@ it('answers with an adapter, in PEFT form, beside the model, and without it agai
       const answer = await engine.chat.completions.create({ messages, max_tokens: 12, temperature: 0, adapter });
       return answer.choices[0]?.message.content;
     };
-    await ask(); // goes on from what is left of an earlier text, which is cut
+    // Its text stays in the prefix cache: loading and unloading it again takes no more memory.
+    await engine.adapters.load('tiny', 'models/');
+    await ask();
+    await ask('tiny');
+    await engine.adapters.unload('tiny');
     const before = await engine.memory();
     const info = await engine.adapters.load('tiny', 'models/');
     const memory = await engine.memory();
@@ -163,7 +167,7 @@ it('answers with an adapter, in PEFT form, beside the model, and without it agai
   expect(result.after).toEqual(result.before);
 });
 
-it('tells of plans, made in a thread whose end one request sees and the next does not', async () => {
+it('emits plans from a thread; when it ends one request fails and the next works', async () => {
   await page.evaluate(async () => void (await globalThis.engine.adapters.load('planned', 'models/')));
   const ask = () =>
     page.evaluate(async () => {
@@ -189,12 +193,12 @@ it('tells of plans, made in a thread whose end one request sees and the next doe
   if (!first.told) throw new Error(first.code);
   expect(new Set(first.told.map(({ id }) => id))).toEqual(new Set([first.id]));
   expect(first.told.at(-1)?.end).toBe(first.usage.total_tokens);
-  // The same adapter had answered under another name: how a chat begins was in the cache.
+  // The same adapter answered under another name, so the start of a chat was in the prefix cache.
   const cached = first.usage.prompt_tokens_details.cached_tokens;
   expect(first.told.flatMap(({ rows }) => rows)).toHaveLength(first.usage.total_tokens - cached);
   expect(first.levels).toEqual(first.levels.map(() => expect.any(Number) as number));
   expect(first.meanRank).toBeGreaterThan(0);
-  // It ends instead of giving the second part of the next plan.
+  // It ends instead of returning the second part of the next plan.
   await page.evaluate(() => {
     const channel = new BroadcastChannel('second part');
     channel.onmessage = () => globalThis.started.get('scheduler')?.terminate();

@@ -86,7 +86,7 @@ it('loads again for who comes later, and for other options in place of the engin
   expect(workersStarted).toBe(3);
 });
 
-it('tells why a model cannot be loaded, and goes on with another', async () => {
+it('reports why a model cannot be loaded, and loads another', async () => {
   await show({ id: 'a', model: 'models/missing.gguf' });
   await expectState('a', /^failed: network/);
   await show({ id: 'a', model: MODEL, contextLength: 512 });

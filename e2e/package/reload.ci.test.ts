@@ -22,7 +22,7 @@ async function newPage({ browser, server } = opened): Promise<Page> {
   return page;
 }
 
-it('tells whether a model can be had, downloads nothing for that, and says so once it is stored', async () => {
+it('reports the availability of a model without a download, and that it is stored', async () => {
   const page = await newPage();
   const asked = await page.evaluate(async () => {
     const { availability, createEngine } = globalThis.chunkwise;
@@ -47,7 +47,7 @@ it('tells whether a model can be had, downloads nothing for that, and says so on
   expect(found).toMatchObject({ status: 'unavailable', code: 'no_webgpu' });
 });
 
-it('loads another model in place of the one before, with its options and listeners, and goes on after one that fails', async () => {
+it('replaces the model with its options and listeners, and works after a failed reload', async () => {
   const page = await newPage();
   const result = await page.evaluate(async () => {
     const { createEngine } = globalThis.chunkwise;
@@ -121,7 +121,7 @@ it('loads another model in place of the one before, with its options and listene
   expect([result.failed, result.none]).toEqual(['ChunkwiseError network', 'ChunkwiseError disposed']);
   expect([result.ended, result.last]).toEqual(['AbortError aborted', 'fine']);
   expect(result.third).toMatchObject({ model: 'tiny.gguf', contextLength: 128, text: result.first.text });
-  expect(result.given).toBeGreaterThanOrEqual(4 * 6); // what was interrupted may have had its first ones
+  expect(result.given).toBeGreaterThanOrEqual(4 * 6); // an interrupted answer may have had its first tokens
   expect([result.loading, result.after]).toEqual(['AbortError aborted', 'ChunkwiseError disposed']);
   expect(result.gone).toBe('ChunkwiseError disposed');
   await expect.poll(() => page.workers().length).toBe(0);

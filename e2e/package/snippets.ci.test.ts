@@ -13,7 +13,7 @@ import { installedFolder } from '../support/packed-package.ts';
 import { DOCUMENTS, type Snippet, snippetsOf } from '../support/snippets.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** Older ones are the apps': here several would be called `tsc`. */
+/** Older compilers come from the apps' packages; here several would be named `tsc`. */
 const COMPILERS = [
   'e2e/apps/node_modules/typescript-5.6',
   'e2e/apps/node_modules/typescript-5.9',
@@ -21,7 +21,7 @@ const COMPILERS = [
 ];
 const SNIPPETS = DOCUMENTS.flatMap(snippetsOf);
 
-/** Where a snippet is run; why one is only compiled. */
+/** Where a snippet runs, or why it is only compiled. */
 const RUN: Readonly<Record<string, 'Node' | 'Chromium' | { compiled: string }>> = {
   'README.md 1': 'Chromium',
   'README.md 2': { compiled: 'node.ci.test.ts runs it, as it stands' },
@@ -29,6 +29,7 @@ const RUN: Readonly<Record<string, 'Node' | 'Chromium' | { compiled: string }>> 
   'docs/guide/adapters.md 1': 'Node',
   'docs/guide/adapters.md 2': { compiled: 'needs an activated adapter on a hub; tests/engine/alora.test.ts runs one' },
   'docs/guide/adapters.md 3': 'Node',
+  'docs/guide/ai-sdk.md 1': { compiled: 'its model stands for any; tests/ai-sdk has models of all kinds' },
   'docs/guide/cache.md 1': 'Node',
   'docs/guide/cache.md 2': 'Node',
   'docs/guide/decisions.md 1': 'Node',
@@ -37,17 +38,22 @@ const RUN: Readonly<Record<string, 'Node' | 'Chromium' | { compiled: string }>> 
   'docs/guide/device.md 1': { compiled: 'makes a model of 1.1 GB; tests/measure/device.ci.test.ts measures' },
   'docs/guide/forms.md 1': 'Node',
   'docs/guide/forms.md 2': { compiled: 'its models stand for any; engine-options.ci.test.ts has a draft model' },
+  'docs/guide/functions.md 1': { compiled: 'needs a library on a hub; tests/engine/functions.ci.test.ts calls one' },
+  'docs/guide/functions.md 2': {
+    compiled: 'needs the adapter that the page trains; tests/engine/functions.ci.test.ts has one',
+  },
   'docs/guide/models.md 1': { compiled: 'its models stand for any; e2e/storage has all of these ways' },
   'docs/guide/package.md 1': { compiled: 'asks the hub for each model of the list; reload.ci.test.ts asks for some' },
   'docs/guide/package.md 2': 'Chromium',
   'docs/guide/react.md 1': { compiled: 'a component to be finished; react.ci.test.ts has one' },
+  'docs/guide/retrieval.md 1': { compiled: 'retrieval.ci.test.ts runs it, as it stands' },
   'docs/guide/server.md 1': 'Node',
   'docs/guide/server.md 2': { compiled: 'is for a service worker; clients.ci.test.ts has one' },
   'docs/guide/server.md 3': { compiled: 'is for the page of a service worker; clients.ci.test.ts has one' },
   'docs/guide/web-llm.md 1': 'Chromium',
 };
 
-/** What snippets take for granted. */
+/** Declarations that snippets assume. */
 const GIVEN = `
 import type { Engine, JsonSchema } from 'chunkwise';
 import type { InitProgressCallback } from 'chunkwise/web-llm';
@@ -64,7 +70,7 @@ declare global {
 }
 `;
 
-/** All that is public, imported by name or as a whole. */
+/** All public names, imported by name or as a namespace. */
 const DECLARATIONS = `
 import * as main from 'chunkwise';
 import * as aiSdk from 'chunkwise/ai-sdk';
@@ -76,13 +82,13 @@ export { aiSdk, main, react, webLlm, worker };
 declare const engine: main.Engine;
 declare const stream: boolean;
 const messages = [{ role: 'user' as const, content: 'Hi' }];
-// A stream or not, as a variable says.
+// Stream or whole, by a variable.
 const either = await engine.chat.completions.create({ model: 'any', messages, stream });
 if (Symbol.asyncIterator in either) for await (const { choices } of either) console.log(choices);
 else console.log(either.usage.total_tokens);
 const text = await engine.completions.create({ model: 'any', prompt: 'Hi', stream });
 console.log('choices' in text ? text.choices : text);
-// Without saying, whole.
+// Whole by default.
 const whole: main.ChatCompletion = await engine.chat.completions.create({ messages });
 await engine.embeddings.create({ model: 'any', input: whole.choices[0]?.message.content ?? '' });
 await engine.rerank({ model: 'any', query: 'a', documents: ['b'] });
@@ -118,7 +124,7 @@ const opened = openForTests(servePackage);
 const fileOf = ({ name, language }: Snippet): string =>
   `${name.replaceAll(/[/. ]/g, '-')}.${language === 'js' ? 'mjs' : language === 'tsx' ? 'tsx' : 'ts'}`;
 
-/** A folder with the packed package, all packages of the repository, and a program for each of the things that are compiled. */
+/** A folder with the packed package, all packages of the repository, and a program for each compilation. */
 beforeAll(async () => {
   await installTools();
   folder = await installedFolder(packages());
@@ -128,7 +134,7 @@ beforeAll(async () => {
   };
   write('package.json', JSON.stringify({ type: 'module' }));
   write('declarations/index.ts', DECLARATIONS);
-  // Of other packages only what is used is checked: what else their types have wrong is not ours.
+  // skipLibCheck: errors in other packages' types are not ours.
   write('snippets/given.d.ts', GIVEN);
   for (const snippet of SNIPPETS) write(`snippets/${fileOf(snippet)}`, `${snippet.code}\nexport {};\n`);
   const config = (more: object, options: object): string =>
@@ -146,7 +152,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Of the repository, which is not among them. */
+/** The repository's package, which is not among them. */
 function packages(): string[] {
   const names = readdirSync(join(ROOT, 'node_modules')).filter((name) => !name.startsWith('.'));
   return names.flatMap((name) =>
@@ -154,7 +160,7 @@ function packages(): string[] {
   );
 }
 
-/** What a compiler says of a program. */
+/** A compiler's output for a program. */
 async function compile(compiler: string, program: string): Promise<string> {
   const tsc = join(ROOT, compiler, 'lib/tsc.js');
   return promisify(execFile)('node', [tsc, '-p', join(folder, program)], { cwd: folder }).then(
@@ -167,18 +173,19 @@ it('has a decision for every snippet', () => {
   expect(SNIPPETS.map(({ name }) => name).sort()).toEqual(Object.keys(RUN).sort());
 });
 
-it.each(COMPILERS)('%s takes the declarations, all of them checked', async (compiler) => {
+it.each(COMPILERS)('%s accepts the fully checked declarations', async (compiler) => {
   const errors = (await compile(compiler, 'declarations')).split('\n').filter((line) => /^\S.*error TS/.test(line));
-  // web-llm's and the AI SDK's own declarations name globals that they do not bring, and are not for exactOptionalPropertyTypes.
+  // The declarations of web-llm and the AI SDK name globals that they do not declare, and ignore
+  // exactOptionalPropertyTypes.
   const others = /node_modules\/(@mlc-ai\/web-llm|ai|@ai-sdk\/[^/]+)\//;
   expect(errors.filter((line) => !others.test(line))).toEqual([]);
 });
 
-it.each(COMPILERS)('%s takes every snippet', async (compiler) => {
+it.each(COMPILERS)('%s accepts every snippet', async (compiler) => {
   expect(await compile(compiler, 'snippets')).toBe('');
 });
 
-/** Snippets that are run there, as the latest compiler writes them. */
+/** Snippets that run there, as emitted by the latest compiler. */
 const runIn = (where: 'Node' | 'Chromium'): Snippet[] => SNIPPETS.filter(({ name }) => RUN[name] === where);
 const builtFile = (snippet: Snippet): string => join(folder, 'built', fileOf(snippet).replace(/\.tsx?$/, '.js'));
 
@@ -197,7 +204,8 @@ it('those for an engine run in Node', async () => {
     Object.assign(globalThis, {
       engine,
       messages: [{ role: 'user', content: 'Hi' }],
-      schema: { type: 'object', properties: { name: { enum: ['Ada'] } }, required: ['name'] },
+      // Closed: a random model may write another property until the context is full.
+      schema: { type: 'object', properties: { name: { enum: ['Ada'] } }, required: ['name'], additionalProperties: false },
       draw: () => undefined,
     });
     const adapters = { pirate: 'adapters/pirate/', brief: 'owner/brief-lora' };
@@ -218,7 +226,7 @@ it('those for an engine run in Node', async () => {
   for (const { name } of runIn('Node')) expect(said).toContain(name);
 });
 
-/** A snippet with the adapters that it takes for loaded: those that it loads itself are not. */
+/** A snippet with the adapters that it assumes to be loaded. */
 const toRun = (snippet: Snippet): [name: string, file: string, loaded: string[]] => [
   snippet.name,
   builtFile(snippet),

@@ -8,7 +8,7 @@ import { servePackage, visit } from '../support/package-page.ts';
 const opened = openForTests(servePackage);
 let page: Page;
 
-/** The built package in a page: what grammars need comes with the worker, once one is asked for. */
+/** The built package in a page: the code for grammars is in the worker and loads on demand. */
 beforeAll(async () => {
   page = await opened.browser.newPage();
   await visit(page, opened.server);
@@ -25,7 +25,7 @@ const SCHEMA = {
   additionalProperties: false,
 } as const;
 
-/** Bytes of the scripts that the page has fetched. */
+/** Bytes of scripts that the page has fetched. */
 const scriptBytes = () =>
   page.evaluate(() => {
     const scripts = performance
@@ -64,7 +64,7 @@ it('streams answers that are valid by a schema, several at once, with their log-
     }
     return { texts, reasons, logprobs, last };
   }, SCHEMA);
-  // The worker for grammars, of 170 kB, came with the first answer that asked for one.
+  // The grammar worker, of 170 kB, was loaded by the first answer with a grammar.
   const brought = (await scriptBytes()) - before;
   expect(before).toBeLessThan(1_000_000);
   expect(brought).toBeGreaterThan(100_000);
@@ -82,7 +82,7 @@ it('streams answers that are valid by a schema, several at once, with their log-
   expect(last?.usage?.completion_tokens).toBeGreaterThan(told.length + 2);
 });
 
-it('gives the same whole, and ends all answers when one request is aborted', async () => {
+it('gives the same whole answer, and ends all choices when a request is aborted', async () => {
   const result = await page.evaluate(async (schema) => {
     const { engine } = globalThis;
     const messages = [{ role: 'user' as const, content: 'A person, please.' }];

@@ -8,7 +8,7 @@ import { openForTests } from '../support/open-for-tests.ts';
 const opened = openForTests(() => serveApp('web-llm-app'));
 let page: Page;
 let model: string;
-/** Addresses outside this machine, none of which is reached. */
+/** External addresses, none of which is reached. */
 const asked: string[] = [];
 
 beforeAll(async () => {
@@ -22,17 +22,17 @@ beforeAll(async () => {
   model = `${opened.server.url()}models/tiny.gguf`;
 });
 
-/** More than all of this package, and less than web-llm. */
+/** More than this package and less than web-llm. */
 const WEB_LLM_BYTES = 1e6;
 
-/** Bytes of the largest script that the page has loaded. */
+/** Bytes of the largest script loaded by the page. */
 const largestScript = (): Promise<number> =>
   page.evaluate(() => {
     const scripts = performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('.js'));
     return Math.max(...scripts.map((script) => (script as PerformanceResourceTiming).decodedBodySize));
   });
 
-it("runs an app of web-llm's whose import alone was changed", async () => {
+it('runs a web-llm app after a change of its import only', async () => {
   const reply = await page.evaluate((url) => globalThis.app.getStarted(url), model);
   expect(reply).toMatchObject({
     object: 'chat.completion',
@@ -43,16 +43,16 @@ it("runs an app of web-llm's whose import alone was changed", async () => {
   expect(await page.locator('#init-label').innerText()).toMatch(/^Loading model/);
   expect(await page.locator('#generate-label').innerText()).not.toBe('');
   expect(await page.locator('#stats-label').innerText()).toBe('12 tokens');
-  // The model was none of web-llm's: web-llm itself was not loaded.
+  // The model is not web-llm's, so web-llm was not loaded.
   expect(await largestScript()).toBeLessThan(WEB_LLM_BYTES);
   expect(asked).toEqual([]);
 });
 
-it('completes texts, is interrupted, tells of the device, and refuses what has no counterpart', async () => {
+it('completes texts, can be interrupted, describes the device, and refuses calls without a counterpart', async () => {
   const result = await page.evaluate(async (url) => {
     const { webllm } = globalThis.app;
     const progress: number[] = [];
-    // As in an app whose worker is its own: this runtime leaves it alone.
+    // As in an app with its own worker, which this runtime leaves alone.
     const worker = { onmessage: null, postMessage: () => progress.push(-1) };
     const engine = await webllm.CreateWebWorkerMLCEngine(worker, url, {
       initProgressCallback: (report) => progress.push(report.progress),
@@ -121,7 +121,7 @@ it("hands a model in MLC's format to web-llm, with its config", async () => {
     page.evaluate(
       async ([model_id, listed]) => {
         const config = listed && { appConfig: { model_list: [{ model_id, ...listed }] } };
-        await globalThis.app.webllm.CreateMLCEngine(model_id, config).catch(() => undefined); // its files are not reached
+        await globalThis.app.webllm.CreateMLCEngine(model_id, config).catch(() => undefined); // its files are unreachable
       },
       [id, record] as const,
     );

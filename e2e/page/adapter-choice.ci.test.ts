@@ -15,7 +15,7 @@ beforeEach(async () => {
   demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
   await demo.loaded();
   await demo.setMaxTokens(TOKENS);
-  // With a policy, a question asked again goes on from pages that have shrunk since: its answer may be another.
+  // With a policy, a repeated question reuses pages that have shrunk since, so its answer may differ.
   await demo.setChoices({ 'KV cache': 'dense' });
   return () => demo.close();
 });
@@ -37,7 +37,7 @@ async function openOwn(files: Parameters<ReturnType<typeof demo.page.locator>['s
   await demo.adapterSettled();
 }
 
-it('answers with an adapter of the page, shows its ranks in the text, and is the base again without', async () => {
+it('answers with an adapter of the page, shows its ranks in the text, and equals the base model without it', async () => {
   const [adapters, plain] = [await demo.bytes('adapters'), await fresh()];
   expect(await demo.page.getByTestId('rank-strip').count()).toBe(0);
 
@@ -92,7 +92,7 @@ it('answers with an adapter of the page, shows its ranks in the text, and is the
 it('draws ranks while it answers without a main-thread task above 50 ms of CPU time', async () => {
   await demo.chooseAdapter('shakespeare');
   await demo.setMaxTokens(150);
-  const prompt = QUESTION.repeat(7); // of more tokens than are drawn in one frame
+  const prompt = QUESTION.repeat(7); // more tokens than are drawn in one frame
   const tasks = await mainThreadTasks(demo.page, async () => {
     await demo.send(prompt);
     await demo.openDetails();
@@ -112,7 +112,7 @@ it('keeps the choice across visits', async () => {
   expect(await demo.page.getByTestId('adapter-select').inputValue()).toBe('shakespeare');
 });
 
-it('takes one’s own: two files of PEFT, a GGUF LoRA, an address, a dropped file; at scale 0 it changes nothing', async () => {
+it('loads the user’s own adapter: two PEFT files, a GGUF LoRA, an address, a dropped file; at scale 0 it changes nothing', async () => {
   const plain = await fresh();
   const bytes: number[] = [];
   const texts: string[] = [];
@@ -138,7 +138,7 @@ it('takes one’s own: two files of PEFT, a GGUF LoRA, an address, a dropped fil
   await demo.page.dispatchEvent('#prompt', 'drop', { dataTransfer });
   await demo.adapterSettled();
   await note();
-  // Each took the place of the one before, and all are the same adapter.
+  // Each replaced the previous one, and all are the same adapter.
   expect(new Set(bytes).size).toBe(1);
   expect(new Set(texts).size).toBe(1);
   expect(texts[0]).not.toBe(plain);
@@ -146,7 +146,7 @@ it('takes one’s own: two files of PEFT, a GGUF LoRA, an address, a dropped fil
   expect(await fresh()).toBe(plain);
 });
 
-it('names the file and the reason when an adapter is refused, and answers on without it', async () => {
+it('names the file and the reason when an adapter is refused, and still answers without it', async () => {
   const refusals: string[] = [];
   const [total, weights] = [await demo.bytes(), readFileSync(adapterFile('adapter_model.safetensors'))];
   const file = (name: string, buffer: Buffer) => ({ name, mimeType: 'application/octet-stream', buffer });
@@ -157,7 +157,7 @@ it('names the file and the reason when an adapter is refused, and answers on wit
   await refused();
   await openOwn([config]);
   await refused();
-  await demo.chooseAdapter('wikitext'); // the server has no such folder
+  await demo.chooseAdapter('wikitext'); // the server lacks this folder
   await refused();
   expect(refusals[0]).toContain('This file is not an adapter that can be read.');
   expect(refusals[0]).toMatch(/bad_file – broken\.safetensors: /);

@@ -58,7 +58,7 @@ describe.each(KINDS)('a chat on %s', (kind) => {
     afterAll(() => demo.close());
     afterEach(() => demo.page.getByRole('button', { name: 'New chat' }).click());
 
-    it('takes memory for nothing but its cache, and shows it', async () => {
+    it('uses memory only for its cache, and shows it', async () => {
       const fixed = () =>
         Promise.all(['weights', 'activations', 'staging', 'adapters'].map((category) => demo.bytes(category)));
       const before = await fixed();
@@ -74,11 +74,11 @@ describe.each(KINDS)('a chat on %s', (kind) => {
       expect(before.reduce((sum, part) => sum + part) + (await demo.bytes('kv'))).toBe(await demo.bytes());
     });
 
-    it('stops within a step and keeps what was written; the next question is answered', async () => {
+    it('stops within a step and keeps the text; the next question is answered', async () => {
       await demo.setMaxTokens(300);
       await demo.sendAndSee('Tell me a long story.');
       const used = () => demo.page.locator('#context-meter').getAttribute('aria-valuenow').then(Number);
-      // Just after a frame, when the number drawn is that of the last token that came.
+      // Right after a frame, when the drawn number is that of the last token.
       const usedAtStop = await demo.stop.evaluate(async (button: HTMLButtonElement) => {
         await new Promise(requestAnimationFrame);
         await new Promise((resolve) => setTimeout(resolve));
@@ -89,7 +89,7 @@ describe.each(KINDS)('a chat on %s', (kind) => {
       const stopped = await demo.answered();
       expect(stopped.note).toBe('Stopped');
       expect(stopped.text.length).toBeGreaterThan(5);
-      // The worker may be the stream's window of four tokens, and the step it was in, ahead; nothing comes later.
+      // The worker may be ahead by the stream's window of four tokens and its current step; nothing more follows.
       const usedAfter = await used();
       expect(usedAfter - usedAtStop).toBeLessThanOrEqual(5);
       await demo.page.waitForTimeout(300);
@@ -107,8 +107,8 @@ describe.each(KINDS)('a chat on %s', (kind) => {
       });
       expect(tasks.length).toBeGreaterThan(50);
       expect(tasks[0]).toBeLessThan(LONGEST_TASK_MS);
-      // That a long task would have been seen. It is a count of steps, since CPU time is what is measured: where other
-      // jobs hold the machine, a thread may get a seventh of the time that passes.
+      // Proof that a long task would be seen. Its length is a count of steps, because the measure is CPU time: under
+      // load a thread may get a seventh of the time.
       const busy = await mainThreadTasks(demo.page, async () => {
         await demo.page.evaluate(() => {
           let sum = 0;

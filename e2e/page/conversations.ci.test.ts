@@ -33,17 +33,17 @@ async function act(page: Page, title: string, action: string): Promise<void> {
 }
 
 async function reload(demo: DemoPage): Promise<void> {
-  await readDatabase(demo.page, 'chunkwise-page', 'values'); // once what was written before is there
+  await readDatabase(demo.page, 'chunkwise-page', 'values'); // after earlier writes are stored
   await demo.page.reload();
   await demo.loaded();
 }
 
-it('asks what Enter is pressed for before the page has read its conversations', async () => {
+it('sends a prompt whose Enter came before the page has read its conversations', async () => {
   const { demo } = await open();
   const letGo = await holdDatabase(demo.page, 'chunkwise-page', 'values');
   const second = await DemoPage.openIn(demo.page.context(), opened.server.url('tiny.gguf'));
   await second.send('Tell me of the sea.');
-  await second.prompt.press('Enter'); // again, since nothing seems to happen
+  await second.prompt.press('Enter'); // again, as a user would who sees no reaction
   await letGo();
   await second.answers.first().waitFor();
   expect((await second.answered()).note).toContain('12 tokens');
@@ -51,7 +51,7 @@ it('asks what Enter is pressed for before the page has read its conversations', 
   expect(await titles(second.page)).toEqual(['Tell me of the sea.']);
 });
 
-it('keeps several conversations: names, renames, opens after a reload, exports, deletes and gives back', async () => {
+it('stores several conversations: titles, renames, reopens after a reload, exports, deletes and restores', async () => {
   const { demo, violations } = await open();
   const { page } = demo;
   const first = await demo.ask('Tell me of the sea.');
@@ -66,7 +66,7 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
   await page.keyboard.press('Enter');
   await reload(demo);
   expect(await titles(page)).toEqual([long, `Sea ${HOSTILE}`]);
-  expect(await demo.title()).toBe(long); // it is where it was left
+  expect(await demo.title()).toBe(long); // the title stays
 
   await page
     .getByRole('button', { name: `Sea ${HOSTILE}` })
@@ -109,7 +109,7 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
   expect(await titles(page)).toEqual([`Sea ${HOSTILE}`]);
   expect(await page.evaluate('window.hit')).toBeUndefined();
 
-  // Without room what was kept stays, and the page says so; with room again all of it is kept.
+  // Without room stored data stay, and the page says so; with room again all is stored.
   const session = await page.context().newCDPSession(page);
   const { origin } = new URL(opened.server.url());
   const kept = async () => {
@@ -124,7 +124,7 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
     .getByRole('button', { name: `Sea ${HOSTILE}` })
     .first()
     .click();
-  // The browser counts what is there late: the beginning of what is asked may be kept.
+  // The browser counts usage late, so the start of the question may be stored.
   let isTold = false;
   const told = page
     .locator('.notice', { hasText: 'The browser has no room left' })
@@ -150,7 +150,7 @@ it('keeps several conversations: names, renames, opens after a reload, exports, 
   await demo.close();
 });
 
-it('retries and edits: the last answer in its place, an earlier one in a copy, from the cached beginning', async () => {
+it('retries and edits: the last answer in place, an earlier one in a copy, with the cached prefix', async () => {
   const { demo, violations } = await open(40);
   const { page } = demo;
   await demo.setChoices({ 'KV cache': 'dense' });
@@ -171,7 +171,7 @@ it('retries and edits: the last answer in its place, an earlier one in a copy, f
   const edited = await demo.answered();
   expect(await mine.locator('.text').allInnerTexts()).toEqual(['Sing of the mountains.']);
   expect(edited.text).not.toBe(first.text);
-  // What was said before is all still there.
+  // All earlier exchanges are still there.
   expect(await titles(page)).toHaveLength(2);
   await page.locator('.conversation').last().click();
   expect(await mine.locator('.text').allInnerTexts()).toEqual([
@@ -182,8 +182,8 @@ it('retries and edits: the last answer in its place, an earlier one in a copy, f
   await demo.close();
 });
 
-it('keeps a conversation whole when the page is closed, frozen, or loses its GPU in the middle of an answer', async () => {
-  const own = await launchBrowser('lavapipe'); // a browser takes two crashes of its GPU process at most
+it('keeps a conversation complete when the page closes, freezes or loses its GPU during an answer', async () => {
+  const own = await launchBrowser('lavapipe'); // a browser survives two crashes of its GPU process at most
   try {
     const demo = await DemoPage.open(own, opened.server.url('tiny.gguf'));
     const { page } = demo;
@@ -191,7 +191,7 @@ it('keeps a conversation whole when the page is closed, frozen, or loses its GPU
     await demo.setMaxTokens(600);
     await demo.sendAndSee('Tell me a long story.');
     const session = await own.newBrowserCDPSession();
-    await session.send('Browser.crashGpuProcess').catch(() => undefined); // its answer may be lost with the process
+    await session.send('Browser.crashGpuProcess').catch(() => undefined); // the response may be lost with the process
     await page.getByTestId('message-error').waitFor();
     const lost = await demo.answers.last().locator('.text').textContent();
     expect(lost?.length).toBeGreaterThan(5);
@@ -225,10 +225,10 @@ it('keeps a conversation whole when the page is closed, frozen, or loses its GPU
   }
 });
 
-it('takes over what an older version stored, and leaves alone what a newer one did', async () => {
+it('converts an older version’s data, and does not touch a newer one’s', async () => {
   const { demo } = await open();
   const { page } = demo;
-  await page.goto(`${opened.server.url()}icons/icon.svg`); // the same origin, and no page that writes
+  await page.goto(`${opened.server.url()}icons/icon.svg`); // the same origin without a page that writes
   await emptyDatabase(page, 'chunkwise-page');
   const settings = { temperature: 0.65, maxTokens: 7, systemPrompt: 'Be brief.', kv: 'q4' };
   await writeDatabase(page, 'keyval-store', 'keyval', {
@@ -250,7 +250,7 @@ it('takes over what an older version stored, and leaves alone what a newer one d
   await writeDatabase(page, 'chunkwise-page', 'values', newer);
   const before = await readDatabase(page, 'chunkwise-page', 'values');
   await reload(demo);
-  expect(await page.locator('.notice').innerText()).toContain('A newer version of this page keeps your conversations');
+  expect(await page.locator('.notice').innerText()).toContain('A newer version of this page stored your conversations');
   await demo.setMaxTokens(3);
   expect((await demo.ask('Hello.')).note).toContain('3 tokens');
   expect(await readDatabase(page, 'chunkwise-page', 'values')).toEqual(before);
@@ -260,10 +260,10 @@ it('takes over what an older version stored, and leaves alone what a newer one d
 const LAND = 'Tell me of the land.';
 const SEA = 'Tell me of the sea.';
 
-/** What is on the page of the last answer. */
+/** Text of the last answer on the page. */
 const written = (demo: DemoPage): Promise<string> => demo.answers.last().locator('.text').innerText();
 
-/** Titles of the conversations in which the list says that an answer is being written. */
+/** Titles of conversations that the list marks as being answered. */
 const answering = (page: Page): Promise<string[]> =>
   page
     .locator('#conversations li')
@@ -277,7 +277,7 @@ const openTitled = (page: Page, title: string): Promise<void> =>
 const grows = async (demo: DemoPage, text: string): Promise<void> =>
   expect.poll(async () => (await written(demo)).length, { timeout: 30_000 }).toBeGreaterThan(text.length);
 
-it('writes on in a conversation that was left, and in another at the same time; each is stopped by itself', async () => {
+it('continues in a conversation in the background and in another at the same time; each stops separately', async () => {
   const { demo, violations } = await open(1500);
   const { page } = demo;
   await demo.sendAndSee(SEA);
@@ -289,9 +289,9 @@ it('writes on in a conversation that was left, and in another at the same time; 
   await demo.sendAndSee(LAND);
   const land = await written(demo);
   await grows(demo, land);
-  expect(await answering(page)).toEqual([LAND, SEA]); // in the order in which they were asked
+  expect(await answering(page)).toEqual([LAND, SEA]); // in the order of the questions
 
-  // What was written meanwhile is there, with its measurements, and the rest comes.
+  // The text written meanwhile is there with its measurements, and the rest arrives.
   await openTitled(page, SEA);
   const meanwhile = await written(demo);
   expect(meanwhile.length).toBeGreaterThan(sea.length);
@@ -305,7 +305,7 @@ it('writes on in a conversation that was left, and in another at the same time; 
 
   await openTitled(page, LAND);
   await grows(demo, await written(demo));
-  // It is stopped where it is deleted, and given back as far as it was.
+  // Deletion stops it, and undo restores its text so far.
   await act(page, LAND, 'Delete');
   expect(await titles(page)).toEqual([SEA]);
   await page.getByRole('button', { name: 'Undo' }).click();
@@ -313,7 +313,7 @@ it('writes on in a conversation that was left, and in another at the same time; 
   expect((await demo.answered()).note).toBe('Stopped');
   expect((await written(demo)).length).toBeGreaterThan(land.length);
 
-  // One that ends while it is left is whole.
+  // One that ends in the background is complete.
   await demo.setMaxTokens(40);
   await demo.send('And then?');
   await openTitled(page, SEA);
@@ -325,7 +325,7 @@ it('writes on in a conversation that was left, and in another at the same time; 
   await demo.close();
 });
 
-it('says of a comparison when another answer was written at the same time', async () => {
+it('notes in a comparison that another answer ran at the same time', async () => {
   const { demo } = await open(3000);
   await demo.chooseAdapter('shakespeare');
   await demo.sendAndSee(SEA);
@@ -333,7 +333,7 @@ it('says of a comparison when another answer was written at the same time', asyn
   await demo.setMaxTokens(4);
   await demo.page.getByTestId('compare').check();
   await demo.send(LAND);
-  // What is compared is there again when its conversation is opened meanwhile.
+  // A comparison is there again when its conversation is reopened meanwhile.
   await openTitled(demo.page, SEA);
   await openTitled(demo.page, LAND);
   expect((await demo.answered()).note).toContain('Another answer was written at the same time');
@@ -343,7 +343,7 @@ it('says of a comparison when another answer was written at the same time', asyn
   await demo.close();
 });
 
-it('names the conversation in its address: back and forward go through them, and a reload keeps what was written so far', async () => {
+it('has the conversation in its address: back and forward switch, and a reload keeps the text so far', async () => {
   const { demo } = await open(8);
   const { page } = demo;
   const plain = page.url();
@@ -373,7 +373,7 @@ it('names the conversation in its address: back and forward go through them, and
   expect(page.url()).toBe(sea);
   await expect.poll(() => demo.title(), { timeout: 30_000 }).toBe(SEA);
   expect(await demo.answers.last().locator('.note').innerText()).toBe('Not finished: the page was closed');
-  // Nothing of what was seen is lost: drawn, Markdown is not longer than it was written.
+  // No visible text is lost; drawn Markdown is not longer than its source.
   const kept = Object.values(await readDatabase(page, 'chunkwise-page', 'values')) as Kept[];
   const answerOf = (title: string): string => kept.find((each) => each.title === title)?.exchanges.at(-1)?.answer ?? '';
   expect(answerOf(SEA).length).toBeGreaterThanOrEqual(text.length);
@@ -383,7 +383,7 @@ it('names the conversation in its address: back and forward go through them, and
   await page.getByRole('button', { name: 'Retry' }).last().click();
   expect((await demo.answered()).note).toContain('4 tokens');
 
-  // One that is not here is not shown as if it were.
+  // A conversation of another device is not shown.
   await page.goto(`${plain}#chat=another`);
   await page.getByText('This conversation is not on this device.').waitFor();
   await expect.poll(() => page.url()).toBe(plain);

@@ -6,8 +6,9 @@ import { expect, it } from 'vitest';
 import { createServer } from 'vite';
 import { launchBrowser } from '../support/browser.ts';
 import { DemoPage } from '../support/demo-page.ts';
+import { tinyPdf } from '../support/tiny-pdf.ts';
 
-it('serves the page from its sources, as npm start does, and knows all that it needs before the first visit', async () => {
+it('serves the page from its sources, as npm start does, and finds all dependencies before the first visit', async () => {
   const root = fileURLToPath(new URL('../../demo/', import.meta.url));
   const cacheDir = mkdtempSync(join(tmpdir(), 'chunkwise-vite-'));
   const server = await createServer({
@@ -28,7 +29,11 @@ it('serves the page from its sources, as npm start does, and knows all that it n
     await demo.loaded();
     await demo.setMaxTokens(4);
     expect((await demo.ask('Hello.')).text).not.toBe('');
-    // One that is found only now makes Vite reload the page, and whatever the visitor has begun is gone.
+    await demo.page.locator('#open-desk').click();
+    const pdf = { name: 'one.pdf', mimeType: 'application/pdf', buffer: tinyPdf([['One page.']]) };
+    await demo.page.locator('.desk input[type=file]').setInputFiles(pdf);
+    await demo.page.locator('.desk-facts').getByText('2 words, 1 passage, 1 page').waitFor();
+    // A dependency found late makes Vite reload the page, which loses the visitor's work.
     expect(scanned).toContain('@noble/hashes/sha2.js');
     expect(known()).toEqual(scanned);
   } finally {

@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 const button = (name: string) => demo.page.getByRole('button', { name, exact: true });
 
-/** What axe finds, and whether anything is wider than the page, at both widths and in both schemes. */
+/** Findings of axe, and whether anything is wider than the page, at both widths and in both schemes. */
 async function faults(): Promise<string[]> {
   const { page } = demo;
   const found: string[] = [];
@@ -45,7 +45,7 @@ async function faults(): Promise<string[]> {
   return found;
 }
 
-it('measures, shows what it found in tables, and gives it as JSON', async () => {
+it('measures, shows the results in tables, and exports them as JSON', async () => {
   const { page } = demo;
   const before = await demo.bytes();
   await button('Measure this device').click();
@@ -90,11 +90,16 @@ it('measures, shows what it found in tables, and gives it as JSON', async () => 
   const [saved] = await Promise.all([page.waitForEvent('download'), button('Save JSON').click()]);
   expect(saved.suggestedFilename()).toBe(`${report.device.name.replace(/[^\w]+/g, ' ')}.json`);
   expect(await readFile(await saved.path(), 'utf8')).toBe(copied);
+  const [board] = await Promise.all([page.waitForEvent('download'), button('Save for webgpu-bench').click()]);
+  expect(board.suggestedFilename()).toMatch(/\.webgpu-bench\.json$/);
+  expect(JSON.parse(await readFile(await board.path(), 'utf8'))).toMatchObject([{ model: 'tiny', status: 'done' }]);
+  const link = await page.getByRole('link', { name: 'Send these figures' }).getAttribute('href');
+  expect(new URL(link ?? '').searchParams.get('gpu')).toBe(report.device.name);
   await button('Close').click();
   expect(await demo.bytes()).toBe(before);
 });
 
-it('stops at once, and when it is closed; a chat goes on', async () => {
+it('stops at once, also when it is closed; a chat continues', async () => {
   const { page } = demo;
   await page.reload();
   await demo.loaded();
@@ -105,7 +110,7 @@ it('stops at once, and when it is closed; a chat goes on', async () => {
   await page.getByText(/^Measuring /).waitFor();
   expect(await faults()).toEqual([]);
   await button('Stop').click();
-  await page.getByText('Stopped. Nothing was kept of it.').waitFor();
+  await page.getByText('Stopped. No result was kept.').waitFor();
   await button('Measure').click();
   await page.getByText(/^Measuring /).waitFor();
   await page.keyboard.press('Escape');

@@ -13,9 +13,9 @@ import { GpuKiller, launchMany } from '../support/gpu-killer.ts';
 import { outOfSightAnywhere, PHONE } from '../support/in-sight.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 
-/** What a failure says and offers. */
+/** Texts and buttons of a failure. */
 const FAILURE = '#failure, #failure-title, #failure-advice, #failure-current, #failure button, #failure label';
-/** Of an architecture that does not run. */
+/** A model of an unsupported architecture. */
 const OTHER_KIND = 'other-kind.gguf';
 
 const opened = openForTests(serveDemo);
@@ -27,7 +27,7 @@ beforeAll(() => {
 
 const titleOf = ({ page }: DemoPage): Promise<string> => page.locator('#failure-title').innerText();
 
-/** What the page says when it cannot load the model, all of it in sight. */
+/** The page's failure when it cannot load the model; all of it must be in sight. */
 async function failureOf(demo: DemoPage): Promise<{ title: string; detail: string }> {
   await demo.page.getByTestId('load-error').waitFor();
   expect(await demo.page.getByTestId('send').isDisabled()).toBe(true);
@@ -45,7 +45,7 @@ describe('a model that cannot be loaded', () => {
     const failure = await failureOf(demo);
     expect(failure.title).toBe(title);
     expect(failure.detail).toMatch(detail);
-    // A file from the disk gets the page going.
+    // A file from disk gets the page going.
     await demo.page.getByLabel('Open a GGUF file').setInputFiles(fileOf('tiny.gguf'));
     await demo.page.locator('#failure').waitFor({ state: 'hidden' });
     await demo.loaded();
@@ -55,7 +55,7 @@ describe('a model that cannot be loaded', () => {
   });
 });
 
-it('says how far loading is where it is seen, from before the page’s modules run', async () => {
+it('shows the progress of loading in sight, even before the page’s modules run', async () => {
   const context = await opened.browser.newContext({ viewport: PHONE, serviceWorkers: 'block' });
   await context.route('**/assets/*.js', (route) => route.abort());
   const demo = await DemoPage.openIn(context, opened.server.url('tiny.gguf'));
@@ -78,7 +78,7 @@ it('says how far loading is where it is seen, from before the page’s modules r
   await context.close();
 });
 
-it('answers on with the model that is there when the next one cannot be opened, and says what that was', async () => {
+it('keeps the open model when the next one fails, and names the failure', async () => {
   const demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
   const { page } = demo;
   await demo.loaded();
@@ -108,7 +108,7 @@ it('answers on with the model that is there when the next one cannot be opened, 
   await demo.close();
 });
 
-it('opens the model that was there again where there was no room for both', async () => {
+it('reopens the previous model when the next one fails and there was no room for both', async () => {
   const context = await opened.browser.newContext();
   await context.addInitScript(() => {
     Object.defineProperty(Navigator.prototype, 'deviceMemory', { value: 0.001 }); // GiB
@@ -122,7 +122,7 @@ it('opens the model that was there again where there was no room for both', asyn
   await page.getByText('This file is not a model', { exact: true }).waitFor();
   expect((await demo.answered()).note).toBe('Stopped');
   await demo.setMaxTokens(3);
-  await demo.send('Are you there again?'); // it waits if need be
+  await demo.send('Are you there again?'); // it waits if necessary
   expect(await demo.answers.count()).toBe(2);
   expect((await demo.answered()).note).toContain('3 tokens');
   await demo.openFiles(fileOf('garbage.gguf'));
@@ -133,7 +133,7 @@ it('opens the model that was there again where there was no room for both', asyn
 });
 
 restOnly(() => {
-  it('answers on when the next model embeds texts', async () => {
+  it('keeps the open model when the next one is an encoder', async () => {
     const [encoder] = await encoderGguf(encoderFolder());
     writeFileSync(fileOf('encoder.gguf'), await encoder!.read(0, encoder!.size));
     const demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
@@ -145,7 +145,7 @@ restOnly(() => {
     await demo.close();
   });
 
-  it('opens a model without the one before where the GPU stops beside that', async () => {
+  it('opens a model after the previous one ends if the GPU is lost with both', async () => {
     const own = await launchMany();
     const killer = await GpuKiller.start(own);
     try {
@@ -173,7 +173,7 @@ restOnly(() => {
   });
 });
 
-it('says what is missing when the browser has no GPU for the page, or the page may not use it, and what to do', async () => {
+it('says what is missing and what to do without a GPU or without permission to use it', async () => {
   const plain = await chromium.launch({
     executablePath: join(CHROMIUM_FOLDER, 'chromium'),
     args: [
@@ -191,26 +191,26 @@ it('says what is missing when the browser has no GPU for the page, or the page m
     expect(failure.title).toBe('The browser finds no GPU here');
     expect(await without.page.locator('#failure-advice').innerText()).toContain('Switch on hardware acceleration');
     expect(failure.detail).toMatch(/^no_webgpu – /);
-    // No other model would help, and no example can be asked.
+    // No other model would help, and no example can be sent.
     for (const name of ['Choose a model', 'Open a GGUF file', 'Explain how rainbows form, in three sentences.'])
       expect(await without.page.getByText(name, { exact: true }).isVisible()).toBe(false);
     const insecure = await failureOf(await DemoPage.open(plain, url.replace('localhost', 'insecure.test')));
-    expect(insecure.title).toBe('WebGPU is missing, since this page is not secure');
+    expect(insecure.title).toBe('WebGPU is missing because this page is not secure');
     expect(insecure.detail).toBe('no_webgpu – WebGPU needs a secure page: https, or localhost');
   } finally {
     await plain.close();
   }
 });
 
-it('tells of a lost device in the middle of an answer, and answers the next question', async () => {
-  const own = await launchBrowser('lavapipe'); // a browser takes two crashes of its GPU process at most
+it('reports a device lost during an answer, and answers the next question', async () => {
+  const own = await launchBrowser('lavapipe'); // a browser survives two crashes of its GPU process at most
   try {
     const demo = await DemoPage.open(own, opened.server.url('tiny.gguf'));
     await demo.loaded();
     await demo.setMaxTokens(400);
     await demo.sendAndSee('Tell me a long story.');
     const session = await own.newBrowserCDPSession();
-    await session.send('Browser.crashGpuProcess').catch(() => undefined); // its answer may be lost with the process
+    await session.send('Browser.crashGpuProcess').catch(() => undefined); // the response may be lost with the process
     const error = demo.page.getByTestId('message-error');
     await error.waitFor();
     expect(await error.innerText()).toContain('The GPU stopped working');

@@ -13,7 +13,7 @@ interface Stored {
   exchanges: { prompt: string; answer: string; state: string }[];
 }
 
-/** The conversations that are stored, by title. */
+/** Titles of the stored conversations. */
 async function stored(page: Page): Promise<Record<string, Stored['exchanges']>> {
   const values = Object.entries(await readDatabase(page, 'chunkwise-page', 'values')).filter(([key]) =>
     key.startsWith('conversation '),
@@ -21,7 +21,7 @@ async function stored(page: Page): Promise<Record<string, Stored['exchanges']>> 
   return Object.fromEntries(values.map(([, value]) => [(value as Stored).title, (value as Stored).exchanges]));
 }
 
-/** The page without a model: it has what is stored. */
+/** Opens the page without a model, with its stored data. */
 async function nextVisit(context: BrowserContext): Promise<DemoPage> {
   const demo = await DemoPage.openIn(context, opened.server.url('missing.gguf'));
   await demo.page.getByTestId('load-error').waitFor();
@@ -41,11 +41,11 @@ async function rename(page: Page, title: string, to: string): Promise<void> {
   await page.keyboard.press('Enter');
 }
 
-/** From its `at`th write from now on there is no room. */
+/** Makes storage full from the page's `at`th write on. */
 const setFullAt = (page: Page, at: number): Promise<void> =>
   page.evaluate((at) => void Object.assign(globalThis, { storageWrites: 0, storageFullAt: at }), at);
 
-/** Whether the page says that there is no room; it is told so once. */
+/** Whether the page reports once that there is no room. */
 async function isTold(page: Page): Promise<boolean> {
   const notice = page.locator('.notice', { hasText: 'The browser has no room left' });
   const isThere = await notice.waitFor({ timeout: 5000 }).then(
@@ -56,7 +56,7 @@ async function isTold(page: Page): Promise<boolean> {
   return isThere;
 }
 
-it('without room at each write of a conversation: the user is told, what was whole stays so, and with room all is kept', async () => {
+it('without room at any write of a conversation: the user sees a notice, complete data stay, and with room all is stored', async () => {
   const context = await opened.browser.newContext();
   const demo = await DemoPage.openIn(context, opened.server.url('tiny.gguf'));
   const { page } = demo;
@@ -103,7 +103,7 @@ it('without room at each write of a conversation: the user is told, what was who
   await act(next.page, 'Of the sea.', 'Delete');
   await expect.poll(async () => Object.keys(await stored(next.page))).toEqual(['Rivers']);
 
-  // What was deleted and cannot be given back is on the page until there is room.
+  // A deleted conversation that cannot be restored stays on the page until there is room.
   await next.page.evaluate(fullFrom(1));
   await next.page.getByRole('button', { name: 'Undo' }).click();
   expect(await isTold(next.page)).toBe(true);
@@ -114,13 +114,13 @@ it('without room at each write of a conversation: the user is told, what was who
   await context.close();
 });
 
-it('without room at each write of its first visit: nothing that an older version stored is lost, and the next visit has it', async () => {
+it('without room at any write of the first visit: no data of an older version are lost, and the next visit has them', async () => {
   const settings = { temperature: 0.65, systemPrompt: 'Be brief.' };
   const outcomes: boolean[] = [];
   for (let at = 1, writes = 1; at <= writes; at++) {
     const context = await opened.browser.newContext();
     const plain = await context.newPage();
-    await plain.goto(`${opened.server.url()}icons/icon.svg`); // the same origin, and no page that writes
+    await plain.goto(`${opened.server.url()}icons/icon.svg`); // the same origin without a page that writes
     await writeDatabase(plain, 'keyval-store', 'keyval', { 'chunkwise-demo-settings': settings });
     const page = await context.newPage();
     const errors: Error[] = [];
@@ -133,10 +133,10 @@ it('without room at each write of its first visit: nothing that an older version
     const hasSettings = (await page.locator('#temperature').inputValue()) === '0.65';
     outcomes.push(hasSettings);
     const said = await page.locator('.notice').allInnerTexts();
-    // Where it has them it keeps what comes, too.
+    // A page with the old data also stores new ones.
     expect({ at, said }).toEqual({
       at,
-      said: hasSettings ? [] : [expect.stringContaining('This browser keeps nothing for this page') as string],
+      said: hasSettings ? [] : [expect.stringContaining('This browser stores nothing for this page') as string],
     });
     const { page: next } = await nextVisit(context);
     expect(await next.locator('#temperature').inputValue()).toBe('0.65');
@@ -144,7 +144,7 @@ it('without room at each write of its first visit: nothing that an older version
     expect(errors).toEqual([]);
     await context.close();
   }
-  // To take away what has been moved may fail, too: then it only takes room.
+  // Removing the moved data may fail too; then they only take room.
   expect(outcomes.slice(-3)).toEqual([true, true, true]);
   expect(outcomes[0]).toBe(false);
 });

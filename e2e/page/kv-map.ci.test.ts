@@ -1,17 +1,17 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { DEFAULT_KV_ERROR_BUDGET } from '../../src/cache/kv-options.ts';
+import { DEFAULT_KV_ERROR_BUDGET } from '../../src/cache/policy.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { launchBrowser } from '../support/browser.ts';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 
-/** Some twelve pages of 32 of the tiny model's tokens. */
+/** About twelve pages of 32 tokens. */
 const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(7);
 
-/** More pages than it takes to know what layers bear. */
+/** More pages than the policy needs to measure layers. */
 const LONG_PROMPT = PROMPT.repeat(2);
 
 const opened = openForTests(serveDemo);
@@ -23,7 +23,7 @@ async function open(browser = opened.browser, model = 'tiny.gguf'): Promise<Demo
   return demo;
 }
 
-/** What the map says: pages by form, and bytes. */
+/** The map's text: pages by form, and bytes. */
 async function mapOf({ page }: DemoPage) {
   const map = page.getByTestId('kv-map');
   const legend = map.locator('[data-form]');
@@ -42,7 +42,7 @@ async function mapOf({ page }: DemoPage) {
   };
 }
 
-/** Colours of the map's pages in its middle row, first to last, doubles left out. */
+/** Colours of the map's pages in its middle row, in order, without repetitions. */
 const paintedRow = ({ page }: DemoPage) =>
   page.locator('#kv-map-canvas').evaluate((canvas: HTMLCanvasElement) => {
     const { data } = canvas.getContext('2d')!.getImageData(0, Math.floor(canvas.height / 2) + 1, canvas.width, 1);
@@ -52,7 +52,7 @@ const paintedRow = ({ page }: DemoPage) =>
     return colors.filter((color, i) => color !== colors[i - 1]);
   });
 
-/** The bytes that an element comes to tell, as they change. */
+/** The byte counts that an element shows over time. */
 const bytesSeen = ({ page }: DemoPage, testId: string) =>
   page.getByTestId(testId).evaluateHandle((element: HTMLElement) => {
     const told: number[] = [];
@@ -77,7 +77,7 @@ it('shows every page in 16 bits with the dense cache, and fewer bytes in other f
     const shown = await bytesSeen(demo, 'kv-map');
     const { note } = await demo.ask(PROMPT);
     expect((await shown.jsonValue()).some(isFewer)).toBe(kv === 'q4');
-    // It follows while the prompt is computed; places that shrunk pages leave are filled again before the buffers shrink.
+    // It updates during prefill; slots of shrunk pages are refilled before the buffers shrink.
     expect((await memory.jsonValue()).length).toBeGreaterThan(2);
     expect(await map.isVisible()).toBe(true);
     seen.push({ ...(await mapOf(demo)), note, memory: await demo.bytes('kv'), row: await paintedRow(demo) });
@@ -95,14 +95,14 @@ it('shows every page in 16 bits with the dense cache, and fewer bytes in other f
   expect(q4.label).toContain(`${q4.counts['q4']} in q4`);
   expect(dense.row).toHaveLength(1);
   expect(q4.row).toEqual([dense.row[0], q4.row[1], dense.row[0]]);
-  // At 4.41 bits an element, three or so of the pages in 16; buffers keep some room to grow.
+  // At 4.41 bits per element with about three pages in 16 bits; buffers keep some room to grow.
   expect(q4.bytes).toBeLessThan(0.55 * dense.bytes);
   expect(q4.memory).toBeLessThan(dense.memory - 0.5 * (dense.bytes - q4.bytes));
   const noted = /KV cache ([\d.]+) [kM]B/;
   expect(Number(noted.exec(q4.note)?.[1])).toBeCloseTo(q4.bytes / (q4.note.includes(' MB') ? 1e6 : 1e3), 1);
 });
 
-it('answers with a model that keeps all in 16 bits, and is refused other forms', async () => {
+it('answers with a model that supports only 16 bits, and refuses other forms', async () => {
   const keeps = tinyModel({
     architecture: 'gemma4',
     type: 'Q4_0',
@@ -125,7 +125,7 @@ it('answers with a model that keeps all in 16 bits, and is refused other forms',
   await demo.close();
 });
 
-it('follows the error budget on SwiftShader too: none shrinks at 0, and the more the larger it is', async () => {
+it('follows the error budget on SwiftShader too: none shrinks at 0, more with larger budgets', async () => {
   const own = await launchBrowser('swiftshader');
   onTestFinished(() => own.close());
   const demo = await open(own);
@@ -136,7 +136,7 @@ it('follows the error budget on SwiftShader too: none shrinks at 0, and the more
     await demo.ask(LONG_PROMPT);
     const told = await steps.jsonValue();
     expect(told.length).toBeGreaterThan(3);
-    // Seen to shrink, not only to be small at the end.
+    // It shrinks visibly, and is not just small at the end.
     expect(told.some(isFewer)).toBe(budget > 0);
     const map = await mapOf(demo);
     expect(Object.keys(map.counts).length > 1).toBe(budget > 0);
@@ -165,7 +165,7 @@ it('sends the budgets with the request, and keeps them across visits', async () 
   expect(await asked()).toEqual({ kv: 'policy', kvErrorBudget: DEFAULT_KV_ERROR_BUDGET });
   await demo.setSlider('Error budget of the cache', 0.25);
   await demo.setSlider('Memory budget of the cache', 7);
-  await demo.setChoices({ 'Where both cannot hold': 'memory' });
+  await demo.setChoices({ 'If both cannot hold': 'memory' });
   const budgets = { kv: 'policy', kvErrorBudget: 0.25, kvMemoryBudget: 7_000_000, kvPriority: 'memory' };
   expect(await asked()).toEqual(budgets);
   await demo.page.reload();

@@ -9,7 +9,7 @@ import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
 import { writeDatabase } from '../support/page-database.ts';
 
-/** Everything that could run, be fetched, or look like a part of the page. */
+/** Content that could run, be fetched, or imitate the page. */
 const HOSTILE = [
   '<img src=x onerror="window.hit=1"><script>window.hit=1</script><iframe src="javascript:parent.hit=1"></iframe>',
   '[a](javascript:window.hit=1) [b](data:text/html,<script>alert(1)</script>) [c](  JaVaScRiPt:window.hit=1) <javascript:window.hit=1>',
@@ -58,7 +58,7 @@ Heading below
 
 The end with a [link](https://example.com/x).`;
 
-/** Deeper than the parser could call itself. */
+/** Deeper than the parser's stack. */
 const DEEP = `${'> '.repeat(3000)}the end of it`;
 
 let browser: Browser;
@@ -67,10 +67,10 @@ beforeAll(async () => {
 });
 afterAll(() => browser.close());
 
-it('draws the same text letter by letter as at once, and what is done is not drawn again', async () => {
+it('draws text letter by letter as it does at once, and never redraws finished blocks', async () => {
   const server = await createServer({
     configFile: fileURLToPath(new URL('../../demo/vite.config.ts', import.meta.url)),
-    cacheDir: fileURLToPath(new URL('../../.cache/vite-markdown', import.meta.url)), // another test serves the sources meanwhile
+    cacheDir: fileURLToPath(new URL('../../.cache/vite-markdown', import.meta.url)), // another test serves the sources at the same time
     logLevel: 'error',
     server: { port: 0, host: 'localhost' },
   });
@@ -78,7 +78,7 @@ it('draws the same text letter by letter as at once, and what is done is not dra
   const address = server.resolvedUrls?.local[0] ?? '';
   try {
     const page = await browser.newPage();
-    await page.goto(`${address}adapters/squad/prompt.json`); // of the same origin, and not the page itself
+    await page.goto(`${address}adapters/squad/prompt.json`); // the same origin, but not the page itself
     await page.addScriptTag({
       type: 'module',
       content: `globalThis.markdown = await import('${address}chat/markdown.ts')`,
@@ -89,14 +89,14 @@ it('draws the same text letter by letter as at once, and what is done is not dra
         const { MarkdownView } = (globalThis as unknown as { markdown: typeof markdown }).markdown;
         return texts.map((text) => {
           const [grown, whole] = [new MarkdownView(), new MarkdownView()];
-          const drawnOnce: Element[] = [];
+          const sampledOnce: Element[] = [];
           for (const letter of text) {
             grown.append(letter);
-            drawnOnce.push(...[...grown.element.children].slice(drawnOnce.length, -1));
+            sampledOnce.push(...[...grown.element.children].slice(sampledOnce.length, -1));
           }
           whole.append(text);
-          const kept = drawnOnce.every((element, i) => grown.element.children[i] === element);
-          return { grown: grown.element.innerHTML, whole: whole.element.innerHTML, kept, blocks: drawnOnce.length };
+          const kept = sampledOnce.every((element, i) => grown.element.children[i] === element);
+          return { grown: grown.element.innerHTML, whole: whole.element.innerHTML, kept, blocks: sampledOnce.length };
         });
       }, texts);
     const [sample, hostile] = await draw([SAMPLE, HOSTILE]);
@@ -162,7 +162,7 @@ it('shows hostile text of a model, a prompt and a title as text', async () => {
         .filter((name) => name.startsWith('on')),
     );
     expect(handlers).toEqual([]);
-    // Not lost, but told.
+    // Blocked content is named, not dropped.
     expect(await answer.innerText()).toContain('<script>window.hit=1</script>');
     expect(await answer.innerText()).toContain('the end of it');
     expect(await page.locator('.conversation').innerText()).toContain('<img src=x');

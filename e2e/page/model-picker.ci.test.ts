@@ -14,13 +14,13 @@ import { openForTests } from '../support/open-for-tests.ts';
 import { writeDatabase } from '../support/page-database.ts';
 
 const HUB = 'https://huggingface.co';
-/** A model of the page's list that the stand-in really has; what it is called is all that is true of it. */
+/** A model of the page's list that the stand-in serves; only its name is real. */
 const [OWN_REPO = '', OWN_FILE = ''] = models.find(({ name }) => name === 'Qwen3 0.6B')?.id.split(':') ?? [];
 const OWN = tinyModel({ architecture: 'qwen3', type: 'Q4_0', seed: 4, contextLength: 4096, neverEnds: true });
 
 const opened = openForTests(serveDemo);
 let hub: HubServer;
-/** No answer comes from the hub. */
+/** The hub does not respond. */
 let isAway: boolean;
 beforeAll(async () => {
   hub = await HubServer.start(OWN_REPO, { [OWN_FILE]: OWN });
@@ -31,7 +31,7 @@ beforeAll(async () => {
     metadata: { 'general.architecture': 'qwen3vlmoe' },
   });
   writeFileSync(join(opened.server.folder, 'Qwen3-VL-30B-A3B-Q4_K_M.gguf'), unsupported);
-  // The page's own model, in its place a small one: what lies there is a link to the real one.
+  // Replaces the page's own model, which is a link to the real one, by a small one.
   const place = join(opened.server.folder, basename(REAL_MODEL));
   rmSync(place);
   copyFileSync(join(opened.server.folder, 'tiny.gguf'), place);
@@ -53,17 +53,17 @@ const listing = (
   { size = 5e6, createdAt = '2024-03-01T00:00:00.000Z', cardData = { license: 'mit' } as object },
 ) => ({ createdAt, cardData, siblings: [{ rfilename: file, size }] });
 
-/** What the hub says of the model of this name from now on. */
+/** Sets the hub's entry of a model. */
 function tell(name: string, told: Parameters<typeof listing>[1] | string): void {
   const [repo = '', file = ''] = models.find((model) => model.name === name)?.id.split(':') ?? [];
   hub.listed.set(repo, typeof told === 'string' ? told : listing(file, told));
 }
 
-/** A page for which the stand-in is the hub, on a device with 8 GiB of memory and room for 100 GB. */
+/** Opens a page whose hub is the stand-in, on a device with 8 GiB of memory and room for 100 GB. */
 async function openPage(
   url: string,
 ): Promise<{ demo: DemoPage; page: Page; context: BrowserContext; violations: string[] }> {
-  const context = await opened.browser.newContext({ serviceWorkers: 'block' }); // what goes through one is not routed
+  const context = await opened.browser.newContext({ serviceWorkers: 'block' }); // requests through one are not routed
   const violations = await watchViolations(context);
   await context.route(`${HUB}/**`, async (route) => {
     if (isAway) return route.abort('internetdisconnected');
@@ -84,7 +84,7 @@ async function openPicker(page: Page): Promise<void> {
   await page.locator('#models[open]').waitFor();
 }
 
-/** Asks the hub in the open dialog: what the page says then. */
+/** Asks the hub in the open dialog and returns the page's text. */
 async function askHub(page: Page): Promise<string> {
   await page.locator('#hub-ask').click();
   const said = page.getByTestId('hub-said');
@@ -92,16 +92,18 @@ async function askHub(page: Page): Promise<string> {
   return said.innerText();
 }
 
-/** Resolves when the stand-in's model answers. */
-const loadedOther = (page: Page): Promise<void> =>
-  page.locator('#model', { hasText: OWN_FILE.replace('.gguf', '') }).waitFor();
+/** Resolves when the stand-in's model is open. */
+async function loadedOther(page: Page): Promise<void> {
+  await page.locator('#model', { hasText: OWN_FILE.replace('.gguf', '') }).waitFor();
+  await page.locator('#loading').waitFor({ state: 'hidden' });
+}
 
 const items = (page: Page) => page.getByTestId('model-list').getByRole('listitem');
 const item = (page: Page, name: string) => items(page).filter({ has: page.getByText(name, { exact: true }) });
 const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
 const names = (page: Page): Promise<string[]> => items(page).locator('strong').allInnerTexts();
 
-/** Whether axe finds nothing, and nothing scrolls sideways, on a screen and on a phone. */
+/** Whether axe finds nothing and nothing scrolls sideways, on a screen and on a phone. */
 async function expectAccessible(page: Page): Promise<void> {
   for (const size of [
     { width: 390, height: 844 },
@@ -119,9 +121,9 @@ async function expectAccessible(page: Page): Promise<void> {
   }
 }
 
-it('asks the hub at a click alone, lists newest first with its sizes and licences, and greys what is too large', async () => {
+it('asks the hub only on a click, lists newest first with its sizes and licences, and greys models that are too large', async () => {
   tell('SmolLM2 360M', {
-    size: 386_500_000, // since the page was made
+    size: 386_500_000, // changed since the page was made
     createdAt: '2026-02-03T00:00:00.000Z',
     cardData: { license: 'other', license_name: 'my-licence', license_link: 'https://example.org/terms' },
   });
@@ -129,8 +131,8 @@ it('asks the hub at a click alone, lists newest first with its sizes and licence
   const { demo, page, context, violations } = await openPage(opened.server.url('missing.gguf'));
   await page.getByTestId('load-error').waitFor();
   await openPicker(page);
-  expect(await demo.read('hub-said')).toMatch(/huggingface\.co.* not asked before you click/);
-  // On a software adapter the page's own is recommended; sizes are the page's, before anybody is asked.
+  expect(await demo.read('hub-said')).toMatch(/huggingface\.co.* asks only when you click/);
+  // On a software adapter the page's own model is recommended; sizes are the page's before any request.
   expect(await names(page)).toEqual(models.map(({ name }) => name));
   expect(await items(page).first().innerText()).toMatch(
     /^Recommended for this device\s+SmolLM2 135M[\s\S]+98\.4 MB · Fits this device/,
@@ -139,12 +141,12 @@ it('asks the hub at a click alone, lists newest first with its sizes and licence
   expect(await items(page).locator('a').count()).toBe(0);
   expect(hub.requests).toEqual([]);
 
-  expect(await askHub(page)).toMatch(/^Dates, sizes and licences as huggingface\.co told them on \w+ \d+, \d{4}\.$/);
+  expect(await askHub(page)).toMatch(/^Dates, sizes and licences from huggingface\.co of \w+ \d+, \d{4}\.$/);
   const asked = hub.requests.map(({ path }) => path);
   expect(asked.sort()).toEqual(
     models.map(({ id }) => `/api/models/${id.split(':')[0] ?? ''}/revision/main?blobs=true`).sort(),
   );
-  // What is recommended; of November, the stand-in's own; March backwards; then what cannot run.
+  // Order: the recommended one; November, the stand-in's own; then backwards to March; then those that cannot run.
   const march = models
     .map(({ name }) => name)
     .filter((name) => !['SmolLM2 135M', 'SmolLM2 360M', 'Qwen3 0.6B', 'Gemma 3 1B'].includes(name))
@@ -159,47 +161,47 @@ it('asks the hub at a click alone, lists newest first with its sizes and licence
   expect(await item(page, 'Qwen3 0.6B').getByRole('link').getAttribute('href')).toBe(`${HUB}/${OWN_REPO}`);
   expect(await button(page, 'Use Gemma 3 1B').isDisabled()).toBe(true);
   expect(await item(page, 'Gemma 3 1B').innerText()).toMatch(
-    /Too large: takes 9000\.11 GB of memory with its cache, and 4\.29 GB are for models here\s+9000\.00 GB/,
+    /Too large: takes 9000\.11 GB of memory with its cache; this device has 4\.29 GB for models\s+9000\.00 GB/,
   );
   expect(await button(page, 'Use Qwen3 4B').isEnabled()).toBe(true);
 
   await expectAccessible(page);
 
-  // What was told is kept, and there without a network, which is said.
+  // Entries are stored and available offline, with a note.
   isAway = true;
   await page.reload();
   await page.getByTestId('load-error').waitFor();
   await openPicker(page);
   expect((await names(page)).slice(1, 3)).toEqual(['SmolLM2 360M', 'Qwen3 0.6B']);
-  expect(await demo.read('hub-said')).toMatch(/^Dates, sizes and licences as/);
-  expect(await askHub(page)).toMatch(/^huggingface\.co could not be reached\. Dates, sizes and licences as/);
+  expect(await demo.read('hub-said')).toMatch(/^Dates, sizes and licences from/);
+  expect(await askHub(page)).toMatch(/^huggingface\.co could not be reached\. Dates, sizes and licences from/);
   expect(await item(page, 'SmolLM2 360M').innerText()).toContain('386.5 MB');
   expect(violations).toEqual([]);
   await context.close();
 });
 
-it('says of which models the hub told nothing that can be read, and goes on with the others', async () => {
+it('names the models without a readable entry, and shows the others', async () => {
   const { page, context, violations } = await openPage(opened.server.url('missing.gguf'));
   await page.getByTestId('load-error').waitFor();
   await openPicker(page);
   isAway = true;
-  expect(await askHub(page)).toMatch(/^huggingface\.co could not be reached\. .* not asked before you click/);
+  expect(await askHub(page)).toMatch(/^huggingface\.co could not be reached\. .* asks only when you click/);
   isAway = false;
   tell('Llama 3.2 1B', '<html>busy</html>');
   tell('Qwen3 4B', { size: -1 });
   tell('SmolLM3 3B', '[[[[');
   const said = await askHub(page);
-  expect(said).toMatch(/^huggingface\.co did not tell of some: [^;]+;[^;]+;[^;]+\. Dates/);
+  expect(said).toMatch(/^huggingface\.co has no readable entry for some: [^;]+;[^;]+;[^;]+\. Dates/);
   for (const told of [
     'bartowski/Llama-3.2-1B-Instruct-GGUF: siblings: is not a list of files',
     'Qwen/Qwen3-4B-GGUF: size: is not a length in bytes',
   ])
     expect(said).toContain(told);
-  expect(await item(page, 'Qwen3 4B').innerText()).toContain('2.50 GB'); // as the page knows it
+  expect(await item(page, 'Qwen3 4B').innerText()).toContain('2.50 GB'); // the page's own size
   expect(await item(page, 'SmolLM2 1.7B').innerText()).toContain('8.0 MB');
   expect((await names(page)).slice(-3).sort()).toEqual(['Llama 3.2 1B', 'Qwen3 4B', 'SmolLM3 3B']);
 
-  // What is kept may be damaged, too.
+  // Stored entries may be damaged, too.
   const id = (name: string): string => models.find((model) => model.name === name)?.id ?? '';
   const good = { asked: 0, created: 0, bytes: 7e6, license: 'mit', licenseUrl: HUB };
   await writeDatabase(page, 'chunkwise-page', 'values', { 'hub-listing': 'damaged', speeds: 7 });
@@ -230,7 +232,7 @@ it('says of which models the hub told nothing that can be read, and goes on with
   await page.getByTestId('load-error').waitFor();
   await openPicker(page);
   expect(await items(page).filter({ hasText: ' · mit' }).locator('strong').allInnerTexts()).toEqual(['Qwen3 4B']);
-  // The median; of others it is reckoned by that.
+  // The median; other models are estimated from it.
   expect(await item(page, 'Qwen3 4B').innerText()).toMatch(
     /7\.0 MB.* · 3\.0 tokens\/s on this device · Jan 1970 · mit/,
   );
@@ -239,7 +241,7 @@ it('says of which models the hub told nothing that can be read, and goes on with
   await context.close();
 });
 
-it('tells how fast a model was here, by answers that are long enough, at the next visit too', async () => {
+it('shows a model’s speed here from answers that are long enough, also on the next visit', async () => {
   const { demo, page, context } = await openPage(opened.server.url('tiny.gguf'));
   await demo.loaded();
   await demo.setMaxTokens(15);
@@ -259,7 +261,7 @@ it('tells how fast a model was here, by answers that are long enough, at the nex
   await context.close();
 });
 
-it('names the closest model where one cannot run, and opens it after a click', async () => {
+it('offers the closest model if one cannot run, and opens it after a click', async () => {
   const { demo, page, context } = await openPage(opened.server.url('Qwen3-VL-30B-A3B-Q4_K_M.gguf'));
   await page.getByTestId('load-error').waitFor();
   expect(await demo.read('load-error')).toMatch(/^unsupported – /);
@@ -270,7 +272,7 @@ it('names the closest model where one cannot run, and opens it after a click', a
 
   await expectAccessible(page);
 
-  // Once the hub has told of them, one that fits.
+  // With entries from the hub, one that fits.
   for (const name of ['Qwen3 1.7B', 'Qwen3 4B']) tell(name, { size: 9e12 });
   await openPicker(page);
   await askHub(page);
@@ -289,11 +291,11 @@ it('names the closest model where one cannot run, and opens it after a click', a
 
   await demo.typeModel('models/missing.gguf');
   await page.getByTestId('load-error').waitFor();
-  expect(await closest.isVisible()).toBe(false); // it is not known what it is
+  expect(await closest.isVisible()).toBe(false); // its kind is unknown
   await context.close();
 });
 
-/** A page whose browser tells of a real GPU, whatever there is. */
+/** A page whose browser reports a real GPU. */
 async function openOnGpu(): Promise<Awaited<ReturnType<typeof openPage>>> {
   const found = await openPage('about:blank');
   await found.context.addInitScript(() => {
@@ -306,7 +308,7 @@ async function openOnGpu(): Promise<Awaited<ReturnType<typeof openPage>>> {
   return found;
 }
 
-it('on a real GPU answers with its own model first, and offers a better one in a line, until it is dismissed', async () => {
+it('on a real GPU answers with its own model first, and offers a better one in a notice until dismissed', async () => {
   const { demo, page, context, violations } = await openOnGpu();
   const notice = page.locator('.notice');
   await notice.waitFor();
@@ -314,7 +316,7 @@ it('on a real GPU answers with its own model first, and offers a better one in a
     /^SmolLM2 1\.7B answers better, and this device should be quick enough for it: 1\.06 GB, downloaded once\./,
   );
   await demo.setMaxTokens(2);
-  expect((await demo.ask('Hello.')).note).toContain('2 tokens'); // nothing is in the way
+  expect((await demo.ask('Hello.')).note).toContain('2 tokens'); // nothing blocks the chat
   expect(hub.requests).toEqual([]);
   await expectAccessible(page);
   await openPicker(page);
@@ -323,17 +325,17 @@ it('on a real GPU answers with its own model first, and offers a better one in a
   await button(page, 'Dismiss').click();
   await page.reload();
   await demo.loaded();
-  await openPicker(page); // which is drawn from the same, later than the offer would be
+  await openPicker(page); // drawn from the same data, later than the notice would be
   expect(await notice.count()).toBe(0);
   expect(violations).toEqual([]);
   await context.close();
 });
 
-it('takes the model it offers at a click, by the sizes that the hub told', async () => {
+it('opens the offered model on a click, with sizes from the hub', async () => {
   const { demo, page, context } = await openOnGpu();
   for (const { name } of models) if (!['SmolLM2 135M', 'Qwen3 0.6B'].includes(name)) tell(name, { size: 9e12 });
   await openPicker(page);
-  await askHub(page); // the stand-in's own is the one that is left
+  await askHub(page); // the stand-in's model is the only one left
   await page.keyboard.press('Escape');
   await page.reload();
   await demo.loaded();
@@ -356,20 +358,20 @@ it('finds a model in the list by words', async () => {
   expect(await shown()).toEqual(['Qwen2.5 0.5B', 'Qwen2.5 1.5B']);
   await search.fill('mamba');
   expect(await shown()).toEqual([]);
-  expect(await page.getByText('None of this list.').isVisible()).toBe(true);
+  expect(await page.getByText('No model in this list matches.').isVisible()).toBe(true);
   await button(page, 'Close').click();
   await openPicker(page);
   expect(await shown()).toHaveLength(models.length);
   await context.close();
 });
 
-it('deletes a stored model once that is confirmed, and forgets that it was chosen', async () => {
+it('deletes a stored model after a confirmation, and forgets the choice', async () => {
   const { demo, page, context, violations } = await openPage(opened.server.url());
   await demo.loaded();
   await demo.typeModel(models.find(({ name }) => name === 'Qwen3 0.6B')?.id ?? '');
   await loadedOther(page);
   await openPicker(page);
-  // What answers is not deleted; what is stored beside it may be.
+  // The open model is not deleted; another stored one may be.
   expect(await item(page, 'Qwen3 0.6B').innerText()).toMatch(/On this device[\s\S]*In use$/);
   expect(await button(page, 'Delete Qwen3 0.6B').count()).toBe(0);
   await button(page, 'Use SmolLM2 135M').click();
@@ -390,7 +392,7 @@ it('deletes a stored model once that is confirmed, and forgets that it was chose
   hub.forget();
   await button(page, 'Use Qwen3 0.6B').click();
   await loadedOther(page);
-  expect(hub.sentBytes(OWN_FILE)).toBeGreaterThanOrEqual(OWN.length); // it came again
+  expect(hub.sentBytes(OWN_FILE)).toBeGreaterThanOrEqual(OWN.length); // it was downloaded again
   expect(violations).toEqual([]);
   await context.close();
 });

@@ -18,10 +18,10 @@ const MODEL = tinyModel({
   numLayers: 4,
   metadata: { 'general.license': 'mit' },
 });
-/** Most that reading the header ahead may take. */
+/** Most bytes of a header that is read in advance. */
 const HEADER = 4_000_000;
 
-/** Another origin that serves the model, as well or badly as a test wants. */
+/** Another origin that serves the model, with the faults that a test sets. */
 let behaviour: {
   hasRanges: boolean;
   breakAt?: number;
@@ -68,7 +68,7 @@ beforeAll(async () => {
   models.on('connection', () => connections++);
   await new Promise<void>((resolve) => models.listen(0, 'localhost', resolve));
   modelUrl = `http://localhost:${(models.address() as AddressInfo).port}/tiny.gguf`;
-  // The page's own model, in its place a small one: what lies there is a link to the real one.
+  // Replaces the page's own model, which is a link to the real one, by a small one.
   const own = join(opened.server.folder, basename(REAL_MODEL));
   rmSync(own);
   copyFileSync(join(opened.server.folder, 'tiny.gguf'), own);
@@ -99,12 +99,12 @@ async function answers(demo: DemoPage): Promise<void> {
   expect((await demo.ask('Hello')).note).toContain('2 tokens');
 }
 
-/** The page's address but for the conversation that it names. */
+/** The page's address without its conversation. */
 const addressOf = ({ page }: DemoPage): string => page.url().replace(/#.*$/, '');
 
 const modelName = ({ page }: DemoPage): Promise<string> => page.locator('#model').innerText();
 
-it('fetches nothing from where a link names before a click, keeps what is sent meanwhile, and opens that model from then on only after it', async () => {
+it('fetches nothing from a linked address before a click, keeps prompts sent meanwhile, and reopens that model only after consent', async () => {
   const demo = await DemoPage.open(opened.browser, link());
   const { page, prompt } = demo;
   const offer = page.getByTestId('offer');
@@ -126,7 +126,7 @@ it('fetches nothing from where a link names before a click, keeps what is sent m
   expect(await modelName(demo)).toBe('SmolLM2-135M-Instruct.Q4_1');
   expect(addressOf(demo)).toBe(opened.server.url());
 
-  // An address of the page's own that leads there is no better.
+  // A redirect from the page's own origin is no better.
   opened.server.leadsTo = modelUrl;
   await page.goto(opened.server.url('leads-on.gguf'));
   await offer.waitFor();
@@ -140,7 +140,7 @@ it('fetches nothing from where a link names before a click, keeps what is sent m
   await page.getByTestId('load-error').waitFor();
   expect(connections).toBeGreaterThan(0);
   expect([await prompt.inputValue(), await page.getByTestId('message').count()]).toEqual(['And you?', 0]);
-  await prompt.press('Enter'); // there is nobody to ask
+  await prompt.press('Enter'); // no model is open
   expect(await prompt.inputValue()).toBe('And you?');
   delete behaviour.status;
   await page.getByRole('button', { name: 'Try again' }).click();
@@ -152,7 +152,7 @@ it('fetches nothing from where a link names before a click, keeps what is sent m
   await demo.close();
 });
 
-it('tells size and licence before a larger download; declined or begun, what was there answers on; begun, it is left for another at once', async () => {
+it('shows size and licence before a larger download; the open model answers meanwhile; another choice replaces the download at once', async () => {
   const demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
   const { page } = demo;
   await demo.loaded();
@@ -175,7 +175,7 @@ it('tells size and licence before a larger download; declined or begun, what was
 
   await demo.typeModel(modelUrl);
   await demo.accept();
-  await page.getByText('Downloading the model').waitFor(); // which never ends: there are no more bytes
+  await page.getByText('Downloading the model').waitFor(); // which never ends
   expect(await page.locator('#loading-about').innerText()).toMatch(/ · tiny answers until then\.$/);
   const meanwhile = (await story.innerText()).length;
   await expect.poll(async () => (await story.innerText()).length).toBeGreaterThan(meanwhile);
@@ -201,7 +201,7 @@ it('keeps a model: the next visit downloads nothing, and needs no server', async
   await demo.close();
 });
 
-it('gets a model anew when it has changed on the server', async () => {
+it('downloads a model again when it has changed on the server', async () => {
   const demo = await open();
   await demo.loaded();
   behaviour.version = '"2"';
@@ -211,22 +211,22 @@ it('gets a model anew when it has changed on the server', async () => {
   await demo.close();
 });
 
-it('goes on where a connection broke', async () => {
+it('resumes after a broken connection', async () => {
   behaviour.breakAt = MODEL.length - 100_000;
   expect(MODEL.length).toBeGreaterThan(2 * HEADER);
   const demo = await open();
   await demo.loaded();
-  // The weights came once; the header, read ahead to judge the model, twice.
+  // The weights were sent once; the header, read in advance, twice.
   expect(sent).toBeLessThan(MODEL.length + HEADER);
   await answers(demo);
   await demo.close();
 });
 
-it('goes on where an earlier visit ended', async () => {
+it('resumes the download of an earlier visit', async () => {
   const kept = MODEL.length - 100_000;
   behaviour.breakAt = kept;
   const demo = await open();
-  // The server is gone before the rest is asked for.
+  // The server stops before the rest is requested.
   await expect.poll(() => sent, { timeout: 20_000 }).toBeGreaterThanOrEqual(kept);
   behaviour.status = 404;
   await demo.page.getByTestId('load-error').waitFor();
@@ -249,7 +249,7 @@ it('loads from a server without ranges', async () => {
   await demo.close();
 });
 
-it('refuses a model the storage has no room for, with the numbers, before its weights are downloaded', async () => {
+it('refuses a model that exceeds the storage, with the numbers, before its weights are downloaded', async () => {
   behaviour.claimedSize = 1e15;
   const demo = await open();
   await demo.page.getByTestId('load-error').waitFor();
@@ -260,11 +260,11 @@ it('refuses a model the storage has no room for, with the numbers, before its we
   await demo.close();
 });
 
-it('says so when the storage is full in the middle of a download', async () => {
+it('reports a storage that becomes full during a download', async () => {
   const demo = await DemoPage.open(opened.browser, 'about:blank');
   const session = await demo.page.context().newCDPSession(demo.page);
   const { origin } = new URL(opened.server.url());
-  // There is room when the page asks, and none for what comes behind the header.
+  // There is room at first, but not for the data after the header.
   behaviour.before = async (from) =>
     from > 0 && (await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1 }));
   await demo.page.goto(link());

@@ -13,10 +13,11 @@ import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
 import { fullFrom } from '../support/full-storage.ts';
 import { openForTests } from '../support/open-for-tests.ts';
+import { expectNoNetwork } from '../support/no-network.ts';
 import { restOnly } from '../../tests/support/tier.ts';
 
 declare global {
-  /** What the page has asked for. */
+  /** Requests of the page. */
   var registering: Promise<ServiceWorkerRegistration>;
 }
 
@@ -24,7 +25,7 @@ const BUILT = fileURLToPath(new URL('../../dist-demo/', import.meta.url));
 const FOLDER = 'some/folder/';
 
 const opened = openForTests(serveDemo);
-/** What a plain static host serves; the page lies somewhere in it. */
+/** A plain static host; the page is in one of its folders. */
 let root: string;
 let host: Server;
 beforeAll(async () => {
@@ -47,7 +48,7 @@ async function start(port: number): Promise<Server> {
   return server;
 }
 
-it('runs from any folder of a static host, then without network or server, and asks before it takes a new version', async () => {
+it('runs from any folder of a static host, then without network or server, and asks before an update', async () => {
   const { port } = host.address() as AddressInfo;
   const address = `http://localhost:${port}/${FOLDER}`;
   const context = await opened.browser.newContext();
@@ -64,8 +65,8 @@ it('runs from any folder of a static host, then without network or server, and a
   expect(await badge.isVisible()).toBe(false);
   const cdp = await context.newCDPSession(page);
   const { installabilityErrors } = await cdp.send('Page.getInstallabilityErrors');
-  expect(installabilityErrors.map(({ errorId }) => errorId)).toEqual(['in-incognito']); // as every context of a test is
-  // The page's own files are on the device; a model and adapters that nobody asked for are not.
+  expect(installabilityErrors.map(({ errorId }) => errorId)).toEqual(['in-incognito']); // as in every test context
+  // The page's own files are stored; models and adapters that nobody requested are not.
   const kept = await page.evaluate(async () => {
     const found = await Promise.all((await caches.keys()).map(async (name) => (await caches.open(name)).keys()));
     return found.flat().map(({ url }) => new URL(url).pathname);
@@ -77,16 +78,8 @@ it('runs from any folder of a static host, then without network or server, and a
   await badge.waitFor();
   await page.reload();
   await demo.loaded();
-  await page.locator('#adapter-unload').waitFor(); // the adapter that was chosen
-  // The network is gone, though after a reload Chromium's navigator.onLine forgets that it is to be.
-  expect(
-    await page.evaluate(() =>
-      fetch('models/none').then(
-        () => 'answered',
-        () => 'no network',
-      ),
-    ),
-  ).toBe('no network');
+  await page.locator('#adapter-unload').waitFor(); // the chosen adapter
+  await expectNoNetwork(page);
   await demo.chooseAdapter('none');
   await page.getByRole('button', { name: 'New chat' }).click();
   expect((await demo.ask('Hello.')).text).toBe(text);
@@ -94,7 +87,7 @@ it('runs from any folder of a static host, then without network or server, and a
   await context.setOffline(false);
   await badge.waitFor({ state: 'hidden' });
   await closeServer(host);
-  const second = await DemoPage.openIn(context, address); // a new tab, which names no model
+  const second = await DemoPage.openIn(context, address); // a new tab without a model in its address
   await second.loaded();
   await second.page.getByTestId('offline-badge').waitFor();
   expect(await second.page.locator('#model').innerText()).toBe('tiny');
@@ -111,31 +104,33 @@ it('runs from any folder of a static host, then without network or server, and a
   expect(changed).toContain('revision:"changed"');
   writeFileSync(worker, changed);
   host = await start(port);
-  await page.reload();
+  const withoutModel = `${address}?model=models/none.gguf`; // which takes less time
+  await page.goto(withoutModel);
   await noticeOf(page).waitFor();
   expect(await page.title()).toBe('Chunkwise');
-  const { page: other } = await DemoPage.openIn(context, address);
+  const { page: other } = await DemoPage.openIn(context, withoutModel);
   await noticeOf(other).waitFor();
-  // Requests that the worker does not answer, as of a download, keep no version from taking over.
+  // Requests that bypass the worker, such as downloads, do not block an update.
   await other.evaluate(
     (addresses) => {
       for (const each of addresses) setInterval(() => void fetch(each).catch(() => undefined), 10);
     },
     ['http://localhost:1/', 'models/none'],
   );
-  // In the second tab nothing waits any more.
+  // In the second tab no update waits any more.
   for (const tab of [page, other]) {
     await noticeOf(tab).getByRole('button', { name: 'Reload' }).click();
     await tab.waitForFunction(() => document.title === 'Chunkwise 2');
   }
   await other.close();
+  await page.goto(`${address}?model=models/tiny.gguf`);
   await demo.loaded();
   expect(violations).toEqual([]);
   await context.close();
 });
 
 restOnly(() =>
-  it('reloads where a new version does not take over', async () => {
+  it('reloads if a new version does not take over', async () => {
     const place = join(root, 'stays');
     cpSync(BUILT, place, { recursive: true });
     const worker = join(place, 'service-worker.js');
@@ -149,19 +144,20 @@ restOnly(() =>
     const reloaded = page.waitForEvent('domcontentloaded');
     await notice.getByRole('button', { name: 'Reload' }).click();
     await reloaded;
-    await notice.waitFor(); // it still waits
+    await notice.waitFor(); // the update still waits
     await page.context().close();
   }),
 );
 
-/** Where the page asks before a new version takes over. */
-const noticeOf = (page: Page): Locator => page.locator('.notice', { hasText: 'A new version of this page is here.' });
+/** The notice that asks before an update. */
+const noticeOf = (page: Page): Locator =>
+  page.locator('.notice', { hasText: 'A new version of this page is available.' });
 
-/** A page in a browser that knows nothing of it yet. */
+/** A page in a fresh browser. */
 async function newPage(): Promise<Page> {
   const context = await opened.browser.newContext();
   await context.addInitScript(() => {
-    if (!('serviceWorker' in navigator)) return; // before the page is opened
+    if (!('serviceWorker' in navigator)) return; // before the page opens
     const register = Reflect.get(ServiceWorkerContainer.prototype, 'register') as (
       ...args: unknown[]
     ) => Promise<ServiceWorkerRegistration>;
@@ -176,13 +172,16 @@ async function newPage(): Promise<Page> {
   return context.newPage();
 }
 
-/** Opens the page without a model, and resolves when its service worker, as it is now, is installed: whether it could be. */
+/**
+ * Opens the page without a model, and resolves when its current service worker is installed; returns whether that
+ * worked.
+ */
 async function visit(page: Page, address: string): Promise<boolean> {
   await page.goto(address);
   await page.getByTestId('load-error').waitFor();
   return page.evaluate(async () => {
     const registration = await globalThis.registering;
-    await registration.update().catch(() => undefined); // it is none any more where its first worker could not be installed
+    await registration.update().catch(() => undefined); // the registration is gone if its first worker could not be installed
     const { installing, waiting, active } = registration;
     if (!installing) return Boolean(waiting ?? active);
     await new Promise((resolve) => installing.addEventListener('statechange', resolve, { once: true }));
@@ -190,7 +189,7 @@ async function visit(page: Page, address: string): Promise<boolean> {
   });
 }
 
-/** How many writes it takes to install the service worker. */
+/** Number of writes of the service worker's installation. */
 async function writesOf(address: string, worker: string, code: string): Promise<number> {
   const page = await newPage();
   writeFileSync(worker, fullFrom(Infinity) + code);
@@ -213,7 +212,7 @@ async function titleOffline(page: Page): Promise<string> {
 }
 
 restOnly(() => {
-  it('without room at a write of its files the page runs, the old version stays, and the next visit has all of it offline', async () => {
+  it('without room for its files the page runs, the old version stays, and the next visit stores all for offline use', async () => {
     const place = join(root, 'full');
     cpSync(BUILT, place, { recursive: true });
     const [html, worker] = [join(place, 'index.html'), join(place, 'service-worker.js')];
@@ -221,7 +220,7 @@ restOnly(() => {
     const address = `http://localhost:${(host.address() as AddressInfo).port}/full/?model=models/none.gguf`;
     const writes = await writesOf(address, worker, code);
     expect(writes).toBeGreaterThan(15);
-    // The writes in between are all of files, as the one in the middle is.
+    // The writes between are all files, like the one in the middle.
     for (const done of [0, 1, 2, 3, Math.floor(writes / 2), writes - 2, writes - 1]) {
       const page = await newPage();
       const violations = await watchViolations(page.context());

@@ -11,19 +11,19 @@ import { outOfSight, PHONE, SCREEN } from '../support/in-sight.ts';
 import { firstInWorkers } from '../support/in-workers.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 
-/** Bytes of a connection in a second: the model takes some seconds. */
+/** Bytes per second of a connection: the model takes some seconds. */
 const SLOW = 1_000_000;
 
 const opened = openForTests(serveDemo);
 const fileOf = (name: string): string => join(opened.server.folder, name);
 beforeAll(() => {
-  // In the place of the page's own model, one that is a download of some pieces.
+  // Replaces the page's own model by one that downloads in several pieces.
   const own = fileOf(basename(REAL_MODEL));
   rmSync(own);
   writeFileSync(own, tinyModel({ architecture: 'llama', type: 'F32', seed: 2, numLayers: 9, neverEnds: true }));
 });
 
-/** What a newcomer can see of the page's state: one of these is there at any time, and whole. */
+/** Visible states of the page: exactly one is there at any time, fully in sight. */
 const STATES = {
   loading: '#loading, #loading-title, #progress',
   failed: '#failure, #failure-title, #failure-advice, #failure button',
@@ -45,13 +45,13 @@ async function stateOf(page: Page): Promise<keyof typeof STATES> {
   return state;
 }
 
-/** Reloads, and sees that the page has something to say from the beginning. */
+/** Reloads and checks that the page shows a state from the start. */
 async function reload(page: Page): Promise<keyof typeof STATES> {
   await page.reload({ waitUntil: 'domcontentloaded' });
   return stateOf(page);
 }
 
-/** Shows the list of conversations, which a phone keeps folded away. */
+/** Opens the list of conversations, which is hidden on a phone. */
 async function openList(page: Page): Promise<void> {
   const chats = page.getByRole('button', { name: 'Chats' });
   if (await chats.isVisible()) await chats.click();
@@ -62,7 +62,7 @@ async function openTitled(page: Page, title: string): Promise<void> {
   await page.getByRole('button', { name: title, exact: true }).click();
 }
 
-/** For what comes when the page has read its storage, or an answer goes on. */
+/** Timeout for the page to read its storage, or an answer to continue. */
 const SOON = { timeout: 30_000 };
 
 const written = (demo: DemoPage): Promise<string> => demo.answers.last().locator('.text').innerText();
@@ -91,7 +91,7 @@ describe.each([
     const { page } = demo;
     expect(await stateOf(page)).toBe('loading');
     await demo.send('Hello?');
-    /** How far the download is; undefined before and behind it. */
+    /** Progress of the download; undefined before and after it. */
     const bytes = (): Promise<number | undefined> =>
       page
         .locator('#loading')
@@ -113,7 +113,7 @@ describe.each([
     opened.server.pace = SLOW / 4;
     const before = Math.max(...seen);
     expect(await reload(page)).toBe('loading');
-    await expect.poll(() => demo.prompt.inputValue(), SOON).toBe('Hello?'); // not sent by itself
+    await expect.poll(() => demo.prompt.inputValue(), SOON).toBe('Hello?'); // not sent automatically
     await expect.poll(bytes, { interval: 50, timeout: 60_000 }).toBeGreaterThanOrEqual(before);
     opened.server.pace = Infinity;
     await demo.setMaxTokens(4);
@@ -138,7 +138,7 @@ describe.each([
       expect(await stateOf(page)).toBe('failed');
       await demo.prompt.fill('Is anybody there?');
       await demo.prompt.press('Enter');
-      expect(await demo.prompt.inputValue()).toBe('Is anybody there?'); // nothing is lost, and nothing pretends to be sent
+      expect(await demo.prompt.inputValue()).toBe('Is anybody there?'); // the prompt is neither lost nor shown as sent
       expect(['loading', 'failed']).toContain(await reload(page));
       expect(await demo.prompt.inputValue()).toBe('Is anybody there?');
     }
@@ -160,7 +160,7 @@ describe.each([
     await demo.setMaxTokens(4);
     const { text } = await demo.ask('Hello.');
 
-    // From now on a bad file costs nothing.
+    // With an open model a bad file changes nothing.
     await demo.openFiles(fileOf('garbage.gguf'));
     await page.getByText('tiny still answers.').waitFor();
     expect(await stateOf(page)).toBe('failed');

@@ -16,7 +16,7 @@ declare global {
 
 function Chat({ id, model, contextLength }: ChatProps): ReactNode {
   const [renders, setRenders] = useState(0);
-  const state = useChunkwise({ contextLength, model }); // another object at every render
+  const state = useChunkwise({ contextLength, model }); // a new object at every render
   const { messages, isStreaming, error, send, stop } = useChat(state.engine, { temperature: 0 });
   const button = (name: string, onClick: () => void): ReactNode => h('button', { onClick }, name);
   return h(

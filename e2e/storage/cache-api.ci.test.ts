@@ -10,7 +10,7 @@ const opened = openForTests(servePackage);
 let hub: HubServer;
 let context: BrowserContext;
 
-/** A browser whose workers have no private file system; its pages, which the tests look through, have theirs. */
+/** A browser whose workers have no private file system; its pages, in which the tests look, have one. */
 beforeAll(async () => {
   hub = await startTinyHub();
   context = await opened.browser.newContext();
@@ -27,7 +27,7 @@ async function visit(): Promise<Page> {
 
 const model = () => ({ model: 'owner/tiny', hub: { endpoint: hub.endpoint } });
 
-/** What lies in the Cache API, the pieces in order with sums of their bytes, and the names in the private file system. */
+/** Content of the Cache API, with hashes of the pieces in order, and names in the private file system. */
 const places = (page: Page) =>
   page.evaluate(async () => {
     const pieces: { bytes: number; sum: number }[] = [];
@@ -46,7 +46,7 @@ const places = (page: Page) =>
     return { pieces, others, files };
   });
 
-it('keeps a model in the Cache API where there is no private file system: listed, there without its hub, and deleted', async () => {
+it('stores a model in the Cache API without a private file system: listed, usable offline, and deleted', async () => {
   const first = await visit();
   await loadUntil(first, 'upload', model());
   expect(hub.sentBytes(FILE)).toBe(MODEL.length);
@@ -74,7 +74,7 @@ it('keeps a model in the Cache API where there is no private file system: listed
   expect(await places(second)).toEqual({ pieces: [], others: 0, files: [] });
 });
 
-it('fetches a piece again that was tampered with', async () => {
+it('fetches a corrupted piece again', async () => {
   const page = await visit();
   await loadUntil(page, 'upload', model());
   const whole = (await places(page)).pieces;

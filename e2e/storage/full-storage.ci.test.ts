@@ -11,7 +11,7 @@ import { FILE, MODEL, PIECES, startTinyHub } from '../support/tiny-hub.ts';
 
 const opened = openForTests(servePackage);
 let hub: HubServer;
-/** Of a model in several files, which another one takes the place of. */
+/** Folders of a model in several files, one of which replaces the other. */
 let folders: HubServer;
 const NAMES = ['config.json', 'tokenizer.json', 'model.safetensors'];
 const filesOf = (model: string) => modelFolder(model).filter(({ name }) => NAMES.includes(name));
@@ -29,7 +29,7 @@ async function publish(model: string): Promise<void> {
 
 const modelOf = ({ endpoint }: HubServer) => ({ model: 'owner/tiny', hub: { endpoint } });
 
-/** Loads the model as far as its upload: how many bytes that will be, or the error. */
+/** Loads the model up to its upload; returns the number of bytes to upload, or the error. */
 const load = (page: Page, { endpoint }: HubServer) =>
   page.evaluate(async (endpoint) => {
     const control = new AbortController();
@@ -49,7 +49,9 @@ const load = (page: Page, { endpoint }: HubServer) =>
 
 const FULL = { code: 'over_limit', field: 'storage' };
 
-/** The manifests lie in IndexedDB in both; that pieces in the private file system outlast it is tested in Node. */
+/**
+ * Manifests are in IndexedDB in both; pieces in the private file system survive without it, which is tested in Node.
+ */
 describe.each([
   ['the private file system', ''],
   ['the Cache API', 'delete StorageManager.prototype.getDirectory;'],
@@ -63,7 +65,7 @@ describe.each([
     return page;
   }
 
-  /** Does `work` in a storage that is full from each of its writes on, and returns how often it met that with an error. */
+  /** Runs `work` in a storage that is full from each write on; returns the number of runs with an error. */
   async function atEach(
     writes: number,
     work: (context: BrowserContext, at: number) => Promise<boolean>,
@@ -87,7 +89,7 @@ describe.each([
     return writes;
   }
 
-  it('a first download: it ends with a typed error or is there, and the next visit fetches what is missing', async () => {
+  it('a first download ends with a typed error or completes, and the next visit fetches the missing pieces', async () => {
     const writes = await writesOf(hub, async () => undefined);
     expect(writes).toBeGreaterThanOrEqual(isCache ? PIECES + 5 : 3);
     const errors = await atEach(writes, async (context, at) => {
@@ -96,16 +98,16 @@ describe.each([
       if (!('bytes' in found)) expect({ at, ...found }).toMatchObject({ at, ...FULL });
       const next = await visit(context);
       expect(await load(next, hub)).toHaveProperty('bytes');
-      // What was on its way when the storage was found full comes again.
+      // Pieces in transit when the storage became full are fetched again.
       if ('bytes' in found) expect([at, hub.sentBytes(FILE), hub.sentTwice(FILE)]).toEqual([at, MODEL.length, 0]);
       await context.route(`${hub.endpoint}/**`, (route) => route.abort());
       expect(await load(await visit(context), hub)).toHaveProperty('bytes');
       return !('bytes' in found);
     });
-    expect(errors).toBe(isCache ? PIECES + 4 : 0); // all but the last of the manifest, without which the model is there
+    expect(errors).toBe(isCache ? PIECES + 4 : 0); // all but the last write of the manifest, which the model does not need
   });
 
-  it('a new version: without the network the next visit has the old one or the new one, whole, and then the new one', async () => {
+  it('a new version: offline the next visit has the old one or the new one complete, and then the new one', async () => {
     const prepare = async (context: BrowserContext): Promise<void> => {
       await publish('llama');
       expect(await load(await visit(context), folders)).toHaveProperty('bytes');
@@ -131,7 +133,7 @@ describe.each([
     expect(errors > 0).toBe(isCache);
   });
 
-  it('a model that is deleted: a typed error, and the next attempt deletes it', async () => {
+  it('deleting a model: a typed error, and the next attempt deletes it', async () => {
     const context = await opened.browser.newContext();
     const page = await visit(context);
     await loadModel(page, modelOf(hub));

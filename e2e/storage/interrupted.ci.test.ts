@@ -2,7 +2,7 @@ import type { BrowserContext, CDPSession, Page } from 'playwright';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import type * as Chunkwise from '../../src/api/index.ts';
 import { PIECE_BYTES as PIECE } from '../../src/downloads/file-download.ts';
-import { readJournal } from '../../src/storage/piece-journal.ts';
+import { readJournal } from '../../src/storage/opfs-pieces.ts';
 import { HubServer } from '../../tests/support/hub-server.ts';
 import { tinyModel } from '../../tests/support/models/tiny-model.ts';
 import { firstInWorkers } from '../support/in-workers.ts';
@@ -15,7 +15,7 @@ declare global {
 }
 
 const FILE = 'tiny-F32.gguf';
-/** Longer than what is read ahead to judge a model. */
+/** Longer than the header that is read in advance. */
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 2, numLayers: 4 });
 const TOKEN = 'hf_verySecret123';
 const opened = openForTests(servePackage);
@@ -41,7 +41,7 @@ async function visit(inWorker = ''): Promise<Page> {
   return page;
 }
 
-/** Loads a model as far as its upload, when all of it is stored and checked; tells the error where it does not get there. */
+/** Loads a model up to its upload, when it is stored and verified; returns the error if that fails. */
 const load = (page: Page, options: { model: string; hub: Chunkwise.HubOptions }) =>
   page.evaluate(async (options) => {
     const control = new AbortController();
@@ -64,13 +64,13 @@ const load = (page: Page, options: { model: string; hub: Chunkwise.HubOptions })
     return { code: error.code, ...error.detail, shown: `${String(error)} ${error.stack ?? ''}` };
   }, options);
 
-/** Each revision is a model of its own to the browser. */
+/** To the browser each revision is a separate model. */
 const tiny = (revision: string, token?: string) => ({
   model: `owner/tiny@${revision}`,
   hub: { endpoint: hub.endpoint, ...(token !== undefined && { token }) },
 });
 
-/** The texts of all files in a folder of the private file system, by name; no model's. */
+/** Contents of all files in a folder of the private file system, by name. */
 const textsIn = (page: Page, folder: string): Promise<Record<string, string>> =>
   page.evaluate(async (folder) => {
     const found: Record<string, string> = {};
@@ -82,7 +82,7 @@ const textsIn = (page: Page, folder: string): Promise<Record<string, string>> =>
     return found;
   }, folder);
 
-/** Resolves when a worker has come to where `FREEZE` is, and does nothing more. */
+/** Resolves when a worker has reached `FREEZE`, where it stops. */
 const isFrozen = (page: Page) =>
   page.evaluate(
     () =>
@@ -92,7 +92,7 @@ const isFrozen = (page: Page) =>
   );
 const FREEZE = "new BroadcastChannel('frozen').postMessage(''); for (;;);";
 
-it('a gated model, behind a redirect to another origin: the token goes to the hub alone, and is nowhere else', async () => {
+it('a gated model that redirects to another origin: only the hub receives the token, and it is stored nowhere', async () => {
   hub.behaviour.token = TOKEN;
   const page = await visit();
   const printed: string[] = [];
@@ -120,8 +120,8 @@ it('a gated model, behind a redirect to another origin: the token goes to the hu
   await page.close();
 });
 
-it('a tab waits for the download of another, shows it and goes on with it; a third may not delete it meanwhile', async () => {
-  // The end of the file does not come.
+it('a tab waits for another’s download, shows it and continues with it; a third cannot delete it meanwhile', async () => {
+  // The end of the file never arrives.
   hub.behaviour.instead = ({ to, size }) => to === size;
   const first = await visit();
   void load(first, tiny('main')).catch(() => undefined);
@@ -144,11 +144,11 @@ it('a tab waits for the download of another, shows it and goes on with it; a thi
   await second.close();
 });
 
-it('a tab killed in the middle of a write: the next goes on, and what is held does not come again', async () => {
+it('a tab killed during a write: the next one resumes and fetches no held piece again', async () => {
   const journals = async () =>
     Object.entries(await textsIn(running, 'chunkwise-models')).filter(([name]) => name.endsWith('.journal'));
   const before = new Set((await journals()).map(([name]) => name));
-  // The journal's head, a piece and its line, another piece, and half of its line.
+  // Stored: the journal's head, a piece and its line, another piece, and half of its line.
   const page = await visit(`
     let left = 5;
     const { write } = FileSystemSyncAccessHandle.prototype;
@@ -170,10 +170,10 @@ it('a tab killed in the middle of a write: the next goes on, and what is held do
   await next.close();
 });
 
-it('a storage that is full: a download goes on when there is room; a text outlasts it, and a tab that is killed in its place', async () => {
+it('a full storage: a download resumes when there is room; a saved cache survives it, and a tab killed while it replaces one', async () => {
   const session: CDPSession = await context.newCDPSession(running);
   const { origin } = new URL(opened.server.url());
-  /** Room for so many bytes more. */
+  /** Limits the further bytes. */
   const limit = async (room: number): Promise<void> => {
     const { usage = 0 } = await running.evaluate(() => navigator.storage.estimate());
     await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: usage + room });

@@ -11,7 +11,7 @@ beforeAll(async () => {
   page = await opened.browser.newPage();
 });
 
-it('goes on from a text that was saved in an earlier visit', async () => {
+it('continues a text from a cache that an earlier visit saved', async () => {
   const messages = [{ role: 'user' as const, content: 'One and two and three. '.repeat(10) }];
   const request = { messages, max_tokens: 12, temperature: 0 };
   const ask = () =>
@@ -51,7 +51,7 @@ it('goes on from a text that was saved in an earlier visit', async () => {
   expect(first.cached).toBe(0);
   expect(await ask()).toEqual({ ...first, cached: first.prompt - 1 });
 
-  // Damaged where it lies, it is refused, and the engine answers.
+  // A damaged cache is refused, and the engine answers.
   const damaged = await page.evaluate(async () => {
     const { engine } = globalThis;
     const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('chunkwise-caches');

@@ -42,7 +42,7 @@ async function visit(): Promise<Page> {
 
 const store = (page: Page, options: { model: string; hub: Chunkwise.HubOptions }) => loadUntil(page, 'upload', options);
 
-/** What the model says with an adapter. */
+/** The model's answer with an adapter. */
 const adapted = (page: Page, source: string) =>
   page.evaluate(async (source) => {
     const { engine } = globalThis;
@@ -59,7 +59,7 @@ const adapted = (page: Page, source: string) =>
 
 const tiny = () => ({ model: 'owner/tiny', hub: { endpoint: hub.endpoint } });
 
-it('a safetensors model by its hub id, quantized as it is loaded, without its hub once it is stored; listed and deleted', async () => {
+it('a safetensors model by its hub id: quantized at load, usable offline once stored, listed and deleted', async () => {
   const options = { model: 'owner/qwen', hub: { endpoint: safetensors.endpoint } };
   await store(await visit(), options);
   await context.route(`${safetensors.endpoint}/**`, (route) => route.abort());
@@ -78,7 +78,7 @@ it('a safetensors model by its hub id, quantized as it is loaded, without its hu
   expect((await stored(page)).size).toBe(0);
 });
 
-it('asks before a download, with what it brings; declined, nothing but the header has come', async () => {
+it('asks before a download with its size; declined, only the header was fetched', async () => {
   const page = await visit();
   const load = (answer: boolean) =>
     page.evaluate(
@@ -120,15 +120,15 @@ it('two tabs, one download', async () => {
   expect([hub.sentBytes(FILE), hub.sentTwice(FILE)]).toEqual([MODEL.length, 0]);
 });
 
-it('goes on where a killed tab ended, and heals a file that was tampered with', async () => {
-  // The last piece never comes.
+it('resumes the download of a killed tab, and repairs a corrupted file', async () => {
+  // The last piece never arrives.
   hub.behaviour.cutAt = () => (PIECES - 1) * PIECE;
   hub.behaviour.instead = ({ from, response }) =>
     from >= (PIECES - 1) * PIECE && Boolean(response.writeHead(503, { 'Retry-After': '60' }).end());
   const page = await visit();
   void store(page, tiny()).catch(() => undefined);
   await expect.poll(() => hub.sentBytes(FILE), { timeout: 60_000 }).toBe((PIECES - 1) * PIECE);
-  await page.waitForTimeout(1000); // what has come is written
+  await page.waitForTimeout(1000); // received pieces are written
   await page.close();
   hub.behaviour = {};
   await store(await visit(), tiny());
@@ -152,7 +152,7 @@ it('goes on where a killed tab ended, and heals a file that was tampered with', 
   expect(hub.sentBytes(FILE)).toBe(PIECE);
 });
 
-it('takes over what an older version stored', async () => {
+it('keeps files of an older version', async () => {
   const url = hub.fileUrl(FILE);
   const name = createHash('sha256').update(url).digest('hex');
   const etag = `"${createHash('sha256').update(MODEL).digest('hex').slice(0, 32)}"`;
@@ -184,7 +184,7 @@ it('takes over what an older version stored', async () => {
   expect(hub.sentBytes(FILE)).toBe(MODEL.length - 2 * PIECE);
 });
 
-it('an adapter by its hub id: stored and listed as one, there without its hub, and deleted', async () => {
+it('an adapter by its hub id: stored, listed, usable offline, and deleted', async () => {
   const adapter = tinyAdapter(readModelConfig(await openGguf([new BytesSource(FILE, MODEL)])), {
     seed: 3,
     rank: 8,
@@ -215,7 +215,7 @@ it('an adapter by its hub id: stored and listed as one, there without its hub, a
   expect((await stored(page)).size).toBe(before.size - bytes);
 });
 
-it('an adapter by its folder: listed as one, and deleted by the name that it was loaded with', async () => {
+it('an adapter by its folder: listed, and deleted by the name of its load', async () => {
   const folder = join(opened.server.adapters, 'minstrel');
   await writeAdapter(folder, MODEL);
   const bytes = [CONFIG_FILE, WEIGHTS_FILE].reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
@@ -231,7 +231,7 @@ it('an adapter by its folder: listed as one, and deleted by the name that it was
   }
 });
 
-it('what is refused is neither listed nor kept, unless it was there whole before', async () => {
+it('a refused model is neither listed nor stored, unless it was complete before', async () => {
   writeFileSync(join(opened.server.folder, 'nan.gguf'), await poisoned(MODEL, 'blk.0.attn_q.weight', 4));
   const other = tinyModel({ architecture: 'llama', type: 'F32', seed: 3, hiddenSize: 128 });
   await writeAdapter(join(opened.server.adapters, 'other'), other);
@@ -249,7 +249,7 @@ it('what is refused is neither listed nor kept, unless it was there whole before
     }, options);
   const refused: [options: object, code: string][] = [
     [{ model: 'models/garbage.gguf' }, 'bad_file'], // by its header
-    [{ model: 'models/nan.gguf' }, 'bad_file'], // once it has come
+    [{ model: 'models/nan.gguf' }, 'bad_file'], // after its download
     [{ model: 'models/tiny.gguf', memoryLimitBytes: 1000 }, 'over_limit'],
     [{ ...tiny(), draftModel: 'models/garbage.gguf' }, 'bad_file'],
     [{ ...tiny(), memoryLimitBytes: 1000 }, 'over_limit'],

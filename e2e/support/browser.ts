@@ -4,10 +4,10 @@ import { chromium } from 'playwright';
 import { ensureChromiumLavapipe } from '../../tools/setup/chromium-lavapipe/build.ts';
 import { CHROMIUM_FOLDER } from '../../tools/setup/system.ts';
 
-/** The two software adapters: `swiftshader` is what Chrome gives a user without a GPU, `lavapipe` adds shader-f16. */
+/** The two software adapters: `swiftshader` is Chrome's for users without a GPU; `lavapipe` adds shader-f16. */
 export type AdapterKind = 'swiftshader' | 'lavapipe';
 
-/** Without it Chromium on Linux takes no software adapter. */
+/** Without this flag Chromium on Linux rejects software adapters. */
 const UNSAFE_WEBGPU = '--enable-unsafe-webgpu';
 
 const ARGUMENTS = [
@@ -19,15 +19,18 @@ const ARGUMENTS = [
   '--disable-quic',
 ];
 
-/** Chromium gives a page no GPU after the second end of its process within minutes, and takes another kind of GPU after the third. */
+/**
+ * Chromium gives a page no GPU after the second crash of its process within minutes, and switches to another kind of
+ * GPU after the third.
+ */
 export const MANY_CRASHES = ['--disable-gpu-process-crash-limit', '--disable-domain-blocking-for-3d-apis'];
 
-/** Starts a headless Chromium on one of the software adapters, or without any. `more`: arguments. */
+/** Starts a headless Chromium on one of the software adapters, or without any. `more`: further arguments. */
 export async function launchBrowser(kind: AdapterKind | 'no WebGPU', more: readonly string[] = []): Promise<Browser> {
   return chromium.launch(await optionsOf(kind, more));
 }
 
-/** The same with what an earlier one has stored in the folder `profile`. */
+/** launchBrowser with the profile of an earlier run in the folder `profile`. */
 export async function launchWithProfile(kind: AdapterKind, profile: string): Promise<BrowserContext> {
   return chromium.launchPersistentContext(profile, await optionsOf(kind));
 }
@@ -38,7 +41,7 @@ async function optionsOf(kind: AdapterKind | 'no WebGPU', more: readonly string[
   return { executablePath, args, headless: true };
 }
 
-/** Before the first test, once: test files run side by side, and each would build what is missing. Called by vitest. */
+/** Builds missing parts once before the first test, because test files run in parallel. Called by vitest. */
 export default async function setup(): Promise<void> {
   await ensureChromiumLavapipe();
 }

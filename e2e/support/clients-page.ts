@@ -4,33 +4,11 @@ import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
 import { build } from 'vite';
 import { beforeAll, describe } from 'vitest';
-import { HERMES } from '../../tests/support/tool-templates.ts';
-import { scriptedModel } from '../../tests/support/models/scripted-model.ts';
+import { scriptedToolChat } from '../../tests/support/models/scripted-model.ts';
 import { type DemoServer, serveDemo } from './demo-server.ts';
 import { openForTests } from './open-for-tests.ts';
 
-/** What the scripted model says, by how its template ends the prompt. */
-const SCRIPTS = {
-  // Asked with tools.
-  '?': [
-    '<think>\nWhich ci',
-    'ty?\n</thi',
-    'nk>\n\nLet me look.\n<tool',
-    '_call>\n{"name": "get_weather", "arguments": ',
-    '{"city": "Paris"}}\n</tool_call>',
-  ],
-  // Told what a tool gave.
-  ':': ['It is 21 degrees', ' in Paris.'],
-  // Asked without tools.
-  '!': ['<think>Polite.</think>', 'Good day.'],
-};
-
-const TEMPLATE = HERMES.replace(
-  "{{- '<|im_start|>assistant\\n' }}",
-  "{{- '<|im_start|>assistant' }}{{- ':' if messages[-1].role == 'tool' else ('?' if tools else '!') }}",
-);
-
-/** Builds a page with the clients and serves it beside the models; `scripted.gguf` is one of them. */
+/** Builds a page with the clients and serves it with the models; `scripted.gguf` is one of them. */
 export async function serveClients(): Promise<DemoServer> {
   const root = fileURLToPath(new URL('../clients', import.meta.url));
   await build({
@@ -51,11 +29,11 @@ export async function serveClients(): Promise<DemoServer> {
     },
   });
   const server = await serveDemo('../.cache/clients-page');
-  writeFileSync(join(server.folder, 'scripted.gguf'), scriptedModel(SCRIPTS, TEMPLATE));
+  writeFileSync(join(server.folder, 'scripted.gguf'), scriptedToolChat());
   return server;
 }
 
-/** Opens the page, which the service worker then controls. */
+/** Opens the page under control of the service worker. */
 export async function openClients(page: Page, server: DemoServer): Promise<void> {
   await page.goto(server.url());
   await page.waitForFunction(() => 'clients' in globalThis && navigator.serviceWorker.controller !== null);
@@ -72,14 +50,17 @@ export async function holdEngine(page: Page, model: string): Promise<void> {
   }, model);
 }
 
-/** Lets the service worker answer with the page's engine. */
+/** Provides the page's engine to the service worker. */
 export const provideEngine = (page: Page): Promise<void> =>
   page.evaluate(async () => void (await globalThis.clients.provideEngine(globalThis.held)));
 
 const WAYS = ['engine.fetch', 'service worker'] as const;
 type Way = (typeof WAYS)[number];
 
-/** From here on the page's clients reach an engine: its own through `engine.fetch`, or another page's through the service worker. */
+/**
+ * Connects the page's clients to an engine: its own through `engine.fetch`, or another page's through the service
+ * worker.
+ */
 export async function reachEngine(page: Page, way: Way): Promise<void> {
   await page.evaluate((through) => {
     const { OpenAI } = globalThis.clients;
@@ -99,9 +80,9 @@ export async function reachEngine(page: Page, way: Way): Promise<void> {
 
 interface ClientPages {
   server: DemoServer;
-  /** Holds an engine. */
+  /** Page with an engine. */
   holder: Page;
-  /** Holds none. */
+  /** Page without an engine. */
   other: Page;
 }
 
@@ -120,7 +101,7 @@ export function openPages(): ClientPages {
   return pages;
 }
 
-/** The same tests for both ways to the engine that `load` loads into a page; `asking` is the page whose clients reach it. */
+/** Runs the same tests for both ways to the engine that `load` opens; `asking` is the page of the clients. */
 export function describeWays(
   pages: ClientPages,
   load: (holder: Page) => Promise<void>,

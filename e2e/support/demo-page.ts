@@ -1,6 +1,6 @@
 import type { Browser, BrowserContext, JSHandle, Locator, Page } from 'playwright';
 
-/** The demo as a user drives it. */
+/** The demo page with a user's actions. */
 export class DemoPage {
   readonly answers: Locator;
   readonly prompt: Locator;
@@ -12,7 +12,7 @@ export class DemoPage {
     this.stop = page.getByTestId('stop');
   }
 
-  /** Opens `url` in a fresh profile: nothing is stored yet. */
+  /** Opens `url` in a fresh profile without stored data. */
   static async open(browser: Browser, url: string): Promise<DemoPage> {
     return DemoPage.openIn(await browser.newContext(), url);
   }
@@ -24,26 +24,26 @@ export class DemoPage {
     return new DemoPage(page);
   }
 
-  /** Resolves when the model is loaded; throws the page's own words when it fails. */
+  /** Resolves when the model is open; throws the page's failure text. */
   async loaded(): Promise<void> {
     const failure = this.page.getByTestId('load-error');
     await this.page.locator('#loading').waitFor({ state: 'hidden' });
     if (await failure.isVisible()) throw new Error(await failure.innerText());
   }
 
-  /** Clicks where the page asks before it fetches something. */
+  /** Accepts the question before a download. */
   async accept(): Promise<void> {
     await this.page.getByTestId('offer-accept').click();
   }
 
-  /** Asks for a model in the page's dialog. */
+  /** Opens a model by the page's dialog. */
   async typeModel(address: string): Promise<void> {
     await this.page.getByRole('button', { name: 'Model:' }).click();
     await this.page.locator('#model-url').fill(address);
     await this.page.getByRole('button', { name: 'Open', exact: true }).click();
   }
 
-  /** Opens files of this computer's disk as a model. */
+  /** Opens files from disk as a model. */
   async openFiles(...paths: string[]): Promise<void> {
     await this.page.locator('#picker-file').setInputFiles(paths);
   }
@@ -54,7 +54,7 @@ export class DemoPage {
     return (await current.count()) === 0 ? undefined : current.textContent().then((text) => text ?? undefined);
   }
 
-  /** What the page sends to its workers from now on. */
+  /** Records messages to the page's workers from now on. */
   sentToWorkers(): Promise<JSHandle<unknown[]>> {
     return this.page.evaluateHandle(() => {
       const messages: unknown[] = [];
@@ -67,7 +67,7 @@ export class DemoPage {
     });
   }
 
-  /** Opens the settings, the advanced ones too. */
+  /** Opens the settings with the advanced part. */
   async openSettings(): Promise<void> {
     await this.page.getByRole('button', { name: 'Settings' }).click();
     const advanced = this.page.locator('#advanced-settings');
@@ -81,7 +81,7 @@ export class DemoPage {
     await this.page.getByRole('button', { name: 'Done' }).click();
   }
 
-  /** Chooses in the settings, by label. */
+  /** Chooses options in the settings, by label. */
   async setChoices(choices: Record<string, string>): Promise<void> {
     await this.openSettings();
     for (const [label, choice] of Object.entries(choices))
@@ -89,7 +89,7 @@ export class DemoPage {
     await this.page.getByRole('button', { name: 'Done' }).click();
   }
 
-  /** Chooses an adapter, and waits until it is loaded or refused. */
+  /** Chooses an adapter and waits until it is loaded or refused. */
   async chooseAdapter(choice: string): Promise<void> {
     await this.page.getByTestId('adapter-select').selectOption(choice);
     await this.adapterSettled();
@@ -99,7 +99,7 @@ export class DemoPage {
     await this.page.locator('body:not([aria-busy]) #adapter-select[aria-busy=false]:enabled').waitFor();
   }
 
-  /** GPU bytes as the page tells them, of a category or in all. */
+  /** GPU bytes shown by the page, of a category or the total. */
   async bytes(category = 'total'): Promise<number> {
     return Number(await this.page.getByTestId(`memory-${category}`).getAttribute('data-bytes'));
   }
@@ -117,7 +117,7 @@ export class DemoPage {
     await this.page.getByRole('button', { name: 'Done' }).click();
   }
 
-  /** Of the conversation that is shown. */
+  /** Answers of the shown conversation. */
   systemPrompt(): Promise<string> {
     return this.page.locator('#system-prompt').inputValue();
   }
@@ -127,7 +127,7 @@ export class DemoPage {
     await this.prompt.press('Enter');
   }
 
-  /** Sends, and resolves when some of the answer is there. */
+  /** Sends a prompt and resolves when part of the answer is there. */
   async sendAndSee(text: string): Promise<void> {
     await this.send(text);
     const last = '[data-testid=message][aria-busy] .text';
@@ -137,7 +137,7 @@ export class DemoPage {
     );
   }
 
-  /** Sends, waits for the whole answer, and returns its text and what is told below it, the details too. */
+  /** Sends a prompt, waits for the whole answer, and returns its text, note and details. */
   async ask(text: string): Promise<{ text: string; note: string }> {
     await this.send(text);
     return this.answered();
@@ -152,12 +152,12 @@ export class DemoPage {
     };
   }
 
-  /** Unfolds what is told of the last answer on demand. */
+  /** Opens the details of the last answer. */
   async openDetails(): Promise<void> {
     await this.answers.last().getByRole('button', { name: 'Details', exact: true }).click();
   }
 
-  /** The text that is on the page now. */
+  /** The text on the page. */
   read(testId: string): Promise<string> {
     return this.page.getByTestId(testId).innerText();
   }

@@ -20,28 +20,31 @@ import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
 const DEMO = fileURLToPath(new URL('../../demo/', import.meta.url));
 
 export interface DemoServer {
-  /** The page with the default model, or `tiny.gguf`, `garbage.gguf`, `half-00001-of-00002.gguf` (part 2 is missing). */
+  /**
+   * URL of the page with the default model, or with `tiny.gguf`, `garbage.gguf`, `half-00001-of-00002.gguf` (part 2 is
+   * missing).
+   */
   url: (model?: string) => string;
   /** The folder served under /models/. */
   folder: string;
   /**
-   * The folder served under /adapters/ in place of the page's own: `shakespeare/` is of `tiny.gguf`, in PEFT's form,
-   * with `adapter.gguf` beside it; the others are missing.
+   * The folder served under /adapters/ instead of the page's own: `shakespeare/` fits `tiny.gguf`, as a PEFT folder
+   * with `adapter.gguf`; the others are missing.
    */
   adapters: string;
-  /** Where `models/leads-on.gguf` redirects to. */
+  /** Redirect target of `models/leads-on.gguf`. */
   leadsTo: string;
-  /** Bytes of models that a connection sends in a second; Infinity at first. */
+  /** Bytes per second of a connection for models; Infinity at first. */
   pace: number;
   close: () => Promise<void>;
 }
 
-/** Serves the built demo, or another folder beside it, with a tiny model, a damaged one, and the real one. */
+/** Serves the built demo, or another folder, with a tiny model, a damaged one, and the real one. */
 export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
   const adapters = mkdtempSync(join(tmpdir(), 'chunkwise-adapters-'));
   const folder = mkdtempSync(join(tmpdir(), 'chunkwise-models-'));
   symlinkSync(REAL_MODEL, join(folder, basename(REAL_MODEL)));
-  // Deep enough to be watched while it answers.
+  // Deep enough to be observed during its answer.
   const tiny = tinyModel({
     architecture: 'llama',
     type: 'Q4_0',
@@ -67,7 +70,7 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
     name: 'slow',
     configurePreviewServer: ({ middlewares }) => {
       middlewares.use('/models', (request, response, next) => {
-        if (request.method === 'HEAD') return next(); // a file is read all the same, but not sent
+        if (request.method === 'HEAD') return next(); // otherwise the file would be read without being sent
         const write = response.write.bind(response) as (chunk: Uint8Array) => boolean;
         response.write = ((chunk: Uint8Array) => {
           if (served.pace === Infinity) return write(chunk);
@@ -79,7 +82,7 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
             },
             (1000 * chunk.length) / served.pace,
           );
-          return false; // until it is drained
+          return false; // wait for drain
         }) as typeof response.write;
         next();
       });
@@ -109,7 +112,7 @@ export async function serveDemo(outDir = '../dist-demo'): Promise<DemoServer> {
   return served;
 }
 
-/** A random adapter of `model` in both forms; strong enough to change what it says. */
+/** A random adapter of `model` in both forms, strong enough to change its answers. */
 export async function writeAdapter(folder: string, model: Uint8Array): Promise<void> {
   const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', model)]));
   const adapter = tinyAdapter(config, { seed: 3, rank: 8, gain: 2 });

@@ -1,6 +1,6 @@
 import type { BrowserContext } from 'playwright';
 
-/** What the pages of `context` do against their Content-Security-Policy from now on, and what they throw. */
+/** Records violations of the Content-Security-Policy and uncaught errors of the pages of `context`. */
 export async function watchViolations(context: BrowserContext): Promise<string[]> {
   const found: string[] = [];
   await context.exposeBinding('noteViolation', (_source, violation: string) => void found.push(violation));

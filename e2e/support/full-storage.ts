@@ -1,12 +1,12 @@
 import type { Page } from 'playwright';
 
 declare global {
-  /** Writes of this thread so far, and the first of them for which there is no room. */
+  /** Writes of this thread so far, and the first write without room. */
   var storageWrites: number;
   var storageFullAt: number;
 }
 
-/** Code for a page or a worker: from its `at`th write on there is no room in IndexedDB and in the Cache API. The first is 1. */
+/** Code for a page or a worker: from its `at`th write on (counted from 1) IndexedDB and the Cache API have no room. */
 export const fullFrom = (at: number): string => `(${limitStorage.toString()})(${at});`;
 
 /** Writes of all workers of a page that ran `fullFrom` first. */
@@ -20,7 +20,7 @@ function limitStorage(at: number): void {
   const isFull = (): boolean => ++globalThis.storageWrites >= globalThis.storageFullAt;
   const noRoom = (): DOMException => new DOMException('no room', 'QuotaExceededError');
   const ended = new WeakSet<IDBTransaction>();
-  /** What it has written is not done; the browser says so once the caller has gone on. */
+  /** The write fails, and the browser reports that asynchronously. */
   const end = (transaction: IDBTransaction, told: IDBRequest | undefined): void => {
     if (ended.has(transaction)) return;
     ended.add(transaction);
@@ -28,7 +28,7 @@ function limitStorage(at: number): void {
     queueMicrotask(() => transaction.abort());
   };
 
-  /** Puts another method in place of one, which it is handed. */
+  /** Replaces a method; the replacement receives the original. */
   const replace = <Self, Result>(
     prototype: object,
     name: string,

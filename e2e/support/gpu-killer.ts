@@ -4,33 +4,33 @@ import type { Browser, BrowserContext, CDPSession, Page, Worker as Thread } from
 import { closeServer } from '../../tests/support/close-server.ts';
 import { launchBrowser, MANY_CRASHES } from './browser.ts';
 
-/** A call of WebGPU's in the engine's worker: the `count`th whose buffer, pipeline or descriptor is labelled so. */
+/** A WebGPU call in the engine's worker: the `count`th whose buffer, pipeline or descriptor has this label. */
 export interface Moment {
-  call: 'createBuffer' | 'createComputePipeline' | 'submit' | 'writeBuffer' | 'mapAsync';
+  call: 'createBuffer' | 'createComputePipelineAsync' | 'submit' | 'writeBuffer' | 'mapAsync';
   label?: string;
   count?: number;
 }
 
 declare global {
-  /** In the engine's worker. */
+  /** State in the engine's worker. */
   var arm: (moment: Moment | undefined) => void;
-  /** In the page: what workers started from now on are armed with. */
+  /** In the page: code for workers that start from now on. */
   var armedAtStart: Moment | undefined;
-  /** In the page: the workers of its engines, latest last. */
+  /** In the page: workers of its engines, latest last. */
   var threads: Worker[];
 }
 
-/** A browser whose GPU process may end often. */
+/** A browser whose GPU process may crash often. */
 export const launchMany = (): Promise<Browser> => launchBrowser('lavapipe', MANY_CRASHES);
 
 /**
- * Ends the browser's GPU process at a given call of WebGPU's: the thread that makes it stands still until the process is
- * gone, and then makes it.
+ * Ends the browser's GPU process at a given WebGPU call: the calling thread waits until the process is gone, then makes
+ * the call.
  */
 export class GpuKiller {
-  /** Times that the process was ended. */
+  /** Number of kills. */
   kills = 0;
-  /** Called while the thread stands still and the process is still there. */
+  /** Called while the thread waits and the process still runs. */
   before: () => Promise<void> = async () => undefined;
 
   private constructor(
@@ -52,17 +52,17 @@ export class GpuKiller {
     return killer;
   }
 
-  /** Resolves when the process that was there is no more. */
+  /** Resolves when the old process is gone. */
   async kill(): Promise<void> {
     await this.before();
     const process = await this.gpuProcess();
     if (process === undefined) throw new Error('there is no GPU process to end');
-    await this.session.send('Browser.crashGpuProcess').catch(() => undefined); // its answer may be lost with the process
+    await this.session.send('Browser.crashGpuProcess').catch(() => undefined); // the response may be lost with the process
     while ((await this.gpuProcess()) === process);
     this.kills++;
   }
 
-  /** Makes the engines of the next documents ones that can be armed. */
+  /** Prepares engines of the next documents for `arm`. */
   async prepare(page: Page | BrowserContext): Promise<void> {
     const address = `http://localhost:${(this.server.address() as AddressInfo).port}/`;
     await page.addInitScript(
@@ -111,7 +111,7 @@ async function engineThread(page: Page): Promise<Thread | undefined> {
   return undefined;
 }
 
-/** Runs in the worker, before its own code. */
+/** Runs in the worker before its own code. */
 function hookCalls(killer: string, first: Moment | undefined): void {
   let armed: Moment | undefined = first;
   let left = first?.count ?? 1;
@@ -134,10 +134,10 @@ function hookCalls(killer: string, first: Moment | undefined): void {
       return plain.apply(this, args);
     };
   };
-  for (const call of ['createBuffer', 'createComputePipeline'] as const) hook(GPUDevice.prototype, call);
+  for (const call of ['createBuffer', 'createComputePipelineAsync'] as const) hook(GPUDevice.prototype, call);
   for (const call of ['submit', 'writeBuffer'] as const) hook(GPUQueue.prototype, call);
   hook(GPUBuffer.prototype, 'mapAsync');
   addEventListener('message', ({ data }) => {
-    if (data === 'close') close(); // the worker's own end, of which its page is told nothing
+    if (data === 'close') close(); // the worker ends itself, which its page does not notice
   });
 }

@@ -8,8 +8,8 @@ interface HeapUsage {
 const INTERVAL_MS = 50;
 
 /**
- * Watches the JavaScript heap and the ArrayBuffer stores of a page and its workers, which must not have begun, through
- * the DevTools protocol. `peak`: most bytes of all of them together at one time.
+ * Watches the JavaScript heap and ArrayBuffers of a page and its workers, which must not have started, through the
+ * DevTools protocol. `peak`: most bytes of all together.
  */
 export async function watchHeap(page: Page): Promise<{ stop: () => { peak: number; samples: number } }> {
   const session = await page.context().newCDPSession(page);
@@ -22,13 +22,13 @@ export async function watchHeap(page: Page): Promise<{ stop: () => { peak: numbe
     const { id, result } = JSON.parse(message) as { id?: number; result?: HeapUsage };
     if (id !== undefined) waiting.get(id)?.(result);
   });
-  // Not flattened: Playwright's own sessions are, and would take the messages.
+  // Not flattened: Playwright's own sessions are, and would receive the messages.
   await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });
   const ofWorker = async (sessionId: string): Promise<HeapUsage | undefined> => {
     const id = ++calls;
     const answer = new Promise<HeapUsage | undefined>((resolve) => {
       waiting.set(id, resolve);
-      setTimeout(() => resolve(undefined), 1000); // a worker that computes answers late, or has ended
+      setTimeout(() => resolve(undefined), 1000); // for a busy or ended worker
     });
     await session
       .send('Target.sendMessageToTarget', {
@@ -51,7 +51,7 @@ export async function watchHeap(page: Page): Promise<{ stop: () => { peak: numbe
       await new Promise((resolve) => setTimeout(resolve, INTERVAL_MS));
     }
   };
-  const watching = watch().catch(() => undefined); // the page may go first
+  const watching = watch().catch(() => undefined); // the page may close first
   return {
     stop: () => {
       isStopped = true;

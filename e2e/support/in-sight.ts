@@ -3,7 +3,7 @@ import type { Page } from 'playwright';
 export const PHONE = { width: 390, height: 844 };
 export const SCREEN = { width: 1280, height: 800 };
 
-/** Of the shown elements that match, those of which a part lies outside what is seen without scrolling, or below another. */
+/** The shown matching elements that are partly outside the view or covered. */
 export function outOfSight(page: Page, selector: string): Promise<string[]> {
   return page.locator(selector).evaluateAll((elements) => {
     const isSeen = (element: Element): boolean => {
@@ -23,7 +23,7 @@ export function outOfSight(page: Page, selector: string): Promise<string[]> {
   });
 }
 
-/** The same at the sizes of a phone and of a screen. */
+/** outOfSight at the sizes of a phone and a screen. */
 export async function outOfSightAnywhere(page: Page, selector: string): Promise<string[]> {
   const found: string[] = [];
   for (const size of [PHONE, SCREEN]) {

@@ -1,6 +1,6 @@
 import type { BrowserContext, Page } from 'playwright';
 
-/** Has the workers of documents that open from now on run `code` first. */
+/** Runs `code` first in workers of documents that open from now on. */
 export async function firstInWorkers(pages: BrowserContext | Page, code: string): Promise<void> {
   await pages.addInitScript((code) => {
     globalThis.Worker = class extends Worker {

@@ -6,22 +6,22 @@ import { pack } from './packed-package.ts';
 
 export const APPS = join(import.meta.dirname, '../apps');
 const ROOT = join(import.meta.dirname, '../..');
-/** How programs of the apps' folder are run. */
+/** Options for programs of the apps' folder. */
 export const FOR_APPS = { cwd: APPS, env: { ...process.env, NEXT_TELEMETRY_DISABLED: '1' } };
 const TOOLS = ['esbuild', 'next', 'typescript-5.6', 'typescript-5.9', 'vite', 'webpack', 'webpack-cli'];
 const QUIET = ['--no-audit', '--no-fund', '--ignore-scripts'];
 
-/** Runs a program of the apps' folder. Throws with what it said when it fails. */
+/** Runs a program of the apps' folder. Throws with its output on failure. */
 export async function runInApps(program: string, ...args: string[]): Promise<{ stdout: string }> {
   return promisify(execFile)(program, args, FOR_APPS);
 }
 
-/** Installs the bundlers and compilers that the apps' lock asks for, unless they are there. */
+/** Installs the bundlers and compilers of the apps' lock file if missing. */
 export async function installTools(): Promise<void> {
   if (!hasTools()) await runInApps('npm', 'ci', ...QUIET);
 }
 
-/** Packs dist/ as it would be published, and installs the tarball into the folder of the apps, beside the bundlers. */
+/** Packs dist/ for publication and installs the tarball into the apps' folder. */
 export async function installPackage(): Promise<void> {
   await installTools();
   const tarball = await pack(ROOT);
@@ -33,7 +33,7 @@ export async function installPackage(): Promise<void> {
   }
 }
 
-/** Whether what the lock asks for is there: npm writes node_modules/.package-lock.json last. */
+/** Whether the lock's packages are installed: npm writes node_modules/.package-lock.json last. */
 function hasTools(): boolean {
   const versions = (file: string): (string | undefined)[] => {
     const { packages } = JSON.parse(readFileSync(join(APPS, file), 'utf8')) as Lock;

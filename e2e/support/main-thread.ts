@@ -10,7 +10,7 @@ interface TraceEvent {
   args?: { name?: string; data?: { frames?: { processId?: number; url?: string }[] } };
 }
 
-/** Runs `work` and returns the thread CPU times, in milliseconds, of the page's main-thread tasks, longest first. */
+/** Runs `work` and returns the CPU times, in milliseconds, of the page's main-thread tasks, longest first. */
 export async function mainThreadTasks(page: Page, work: () => Promise<void>): Promise<number[]> {
   const session = await page.context().newCDPSession(page);
   const events: TraceEvent[] = [];
@@ -21,12 +21,12 @@ export async function mainThreadTasks(page: Page, work: () => Promise<void>): Pr
     traceConfig: { includedCategories: ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline'] },
   });
   await work();
-  // A task may answer before it ends, and is only recorded then: by the next answer it has.
+  // A task may respond before it ends and is recorded at its end, so before the next response.
   await page.evaluate(() => undefined);
   await session.send('Tracing.end');
   await done;
   const started = events.find((event) => event.name === 'TracingStartedInBrowser');
-  // The conversation's part of the address, which may change meanwhile, is none of the frame's.
+  // The frame's URL lacks the conversation's part, which may change.
   const plain = (url = ''): string => url.replace(/#.*$/, '');
   const pid = started?.args?.data?.frames?.find(({ url }) => plain(url) === plain(page.url()))?.processId;
   const main = events.find(

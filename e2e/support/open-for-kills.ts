@@ -5,7 +5,7 @@ import { GpuKiller, launchMany } from './gpu-killer.ts';
 import { openForTests } from './open-for-tests.ts';
 import { servePackage } from './package-page.ts';
 
-/** A model that is downloaded in some pieces, with small heads: its kernels are compiled anew each time. */
+/** A model that downloads in several pieces, with small heads, so that its kernels are never cached. */
 export const piecesModel = (
   sizes: Pick<TinyModelOptions, 'numLayers' | 'intermediateSize' | 'contextLength'>,
 ): Uint8Array =>
@@ -23,11 +23,14 @@ export const piecesModel = (
 interface Killable extends ReturnType<typeof openForTests> {
   killer: GpuKiller;
   hub: HubServer;
-  /** Of the model at the hub. */
+  /** The model's id at the hub. */
   modelUrl: string;
 }
 
-/** As `openForTests` for the package: a browser whose GPU process may be ended, what ends it, and a hub that has `model` as `file`. */
+/**
+ * Like `openForTests` for the package: a browser whose GPU process may be killed, the killer, and a hub that has
+ * `model` as `file`.
+ */
 export function openForKills(file: string, model: Uint8Array): Killable {
   const opened = openForTests(servePackage, launchMany) as Killable;
   beforeAll(async () => {

@@ -9,8 +9,8 @@ interface Opened {
 }
 
 /**
- * What `serve` serves and a browser, there from before the first test of a file to after its last. On lavapipe, unless the
- * adapter matters: it keeps compiled shaders on disk, where SwiftShader compiles them anew for each engine.
+ * A server and a browser that exist from before a file's first test to after its last. On lavapipe by default, which
+ * caches compiled shaders on disk; SwiftShader recompiles them for each engine.
  */
 export function openForTests(
   serve: () => Promise<DemoServer>,

@@ -9,7 +9,7 @@ declare global {
   var chunkwise: typeof Chunkwise;
 }
 
-/** Serves the built package (npm run build) beside the models. */
+/** Serves the built package (npm run build) with the models. */
 export const servePackage = (): Promise<DemoServer> => serveDemo('../dist');
 
 /** Opens a bare page with the package in `globalThis.chunkwise`. */
@@ -22,7 +22,7 @@ export async function importPackage(page: Page, server: DemoServer): Promise<voi
   await page.waitForFunction(() => 'chunkwise' in globalThis);
 }
 
-/** Opens a bare page anew, with an engine of the tiny model in `globalThis.engine`. */
+/** Reopens a bare page with an engine of the tiny model in `globalThis.engine`. */
 export async function visit(page: Page, server: DemoServer): Promise<void> {
   await page.goto(`${server.url()}index.js`); // any document of this origin will do
   const content = `
@@ -40,7 +40,7 @@ interface ModelToLoad {
   hub?: Chunkwise.HubOptions;
 }
 
-/** Loads a model into `globalThis.engine` and lets it say a few tokens; tells what was done for it, too. */
+/** Loads a model into `globalThis.engine`, generates a few tokens, and returns the progress events. */
 export function loadModel(page: Page, options: ModelToLoad): Promise<{ phases: string[]; text: string | undefined }> {
   return page.evaluate(async (options) => {
     const phases: string[] = [];
@@ -53,8 +53,8 @@ export function loadModel(page: Page, options: ModelToLoad): Promise<{ phases: s
 }
 
 /**
- * Loads a model as far as its upload to the GPU, which begins when all of it is stored and checked, or as far as the
- * compilation behind it. Rejects when it fails before.
+ * Loads a model up to its upload, which begins when it is stored and verified, or up to the compilation after it.
+ * Rejects on an earlier failure.
  */
 export function loadUntil(page: Page, end: 'upload' | 'compile', options: ModelToLoad): Promise<void> {
   return page.evaluate(
@@ -77,14 +77,14 @@ export function loadUntil(page: Page, end: 'upload' | 'compile', options: ModelT
   );
 }
 
-/** What `globalThis.engine` says of what is stored. */
+/** Stored models reported by `globalThis.engine`. */
 export const stored = (page: Page): Promise<{ list: Chunkwise.StoredEntry[]; size: number }> =>
   page.evaluate(async () => ({
     list: await globalThis.engine.cache.list(),
     size: await globalThis.engine.cache.size(),
   }));
 
-/** Deletes what is stored under a name; the code of the error where there is none. */
+/** Deletes a stored model; returns the error code if there is none. */
 export const deleteStored = (page: Page, name: string): Promise<string | undefined> =>
   page.evaluate(
     (name) =>

@@ -7,19 +7,19 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '../..');
 
-/** What is installed with the package, without its optional peers. */
+/** Dependencies of the package, without its optional peers. */
 export const DEPENDENCIES = Object.keys(
   (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { dependencies: Record<string, string> })
     .dependencies,
 );
 
-/** Packs dist/ as it would be published into the folder `to`, and gives the tarball's path. */
+/** Packs dist/ for publication into the folder `to`, and returns the tarball's path. */
 export async function pack(to: string): Promise<string> {
   const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', to], { cwd: ROOT });
   return join(to, tarballName(stdout));
 }
 
-/** npm before version 12 gives an array, and later ones an object by package. */
+/** npm before version 12 returns an array, later versions an object by package. */
 function tarballName(json: string): string {
   const [packed] = Object.values(JSON.parse(json) as Record<string, { filename: string }>);
   if (packed === undefined) throw new Error('nothing was packed');
@@ -27,8 +27,8 @@ function tarballName(json: string): string {
 }
 
 /**
- * A new folder with the packed package installed in it, and with these packages of the repository beside it: without the
- * network. Whoever makes it removes it.
+ * Makes a folder with the packed package and the given packages of the repository, without the network. The caller
+ * removes it.
  */
 export async function installedFolder(packages: readonly string[]): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'chunkwise-installed-'));

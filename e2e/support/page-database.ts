@@ -1,6 +1,6 @@
 import type { Page } from 'playwright';
 
-/** What the page's IndexedDB holds, by key. */
+/** Content of the page's IndexedDB, by key. */
 export function readDatabase(page: Page, name: string, store: string): Promise<Record<string, unknown>> {
   return page.evaluate(
     async ([name, store]) => {
@@ -22,7 +22,7 @@ export function readDatabase(page: Page, name: string, store: string): Promise<R
   );
 }
 
-/** Writes as idb-keyval does, into a database that may not be there yet. */
+/** Writes like idb-keyval, into a database that may not exist yet. */
 export async function writeDatabase(
   page: Page,
   name: string,
@@ -43,7 +43,7 @@ export async function writeDatabase(
   );
 }
 
-/** No other transaction on `store` goes on until `let go` is called. */
+/** Blocks other transactions on `store` until `let go` is called. */
 export async function holdDatabase(page: Page, name: string, store: string): Promise<() => Promise<void>> {
   const held = await page.evaluateHandle(
     async ([name, store]) => {
@@ -53,7 +53,7 @@ export async function holdDatabase(page: Page, name: string, store: string): Pro
       const held = { isHeld: true };
       const goOn = (): void => {
         if (held.isHeld)
-          values.count().onsuccess = goOn; // a transaction lives as long as something is asked of it
+          values.count().onsuccess = goOn; // requests keep a transaction alive
         else opening.result.close();
       };
       goOn();

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** What a document shows as code of an app. */
+/** A code example of a document. */
 export interface Snippet {
-  /** Of the document, and which of its snippets it is: `docs/guide/cache.md 2`. */
+  /** Document and number of the snippet: `docs/guide/cache.md 2`. */
   name: string;
   document: string;
   language: 'ts' | 'tsx' | 'js';
@@ -19,7 +19,7 @@ export const DOCUMENTS = [
     .map((name) => `docs/guide/${name}`),
 ];
 
-/** The snippets of a document, in its order. */
+/** The snippets of a document in order. */
 export function snippetsOf(document: string): Snippet[] {
   const text = readFileSync(join(ROOT, document), 'utf8');
   return [...text.matchAll(/^```(ts|tsx|js)\n(.*?)^```$/gms)].map(([, language, code = ''], i) => ({

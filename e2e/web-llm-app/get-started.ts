@@ -8,7 +8,7 @@ function setLabel(id: string, text: string): void {
   label.innerText = text;
 }
 
-/** Asks a model twice: for a whole answer, and for one in a stream. */
+/** Requests a whole answer, then a stream. */
 export async function getStarted(selectedModel: string): Promise<webllm.ChatCompletion> {
   const initProgressCallback = (report: webllm.InitProgressReport): void => setLabel('init-label', report.text);
   const engine: webllm.MLCEngineInterface = await webllm.CreateMLCEngine(

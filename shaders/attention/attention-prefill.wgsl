@@ -1,29 +1,29 @@
-// Causal attention of a run of one sequence's tokens over the paged cache. One workgroup a (tile of ROWS queries, split,
-// key/value head): a query is a (token, head) whose head shares these keys and values. KEYS of a page at a time are taken
-// apart once for all queries, and lie in workgroup memory as f32. An invocation has four queries, with LANES others: of
-// their scores those of every KEY_LANES-th key, of their outputs VECTORS vectors. Leaves what attention-decode leaves.
-// Queries are rotated once, by their distance from the tile's first position, and kept where the outputs go; keys by what
-// their page's base is from there.
+// Causal attention of consecutive tokens of one sequence, from the batch's token `firstToken` on, over the paged KV cache. One workgroup a (tile of ROWS queries, split,
+// key/value head); a query is a (token, head) whose head shares these keys and values. The workgroup unpacks KEYS keys of a
+// page at a time into its memory as f32, once for all queries. LANES invocations share four queries: each has the scores of
+// every KEY_LANES-th key and VECTORS vectors of the outputs. Writes what attention-decode writes. Queries are rotated once, by
+// their distance from the tile's first position, and kept where the outputs go; keys are rotated by the distance of their
+// page's base from that position.
 // needs: half4, page-layout, page-units, score-scale, window
 const ROW4 = (FIRST_KEY + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const SHARED = NUM_HEADS / NUM_KV_HEADS;
 const ROWS = 4u * ROW_GROUPS;
 const WORKGROUP = ROW_GROUPS * LANES;
-// Of these those that take keys apart: whole pairs.
+// Invocations that unpack keys: whole pairs.
 const STAGING = WORKGROUP & ~1u;
-// A key's or query's vectors in workgroup memory: of pairs that rotate with each other.
+// Vectors of a key or query in workgroup memory: pairs that rotate with each other.
 const KEY_VECTORS = 2u * KEY_PAIRS;
 const QUERY_VECTORS = 2u * QUERY_PAIRS;
 const KEY_CHUNKS = HALF4 / KEY_PAIRS;
 const QUERY_CHUNKS = KEY_PAIRS / QUERY_PAIRS;
 
-// By turns keys `[KEYS, KEY_VECTORS]`, or values `[VALUE_KEYS, HEAD_DIM4]`.
+// In turn keys `[KEYS, KEY_VECTORS]` and values `[VALUE_KEYS, HEAD_DIM4]`.
 var<workgroup> page_part: array<vec4f, PAGE_PART>;
-// By turns queries `[QUERY_VECTORS, ROWS]`, maxima `[KEY_LANES, ROW_GROUPS]`, and weights `[VALUE_KEYS, ROW_GROUPS]`.
+// In turn queries `[QUERY_VECTORS, ROWS]`, maxima `[KEY_LANES, ROW_GROUPS]` and weights `[VALUE_KEYS, ROW_GROUPS]`.
 var<workgroup> row_part: array<vec4f, ROW_PART>;
 
-// Of each query its largest score, then what its sums shrink by when that grows: four to a group of rows, each of which
-// another invocation writes.
+// For each query its largest score, then the factor of its sums when that score grows: four a group of rows, each written by
+// another invocation.
 var<workgroup> row_states: array<f32, 2u * ROWS>;
 
 fn states_at(first: u32) -> vec4f {
@@ -32,7 +32,7 @@ fn states_at(first: u32) -> vec4f {
 
 struct Tile { first: u32, count: u32, split: u32, kv_head: u32, position: u32 }
 
-// The last of the batch's queries stands for those behind it.
+// Rows after the last query repeat that query.
 fn token_of(tile: Tile, row: u32) -> u32 { return (tile.first + min(row, tile.count - 1u)) / SHARED; }
 
 fn positions_of(tile: Tile, rows: u32) -> vec4i {
@@ -49,7 +49,7 @@ fn partial_of(tile: Tile, row: u32) -> u32 {
 
 fn add_dot(sum: f32, a: vec4f, b: vec4f) -> f32 { return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum))); }
 
-// Where the vector c of a rotated query is kept: a vector of all queries side by side, in the room of their outputs.
+// Index of the vector c of a rotated query in `partial_outputs`: the same vector of all queries is contiguous.
 fn query_at(tile: Tile, row: u32, c: u32) -> u32 {
   let place = c * tile.count + min(row, tile.count - 1u);
   return partial_of(tile, place / (HEAD_DIM4 + 1u)) + place % (HEAD_DIM4 + 1u);
@@ -70,8 +70,8 @@ fn rotate_queries(tile: Tile, id: u32) {
   }
 }
 
-// KEY_PAIRS pairs from `first_pair` on of the keys from `first` on; zeros behind the last of `keys`. An invocation reads
-// a vector of a pair and rotates it; the other one it finds in the workgroup's memory. Of both it would not have the registers.
+// Stages KEY_PAIRS pairs from `first_pair` on of the keys from `first` on; zeros after the last of `keys`. An invocation reads
+// one vector of a pair and rotates it with the other from workgroup memory: both would take too many registers.
 fn stage_keys(page: vec4u, tile: Tile, first: u32, keys: u32, first_pair: u32, id: u32) {
   let is_behind = tile.position >= page.z;
   let distance = select(page.z - tile.position, tile.position - page.z, is_behind);
@@ -102,7 +102,7 @@ fn stage_queries(tile: Tile, first_pair: u32, id: u32) {
   }
 }
 
-// Values from the key `first` on; zeros behind the last of `keys`.
+// Stages values from the key `first` on; zeros after the last of `keys`.
 fn stage_values(page: vec4u, tile: Tile, first: u32, keys: u32, id: u32) {
   for (var item = id; item < VALUE_KEYS * HEAD_DIM4; item += WORKGROUP) {
     let j = first + item / HEAD_DIM4;
@@ -114,8 +114,8 @@ fn stage_values(page: vec4u, tile: Tile, first: u32, keys: u32, id: u32) {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) id: u32) {
-  let first = workgroup.x * ROWS;
-  let count = min(ROWS, params.tokens * SHARED - first);
+  let first = params.firstToken * SHARED + workgroup.x * ROWS;
+  let count = min(ROWS, (params.firstToken + params.tokens) * SHARED - first);
   let entry = batch_table[first / SHARED];
   let tile = Tile(first, count, workgroup.y, workgroup.z, entry.y);
   let last = batch_table[(first + count - 1u) / SHARED];
@@ -127,7 +127,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   rotate_queries(tile, id);
   storageBarrier();
 
-  // Of one of the invocation's queries: of all four they would take more registers.
+  // For one of the invocation's four queries: all four would take more registers.
   var maximum = -1e30;
   var sum = 0.0;
 #for r in FOUR

@@ -1,5 +1,5 @@
-// sum = sum · 0.5 + 1, over and over, in SUMS chains that do not wait for each other: the speed of light for products.
-// The numbers come from outside, so that nothing is computed beforehand, and all of them stay between 1 and 2 and a little.
+// sum = sum · 0.5 + 1, repeatedly, in SUMS independent chains: the ceiling of multiply-adds. The numbers are params, so that
+// compilers cannot evaluate the sums, which stay between 1 and about 2.
 // needs: number4, multiply-add
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {

@@ -1,4 +1,4 @@
-// A kernel that no driver has compiled before, where SEED is another one: what it computes means nothing.
+// A kernel that no driver has compiled before, if SEED is new. Its results have no meaning.
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   var state = id.x ^ SEED;

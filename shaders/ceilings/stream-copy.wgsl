@@ -1,4 +1,4 @@
-// y = x, from end to end: each invocation copies RUN vectors, and neighbours copy neighbours.
+// Copies x to y: each invocation copies RUN vectors; neighbours copy neighbouring vectors.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let start = group.x * 64u * RUN + lane;

@@ -1,5 +1,5 @@
-// Reads x from end to end: the speed of light for kernels that must read every weight once. Each invocation adds up RUN
-// vectors, the workgroup's 64 · RUN of them lie together: neighbours read neighbours, or each a run of its own.
+// Reads all of x: the ceiling of kernels that read every weight once. Each invocation combines RUN vectors; the 64 · RUN vectors
+// of a workgroup are contiguous. Neighbours read neighbouring vectors, or each reads a run of its own.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   var sum = vec4u();

@@ -1,4 +1,4 @@
-// x[t] += the row of `positions` that the t-th token of the batch stands at. One invocation a token and four columns.
+// x[t] += the row of `positions` at the position of the t-th token. One invocation a token and four columns.
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let column = id.x;

@@ -1,7 +1,7 @@
-// As attention-texts, for devices whose barriers are fast: a workgroup has one head of QUERIES neighbours, and shares out the
-// keys and values of their texts, KEYS at a time. SLICES invocations a query: each has a slice of the head, of whose products
-// it leaves its part for the others. Neighbours may be of several texts, and reach differently far: what a query does not see
-// counts for nothing.
+// Like attention-texts, for devices with fast barriers: a workgroup has one head of QUERIES consecutive tokens, and loads the
+// keys and values of their texts, KEYS at a time. SLICES invocations share a query; each has a slice of the head and stores its
+// part of the products for the others. Tokens may be from several texts and see different keys: keys that a query does not see
+// get weight 0.
 const HEADS4 = NUM_HEADS * HEAD_DIM4;
 const KV_HEADS4 = NUM_KV_HEADS * HEAD_DIM4;
 const ROW4 = HEADS4 + 2u * KV_HEADS4;

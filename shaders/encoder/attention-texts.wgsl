@@ -1,5 +1,5 @@
-// y[t, h] = softmax(q[t, h] · keys) · values over those tokens of t's text that are at most REACH before it or behind. One
-// invocation a token and head, which keeps its query and its output in registers. Neighbours read the same keys at once.
+// y[t, h] = softmax(q[t, h] · keys) · values over the tokens of t's text at most REACH before or after t. One invocation a
+// (token, head), with its query and output in registers. Neighbours read the same keys at the same time.
 const HEADS4 = NUM_HEADS * HEAD_DIM4;
 const KV_HEADS4 = NUM_KV_HEADS * HEAD_DIM4;
 const ROW4 = HEADS4 + 2u * KV_HEADS4;

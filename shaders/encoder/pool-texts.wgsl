@@ -1,4 +1,4 @@
-// pooled[n] = mean of the states of the n-th text's tokens that `spans` names. One invocation a text and four columns.
+// pooled[n] = mean of the hidden states of the tokens in span n. One invocation a span and four columns.
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let column = id.x;

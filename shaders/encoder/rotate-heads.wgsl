@@ -1,5 +1,5 @@
-// Each head of the queries and keys is RMS-normed, weighted and rotated by its token's position, in place. LANES invocations a
-// head; each has vectors i and HALF4 + i, which rotate together.
+// RMS-norms, weights and rotates each head of queries and keys by its token's position, in place. LANES invocations a head;
+// each has the vectors i and HALF4 + i, which rotate together.
 // needs: reduce-sum
 const HALF4 = HEAD_DIM4 / 2u;
 const ROTATED = NUM_HEADS + NUM_KV_HEADS;

@@ -1,6 +1,6 @@
-// The ways of a batch's tokens through their experts, `routes`, sorted by expert: `places` has a way's expert and its number,
-// so that TILE of them one after another are of one expert. Where an expert has no more of them, and behind the last one,
-// the number is that of none. One workgroup; an invocation an expert, so that the order is always the same.
+// Sorts a batch's `routes` by expert: a place in `places` has a route's expert and index; each TILE consecutive places have the
+// same expert. Places that fill up an expert's last tile, and those after the last expert, have the index of no route. One
+// workgroup with one invocation an expert, so that the order is always the same.
 const NO_EXPERT = 0xffffffffu;
 var<workgroup> counts: array<u32, EXPERTS>;
 

@@ -1,5 +1,5 @@
-// Which experts a token goes through: the EXPERTS_USED that its EXPERTS scores prefer, the most preferred first; of equal
-// ones the earlier. Their shares are divided by the sum of theirs, where NORMALIZED, or of all. A workgroup a token.
+// Chooses the EXPERTS_USED experts with the highest of EXPERTS scores of each token, the highest first; among equal scores, the
+// earlier expert. Shares are divided by their sum with NORMALIZED, else by the sum of all experts'. One workgroup a token.
 // needs: expert-share
 var<workgroup> preferences: array<f32, EXPERTS>;
 var<workgroup> chosen: array<u32, EXPERTS_USED>;

@@ -1,5 +1,5 @@
-// y[t] = residual[t] + scale · Σ share · x[t, expert], over the experts that a token goes through, in their order. One invocation a token
-// and four columns.
+// y[t] = residual[t] + scale · Σ share · x[t, expert] over the token's experts, in order. One invocation a token and four
+// columns.
 // needs: residual
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3u) {

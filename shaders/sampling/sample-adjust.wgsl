@@ -1,6 +1,6 @@
-// Penalties and bias, in place, and what may not be drawn is masked; then each tile's largest logit and its token.
-// counts: times the token stands in the answer, and PROMPT_FLAG when it stands in the prompt.
-// With ENTROPY also what sample-pick needs for the entropy of the logits as they came.
+// Penalties and bias, in place, and what may not be sampled is masked; then each tile's largest logit and its token.
+// counts: occurrences of the token in the answer, and PROMPT_FLAG if the prompt has it.
+// With ENTROPY it also writes the softmax terms that sample-pick needs for the entropy of the raw logits.
 // needs: best-token, is-allowed, sampling, softmax
 const PROMPT_FLAG = 0x80000000u;
 

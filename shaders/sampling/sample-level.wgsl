@@ -1,6 +1,6 @@
-// The level of a stream's next token, from the entropy of the logits its last token was drawn from: smoothed, with
-// hysteresis, and ramped after a change; what DecodeRamp and nextLevel of src/chunking do on the host. One invocation.
-//   level_states   of each stream: the levels ramped from and to, tokens since the last change, the smoothed complexity
+// The rank level of a sequence's next token, from the entropy of the logits that its last token was sampled from: smoothed, with
+// hysteresis, and ramped after a change, like DecodeRamp and nextLevel of src/chunking on the host. One invocation.
+//   level_states   for each sequence slot: the levels of the ramp (from, to), tokens since the last change, smoothed complexity
 fn level_of(complexity: f32) -> u32 {
   let passed = vec4f(complexity) >= vec4f(params.threshold0, params.threshold1, params.threshold2, params.threshold3);
   return dot(select(vec4u(), vec4u(1u), passed), vec4u(1u)) + select(0u, 1u, complexity >= params.threshold4);

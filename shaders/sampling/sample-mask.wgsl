@@ -1,4 +1,4 @@
-// Masks the tokens below the key at which the filter cuts, and of those at it all but the first few that the goal needs.
+// Masks the tokens below the key of the filter's cut; of the tokens at the key it keeps the first ones that the goal needs.
 // needs: filter-cut, largest-logit, sampling
 var<workgroup> ties_before: atomic<u32>;
 var<workgroup> tied: array<atomic<u32>, TILE / 32>;

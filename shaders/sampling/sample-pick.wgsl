@@ -1,5 +1,5 @@
-// The best of the tiles' tokens becomes the stream's next token; ties go to the lower token.
-// With ENTROPY: −Σ p ln p / ln VOCAB = (ln Σ e^d − Σ d e^d / Σ e^d) / ln VOCAB, d the distance to the largest logit.
+// The best of the tiles' tokens becomes the sequence's next token; ties go to the lower token.
+// With ENTROPY: −Σ p ln p / ln VOCAB = (ln Σ e^d − Σ d e^d / Σ e^d) / ln VOCAB, where d is a logit minus the largest.
 // needs: best-token, sampling, softmax
 @compute @workgroup_size(LANES)
 fn main(@builtin(local_invocation_index) lane: u32) {

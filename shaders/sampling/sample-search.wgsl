@@ -1,5 +1,5 @@
-// One round of the search for a filter's cut: adds the weights of the workgroup's tokens to the round's bins. The last one
-// also leaves how many tokens each tile has of each key, of which some may have to go.
+// One round of the search for a filter's cut: adds the weights of the workgroup's tokens to the round's bins. The last round
+// also writes the number of tokens of each tile in each bin, since some of the tokens at the cut may be masked.
 // needs: filter-cut, largest-logit, sampling
 var<workgroup> weights: array<atomic<u32>, 3 * BINS>;
 var<workgroup> tokens_of: array<atomic<u32>, BINS>;
@@ -15,7 +15,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let logit = logits[row + i];
     if (logit <= MASKED) { continue; }
     let key = order_key(logit);
-    // A shift by 32 bits is none in WGSL.
+    // In WGSL a shift by 32 bits does nothing.
     if (round > 0u && ((key ^ search.key) >> (32u - 8u * round)) != 0u) { continue; }
     let bin = (key >> (24u - 8u * round)) & 255u;
     let weight = weight_of(logit, maximum);
@@ -33,7 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var bin = lane; bin < BINS; bin += LANES) { ties[group.x * BINS + bin] = atomicLoad(&tokens_of[bin]); }
   }
   if (group.x != 0u) { return; }
-  // For the next filter, or the next but one round: the bins of the round before last have been read.
+  // Clears the bins two rounds ahead, for this filter or the next: no workgroup reads them any more.
   for (var i = lane; i < 3u * BINS; i += LANES) { atomicStore(&bins[((round + 2u) & 3u) * 3u * BINS + i], 0u); }
   if (lane == 0u) { searches[round] = search; }
 }

@@ -1,35 +1,32 @@
 import type { Experimental_DecisionModel as AnyDecisionModel } from 'ai';
-import type { DecisionAnswer, DecisionQuestion, DecisionRequest, Engine } from '../api/types.ts';
+import type { DecisionAnswer, DecisionQuestion, DecisionRequest } from '../api/decisions/types.ts';
+import type { Engine } from '../api/engine-types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import { engineOf, type LazyEngine, modelFields } from './lazy-engine.ts';
 
-/** What `experimental_decide` asks. */
+/** The model type of `experimental_decide`. */
 export type DecisionModel = Extract<AnyDecisionModel, { doDecide: unknown }>;
 type Asked = Parameters<DecisionModel['doDecide']>[0];
 type Decided = Awaited<ReturnType<DecisionModel['doDecide']>>;
 type Question = Asked['questions'][string];
 
-/** For `providerOptions.chunkwise`; see `DecisionRequest` and `DecisionQuestion`. */
+/** Options in `providerOptions.chunkwise`; see `DecisionRequest` and `DecisionQuestion`. */
 export interface DecisionOptions {
   adapter?: DecisionRequest['adapter'];
   permutations?: number;
   min_label_mass?: number;
-  /** By the questions' ids. */
+  /** Options of single questions, by their ids. */
   questions?: Record<string, Pick<DecisionQuestion, 'adapter' | 'temperature'>>;
 }
 
 /**
- * A decision model for `experimental_decide`, which asks `engine.decisions`. Errors are the engine's; `unsupported` for files in
- * the state.
+ * Makes a decision model for `experimental_decide` that calls `engine.decisions`. Errors: those of the engine; `unsupported`
+ * for files in the state.
  */
-export function decisionModel(engine: Pick<Engine, 'decisions' | 'model'>): DecisionModel {
-  return {
-    specificationVersion: 'v4',
-    provider: 'chunkwise',
-    get modelId() {
-      return engine.model;
-    },
-    supportedQuestionTypes: ['choice', 'score', 'boolean'],
-    async doDecide({ state, questions, providerOptions, abortSignal }) {
+export function decisionModel(engine: Pick<Engine, 'decisions' | 'model'> | LazyEngine): DecisionModel {
+  return Object.assign(modelFields(engine), {
+    supportedQuestionTypes: ['choice', 'score', 'boolean'] as DecisionModel['supportedQuestionTypes'],
+    async doDecide({ state, questions, providerOptions, abortSignal }: Asked): Promise<Decided> {
       const { questions: own = {}, ...options } = (providerOptions?.['chunkwise'] ?? {}) as DecisionOptions;
       const asked = Object.entries(questions).map(([id, question]) => ({ ...questionOf(id, question), ...own[id] }));
       const request: DecisionRequest = {
@@ -37,7 +34,8 @@ export function decisionModel(engine: Pick<Engine, 'decisions' | 'model'>): Deci
         input: [{ role: 'user', content: state.map(partOf) }],
         questions: asked,
       };
-      const { answers, usage } = await engine.decisions.create(request, {
+      const { decisions } = await engineOf(engine, abortSignal);
+      const { answers, usage } = await decisions.create(request, {
         ...(abortSignal && { signal: abortSignal }),
       });
       const { cached_tokens: cachedTokens, read_again_tokens: readAgainTokens } = usage.input_tokens_details;
@@ -52,13 +50,13 @@ export function decisionModel(engine: Pick<Engine, 'decisions' | 'model'>): Deci
         },
       };
     },
-  };
+  });
 }
 
 function partOf(part: Asked['state'][number], i: number) {
   if (part.type === 'text') return { type: 'input_text' as const, text: part.text };
   if (part.type === 'json') return { type: 'input_text' as const, text: JSON.stringify(part.value) };
-  throw new ChunkwiseError('unsupported', { field: `state[${i}]`, reason: 'is a file, and only text is read' });
+  throw new ChunkwiseError('unsupported', { field: `state[${i}]`, reason: 'is a file; only text is supported' });
 }
 
 const textOf = (value: unknown): string =>
@@ -80,7 +78,7 @@ function questionOf(name: string, question: Question): DecisionQuestion {
   }
   throw new ChunkwiseError('unsupported', {
     field: `questions.${name}.type`,
-    reason: `${question.type} is not answered`,
+    reason: `the type ${question.type} is not supported`,
   });
 }
 

@@ -1,8 +1,8 @@
-import { modelBudget } from '../../workers/model-budget.ts';
+import { modelBudget } from '../../workers/browser-device.ts';
 import { findModelFiles, unlisted, type WantedFile } from '../../workers/model-sources.ts';
 import type { LoadOptions } from '../../workers/protocol.ts';
 import { isOffline } from '../../workers/stored-parts.ts';
-import { megabytes } from '../config/megabytes.ts';
+import { megabytes } from '../util/values.ts';
 import { FileDownload } from '../downloads/file-download.ts';
 import { describeRemote, type RemoteFile } from '../downloads/remote-file.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
@@ -11,11 +11,11 @@ import { storageHost } from '../storage/storage-host.ts';
 import { checked } from './checks.ts';
 import { parseEngineOptions } from './options.ts';
 import type { Platform } from './platform.ts';
-import type { Availability, EngineOptions } from './types.ts';
+import type { Availability, EngineOptions } from './engine-types.ts';
 
-/** Stands for a model that is not asked about. */
+/** Placeholder for options without a model. */
 const NO_MODEL = new Blob();
-/** Least of the bytes of a safetensors model that lies on the GPU: Q4_1 in place of F32. */
+/** Smallest share of a safetensors model's bytes on the GPU: Q4_1 instead of F32. */
 const LEAST_SHARE = 5 / 32;
 
 /** See `availability`. */
@@ -28,15 +28,15 @@ export async function checkAvailability(given: Partial<EngineOptions>, platform:
     if (!(await gpu.requestAdapter({ powerPreference: 'high-performance', ...load.gpuAdapter })))
       throw new ChunkwiseError('no_webgpu', { reason: 'WebGPU has no adapter here' });
     if (given.model === undefined) return { status: 'available', reason: 'WebGPU has an adapter here' };
-    return await ofModel(load, platform);
+    return await checkFiles(load, platform);
   } catch (error) {
     if (!(error instanceof ChunkwiseError)) throw error;
     return { status: 'unavailable', reason: error.message, code: error.code };
   }
 }
 
-/** Throws why it cannot be loaded here. */
-async function ofModel(load: LoadOptions, platform: Platform): Promise<Availability> {
+/** Throws the reason why the model cannot be loaded here. */
+async function checkFiles(load: LoadOptions, platform: Platform): Promise<Availability> {
   const files = await filesOf(load, platform);
   const sum = (of: 'bytes' | 'missingBytes'): number => files.reduce((total, file) => total + file[of], 0);
   const [bytes, missingBytes] = [sum('bytes'), sum('missingBytes')];
@@ -52,7 +52,7 @@ async function ofModel(load: LoadOptions, platform: Platform): Promise<Availabil
   const memory = platform.memory();
   if (memory?.isAll && least > memory.gib * 2 ** 30)
     throw tooLarge('memory', `needs at least ${megabytes(least)}, but the device has ${memory.gib} GiB`);
-  if (missingBytes === 0) return { status: 'available', reason: 'all of the model is here' };
+  if (missingBytes === 0) return { status: 'available', reason: 'the whole model is stored' };
   const { quota = Infinity, usage = 0 } = await storageHost.estimate();
   if (missingBytes > quota - usage)
     throw tooLarge(
@@ -61,7 +61,7 @@ async function ofModel(load: LoadOptions, platform: Platform): Promise<Availabil
     );
   return {
     status: 'downloadable',
-    reason: `${megabytes(missingBytes)} are to be downloaded`,
+    reason: `${megabytes(missingBytes)} must be downloaded`,
     bytes,
     missingBytes,
   };
@@ -91,7 +91,7 @@ async function filesOf({ model, hub, memoryLimitBytes }: LoadOptions, platform: 
   return Promise.all(wanted.map(findFile));
 }
 
-/** What is stored of a file, and what its server tells of it. Throws `network` where neither is known. */
+/** Compares the stored file with its server's. Throws `network` if neither is known. */
 async function findFile(wanted: WantedFile): Promise<FoundFile> {
   const { key } = wanted;
   const stores = await openPieces(await nameOf(key));
@@ -111,7 +111,7 @@ async function findFile(wanted: WantedFile): Promise<FoundFile> {
   }
 }
 
-/** As its server has it. Throws `network`. */
+/** Returns the file as its server has it. Throws `network`. */
 async function describe({ url, headers, known, unlisted }: WantedFile): Promise<RemoteFile> {
   if (unlisted) throw unlisted;
   return known ? { url, version: '', hasRanges: true, ...known } : describeRemote(url, { headers, attempts: 1 });

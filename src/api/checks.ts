@@ -1,9 +1,36 @@
-import { describe } from '../config/describe.ts';
-import { levelsOf, REQUEST_NESTING } from '../config/nesting.ts';
+import { describe, levelsOf, REQUEST_NESTING, isRecord } from '../util/values.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+/** Checks of values that may not have the declared type. Each throws `bad_request`, naming the field. */
 
-// Checks of values that need not be as typed. Each throws `bad_request`, naming the field.
+export { describe };
 
+export function refuse(field: string, reason: string): never {
+  throw new ChunkwiseError('bad_request', { field, reason });
+}
+
+/**
+ * Returns the fields of an object that are neither undefined nor null; OpenAI's API treats null as absent. Refuses fields
+ * that are not `known`. `at`: the object's own field; `request` for the request itself.
+ */
+export function fieldsOf(value: unknown, at: string, known: readonly string[]): Record<string, unknown> {
+  const fields = Object.entries(checkRecord(value, at)).filter(([, own]) => own !== undefined && own !== null);
+  for (const [name] of fields) {
+    if (!known.includes(name)) refuse(at === 'request' ? name : `${at}.${name}`, 'is not a field of this request');
+  }
+  return Object.fromEntries(fields);
+}
+
+/** Checks a value that may be absent. Returns undefined for undefined and null. */
+export function optional<T>(value: unknown, field: string, check: (given: unknown, field: string) => T): T | undefined {
+  return value === undefined || value === null ? undefined : check(value, field);
+}
+
+/** `kind`: what the value must be, for the error. */
+export function checkRecord(value: unknown, field: string, kind = 'an object'): Record<string, unknown> {
+  return isRecord(value) ? value : refuse(field, `must be ${kind}, but is ${describe(value)}`);
+}
+
+/** Undefined and null count as false. */
 export function checkBoolean(value: unknown, field: string): boolean {
   value ??= false;
   if (typeof value !== 'boolean') refuse(field, `must be true or false, but is ${describe(value)}`);
@@ -12,6 +39,12 @@ export function checkBoolean(value: unknown, field: string): boolean {
 
 export function checkText(value: unknown, field: string): string {
   return typeof value === 'string' ? value : refuse(field, `must be a string, but is ${describe(value)}`);
+}
+
+/** A text that is not empty. */
+export function checkFilled(value: unknown, field: string): string {
+  const text = checkText(value, field);
+  return text === '' ? refuse(field, 'is empty') : text;
 }
 
 export function checkInteger(value: unknown, field: string, least: number, most = Number.MAX_SAFE_INTEGER): number {
@@ -28,17 +61,28 @@ export function checkNumber(value: unknown, field: string, least: number, most: 
   return refuse(field, `must be ${range}, but is ${describe(value)}`);
 }
 
-/** Most entries of an array in a request: an array may say that it has billions, and hold none. */
+/** A number above 0. */
+export function checkPositive(value: unknown, field: string, most: number): number {
+  return checkNumber(value, field, 0, most) || refuse(field, 'must be above 0');
+}
+
+/** Maximum length of an array in a request. An array can claim billions of entries and hold none. */
 const MOST_ENTRIES = 2 ** 20;
 
-/** The entries of an array, holes among them. `kind`: what it must be. */
+/** Returns the entries of an array, with undefined for holes. `kind`: what the value must be, for the error. */
 export function checkList(value: unknown, field: string, kind = 'an array'): unknown[] {
   if (!Array.isArray(value)) refuse(field, `must be ${kind}, but is ${describe(value)}`);
   checkLength(value, field);
   return Array.from(value as unknown[]);
 }
 
-/** Checks what goes on as JSON: how deep it is nested, and how long its arrays say that they are. */
+/** Like `checkList`, but refuses an empty array. */
+export function checkFilledList(value: unknown, field: string, kind?: string): unknown[] {
+  const list = checkList(value, field, kind);
+  return list.length === 0 ? refuse(field, 'is empty') : list;
+}
+
+/** Checks a value that is passed on as JSON: its nesting and the lengths of its arrays. */
 export function checkJson(value: unknown, field: string): void {
   let depth = 0;
   for (const level of levelsOf(value)) {
@@ -53,24 +97,22 @@ function checkLength(container: object, field: string): void {
   if (length > MOST_ENTRIES) refuse(field, `has ${length} entries; at most ${MOST_ENTRIES} are allowed`);
 }
 
-/** Undefined where there is none. */
-export function checkOneOf<T extends string>(known: readonly T[], value: unknown, field: string): T | undefined {
+export function checkOneOf<T extends string>(known: readonly T[], value: unknown, field: string): T {
   const found = known.find((each) => each === value);
-  if (value !== undefined && !found) refuse(field, `must be one of ${known.join(', ')}, but is ${describe(value)}`);
-  return found;
+  return found ?? refuse(field, `must be one of ${known.join(', ')}, but is ${describe(value)}`);
 }
 
-/** Undefined where there is none, or null. */
+/** Returns undefined for undefined and null. */
 export function checkFunction<F>(value: F | null | undefined, field: string): F | undefined {
   if (value === undefined || value === null) return undefined;
   return typeof value === 'function' ? value : refuse(field, `must be a function, but is ${describe(value)}`);
 }
 
-/** Undefined where there is none, or null. */
+/** Returns undefined for undefined and null. */
 export function checkSignal(value: unknown, field = 'signal'): AbortSignal | undefined {
   if (value === undefined || value === null) return undefined;
   try {
-    // Takes those of other windows too, and nothing that only looks like one.
+    // The getter accepts signals of other windows, and rejects objects that only look like a signal.
     Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted')?.get?.call(value);
   } catch {
     refuse(field, `must be an AbortSignal, but is ${describe(value)}`);
@@ -78,10 +120,7 @@ export function checkSignal(value: unknown, field = 'signal'): AbortSignal | und
   return value as AbortSignal;
 }
 
-/**
- * What `check` makes of values that a caller gave. What they throw by themselves when they are looked at (getters, revoked
- * proxies) is `bad_request` too.
- */
+/** Runs `check` on values from the caller. Errors that the values themselves throw (getters, revoked proxies) become `bad_request`. */
 export function checked<T>(field: string, check: () => T): T {
   try {
     return check();
@@ -90,10 +129,4 @@ export function checked<T>(field: string, check: () => T): T {
     const reason = `cannot be read: ${cause instanceof Error ? cause.message : describe(cause)}`;
     throw new ChunkwiseError('bad_request', { field, reason }, { cause });
   }
-}
-
-export { describe };
-
-export function refuse(field: string, reason: string): never {
-  throw new ChunkwiseError('bad_request', { field, reason });
 }

@@ -1,37 +1,40 @@
-import { transfer } from 'comlink';
-import { readStream } from '../../workers/port-stream.ts';
-import type {
-  AdapterFiles,
-  ConfirmLoad,
-  EngineInfo,
-  LoadOptions,
-  Prompt,
-  SentOptions,
-  StoredEntry,
-  WorkerEvent,
+import { readStream } from '../../workers/wire.ts';
+import {
+  type ConfirmLoad,
+  type EngineInfo,
+  type LoadOptions,
+  type WorkerEvent,
+  type MethodName,
+  type RemoteEngine,
+  STREAMS,
 } from '../../workers/protocol.ts';
-import type { MemoryReport } from '../config/memory-report.ts';
-import type { GenerateEvent, SavedSize } from '../engine/types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { ChatTurn } from '../tokenizer/chat-template.ts';
-import type { EngineThread, StartEngine } from './engine-thread.ts';
-import type { AdapterInfo } from './types.ts';
+import type { EngineThread, StartEngine } from './platform.ts';
 
-/** Milliseconds that an engine has to close what it holds, before it is ended. */
+/** Milliseconds that an engine has to free what it holds before its thread is ended. */
 const DISPOSE_MS = 500;
 
-/** The caller's end of what runs an engine. Every call ends when that does. */
+/** The page's end of an engine. Every call ends when the engine's thread does. */
 export class EngineClient {
-  private readonly gone = new AbortController();
-  private thread!: EngineThread;
-  private disposing: Promise<void> | undefined;
+  /** Methods of the loaded engine. A stream runs nothing before its first item is asked for. */
+  readonly engine: RemoteEngine;
+  readonly #gone = new AbortController();
+  #thread!: EngineThread;
+  #disposing: Promise<void> | undefined;
 
-  private constructor() {}
+  private constructor() {
+    this.engine = new Proxy({} as RemoteEngine, {
+      get:
+        (_, name) =>
+        (...args: unknown[]) =>
+          Object.hasOwn(STREAMS, name) ? this.stream(name as MethodName, args) : this.call(name as MethodName, args),
+    });
+  }
 
   /** Throws what `startEngine` throws. */
   static async start(startEngine: StartEngine): Promise<EngineClient> {
     const client = new EngineClient();
-    client.thread = await startEngine((error) => client.end(error));
+    client.#thread = await startEngine((error) => client.end(error));
     return client;
   }
 
@@ -40,110 +43,60 @@ export class EngineClient {
     onEvent: (event: WorkerEvent) => void,
     confirm: ConfirmLoad | undefined,
   ): Promise<EngineInfo> {
-    return this.unlessGone((thread) => thread.load(options, onEvent, confirm));
+    return this.#unlessGone(() => this.#thread.load(options, onEvent, confirm));
   }
 
-  /** Nothing runs before the first item is asked for. */
-  generate(
-    id: string,
-    prompt: Prompt,
-    options: SentOptions,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<GenerateEvent, void> {
-    return this.stream((calls, port) => calls.generate(port, id, prompt, options), signal);
-  }
-
-  loadAdapter(name: string, files: AdapterFiles): Promise<AdapterInfo> {
-    return this.unlessGone(({ calls }) => calls.loadAdapter(name, files));
-  }
-
-  unloadAdapter(name: string): Promise<void> {
-    return this.unlessGone(({ calls }) => calls.unloadAdapter(name));
-  }
-
-  adapters(): Promise<AdapterInfo[]> {
-    return this.unlessGone(({ calls }) => calls.adapters());
-  }
-
-  saveCache(name: string): Promise<SavedSize> {
-    return this.unlessGone(({ calls }) => calls.saveCache(name));
-  }
-
-  loadCache(name: string): Promise<SavedSize> {
-    return this.unlessGone(({ calls }) => calls.loadCache(name));
-  }
-
-  stored(): Promise<StoredEntry[]> {
-    return this.unlessGone(({ calls }) => calls.stored());
-  }
-
-  deleteStored(name: string, kind: StoredEntry['kind'] | undefined): Promise<void> {
-    return this.unlessGone(({ calls }) => calls.deleteStored(name, kind));
-  }
-
-  memory(): Promise<MemoryReport> {
-    return this.unlessGone(({ calls }) => calls.memory());
-  }
-
-  countTokens(messages: readonly ChatTurn[]): Promise<number> {
-    return this.unlessGone(({ calls }) => calls.countTokens(messages));
-  }
-
-  /**
-   * Ends what waits for the engine at once, and asks it to close what it holds; one that is busy is ended all the same.
-   * Resolves when it is no more, however often it is asked for.
-   */
+  /** Ends all calls at once, lets the engine free what it holds, and ends its thread even if that is busy. Later calls share the promise. */
   dispose(): Promise<void> {
-    this.disposing ??= this.endInTime();
-    return this.disposing;
+    return (this.#disposing ??= this.#endInTime());
   }
 
-  private async endInTime(): Promise<void> {
-    if (this.gone.signal.aborted) return;
-    this.gone.abort(new ChunkwiseError('disposed', { reason: 'the engine was disposed' }));
+  /** Ends the thread at once; pending calls throw `error`. */
+  end(error: ChunkwiseError): void {
+    if (this.#gone.signal.aborted) return;
+    this.#gone.abort(error);
+    this.#thread.end();
+  }
+
+  async #endInTime(): Promise<void> {
+    if (this.#gone.signal.aborted) return;
+    this.#gone.abort(new ChunkwiseError('disposed', { reason: 'the engine was disposed' }));
     let timer: ReturnType<typeof setTimeout> | undefined;
     const deadline = new Promise<void>((resolve) => (timer = setTimeout(resolve, DISPOSE_MS)));
-    const asked = this.thread.calls.dispose().catch(() => undefined); // it is ended whatever it says
+    const asked = this.#thread.call('dispose', []).catch(() => undefined); // the thread ends in any case
     await Promise.race([asked, deadline]);
     clearTimeout(timer);
-    this.thread.end();
+    this.#thread.end();
   }
 
-  /** Ends it at once; whatever waits for it throws `error`. */
-  end(error: ChunkwiseError): void {
-    if (this.gone.signal.aborted) return;
-    this.gone.abort(error);
-    this.thread.end();
+  private call(name: MethodName, args: readonly unknown[]): Promise<unknown> {
+    return this.#unlessGone(() => this.#thread.call(name, args));
   }
 
-  /** `ask`: for what is then served on the port. */
-  async *stream<T>(
-    ask: (calls: EngineThread['calls'], port: MessagePort) => Promise<void>,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<T, void> {
+  private stream(name: MethodName, args: readonly unknown[]): AsyncGenerator<unknown, void> {
+    const { signal, ...options } = args.at(-1) as { signal?: AbortSignal };
     const { port1, port2 } = new MessageChannel();
-    const unsent = new AbortController();
-    if (!this.gone.signal.aborted) {
-      ask(this.thread.calls, transfer(port2, [port2])).catch((cause: unknown) => {
-        const reason = `cannot be sent: ${String(cause)}`; // a function in a tool's schema
-        unsent.abort(new ChunkwiseError('bad_request', { field: 'request', reason }, { cause }));
+    const start = (): Promise<void> =>
+      this.#thread.stream(port2, name, [...args.slice(0, -1), options]).catch((cause: unknown) => {
+        const reason = `cannot be sent: ${String(cause)}`; // for example, a tool's schema holds a function
+        throw new ChunkwiseError('bad_request', { field: 'request', reason }, { cause });
       });
-    }
-    yield* readStream<T>(port1, { signal, gone: AbortSignal.any([this.gone.signal, unsent.signal]) });
+    return readStream(port1, { signal, gone: this.#gone.signal, start });
   }
 
-  private unlessGone<T>(call: (thread: EngineThread) => Promise<T>): Promise<T> {
-    const { signal } = this.gone;
-    return new Promise<T>((resolve, reject) => {
-      const onGone = (): void => reject(signal.reason as ChunkwiseError);
-      if (signal.aborted) {
-        onGone();
-        return;
-      }
-      signal.addEventListener('abort', onGone);
-      void call(this.thread)
-        .then(resolve, reject)
-        .finally(() => signal.removeEventListener('abort', onGone));
-    });
+  #unlessGone<T>(call: () => Promise<T>): Promise<T> {
+    const { signal } = this.#gone;
+    return signal.aborted
+      ? Promise.reject(signal.reason as Error)
+      : orAbort(call(), signal, () => signal.reason as Error);
   }
+}
+
+/** Settles as `work` does, or rejects with `reason()` as soon as the signal aborts. */
+export function orAbort<T>(work: Promise<T>, signal: AbortSignal, reason: () => Error): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(reason());
+    signal.addEventListener('abort', stop);
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
 }

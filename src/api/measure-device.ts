@@ -1,14 +1,25 @@
-import { isRecord } from '../config/is-record.ts';
-import type { DeviceEvent } from '../measure/device/device-events.ts';
-import { checkFunction, checkNumber, checkSignal, checked, describe, refuse } from './checks.ts';
-import type { DeviceReport, MeasureDeviceOptions } from './types.ts';
-import type { EngineClient } from './engine-client.ts';
+import { checkFunction, checkNumber, checkSignal, checked, checkRecord, optional } from './checks.ts';
+import type { DeviceReport, DeviceProgress } from '../measure/device-report.ts';
+import type { RemoteEngine } from '../../workers/protocol.ts';
+
+export interface MeasureDeviceOptions {
+  /** Milliseconds that the measurement may take. Parts that do not fit are left out, and the report names them. Default: 90,000. */
+  budgetMs?: number;
+  /** Called with what is being measured. Default: none. */
+  onProgress?: (progress: DeviceProgress) => void;
+  /** Ends the measurement with `aborted`. Default: none. */
+  signal?: AbortSignal;
+}
+
+const MOST_BUDGET_MS = 3_600_000;
 
 /** See `Engine.measureDevice`. */
-export async function measureDevice(client: EngineClient, options: unknown): Promise<DeviceReport> {
+export async function measureDevice(
+  engine: Pick<RemoteEngine, 'measureDevice'>,
+  options: unknown,
+): Promise<DeviceReport> {
   const { budgetMs, onProgress, signal } = checked('options', () => parseMeasureOptions(options));
-  const events = client.stream<DeviceEvent>((calls, port) => calls.measureDevice(port, { budgetMs }), signal);
-  for await (const event of events) {
+  for await (const event of engine.measureDevice({ budgetMs, signal })) {
     if (event.type === 'report') return event.report;
     onProgress?.({ done: event.done, what: event.what });
   }
@@ -16,11 +27,9 @@ export async function measureDevice(client: EngineClient, options: unknown): Pro
 }
 
 function parseMeasureOptions(options: unknown) {
-  if (options === undefined || options === null) return {};
-  if (!isRecord(options)) refuse('options', `must be an object, but is ${describe(options)}`);
-  const { budgetMs, onProgress, signal } = options;
+  const { budgetMs, onProgress, signal } = optional(options, 'options', checkRecord) ?? {};
   return {
-    budgetMs: budgetMs === undefined ? undefined : checkNumber(budgetMs, 'budgetMs', 0, 3_600_000),
+    budgetMs: budgetMs === undefined ? undefined : checkNumber(budgetMs, 'budgetMs', 0, MOST_BUDGET_MS),
     onProgress: checkFunction(onProgress as MeasureDeviceOptions['onProgress'], 'onProgress'),
     signal: checkSignal(signal),
   };

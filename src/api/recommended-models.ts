@@ -1,26 +1,26 @@
-/** A model that runs here, with what there is to know of it before it is asked for. */
+/** A model that is known to run here. */
 export interface RecommendedModel {
-  /** Of `createEngine`: a file on the Hugging Face hub, as owner/repository:file. */
+  /** The `model` of `createEngine`: a file on the Hugging Face hub, as owner/repository:file. */
   id: string;
-  /** The family, and the parameters as its makers tell them. */
+  /** Family, and number of parameters as its makers state it. */
   name: string;
-  /** Of the file. */
+  /** Bytes of the file. */
   bytes: number;
-  /** Weights of the model, as numbers. */
+  /** Number of weights. */
   parameters: number;
-  /** As the hub names it. */
+  /** License as the hub names it. */
   license: string;
-  /** The page of the model that the file was made of, by its makers. */
+  /** Page of the original model. */
   source: string;
-  /** Bytes that a token of the context takes in 16 bits: 4 · layers · heads of keys and values · their size. */
+  /** Bytes of KV cache for each token in f16: 4 · layers · KV heads · head size. */
   cachePerToken: number;
-  /** What it is for. */
+  /** Short description of its use. */
   about: string;
 }
 
 const HUB = 'https://huggingface.co';
 
-/** Models of the families that run here, smallest first. */
+/** Recommended models, smallest first. */
 export const RECOMMENDED_MODELS: readonly RecommendedModel[] = [
   {
     name: 'SmolLM2 135M',

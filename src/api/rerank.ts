@@ -1,14 +1,36 @@
-import type { DocumentScore } from '../engine/types.ts';
-import { isRecord } from '../config/is-record.ts';
-import { checkBoolean, checkInteger, checkList, checked, describe, refuse } from './checks.ts';
-import type { RerankRequest, RerankResponse } from './types.ts';
-import type { EngineClient } from './engine-client.ts';
+import { checkBoolean, checkInteger, checked, checkFilled, fieldsOf, checkFilledList } from './checks.ts';
+import type { RemoteEngine } from '../../workers/protocol.ts';
+import type { AnsweredBy } from './responses.ts';
+/** Reranking, in the shapes that the servers of Jina, Cohere and llama.cpp share. */
 
-const FIELDS = ['query', 'documents', 'top_n', 'return_documents', 'model', 'user'];
+export interface RerankRequest {
+  query: string;
+  documents: string[];
+  /** No effect: an engine has one model. Default: the engine's. */
+  model?: string;
+  /** Maximum number of results. Default: all documents. */
+  top_n?: number;
+  /** Adds the documents' texts to the results. Default: false. */
+  return_documents?: boolean;
+  /** Accepted without effect. */
+  user?: string;
+}
+
+export interface RerankResponse {
+  model: string;
+  /** Tokens of all documents, each with its query. */
+  usage: { prompt_tokens: number; total_tokens: number };
+  /**
+   * Best first. `index`: the document's place in the request. `relevance_score`: output of the model's classifier, any real
+   * number, as transformers and llama.cpp give it; 1 / (1 + e^-score) lies between 0 and 1.
+   */
+  results: { index: number; relevance_score: number; document?: { text: string } }[];
+  chunkwise: { answeredBy: AnsweredBy };
+}
 
 /** Errors: `bad_request`, naming the field, and those of the engine. */
 export async function rerank(
-  client: EngineClient,
+  engine: Pick<RemoteEngine, 'rerank'>,
   model: string,
   request: RerankRequest,
   signal: AbortSignal | undefined,
@@ -16,8 +38,7 @@ export async function rerank(
   const { query, documents, mostResults, returnsDocuments } = checked('request', () => parseRerankRequest(request));
   const results: RerankResponse['results'] = [];
   let tokens = 0;
-  const scored = client.stream<DocumentScore>((calls, port) => calls.rerank(port, query, documents), signal);
-  for await (const { score, tokens: count } of scored) {
+  for await (const { score, tokens: count } of engine.rerank(query, documents, { signal })) {
     const index = results.length;
     results.push({
       index,
@@ -35,23 +56,15 @@ export async function rerank(
   };
 }
 
-export function parseRerankRequest(request: unknown) {
-  if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
-  for (const [name, value] of Object.entries(request)) {
-    if (value !== undefined && value !== null && !FIELDS.includes(name)) refuse(name, 'is not a field of this request');
-  }
-  const { documents, top_n: most, return_documents: returns } = request;
-  const list = checkList(documents, 'documents', 'an array of strings');
-  if (list.length === 0) refuse('documents', 'is empty');
-  return {
-    query: parseText(request['query'], 'query'),
-    documents: list.map((document, i) => parseText(document, `documents[${i}]`)),
-    mostResults: most === undefined || most === null ? list.length : checkInteger(most, 'top_n', 1),
-    returnsDocuments: returns === undefined || returns === null ? false : checkBoolean(returns, 'return_documents'),
-  };
-}
+const FIELDS = ['query', 'documents', 'top_n', 'return_documents', 'model', 'user'];
 
-function parseText(text: unknown, at: string): string {
-  if (typeof text !== 'string') refuse(at, `must be a string, but is ${describe(text)}`);
-  return text === '' ? refuse(at, 'is empty') : text;
+export function parseRerankRequest(request: unknown) {
+  const { query, documents, top_n: most, return_documents: returns } = fieldsOf(request, 'request', FIELDS);
+  const list = checkFilledList(documents, 'documents', 'an array of strings');
+  return {
+    query: checkFilled(query, 'query'),
+    documents: list.map((document, i) => checkFilled(document, `documents[${i}]`)),
+    mostResults: most === undefined ? list.length : checkInteger(most, 'top_n', 1),
+    returnsDocuments: checkBoolean(returns, 'return_documents'),
+  };
 }

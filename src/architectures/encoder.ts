@@ -1,17 +1,17 @@
 import type { BertConfig } from '../config/encoder-config.ts';
 
-/** GGUF's `general.architecture` of the models that encode, and answer nothing. */
+/** GGUF's `general.architecture` of encoder models. */
 export const ENCODERS: ReadonlySet<string> = new Set(['bert', 'gemma-embedding']);
 
 export interface EncoderType {
   /** `general.architecture` of a GGUF file of it. */
   architecture: string;
-  /** What names of tensors begin with where something is on top of the model. */
+  /** Prefix of tensor names in models with a head on top. */
   prefix: string;
-  /** transformers' class of cross-encoders, and what makes a score of the first token's state there, by llama.cpp's names. */
+  /** transformers' class of cross-encoders, and the tensors of their classifier by llama.cpp's names. */
   crossEncoder: string;
   classifier: Readonly<Record<'cls' | 'cls.output', string>>;
-  /** A text's first position is the one behind the padding token's id. */
+  /** Positions start after the padding token's id. */
   startsBehindPadding?: boolean;
 }
 
@@ -38,13 +38,13 @@ export const ENCODER_TYPES: ReadonlyMap<string, EncoderType> = new Map<string, E
   ],
 ]);
 
-/** What lies on top of the first token's state in models that embed texts without it. */
+/** Pooler of BERT files, which embedding models do not use. */
 export const POOLER = 'pooler.dense';
 
 type Width = 'hiddenSize' | 'intermediateSize';
 
 interface EncoderLinear {
-  /** What transformers calls it within a layer (modeling_bert.py). */
+  /** Name within a layer in transformers (modeling_bert.py). */
   path: string;
   inputs: Width;
   outputs: Width;
@@ -60,13 +60,13 @@ export const ENCODER_LINEARS = {
   ffn_down: { path: 'output.dense', inputs: 'intermediateSize', outputs: 'hiddenSize' },
 } as const satisfies Record<string, EncoderLinear>;
 
-/** The norms of a layer, each with a weight and a bias, behind attention and behind the MLP. */
+/** The norms of a layer, after attention and after the MLP, each with weight and bias. */
 export const ENCODER_NORMS = {
   attn_output_norm: 'attention.output.LayerNorm',
   layer_output_norm: 'output.LayerNorm',
 } as const;
 
-/** What stands before the layers. */
+/** Tensors before the layers. */
 export const EMBEDDING_PATHS = {
   token_embd: 'word_embeddings',
   position_embd: 'position_embeddings',
@@ -74,7 +74,7 @@ export const EMBEDDING_PATHS = {
   token_embd_norm: 'LayerNorm',
 } as const;
 
-/** Every tensor of a BERT by its name, with its shape; rows first. */
+/** Names and shapes of all tensors of a BERT model; rows first. */
 export function bertTensors(config: BertConfig): Map<string, readonly number[]> {
   const { hiddenSize, vocabSize, contextLength, numSegments, pooling } = config;
   const shapes = new Map<string, readonly number[]>([

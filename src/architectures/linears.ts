@@ -1,5 +1,11 @@
-import { deltaWidths } from '../config/delta-net.ts';
-import { hasExperts, hasState, isConvolved, type ModelConfig, sharesKeys } from '../config/model-config.ts';
+import {
+  deltaWidths,
+  hasExperts,
+  hasState,
+  isConvolved,
+  type ModelConfig,
+  sharesKeys,
+} from '../config/model-config.ts';
 
 type Sizes = Pick<
   ModelConfig,
@@ -8,37 +14,37 @@ type Sizes = Pick<
 type Parts = Pick<ModelConfig, 'convolution' | 'deltaNet' | 'sharedKeys' | 'experts'>;
 type Layers = Parts & Pick<ModelConfig, 'numLayers'>;
 
-/** Widths that a linear reads or writes. */
+/** Input and output widths of linears. */
 const WIDTHS = {
   hidden: ({ hiddenSize }: Sizes) => hiddenSize,
   queries: ({ numHeads, headDim }: Sizes) => numHeads * headDim,
-  /** The same, and where they are gated as many gates of what is attended to. */
+  /** Queries, with equally many gates in models with gated attention. */
   projectedQueries: ({ numHeads, headDim, gatesAttention }: Sizes) => (gatesAttention ? 2 : 1) * numHeads * headDim,
   keys: ({ numKvHeads, headDim }: Sizes) => numKvHeads * headDim,
   intermediate: ({ intermediateSize }: Sizes) => intermediateSize,
-  /** A convolution's two gates, and what it takes in. */
+  /** A convolution's two gates and its input. */
   gatedTwice: ({ hiddenSize }: Sizes) => 3 * hiddenSize,
-  /** Of a delta net: queries, keys and values; values; and a number a value head. */
+  /** Delta nets: queries, keys and values; values; one number per value head. */
   deltaConvolved: ({ deltaNet }: Sizes) => (deltaNet ? deltaWidths(deltaNet).convolved : 0),
   deltaValues: ({ deltaNet }: Sizes) => (deltaNet ? deltaWidths(deltaNet).values : 0),
   deltaHeads: ({ deltaNet }: Sizes) => deltaNet?.numValueHeads ?? 0,
 } as const;
 
 interface Linear {
-  /** What transformers calls it within a layer, but for architectures with names of their own. */
+  /** Name within a layer in transformers; architectures may override it. */
   path: string;
   inputs: keyof typeof WIDTHS;
   outputs: keyof typeof WIDTHS;
-  /** Linears of one group read one input and write one output, one below the other. */
+  /** Linears of a group share an input, and stack their outputs. */
   group: LinearGroup;
-  /** Its outputs are rotated by their positions: GGUF files may have its rows in another order. */
+  /** RoPE applies to its outputs, so GGUF files may store its rows in another order. */
   isRotated?: true;
 }
 
 export type LinearGroup =
   'qkv' | 'output' | 'gateUp' | 'down' | 'convInput' | 'convOutput' | 'deltaInput' | 'deltaOutput';
 
-/** The linears of layers by llama.cpp's names (src/llama-arch.cpp), in the order in which adapters keep them; a group's are neighbours. */
+/** The linears of layers by llama.cpp's names (src/llama-arch.cpp), in the order of the adapters' directory; groups are contiguous. */
 export const LINEARS = {
   attn_q: { path: 'self_attn.q_proj', group: 'qkv', inputs: 'hidden', outputs: 'projectedQueries', isRotated: true },
   attn_k: { path: 'self_attn.k_proj', group: 'qkv', inputs: 'hidden', outputs: 'keys', isRotated: true },
@@ -56,7 +62,7 @@ export const LINEARS = {
   ssm_out: { path: 'linear_attn.out_proj', group: 'deltaOutput', inputs: 'deltaValues', outputs: 'hidden' },
 } as const satisfies Record<string, Linear>;
 
-/** Groups of linears that some files have as one, by the names of that, one below the other; llama.cpp calls gate and up together up. */
+/** Groups of linears that some files store fused, by the fused name; llama.cpp names fused gate and up `ffn_up`. */
 export const FUSED = {
   attn_qkv: { path: 'self_attn.qkv_proj', group: 'qkv' },
   ffn_up: { path: 'mlp.gate_up_proj', group: 'gateUp' },
@@ -64,7 +70,7 @@ export const FUSED = {
 
 export type FusedName = keyof typeof FUSED;
 
-/** The one that a linear is in, where its group is fused. */
+/** The fused group of a linear, if there is one. */
 export const fusedOf = (name: LinearName): FusedName | undefined =>
   (Object.keys(FUSED) as FusedName[]).find((fused) => FUSED[fused].group === LINEARS[name].group);
 
@@ -74,7 +80,7 @@ export const LINEAR_NAMES = Object.keys(LINEARS) as LinearName[];
 
 const linear = (name: LinearName): Linear => LINEARS[name];
 
-/** Whether a linear's outputs are rotated by their positions. */
+/** Whether RoPE applies to a linear's outputs. */
 export const isRotated = (name: LinearName): boolean => linear(name).isRotated === true;
 
 /** Whether a linear adds to the residual stream. */
@@ -84,17 +90,17 @@ export const isResidual = (name: LinearName): boolean => LINEARS[name].outputs =
 export const linearsOfGroup = (group: LinearGroup): LinearName[] =>
   LINEAR_NAMES.filter((name) => LINEARS[name].group === group);
 
-/** What a layer has to see other tokens with. */
+/** Linears of the token mixers. */
 const MIXERS = {
   attention: ['qkv', 'output'],
   convolution: ['convInput', 'convOutput'],
   deltaNet: ['deltaInput', 'deltaOutput'],
 } as const satisfies Record<string, readonly LinearGroup[]>;
 
-/** Those that experts stand in for. */
+/** Linears that experts replace. */
 const MLP: readonly LinearGroup[] = ['gateUp', 'down'];
 
-/** The linears that a layer of a model has, in order; those of experts are not among them. */
+/** The linears of a layer, in order, without those of experts. */
 export function linearsOfLayer(model: Parts, layer: number): LinearName[] {
   const mixer: readonly LinearGroup[] =
     MIXERS[isConvolved(model, layer) ? 'convolution' : hasState(model, layer) ? 'deltaNet' : 'attention'];
@@ -103,7 +109,7 @@ export function linearsOfLayer(model: Parts, layer: number): LinearName[] {
   return LINEAR_NAMES.filter((name) => own.includes(LINEARS[name].group) && !isShared(name));
 }
 
-/** The linears that any layer of a model has, in order. */
+/** The linears of all layers of a model, in order. */
 export const linearsOfModel = (model: Layers): LinearName[] =>
   LINEAR_NAMES.filter((name) =>
     Array.from({ length: model.numLayers }, (_, layer) => layer).some((layer) =>
@@ -111,20 +117,47 @@ export const linearsOfModel = (model: Layers): LinearName[] =>
     ),
   );
 
-/** Most linears of a group that a model has. */
+/** Size of a model's largest group of linears. */
 export const mostSideBySide = (model: Layers): number =>
   Math.max(...linearsOfModel(model).map((name) => linearsOfGroup(LINEARS[name].group).length));
 
-/** `[outFeatures, inFeatures]` of a linear; of a model whose layers differ in size, by `configOfLayer`. */
+/** `[outFeatures, inFeatures]` of a linear; pass `configOfLayer` for models whose layers differ in size. */
 export const linearShape = (model: Sizes, name: LinearName): [number, number] => [
   WIDTHS[LINEARS[name].outputs](model),
   WIDTHS[LINEARS[name].inputs](model),
 ];
 
-/** Where a linear's outputs lie in those of its group, and how wide these are. */
+/** A linear's first output within its group, and the group's output width. */
 export function placeInGroup(model: Sizes, name: LinearName): { outputStart: number; outputWidth: number } {
   const group = linearsOfGroup(LINEARS[name].group);
   const widths = group.map((other) => linearShape(model, other)[0]);
   const sum = (counted: readonly number[]): number => counted.reduce((total, width) => total + width, 0);
   return { outputStart: sum(widths.slice(0, group.indexOf(name))), outputWidth: sum(widths) };
+}
+
+/** Router of a layer with experts `[count, hiddenSize]`, by llama.cpp's name (src/llama-arch.cpp). */
+export const ROUTER = 'ffn_gate_inp';
+/** Bias added to the experts' shares when they are compared `[count]`; some models only. */
+export const EXPERT_BIAS = 'exp_probs_b.bias';
+
+/** An expert's linears; GGUF files stack all experts in one tensor each `[count, outFeatures, inFeatures]`. */
+export const EXPERT_LINEARS = ['ffn_gate_exps', 'ffn_up_exps', 'ffn_down_exps'] as const;
+
+type ExpertLinearName = (typeof EXPERT_LINEARS)[number];
+
+/** Names in transformers of the router and experts within a layer, and of the linears within an expert. */
+export interface ExpertPaths extends Readonly<Record<ExpertLinearName, string>> {
+  router: string;
+  bias?: string;
+  /** Prefix of an expert's index. */
+  experts: string;
+}
+
+/** `[outFeatures, inFeatures]` of an expert's linear. */
+export function expertShape(
+  { hiddenSize, experts }: Pick<ModelConfig, 'hiddenSize' | 'experts'>,
+  name: ExpertLinearName,
+): [number, number] {
+  const width = experts?.intermediateSize ?? 0;
+  return name === 'ffn_down_exps' ? [hiddenSize, width] : [width, hiddenSize];
 }

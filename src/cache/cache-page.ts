@@ -1,71 +1,175 @@
-import type { PageForm, SmallerForm } from '../kernels/formats/page-forms.ts';
-import type { FormLoss } from './layer-losses.ts';
-import type { Place } from './page-space.ts';
+import {
+  broughtFloats,
+  stateBytes,
+  hasState,
+  headDimOfLayer,
+  isConvolved,
+  type ModelConfig,
+} from '../config/model-config.ts';
+import { type PageForm, pageUnits, type SmallerForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import type { FormLoss } from './probes.ts';
 
-/** A page of one layer. */
+/** Part of a buffer, in units of UNIT_BYTES. */
+export interface Place {
+  offset: number;
+  readonly units: number;
+}
+
+/** One layer's part of a KV cache page. */
 export interface LayerPage {
   readonly form: PageForm;
-  /** All of its tokens, or of a sparse page some. */
+  /** Entries: PAGE_TOKENS, or fewer in a sparse page, whose tokens are merged; 0 if the layer gave it up. */
   readonly entries: number;
   readonly place: Place;
-  /** Its part of attention in its trials so far, summed. */
+  /** Share of attention, summed over the page's trials. */
   mass: number;
-  /** What it was written from, where that is kept to tell the true error. */
+  /** The f16 page that this one was written from, kept to measure the true error. */
   shadow?: LayerPage;
 }
 
-/** A page of a layer whose window has passed it, whose memory was given back: nothing attends to it any more. */
-export const givenBack = (): LayerPage => ({ form: 'f16', entries: 0, place: { offset: 0, units: 0 }, mass: 0 });
+/** A page of a sliding-window layer that the window has passed; its memory is freed. */
+export const freedPage = (): LayerPage => ({ form: 'f16', entries: 0, place: { offset: 0, units: 0 }, mass: 0 });
 
-export const isGivenBack = ({ form, entries }: Pick<LayerPage, 'form' | 'entries'>): boolean =>
+export const isFreed = ({ form, entries }: Pick<LayerPage, 'form' | 'entries'>): boolean =>
   form === 'f16' && entries === 0;
 
-/** What is known of a page besides where it lies. */
+/** A page's state without its place in memory. */
 export type PageState = Omit<LayerPage, 'place'>;
 
-/** Consecutive tokens of a sequence: in each layer a page of its own form. */
+/** A KV cache page: PAGE_TOKENS consecutive tokens of a sequence, with a form per layer. */
 export interface CachePage {
   /** Position of its first token. */
   readonly base: number;
   readonly layers: readonly LayerPage[];
 }
 
-/** A page of one layer that is to lie in another form from now on. */
+/** Whether the layer gave up a page: it has no entries and no bytes. */
+export const isGivenUp = ({ form, entries }: Pick<LayerPage, 'form' | 'entries'>): boolean =>
+  form === 'sparse' && entries === 0;
+
+/** A text goes on from an earlier token if the layers that gave up pages have as many before it; they keep twice as many. */
+export const RESUMED_PAGES = 2;
+
+/** Requests another form for one layer's page. */
 export interface Change {
-  /** Its place among the sequence's pages. */
+  /** Index among the sequence's pages. */
   page: number;
   layer: number;
   form: SmallerForm;
-  /** All tokens of a page; of `sparse`, to how many its entries are merged. */
+  /** PAGE_TOKENS; for `sparse`, the number of entries to merge to, or 0 to give up the page. */
   entries: number;
-  /** For want of memory: the budget of error was not asked. */
+  /** Forced by the memory budget, regardless of the error budget. */
   forced?: boolean;
 }
 
-/** A page of one layer with a copy in another form beside it. */
+/** One layer's page and its copy in another form. */
 export interface Copy extends Change {
   from: LayerPage;
   to: LayerPage;
 }
 
-/** A change that was tried. */
+/** A change after its trial. */
 export interface Trial extends Change {
-  /** Of their attention what the latest queries give the page, mean over them and the heads. */
+  /** Share of attention that the latest queries give the page, mean over queries and heads. */
   mass: number;
 }
 
-/** Copies of a sequence's pages in other forms, and once they are probed which of them are taken. */
+/** Copies of a sequence's pages in other forms; after the probe, the accepted ones. */
 export interface PageTrial {
   copies: readonly Copy[];
-  /** Tokens of the text when it began. */
+  /** Tokens of the sequence at the start of the trial. */
   began: number;
   taken?: ReadonlySet<Copy>;
 }
 
-/** A probe of all layers, and once it is read what it found. */
+/** A probe of all layers, with its results once they are read. */
 export interface PageProbe {
-  /** Tokens of the text, and full pages of it in the cache, when it began. */
+  /** Tokens and full pages of the sequence at the start of the probe. */
   began: number;
   pages: number;
   found?: readonly FormLoss[];
+}
+
+type Sighted = Pick<ModelConfig, 'window' | 'convolution' | 'deltaNet'>;
+
+/** Layers that see only the latest tokens, and how many: sliding-window attention or convolutions. No architecture has both. */
+const recentTokens = ({ window, convolution }: Sighted): { tokens: number; layers: readonly number[] } | undefined =>
+  window ?? (convolution && { tokens: convolution.taps, layers: convolution.layers });
+
+/**
+ * Layers without full attention: those that see only the latest tokens, whose f16 pages are freed once outside the window,
+ * and those with a recurrent state instead of pages.
+ */
+export const slidingWindowLayers = (config: Sighted): readonly number[] =>
+  config.deltaNet?.layers ?? recentTokens(config)?.layers ?? [];
+
+/** The model's fields that determine page sizes. */
+export type PageShape = Pick<
+  ModelConfig,
+  'numKvHeads' | 'headDim' | 'hiddenSize' | 'window' | 'convolution' | 'deltaNet'
+>;
+
+/**
+ * Units of one layer's page: keys and values in a form, or a convolution's inputs `[PAGE_TOKENS, hiddenSize]` in f32, or a
+ * sequence's recurrent state. The latter two are listed as form `f16`; a state with a tail has as many entries more.
+ */
+export function layerPageUnits(
+  config: PageShape,
+  layer: number,
+  form: PageForm = 'f16',
+  entries = PAGE_TOKENS,
+): number {
+  if (isConvolved(config, layer)) return (entries * config.hiddenSize * 4) / UNIT_BYTES;
+  if (config.deltaNet && hasState(config, layer))
+    return entries === 0
+      ? 0
+      : (stateBytes(config.deltaNet) + 4 * (entries - PAGE_TOKENS) * broughtFloats(config.deltaNet)) / UNIT_BYTES;
+  return pageUnits(form, { numKvHeads: config.numKvHeads, headDim: headDimOfLayer(config, layer) }, entries);
+}
+
+/** Tokens before the window whose pages are kept, so that a sequence can resume that far before its end. */
+const KEPT_TOKENS = 2 * PAGE_TOKENS;
+
+/** Full pages before the sliding window of a sequence with `tokens` tokens; their memory can be freed. The last token may not be computed yet. */
+export function pagesBeforeWindow(config: Sighted, tokens: number): number {
+  const sight = recentTokens(config);
+  return sight ? Math.max(0, Math.floor((tokens - sight.tokens - KEPT_TOKENS) / PAGE_TOKENS)) : 0;
+}
+
+/** Most pages of a sequence in a sliding-window layer, if batches have at most `batchTokens` tokens. */
+export function mostWindowPages(config: Sighted, batchTokens: number): number {
+  const sight = recentTokens(config);
+  return sight ? Math.ceil((sight.tokens + KEPT_TOKENS + PAGE_TOKENS - 1 + batchTokens) / PAGE_TOKENS) : Infinity;
+}
+
+/** Number of pages, of `[page][layer]`, not freed in sliding-window layers; 0 without such layers. */
+export function countWindowPages(config: Sighted, pages: readonly (readonly PageState[])[]): number {
+  const [layer] = slidingWindowLayers(config);
+  return layer === undefined ? 0 : pages.filter((states) => !isFreed(states[layer] as PageState)).length;
+}
+
+/** Whether a token can be added at `place`: the sliding-window layers still have all pages that it sees. */
+export function isInWindow(config: Sighted, pages: readonly CachePage[], place: number): boolean {
+  const sight = recentTokens(config);
+  if (!sight || place === 0) return true;
+  const layer = sight.layers[0] ?? 0;
+  const missing = pages.findLastIndex(({ layers }) => layers[layer] && isFreed(layers[layer])) + 1;
+  return Math.max(0, place + 1 - sight.tokens) >= missing * PAGE_TOKENS || missing === 0;
+}
+
+/** Tokens from `from` to the next span, computed with the adapters and plan that `key` identifies. */
+export interface AdaptedSpan {
+  from: number;
+  key: string;
+}
+
+/** Spans of a text without adapters. A text's first span starts at 0; neighbouring spans have different keys. */
+export const BASE_SPANS: readonly AdaptedSpan[] = [{ from: 0, key: '' }];
+
+/** Number of first tokens that two texts with equal tokens compute with the same adapters; Infinity if the spans are equal. */
+export function sameAdaptersUntil(a: readonly AdaptedSpan[], b: readonly AdaptedSpan[]): number {
+  const differs = (_: unknown, i: number): boolean => a[i]?.from !== b[i]?.from || a[i]?.key !== b[i]?.key;
+  const at = (a.length > b.length ? a : b).findIndex(differs);
+  return at < 0 ? Infinity : Math.min(a[at]?.from ?? Infinity, b[at]?.from ?? Infinity);
 }

@@ -1,57 +1,63 @@
-import { TAIL_TOKENS } from '../config/delta-net.ts';
-import { MAX_STREAMS } from '../config/max-streams.ts';
-import { hasPages, hasState, keyLayerOf, type ModelConfig, sharesKeys } from '../config/model-config.ts';
+import { hasPages, hasState, keyLayerOf, type ModelConfig, sharesKeys, TAIL_TOKENS } from '../config/model-config.ts';
+import { MAX_BRANCHES, MAX_SEQUENCES } from '../config/limits.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_ENTRY_WORDS, pageEntry, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
-import { FOUND_BYTES } from '../kernels/probe-page.ts';
+import { FOUND_BYTES } from '../kernels/pages.ts';
 import {
   type CachePage,
   type Change,
   type Copy,
-  givenBack,
-  isGivenBack,
   type LayerPage,
   type PageState,
+  layerPageUnits,
+  slidingWindowLayers,
+  countWindowPages,
+  freedPage,
+  isFreed,
+  mostWindowPages,
+  pagesBeforeWindow,
 } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
-import { probeBytes, StreamProbes } from './stream-probes.ts';
-import { mostStates, type TextState, TextStates } from './text-states.ts';
-import { countInSight, layerPageUnits, mostInSight, pagesBehind, shortSighted } from './windows.ts';
+import { probeBytes, StreamProbes } from './probes.ts';
+import { mostRecurrentStates, type RecurrentState, RecurrentStates } from './recurrent-states.ts';
 
-/** Of a page to write in another form: its entry in the page table, and its copy's. */
+/** Words of a task: the page-table entries of a page and of its copy. */
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
-/** Pages of one layer that are written anew at once, at most. */
+/** Most pages of a layer converted at once. */
 export const TASKS_OF_LAYER = 48;
+
+/** Regions of the page table: one of each sequence slot, then one of each branch. */
+const REGIONS = MAX_SEQUENCES + MAX_BRANCHES;
 
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
-/** Of the errors of every trial at once. */
+/** Bytes of the errors of all trials that can run at once. */
 export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number =>
   numLayers * TASKS_OF_LAYER * numHeads * FOUND_BYTES;
 
-export interface CacheSize {
-  /** Of all sequences. */
+interface CacheSize {
+  /** Pages of all sequences. */
   numPages: number;
-  /** Most tokens of a sequence that are computed at once; default: all. */
+  /** Most tokens of a batch; default: unlimited. */
   batchTokens?: number;
 }
 
-/** Most pages that short-sighted layers have of all sequences: those longest unused make way for those being computed. */
+/** Most pages of all sequences in a sliding-window layer; sequences longest unused are evicted for running ones. */
 const pagesInSight = (config: ModelConfig, { numPages, batchTokens = Infinity }: CacheSize): number =>
-  Math.min(numPages, MAX_STREAMS * mostInSight(config, batchTokens));
+  Math.min(numPages, MAX_SEQUENCES * mostWindowPages(config, batchTokens));
 
-/** Most pages of each layer; where it has states in their place, most of these. */
+/** Most pages of each layer, or most recurrent states. */
 function layerPageCounts(config: ModelConfig, size: CacheSize): number[] {
   const inSight = pagesInSight(config, size);
   return Array.from({ length: config.numLayers }, (_, layer) => {
-    if (hasState(config, layer)) return mostStates(size.numPages);
+    if (hasState(config, layer)) return mostRecurrentStates(size.numPages);
     if (sharesKeys(config, layer)) return 0;
-    return shortSighted(config).includes(layer) ? inSight : size.numPages;
+    return slidingWindowLayers(config).includes(layer) ? inSight : size.numPages;
   });
 }
 
-/** Most bytes of the pages of each layer, or of its states, with tails. */
+/** Most bytes of each layer's pages, or of its recurrent states with tails. */
 export const layerPageBytes = (config: ModelConfig, size: CacheSize): number[] =>
   layerPageCounts(config, size).map((count, layer) => {
     const entries = PAGE_TOKENS + (hasState(config, layer) ? TAIL_TOKENS : 0);
@@ -61,38 +67,38 @@ export const layerPageBytes = (config: ModelConfig, size: CacheSize): number[] =
 /** Most bytes of the whole cache. */
 export const cacheBytes = (config: ModelConfig, size: CacheSize): number =>
   layerPageBytes(config, size).reduce((sum, bytes) => sum + bytes, 0) +
-  (config.sharedKeys?.from ?? config.numLayers) * size.numPages * MAX_STREAMS * PAGE_ENTRY_WORDS * 4 +
-  config.numLayers * (TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_STREAMS * probeBytes(config)) +
+  (config.sharedKeys?.from ?? config.numLayers) * size.numPages * REGIONS * PAGE_ENTRY_WORDS * 4 +
+  config.numLayers * (TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_SEQUENCES * probeBytes(config)) +
   errorBytes(config);
 
-/** Tasks of one layer and one kernel, `count` from `first` on. */
+/** Consecutive tasks of one layer and kernel: `count` from `first` on. */
 export interface TaskRun {
   layer: number;
-  /** To sparse pages; else to quantized ones. */
-  condenses: boolean;
+  /** Whether the tasks merge tokens (form `sparse`); otherwise they quantize. */
+  merges: boolean;
   first: number;
   count: number;
 }
 
-/** Keys and values of every sequence: pages, and the tables by which kernels find them. */
+/** The KV cache of all sequences: pages, and page tables for the kernels. */
 export class KvCache {
-  /** Of each layer; of one that shares keys those of the layer that it shares them with. */
+  /** Pages by layer; a layer that shares keys has those of its source layer. */
   readonly layers: readonly LayerPages[];
-  /** Of each layer: entries of the pages of the sequences being computed, in order: `[MAX_STREAMS, numPages, 4]`, u32. */
+  /** Page tables by layer: entries of the running sequences' pages, u32 `[REGIONS, numPages, 4]`. */
   readonly tables: readonly GPUBuffer[];
-  readonly states: TextStates;
+  readonly recurrentStates: RecurrentStates;
   readonly probes: StreamProbes;
-  /** Copies to write before the next batch; see quantize-page.ts. */
+  /** Conversions to run before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
-  /** What probe-page finds: `[tasks, numHeads, FOUND_FLOATS]`. */
+  /** Results of probe-page: `[tasks, numHeads, FOUND_FLOATS]`. */
   readonly errors: GPUBuffer;
-  readonly #shown: (readonly CachePage[])[] = Array.from({ length: MAX_STREAMS }, () => []);
-  /** The layers' buffers, as they were shown. */
+  readonly #shown: (readonly CachePage[])[] = Array.from({ length: REGIONS }, () => []);
+  /** The layers' buffers that the tables refer to. */
   #shownIn: readonly GPUBuffer[] = [];
   #count = 0;
-  /** Of these, those that short-sighted layers have. */
+  /** Pages that sliding-window layers hold, of `#count`. */
   #inSight = 0;
-  readonly #mostInSight: number;
+  readonly #mostWindowPages: number;
   readonly numPages: number;
 
   constructor(
@@ -101,47 +107,47 @@ export class KvCache {
     size: CacheSize,
   ) {
     this.numPages = size.numPages;
-    this.#mostInSight = pagesInSight(config, size);
+    this.#mostWindowPages = pagesInSight(config, size);
     const own = layerPageCounts(config, size).map((count, layer) =>
       sharesKeys(config, layer) ? undefined : new LayerPages(device, config, layer, count),
     );
     const source = (layer: number): number => keyLayerOf(config, layer);
     this.layers = own.map((_, layer) => own[source(layer)] as LayerPages);
-    const bytes = MAX_STREAMS * size.numPages * PAGE_ENTRY_WORDS * 4;
+    const bytes = REGIONS * size.numPages * PAGE_ENTRY_WORDS * 4;
     this.probes = new StreamProbes(device, config);
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * TASKS_OF_LAYER * TASK_WORDS * 4);
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
     const tables = own.map((pages, layer) => pages && device.buffers.storage(`page table ${layer}`, 'kv', bytes));
     this.tables = own.map((_, layer) => tables[source(layer)] as GPUBuffer);
-    this.states = new TextStates(device, config, this);
+    this.recurrentStates = new RecurrentStates(device, config, this);
   }
 
   get freePages(): number {
     return this.numPages - this.#count;
   }
 
-  /** Whether so many pages more can be had, of which short-sighted layers have so many. */
+  /** Whether `pages` more pages fit, `inSight` of them in sliding-window layers. */
   hasRoom(pages: number, inSight: number): boolean {
-    return pages <= this.freePages && inSight <= this.#mostInSight - this.#inSight;
+    return pages <= this.freePages && inSight <= this.#mostWindowPages - this.#inSight;
   }
 
   /**
-   * Pages of a sequence as they were saved, `[page][layer]`, from position 0 on; `bytes`: of each layer's, one behind
-   * another, and states behind so many of its tokens each. There must be room for them. Throws where anything is recorded.
+   * Restores a saved sequence: pages `[page][layer]` from position 0 on, and recurrent states after the given token counts.
+   * `bytes`: concatenated contents by layer. There must be room. Throws if anything is recorded.
    */
   restore(
     saved: readonly (readonly PageState[])[],
     bytes: readonly Uint8Array<ArrayBuffer>[],
     states: readonly number[] = [],
-  ): { pages: CachePage[]; states: TextState[] } {
+  ): { pages: CachePage[]; states: RecurrentState[] } {
     this.device.buffers.expectNoneRecorded('kv pages');
-    if (!this.hasRoom(saved.length, countInSight(this.config, saved)))
+    if (!this.hasRoom(saved.length, countWindowPages(this.config, saved)))
       throw new Error(`no room for ${saved.length} pages`);
     const ofLayers = this.layers.map((layer, i) => {
       const own = hasState(this.config, i)
         ? states.map(() => ({ form: 'f16' as const, entries: PAGE_TOKENS, mass: 0 }))
         : [];
-      if (sharesKeys(this.config, i)) return saved.map(givenBack);
+      if (sharesKeys(this.config, i)) return saved.map(freedPage);
       return layer.restore([...saved.flatMap((page) => page[i] ?? []), ...own], bytes[i] as Uint8Array<ArrayBuffer>);
     });
     this.#added(saved);
@@ -152,27 +158,27 @@ export class KvCache {
     return {
       pages,
       states: states.map((tokens, i) =>
-        this.states.restored(
+        this.recurrentStates.restored(
           tokens,
-          ofLayers.map((own) => own[saved.length + i] ?? givenBack()),
+          ofLayers.map((own) => own[saved.length + i] ?? freedPage()),
         ),
       ),
     };
   }
 
-  /** Copies of pages in f16, where there is room for them; else undefined. Throws where anything is recorded. */
+  /** Copies f16 pages; undefined without room. Throws if anything is recorded. */
   copyOf(pages: readonly CachePage[]): CachePage[] | undefined {
     this.device.buffers.expectNoneRecorded('kv pages');
     const states = pages.map(({ layers }) => layers);
-    if (!this.hasRoom(pages.length, countInSight(this.config, states))) return undefined;
+    if (!this.hasRoom(pages.length, countWindowPages(this.config, states))) return undefined;
     const ofLayers = this.layers.map((layer, i) =>
-      hasPages(this.config, i) ? layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)) : pages.map(givenBack),
+      hasPages(this.config, i) ? layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)) : pages.map(freedPage),
     );
     this.#added(states);
     return pages.map(({ base }, page) => ({ base, layers: ofLayers.map((copies) => copies[page] as LayerPage) }));
   }
 
-  /** Lengthens or shortens `pages` in place to hold `tokens` tokens; false where there is no room. */
+  /** Grows or shrinks `pages` in place to hold `tokens` tokens; false without room. */
   resize(pages: CachePage[], tokens: number): boolean {
     const wanted = pagesFor(tokens);
     if (!this.hasRoom(wanted - pages.length, wanted - pages.length)) return false;
@@ -183,7 +189,7 @@ export class KvCache {
     while (pages.length < wanted) {
       const page = {
         base: pages.length * PAGE_TOKENS,
-        layers: this.layers.map((layer, i) => (hasPages(this.config, i) ? layer.add('f16') : givenBack())),
+        layers: this.layers.map((layer, i) => (hasPages(this.config, i) ? layer.add('f16') : freedPage())),
       };
       pages.push(page);
       this.#added([page.layers]);
@@ -191,42 +197,42 @@ export class KvCache {
     return true;
   }
 
-  /** Gives up `count` pages from the `first` on; those behind them take their places. Throws where anything is recorded. */
+  /** Evicts `count` pages from `first` on; later pages move up. Throws if anything is recorded. */
   drop(pages: CachePage[], first: number, count: number): void {
     this.device.buffers.expectNoneRecorded('kv pages');
     for (const page of pages.splice(first, count)) this.#remove(page);
     for (let i = first; i < pages.length; i++) pages[i] = { ...(pages[i] as CachePage), base: i * PAGE_TOKENS };
   }
 
-  /** Short-sighted layers give back what no token behind the first `tokens` sees. Throws where anything is recorded. */
-  giveBackBehind(pages: CachePage[], tokens: number): void {
-    const all = shortSighted(this.config);
-    // Those before were given back as the text grew.
-    for (let i = Math.min(pagesBehind(this.config, tokens), pages.length) - 1; i >= 0; i--) {
+  /** Frees pages of sliding-window layers that no token after the first `tokens` sees. Throws if anything is recorded. */
+  freeBeforeWindow(pages: CachePage[], tokens: number): void {
+    const all = slidingWindowLayers(this.config);
+    // Earlier pages were freed as the text grew.
+    for (let i = Math.min(pagesBeforeWindow(this.config, tokens), pages.length) - 1; i >= 0; i--) {
       const page = pages[i] as CachePage;
-      const own = all.filter((layer) => !isGivenBack(page.layers[layer] as LayerPage));
+      const own = all.filter((layer) => !isFreed(page.layers[layer] as LayerPage));
       if (own.length === 0) return;
       this.device.buffers.expectNoneRecorded('kv pages');
       for (const layer of own) this.layers[layer]?.remove(page.layers[layer] as LayerPage);
       this.#inSight--;
-      pages[i] = { ...page, layers: page.layers.map((each, layer) => (own.includes(layer) ? givenBack() : each)) };
+      pages[i] = { ...page, layers: page.layers.map((each, layer) => (own.includes(layer) ? freedPage() : each)) };
     }
   }
 
-  /** First entry of a stream slot's region of the tables. */
-  firstPage(slot: number): number {
-    return slot * this.numPages;
+  /** First table entry of a region. */
+  firstPage(region: number): number {
+    return region * this.numPages;
   }
 
-  /** Makes `pages` those of the sequence in `slot` for the next submissions; writes only what changed. */
-  show(slot: number, pages: readonly CachePage[]): void {
+  /** Writes the page tables of the sequence in a region for the next submissions; only changed entries. */
+  show(region: number, pages: readonly CachePage[]): void {
     this.#forgetMoved();
-    const shown = this.#shown[slot] ?? [];
+    const shown = this.#shown[region] ?? [];
     let from = 0;
     while (from < pages.length && pages[from] === shown[from]) from++;
-    this.#shown[slot] = [...pages];
+    this.#shown[region] = [...pages];
     if (from === pages.length) return;
-    const offset = (this.firstPage(slot) + from) * PAGE_ENTRY_WORDS * 4;
+    const offset = (this.firstPage(region) + from) * PAGE_ENTRY_WORDS * 4;
     this.tables.forEach((table, layer) => {
       if (!hasPages(this.config, layer)) return;
       const entries = pages.slice(from).flatMap(({ base, layers }) => {
@@ -236,18 +242,18 @@ export class KvCache {
     });
   }
 
-  /** Gives memory back that few pages use. Throws where anything is recorded. */
+  /** Frees spare memory. Throws if anything is recorded. */
   shrink(): void {
     this.device.buffers.expectNoneRecorded('kv pages');
     for (const layer of this.layers) layer.shrink();
   }
 
-  /** As many copies as can be written at once. */
+  /** Most copies written at once. */
   get mostCopies(): number {
     return this.layers.length * TASKS_OF_LAYER;
   }
 
-  /** Makes room for copies of pages, by layer. Throws where anything is recorded. */
+  /** Allocates copies of pages, ordered by layer. Throws if anything is recorded. */
   copies(pages: readonly CachePage[], changes: readonly Change[]): Copy[] {
     this.device.buffers.expectNoneRecorded('kv pages');
     const inOrder = [...changes].sort(
@@ -261,7 +267,7 @@ export class KvCache {
     });
   }
 
-  /** Writes tasks: of pages of one layer in two forms each. */
+  /** Writes tasks, each a page of one layer in two forms. */
   #writeTasks(
     pages: readonly CachePage[],
     tasks: readonly { page: number; from: LayerPage; to: LayerPage }[],
@@ -273,7 +279,7 @@ export class KvCache {
     this.device.gpuDevice.queue.writeBuffer(this.tasks, first * TASK_WORDS * 4, Uint32Array.from(words));
   }
 
-  /** Writes as tasks the pages of a layer that have a shadow, and that; returns how many. */
+  /** Writes tasks of a layer's pages and their shadows; returns their number. */
   writeShadows(pages: readonly CachePage[], layer: number): number {
     const tasks = pages.flatMap(({ layers }, page) => {
       const from = layers[layer];
@@ -283,20 +289,21 @@ export class KvCache {
     return tasks.length;
   }
 
-  /** Writes the tasks of copies, from the `first` one on; returns those that each layer is to run before the next batch. */
+  /** Writes the tasks of copies, from task `first` on; returns the runs of tasks by layer, without copies that have no entries. */
   writeTasks(pages: readonly CachePage[], copies: readonly Copy[], first = 0): TaskRun[] {
     this.#writeTasks(pages, copies, first);
     const runs: TaskRun[] = [];
-    copies.forEach(({ layer, form }, i) => {
+    copies.forEach(({ layer, form, entries }, i) => {
+      if (entries === 0) return;
       const last = runs.at(-1);
-      const condenses = form === 'sparse';
-      if (last?.layer === layer && last.condenses === condenses) last.count++;
-      else runs.push({ layer, condenses, first: first + i, count: 1 });
+      const merges = form === 'sparse';
+      if (last?.layer === layer && last.merges === merges && last.first + last.count === first + i) last.count++;
+      else runs.push({ layer, merges, first: first + i, count: 1 });
     });
     return runs;
   }
 
-  /** The copy takes its page's place. `shadows`: what the page was in f16 is kept behind it. */
+  /** Replaces a page by its copy. `shadows`: keeps the f16 page as the copy's shadow. */
   accept(pages: CachePage[], { page: at, layer, from, to }: Copy, shadows: boolean): void {
     const page = pages[at];
     if (!page) throw new Error(`no page ${at}`);
@@ -310,7 +317,7 @@ export class KvCache {
     this.layers[layer]?.remove(to);
   }
 
-  /** Pages that lie in another buffer than when they were shown have other entries. */
+  /** Forgets written tables if a layer's buffer was replaced, since its pages moved. */
   #forgetMoved(): void {
     if (this.layers.every(({ buffer }, layer) => buffer === this.#shownIn[layer])) return;
     this.#shownIn = this.layers.map(({ buffer }) => buffer);
@@ -319,15 +326,15 @@ export class KvCache {
 
   #added(pages: readonly (readonly PageState[])[]): void {
     this.#count += pages.length;
-    this.#inSight += countInSight(this.config, pages);
+    this.#inSight += countWindowPages(this.config, pages);
   }
 
   #remove({ layers }: CachePage): void {
     layers.forEach((page, layer) => {
-      if (!isGivenBack(page)) this.layers[layer]?.remove(page);
+      if (!isFreed(page)) this.layers[layer]?.remove(page);
     });
     this.#count--;
-    this.#inSight -= countInSight(this.config, [layers]);
+    this.#inSight -= countWindowPages(this.config, [layers]);
   }
 }
 

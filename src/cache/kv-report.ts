@@ -1,31 +1,31 @@
-import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
-import { type CachePage, isGivenBack } from './cache-page.ts';
-import { stateUnits, type TextState } from './text-states.ts';
-import type { LayerLosses } from './layer-losses.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { type CachePage, isFreed } from './cache-page.ts';
+import type { LayerLosses } from './probes.ts';
+import { recurrentUnits, type RecurrentState } from './recurrent-states.ts';
 
-/** How the keys and values of one sequence lie. */
+/** Forms and sizes of a sequence's KV cache. */
 export interface KvReport {
-  /** Of a layer each; those that a layer with a window gave back are not counted. */
+  /** Pages by form, counted per layer; pages freed by sliding-window layers are not counted. */
   pages: Record<PageForm, number>;
   bytes: Record<PageForm, number>;
-  /** Most bytes that they had during the request, in all. */
+  /** Peak bytes of all pages during the request. */
   peakBytes: number;
-  /** Of each layer: how far its pages' forms are estimated to move its attention output, relative L2. */
+  /** Estimated relative L2 error of each layer's attention output due to its pages' forms. */
   layerErrors: number[];
-  /** The same, as measured by the latest queries over all pages at once; where `kvShadow` asked for it. */
+  /** Measured error of the latest queries over all pages at once; only with `kvShadow`. */
   shadowErrors?: number[];
-  /** Tokens, of a layer each, that share an entry with others. */
+  /** Tokens merged into other entries, or given up; counted per layer. */
   mergedTokens: number;
-  /** Tokens given up, in all layers, to make room: the text went on past its context or its memory. */
+  /** Tokens evicted from all layers because the text exceeded its context or memory budget. */
   droppedTokens: number;
-  /** The memory budget changed or gave up pages without regard to the error budget. */
+  /** The memory budget changed or evicted pages regardless of the error budget. */
   memoryOverrode: boolean;
-  /** Smaller forms were asked for, but this device computes them wrong: all pages stay in f16. */
+  /** The request wanted smaller forms, but this device computes them wrong, so all pages stay in f16. */
   formsRefused: boolean;
 }
 
-/** A sequence as the report sees it. */
+/** The part of a sequence that the report reads. */
 interface CachedText {
   pages: readonly CachePage[];
   dropped: number;
@@ -47,7 +47,7 @@ export function kvReport(
   };
   for (const { layers } of pages) {
     layers.forEach((page, layer) => {
-      if (isGivenBack(page)) return;
+      if (isFreed(page)) return;
       const { form, entries, place } = page;
       report.pages[form]++;
       report.bytes[form] += place.units * UNIT_BYTES;
@@ -61,12 +61,57 @@ export function kvReport(
   return report;
 }
 
-/** Of all pages, in all layers, and of states. */
-export const kvBytes = (pages: readonly CachePage[], states: readonly TextState[] = []): number =>
+/** Bytes of all pages in all layers, and of recurrent states. */
+export const kvBytes = (pages: readonly CachePage[], states: readonly RecurrentState[] = []): number =>
   (pages.reduce((sum, { layers }) => sum + layers.reduce((units, { place }) => units + place.units, 0), 0) +
-    stateUnits(states)) *
+    recurrentUnits(states)) *
   UNIT_BYTES;
 
-/** Every page lies in f16, in all layers. */
+/** Whether all pages are in f16 in all layers. */
 export const allHalf = (pages: readonly CachePage[]): boolean =>
   pages.every(({ layers }) => layers.every(({ form }) => form === 'f16'));
+
+/** The form of each page of a text, by layer. */
+export interface KvMap {
+  layers: number;
+  pages: number;
+  /** `[layers, pages]`: indices of `PAGE_FORMS`. */
+  forms: Uint8Array;
+  /** `[layers, pages]`: entries of the page (fewer than its tokens in a sparse page); 0 if the layer freed it or gave it up. */
+  entries: Uint8Array;
+  /** Bytes of all pages. */
+  bytes: number;
+  /** The request wanted smaller forms, but this device computes them wrong, so all pages stay in f16. */
+  formsRefused: boolean;
+}
+
+export function kvMap(pages: readonly CachePage[], formsRefused = false): KvMap {
+  const layers = pages[0]?.layers.length ?? 0;
+  const forms = new Uint8Array(layers * pages.length);
+  const entries = new Uint8Array(layers * pages.length);
+  pages.forEach((page, column) => {
+    page.layers.forEach((each, layer) => {
+      const at = layer * pages.length + column;
+      forms[at] = PAGE_FORMS.indexOf(each.form);
+      entries[at] = each.entries;
+    });
+  });
+  return { layers, pages: pages.length, forms, entries, bytes: kvBytes(pages), formsRefused };
+}
+
+/** Calls `onKv` whenever the forms of a sequence's pages have changed. */
+export class KvWatch {
+  #told: readonly CachePage[] = [];
+  #toldRefused = false;
+
+  constructor(private readonly onKv: (map: KvMap) => void) {}
+
+  look(pages: readonly CachePage[], formsRefused = false): void {
+    // Changed pages are new objects.
+    const isKnown = pages.length === this.#told.length && pages.every((page, i) => page === this.#told[i]);
+    if (isKnown && formsRefused === this.#toldRefused) return;
+    this.#told = [...pages];
+    this.#toldRefused = formsRefused;
+    this.onKv(kvMap(pages, formsRefused));
+  }
+}

@@ -1,33 +1,31 @@
 import { hasState, type ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import type { BufferRange } from '../gpu/operation.ts';
-import { givenBack, isGivenBack, type LayerPage, type PageState } from './cache-page.ts';
-import { PageSpace } from './page-space.ts';
-import { layerPageUnits } from './windows.ts';
+import { type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { freedPage, isFreed, type LayerPage, layerPageUnits, type PageState, type Place } from './cache-page.ts';
 
 /**
- * A new buffer has room for a page in f16, or a sixty-fourth more than lives in it, so that few tokens grow it; every other
- * layer's for twice as much: not all grow at a time. At first for these pages.
+ * A new buffer has spare room for one f16 page or 1/64 of the live pages, so that it seldom grows; odd layers have twice
+ * as much, so that not all grow at once. FIRST_PAGES: pages of the first buffer.
  */
 const SPARE = 1 / 64;
 const FIRST_PAGES = 8;
-/** A state is as much as many pages: there is room for one to read and one to write, and for more as they come. */
+/** A recurrent state is as large as many pages: the first buffer has room for one to read and one to write. */
 const FIRST_STATES = 2;
-/** It is packed into a smaller one where that gives back two pages, and this share of it. */
+/** A buffer shrinks only if that frees two pages and at least this share of it. */
 const WORTH = 1 / 16;
 
-/** The pages of one layer in a buffer that grows and shrinks. */
+/** The pages of one layer, in a buffer that grows and shrinks. */
 export class LayerPages {
   readonly #space: PageSpace;
-  /** Beyond it the buffer grows only by what lives. */
+  /** Above this size the buffer gets no spare room. */
   readonly #mostUnits: number;
-  /** Of a page in f16. */
+  /** Units of an f16 page. */
   readonly #pageUnits: number;
   #buffer: GPUBuffer;
 
-  /** `mostPages`: of sequences; copies that are tried come beside them. */
+  /** `mostPages`: most pages of sequences; copies in trials come on top. */
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
@@ -42,7 +40,7 @@ export class LayerPages {
     this.#buffer = this.#create();
   }
 
-  /** Another one once it was packed: the pages lie elsewhere in it, and the former one is no more. */
+  /** The current buffer. Packing replaces it and moves the pages. */
   get buffer(): GPUBuffer {
     return this.#buffer;
   }
@@ -58,14 +56,14 @@ export class LayerPages {
     return { form, entries, place, mass: 0 };
   }
 
-  /** Makes room for that many pages in f16 at once. */
+  /** Makes room for that many f16 pages at once. */
   reserve(pages: number): void {
     this.#reserve(pages * this.#pageUnits);
   }
 
-  /** Where these pages lie until the buffer is packed. */
+  /** Buffer ranges of these pages, valid until the buffer is packed. */
   ranges(pages: readonly LayerPage[]): BufferRange[] {
-    const live = pages.filter((page) => !isGivenBack(page));
+    const live = pages.filter(({ place }) => place.units > 0);
     return live.map(({ place }) => ({
       buffer: this.#buffer,
       offset: place.offset * UNIT_BYTES,
@@ -73,11 +71,11 @@ export class LayerPages {
     }));
   }
 
-  /** Adds pages as they were saved; `bytes`: of all of them, one behind another. Nothing may be recorded. */
+  /** Adds saved pages; `bytes`: their concatenated contents. Nothing may be recorded. */
   restore(saved: readonly PageState[], bytes: Uint8Array<ArrayBuffer>): LayerPage[] {
     this.#reserve(bytes.length / UNIT_BYTES);
     const pages = saved.map((state) =>
-      isGivenBack(state) ? givenBack() : { ...this.add(state.form, state.entries), ...state },
+      isFreed(state) ? freedPage() : { ...this.add(state.form, state.entries), ...state },
     );
     let at = 0;
     for (const { buffer, offset, size } of this.ranges(pages)) {
@@ -87,14 +85,16 @@ export class LayerPages {
     return pages;
   }
 
-  /** Adds copies of pages in f16. Nothing may be recorded. */
+  /** Adds copies of pages, without their shadows. Nothing may be recorded. */
   copyOf(pages: readonly LayerPage[]): LayerPage[] {
     this.device.buffers.expectNoneRecorded(this.#buffer.label);
-    this.reserve(pages.filter((page) => !isGivenBack(page)).length);
-    const copies = pages.map((page) => (isGivenBack(page) ? givenBack() : this.add('f16', page.entries)));
+    this.#reserve(pages.reduce((sum, { place }) => sum + place.units, 0));
+    const copies = pages.map((page) =>
+      isFreed(page) ? freedPage() : { ...this.add(page.form, page.entries), mass: page.mass },
+    );
     const [from, to] = [this.ranges(pages), this.ranges(copies)];
     const { buffers, gpuDevice } = this.device;
-    // Within one buffer WebGPU copies by way of another.
+    // WebGPU cannot copy within one buffer.
     const between = buffers.storage(
       'copied pages',
       'kv',
@@ -109,11 +109,11 @@ export class LayerPages {
   }
 
   remove(page: LayerPage): void {
-    this.#space.giveBack(page.place);
+    this.#space.free(page.place);
     if (page.shadow) this.remove(page.shadow);
   }
 
-  /** Gives memory back that few pages use. */
+  /** Frees spare memory. */
   shrink(): void {
     const room = this.#roomFor(0);
     const { capacity } = this.#space;
@@ -151,7 +151,7 @@ export class LayerPages {
   }
 }
 
-/** Moves of neighbours to neighbours, as one. */
+/** Merges moves of adjacent ranges to adjacent places. */
 function joined(moves: readonly [from: number, to: number, units: number][]) {
   const runs: [from: number, to: number, units: number][] = [];
   for (const [from, to, units] of moves) {
@@ -160,4 +160,62 @@ function joined(moves: readonly [from: number, to: number, units: number][]) {
     else runs.push([from, to, units]);
   }
   return runs;
+}
+
+/** Allocates places in a buffer of `capacity` units. A freed place serves the next request of the same size. */
+export class PageSpace {
+  readonly #live = new Set<Place>();
+  /** Free offsets by size. */
+  #free = new Map<number, number[]>();
+  /** End of the allocated range since the last packing. */
+  #end = 0;
+  #liveUnits = 0;
+
+  constructor(private capacityUnits: number) {}
+
+  get capacity(): number {
+    return this.capacityUnits;
+  }
+
+  get liveUnits(): number {
+    return this.#liveUnits;
+  }
+
+  /** Allocates a place; undefined without room, which packing may make. */
+  take(units: number): Place | undefined {
+    const offset = this.#free.get(units)?.pop() ?? this.#extend(units);
+    if (offset === undefined) return undefined;
+    const place = { offset, units };
+    this.#live.add(place);
+    this.#liveUnits += units;
+    return place;
+  }
+
+  free(place: Place): void {
+    if (!this.#live.delete(place)) throw new Error('page space: a place was freed twice');
+    this.#liveUnits -= place.units;
+    const free = this.#free.get(place.units);
+    if (free) free.push(place.offset);
+    else this.#free.set(place.units, [place.offset]);
+  }
+
+  /** Moves live places to the front of a buffer of `capacity` units; calls `move` with each place before its offset changes. */
+  pack(capacity: number, move: (place: Place, offset: number) => void): void {
+    if (capacity < this.#liveUnits) throw new Error(`page space: ${this.#liveUnits} units do not fit in ${capacity}`);
+    let end = 0;
+    for (const place of this.#live) {
+      move(place, end);
+      place.offset = end;
+      end += place.units;
+    }
+    this.#end = end;
+    this.#free = new Map();
+    this.capacityUnits = capacity;
+  }
+
+  #extend(units: number): number | undefined {
+    if (this.#end + units > this.capacityUnits) return undefined;
+    this.#end += units;
+    return this.#end - units;
+  }
 }

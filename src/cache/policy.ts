@@ -1,100 +1,431 @@
+import {
+  PAGE_FORMS,
+  type PageForm,
+  type QuantizedForm,
+  type SmallerForm,
+  UNIT_BYTES,
+} from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import type { SmallerForm } from '../kernels/formats/page-forms.ts';
-import type { CachePage, Change, LayerPage, Trial } from './cache-page.ts';
-import type { LayerLosses } from './layer-losses.ts';
+import { type CachePage, type Change, isGivenUp, type LayerPage, RESUMED_PAGES, type Trial } from './cache-page.ts';
+import { kvBytes } from './kv-report.ts';
+import type { LayerLosses } from './probes.ts';
 
-/** A sequence before its next tokens are computed. */
+/** A sequence's state before its next batch, as policies see it. */
 export interface CacheView {
   pages: readonly CachePage[];
-  /** Tokens whose keys and values are in them. */
+  /** Cached tokens. */
   tokens: number;
-  /** Tokens that come next, in f16. */
+  /** Tokens of the next batch, which are stored in f16. */
   upcoming: number;
-  /** Pages at the beginning that are never given up. */
+  /** Pages at the start that are never evicted. */
   keptPages: number;
-  /** Most tokens that the pages may hold. */
+  /** Most cached tokens. */
   contextLength: number;
-  /** Of a page in f16, in one layer whose pages take other forms. */
+  /** Bytes of an f16 page in one layer whose pages can change form. */
   halfBytes: number;
-  /** Of a page that comes next, in all layers. */
+  /** Bytes of a new page in all layers. */
   nextBytes: number;
-  /** What probes of this sequence found so far. */
+  /** Layers whose pages can change form, and the bytes of a page in one of them. */
+  changingLayers: readonly number[];
+  formBytes: (form: QuantizedForm, layer: number) => number;
+  /** Results of this sequence's probes so far. */
   probed: LayerLosses;
-  /** Of each layer: see session/pages/residual-shares.ts. */
+  /** By layer; see session/pages/residual-shares.ts. */
   residualShares: readonly number[];
+  /** By layer; see session/pages/far-losses.ts. Empty if unknown. */
+  farLosses: readonly number[];
 }
 
-/** Pages, by their places, that every layer has in each of these forms at once, to find what that does to it. */
+/** Measures each layer with these pages in each of these forms, one form at a time; `sparse`: without entries. `pages`: indices. */
 export interface Probe {
   pages: readonly number[];
   forms: readonly SmallerForm[];
 }
 
-/** Decides in which form the pages of a sequence lie, and which are given up. */
+/** Decides the forms of a sequence's pages and which pages to evict. */
 export interface CachePolicy {
-  /** A cached sequence is gone on from only where this is the same. */
+  /** A cached prefix is reused only under an equal key. */
   readonly key: string;
-  /** Pages that lie in another form from now on. */
+  /** Whether it asks for `farLosses`. */
+  readonly usesFarLosses?: boolean;
+  /** Form changes to make now. */
   changes?(view: CacheView): Change[];
+  /** Most tokens of a batch if a new page takes `nextBytes`; default: no limit. */
+  batchTokens?(nextBytes: number): number;
   /**
-   * How many pages are given up behind the kept ones, oldest first, so that what comes next has room. Without it a text
-   * ends with the context.
+   * Number of pages to evict after the kept ones, oldest first, to make room for the next batch. Without this function,
+   * generation ends when the context is full.
    */
   drops?(view: CacheView): number;
-  /** What is probed before the next tokens; nothing comes of it but what `probed` says. */
+  /** Probe to run before the next batch; it only adds to `probed`. */
   probes?(view: CacheView): Probe | undefined;
-  /** Pages that may lie in other forms: each is written beside the former one, and its part of attention is found. */
+  /** Form changes to try: each copy is written next to the page, and the page's share of attention is measured. */
   trials?(view: CacheView): Change[];
-  /** Which of them are taken, at most one a page. */
+  /** The accepted trials, at most one per page. */
   choose?(trials: readonly Trial[], view: CacheView): Trial[];
 }
 
 /** Every page in f16. */
 export const DENSE: CachePolicy = { key: 'dense' };
 
-/** Full pages at the end that no policy writes as less than q8. */
+/** Full pages at the end that policies never write smaller than q8. */
 export const RECENT_PAGES = 1;
 
-/** Full pages of a text in which one takes another form: the first one does not do so alone, nor do recent ones. */
+/** Least full pages for any form change: the first page and recent pages never change alone. */
 export const LEAST_PAGES = 2 + RECENT_PAGES;
 
 export const numLayers = ({ pages }: CacheView): number => pages[0]?.layers.length ?? 1;
 
-/** A page of a layer, with its places. */
+/** One layer's page with its indices. */
 export interface OldPage {
   page: number;
   layer: number;
   now: LayerPage;
 }
 
-/** Those that are neither the first one nor recent. */
+/** Full pages that are neither first nor recent. */
 export function oldPages(view: CacheView): OldPage[] {
   const end = Math.floor(view.tokens / PAGE_TOKENS) - RECENT_PAGES;
   return fullPages(view).filter(({ page }) => page >= 1 && page < end);
 }
 
-/** Every page that is full, with its places. */
-export function fullPages({ pages, tokens }: CacheView): OldPage[] {
+/** All full pages, layer by layer. */
+function fullPages({ pages, tokens }: CacheView): OldPage[] {
   return pages
     .slice(0, Math.floor(tokens / PAGE_TOKENS))
     .flatMap(({ layers }, page) => layers.map((now, layer) => ({ page, layer, now })));
 }
 
-/** Whether a page is as it was or next to it, so that it can be written anew. */
+/** Whether a page is in f16 or q8, accurate enough to be converted again. */
 export const isWhole = ({ form }: LayerPage): boolean => form === 'f16' || form === 'q8';
 
-/** Old pages that are whole, in another form. */
+/** Changes of old pages in f16 or q8 to `form`. */
 export const oldPagesAs = (view: CacheView, form: SmallerForm, entries = PAGE_TOKENS): Change[] =>
   oldPages(view).flatMap(({ page, layer, now }) =>
     isWhole(now) && now.form !== form ? [{ page, layer, form, entries }] : [],
   );
 
-/** Every page in one form that is neither the first one nor recent. */
+/** Converts every page to one form, except the first and recent ones. */
 export const fixedForm = (form: SmallerForm, entries = PAGE_TOKENS): CachePolicy => ({
   key: `${form} ${entries}`,
   changes: (view) => oldPagesAs(view, form, entries),
 });
 
-/** Pages to give up before what comes next fits into the context. */
+/** Pages to evict so that the next batch fits into the context. */
 export const pagesBeyondContext = ({ tokens, upcoming, contextLength }: CacheView): number =>
   Math.max(0, Math.ceil((tokens + upcoming - contextLength) / PAGE_TOKENS));
+
+/** Forms that the policy chooses among, largest first. Not `sparse`: later queries may attend to tokens that the latest ones ignore. */
+const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
+
+/** Pages at the first and last probe of a sequence, and pages between probes. */
+const FIRST_PROBE = 8;
+const LAST_PROBE = 16;
+const PROBE_EVERY = 4;
+
+/** Least loss budget with which undecided pages rest in q8, which loses 2e-5 (docs/decisions/kv-cache.md). */
+const RESTS_FROM = 0.001;
+
+/**
+ * Chooses one form per layer: the fewest bytes whose total estimated loss is at most `loss`. The loss of a form in a layer
+ * is the squared relative change of its attention output with all old pages in that form, times the layer's share of the
+ * residual stream (`residualShares`). Losses add up over layers; the sum approximates the KL divergence of the next token's
+ * distribution in nats (docs/decisions/kv-cache.md).
+ *
+ * The latest queries probe the layers at 8, 12 and 16 pages, or at the next step after that. Until then full pages rest in
+ * q8, or in f16 if even q8 loses too much; q8 is probed before the first use. The first page, which every token attends to,
+ * stays in the resting form.
+ */
+export const errorBudgetPolicy = (loss: number): CachePolicy => ({
+  key: `policy ${loss}`,
+  drops: pagesBeyondContext,
+
+  changes(view) {
+    const full = fullPages(view);
+    if (loss === 0 || full.length / numLayers(view) < LEAST_PAGES) return [];
+    const decided = formsOfLayers(loss, view);
+    const isOld = new Set(oldPages(view).map(({ page }) => page));
+    return full.flatMap(({ page, layer, now }): Change[] => {
+      const form = (isOld.has(page) && decided?.[layer]) || restingForm(loss);
+      return form === 'f16' || form === now.form || !isWhole(now) ? [] : [{ page, layer, form, entries: PAGE_TOKENS }];
+    });
+  },
+
+  probes(view): Probe | undefined {
+    const { probed } = view;
+    const full = fullPages(view).length / numLayers(view);
+    const old = oldPages(view);
+    // The memory budget may have forced fewer bits already, and the original values are lost.
+    if (loss === 0 || full < LEAST_PAGES || !old.every(({ now }) => isWhole(now))) return undefined;
+    const pages = [...new Set(old.map(({ page }) => page))];
+    const areResting = old.some(({ now }) => now.form !== 'f16');
+    const isDue =
+      full >= (probed.pages < FIRST_PROBE ? FIRST_PROBE : probed.pages + PROBE_EVERY) && probed.pages < LAST_PROBE;
+    if (isDue) return { pages, forms: areResting ? FORMS.slice(1) : FORMS };
+    return areResting || probed.pages > 0 ? undefined : { pages, forms: ['q8'] };
+  },
+});
+
+const restingForm = (loss: number): 'q8' | 'f16' => (loss >= RESTS_FROM ? 'q8' : 'f16');
+
+interface Step {
+  layer: number;
+  form: QuantizedForm;
+  /** Bytes saved and loss added. */
+  saves: number;
+  costs: number;
+}
+
+/**
+ * The form of each layer; undefined until the last probe. Greedily takes the steps to smaller forms with the best ratio of
+ * bytes saved to loss, within the loss budget.
+ */
+function formsOfLayers(loss: number, view: CacheView): (QuantizedForm | undefined)[] | undefined {
+  const { probed, residualShares, halfBytes } = view;
+  if (probed.pages < LAST_PROBE) return undefined;
+  const steps = Array.from({ length: numLayers(view) }, (_, layer) => {
+    const costOf = (form: QuantizedForm): number => probed.changeOf(layer, form) * (residualShares[layer] ?? NaN);
+    return convexSteps(
+      layer,
+      halfBytes,
+      FORMS.map((form) => ({ form, bytes: probed.bytesOf(layer, form), loss: costOf(form) })),
+    );
+  }).flat();
+  const forms: (QuantizedForm | undefined)[] = [];
+  const stopped = new Set<number>();
+  let left = loss;
+  for (const { layer, form, costs } of steps.sort((a, b) => a.costs / a.saves - b.costs / b.saves)) {
+    if (stopped.has(layer)) continue;
+    if (costs > left) stopped.add(layer);
+    else {
+      forms[layer] = form;
+      left -= costs;
+    }
+  }
+  return forms;
+}
+
+/** Steps from f16 (`bytes`) to smaller forms along the lower convex hull of loss over bytes: each saves no more per loss than the previous. */
+function convexSteps(
+  layer: number,
+  bytes: number,
+  forms: readonly { form: QuantizedForm; bytes: number; loss: number }[],
+): Step[] {
+  const steps: Step[] = [];
+  let at = { bytes, loss: 0 };
+  let rest = forms.filter((each) => each.bytes < bytes && Number.isFinite(each.loss)); // NaN: not probed
+  while (rest.length > 0) {
+    const rate = (each: { bytes: number; loss: number }): number =>
+      Math.max(0, each.loss - at.loss) / (at.bytes - each.bytes);
+    const next = rest.reduce((best, each) => (rate(each) <= rate(best) ? each : best));
+    steps.push({ layer, form: next.form, saves: at.bytes - next.bytes, costs: Math.max(0, next.loss - at.loss) });
+    at = next;
+    rest = rest.filter((each) => each.bytes < next.bytes);
+  }
+  return steps;
+}
+
+/**
+ * Changes that the memory budget forces: `form` for old pages that are larger, and q8 for the first and recent ones.
+ */
+function forcedPages(view: CacheView, form: QuantizedForm): Change[] {
+  const old = oldPages(view);
+  const isOld = new Set(old.map(({ now }) => now));
+  const others = fullPages(view).filter(({ now }) => now.form === 'f16' && !isOld.has(now));
+  const larger = old.filter(({ now }) => sizeOrder(now.form) < sizeOrder(form));
+  return [
+    ...larger.map(({ page, layer }): Change => ({ page, layer, form, entries: PAGE_TOKENS })),
+    ...others.map(({ page, layer }): Change => ({ page, layer, form: 'q8', entries: PAGE_TOKENS })),
+  ];
+}
+
+/** Names the page and layer of a change. */
+const placeOf = ({ page, layer }: Change): string => `${page} ${layer}`;
+
+/** Place of a form among all, from large to small. */
+const sizeOrder = (form: PageForm): number => PAGE_FORMS.indexOf(form);
+
+/** Bytes after the next batch once all that the memory budget forces is done, with old pages in `form`. */
+function bytesWith(form: QuantizedForm, view: CacheView): number {
+  const { pages, changingLayers, formBytes } = view;
+  const end = Math.floor(view.tokens / PAGE_TOKENS);
+  const saved = pages.slice(0, end).flatMap(({ layers }, i) => {
+    const smallest = i > 0 && i < end - RECENT_PAGES ? form : 'q8';
+    return changingLayers.map((layer) =>
+      Math.max(0, (layers[layer]?.place.units ?? 0) * UNIT_BYTES - formBytes(smallest, layer)),
+    );
+  });
+  return bytesToCome(view) - saved.reduce((sum, each) => sum + each, 0);
+}
+
+/** Bytes of the sequence's pages after the next batch. */
+function bytesToCome({ pages, tokens, upcoming, nextBytes }: CacheView): number {
+  const more = Math.max(0, Math.ceil((tokens + upcoming) / PAGE_TOKENS) - pages.length);
+  return kvBytes(pages) + more * nextBytes;
+}
+
+/** Share of the budget that the pages of a batch take at most, unless it is a single page. */
+const BATCH_SHARE = 1 / 2;
+
+/**
+ * Limits a policy to `bytes` of pages per text on the GPU. Changes nothing until the pages would exceed them. With `wins`,
+ * the bytes hold even if the policy saves too little: old pages in f16 or q8 become q4 (or `smallest`, if q4 is too large),
+ * other full f16 pages q8, and then the oldest are evicted. Otherwise the error budget holds, and the pages may exceed the
+ * bytes.
+ */
+export const withMemoryBudget = (
+  policy: CachePolicy,
+  bytes: number,
+  wins: boolean,
+  smallest: 'q4' | 'k3v2' = 'q4',
+): CachePolicy => ({
+  ...policy,
+  key: `${policy.key} ${bytes} ${wins}`,
+  trials: (view) => (bytesToCome(view) > bytes ? (policy.trials?.(view) ?? []) : []),
+  changes(view) {
+    if (bytesToCome(view) <= bytes) return [];
+    const wanted = policy.changes?.(view) ?? [];
+    if (!wins) return wanted;
+    const own = new Map(wanted.map((each) => [placeOf(each), each.form]));
+    // Changes that the policy makes at least as small by itself are not forced.
+    const forced = forcedPages(view, bytesWith('q4', view) > bytes ? smallest : 'q4').filter((each) => {
+      const form = own.get(placeOf(each));
+      return form === undefined || sizeOrder(form) < sizeOrder(each.form);
+    });
+    const isForced = new Set(forced.map(placeOf));
+    return [
+      ...wanted.filter((each) => !isForced.has(placeOf(each))),
+      ...forced.map((each) => ({ ...each, forced: true })),
+    ];
+  },
+  ...(wins && {
+    batchTokens: (nextBytes: number) => PAGE_TOKENS * Math.max(1, Math.floor((BATCH_SHARE * bytes) / nextBytes)),
+  }),
+  drops(view) {
+    const beyondContext = policy.drops?.(view) ?? pagesBeyondContext(view);
+    return wins ? Math.max(beyondContext, pagesBeyond(bytes, view)) : beyondContext;
+  },
+});
+
+/** Form of old pages in a sparse cache: the fewest bytes. */
+const SPARSE_FORM = 'k3v2';
+
+/** Share of the layers that keep their old pages if there is no budget. */
+const WHOLE_LAYERS = 3 / 8;
+
+/** Share of the full pages that a layer keeps at least, the latest. */
+const LEAST_SHARE = 1 / 8;
+
+/** Layers from the least to the most important; none if that is unknown. */
+function leastImportant({ changingLayers, farLosses }: CacheView): number[] {
+  const lossOf = (layer: number): number => farLosses[layer] ?? 0;
+  return farLosses.length === 0 ? [] : [...changingLayers].sort((a, b) => lossOf(a) - lossOf(b));
+}
+
+/** Pages that `layers` can give up, layer by layer, the oldest first. */
+function pagesToGiveUp(layers: readonly number[], { pages, keptPages, tokens }: CacheView): Change[] {
+  const full = Math.floor(tokens / PAGE_TOKENS);
+  const end = full - Math.max(2 * RESUMED_PAGES, Math.ceil(LEAST_SHARE * full));
+  return layers.flatMap((layer) =>
+    pages
+      .slice(0, Math.max(0, end))
+      .flatMap(({ layers }, page) =>
+        page >= keptPages && !isGivenUp(layers[layer] as LayerPage)
+          ? [{ page, layer, form: 'sparse' as const, entries: 0 }]
+          : [],
+      ),
+  );
+}
+
+/**
+ * Old pages in k3v2, and some layers give up theirs: those whose attention changes least without them. Few layers fetch what
+ * stands far back. With `bytes`, nothing changes until the pages would exceed them; then as few pages as possible are given
+ * up.
+ */
+export function sparsePolicy(bytes?: number): CachePolicy {
+  if (bytes === undefined) {
+    return {
+      key: 'sparse',
+      usesFarLosses: true,
+      changes(view) {
+        const count = Math.floor((1 - WHOLE_LAYERS) * view.changingLayers.length);
+        return withoutPages(oldPagesAs(view, SPARSE_FORM), pagesToGiveUp(leastImportant(view).slice(0, count), view));
+      },
+    };
+  }
+  const budget = withMemoryBudget({ key: 'sparse', drops: pagesBeyondContext }, bytes, true, SPARSE_FORM);
+  return {
+    ...budget,
+    usesFarLosses: true,
+    changes(view) {
+      let over = bytesWith(SPARSE_FORM, view) - bytes;
+      const without: Change[] = [];
+      for (const change of over > 0 ? pagesToGiveUp(leastImportant(view), view) : []) {
+        if (over <= 0) break;
+        over -= Math.min(view.formBytes(SPARSE_FORM, change.layer), bytesOf(view, change));
+        without.push({ ...change, forced: true });
+      }
+      return withoutPages(budget.changes?.(view) ?? [], without);
+    },
+  };
+}
+
+const bytesOf = ({ pages }: CacheView, { page, layer }: Change): number =>
+  (pages[page]?.layers[layer]?.place.units ?? 0) * UNIT_BYTES;
+
+/** Changes, and pages that are given up instead of changed. */
+function withoutPages(changes: readonly Change[], without: readonly Change[]): Change[] {
+  const isWithout = new Set(without.map(placeOf));
+  return [...changes.filter((each) => !isWithout.has(placeOf(each))), ...without];
+}
+
+function pagesBeyond(bytes: number, view: CacheView): number {
+  const { pages, keptPages } = view;
+  const most = Math.max(0, pages.length - RECENT_PAGES - 1 - keptPages);
+  let over = bytesToCome(view) - bytes;
+  let count = 0;
+  while (over > 0 && count < most) {
+    over -= kvBytes(pages.slice(keptPages + count, keptPages + count + 1));
+    count++;
+  }
+  return count;
+}
+
+/** Values of a request's `kv`. */
+export const KV_MODES = ['dense', 'policy', 'q8', 'q4', 'q3', 'k3v2', 'sparse'] as const;
+export type KvMode = (typeof KV_MODES)[number];
+
+export interface KvOptions {
+  /** Form of the KV cache; default `dense`: f16. */
+  kv?: KvMode;
+  /** With `policy`: largest increase of perplexity, in percent. */
+  kvErrorBudget?: number;
+  /** With `policy` and `sparse`: most GPU bytes of the text's pages. */
+  kvMemoryBudget?: number;
+  /** Which budget holds if both cannot; default: `error`, or `memory` if `kvErrorBudget` is not set. */
+  kvPriority?: KvPriority;
+  /** Also keeps every page in f16 and reports the true error; uses more memory than `dense`. */
+  kvShadow?: boolean;
+}
+
+export const KV_PRIORITIES = ['error', 'memory'] as const;
+export type KvPriority = (typeof KV_PRIORITIES)[number];
+
+export const DEFAULT_KV_ERROR_BUDGET = 1;
+export const MOST_KV_ERROR_BUDGET = 16;
+
+/**
+ * Estimated loss that raises perplexity by one percent; the relation is linear. Measured on SmolLM2-135M
+ * (`npm run bench -- kv-perplexity`; docs/decisions/kv-cache.md).
+ */
+const ONE_PERCENT = 0.007;
+
+export function policyOf({ kv = 'dense', kvErrorBudget, kvMemoryBudget, kvPriority }: KvOptions = {}): CachePolicy {
+  if (kv === 'dense') return DENSE;
+  if (kv === 'sparse') return sparsePolicy(kvMemoryBudget);
+  if (kv !== 'policy') return fixedForm(kv);
+  const policy = errorBudgetPolicy(ONE_PERCENT * (kvErrorBudget ?? DEFAULT_KV_ERROR_BUDGET));
+  if (kvMemoryBudget === undefined) return policy;
+  const priority = kvPriority ?? (kvErrorBudget === undefined ? 'memory' : 'error');
+  return withMemoryBudget(policy, kvMemoryBudget, priority === 'memory');
+}

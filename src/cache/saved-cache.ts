@@ -1,57 +1,61 @@
-import { isRecord } from '../config/is-record.ts';
+import { isRecord } from '../util/values.ts';
 import { hasPages, hasState, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
-import type { AdaptedSpan } from './adapted-span.ts';
-import type { PageState } from './cache-page.ts';
+import {
+  type AdaptedSpan,
+  type PageState,
+  layerPageUnits,
+  pagesBeforeWindow,
+  slidingWindowLayers,
+} from './cache-page.ts';
 import { pagesFor } from './kv-cache.ts';
-import type { FormLoss } from './layer-losses.ts';
-import { SAVED_STATES } from './text-states.ts';
-import { layerPageUnits, pagesBehind, shortSighted } from './windows.ts';
+import type { FormLoss } from './probes.ts';
+import { SAVED_STATES } from './recurrent-states.ts';
 
-/** A saved cache as it lies in a store. */
+/** A saved cache in a store. */
 export interface SavedFile {
   name: string;
   bytes: number;
 }
 
-/** Keeps bytes by name. Errors: `over_limit` when it is full; `unsupported` when there is no place to keep them. */
+/** Stores bytes by name. Errors: `over_limit` if full; `unsupported` if the host has no storage. */
 export interface CacheStore {
   get(name: string): Promise<ArrayBuffer | undefined>;
-  /** Replaces what was there, wholly or not at all. */
+  /** Replaces the file atomically. */
   put(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   delete(name: string): Promise<void>;
   list(): Promise<SavedFile[]>;
 }
 
-/** A computed text, but for the bytes of its pages. */
+/** A saved text without the bytes of its pages. */
 export interface SavedText {
-  /** Stands for the model that computed it (model-hash.ts). */
+  /** Hash of the model that computed it (model-hash.ts). */
   model: string;
   tokens: readonly number[];
   /**
-   * Keys of its adapters with their plan, and of its policy: a request goes on from it where the policy is its own, and
-   * as far as it would compute the tokens alike.
+   * Keys of its adapters with their plans, and of its policy. A request reuses the text as a prefix if its policy is equal,
+   * up to the first token with other adapters.
    */
   adapters: readonly AdaptedSpan[];
   policy: string;
   /** `[page][layer]`; page i begins at position i · PAGE_TOKENS. */
   pages: readonly (readonly PageState[])[];
-  /** Of a model with delta nets: behind how many of its tokens each, ascending, the states are that follow the pages. */
+  /** Models with delta nets: token counts, ascending, of the recurrent states stored after the pages. */
   states?: readonly number[];
-  /** What probes of its pages found, when it had so many. */
+  /** Results of probes, and the number of pages at the last one. */
   probed: { pages: number; losses: readonly FormLoss[] };
 }
 
-/** A text with, of each layer, the bytes of its pages, one behind another. */
+/** A text with the concatenated bytes of its pages, by layer. */
 export interface SavedCache {
   text: SavedText;
   layers: readonly Uint8Array<ArrayBuffer>[];
 }
 
-/** The model that a saved cache must be of. */
-export interface SavedFor {
+/** The model that a saved cache must match. */
+interface SavedFor {
   hash: string;
   config: Pick<
     ModelConfig,
@@ -68,14 +72,14 @@ export interface SavedFor {
 }
 
 const MAGIC = 0x564b5743; // "CWKV"
-/** To be raised whenever the bytes of a page or a key would mean something else, or the same tokens other pages. */
+/** Raise whenever the meaning of page bytes or keys changes, or the same tokens give other pages. */
 export const SAVED_VERSION = 4;
 const PRELUDE_BYTES = 16;
 const DIGEST_BYTES = 32;
 
 /**
- * Magic, version, bytes of the text and a zero (u32 each); the text (JSON), padded with spaces to a multiple of 8; the
- * pages of each layer; the SHA-256 of all that. In the byte order of the machine, as the GPU has the pages.
+ * Format: magic, version, bytes of the text and zero (u32 each); the text (JSON), padded with spaces to a multiple of 8;
+ * the pages of each layer; the SHA-256 of all before. Byte order: the machine's, like the GPU's pages.
  */
 export async function encodeSavedCache({ text, layers }: SavedCache): Promise<Uint8Array<ArrayBuffer>> {
   const json = new TextEncoder().encode(JSON.stringify(text) + ' '.repeat(8));
@@ -92,7 +96,7 @@ export async function encodeSavedCache({ text, layers }: SavedCache): Promise<Ui
   return bytes;
 }
 
-/** The inverse, its layers on `bytes` itself. Errors: `bad_file`, naming `file` and the field; of another model: `model`. */
+/** The inverse of `encodeSavedCache`; layers are views of `bytes`. Errors: `bad_file` naming `file` and the field (`model` for another model's). */
 export async function decodeSavedCache(
   bytes: ArrayBuffer,
   file: string,
@@ -152,11 +156,12 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
     );
     page.forEach((state, layer) => {
       const isGone =
-        !hasPages(config, layer) || (shortSighted(config).includes(layer) && i < pagesBehind(config, tokens.length));
+        !hasPages(config, layer) ||
+        (slidingWindowLayers(config).includes(layer) && i < pagesBeforeWindow(config, tokens.length));
       const field = `page ${i} of layer ${layer}`;
       checkPage(state, field, isGone, check);
       check(
-        state.form === 'f16' || !shortSighted(config).includes(layer),
+        state.form === 'f16' || !slidingWindowLayers(config).includes(layer),
         field,
         `its form is ${state.form} in a layer whose pages are in f16`,
       );
@@ -172,7 +177,7 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
   checkSpans(adapters, tokens.length, check);
 }
 
-/** The first begins with the text, and each of the others behind the one before. */
+/** The first span starts at 0, and each further one after the previous. */
 function checkSpans(spans: unknown, tokens: number, check: Check): void {
   check(Array.isArray(spans) && spans.length > 0, 'adapters', 'they are not a list');
   let least = 0;
@@ -199,7 +204,7 @@ function checkLoss(loss: unknown, field: string, numLayers: number, check: Check
   check(isWhole(queries, 1) && isWhole(bytes, 0), field, 'its queries or its bytes are no whole numbers');
 }
 
-/** None, or some, each behind more tokens than the one before. */
+/** Token counts of the states must ascend. */
 function checkStates(states: unknown, most: number, check: Check): void {
   if (states === undefined) return;
   check(Array.isArray(states) && states.length <= SAVED_STATES, 'states', 'they are not a short list');
@@ -207,7 +212,7 @@ function checkStates(states: unknown, most: number, check: Check): void {
     check(
       isWhole(tokens, i === 0 ? 1 : (states[i - 1] as number) + 1, most),
       'states',
-      `one is behind ${JSON.stringify(tokens)} tokens`,
+      `a state after ${JSON.stringify(tokens)} tokens is out of order`,
     ),
   );
 }
@@ -216,7 +221,7 @@ function checkPage(state: unknown, field: string, isGone: boolean, check: Check)
   check(isRecord(state), field, 'it is not a JSON object');
   const { form, entries, mass } = state;
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
-  const least = form === 'sparse' ? 1 : PAGE_TOKENS;
+  const least = form === 'sparse' ? 0 : PAGE_TOKENS;
   check(
     isGone ? form === 'f16' && entries === 0 : isWhole(entries, least, PAGE_TOKENS),
     field,

@@ -1,19 +1,64 @@
-import type { Boundaries } from './boundaries.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
-/** Where chunks end. Lengths in tokens. */
+/** Strengths of boundaries after a token. */
+export const BOUNDARY = { none: 0, sentence: 1, line: 2, block: 3 } as const;
+
+const FENCE = /^[ \t]*(```|~~~)/;
+const SENTENCE_END = /[.!?…。！？]["'”’)\]]*\s*$/u;
+/** A likely decimal point, or the dot after an initial or a list number. */
+const INNER_DOT = /(?:\d|(?:^|\s)\p{L})\.$/u;
+/** Characters kept of a line's start, for fences, and of its end, for initials. */
+const KEPT_CHARS = 16;
+
+/** Boundary strengths directly before and after a token. */
+interface Boundaries {
+  before: number;
+  after: number;
+}
+
+/**
+ * Finds ends of sentences, lines, paragraphs and fenced code, given the text up to and including each token. A line ends
+ * before its break; the break belongs to the next chunk.
+ */
+export class BoundaryDetector {
+  /** Start and end of the current line. */
+  private head = '';
+  private tail = '';
+  /** Only line breaks since the last line ended. */
+  private isBroken = false;
+
+  push(text: string): Boundaries {
+    const newline = text.lastIndexOf('\n');
+    if (newline >= 0) {
+      const line = this.head + text.slice(0, text.indexOf('\n'));
+      const isBlock = FENCE.test(line) || /\n\s*\n/.test(text);
+      this.head = text.slice(newline + 1, newline + 1 + KEPT_CHARS);
+      this.tail = text.slice(newline + 1).slice(-KEPT_CHARS);
+      const before = this.isBroken ? BOUNDARY.none : isBlock ? BOUNDARY.block : BOUNDARY.line;
+      this.isBroken = text.slice(newline).trim() === '';
+      return { before, after: BOUNDARY.none };
+    }
+    this.isBroken &&= text.trim() === '';
+    this.head = (this.head + text).slice(0, KEPT_CHARS);
+    this.tail = (this.tail + text).slice(-KEPT_CHARS);
+    const isSentence = SENTENCE_END.test(this.tail) && !INNER_DOT.test(this.tail) && text.trim() !== '';
+    return { before: BOUNDARY.none, after: isSentence ? BOUNDARY.sentence : BOUNDARY.none };
+  }
+}
+
+/** Options of chunk boundaries; lengths in tokens. */
 export interface ChunkerOptions {
-  /** A chunk is full when its tokens' complexities sum up to this: hard text makes short chunks. Default: 10. */
+  /** A chunk ends when its complexities sum to this, so hard text makes short chunks. Default: 10. */
   budget: number;
-  /** Only the last chunk of a text may be shorter. Default: 8. */
+  /** Least length, except for a text's last chunk. Default: 8. */
   minLength: number;
-  /** No chunk is longer. Default: 128. */
+  /** Greatest length. Default: 128. */
   maxLength: number;
-  /** How far past a chunk's end its choice may look. Half of it is how far an end may move to a better boundary. Default: 16. */
+  /** Lookahead past a chunk's end. The end may move to a better boundary by half of it. Default: 16. */
   slack: number;
-  /** A chunk also ends where the mean complexity of the next slack / 2 tokens is this far from the chunk's so far. Default: 0.35. */
+  /** A chunk also ends if the mean complexity of the next slack / 2 tokens differs by this much from the chunk's so far. Default: 0.35. */
   jump: number;
-  /** Among equal boundaries a multiple of this is preferred, so that a kernel's tile seldom lies in two chunks. Default: 4. */
+  /** Among equal boundaries, prefers a multiple of this, so that few kernel tiles span two chunks. Default: 4. */
   tile: number;
 }
 
@@ -26,7 +71,7 @@ export const DEFAULT_CHUNKER: ChunkerOptions = {
   tile: 4,
 };
 
-/** A run of tokens; `end` is exclusive, `complexity` the mean of its tokens'. */
+/** A run of tokens; `end` is exclusive, `complexity` is the mean over its tokens. */
 export interface Span {
   start: number;
   end: number;
@@ -34,8 +79,8 @@ export interface Span {
 }
 
 /**
- * Cuts a text into chunks as its tokens come. A chunk that ends before token e is known, and does not change any more,
- * once e + slack tokens have come (fewer, where the cut needs no look ahead).
+ * Cuts a text into chunks as its tokens arrive. A chunk that ends before token e is final once e + slack tokens have
+ * arrived, or earlier if the cut needs no lookahead.
  */
 export class Chunker {
   private readonly options: ChunkerOptions;
@@ -44,9 +89,9 @@ export class Chunker {
   /** Complexities and boundary strengths from `start` on. */
   private complexities: number[] = [];
   private boundaries: number[] = [];
-  /** Sums of the first n complexities from `start` on, as far as they have been walked. */
+  /** Prefix sums of the complexities from `start` on, as far as scanned. */
   private sums = [0];
-  /** Where the chunk should end, counted from `start`. */
+  /** Intended end of the chunk, relative to `start`. */
   private target: number | undefined;
 
   /** Errors: `bad_request` naming an option out of range. */
@@ -55,7 +100,7 @@ export class Chunker {
     this.reach = Math.floor(this.options.slack / 2);
   }
 
-  /** Takes the next token's complexity, and how good boundaries lie at its sides; gives the chunks that are now known. */
+  /** Adds a token's complexity and the boundary strengths at its sides; returns the chunks that became final. */
   push(complexity: number, { before, after }: Boundaries): Span[] {
     const last = this.boundaries.length - 1;
     if (last >= 0) this.boundaries[last] = Math.max(this.boundaries[last]!, before);
@@ -64,7 +109,7 @@ export class Chunker {
     return this.cut(false);
   }
 
-  /** The chunks that are left at the end of the text. */
+  /** The remaining chunks at the end of the text. */
   finish(): Span[] {
     const spans = this.cut(true);
     if (this.complexities.length > 0) spans.push(this.close(this.complexities.length));
@@ -81,7 +126,7 @@ export class Chunker {
     return spans;
   }
 
-  /** Goes on until the chunk should end. False when the tokens run out before. */
+  /** Scans to the chunk's intended end. False if the tokens run out first. */
   private walk(): boolean {
     const { budget, minLength, maxLength } = this.options;
     while (this.target === undefined && this.sums.length <= this.complexities.length) {
@@ -94,7 +139,7 @@ export class Chunker {
     return this.target !== undefined;
   }
 
-  /** Whether the last tokens differ from the chunk before them. */
+  /** Whether the latest tokens differ from the rest of the chunk. */
   private jumps(length: number): boolean {
     const before = length - this.reach;
     if (this.reach === 0 || before < this.options.minLength) return false;
@@ -102,7 +147,7 @@ export class Chunker {
     return Math.abs((this.sums[length]! - sum) / this.reach - sum / before) > this.options.jump;
   }
 
-  /** Where among the last tokens it jumped: the split that explains most of the variance. */
+  /** Position of the jump among the latest tokens: the split that explains most of the variance. */
   private jump(length: number): number {
     const gain = (split: number) => {
       const left = this.sums[split]! / split;
@@ -114,7 +159,7 @@ export class Chunker {
     return best;
   }
 
-  /** The best end near the target: the strongest boundary, then a tile's edge, then the nearest. */
+  /** The best end near the target: strongest boundary, then a multiple of the tile, then the nearest. */
   private choose(known: number): number {
     const { minLength, maxLength, tile } = this.options;
     const target = this.target!;

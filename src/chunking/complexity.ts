@@ -1,62 +1,64 @@
 import { CacheModel } from './ngram-model.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
-/** How hard each token of one text is. Holds what it learned from the text so far: one estimator a sequence. */
+/** Estimates the complexity of a text's tokens. It learns from the text, so each sequence needs its own. */
 export interface ComplexityEstimator {
   /**
-   * Complexity in [0, 1] of the next token, from the tokens up to and including it.
-   * `entropy`: where the model itself drew the token, the entropy of the logits it was drawn from (before temperature,
-   * penalties and masks) over its largest value, ln(vocabSize).
+   * Complexity in [0, 1] of the next token, given the tokens up to and including it.
+   * `entropy`: for tokens that the model sampled, the entropy of their logits (before temperature, penalties and masks)
+   * over its maximum, ln(vocabSize).
    */
   push(token: number, entropy?: number): number;
 }
 
-/** What planning has to know of a tokenizer. */
+/** The part of a tokenizer that planning needs. */
 export interface Vocabulary {
   readonly size: number;
-  /** The token's text; half a character may come as U+FFFD. */
+  /** The token's text; part of a character may be U+FFFD. */
   text(token: number): string;
-  /** How likely each token is in any text, as weights of any sum. Default: by id, as ids follow the order of merges. */
+  /** Unnormalized prior weight of each token. Default: derived from the id, since ids follow the order of merges. */
   readonly prior?: ArrayLike<number>;
 }
 
 export const ESTIMATORS = {
-  /** Surprisal under a cache model: what is repeated is easy, new names and numbers are hard. Entropies are ignored. */
+  /** Surprisal under a cache model: repetitions are easy, new names and numbers are hard. Ignores entropies. */
   surprisal: (vocabulary: Vocabulary): ComplexityEstimator => new Surprisal(vocabulary),
-  /** How open the cache model finds what comes after the token: where much can follow, an adapter has its say. */
-  openness: (vocabulary: Vocabulary): ComplexityEstimator => new Openness(vocabulary),
-  /** The model's own entropy where it is given, surprisal elsewhere (a prompt). */
+  /** Entropy of the next token under an n-gram cache model: an adapter matters most where many tokens can follow. */
+  ngramEntropy: (vocabulary: Vocabulary): ComplexityEstimator => new NgramEntropy(vocabulary),
+  /** @deprecated The old name of `ngramEntropy`. */
+  openness: (vocabulary: Vocabulary): ComplexityEstimator => new NgramEntropy(vocabulary),
+  /** The model's own entropy if given, otherwise (in a prompt) surprisal. */
   entropy: (vocabulary: Vocabulary): ComplexityEstimator => new Entropy(new Surprisal(vocabulary)),
-  /** Baseline: bytes of text; 16 and more are 1. */
+  /** Baseline: bytes of the token's text over 16, at most 1. */
   length: (vocabulary: Vocabulary): ComplexityEstimator => new Length(vocabulary),
   /** Baseline: position t as t / (t + 256). */
   position: (): ComplexityEstimator => new Position(),
-  /** Baseline: surprisal under the prior alone, over that of the least likely token. */
+  /** Baseline: surprisal under the prior, over that of the least likely token. */
   unigram: (vocabulary: Vocabulary): ComplexityEstimator => new Unigram(vocabulary),
 } as const;
 
 export type EstimatorName = keyof typeof ESTIMATORS;
 
-/** Complexity of every token of a text; what pushing them one by one gives. */
+/** Complexity of every token of a text. */
 export function estimate(estimator: ComplexityEstimator, tokens: Iterable<number>): number[] {
   return Array.from(tokens, (token) => estimator.push(token));
 }
 
-/** Zipf and Mandelbrot's law; the shift fits the ids SmolLM2 gives English text best of 2^4 to 2^12. */
+/** Shift of the Zipf–Mandelbrot law; of 2^4 to 2^12 the best fit to SmolLM2's ids of English text. */
 const ZIPF_SHIFT = 32;
 
-/** Probability of every token: the vocabulary's own weights, or what its id suggests. Errors: `bad_request`. */
+/** Prior probability of every token: the vocabulary's weights, or a Zipf law over ids. Errors: `bad_request`. */
 export function tokenPrior({ size, prior }: Vocabulary): Float64Array {
   if (prior && prior.length !== size) {
     const reason = `${prior.length} weights for ${size} tokens`;
     throw new ChunkwiseError('bad_request', { field: 'prior', reason });
   }
-  // Plain loops: every text's estimator begins here, and vocabularies are long.
+  // Plain loops for speed: this runs for every text over the whole vocabulary.
   const weights = new Float64Array(size);
   let sum = 0;
   for (let id = 0; id < size; id++) {
     const weight = prior ? prior[id]! : 1 / (id + ZIPF_SHIFT);
-    // Not 0: a token the weights rule out may come all the same.
+    // 0 is an error: a token of weight 0 could still occur.
     if (!(weight > 0 && weight < Infinity)) {
       throw new ChunkwiseError('bad_request', { field: 'prior', reason: `weight ${weight} of token ${id}` });
     }
@@ -71,21 +73,21 @@ const BITS_PER_DIGIT = Math.log2(10);
 const LEAST_SHARE = 0.3;
 
 /**
- * What the cache model needs for the token at position t of ordinary text, as a share of log2(vocabSize): it begins
- * knowing nothing and learns with every doubling of the text. Fits articles, drama and code as SmolLM2 tokenises them.
+ * Bits per token of the cache model at position t of ordinary text, as a share of log2(vocabSize): it falls with every
+ * doubling of the text. Fitted to articles, drama and code in SmolLM2's tokens.
  */
 const ordinaryShare = (t: number): number => Math.max(LEAST_SHARE, 0.9 - 0.04 * Math.log2(1 + t / 4));
 
 /**
- * Bits under the cache model against what is ordinary: 0.5 where a token costs what ordinary text costs at its
- * position, 1 at twice that and above. Digits are held against a uniform draw of as many digits instead, and 1 is what
- * that costs: in random order they are as hard as digits get, though each is but 3.3 bits.
+ * Bits under the cache model relative to ordinary text: 0.5 for the usual cost at a position, 1 for twice that or more.
+ * Digits are compared with uniformly random digits instead, whose cost counts as 1: random digits are as hard as digits
+ * get, at only 3.3 bits each.
  */
 class Surprisal implements ComplexityEstimator {
-  /** Of the text so far. */
+  /** Model of the text so far. */
   readonly model: CacheModel;
   private readonly vocabularyBits: number;
-  /** By token, once seen: bits of a uniform draw of as many digits, or -1 for other text. */
+  /** Bits of as many random digits, by token seen; -1 for other text. */
   private readonly digitBits = new Map<number, number>();
   private position = 0;
 
@@ -101,7 +103,7 @@ class Surprisal implements ComplexityEstimator {
     return Math.min(1, bits / (this.digitBitsOf(token) ?? 2 * ordinary));
   }
 
-  /** Bits of a uniform draw of as many digits; undefined for other text. */
+  /** Bits of as many random digits; undefined for other text. */
   digitBitsOf(token: number): number | undefined {
     let bits = this.digitBits.get(token);
     if (bits === undefined) {
@@ -113,30 +115,30 @@ class Surprisal implements ComplexityEstimator {
   }
 }
 
-/** How open ordinary text is after the token at position t: the model has seen ever more of what follows what. */
-const ordinaryOpenness = (t: number): number => Math.max(0.4, 1 - 0.045 * Math.log2(1 + t / 4));
+/** Normalized n-gram entropy of ordinary text after position t; it falls as the model sees more text. */
+const ordinaryEntropy = (t: number): number => Math.max(0.4, 1 - 0.045 * Math.log2(1 + t / 4));
 
-/** Tokens of a line that make it a paragraph: lines of verse, code and lists are shorter. */
+/** Least tokens of a line that counts as a paragraph: lines of verse, code and lists are shorter. */
 const PARAGRAPH_TOKENS = 24;
-/** Of a line, by which it is known what begins. */
+/** Tokens of a line after which a new paragraph counts as under way. */
 const TURN_TOKENS = 8;
-/** Surprisal of a break: where the cache model expected it, the text repeats itself and does not turn. */
+/** Least surprisal of a paragraph break: an expected one is part of a repetition. */
 const LEAST_TURN_SURPRISAL = 0.1;
 
 /**
- * 0.5 where what comes next is as open as in ordinary text at this position, 1 from a paragraph's end to where a line
- * has run on for a while, over headings and empty lines: there an adapter decides what begins (docs/decisions/adapter-ranks.md has
- * figures). Digits keep their surprisal, and what parts them is as hard as they are: ten of them follow each other in
- * any order, which is less open than words are and yet as hard as digits get.
+ * 0.5 for the n-gram entropy of ordinary text at this position. 1 from the end of a paragraph, over headings and empty
+ * lines, until the next paragraph is under way: there an adapter decides what begins (figures:
+ * docs/decisions/adapter-ranks.md). Digits use their surprisal, and so do the separators between them: entropy would
+ * underestimate digits, since only ten of them can follow.
  */
-class Openness implements ComplexityEstimator {
+class NgramEntropy implements ComplexityEstimator {
   private readonly surprisal: Surprisal;
   private position = 0;
-  /** Tokens of the line so far. */
+  /** Tokens of the current line. */
   private line = 0;
-  /** A paragraph has ended, and no other one is on its way. */
+  /** A paragraph has ended, and the next is not yet under way. */
   private turns = false;
-  /** Of the digits right before, past what parts them. */
+  /** Surprisal of the preceding digits, skipping separators. */
   private digits: number | undefined;
 
   constructor(private readonly vocabulary: Vocabulary) {
@@ -145,7 +147,7 @@ class Openness implements ComplexityEstimator {
 
   push(token: number): number {
     const surprisal = this.surprisal.push(token);
-    const openness = this.surprisal.model.openness() / (2 * ordinaryOpenness(this.position++));
+    const entropy = this.surprisal.model.ngramEntropy() / (2 * ordinaryEntropy(this.position++));
     const text = this.vocabulary.text(token);
     if (text.includes('\n')) {
       this.turns ||= this.line >= PARAGRAPH_TOKENS && surprisal >= LEAST_TURN_SURPRISAL;
@@ -153,11 +155,11 @@ class Openness implements ComplexityEstimator {
     } else if (++this.line > TURN_TOKENS) this.turns = false;
     if (this.surprisal.digitBitsOf(token) !== undefined) this.digits = surprisal;
     else if (/[\p{L}\n]/u.test(text)) this.digits = undefined;
-    return this.turns ? 1 : Math.min(1, this.digits ?? openness);
+    return this.turns ? 1 : Math.min(1, this.digits ?? entropy);
   }
 }
 
-/** Of a token drawn at a normalized entropy: its root spreads small ones as surprisal does, so the same thresholds serve. */
+/** Complexity of a token sampled at a normalized entropy. The square root spreads small values like surprisal, so that the same thresholds fit. */
 export const entropyComplexity = (entropy: number): number => Math.sqrt(Math.min(1, Math.max(0, entropy)));
 
 class Entropy implements ComplexityEstimator {

@@ -5,27 +5,27 @@ const FIRST_NODES = 1024;
 const ROOT = 0;
 
 /**
- * Predicts a text from itself: n-gram counts of what came so far, orders 0 to 3, each interpolated with the next lower
- * one by Witten and Bell's weights (1991, method C) and the lowest with a prior. The counts are a trie: a node is an
- * n-gram, its children are what followed it. At most four nodes a token, so memory is linear in the context.
+ * Predicts a text from its own past: n-gram counts of orders 0 to 3, each interpolated with the next lower order by Witten
+ * and Bell's weights (1991, method C), the lowest with a prior. The counts form a trie: a node is an n-gram, its children
+ * are the tokens that followed. A token adds at most four nodes, so memory is linear in the context.
  */
 export class CacheModel {
-  /** Nodes of the last 0 to 3 tokens, as far as there are that many. */
+  /** Nodes of the last 0 to 3 tokens. */
   private contexts = [ROOT];
   private nodes = 1;
   private parents = new Int32Array(FIRST_NODES);
   private tokens = new Int32Array(FIRST_NODES);
-  /** How often the n-gram occurred. */
+  /** Occurrences of each n-gram. */
   private counts = new Int32Array(FIRST_NODES);
-  /** How often anything followed it, and how many different tokens did. */
+  /** Tokens that followed each n-gram, in total and distinct. */
   private totals = new Int32Array(FIRST_NODES);
   private distinct = new Int32Array(FIRST_NODES);
-  /** Sum of c · log2 c over the counts of what followed it: its entropy, but for a division. */
+  /** Sum of c · log2 c over the counts of the following tokens, from which entropy follows. */
   private spreads = new Float64Array(FIRST_NODES);
-  /** Open addressing by (parent, token); 0 is free, since the root is nobody's child. */
+  /** Hash table by (parent, token) with open addressing; 0 is free, since the root has no parent. */
   private slots = new Int32Array(FIRST_NODES * 2);
 
-  /** `prior`: probability of every token of the vocabulary before anything was seen; its sum is 1. */
+  /** `prior`: probability of every token before any text; sums to 1. */
   constructor(private readonly prior: ArrayLike<number>) {}
 
   /** Probability that `token` comes next, in (0, 1]. Errors: `bad_request` for a token outside the vocabulary. */
@@ -37,7 +37,7 @@ export class CacheModel {
     }
     for (const context of this.contexts) {
       const total = this.totals[context]!;
-      // A context nothing followed says nothing, and neither does any longer one.
+      // A context without followers has no information, and longer ones have none either.
       if (total === 0) break;
       const escape = this.distinct[context]!;
       const count = this.counts[this.slots[this.slotOf(context, token)]!]!;
@@ -47,23 +47,23 @@ export class CacheModel {
   }
 
   /**
-   * How open it is what comes next, from 0 (certain) to 1 (nothing like it was seen): the entropy of what followed the
-   * last 1 to 3 tokens over that of a uniform draw, interpolated as probabilities are, 1 standing for the unseen.
+   * N-gram entropy of the next token, from 0 (certain) to 1 (unseen context): the entropy of the tokens that followed the
+   * last 1 to 3 tokens over that of a uniform distribution, interpolated like probabilities; unseen contexts count as 1.
    */
-  openness(): number {
+  ngramEntropy(): number {
     const most = Math.log2(this.prior.length);
-    let openness = 1;
+    let blended = 1;
     for (const context of this.contexts.slice(1)) {
       const total = this.totals[context]!;
       if (total === 0) break;
       const escape = this.distinct[context]!;
       const entropy = Math.log2(total) - this.spreads[context]! / total;
-      openness = (escape * openness + (total * entropy) / most) / (total + escape);
+      blended = (escape * blended + (total * entropy) / most) / (total + escape);
     }
-    return openness;
+    return blended;
   }
 
-  /** Learns that `token` came next. */
+  /** Adds `token` to the text. */
   learn(token: number): void {
     const children = this.contexts.map((context) => this.count(context, token));
     this.contexts = [ROOT, ...children.slice(0, MAX_ORDER)];
@@ -85,7 +85,7 @@ export class CacheModel {
     return child;
   }
 
-  /** Where the child is, or where it would go. */
+  /** Slot of the child, or the free slot for it. */
   private slotOf(parent: number, token: number): number {
     const mask = this.slots.length - 1;
     let hash = Math.imul(parent, 0x9e3779b1) ^ Math.imul(token, 0x85ebca6b);

@@ -1,22 +1,22 @@
-import { describe } from '../config/describe.ts';
-import { largest } from '../config/largest.ts';
-import { MAX_LEVELS } from '../config/max-levels.ts';
+import { describe, isRecord } from '../util/values.ts';
+import { largest } from '../util/numbers.ts';
+import { MAX_LEVELS } from '../config/limits.ts';
 import type { Chunk, ChunkPlan, LevelRule } from './chunk-plan.ts';
 import type { RampRow } from './ramps.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 const VERSION = 1;
-/** Far above any adapter's; a module gives as much of it as it has. */
+/** Far above any adapter's rank; modules clamp ranks to their own. */
 const MAX_RANK = 65_535;
 
-/** A plan as JSON that `loadPlan` reads back exactly. */
+/** A plan as JSON; `loadPlan` reads it back exactly. */
 export function savePlan(plan: ChunkPlan): string {
   return JSON.stringify({ version: VERSION, ...plan });
 }
 
 /**
- * Reads what `savePlan` wrote. Errors: `bad_file` naming the field: no JSON, another version, a value out of range,
- * lists of unequal length, chunks with gaps. `file`: a name for the errors.
+ * Reads the JSON of `savePlan`. Errors: `bad_file` naming the field (invalid JSON, another version, a value out of range,
+ * lists of unequal length, gaps between chunks). `file`: name in errors.
  */
 export function loadPlan(json: string, file: string): ChunkPlan {
   const read = new Reader(file);
@@ -88,7 +88,7 @@ function levelRule(read: Reader, value: unknown): LevelRule {
   return { ranks: list };
 }
 
-/** Takes apart what JSON gave, naming the field that is wrong. */
+/** Validates parsed JSON; errors name the field. */
 class Reader {
   constructor(private readonly file: string) {}
 
@@ -105,7 +105,7 @@ class Reader {
   }
 
   object(value: unknown, field: string): Record<string, unknown> {
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+    if (isRecord(value)) return value;
     throw this.bad(field, 'must be an object');
   }
 

@@ -1,63 +1,65 @@
-import { BoundaryDetector } from './boundaries.ts';
-import { meanRank } from './chunk-plan.ts';
-import type { Chunk, ChunkPlan, LevelRule } from './chunk-plan.ts';
-import { Chunker, DEFAULT_CHUNKER } from './chunker.ts';
-import type { ChunkerOptions, Span } from './chunker.ts';
-import { ESTIMATORS } from './complexity.ts';
-import type { ComplexityEstimator, EstimatorName, Vocabulary } from './complexity.ts';
-import { equalMeanChunks, shuffledChunks } from './controls.ts';
-import { checkThresholds, DEFAULT_THRESHOLDS, nextLevel } from './levels.ts';
-import type { LevelThresholds } from './levels.ts';
-import { rampTable } from './ramps.ts';
-import type { RampOptions } from './ramps.ts';
+import { mixedBits } from '../util/numbers.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
+import {
+  checkThresholds,
+  type Chunk,
+  type ChunkPlan,
+  DEFAULT_THRESHOLDS,
+  type LevelRule,
+  type LevelThresholds,
+  meanRank,
+  nextLevel,
+} from './chunk-plan.ts';
+import { BoundaryDetector, Chunker, type ChunkerOptions, DEFAULT_CHUNKER, type Span } from './chunker.ts';
+import { type ComplexityEstimator, type EstimatorName, ESTIMATORS, type Vocabulary } from './complexity.ts';
+import { type RampOptions, rampTable } from './ramps.ts';
 
 /**
- * `chunkwise`: by complexity. Controls: `uniform`, the whole adapter everywhere; a number, that rank everywhere;
- * `shuffled`, the chunkwise plan's levels in random order, each with the length of its chunk: the mean rank stays.
+ * `chunkwise`: rank level by complexity. Controls: `uniform`, the whole adapter for every token; a number, that rank for
+ * every token; `shuffled`, the chunkwise plan's chunks in random order, which keeps the mean rank.
  */
 export type Ranks = 'chunkwise' | 'uniform' | 'shuffled' | number;
 
 export interface PlanOptions {
   vocabulary: Vocabulary;
-  /** Default `openness`. */
+  /** Default `ngramEntropy`. */
   estimator?: EstimatorName;
   chunker?: Partial<ChunkerOptions>;
   ramps?: Partial<RampOptions>;
   /** Default `DEFAULT_THRESHOLDS`. */
   thresholds?: LevelThresholds;
-  /** How far past a threshold complexity must be to change the level; see `nextLevel`. Default 0. */
+  /** Margin by which complexity must pass a threshold to change the level; see `nextLevel`. Default 0. */
   hysteresis?: number;
   /** Default `chunkwise`. */
   ranks?: Ranks;
-  /** Mean rank of each level that thresholds part, and of the whole adapter. `equalMeanRank` needs it. */
+  /** Mean rank of each level, the whole adapter's last. `equalMeanRank` needs it. */
   ladder?: readonly number[];
-  /** What the levels of the plan are, where it does not choose ranks of its own. Default: the adapter's default. */
+  /** Definition of the plan's rank levels, unless `ranks` fixes them. Default: the adapter's default. */
   levels?: LevelRule | null;
-  /** Gives `uniform` the mean rank of the chunkwise plan, by two neighbouring ranks. Default false. */
+  /** Gives `uniform` the mean rank of the chunkwise plan, with two neighbouring ranks. Default false. */
   equalMeanRank?: boolean;
-  /** Of the order of `shuffled`. Default 0. */
+  /** Seed of the order of `shuffled`. Default 0. */
   seed?: number;
-  /** A chunk's own scale. Default 1. */
+  /** Scale of a chunk. Default 1. */
   chunkScale?: (span: Span, level: number) => number;
 }
 
-/** At a text's end. */
+/** Tokens at a text's end that always use the whole adapter. */
 const LAST_TOKENS = 8;
 
-/** The level of the whole adapter, behind those that thresholds part. */
+/** The level of the whole adapter: one above those of the thresholds. */
 const wholeLevel = (thresholds: LevelThresholds): number => thresholds.length + 1;
 
 export const DEFAULT_RAMPS: RampOptions = { rampWidth: 4, requestScale: 1, placement: 'across' };
 
-/** The plan of a whole text. Errors: as of `Planner`. */
+/** Plans a whole text. Errors: those of `Planner`. */
 export function planChunks(tokens: Iterable<number>, options: PlanOptions): ChunkPlan {
   const planner = new Planner(options);
   for (const token of tokens) planner.push(token);
   return planner.finish();
 }
 
-/** Plans a text as its tokens come. */
+/** Plans a text as its tokens arrive. */
 export class Planner {
   private readonly estimator: ComplexityEstimator;
   private readonly chunker: Chunker;
@@ -65,7 +67,7 @@ export class Planner {
   private readonly thresholds: LevelThresholds;
   readonly ramps: RampOptions;
   private readonly tokens: number[] = [];
-  /** Of the tokens so far. */
+  /** Complexity of the tokens so far. */
   readonly complexity: number[] = [];
   private readonly chunks: Chunk[] = [];
 
@@ -74,14 +76,14 @@ export class Planner {
     this.thresholds = options.thresholds ?? DEFAULT_THRESHOLDS;
     this.ramps = { ...DEFAULT_RAMPS, ...options.ramps };
     checkOptions(options, this.ramps, this.thresholds);
-    this.estimator = ESTIMATORS[options.estimator ?? 'openness'](options.vocabulary);
+    this.estimator = ESTIMATORS[options.estimator ?? 'ngramEntropy'](options.vocabulary);
     this.chunker = new Chunker(options.chunker);
   }
 
   /**
-   * Takes the next token; `entropy` as in `ComplexityEstimator`. Gives the chunks that are now known, each at most
-   * `slack` tokens after its end. `shuffled` and `equalMeanRank` need the whole text: until `finish` the levels are the
-   * chunkwise ones. Errors: `bad_request` for a token outside the vocabulary.
+   * Adds the next token; `entropy` as in `ComplexityEstimator`. Returns the chunks that became final, each at most `slack`
+   * tokens after its end. `shuffled` and `equalMeanRank` need the whole text: until `finish` the levels are the chunkwise
+   * ones. Errors: `bad_request` for a token outside the vocabulary.
    */
   push(token: number, entropy?: number): Chunk[] {
     const complexity = this.estimator.push(token, entropy);
@@ -90,7 +92,7 @@ export class Planner {
     return this.add(this.chunker.push(complexity, this.boundaries.push(this.options.vocabulary.text(token))));
   }
 
-  /** The plan of all tokens; none can be pushed after it. */
+  /** The plan of all tokens; afterwards no token can be added. */
   finish(): ChunkPlan {
     const spans = this.chunker.finish();
     const last = spans.pop();
@@ -101,7 +103,7 @@ export class Planner {
     return { tokens, complexity, chunks, table: rampTable(chunks, this.ramps), ladder, levels };
   }
 
-  /** `given`: where complexity decides, the level these spans have instead. */
+  /** `given`: level of these spans that overrides complexity. */
   private add(spans: Span[], given?: number): Chunk[] {
     const chunks = spans.map((span) => {
       const level = this.levelOf(span, given);
@@ -112,8 +114,7 @@ export class Planner {
   }
 
   /**
-   * What comes after the text, an answer to a prompt, begins from its last tokens: they are a chunk of their own, which
-   * takes the whole adapter.
+   * The answer to a prompt starts from the prompt's last tokens: they form a chunk of their own with the whole adapter.
    */
   private addLast(span: Span): void {
     const { minLength } = { ...DEFAULT_CHUNKER, ...this.options.chunker };
@@ -171,4 +172,46 @@ function checkOptions(options: PlanOptions, ramps: RampOptions, thresholds: Leve
   require(ladder.length === levels, 'ladder', `${ladder.length} ranks for ${levels} levels`);
   const ascends = ladder.every((rank, i) => rank >= (ladder[i - 1] ?? 0) && Number.isFinite(rank));
   require(ascends, 'ladder', 'ranks must ascend');
+}
+
+/** Control plan: the chunks' (level, length) pairs in random order, so that every level covers the same number of tokens. */
+function shuffledChunks(chunks: readonly Chunk[], complexity: readonly number[], seed: number): Chunk[] {
+  const random = generator(seed);
+  const order = [...chunks];
+  for (let i = order.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  let start = 0;
+  return order.map(({ level, scale, end: oldEnd, start: oldStart }) => {
+    const end = start + oldEnd - oldStart;
+    const sum = complexity.slice(start, end).reduce((total, each) => total + each, 0);
+    const chunk = { start, end, complexity: sum / (end - start), level, scale };
+    start = end;
+    return chunk;
+  });
+}
+
+/** Control plan: two neighbouring whole ranks, assigned to chunks so that their mean over tokens stays close to `rank`. */
+function equalMeanChunks(chunks: readonly Chunk[], rank: number): { chunks: Chunk[]; ladder: number[] } {
+  const low = Math.floor(rank);
+  if (low === rank) return { chunks: chunks.map((chunk) => ({ ...chunk, level: 0 })), ladder: [rank] };
+  let owed = 0;
+  const dealt = chunks.map((chunk) => {
+    const length = chunk.end - chunk.start;
+    owed += length * (rank - low);
+    const level = owed >= length / 2 ? 1 : 0;
+    owed -= length * level;
+    return { ...chunk, level };
+  });
+  return { chunks: dealt, ladder: [low, low + 1] };
+}
+
+/** Uniform numbers in [0, 1), reproducible by seed: a counter through murmur3's finalizer. */
+function generator(seed: number): () => number {
+  let state = Math.imul(seed | 0, 0x9e3779b1);
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    return mixedBits(state) / 2 ** 32;
+  };
 }

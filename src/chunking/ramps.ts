@@ -1,7 +1,7 @@
 /**
- * What one token takes of an adapter whose ranks are nested. Components below the rank of `levelLo` get weight `wLo`,
- * those from there to the rank of `levelHi` get `wHi`, and those above are not read. Which rank a level is, each module
- * says for itself. Outside of ramps both levels are the same and `wHi` is 0.
+ * One token's use of an adapter with nested ranks. Components below the rank of `levelLo` have weight `wLo`, those up to
+ * the rank of `levelHi` have `wHi`, and higher ones are not read. Each module maps rank levels to its own ranks. Outside
+ * ramps both levels are equal and `wHi` is 0.
  */
 export interface RampRow {
   levelLo: number;
@@ -10,28 +10,28 @@ export interface RampRow {
   wHi: number;
 }
 
-/** How much of the adapter a run of tokens takes, and times what. */
+/** Rank level and scale of a run of tokens. */
 export interface Dose {
   level: number;
   scale: number;
 }
 
-/** A chunk as far as ramps go; `end` is exclusive. */
+/** The part of a chunk that ramps need; `end` is exclusive. */
 export interface DosedSpan extends Dose {
   start: number;
   end: number;
 }
 
 export interface RampOptions {
-  /** Tokens from one dose to the next, at most; never more than half the shorter of the two chunks. */
+  /** Most tokens of a ramp between two chunks; limited to half of the shorter chunk. */
   rampWidth: number;
   /** Multiplies every chunk's scale. */
   requestScale: number;
-  /** `across` the boundary for a prompt; `after` it in decoding, where the tokens before are cached already. */
+  /** Prompts ramp `across` the boundary; decode ramps `after` it, since the tokens before are already cached. */
   placement: 'across' | 'after';
 }
 
-/** One row a token for the tokens of `span`, which lies between `previous` and `next`. */
+/** One row per token of `span`, with ramps from `previous` and to `next`. */
 export function rampRows(
   previous: DosedSpan | undefined,
   span: DosedSpan,
@@ -52,12 +52,12 @@ export function rampRows(
   });
 }
 
-/** One row a token for chunks that follow each other. */
+/** One row per token of consecutive chunks. */
 export function rampTable(spans: readonly DosedSpan[], options: RampOptions): RampRow[] {
   return spans.flatMap((span, i) => rampRows(spans[i - 1], span, spans[i + 1], options));
 }
 
-/** The rows of decoding, where the level of the next token is known but not how long it lasts. */
+/** Rows for decode, where the next token's level is known but not the chunk's length. */
 export class DecodeRamp {
   private from: Dose;
   private to: Dose;
@@ -73,12 +73,12 @@ export class DecodeRamp {
     this.to = start;
   }
 
-  /** The level held now, or being ramped to. */
+  /** The current level, or the target of the current ramp. */
   get level(): number {
     return this.to.level;
   }
 
-  /** The row of the next token. A change is put off until the last one is two ramps ago, so that ramps never meet. */
+  /** The next token's row. A change waits until two ramp widths after the last one, so that ramps never overlap. */
   next(wanted: Dose): RampRow {
     if (this.age >= 2 * this.rampWidth && !same(wanted, this.to)) {
       this.from = this.to;
@@ -93,14 +93,14 @@ export class DecodeRamp {
 }
 
 /**
- * The `count` rows of decoding behind `last`, which comes after `before`, as long as no level changes: a ramp goes on to its
- * end. In f32, as the GPU has them.
+ * The next `count` decode rows after `last`, which follows `before`, if the level does not change: a ramp continues to its
+ * end. Rounded to f32 like the GPU's.
  */
-export function rowsBehind(before: RampRow | undefined, last: RampRow, rampWidth: number, count: number): RampRow[] {
+export function rampRowsAfter(before: RampRow | undefined, last: RampRow, rampWidth: number, count: number): RampRow[] {
   const { levelLo, levelHi, wLo, wHi } = last;
   if (levelLo === levelHi || !before) return new Array<RampRow>(count).fill(last);
   const isSameRamp = before.levelLo === levelLo && before.levelHi === levelHi;
-  const rises = isSameRamp ? wHi > before.wHi : before.levelLo === levelLo; // else it has just begun
+  const rises = isSameRamp ? wHi > before.wHi : before.levelLo === levelLo; // otherwise the ramp has just begun
   const shareOf = (age: number): number => {
     const share = Math.fround(progress(age, rampWidth));
     return rises ? share : Math.fround(1 - share);
@@ -117,7 +117,7 @@ export function rowsBehind(before: RampRow | undefined, last: RampRow, rampWidth
 
 const same = (a: Dose, b: Dose): boolean => a.level === b.level && a.scale === b.scale;
 
-/** The right side's share at a ramp's token `i`; the tokens beside the ramp would be 0 and 1. */
+/** Share of the right side at token `i` of a ramp; the tokens next to the ramp have 0 and 1. */
 const progress = (i: number, width: number): number => (i + 1) / (width + 1);
 
 function boundary(left: DosedSpan, right: DosedSpan, rampWidth: number, placement: RampOptions['placement']) {
@@ -130,7 +130,7 @@ function steady({ level, scale }: Dose, requestScale: number): RampRow {
   return { levelLo: level, levelHi: level, wLo: scale * requestScale, wHi: 0 };
 }
 
-/** (1 − alpha) of the left output plus alpha of the right one. */
+/** The row for (1 − alpha) · left output + alpha · right output. */
 function blend(left: Dose, right: Dose, alpha: number, requestScale: number): RampRow {
   const leftWeight = (1 - alpha) * left.scale * requestScale;
   const rightWeight = alpha * right.scale * requestScale;

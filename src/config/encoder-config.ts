@@ -1,8 +1,9 @@
 import { type ModelConfig, windowOfLayer } from './model-config.ts';
 
 /**
- * How the states of a text's tokens become one vector: their mean, or the state of the first or the last token. `rank`: of a
- * cross-encoder, which makes a score of the first token's state of two texts side by side.
+ * How an encoder turns the hidden states of a text's tokens into one vector: their mean, or the state of the first or
+ * the last token. `rank`: a cross-encoder reads two texts side by side and computes a score from the first token's
+ * state.
  */
 export type Pooling = 'mean' | 'cls' | 'last' | 'rank';
 
@@ -10,40 +11,42 @@ export type Pooling = 'mean' | 'cls' | 'last' | 'rank';
 export type EncoderConfig = BertConfig | BidirectionalConfig;
 
 interface TextsConfig {
-  /** GGUF's name of it. */
+  /** GGUF's name of the architecture. */
   architecture: string;
-  /** Of its vectors, too. */
+  /** Components of a hidden state and of the text's vector. */
   hiddenSize: number;
   vocabSize: number;
-  /** The longest text, in tokens. */
+  /** Most tokens of a text. */
   contextLength: number;
   pooling: Pooling;
   /** Vectors are scaled to length one. */
   isNormalized: boolean;
 }
 
-/** BERT (arXiv 1810.04805) and its like, which have learned positions. */
+/** BERT (arXiv 1810.04805) and relatives with learned positions. */
 export interface BertConfig extends TextsConfig {
   numLayers: number;
   intermediateSize: number;
   numHeads: number;
   headDim: number;
-  /** Segments that it has learned: a text is of the first, what is compared with it of the second. */
+  /** Learned segment embeddings: a text has segment 0, the text compared with it segment 1. */
   numSegments: number;
-  /** How two texts are told apart: by segments, with a separator between, or by two separators, both in the first segment. */
+  /**
+   * How a pair of texts is marked: by segments with one separator between, or by two separators in the first segment.
+   */
   pairs: 'segments' | 'separators';
   layerNormEps: number;
 }
 
-/** An encoder of a decoder's layers, whose tokens see those behind them, too (EmbeddingGemma, arXiv 2509.20354). */
+/** An encoder made of decoder layers whose tokens attend in both directions (EmbeddingGemma, arXiv 2509.20354). */
 export interface BidirectionalConfig extends TextsConfig {
-  /** Its layers. Half of a window lies on each side. */
+  /** Half of a sliding window lies on each side of a token. */
   decoder: ModelConfig;
-  /** Outputs of the first of two dense layers behind pooling; the second gives hiddenSize. Default: there are none. */
+  /** Outputs of the first of two dense layers after pooling; the second gives hiddenSize. Default: no dense layers. */
   denseWidth?: number;
 }
 
-/** Tokens before and behind each that it attends to, in a layer; undefined where it is all. */
+/** Tokens on each side that a token of a layer attends to; undefined for all. */
 export function reachOfLayer({ decoder }: BidirectionalConfig, layer: number): number | undefined {
   const window = windowOfLayer(decoder, layer);
   return window === undefined ? undefined : Math.floor(window / 2);

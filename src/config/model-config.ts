@@ -1,82 +1,94 @@
-/** What a gate goes through before it is multiplied with up. */
-export type Activation = 'silu' | 'gelu';
+import { FEW_TOKENS } from './limits.ts';
+import type { Activation } from './activations.ts';
 
-/** Layers whose tokens attend to the latest ones alone (arXiv 2004.05150). */
+/** Sliding-window layers: tokens attend to the latest tokens only (arXiv 2004.05150). */
 export interface SlidingWindow {
-  /** Tokens that each attends to, itself among them. */
+  /** Tokens that each token attends to, itself included. */
   tokens: number;
-  /** Ascending; the others attend to all. */
+  /** Ascending; all other layers attend to the whole text. */
   layers: readonly number[];
-  /** Of these layers where they have their own, and positions that are not scaled; default: the model's. */
+  /** RoPE base of these layers, whose positions are then not scaled; default: the model's. */
   ropeTheta?: number;
-  /** Components of these layers' heads, where the others' are of another size. */
+  /** Head size of these layers where it differs from the other layers'. */
   headDim?: number;
 }
 
-/** Layers that attend to keys and values of the last layer of their kind before them, and compute queries alone (Gemma 3n and 4). */
+/**
+ * Layers without keys and values of their own: they attend to those of the last earlier layer of the same kind (Gemma
+ * 3n and 4).
+ */
 export interface SharedKeys {
-  /** The first of them; all behind it are. */
+  /** The first of these layers; all later layers share too. */
   from: number;
-  /** Of their MLP. */
+  /** Width of these layers' MLP. */
   intermediateSize: number;
 }
 
-/** Stretches a rotation over a longer context (YaRN, arXiv 2309.00071): slow turns are slowed down, fast ones are left. */
+/** Context extension that lowers slow frequencies and keeps fast ones (YaRN, arXiv 2309.00071). */
 export interface Yarn {
-  /** By which frequencies that are slowed down are divided. */
+  /** Divisor of lowered frequencies. */
   factor: number;
-  /** Tokens of the context that is stretched. */
+  /** Tokens of the original context. */
   originalContext: number;
-  /** Turns within that from which on a frequency is left, and below which it is wholly slowed down. */
+  /** Turns within the original context: frequencies with at least betaFast are kept, below betaSlow fully lowered. */
   betaFast: number;
   betaSlow: number;
-  /** Where these bounds lie between two frequencies they are moved outwards to whole ones. */
+  /** Round a bound that falls between two frequencies outwards to a whole one. */
   truncate: boolean;
-  /** How far frequencies are left at most: 1 wholly. */
+  /** Share of the original frequency that fast ones keep; 1: all of it. */
   extFactor: number;
 }
 
-/** Layers that in place of attention have a gated convolution over the latest tokens (LFM2: arXiv 2511.23404). */
+/** Layers with a gated short convolution over the latest tokens instead of attention (LFM2: arXiv 2511.23404). */
 export interface ShortConvolution {
-  /** Tokens that each takes in, itself among them. */
+  /** Tokens that each output depends on, the current one included. */
   taps: number;
   /** Ascending. */
   layers: readonly number[];
 }
 
-/** Layers that in place of attention have a gated delta net (arXiv 2412.06464): a state of each text that every token changes. */
+/**
+ * Layers with a gated delta net instead of attention (arXiv 2412.06464): each sequence has a recurrent state that every
+ * token updates.
+ */
 export interface DeltaNet {
-  /** Of queries and keys; each serves as many value heads. */
+  /** Heads of queries and keys; each serves numValueHeads / numKeyHeads value heads. */
   numKeyHeads: number;
   numValueHeads: number;
-  /** Of keys and of values. */
+  /** Components of a key head and of a value head. */
   headDim: number;
-  /** Tokens that the convolution of queries, keys and values takes in, the latest among them. */
+  /** Tokens that the convolution over queries, keys and values spans, the latest included. */
   taps: number;
-  /** Which value heads a key head serves: `grouped` neighbours, as in safetensors, or `tiled` every numKeyHeads-th, as in GGUF files. */
+  /**
+   * Order of value heads: a key head serves `grouped` neighbours, as in safetensors, or every numKeyHeads-th one
+   * (`tiled`), as in GGUF files.
+   */
   valueHeads: 'grouped' | 'tiled';
   /** Ascending. */
   layers: readonly number[];
 }
 
-/** In place of an MLP layers have several small ones, of which a router chooses some for each token (arXiv 1701.06538). */
+/** Mixture of experts instead of an MLP: a router chooses some small MLPs for each token (arXiv 1701.06538). */
 export interface Experts {
   count: number;
-  /** Of these, how many each token goes through. */
+  /** Experts per token. */
   used: number;
-  /** Of one. */
+  /** Width of one expert. */
   intermediateSize: number;
-  /** Layers before this one have an MLP. */
+  /** Layers before this one have a plain MLP. */
   firstLayer: number;
-  /** What the router's scores become: a softmax over all, or of each its sigmoid, to which a bias is added where experts are chosen. */
+  /**
+   * How router scores become weights: softmax over all experts, or sigmoid per expert, with a bias added for the choice
+   * only.
+   */
   shares: 'softmax' | 'sigmoid';
-  /** The shares of those that a token goes through are divided by their sum. */
+  /** Divide the weights of a token's chosen experts by their sum. */
   normalizes: boolean;
 }
 
 /** Hyperparameters of a decoder-only transformer, independent of the file they were read from. */
 export interface ModelConfig {
-  /** One of src/architectures. */
+  /** Name of one of src/architectures. */
   architecture: string;
   numLayers: number;
   hiddenSize: number;
@@ -85,83 +97,83 @@ export interface ModelConfig {
   numKvHeads: number;
   headDim: number;
   vocabSize: number;
-  /** Longest context the model was trained for, in tokens. */
+  /** Context that the model was trained for, in tokens. */
   contextLength: number;
   rmsNormEps: number;
   ropeTheta: number;
-  /** Positions are divided by this before the rotation (linear context extension, arXiv 2306.15595). */
+  /** Divisor of positions before the rotation (linear context extension, arXiv 2306.15595). */
   ropeLinearScale?: number;
   yarn?: Yarn;
   /**
-   * LongRoPE (arXiv 2402.13753): frequencies are divided by rope_factors_short.weight where the context is opened with at
-   * most so many tokens, else by rope_factors_long.weight.
+   * LongRoPE (arXiv 2402.13753): frequencies are divided by rope_factors_short.weight in a context of at most this many
+   * tokens, else by rope_factors_long.weight.
    */
   shortContext?: number;
-  /** Components of a head that are rotated, its first; default: all. */
+  /** Rotated components of a head, counted from its first; default: all. */
   rotaryDim?: number;
-  /** Of queries and keys what is rotated is multiplied by this; default: 1. */
+  /** Factor of the rotated components of queries and keys; default: 1. */
   rotaryScale?: number;
   /** Scores of the query at `position` are multiplied by 1 + beta · ln(1 + ⌊position / tokens⌋). */
   temperature?: { beta: number; tokens: number };
-  /** Layers whose queries and keys are not rotated (arXiv 2501.18795), ascending. */
+  /** Layers without rotation (arXiv 2501.18795), ascending. */
   unrotatedLayers: readonly number[];
   window?: SlidingWindow;
   convolution?: ShortConvolution;
   deltaNet?: DeltaNet;
   sharedKeys?: SharedKeys;
   /**
-   * Numbers that each layer takes in of a token beside the residual stream: its row of an embedding matrix
-   * `[vocabSize, numLayers perLayerInputs]`, which stays off the GPU (Gemma 3n and 4).
+   * Width of per-layer embeddings: each layer reads its part of the token's row in a matrix `[vocabSize, numLayers
+   * perLayerInputs]`, which stays off the GPU (Gemma 3n and 4).
    */
   perLayerInputs?: number;
-  /** What a head attends to is multiplied by the sigmoid of a gate, which the projection of the query gives beside it. */
+  /** The query projection also gives a gate; the head's output is multiplied by its sigmoid. */
   gatesAttention?: boolean;
   experts?: Experts;
-  /** It is a draft head: one layer that begins with what the model knows before each token, beside the token's embedding. */
+  /** Draft head: one layer whose input joins the model's hidden state and the token's embedding. */
   isDraftHead?: boolean;
   /** q, k and v have a bias. */
   qkvBias: boolean;
   /** q and k are RMS-normed per head before the rotation. */
   qkNorm: boolean;
-  /** They are RMS-normed before it, each over all of its heads together. */
+  /** q and k are RMS-normed before the rotation, each over all heads together. */
   normsQkWhole?: boolean;
-  /** v is RMS-normed per head too, without weights. */
+  /** v is also RMS-normed per head, without weights. */
   valueNorm?: boolean;
-  /** What attention and MLP add to the residual stream is RMS-normed first. */
+  /** Outputs of attention and MLP are RMS-normed before they join the residual stream. */
   postNorms: boolean;
   activation: Activation;
-  /** Scores are multiplied by this before their softmax; default: 1 / sqrt(headDim). */
+  /** Factor of attention scores before the softmax; default: 1 / sqrt(headDim). */
   attentionScale?: number;
-  /** Embeddings are multiplied by this; 1 in most models. */
+  /** Factor of embeddings; 1 in most models. */
   embeddingScale: number;
-  /** What attention and MLP add to the residual stream is multiplied by this; 1 in most models. */
+  /** Factor of the outputs of attention and MLP; 1 in most models. */
   residualScale: number;
-  /** Logits are divided by this; 1 in most models. */
+  /** Divisor of logits; 1 in most models. */
   logitDivisor: number;
-  /** Logits go through cap · tanh(logit / cap). */
+  /** Logits become cap · tanh(logit / cap). */
   logitCap?: number;
   /** The output matrix is the embedding matrix. */
   tiedEmbeddings: boolean;
   /**
-   * Which two components of a head a rotation turns: `interleaved` (2i, 2i+1), as in GGUF files of architectures whose q
-   * and k rows are permuted for it, or `half` (i, i + rotaryDim/2), as in all others and in safetensors.
+   * Component pairs that a rotation turns: `interleaved` (2i, 2i+1), as in GGUF files of architectures whose q and k
+   * rows are permuted for it, or `half` (i, i + rotaryDim/2), as in all others and in safetensors.
    */
   ropeLayout: 'interleaved' | 'half';
 }
 
-/** Tokens that those of a layer attend to; undefined where it is all. */
+/** Tokens that a layer's tokens attend to; undefined without a sliding window. */
 export const windowOfLayer = ({ window }: Pick<ModelConfig, 'window'>, layer: number): number | undefined =>
   window?.layers.includes(layer) ? window.tokens : undefined;
 
-/** Whether a layer has a convolution in place of attention. */
+/** Whether a layer has a short convolution instead of attention. */
 export const isConvolved = ({ convolution }: Pick<ModelConfig, 'convolution'>, layer: number): boolean =>
   convolution?.layers.includes(layer) === true;
 
-/** Whether a layer has a delta net in place of attention. */
+/** Whether a layer has a delta net, and thus a recurrent state, instead of attention. */
 export const hasState = ({ deltaNet }: Pick<ModelConfig, 'deltaNet'>, layer: number): boolean =>
   deltaNet?.layers.includes(layer) === true;
 
-/** Whether a layer has experts in place of its MLP. */
+/** Whether a layer has experts instead of an MLP. */
 export const hasExperts = ({ experts }: Pick<ModelConfig, 'experts'>, layer: number): boolean =>
   experts !== undefined && layer >= experts.firstLayer;
 
@@ -169,31 +181,31 @@ export const hasExperts = ({ experts }: Pick<ModelConfig, 'experts'>, layer: num
 export const sharesKeys = ({ sharedKeys }: Pick<ModelConfig, 'sharedKeys'>, layer: number): boolean =>
   sharedKeys !== undefined && layer >= sharedKeys.from;
 
-/** Whether a layer has pages of its own in the cache. */
+/** Whether a layer has KV cache pages of its own. */
 export const hasPages = (config: Pick<ModelConfig, 'deltaNet' | 'sharedKeys'>, layer: number): boolean =>
   !hasState(config, layer) && !sharesKeys(config, layer);
 
-/** The layer whose keys and values a layer attends to: itself, or the last of its kind that has its own. */
+/** Layer whose keys and values a layer reads: itself, or the last earlier one of its kind with keys of its own. */
 export function keyLayerOf(config: Pick<ModelConfig, 'sharedKeys' | 'window'>, layer: number): number {
   if (!config.sharedKeys || !sharesKeys(config, layer)) return layer;
   const isWindowed = windowOfLayer(config, layer) !== undefined;
   let source = config.sharedKeys.from - 1;
-  while ((windowOfLayer(config, source) !== undefined) !== isWindowed) source--; // readModelConfig has seen to it that there is one
+  while ((windowOfLayer(config, source) !== undefined) !== isWindowed) source--; // readModelConfig checks that it exists
   return source;
 }
 
-/** Components of a layer's heads. */
+/** Head size of a layer. */
 export const headDimOfLayer = ({ window, headDim }: Pick<ModelConfig, 'window' | 'headDim'>, layer: number): number =>
   window?.headDim !== undefined && window.layers.includes(layer) ? window.headDim : headDim;
 
-/** Of a model's widest MLP. */
+/** Width of a model's widest MLP. */
 export const widestMlp = ({
   intermediateSize,
   sharedKeys,
 }: Pick<ModelConfig, 'intermediateSize' | 'sharedKeys'>): number =>
   Math.max(intermediateSize, sharedKeys?.intermediateSize ?? 0);
 
-/** A model's sizes as one of its layers has them, and what is rotated there: where nothing is, no rotation scales anything. */
+/** The config with the head size, MLP width and rotation scale of one layer. A layer without rotation has no scale. */
 export function configOfLayer<
   C extends Pick<
     ModelConfig,
@@ -211,3 +223,28 @@ export function configOfLayer<
     ? config
     : { ...config, headDim, intermediateSize, rotaryScale };
 }
+
+/** Tokens in a recurrent state's tail: the longest draft. */
+export const TAIL_TOKENS = FEW_TOKENS - 1;
+
+/** Widths of a token's activations in a layer with a delta net, in f32. */
+export function deltaWidths({ numKeyHeads, numValueHeads, headDim }: DeltaNet) {
+  const values = numValueHeads * headDim;
+  /** Queries, keys and values: the input of the convolution. */
+  const convolved = 2 * numKeyHeads * headDim + values;
+  /** `projected`: those, the output gate, and each value head's write strength and decay. */
+  return { values, convolved, projected: convolved + values + 2 * numValueHeads };
+}
+
+/** Floats of a recurrent state: `[headDim, headDim]` of each value head. */
+export const deltaStateFloats = ({ numValueHeads, headDim }: DeltaNet): number => numValueHeads * headDim ** 2;
+
+/** Floats of a token's update: queries, keys and values, and each value head's write strength and decay. */
+export const broughtFloats = (net: DeltaNet): number => deltaWidths(net).convolved + 2 * net.numValueHeads;
+
+/** Bytes of a recurrent state's tail: the updates of draft tokens, before their convolution. */
+export const tailBytes = (net: DeltaNet): number => 4 * TAIL_TOKENS * broughtFloats(net);
+
+/** Bytes of a recurrent state with the inputs of the convolution's latest tokens `[taps - 1, convolved]`. */
+export const stateBytes = (net: DeltaNet): number =>
+  4 * (deltaStateFloats(net) + (net.taps - 1) * deltaWidths(net).convolved);

@@ -1,18 +1,24 @@
-/** How the next token is drawn from the logits. Applied in this order: penalties and bias, temperature, top-k, top-p, min-p. */
+/**
+ * How the next token is sampled from the logits. Applied in this order: penalties and bias, temperature, top-k, top-p,
+ * min-p.
+ */
 export interface SamplingOptions {
   /** 0 is greedy. */
   temperature: number;
-  /** Tokens kept by rank; 0 keeps all. */
+  /** Number of most probable tokens to keep; 0 keeps all. */
   topK: number;
-  /** Probability mass kept, of what top-k left; 1 keeps all. */
+  /** Probability mass to keep after top-k; 1 keeps all. */
   topP: number;
-  /** Least probability kept, as a fraction of the most probable token's; 0 keeps all. */
+  /** Least probability to keep, as a fraction of the most probable token's; 0 keeps all. */
   minP: number;
-  /** Divides positive logits, and multiplies negative ones, of every token of the prompt and the answer (arXiv 1909.05858). */
+  /**
+   * Divides positive logits and multiplies negative ones of every token in the prompt and the answer (arXiv
+   * 1909.05858).
+   */
   repetitionPenalty: number;
   /** Subtracted once from the logit of each token of the answer. */
   presencePenalty: number;
-  /** Subtracted from a logit for each time its token stands in the answer. */
+  /** Subtracted from a token's logit once per occurrence in the answer. */
   frequencyPenalty: number;
   /** Added to a token's logit. */
   logitBias: ReadonlyMap<number, number>;

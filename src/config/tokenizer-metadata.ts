@@ -1,20 +1,20 @@
-/** What a model file says about its tokenizer, independent of how it was read: the `tokenizer.*` keys of a GGUF file. */
+/** A tokenizer's metadata, independent of the file format: the `tokenizer.*` keys of a GGUF file. */
 export interface TokenizerMetadata {
-  /** The model file, named in errors. */
+  /** The model file, for error messages. */
   file: string;
   /** `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` SentencePiece BPE, `bert` WordPiece, `t5` SentencePiece's Unigram, `gemma4` SentencePiece BPE with merges. */
   model: string;
-  /** `tokenizer.ggml.pre`: how text is cut into words before BPE. */
+  /** `tokenizer.ggml.pre`: the pre-tokenizer, which cuts text into words before BPE. */
   pre?: string;
-  /** Text is composed (Unicode's NFC) before it is cut. GGUF files do not say: there it is taken as it comes, as by llama.cpp. */
+  /** Normalise text to Unicode NFC before it is cut. GGUF files have no key for it; llama.cpp does not normalise. */
   composes?: boolean;
   /** Token texts in id order. */
   tokens: readonly string[];
-  /** SentencePiece log-probabilities in id order: the higher, the sooner a token is merged. */
+  /** SentencePiece log-probabilities in id order; tokens with a higher score merge first. */
   scores?: ArrayLike<number>;
   /** One of `TOKEN_TYPES` per token. */
   tokenTypes?: ArrayLike<number>;
-  /** BPE merges, soonest first: two token texts with a space between. */
+  /** BPE merges by rank: two token texts with a space between. */
   merges?: readonly string[];
   bosId?: number;
   eosId?: number;
@@ -24,22 +24,24 @@ export interface TokenizerMetadata {
   addBos?: boolean;
   addEos?: boolean;
   addSpacePrefix?: boolean;
-  /** Of WordPiece, whether capitals and accents are told apart; default: as its tokens do. */
+  /** WordPiece: lowercase text and strip accents; default: derived from the vocabulary. */
   lowercases?: boolean;
   stripsAccents?: boolean;
-  /** Of Unigram, what is replaced in a text before it is cut: `tokenizer.ggml.precompiled_charsmap`; see `charsmap.ts`. */
+  /** Unigram: replacements before text is cut, `tokenizer.ggml.precompiled_charsmap`; see `charsmap.ts`. */
   charsmap?: Uint8Array;
   /** `tokenizer.ggml.remove_extra_whitespaces` */
   mergesSpaces?: boolean;
-  /** What a `tokenizer.json` with Unigram makes of spaces, where text is treated as by huggingface/tokenizers; else it is as by llama.cpp. */
+  /**
+   * How a `tokenizer.json` with Unigram treats spaces, as huggingface/tokenizers does; undefined: as llama.cpp does.
+   */
   spaces?: UnigramSpaces;
   /** Jinja source of `tokenizer.chat_template`. */
   chatTemplate?: string;
 }
 
 /**
- * `cut`: words are what stands between white space. `merged`: several spaces are as one, which begins a word; at the end it is a
- * word of its own. `trimmed`: the same once white space at the end is left out.
+ * `cut`: words are separated by white space. `merged`: a run of spaces counts as one, which begins a word; at the end
+ * of the text it is a word of its own. `trimmed`: `merged` without white space at the end.
  */
 export const UNIGRAM_SPACES = ['cut', 'merged', 'trimmed'] as const;
 export type UnigramSpaces = (typeof UNIGRAM_SPACES)[number];

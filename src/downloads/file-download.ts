@@ -1,25 +1,29 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { checkReadRange } from '../weights/byte-source.ts';
-import type { ByteSource } from '../weights/byte-source.ts';
-import { toHex } from '../weights/digest.ts';
-import { keep } from './piece-store.ts';
-import type { FileNote, PieceStore } from './piece-store.ts';
-import { missingRanges, pieceCount, pieceLength } from './pieces.ts';
-import type { PieceRange } from './pieces.ts';
-import { OutdatedDownload } from './outdated-download.ts';
-import { isSteady, readPart, readRemote } from './remote-file.ts';
-import type { RemoteFile, RemoteOptions } from './remote-file.ts';
+import { type ByteSource, checkReadRange } from '../weights/byte-source.ts';
+import { toHex } from '../util/digest.ts';
+import { type FileNote, keep, type PieceStore } from './piece-store.ts';
+import {
+  isSteady,
+  OutdatedDownload,
+  readPart,
+  readRemote,
+  type RemoteFile,
+  type RemoteOptions,
+} from './remote-file.ts';
 
-/** What is hashed, kept and fetched again as one. An interruption loses less than this of each connection. */
+/** Bytes of a piece: the unit of hashing, storage and retries. An interruption loses less than this per connection. */
 export const PIECE_BYTES = 1 << 20;
-/** Most pieces of one request. */
+/** Most pieces per request. */
 const RANGE_PIECES = 32;
 const CONNECTIONS = 4;
-/** Pieces that come first, which reach behind a model's header, and of each but the file's first as much as is compared. */
+/**
+ * The first pieces, which cover a model's header. After a download the start of each but the first is compared with the
+ * server again.
+ */
 const EARLY_PIECES = 16;
 const SAMPLE_BYTES = 1 << 16;
-/** How often a file whose whole is wrong is gone through for the pieces that came wrong. */
+/** Passes over a file with a wrong SHA-256 to find the wrong pieces. */
 const MAX_REPAIRS = 2;
 
 type OnBytes = (bytes: number) => void;
@@ -29,10 +33,9 @@ export interface DownloadOptions extends RemoteOptions {
 }
 
 /**
- * A file of a web server on its way into a store, piece by piece: what is held is not fetched again, and survives every
- * interruption. Reading fetches what is missing of the bytes asked for. Errors of all: `network`, which is an
- * `OutdatedDownload` when the file changed on the server or was deleted from the store, `aborted`, and `over_limit` when
- * the store is full.
+ * Downloads a file into a store, piece by piece. Held pieces are never fetched again and survive every interruption. A
+ * read fetches the missing pieces of its range. Every method may throw `network` (an `OutdatedDownload` when the file
+ * changed on the server or was deleted from the store), `aborted`, and `over_limit` when the store is full.
  */
 export class FileDownload implements ByteSource {
   readonly name: string;
@@ -42,7 +45,7 @@ export class FileDownload implements ByteSource {
   private constructor(
     note: FileNote,
     private readonly store: PieceStore,
-    /** Undefined where the server cannot be reached. */
+    /** Undefined when the server cannot be reached. */
     private readonly remote: RemoteFile | undefined,
     private readonly options: DownloadOptions,
   ) {
@@ -51,7 +54,7 @@ export class FileDownload implements ByteSource {
     this.pieceBytes = note.pieceBytes;
   }
 
-  /** Goes on with what `store` holds of this version of the file; anything else in it is forgotten. */
+  /** Resumes from the pieces of this version in `store`; discards pieces of any other version. */
   static async open(remote: RemoteFile, store: PieceStore, options: DownloadOptions = {}): Promise<FileDownload> {
     const { url } = remote;
     const { pieceBytes = PIECE_BYTES } = options;
@@ -73,17 +76,17 @@ export class FileDownload implements ByteSource {
     return file;
   }
 
-  /** What `store` holds is this version of the file, or the beginning of it. */
+  /** Whether `store` holds this version of the file, in part or whole. */
   static isOf(remote: RemoteFile, store: PieceStore): boolean {
     const { note } = store;
     const version = versionOf(remote);
-    // Of a file without version and length nothing says that it is still the same.
+    // Without version and length nothing identifies the file.
     const isTold = version !== '' || remote.size !== undefined;
     if (!isTold || note?.version !== version || note.size !== (remote.size ?? note.size)) return false;
     return remote.hasRanges || isSteady(remote) || FileDownload.offline(store) !== undefined;
   }
 
-  /** What `store` holds, where its server cannot be reached; undefined unless that is all of the file. */
+  /** The file from `store` while its server cannot be reached; undefined unless all of it is there. */
   static offline(store: PieceStore): FileDownload | undefined {
     const { note } = store;
     if (!note) return undefined;
@@ -91,7 +94,7 @@ export class FileDownload implements ByteSource {
     return file.missing === 0 ? file : undefined;
   }
 
-  /** Bytes that are still to come. */
+  /** Bytes left to fetch. */
   get missing(): number {
     let held = 0;
     for (const index of this.store.pieces.keys()) held += this.#length(index);
@@ -117,10 +120,10 @@ export class FileDownload implements ByteSource {
     return bytes;
   }
 
-  /** Fetches all that is missing. `onBytes` is told how many bytes are held. */
+  /** Fetches all missing pieces. `onBytes` receives the number of bytes held. */
   async complete(onBytes: OnBytes = () => undefined): Promise<void> {
     const all = { first: 0, end: pieceCount(this, this.pieceBytes) };
-    // Without ranges every request begins at the first byte.
+    // Without ranges every request starts at the first byte.
     const most = this.hasRanges ? Math.min(RANGE_PIECES, Math.ceil(all.end / CONNECTIONS)) : Infinity;
     const ranges = missingRanges(this.store.pieces, all, most);
     let held = this.size - this.missing;
@@ -128,10 +131,10 @@ export class FileDownload implements ByteSource {
   }
 
   /**
-   * Reads all that is held, and fetches anew what is not as it came. A file that is the first time complete is held
-   * against its SHA-256; where it differs, its pieces are fetched again until it does not. Where nothing says that its
-   * pieces are of one version, some that came early come again. `onBytes` is told how far it is. Throws `bad_file`, or an
-   * `OutdatedDownload`, where that does not help, and forgets the file.
+   * Reads all held pieces and fetches damaged ones again. When the file completes for the first time, its SHA-256 is
+   * checked; on a mismatch its pieces are fetched again until it matches. When nothing proves that all pieces belong to
+   * one version, some early ones are fetched again. `onBytes` reports progress. Throws `bad_file`, or an
+   * `OutdatedDownload`, if none of that helps, and discards the file.
    */
   async verify(onBytes: OnBytes = () => undefined): Promise<void> {
     const { store, remote } = this;
@@ -143,7 +146,7 @@ export class FileDownload implements ByteSource {
       whole?.update(isGood ? bytes : await this.#get(i));
       onBytes(Math.min(this.size, (i + 1) * this.pieceBytes));
     }
-    // Without its server nothing is known of the whole.
+    // Without the server the SHA-256 is unknown.
     if (!whole || !remote) return;
     const wanted = remote.sha256;
     if (wanted !== undefined && toHex(whole.digest()) !== wanted) await this.#repair(wanted);
@@ -155,10 +158,10 @@ export class FileDownload implements ByteSource {
     return this.#keep(() => this.store.blob());
   }
 
-  /** A file that changed while it came has other bytes now where the first pieces came from. */
+  /** Detects a file that changed during the download: the server then sends other bytes for the first pieces. */
   async #refuseMixture(remote: RemoteFile): Promise<void> {
     const early = [...this.store.pieces.keys()].slice(0, EARLY_PIECES);
-    // Without ranges all that came in one go.
+    // Without ranges the file came in one request.
     for (const index of remote.hasRanges ? new Set([0, ...early]) : [0]) {
       const from = index * this.pieceBytes;
       const length = Math.min(index === 0 ? Infinity : SAMPLE_BYTES, this.#length(index));
@@ -166,12 +169,14 @@ export class FileDownload implements ByteSource {
       const came = (await this.#get(index)).subarray(0, length);
       if (again.every((byte, i) => byte === came[i])) continue;
       await this.#forget();
-      const reason = `the file changed on the server during the download: from ${from} on it gives other bytes now`;
+      const reason = `the file changed on the server during the download: its bytes from ${from} on differ now`;
       throw new OutdatedDownload('network', { file: this.name, reason });
     }
   }
 
-  /** What lies there is not what came: it comes again, and must be what came before where the whole was verified. */
+  /**
+   * The stored piece is damaged: it is fetched again. If the whole was verified, it must match the piece's old hash.
+   */
   async #refetch(index: number): Promise<void> {
     const { store } = this;
     const before = store.isVerified ? store.pieces.get(index) : undefined;
@@ -179,10 +184,13 @@ export class FileDownload implements ByteSource {
       await this.#fetch({ first: index, end: index + 1 });
       if (before === undefined || store.pieces.get(index) === before) return;
     }
-    await this.#giveUp('sha256', `the server gives other bytes from ${index * this.pieceBytes} on than before`);
+    await this.#evict('sha256', `the server gives other bytes from ${index * this.pieceBytes} on than before`);
   }
 
-  /** Each piece is as it came, yet the whole is wrong. Which of them came wrong shows when it comes differently. */
+  /**
+   * Every piece matches its own hash, but the file's SHA-256 is wrong: a piece that now arrives with other bytes was
+   * wrong.
+   */
   async #repair(wanted: string): Promise<void> {
     const { store } = this;
     for (let attempt = 0; attempt < MAX_REPAIRS; attempt++) {
@@ -194,17 +202,17 @@ export class FileDownload implements ByteSource {
         before.update(await this.#get(i));
       }
     }
-    await this.#giveUp('sha256', `the file is not the one with SHA-256 ${wanted}, however often it is fetched`);
+    await this.#evict('sha256', `the file is not the one with SHA-256 ${wanted}, however often it is fetched`);
   }
 
-  /** SHA-256 of the file, `before` being that of the pieces before `index`. */
+  /** SHA-256 of the file; `before` is the hash state of the pieces before `index`. */
   async #wholeFrom(index: number, before: ReturnType<typeof sha256.create>): Promise<string> {
     const whole = before.clone();
     for (let i = index; i < pieceCount(this, this.pieceBytes); i++) whole.update(await this.#get(i));
     return toHex(whole.digest());
   }
 
-  async #giveUp(field: string, reason: string): Promise<never> {
+  async #evict(field: string, reason: string): Promise<never> {
     await this.#forget();
     throw new ChunkwiseError('bad_file', { file: this.name, field, reason });
   }
@@ -214,7 +222,7 @@ export class FileDownload implements ByteSource {
     if (note) await this.#keep(() => this.store.begin(note));
   }
 
-  /** Several at once. The first failure ends all; what they have brought stays. */
+  /** Fetches ranges in parallel. The first failure stops all; received pieces stay. */
   async #fetchAll(ranges: PieceRange[], onPiece?: OnBytes): Promise<void> {
     if (ranges.length === 0) return;
     const control = new AbortController();
@@ -241,7 +249,7 @@ export class FileDownload implements ByteSource {
   async #fetch({ first, end }: PieceRange, onPiece?: OnBytes, signal = this.options.signal): Promise<void> {
     const { remote, size, pieceBytes } = this;
     if (!remote) {
-      const reason = `bytes from ${first * pieceBytes} on are damaged, and the server cannot be reached`;
+      const reason = `the the bytes from ${first * pieceBytes} on are damaged, and the server cannot be reached`;
       throw new ChunkwiseError('network', { file: this.name, reason });
     }
     let index = first;
@@ -290,3 +298,27 @@ const versionOf = ({ content, sha256, version }: RemoteFile): string => content 
 
 const hexOf = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
   toHex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
+
+/** Consecutive pieces, `end` exclusive. */
+export interface PieceRange {
+  first: number;
+  end: number;
+}
+
+export const pieceCount = ({ size }: { size: number }, pieceBytes: number): number => Math.ceil(size / pieceBytes);
+
+/** Bytes of a piece; 0 after the last one. */
+export const pieceLength = ({ size }: { size: number }, pieceBytes: number, index: number): number =>
+  Math.max(0, Math.min(pieceBytes, size - index * pieceBytes));
+
+/** Runs of pieces in `range` that are not in `held`, each of at most `most` pieces. */
+export function missingRanges(held: { has(index: number): boolean }, range: PieceRange, most: number): PieceRange[] {
+  const ranges: PieceRange[] = [];
+  for (let i = range.first; i < range.end; i++) {
+    if (held.has(i)) continue;
+    const last = ranges.at(-1);
+    if (last?.end === i && i - last.first < most) last.end++;
+    else ranges.push({ first: i, end: i + 1 });
+  }
+  return ranges;
+}

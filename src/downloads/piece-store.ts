@@ -1,48 +1,48 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { OutdatedDownload } from './outdated-download.ts';
+import { OutdatedDownload } from './remote-file.ts';
 
-/** What a stored file is a copy of. */
+/** The source of a stored file. */
 export interface FileNote {
   url: string;
   /** Bytes. */
   size: number;
-  /** Changes with the content: the SHA-256 where it is known, or what the server calls its version. */
+  /** Identifies the content: the SHA-256 if known, else the server's version. */
   version: string;
   /** Bytes of a piece; the last one is shorter. */
   pieceBytes: number;
 }
 
 /**
- * Where the pieces of one file are kept, whatever happens in between. Nobody else may write meanwhile. Throws a
- * DOMException: `QuotaExceededError` when there is no room, `NotFoundError` when what was kept is gone.
+ * Stores the pieces of one file durably. Only one writer at a time. Throws a DOMException: `QuotaExceededError` when
+ * there is no room, `NotFoundError` when the file is gone.
  */
 export interface PieceStore {
-  /** Undefined where nothing is kept, or nothing that can be read. */
+  /** Undefined when nothing readable is stored. */
   readonly note: FileNote | undefined;
-  /** SHA-256 of the pieces held, in hexadecimal, by their number. What lies there need not be that any more. */
+  /** Hexadecimal SHA-256 of each stored piece, by piece number. The stored bytes may be damaged meanwhile. */
   readonly pieces: ReadonlyMap<number, string>;
-  /** All pieces together were once found to be the file. */
+  /** The SHA-256 of the whole file was checked once. */
   readonly isVerified: boolean;
-  /** Forgets what is kept and begins anew. */
+  /** Discards all pieces and starts a new file. */
   begin(note: FileNote): Promise<void>;
-  /** Keeps a piece, wholly or not at all. */
+  /** Stores a piece completely or not at all. */
   put(index: number, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void>;
-  /** A piece as it lies there; shorter, or empty, where something took it away. */
+  /** The stored bytes of a piece; shorter, or empty, if they were lost. */
   get(index: number): Promise<Uint8Array<ArrayBuffer>>;
   setVerified(): Promise<void>;
-  /** The whole file. Nothing may be written after it. */
+  /** The whole file. No writes may follow. */
   blob(): Promise<Blob>;
-  /** Keeps nothing any more. Throws a DOMException `NoModificationAllowedError` while another tab has it open. */
+  /** Deletes the file. Throws a DOMException `NoModificationAllowedError` while another tab has it open. */
   remove(): Promise<void>;
   close(): void;
 }
 
-/** Of a DOMException: a file or its folder is not there any more, or what was open of it was closed. */
+/** Names of DOMExceptions for a deleted file or folder, or a closed handle. */
 const GONE = ['NotFoundError', 'NotReadableError', 'InvalidStateError'];
 
 /**
- * Does what a store does for `file`, and tells its errors as this package's: `over_limit`; an `OutdatedDownload`
- * (`storage_lost`) for what is gone.
+ * Runs a store operation for `file` and converts its errors: `over_limit`; an `OutdatedDownload` (`storage_lost`) for a
+ * deleted file.
  */
 export async function keep<T>(
   file: string,
@@ -64,8 +64,49 @@ export async function keep<T>(
     if (!GONE.includes(name)) throw cause;
     throw new OutdatedDownload(
       'storage_lost',
-      { ...detail, reason: `what was downloaded of it was deleted from the browser's storage ${when()}` },
+      { ...detail, reason: `its downloaded part was deleted from the browser's storage ${when()}` },
       { cause },
     );
   }
+}
+
+/** Keeps a file's pieces in memory, for browsers without storage. */
+export class MemoryPieces implements PieceStore {
+  note: FileNote | undefined;
+  isVerified = false;
+  readonly pieces = new Map<number, string>();
+  readonly bytes = new Map<number, Uint8Array<ArrayBuffer>>();
+
+  async begin(note: FileNote): Promise<void> {
+    this.note = note;
+    this.isVerified = false;
+    this.pieces.clear();
+    this.bytes.clear();
+  }
+
+  async put(index: number, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void> {
+    this.bytes.set(index, bytes);
+    this.pieces.set(index, sha256);
+  }
+
+  async get(index: number): Promise<Uint8Array<ArrayBuffer>> {
+    return this.bytes.get(index) ?? new Uint8Array();
+  }
+
+  async setVerified(): Promise<void> {
+    this.isVerified = true;
+  }
+
+  async blob(): Promise<Blob> {
+    return new Blob(Array.from({ length: this.bytes.size }, (_, i) => this.bytes.get(i) ?? ''));
+  }
+
+  async remove(): Promise<void> {
+    this.note = undefined;
+    this.isVerified = false;
+    this.pieces.clear();
+    this.bytes.clear();
+  }
+
+  close(): void {}
 }

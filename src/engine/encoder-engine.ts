@@ -1,5 +1,5 @@
 import type { BertConfig } from '../config/encoder-config.ts';
-import type { MemoryReport } from '../config/memory-report.ts';
+import type { MemoryReport } from '../gpu/buffers.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type EncoderInput, type EncoderSession, openEncoderSession } from '../session/encoder/encoder-session.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
@@ -17,7 +17,7 @@ import type {
   SavedCaches,
   TextEmbedding,
 } from './types.ts';
-import { unlessAbandoned } from './unless-abandoned.ts';
+import { type AsyncQueue, readQueue } from './async-queue.ts';
 
 /** Loads an encoder. Errors: those of `openEngine`. */
 export async function openEncoderEngine(options: EngineCoreOptions): Promise<EncoderEngine> {
@@ -30,7 +30,7 @@ export async function openEncoderEngine(options: EngineCoreOptions): Promise<Enc
   }
 }
 
-/** The engine of a model that embeds texts, or scores pairs of them, and answers nothing: what it cannot do throws `unsupported`. */
+/** The engine of a model that embeds texts or scores pairs of them. Everything else throws `unsupported`. */
 export class EncoderEngine implements EngineCore {
   readonly #session: LiveSession<EncoderSession>;
   readonly #queue: RequestQueue;
@@ -74,7 +74,7 @@ export class EncoderEngine implements EngineCore {
   }
 
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
-    return this.#unlessAbandoned(this.#embed(inputs, options), options);
+    return this.#read((queue) => this.#embed(inputs, options, queue), options);
   }
 
   rerank(
@@ -82,7 +82,7 @@ export class EncoderEngine implements EngineCore {
     documents: readonly string[],
     options: { signal?: AbortSignal },
   ): AsyncGenerator<DocumentScore, void> {
-    return this.#unlessAbandoned(this.#rerank(query, documents, options), options);
+    return this.#read((queue) => this.#rerank(query, documents, options, queue), options);
   }
 
   scoreLabels(): AsyncGenerator<LabelScores, void> {
@@ -113,31 +113,36 @@ export class EncoderEngine implements EngineCore {
     this.#session.dispose();
   }
 
-  async *#embed(
+  async #embed(
     inputs: readonly (string | readonly number[])[],
     { adapters = [], signal }: EmbedOptions,
-  ): AsyncGenerator<TextEmbedding, void> {
+    queue: AsyncQueue<TextEmbedding>,
+  ): Promise<void> {
     this.#session.throwIfDisposed();
     if (adapters.length > 0) this.#refuse('takes no adapters', 'adapter');
     if (this.#isCrossEncoder) this.#refuse('gives no vectors');
     const texts = inputs.map((input, i) => this.#texts.input(input, `input[${i}]`));
     const vectors = await this.#inTurn((session) => session.encode(texts, signal), signal);
-    for (const [i, vector] of vectors.entries()) yield { vector, tokens: texts[i]!.length };
+    for (const [i, vector] of vectors.entries()) await queue.push({ vector, tokens: texts[i]!.length });
   }
 
-  async *#rerank(
+  async #rerank(
     query: string,
     documents: readonly string[],
     { signal }: { signal?: AbortSignal },
-  ): AsyncGenerator<DocumentScore, void> {
+    queue: AsyncQueue<DocumentScore>,
+  ): Promise<void> {
     this.#session.throwIfDisposed();
     if (!this.#isCrossEncoder) this.#refuse('scores no documents');
     const pairs = this.#pairs(query, documents);
     const scores = await this.#inTurn((session) => session.score(pairs, signal), signal);
-    for (const [i, score] of scores.entries()) yield { score, tokens: pairs[i]!.tokens.length };
+    for (const [i, score] of scores.entries()) await queue.push({ score, tokens: pairs[i]!.tokens.length });
   }
 
-  /** `[CLS] query [SEP] document [SEP]` or `<s> query </s></s> document </s>` of each document. Errors: `context_overflow`, naming the one or the other. */
+  /**
+   * `[CLS] query [SEP] document [SEP]` or `<s> query </s></s> document </s>` for each document. Errors:
+   * `context_overflow`, naming query or document.
+   */
   #pairs(query: string, documents: readonly string[]): EncoderInput[] {
     const { tokenizer, contextLength } = this.#texts;
     const begun = tokenizer.encode(query, { maxTokens: contextLength, field: 'query' });
@@ -167,8 +172,11 @@ export class EncoderEngine implements EngineCore {
     }
   }
 
-  #unlessAbandoned<T>(events: AsyncGenerator<T, void>, { signal }: { signal?: AbortSignal }): AsyncGenerator<T, void> {
-    return unlessAbandoned(events, { readTimeoutMs: this.#readTimeoutMs, signal });
+  #read<T>(
+    produce: (queue: AsyncQueue<T>) => Promise<void>,
+    { signal }: { signal?: AbortSignal },
+  ): AsyncGenerator<T, void> {
+    return readQueue(produce, { readTimeoutMs: this.#readTimeoutMs, signal });
   }
 
   #refuse(what: string, field = 'model'): never {

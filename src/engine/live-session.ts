@@ -1,18 +1,18 @@
-import { addMemory, type MemoryReport } from '../config/memory-report.ts';
+import { addMemory, type MemoryReport } from '../gpu/buffers.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Session } from '../session/session.ts';
 
-/** What is lost with its device. */
+/** A resource that is lost with its device. */
 interface Losable {
   readonly device: Device;
-  /** Whether texts are kept in it, to be gone on from. */
+  /** Whether its prefix cache holds texts. */
   readonly holdsText: boolean;
   memory(): MemoryReport;
   close(): void;
 }
 
-/** The session of an engine, made anew from its sources where the device was lost. */
+/** The session of an engine, reopened from its sources after a lost device. */
 export class LiveSession<S extends Losable = Session> {
   #session: S | undefined;
   #opening: Promise<S> | undefined;
@@ -40,13 +40,13 @@ export class LiveSession<S extends Losable = Session> {
     return this.#session;
   }
 
-  /** Does `work` with it. Errors: those of `work` and of `get`. */
+  /** Runs `work` with the session. Errors: those of `work` and of `get`. */
   async use<T>(work: (session: S) => Promise<T>): Promise<T> {
     const session = await this.get();
     return work(session).catch((error: unknown) => this.failed(error, session));
   }
 
-  /** Throws what failed in `session`, or that the engine was disposed meanwhile. */
+  /** Throws the error of a session, or `disposed` if the engine was disposed meanwhile. */
   failed(error: unknown, session: S | undefined): never {
     this.throwIfDisposed(error);
     if (session && error instanceof ChunkwiseError && error.code === 'device_lost')
@@ -54,12 +54,12 @@ export class LiveSession<S extends Losable = Session> {
     throw error;
   }
 
-  /** Why the text that was computed last is no more: the reason of a lost device. */
+  /** Reason of the lost device that held the text computed last. */
   get lostText(): string | undefined {
     return this.#lostText;
   }
 
-  /** A text begins: the one that was lost is not the last any more. */
+  /** A new text starts: it becomes the text computed last. */
   beginText(): void {
     this.#lostText = undefined;
   }
@@ -78,7 +78,7 @@ export class LiveSession<S extends Losable = Session> {
     if (this.#disposed) throw new ChunkwiseError('disposed', { reason: 'the engine was disposed' }, { cause });
   }
 
-  /** Of those that ran in a lost session the first closes it. */
+  /** The first of several failed requests closes a lost session. */
   #drop(session: S, reason: string): void {
     if (this.#session !== session) return;
     if (session.holdsText) this.#lostText = reason;

@@ -1,22 +1,29 @@
 import type { ChunkPlan } from '../chunking/chunk-plan.ts';
-import { type PlannedPart, type PlanRequest, PromptPlan } from '../chunking/prompt-plan.ts';
-import { checkReplay, replayPart } from '../chunking/replay.ts';
-import { joinedParts, movedPart, untakenPart } from '../chunking/untaken.ts';
+import {
+  type PlannedPart,
+  type PlanRequest,
+  PromptPlan,
+  checkReplay,
+  recordedPart,
+  joinedParts,
+  shiftedPart,
+  unadaptedPart,
+} from '../chunking/prompt-plan.ts';
 
-/** Plans prompts: here, or in a thread of its own. */
+/** Plans prompts, in this thread or in another. */
 export interface PlanService {
   /** Errors: those of `Planner`; `scheduler_lost`. */
   begin(request: PlanRequest): Promise<PlanSession>;
 }
 
-/** The plan of one prompt, made piece by piece. */
+/** The plan of one prompt, made in parts. */
 export interface PlanSession extends Pick<ChunkPlan, 'levels' | 'ladder'> {
-  /** The next tokens up to `end`; each is asked for once. Errors: `scheduler_lost`. */
+  /** The next tokens up to `end`; each token is asked for once. Errors: `scheduler_lost`. */
   part(end: number): Promise<PlannedPart>;
   close(): void;
 }
 
-/** Plans in this thread, between two steps of the GPU. */
+/** Plans in this thread, between two steps. */
 export const inlinePlans: PlanService = {
   async begin(request) {
     const plan = new PromptPlan(request);
@@ -32,15 +39,15 @@ export function replay(plan: ChunkPlan, tokens: readonly number[], from: number)
   return {
     ...{ levels, ladder, close: () => undefined },
     part: async (end) => {
-      const part = replayPart(plan, start, end);
+      const part = recordedPart(plan, start, end);
       start = end;
       return part;
     },
   };
 }
 
-/** `plan` is of what follows the tokens `before`, which take nothing of the adapters: the plan of all, from token `from` on. */
-export function behind(plan: PlanSession, before: readonly number[], from: number): PlanSession {
+/** Puts the tokens `before`, which take no adapter, in front of `plan`. Starts at token `from` of the whole text. */
+export function withUntaken(plan: PlanSession, before: readonly number[], from: number): PlanSession {
   const { length } = before;
   let start = from;
   return {
@@ -48,9 +55,9 @@ export function behind(plan: PlanSession, before: readonly number[], from: numbe
     part: async (end) => {
       const [first, isFirst] = [start, start === from];
       start = end;
-      if (end <= length) return untakenPart(before, first, end, isFirst);
-      const part = movedPart(await plan.part(end - length), length);
-      return first < length ? joinedParts(untakenPart(before, first, length, isFirst), part) : part;
+      if (end <= length) return unadaptedPart(before, first, end, isFirst);
+      const part = shiftedPart(await plan.part(end - length), length);
+      return first < length ? joinedParts(unadaptedPart(before, first, length, isFirst), part) : part;
     },
   };
 }

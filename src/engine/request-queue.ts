@@ -1,37 +1,37 @@
-import { MAX_STREAMS } from '../config/max-streams.ts';
+import { MAX_SEQUENCES } from '../config/limits.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
-/** Requests that may wait, where nothing else is said. */
+/** Default limit of waiting requests. */
 export const DEFAULT_QUEUE_LIMIT = 16;
 
-/** What a request holds while it runs. */
+/** Resources of a running request. */
 interface Needs {
-  /** Stream slots. */
+  /** Sequence slots. */
   slots: number;
-  /** Pages of the cache, as many as it may come to fill. */
+  /** Cache pages that it may fill. */
   pages: number;
 }
 
 export interface Turn {
-  /** Its stream slot, or the first of them. */
+  /** Its sequence slot, or the first of several. */
   slot: number;
   leave(): void;
 }
 
 interface Waiting {
   needs: Needs;
-  /** Of a request that has its place already: it takes none of those that wait. */
+  /** Another answer to an admitted request: the limit does not count it. */
   isFurther: boolean;
   admit: (turn: Turn) => void;
 }
 
-/** Admits requests in the order of their coming, as many at once as there are slots and pages for all they need. */
+/** Admits requests in order, each once its slots and pages are free. */
 export class RequestQueue {
-  readonly #freeSlots = Array.from({ length: MAX_STREAMS }, (_, slot) => slot);
+  readonly #freeSlots = Array.from({ length: MAX_SEQUENCES }, (_, slot) => slot);
   readonly #waiting: Waiting[] = [];
   #freePages: number;
 
-  /** `limit`: requests that may wait behind the running ones. */
+  /** `limit`: most requests that may wait. */
   constructor(
     private readonly limit: number,
     private readonly numPages: number,
@@ -40,16 +40,16 @@ export class RequestQueue {
   }
 
   /**
-   * Resolves when it is the caller's turn. `pages`: at most what the cache has. `isFurther`: one more answer to a request
-   * that has entered; it is never refused. Errors: `queue_full`, `aborted`.
+   * Resolves when the request is admitted. `pages`: at most those of the cache. `isFurther`: another answer to an
+   * admitted request, which is never refused. Errors: `queue_full`, `aborted`.
    */
   enter(pages: number, signal?: AbortSignal, isFurther = false): Promise<Turn> {
     return this.#enter({ slots: 1, pages }, signal, isFurther);
   }
 
-  /** The same with everything: while it lasts nobody else runs. */
+  /** Takes all slots and pages: no other request runs meanwhile. */
   enterAlone(signal?: AbortSignal): Promise<Turn> {
-    return this.#enter({ slots: MAX_STREAMS, pages: this.numPages }, signal);
+    return this.#enter({ slots: MAX_SEQUENCES, pages: this.numPages }, signal);
   }
 
   async #enter(needs: Needs, signal: AbortSignal | undefined, isFurther = false): Promise<Turn> {

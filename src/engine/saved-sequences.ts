@@ -6,22 +6,27 @@ import {
   type SavedFile,
   type SavedText,
 } from '../cache/saved-cache.ts';
-import { LayerLosses } from '../cache/layer-losses.ts';
-import { statesToSave } from '../cache/text-states.ts';
-import { countInSight } from '../cache/windows.ts';
+import { LayerLosses } from '../cache/probes.ts';
+import { recurrentStatesToSave } from '../cache/recurrent-states.ts';
+import { countWindowPages } from '../cache/cache-page.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { finished, readOnce } from '../gpu/readback.ts';
+import { readOnce } from '../gpu/recorder.ts';
+import { finished } from '../gpu/device.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
-import { followsRecordedPlan } from './adaptation.ts';
+import { followsRecordedPlan } from './adapters.ts';
 import { NO_ADAPTERS } from '../session/adapter-mix.ts';
 import type { LiveSession } from './live-session.ts';
-import { modelHash } from './model-hash.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 import type { Requests } from './requests.ts';
 import type { SavedCaches, SavedSize } from './types.ts';
+import { hexDigest } from '../util/digest.ts';
+import { readGguf } from '../weights/gguf/gguf-reader.ts';
+import { isSafetensors } from '../weights/safetensors/safetensors-model.ts';
+import { readSafetensors } from '../weights/safetensors/safetensors-reader.ts';
+import type { TensorInfo } from '../weights/tensor-info.ts';
 
-/** Computed texts in a store: their pages go there from the GPU, and come back in another visit. */
+/** Saves computed texts to a store, and restores them in another visit. */
 export class SavedSequences implements SavedCaches {
   /** Read when first needed. */
   #model: Promise<string> | undefined;
@@ -86,13 +91,13 @@ export class SavedSequences implements SavedCaches {
 
   #modelHash(): Promise<string> {
     this.#model ??= this.#hash().catch((error: unknown) => {
-      this.#model = undefined; // what failed once may do later
+      this.#model = undefined; // a later call may succeed
       throw error;
     });
     return this.#model;
   }
 
-  /** The same files quantized in another way are another model, and so are they where they rotate keys in another. */
+  /** Files with other weights types are another model, and so are those that rotate keys differently. */
   async #hash(): Promise<string> {
     const { weights, config, contextLength } = (await this.session.get()).plan;
     const isLong = config.shortContext !== undefined && contextLength > config.shortContext;
@@ -105,7 +110,7 @@ interface LatestText extends Pick<SavedCache, 'layers'> {
   text: Omit<SavedText, 'model'>;
 }
 
-/** The text that was computed last. Nothing may run meanwhile. Errors: `bad_request`, `unsupported`, `device_lost`. */
+/** The text computed last. Nothing may run meanwhile. Errors: `bad_request`, `unsupported`, `device_lost`. */
 async function readLatest({ device, sequences, transformer }: Session): Promise<LatestText> {
   const latest = sequences.idle.at(-1);
   if (!latest)
@@ -119,11 +124,11 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
   if (dropped > 0) {
     throw new ChunkwiseError('unsupported', {
       field: 'pages',
-      reason: 'tokens in the middle of the text were given up',
+      reason: 'tokens in the middle of the text were evicted',
     });
   }
-  transformer.cache.giveBackBehind(pages, latest.heldTokens); // what is kept follows from the text's length alone
-  const kept = statesToSave(states, transformer.config);
+  transformer.cache.freeBeforeWindow(pages, latest.heldTokens); // the text's length alone decides what is kept
+  const kept = recurrentStatesToSave(states, transformer.config);
   const layers: Uint8Array<ArrayBuffer>[] = [];
   for (const [i, layer] of transformer.cache.layers.entries()) {
     const ranges = layer.ranges([...pages, ...kept].flatMap((page) => page.layers[i] ?? []));
@@ -146,11 +151,11 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
   };
 }
 
-/** Puts a text among those that requests go on from, at the cost of those longest unused. Nothing may run meanwhile. */
+/** Adds a text to the prefix cache, and evicts those longest unused. Nothing may run meanwhile. */
 function restore({ sequences, transformer }: Session, { text, layers }: SavedCache): void {
   const { cache } = transformer;
-  sequences.makeRoom(text.pages.length, countInSight(cache.config, text.pages), text.states?.length);
-  // A request that goes on from it brings the adapters and the policy that the keys stand for.
+  sequences.makeRoom(text.pages.length, countWindowPages(cache.config, text.pages), text.states?.length);
+  // A request that reuses it brings its own adapters and policy.
   const sequence = new Sequence(NO_ADAPTERS, 0, { key: text.policy });
   sequence.spans = text.adapters;
   sequence.tokens = [...text.tokens];
@@ -162,3 +167,32 @@ function restore({ sequences, transformer }: Session, { text, layers }: SavedCac
 
 const unknown = (name: string): ChunkwiseError =>
   new ChunkwiseError('bad_request', { field: 'name', reason: `no cache is saved as ${JSON.stringify(name)}` });
+
+/** Bytes that are read of each tensor. */
+const SAMPLE_BYTES = 4096;
+
+/**
+ * Hash of a model: the SHA-256 of its files' headers, lengths and the first 4 KiB of each tensor, independent of file
+ * names and order. Another model, a fine-tuned one or another quantization has another hash. Files that differ only
+ * further inside a tensor have the same: a damaged download, or a few weights edited by hand. Reading a whole model
+ * would take longer than computing the text again.
+ */
+export async function modelHash(sources: readonly ByteSource[]): Promise<string> {
+  const form = isSafetensors(sources) ? 'safetensors' : 'gguf';
+  const files = await Promise.all(sources.map((source) => fileHash(source, form)));
+  return hexDigest([files.sort().join()]);
+}
+
+/** Some files of a safetensors model hold no tensors: they are all header. */
+async function tensorsOf(source: ByteSource, form: 'gguf' | 'safetensors'): Promise<readonly TensorInfo[]> {
+  if (form === 'gguf') return (await readGguf(source)).tensors;
+  return isSafetensors([source]) ? (await readSafetensors(source)).tensors : [];
+}
+
+async function fileHash(source: ByteSource, form: 'gguf' | 'safetensors'): Promise<string> {
+  const tensors = await tensorsOf(source, form);
+  const header = await source.read(0, tensors[0]?.offset ?? source.size);
+  const samples: Uint8Array[] = [];
+  for (const { offset, bytes } of tensors) samples.push(await source.read(offset, Math.min(bytes, SAMPLE_BYTES)));
+  return hexDigest([`${source.size} `, ...[header, ...samples].map((part) => part.slice())]);
+}

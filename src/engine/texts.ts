@@ -1,18 +1,18 @@
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { type ChatTurn, type ToolDefinition, renderChat } from '../tokenizer/chat-template.ts';
+import { type ChatTurn, renderChat } from '../tokenizer/chat-template.ts';
 import { type ChatTraits, chatTraits, endsInReasoning, withMarkers } from '../tokenizer/chat-traits.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { PromptTokens } from './generation/generate.ts';
+import type { PromptTokens } from './running-request.ts';
 import { commonPrefix } from '../session/sequence-cache.ts';
-import type { GenerateOptions } from './types.ts';
+import type { ChatExtras, GenerateOptions } from './types.ts';
 
 /**
- * Turns what is asked into tokens, and refuses what the context cannot hold. `shifts`: the text may go on past the
- * context; otherwise tokens beyond it are not even made.
+ * Turns inputs into tokens, and refuses those that exceed the context. `shifts`: the text may exceed the context;
+ * otherwise tokens beyond it are not even made.
  */
 export class Texts {
-  /** Shows the marks of calls and reasoning. */
+  /** Keeps the markers of tool calls and reasoning in the text. */
   readonly chatTokenizer: Tokenizer;
   readonly chatTraits: ChatTraits;
 
@@ -29,18 +29,21 @@ export class Texts {
     return { tokens: this.tokenizer.encode(text, { maxTokens: this.#mostTokens(shifts) }), kept: 0 };
   }
 
-  chat(messages: readonly ChatTurn[], tools: readonly ToolDefinition[] | undefined, shifts: boolean): PromptTokens {
-    const tokens = this.encodeChat(messages, tools, this.#mostTokens(shifts));
-    // Only what may go on past the context has to know what it keeps.
-    const kept = shifts ? commonPrefix(tokens, this.encodeChat(withAnyTurn(messages), tools)) : 0;
+  chat(messages: readonly ChatTurn[], extras: ChatExtras, shifts: boolean): PromptTokens {
+    const tokens = this.encodeChat(messages, extras, this.#mostTokens(shifts));
+    // Eviction needs `kept` only if the text may exceed the context.
+    const kept = shifts ? commonPrefix(tokens, this.encodeChat(withAnyTurn(messages), extras)) : 0;
     return { tokens, kept };
   }
 
-  encodeChat(messages: readonly ChatTurn[], tools?: readonly ToolDefinition[], maxTokens?: number): number[] {
-    return this.tokenizer.encode(renderChat(this.metadata, messages, { tools }), { parseSpecial: true, maxTokens });
+  encodeChat(messages: readonly ChatTurn[], extras: ChatExtras = {}, maxTokens?: number): number[] {
+    return this.tokenizer.encode(renderChat(this.metadata, messages, extras), { parseSpecial: true, maxTokens });
   }
 
-  /** A chat whose answer begins with no reasoning, and its tokens. Errors: `context_overflow`, naming `field`; `unsupported`. */
+  /**
+   * A chat whose answer starts without reasoning, and its tokens. Errors: `context_overflow`, naming `field`;
+   * `unsupported`.
+   */
   unreasoned(messages: readonly ChatTurn[], field: string): { text: string; tokens: number[] } {
     const text = renderChat(this.metadata, messages, { enableThinking: false });
     if (endsInReasoning(text)) {
@@ -50,7 +53,7 @@ export class Texts {
     return { text, tokens: this.tokenizer.encode(text, { parseSpecial: true, maxTokens: this.contextLength, field }) };
   }
 
-  /** A text to embed, or its tokens. Errors: `bad_request`, `context_overflow`, naming `field`. */
+  /** The tokens of a text to embed. Errors: `bad_request`, `context_overflow`, naming `field`. */
   input(input: string | readonly number[], field: string): readonly number[] {
     const { vocabSize } = this.tokenizer;
     const tokens =
@@ -89,7 +92,7 @@ export class Texts {
   }
 }
 
-/** What the system says, and a question that no chat begins with. */
+/** The system prompt, and a question that no chat starts with. */
 function withAnyTurn(messages: readonly ChatTurn[]): ChatTurn[] {
   const firstTurn = messages.findIndex(({ role }) => role !== 'system');
   return [...messages.slice(0, Math.max(0, firstTurn)), { role: 'user', content: '\u0007' }];

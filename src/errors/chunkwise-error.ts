@@ -1,34 +1,34 @@
-/** Stable identifiers of what went wrong; part of the public API. */
+/** Stable identifiers of errors; part of the public API. */
 export type ErrorCode =
-  | 'bad_file' // the bytes do not say what their format requires
-  | 'unsupported' // well-formed, but something this runtime does not run
-  | 'over_limit' // more than the device, the storage quota or a budget allows
-  | 'bad_request' // an argument of a call is out of range
-  | 'context_overflow' // more tokens than the context holds
+  | 'bad_file' // the bytes violate their format
+  | 'unsupported' // valid, but this runtime does not run it
+  | 'over_limit' // exceeds the device, the storage quota or a budget
+  | 'bad_request' // an argument is out of range
+  | 'context_overflow' // the tokens exceed the context
   | 'queue_full'
-  | 'busy' // another tab is using what is stored under that name
-  | 'aborted' // the caller's signal, or `confirmLoad`, ended it; such an error is called AbortError
-  | 'abandoned' // the answer was not read for too long, and gave up its place
+  | 'busy' // another tab uses the stored file of that name
+  | 'aborted' // the caller's signal or `confirmLoad` stopped it; the error's name is AbortError
+  | 'abandoned' // the answer was not read for too long and lost its place
   | 'no_webgpu'
-  | 'kernel_refused' // this browser, or its driver, does not compile what a model runs on
-  | 'wrong_results' // this device computes what a model runs on wrong
+  | 'kernel_refused' // the browser or its driver does not compile a kernel that the model needs
+  | 'wrong_results' // the device computes a kernel that the model needs wrong
   | 'device_lost'
-  | 'scheduler_lost' // the thread that plans ranks ended; the next request gets a new one
+  | 'scheduler_lost' // the thread that plans ranks ended; the next request starts a new one
   | 'network'
-  | 'storage_lost' // what the browser stored was deleted meanwhile, by its user or in another tab; the next attempt begins anew
+  | 'storage_lost' // the user or another tab deleted stored files; a retry downloads them again
   | 'disposed';
 
 export interface ErrorDetail {
-  /** The file, URL or model the error is about. */
+  /** The file, URL or model at fault. */
   file?: string;
   /** The field, tensor, option or metadata key at fault. */
   field?: string;
   reason: string;
 }
 
-/** Every error this package throws on purpose: what failed, where, and why. */
+/** Every error that this package throws on purpose: where it failed and why. */
 export class ChunkwiseError extends Error {
-  /** As `fetch` names it where the code is `aborted`. */
+  /** The name that `fetch` uses, if the code is `aborted`. */
   override readonly name: 'ChunkwiseError' | 'AbortError';
 
   constructor(
@@ -40,4 +40,43 @@ export class ChunkwiseError extends Error {
     super(where === '' ? detail.reason : `${where}: ${detail.reason}`, options);
     this.name = code === 'aborted' ? 'AbortError' : 'ChunkwiseError';
   }
+}
+
+/** Throws `aborted` if the caller aborted the request. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw requestAborted();
+}
+
+const requestAborted = (): ChunkwiseError => new ChunkwiseError('aborted', { reason: 'the request was aborted' });
+
+/** Settles as `promise` does, or throws `aborted` as soon as the caller aborts; `promise` then continues unobserved. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  throwIfAborted(signal);
+  if (!signal) return promise;
+  let stop = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(requestAborted());
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/**
+ * Error for a caller's abort of `what`, such as `the request`. The signal's reason is the cause; the message includes
+ * it if the caller set it.
+ */
+export function abortError({ reason: cause }: AbortSignal, what: string): ChunkwiseError {
+  const isOwn = !(cause instanceof DOMException && cause.name === 'AbortError');
+  const own = cause instanceof Error ? cause.message : String(cause);
+  return new ChunkwiseError('aborted', { reason: `the caller aborted ${what}${isOwn ? `: ${own}` : ''}` }, { cause });
+}
+
+/** The same promise, safe to await later: a rejection before that is not reported as unhandled. */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }

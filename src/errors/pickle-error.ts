@@ -5,13 +5,13 @@ const CONVERSIONS = {
   model: 'AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)',
 } as const;
 
-/** Whether a name or an address ends as torch.save's files do. */
+/** Whether a file name or URL has an extension of torch.save's files. */
 export const isPickleName = (name: string): boolean => /\.(bin|pt|pth|ckpt)(?=$|[?#])/i.test(name);
 
 export type PickledKind = keyof typeof CONVERSIONS;
 
-/** `adapter_model.bin`, `pytorch_model.bin` and their like: why they are not read, and what to do. */
+/** Error for a pickle (`adapter_model.bin`, `pytorch_model.bin`): why it is not read, and how to convert it. */
 export function pickleError(file: string, kind: PickledKind, cause?: unknown): ChunkwiseError {
-  const reason = `is a pickle, which runs the code that it holds when it is read; make safetensors of it in Python: ${CONVERSIONS[kind]}`;
+  const reason = `is a pickle, and reading a pickle runs the code in it; convert it to safetensors in Python: ${CONVERSIONS[kind]}`;
   return new ChunkwiseError('unsupported', { file, reason }, { cause });
 }

@@ -1,79 +1,76 @@
-import type { Device } from './device.ts';
-import { type KernelText, renderKernel } from './kernel.ts';
-import { unlessLost } from './readback.ts';
+import { type Device, unlessLost, type Variant } from './device.ts';
+import { type KernelText, renderKernel, textHash } from './kernel.ts';
 import type { Dispatcher, Recorder } from './recorder.ts';
-import { textHash } from './text-hash.ts';
-import type { Variant } from './device-variant.ts';
 
 export type Candidate = Partial<Variant>;
 
-/** A kernel at one shape, which can be computed in several ways to the same result. */
-export interface Contest {
-  /** Kernel, types and shape: what a choice is remembered by, with the kernel's text. */
+/** A kernel at one shape with candidate variants that compute the same result. */
+export interface TuningCase {
+  /** Kernel, types and shape: the key of a stored choice, with a hash of the kernel's text. */
   name: string;
   candidates: readonly Candidate[];
-  /** As the device's variant has it. */
+  /** The kernel under the device's current variant. */
   kernel(): KernelText;
-  /** Makes the kernel as the device's variant has it, and returns what records one run of it under the same variant. */
+  /** Creates the kernel under the device's current variant; the result records one run, under the same variant. */
   make(): Run;
 }
 
-/** Records a run of this share of the work: a slow device is not given all of it. */
+/** Records a run of `share` of the work; slow devices get less than all of it. */
 export type Run = (recorder: Dispatcher, share: number) => void;
 
-/** Where choices outlast a visit. What it cannot keep or read is found again. */
+/** Persists choices. A choice that it cannot store or read is tuned again. */
 export interface TuningStore {
   get(key: string): Promise<unknown>;
   set(key: string, chosen: Candidate): Promise<void>;
 }
 
-/** Of all contests together, but for compiling: a load waits for it. What is under way then still ends. Where the clock is coarse, three times as much. */
+/** Time budget for all tuning cases without compilation, since loading waits for it. Runs in progress may exceed it. Triple with a coarse clock. */
 const BUDGET_MS = { fine: 1000, coarse: 3000 };
-/** A submission lasts at least so long, or what is timed would be the waiting for it. */
+/** Least duration of a timed submission, so that latency does not dominate. */
 const SUBMISSION_MS = 10;
-/** And so many ticks of the clock. Of 1 ms, as in Firefox and Safari, it is coarse. */
+/** Least clock ticks of a timed submission. A clock of 1 ms, as in Firefox and Safari, is coarse. */
 const SUBMISSION_TICKS = 50;
 const COARSE_TICKS = 5;
-/** Looks at a clock until it is taken for a fine one. */
+/** Clock reads without a change after which the clock counts as fine. */
 const MOST_LOOKS = 50_000;
-/** A run with the device's own lasts no longer, as far as less work makes it shorter: all candidates are to be seen in time. */
+/** Target duration of a run of the default candidate: the share of the work shrinks until it fits, so that all candidates get a turn. */
 const RUN_MS = 20;
 const LEAST_SHARE = 1 / 8;
 const MOST_RUNS = 256;
-/** Where the clock is coarse. */
+/** Most runs of a submission with a coarse clock. */
 const MOST_LONG_RUNS = 2048;
 const MOST_ROUNDS = 7;
-/** What is so many times as slow as the fastest is not timed further: at first sight, once it was timed like the others, and twice so. */
+/** Candidates slower than the fastest by these factors drop out: after the first run, the first round and later rounds. */
 const HOPELESS = { atFirst: 4, later: 1.3, last: 1.1 };
-/** What the class has is kept where nothing takes less than this of its time: what is a tie would depend on chance. */
+/** A candidate replaces the default only if it takes less than this share of its time; ties would be random. */
 const CLEARLY_FASTER = 0.97;
 
 /**
- * Gives the device's variant, for each contest, what runs fastest on it: as it was found once, or by timing now. Where time
- * is over before all were seen, the fastest of those seen is taken: the device's own, where none was. `now`: milliseconds.
- * Errors: `device_lost`.
+ * Sets the device's variant to the fastest candidate of each tuning case, from the store or by timing. When the time budget
+ * ends, the fastest candidate timed so far wins; without one, the default stays. `now`: clock in milliseconds. Errors:
+ * `device_lost`.
  */
 export async function autotune(
   device: Device,
   recorder: Recorder,
-  contests: readonly Contest[],
+  tuningCases: readonly TuningCase[],
   store: TuningStore,
   now: () => number = () => performance.now(),
 ): Promise<void> {
   const tick = tickOf(now);
   const isCoarse = COARSE_TICKS * tick > 1;
   let budget = isCoarse ? BUDGET_MS.coarse : BUDGET_MS.fine;
-  for (const [i, contest] of contests.entries()) {
-    const texts = contest.candidates.map((candidate) =>
-      withVariant(device, candidate, () => renderKernel(contest.kernel())),
+  for (const [i, tuningCase] of tuningCases.entries()) {
+    const texts = tuningCase.candidates.map((candidate) =>
+      withVariant(device, candidate, () => renderKernel(tuningCase.kernel())),
     );
-    const key = `${device.name}, ${textHash(texts.join())}: ${contest.name}`;
+    const key = `${device.name}, ${textHash(texts.join())}: ${tuningCase.name}`;
     const known = await store.get(key).catch(() => undefined);
-    let chosen = contest.candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(known));
+    let chosen = tuningCase.candidates.find((candidate) => JSON.stringify(candidate) === JSON.stringify(known));
     if (!chosen) {
-      const [first, ...others] = await entrants(device, contest);
-      if (!first) continue; // what the driver refuses altogether loading will find
-      const clock = { now, tick, began: now(), compiling: 0, budget, left: contests.length - i };
+      const [first, ...others] = await entrants(device, tuningCase);
+      if (!first) continue; // every candidate was refused; loading reports it
+      const clock = { now, tick, began: now(), compiling: 0, budget, left: tuningCases.length - i };
       chosen = budget > 0 ? await fastest(device, recorder, [first, ...others], clock) : first.candidate;
       budget -= timePassed(clock);
       await store.set(key, chosen).catch(() => undefined);
@@ -85,19 +82,19 @@ export async function autotune(
 interface Entrant {
   candidate: Candidate;
   record: Run;
-  /** Milliseconds of a run, of submissions of as many runs as the others'. */
+  /** Milliseconds per run, one entry per submission. */
   times: number[];
 }
 
 interface Clock {
   now: () => number;
-  /** Milliseconds from one time that it shows to the next. */
+  /** Resolution in milliseconds. */
   tick: number;
   began: number;
-  /** What drivers that compile at the first dispatch have taken of the time since. */
+  /** Milliseconds since `began` that drivers spent compiling at a first dispatch. */
   compiling: number;
   budget: number;
-  /** Contests that share it. */
+  /** Tuning cases that share the budget. */
   left: number;
 }
 
@@ -120,7 +117,7 @@ async function fastest(
     await unlessLost(device, device.gpuDevice.queue.onSubmittedWorkDone());
     return now() - began;
   };
-  /** Of the second run: some drivers compile only at the first. */
+  /** Milliseconds of the second run: some drivers compile during the first. */
   const compiled = async (entrant: Entrant, share: number): Promise<number> => {
     const cold = await submission(entrant, share);
     const ms = await submission(entrant, share);
@@ -140,14 +137,14 @@ async function fastest(
   const isInTime = (): boolean => timePassed(clock) < budget / left;
   const atSight = within(HOPELESS.atFirst, seen, tick);
   for (const entrant of seen) {
-    // One stall of the device looks the same as being slow.
+    // Time slow-looking candidates again: a single stall looks the same.
     if (!atSight.includes(entrant) && isInTime()) entrant.times.push(await submission(entrant, share));
   }
   let hopeful = within(HOPELESS.atFirst, seen, tick);
   let count = 1;
   const isShort = async (): Promise<boolean> => (await submission(first, share, count)) < SUBMISSION_MS;
-  while (count < MOST_RUNS && isInTime() && ((await isShort()) || (await isShort()))) count *= 2; // or it stalled
-  // Until few are left, a clock that is coarse tells enough of short submissions.
+  while (count < MOST_RUNS && isInTime() && ((await isShort()) || (await isShort()))) count *= 2; // asked twice, since the first may have stalled
+  // Short submissions suffice for the first round, even with a coarse clock.
   for (let round = 0; round < MOST_ROUNDS && isInTime(); round++) {
     const before = count;
     if (round === 1) {
@@ -156,7 +153,7 @@ async function fastest(
     }
     const isAnew = round === 0 || count > before;
     const times: number[] = [];
-    for (const entrant of hopeful) times.push((await submission(entrant, share, count)) / count); // in turn: a device's speed wanders
+    for (const entrant of hopeful) times.push((await submission(entrant, share, count)) / count); // interleaved, since the device's speed drifts
     hopeful.forEach((entrant, i) => (entrant.times = [...(isAnew ? [] : entrant.times), times[i]!]));
     const factor = round === 0 ? HOPELESS.later : HOPELESS.last;
     if (isAnew) {
@@ -172,7 +169,7 @@ async function fastest(
   return own && usual(best) > CLEARLY_FASTER * usual(own) ? own.candidate : best.candidate;
 }
 
-/** Milliseconds from one time that the clock shows to the next; 0 of one that shows the same for long. */
+/** Resolution of the clock in milliseconds; 0 if it did not change within MOST_LOOKS reads. */
 function tickOf(now: () => number): number {
   let tick = Infinity;
   for (let trial = 0; trial < 3; trial++) {
@@ -185,22 +182,22 @@ function tickOf(now: () => number): number {
   return tick;
 }
 
-/** Those that take no longer than so many times the fastest's time, where each may be `doubt` longer or shorter than it seems. */
+/** Candidates within `factor` of the fastest; times are uncertain by ±`doubt`. */
 function within(factor: number, entrants: readonly Entrant[], doubt: number): Entrant[] {
   const shortest = Math.min(...entrants.map(usual));
   return entrants.filter((entrant) => usual(entrant) - doubt <= factor * (shortest + doubt));
 }
 
-/** The candidates that the driver takes, the device's own first. */
-async function entrants(device: Device, contest: Contest): Promise<Entrant[]> {
-  const ownFirst = [...contest.candidates].sort(
+/** The candidates that the driver compiles, the default first. */
+async function entrants(device: Device, tuningCase: TuningCase): Promise<Entrant[]> {
+  const ownFirst = [...tuningCase.candidates].sort(
     (a, b) => Number(isOf(device.variant, b)) - Number(isOf(device.variant, a)),
   );
-  const kernels = ownFirst.map((candidate) => withVariant(device, candidate, () => contest.kernel()));
-  await Promise.all(kernels.map((kernel) => device.pipelines.prepare(kernel).catch(() => undefined))); // side by side
+  const kernels = ownFirst.map((candidate) => withVariant(device, candidate, () => tuningCase.kernel()));
+  await Promise.all(kernels.map((kernel) => device.pipelines.prepare(kernel).catch(() => undefined))); // in parallel
   const taken: Entrant[] = [];
   for (const candidate of ownFirst) {
-    const record = withVariant(device, candidate, () => contest.make());
+    const record = withVariant(device, candidate, () => tuningCase.make());
     const isTaken = await device.pipelines.ready().then(
       () => true,
       () => false,
@@ -220,7 +217,7 @@ function withVariant<T>(device: Device, candidate: Candidate, work: () => T): T 
   }
 }
 
-/** Of the shorter half, since what disturbs a submission only adds to its time; their mean, since a clock that ticks may show less. */
+/** Mean of the shorter half of the times: disturbances only add time, and the mean evens out clock ticks. */
 function usual({ times }: Entrant): number {
   const shorter = [...times].sort((a, b) => a - b).slice(0, Math.ceil(times.length / 2));
   return shorter.reduce((sum, ms) => sum + ms, 0) / shorter.length;

@@ -1,12 +1,24 @@
-import type { MemoryCategory, MemoryReport } from '../config/memory-report.ts';
+/** What GPU memory is spent on. */
+export type MemoryCategory = 'weights' | 'adapters' | 'kv' | 'activations' | 'staging';
 
-/** Every GPU buffer is created and destroyed here, so that what is reported is what lives. */
+/** Live GPUBuffer bytes by category; `total` is their sum. */
+export type MemoryReport = Record<MemoryCategory | 'total', number>;
+
+/** What several devices hold. */
+export function addMemory(...reports: readonly MemoryReport[]): MemoryReport {
+  const sum: MemoryReport = { weights: 0, adapters: 0, kv: 0, activations: 0, staging: 0, total: 0 };
+  for (const report of reports)
+    for (const category of Object.keys(sum) as (keyof MemoryReport)[]) sum[category] += report[category];
+  return sum;
+}
+
+/** Creates and destroys every GPU buffer, so that memory reports count exactly the live ones. */
 export class Buffers {
   readonly #live = new Map<GPUBuffer, MemoryCategory>();
   #peak: MemoryReport | undefined;
-  /** Grows as buffers that kernels may bind come and go. */
+  /** Increases whenever a storage buffer is created or destroyed. */
   generation = 0;
-  /** What a recorder holds and has not submitted may use any of them. */
+  /** Whether a recorder holds unsubmitted work, which may use any buffer. */
   isRecordedFor = false;
 
   constructor(private readonly gpuDevice: GPUDevice) {}
@@ -20,7 +32,7 @@ export class Buffers {
     return buffer;
   }
 
-  /** A buffer kernels read and write, and copies fill and drain. */
+  /** A buffer for kernels and copies in both directions. */
   storage(label: string, category: MemoryCategory, size: number): GPUBuffer {
     const { STORAGE, COPY_DST, COPY_SRC } = GPUBufferUsage;
     return this.create(label, category, size, STORAGE | COPY_DST | COPY_SRC);
@@ -34,11 +46,11 @@ export class Buffers {
   }
 
   /**
-   * Before a buffer goes, or what lies in it moves: what is recorded for it would be refused, or come too late. Throws an
-   * Error.
+   * Called before a buffer is destroyed or its contents move. Throws an Error if unsubmitted work exists, which could use
+   * the buffer.
    */
   expectNoneRecorded(label: string): void {
-    if (this.isRecordedFor) throw new Error(`${label}: work is recorded for it that is not submitted`);
+    if (this.isRecordedFor) throw new Error(`${label}: recorded work that may use it is not submitted`);
   }
 
   destroyAll(): void {
@@ -46,7 +58,7 @@ export class Buffers {
     for (const buffer of [...this.#live.keys()]) this.destroy(buffer);
   }
 
-  /** From here on until it is called again, `peak` is what lived when most did. */
+  /** Starts to track the peak: `peak` is the largest report since the last call. */
   watchPeak(): void {
     this.#peak = this.report();
   }

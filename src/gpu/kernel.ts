@@ -1,6 +1,4 @@
-import { unroll } from './unroll.ts';
-
-/** A value fixed when a pipeline is built: whole numbers become u32, booleans bool, `{ f32 }` f32. */
+/** A pipeline-time constant: numbers become u32, booleans bool, `{ f32 }` f32. */
 export type Constant = number | boolean | { f32: number };
 
 export interface Binding {
@@ -13,13 +11,18 @@ export interface Binding {
 /** Names of the u32 and f32 fields of a kernel's Params uniform, in order. */
 export type ParamsLayout = Readonly<Record<string, 'u32' | 'f32'>>;
 
+/** Values of a kernel's Params; a field left out is an error. */
+export type Params = Readonly<Record<string, number>>;
+
+/** Fields of a Params uniform, in order. */
+export type ParamFields = readonly (readonly [name: string, type: 'u32' | 'f32'])[];
+
 /** Workgroups in x, y and z. */
 export type Groups = readonly [number, number?, number?];
 
 /**
- * Everything a pipeline is built from. The shader text never changes: what is fixed per model or device is a
- * generated prelude of constants, bindings and the Params struct, loops that are written out (unroll.ts), and variants
- * swap whole libraries.
+ * Everything that a pipeline is built from. The shader text itself is fixed; a generated prelude adds the model's and
+ * device's constants, the bindings and the Params struct, `unroll` expands loops, and variants swap whole libraries.
  */
 export interface KernelText {
   /** Stem of the .wgsl file. */
@@ -35,13 +38,13 @@ export interface KernelText {
   enables?: readonly string[];
 }
 
-/** A kernel with its grid, both fixed when it is made. `Size`: what says how much a dispatch has to do. */
+/** A kernel with its grid. `Size` describes the work of a dispatch. */
 export interface Kernel<Size = unknown> extends KernelText {
-  /** Workgroups that do work of this size. */
+  /** Workgroups for work of this size. */
   groups(size: Size): Groups;
 }
 
-/** The WGSL a kernel is compiled from. */
+/** A kernel's complete WGSL. */
 export function renderKernel(kernel: KernelText): string {
   const lines = (kernel.enables ?? []).map((feature) => `enable ${feature};`);
   for (const [name, value] of Object.entries(kernel.constants)) lines.push(renderConstant(name, value));
@@ -59,4 +62,57 @@ function renderConstant(name: string, value: Constant): string {
   if (typeof value === 'boolean') return `const ${name}: bool = ${value};`;
   if (typeof value === 'number') return `const ${name}: u32 = ${value}u;`;
   return `const ${name}: f32 = f32(${value.f32});`;
+}
+
+/** Workgroups that every device supports per dimension (WebGPU's default maxComputeWorkgroupsPerDimension). */
+export const MAX_GROUPS = 65_535;
+
+/** A grid of at least `count` workgroups, folded into rows if x alone is too small: index = y · (groups in x) + x. */
+export function folded(count: number): Groups {
+  const rows = Math.ceil(count / MAX_GROUPS);
+  return [Math.ceil(count / rows), rows];
+}
+
+const FOR = /^\s*#for (\w+) in (\w+)$/;
+const END = /^\s*#end$/;
+
+/**
+ * Unrolls loops of a shader: repeats the lines from `#for n in COUNT` to its `#end` for each n below the constant COUNT,
+ * with `#n` replaced. An array indexed by a loop counter does not stay in registers; one with fixed indices does.
+ */
+export function unroll(source: string, constants: Readonly<Record<string, unknown>>): string {
+  const lines = source.split('\n');
+  const text: string[] = [];
+  for (let at = 0; at < lines.length; at++) {
+    const line = lines[at] as string;
+    const [, name, count = ''] = FOR.exec(line) ?? [];
+    if (name === undefined) {
+      text.push(line);
+      continue;
+    }
+    const times = constants[count];
+    if (typeof times !== 'number') throw new Error(`#for: ${count} is not a whole constant`);
+    const end = endOf(lines, at);
+    const body = lines.slice(at + 1, end).join('\n');
+    for (let n = 0; n < times; n++) text.push(unroll(body.replaceAll(`#${name}`, String(n)), constants));
+    at = end;
+  }
+  return text.join('\n');
+}
+
+function endOf(lines: readonly string[], start: number): number {
+  let depth = 0;
+  for (let at = start; at < lines.length; at++) {
+    const line = lines[at] as string;
+    if (FOR.test(line)) depth++;
+    if (END.test(line) && --depth === 0) return at;
+  }
+  throw new Error('#for: no #end');
+}
+
+/** 32-bit FNV-1a hash of a text, in hexadecimal; identifies a version of it. */
+export function textHash(text: string): string {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return (hash >>> 0).toString(16);
 }

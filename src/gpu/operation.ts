@@ -2,23 +2,23 @@ import type { Device } from './device.ts';
 import type { Groups, Kernel } from './kernel.ts';
 import type { Pipeline } from './pipelines.ts';
 
-/** A range of a buffer, in bytes. Bound to a kernel, its offset is a multiple of 256. */
+/** A range of a buffer in bytes. A range bound to a kernel starts at a multiple of 256. */
 export interface BufferRange {
   buffer: GPUBuffer;
   offset: number;
   size: number;
 }
 
-/** A range of a buffer; the whole of it when given bare. */
+/** A buffer range, or a whole buffer. */
 export type Bound = GPUBuffer | BufferRange;
 
-/** A kernel with its buffers: what a step dispatches, made once and used for every token. */
+/** A kernel with its bound buffers, created once and dispatched in every step. */
 export interface Operation<Size = unknown> {
   readonly pipeline: Pipeline;
   readonly bindGroup: GPUBindGroup;
-  /** Bytes of the weights it reads. */
+  /** Bytes of the weights that it reads. */
   readonly weightBytes: number;
-  /** Workgroups that do work of this size. */
+  /** Workgroups for work of this size. */
   groups(size: Size): Groups;
 }
 
@@ -40,8 +40,8 @@ export function createOperation<Size>(
 }
 
 /**
- * What is bound to buffers that may be exchanged for others. The function given back is asked before each use: it makes
- * it anew where one of `buffers` is another than when it was made.
+ * Binds to buffers that may be replaced. The returned function gives the current binding: it calls `make` again after
+ * one of `buffers` has changed.
  */
 export function following<T>(buffers: readonly (() => GPUBuffer)[], make: () => T): () => T {
   const bound: GPUBuffer[] = [];

@@ -1,23 +1,101 @@
-import type { Device } from './device.ts';
-import type { Groups } from './kernel.ts';
-import type { Operation } from './operation.ts';
-import { type Params, ParamSlots, SLOT_BYTES, slotsBytes } from './param-slots.ts';
+import { type Device, unlessLost } from './device.ts';
+import type { Groups, ParamFields, Params } from './kernel.ts';
+import type { BufferRange, Operation } from './operation.ts';
 
-export type { Params } from './param-slots.ts';
+/** Dynamic offsets are multiples of minUniformBufferOffsetAlignment, which is at most 256 everywhere. */
+export const SLOT_BYTES = 256;
+const SLOT_WORDS = SLOT_BYTES / 4;
+const NUM_SLOTS = 2048;
+/** With fewer than half of the slots free, all are cleared between two submissions. */
+const ENOUGH = NUM_SLOTS / 2;
+/** Entries of the hash table: four per slot, a power of two. */
+const PLACES = 4 * NUM_SLOTS;
 
-/** What layers record their dispatches with. */
+/** GPU bytes of a recorder: its slots of parameters. */
+export const recorderBytes = SLOT_BYTES * NUM_SLOTS;
+
+/** Kernel parameters in slots of a uniform buffer. Equal parameters share a slot, across submissions too. */
+class ParamSlots {
+  /** One slot more than the buffer has: values are staged there until a lookup finds their slot. */
+  readonly #words = new Uint32Array((NUM_SLOTS + 1) * SLOT_WORDS);
+  readonly #floats = new Float32Array(this.#words.buffer);
+  /** Number of fields of each slot. */
+  readonly #lengths = new Uint8Array(NUM_SLOTS);
+  /** Hash table: slot index + 1; 0 is empty. */
+  readonly #places = new Uint16Array(PLACES);
+  #count = 0;
+  /** Slots already uploaded. */
+  #written = 0;
+
+  /** `buffer` has `recorderBytes` bytes. */
+  constructor(
+    private readonly queue: GPUQueue,
+    private readonly buffer: GPUBuffer,
+  ) {}
+
+  /** Byte offset of the slot with these values. Throws an Error if a value is missing or no slot is left. */
+  offset(fields: ParamFields, params: Params): number {
+    const start = this.#count * SLOT_WORDS;
+    let hash = 0;
+    for (let i = 0; i < fields.length; i++) {
+      const [name, type] = fields[i] as ParamFields[number];
+      const value = params[name];
+      if (value === undefined) throw new Error(`params: no ${name}`);
+      if (type === 'u32') this.#words[start + i] = value;
+      else this.#floats[start + i] = value;
+      hash = Math.imul(hash ^ (this.#words[start + i] as number), 0x9e3779b1);
+      hash ^= hash >>> 15;
+    }
+    for (let place = hash & (PLACES - 1); ; place = (place + 1) & (PLACES - 1)) {
+      const slot = (this.#places[place] as number) - 1;
+      if (slot < 0) return this.#take(place, fields.length);
+      if (this.#holds(slot, start, fields.length)) return slot * SLOT_BYTES;
+    }
+  }
+
+  /** Uploads new slots; called before each submission. */
+  write(): void {
+    if (this.#written === this.#count) return;
+    const start = this.#written * SLOT_BYTES;
+    this.queue.writeBuffer(this.buffer, start, this.#words.buffer, start, this.#count * SLOT_BYTES - start);
+    this.#written = this.#count;
+  }
+
+  /** Makes room for the next submission's parameters; nothing may be recorded. True if earlier offsets became invalid. */
+  makeRoom(): boolean {
+    if (NUM_SLOTS - this.#count >= ENOUGH) return false;
+    this.#places.fill(0);
+    this.#count = 0;
+    this.#written = 0;
+    return true;
+  }
+
+  #take(place: number, length: number): number {
+    if (this.#count === NUM_SLOTS) throw new Error('params: more distinct values than slots');
+    const slot = this.#count++;
+    this.#places[place] = slot + 1;
+    this.#lengths[slot] = length;
+    return slot * SLOT_BYTES;
+  }
+
+  #holds(slot: number, start: number, length: number): boolean {
+    if (this.#lengths[slot] !== length) return false;
+    const at = slot * SLOT_WORDS;
+    for (let i = 0; i < length; i++) if (this.#words[at + i] !== this.#words[start + i]) return false;
+    return true;
+  }
+}
+
+/** The interface through which layers record dispatches. */
 export interface Dispatcher {
   /** Dispatches so far. */
   readonly dispatches: number;
   run(operation: Operation, groups: Groups, params?: Params): void;
-  /** Records the dispatches of `work`, which are the same each time it is called under this `key` while no buffer comes or goes. */
+  /** Records the dispatches of `work`, and replays them on later calls with the same `key` until a buffer is created or destroyed. */
   again(key: string, work: () => void): void;
 }
 
-/** GPU bytes of a recorder. */
-export const recorderBytes = slotsBytes;
-
-/** A dispatch as it was recorded; `offset`: of its parameters. */
+/** A recorded dispatch; `offset` is the byte offset of its parameters. */
 interface Dispatch {
   pipeline: GPUComputePipeline;
   bindGroup: GPUBindGroup;
@@ -27,42 +105,42 @@ interface Dispatch {
   z: number;
 }
 
-/** Lists of dispatches that are kept: of few numbers of streams, with and without adapters. */
+/** Most recorded lists of dispatches; decode needs one per number of sequences, with and without adapters. */
 const MOST_LISTS = 16;
 
 /**
- * Records submissions: dispatches in one compute pass as long as no copy comes between. Whatever is recorded is
- * submitted or dropped before the call of `inOneGo` it is recorded in returns, so no await, no other request and no
- * buffer's end comes between. Outside of one each dispatch, and each copy, is a submission of its own.
+ * Records and submits GPU work. Consecutive dispatches share one compute pass. `inOneGo` submits or drops everything
+ * recorded in it before it returns, so no await, other request or destroyed buffer can intervene. Outside of
+ * `inOneGo`, each dispatch and each copy is a submission of its own.
  */
 export class Recorder implements Dispatcher {
   readonly #slots: ParamSlots;
   readonly #paramsGroup: GPUBindGroup;
-  /** What `again` recorded, while the buffers are of `#generation`. */
+  /** Lists that `again` recorded; valid for buffers of `#generation`. */
   readonly #lists = new Map<string, readonly Dispatch[]>();
   #generation = 0;
-  /** The list that is being made. */
+  /** The list being recorded. */
   #list: Dispatch[] | undefined;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
-  /** What the pass has set. */
+  /** State of the current pass. */
   #pipeline: GPUComputePipeline | undefined;
   #bindGroup: GPUBindGroup | undefined;
   #offset = -1;
-  /** Calls of `inOneGo` within each other. */
+  /** Nesting depth of `inOneGo`. */
   #depth = 0;
-  /** Of the outermost call: why nothing of it is to be submitted. */
+  /** The error that cancels the outermost `inOneGo`. */
   #failure: { error: unknown } | undefined;
-  /** Dispatches since this recorder was made. */
+  /** Dispatches since the recorder was created. */
   dispatches = 0;
-  /** Most dispatches of a submission: what is recorded in one go goes off in parts of so many, in order. What is dropped is what has not gone off. */
+  /** Most dispatches of a submission. Longer recordings are submitted in parts, in order; a failure drops only parts not yet submitted. */
   mostDispatches = Infinity;
-  /** Since the last submission. */
+  /** Dispatches since the last submission. */
   #recorded = 0;
 
   constructor(private readonly device: Device) {
     const { UNIFORM, COPY_DST } = GPUBufferUsage;
-    const buffer = device.buffers.create('params', 'staging', slotsBytes, UNIFORM | COPY_DST);
+    const buffer = device.buffers.create('params', 'staging', recorderBytes, UNIFORM | COPY_DST);
     this.#slots = new ParamSlots(device.gpuDevice.queue, buffer);
     this.#paramsGroup = device.gpuDevice.createBindGroup({
       layout: device.pipelines.paramsLayout,
@@ -71,8 +149,8 @@ export class Recorder implements Dispatcher {
   }
 
   /**
-   * Runs `work`, which records, and submits what it has not submitted itself. When it throws, or a call of this within it
-   * did, all of that is dropped, and this throws. What `work` does after an await is none of it.
+   * Runs `work`, then submits what it recorded. If `work` or a nested `inOneGo` throws, drops the recording and
+   * rethrows. `work` must be synchronous: what it records after an await is not included.
    */
   inOneGo<T>(work: () => T): T {
     this.#depth++;
@@ -104,7 +182,7 @@ export class Recorder implements Dispatcher {
     if (this.#depth === 0) this.submit();
   }
 
-  /** `work` dispatches, and copies nothing. */
+  /** `work` may dispatch but not copy. */
   again(key: string, work: () => void): void {
     const { generation } = this.device.buffers;
     if (generation !== this.#generation) this.#lists.clear();
@@ -116,14 +194,14 @@ export class Recorder implements Dispatcher {
     });
   }
 
-  /** Copies `size` bytes between buffers, after what was recorded before. */
+  /** Copies `size` bytes between buffers, after all work recorded so far. */
   copy(source: GPUBuffer, sourceOffset: number, target: GPUBuffer, targetOffset: number, size: number): void {
     this.#endPass();
     this.#open().copyBufferToBuffer(source, sourceOffset, target, targetOffset, size);
     if (this.#depth === 0) this.submit();
   }
 
-  /** What is recorded so far, where more is to follow within the call of `inOneGo`. */
+  /** Submits the work recorded so far; the current `inOneGo` may record more. */
   submit(): void {
     if (this.#failure) throw this.#failure.error;
     this.#endPass();
@@ -177,7 +255,7 @@ export class Recorder implements Dispatcher {
     pass.dispatchWorkgroups(x, y, z);
     this.dispatches++;
     if (++this.#recorded < this.mostDispatches || !this.#encoder) return;
-    // Parameters stay where they are: a list may be in the making.
+    // Do not clear the parameter slots: a list may be in recording.
     this.#endPass();
     this.#send(this.#encoder);
   }
@@ -187,5 +265,78 @@ export class Recorder implements Dispatcher {
     this.#bindGroup = undefined;
     this.#offset = -1;
     return this.#open().beginComputePass();
+  }
+}
+
+/** A ring of mappable buffers: results are read while the next steps already run. */
+export class Readback {
+  readonly #free: GPUBuffer[];
+
+  /** `size`: bytes of a result. `depth`: buffers kept; further concurrent results use temporary buffers. */
+  constructor(
+    private readonly device: Device,
+    private readonly label: string,
+    private readonly size: number,
+    private readonly depth: number,
+  ) {
+    this.#free = Array.from({ length: depth }, () => this.#create());
+  }
+
+  /**
+   * Submits the recorder's work and a copy of `parts`; resolves with their concatenated bytes. Errors: `device_lost`.
+   */
+  async submit(recorder: Recorder, parts: readonly BufferRange[]): Promise<ArrayBuffer> {
+    const buffer = this.#free.shift() ?? this.#create();
+    try {
+      let size = 0;
+      recorder.inOneGo(() => {
+        for (const part of parts) {
+          recorder.copy(part.buffer, part.offset, buffer, size, part.size);
+          size += part.size;
+        }
+        recorder.submit();
+      });
+      await unlessLost(this.device, buffer.mapAsync(GPUMapMode.READ, 0, size));
+      const bytes = buffer.getMappedRange(0, size).slice(0);
+      buffer.unmap();
+      return bytes;
+    } finally {
+      this.#giveBack(buffer);
+    }
+  }
+
+  #create(): GPUBuffer {
+    return this.device.buffers.create(
+      this.label,
+      'staging',
+      this.size,
+      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    );
+  }
+
+  #giveBack(buffer: GPUBuffer): void {
+    if (this.#free.length < this.depth) this.#free.push(buffer);
+    else this.device.buffers.destroy(buffer);
+  }
+}
+
+/**
+ * Concatenated bytes of `parts` after all submitted work, read through a temporary buffer. Errors: `device_lost`.
+ */
+export async function readOnce(device: Device, label: string, parts: readonly BufferRange[]): Promise<ArrayBuffer> {
+  const size = parts.reduce((sum, part) => sum + part.size, 0);
+  const buffer = device.buffers.create(label, 'staging', size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+  try {
+    const encoder = device.gpuDevice.createCommandEncoder();
+    let at = 0;
+    for (const part of parts) {
+      encoder.copyBufferToBuffer(part.buffer, part.offset, buffer, at, part.size);
+      at += part.size;
+    }
+    device.gpuDevice.queue.submit([encoder.finish()]);
+    await unlessLost(device, buffer.mapAsync(GPUMapMode.READ, 0, size));
+    return buffer.getMappedRange(0, size).slice(0);
+  } finally {
+    device.buffers.destroy(buffer);
   }
 }

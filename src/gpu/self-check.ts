@@ -1,37 +1,35 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Candidate } from './autotuner.ts';
-import type { Device } from './device.ts';
-import type { Variant } from './device-variant.ts';
+import type { Device, Variant } from './device.ts';
 import type { BufferRange } from './operation.ts';
-import { readOnce } from './readback.ts';
-import type { Recorder } from './recorder.ts';
+import { readOnce, type Recorder } from './recorder.ts';
 
-/** A small case of a kernel, and what is right. */
+/** A small test case of a kernel with its expected result. */
 export interface Check {
-  /** Kernel and types: what an error names. */
+  /** Kernel and types, for error messages. */
   name: string;
-  /** Makes the kernel as the device's variant has it, and returns what records the case, its inputs written. */
+  /** Creates the kernel under the device's current variant; the result writes the inputs and records the case. */
   make(): (recorder: Recorder) => void;
-  /** Where the result lies, and the numbers in it. */
+  /** Buffer ranges of the result, and how to decode them. */
   result: readonly BufferRange[];
   read(bytes: ArrayBuffer): ArrayLike<number>;
   expected: ArrayLike<number>;
-  /** Numbers that are judged together; default: all. One wrong row among many is an error; the last may be shorter. */
+  /** Numbers per row; default: all. The error is judged row by row, so one wrong row fails. The last row may be shorter. */
   row?: number;
 }
 
-/** Kernels that vary together: the first of `candidates` with which all are right is taken. */
+/** Checks of kernels that share variant fields. The first candidate that passes all checks is taken. */
 export interface CheckGroup {
   candidates: readonly Candidate[];
   checks: readonly Check[];
 }
 
-/** Relative L2: far above what rounding does, also to 8 bits, and far below what a lost part of a sum does. */
+/** Largest relative L2 error: far above rounding (8-bit activations included), far below a lost part of a sum. */
 const MOST_ERROR = 0.03;
 
 /**
- * The device's variant where all that is computed with it is right, or one with which it is; the device keeps its own.
- * Errors: `wrong_results` where there is none, `device_lost`.
+ * Returns the device's variant if all checks pass, otherwise the nearest one that passes; the device's own is unchanged.
+ * Errors: `wrong_results` if none passes, `device_lost`.
  */
 export async function rightVariant(
   device: Device,
@@ -61,26 +59,29 @@ async function takeRight(
     if (!wrong) return;
     first ??= wrong;
   }
-  const reason = `${device.name} computes it wrong, in whichever way it is asked to`;
+  const reason = `${device.name} computes wrong results with every variant of this kernel`;
   throw new ChunkwiseError('wrong_results', { field: first?.name ?? 'kernel', reason });
 }
 
 async function firstWrong(device: Device, recorder: Recorder, checks: readonly Check[]): Promise<Check | undefined> {
-  for (const check of checks) {
-    const record = check.make();
-    const isTaken = await device.pipelines.ready().then(
+  const cases = checks.map((check) => {
+    const record = check.make(); // all kernels compile in parallel
+    const isTaken = device.pipelines.ready().then(
       () => true,
       () => false,
     );
-    if (!isTaken) return check;
+    return { check, record, isTaken };
+  });
+  for (const { check, record, isTaken } of cases) {
+    if (!(await isTaken)) return check;
     recorder.inOneGo(() => record(recorder));
     const found = check.read(await readOnce(device, 'checked', check.result));
-    if (!(largestError(found, check) <= MOST_ERROR)) return check; // NaN is wrong too
+    if (!(largestError(found, check) <= MOST_ERROR)) return check; // NaN fails too
   }
   return undefined;
 }
 
-/** Relative L2 of the row that is off most. */
+/** Relative L2 error of the worst row. */
 function largestError(found: ArrayLike<number>, { expected, row = expected.length }: Check): number {
   let largest = 0;
   for (let start = 0; start < expected.length; start += row) {
@@ -89,7 +90,7 @@ function largestError(found: ArrayLike<number>, { expected, row = expected.lengt
       error += ((found[i] ?? NaN) - expected[i]!) ** 2;
       power += expected[i]! ** 2;
     }
-    largest = Math.max(largest, Math.sqrt(error / power)); // NaN stays
+    largest = Math.max(largest, Math.sqrt(error / power)); // keeps NaN
   }
   return largest;
 }

@@ -1,26 +1,26 @@
 import { Fuel, GrammarError } from './limits.ts';
 import { Regexes, type Regex } from './regex/regexes.ts';
 
-/** A rule where it is 0 or more, and otherwise the terminal whose index is `~sym`. */
+/** A grammar symbol: 0 or more is the index of a rule; a negative one is the terminal at index `~sym`. */
 export type Sym = number;
 
-/** A context-free grammar over bytes. A terminal may end wherever its expression accepts, not only at the last place. */
+/** A context-free grammar over bytes. A terminal may end at any match of its expression, not only at the longest. */
 export interface Grammar {
   readonly regexes: Regexes;
-  /** None of them matches the empty string, and each matches something. */
+  /** Each matches some string, and none matches the empty string. */
   readonly terminals: readonly Regex[];
-  /** Of each rule its alternatives, each a sequence of symbols; an empty one matches the empty string. */
+  /** Alternatives of each rule: sequences of symbols. An empty sequence matches the empty string. */
   readonly rules: readonly (readonly (readonly Sym[])[])[];
-  /** Of each rule its name, for people; it may be empty. */
+  /** Name of each rule, for human readers; may be empty. */
   readonly names: readonly string[];
-  /** A rule. */
+  /** Start rule. */
   readonly root: Sym;
 }
 
-/** What a grammar may take to build: at most two seconds of work on a slow processor. */
+/** Most work to build a grammar: two seconds on a slow processor. */
 const BUILDING_FUEL = 2_000_000;
 
-/** Collects rules and terminals of one grammar. */
+/** Collects the rules and terminals of one grammar. */
 export class GrammarBuilder {
   readonly regexes: Regexes;
   readonly fuel: Fuel;
@@ -34,10 +34,7 @@ export class GrammarBuilder {
     this.regexes = new Regexes(fuel);
   }
 
-  /**
-   * The symbol that matches what `regex` matches; equal expressions are one symbol. It is a rule where the expression
-   * matches the empty string too, or nothing.
-   */
+  /** The symbol of an expression, shared by equal ones: a rule if the expression is nullable or matches nothing. */
   terminal(regex: Regex): Sym {
     const known = this.#symbolOf.get(regex);
     if (known !== undefined) return known;
@@ -63,13 +60,13 @@ export class GrammarBuilder {
     return ~(this.#terminals.push(regex) - 1);
   }
 
-  /** A new rule, which `define` must be called for: before or after others refer to it. */
+  /** Adds a rule. `define` must follow, before or after other rules refer to it. */
   rule(name = ''): Sym {
-    this.fuel.use(25); // of memory, more than of work
+    this.fuel.use(32); // for memory more than for work
     return this.#names.push(name) - 1;
   }
 
-  /** Says what a rule matches: any of the alternatives; of none of them, nothing. Throws where it is defined already. */
+  /** Sets the alternatives of a rule; without any, it matches nothing. Throws if the rule is defined already. */
   define(rule: Sym, alternatives: readonly (readonly Sym[])[]): void {
     if (this.#rules[rule] !== undefined) throw new GrammarError(`the rule ${this.#nameOf(rule)} is defined twice`);
     for (const alternative of alternatives) this.fuel.use(1 + alternative.length);
@@ -77,8 +74,8 @@ export class GrammarBuilder {
   }
 
   /**
-   * The grammar of what `root` matches, without rules and terminals that no answer can use. Throws a `GrammarError` where
-   * a rule that can be reached is not defined, and where nothing matches.
+   * The grammar with the start symbol `root`, without rules and terminals that no answer can use. Throws a
+   * `GrammarError` if a reachable rule is not defined, or the grammar matches nothing.
    */
   build(root: Sym): Grammar {
     if (root < 0) {
@@ -109,7 +106,7 @@ export class GrammarBuilder {
       return renumbered;
     };
     const newRoot = renamed(root);
-    // Rules are numbered in the order in which they wait.
+    // Rules are numbered in the order of `waiting`.
     for (let i = 0; i < waiting.length; i++) {
       const rule = waiting[i] ?? 0;
       const alternatives = new Map<string, readonly Sym[]>();
@@ -138,10 +135,10 @@ export class GrammarBuilder {
     }
   }
 
-  /** For each rule whether it matches anything. */
+  /** For each rule, whether it matches any string. */
   #productiveRules(): boolean[] {
     const productive = this.#rules.map(() => false);
-    /** Of each alternative the rules that are not known to match anything, counted. */
+    /** For each alternative, the number of its rules that are not yet known to match any string. */
     const missing: { rule: Sym; count: number }[] = [];
     const usersOf = new Map<Sym, { rule: Sym; count: number }[]>();
     for (const [rule, alternatives] of this.#rules.entries()) {

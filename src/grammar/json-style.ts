@@ -1,4 +1,4 @@
-/** White space between tokens of JSON. */
+/** White space between JSON tokens. */
 export const JSON_SPACES: readonly number[] = [0x20, 0x09, 0x0a, 0x0d];
 export const isJsonSpace = (byte: number): boolean => JSON_SPACES.includes(byte);
 
@@ -6,11 +6,11 @@ const [QUOTE, BACKSLASH, COMMA, COLON] = [0x22, 0x5c, 0x2c, 0x3a];
 const OPEN = [0x5b, 0x7b];
 const CLOSE = [0x5d, 0x7d];
 
-/** How an answer in JSON writes white space between its tokens: what is likely is what it wrote there before. */
+/** White space between the tokens of a JSON answer, which is likely to repeat earlier white space in the same place. */
 export class JsonStyle {
-  /** The last byte that is no white space between tokens. */
+  /** Last byte other than white space between tokens. */
   #last = 0;
-  /** White space behind punctuation, by its byte and depth. */
+  /** White space after punctuation, by byte and depth. */
   #spaces = new Map<string, readonly number[]>();
   #space: number[] = [];
   #depth = 0;
@@ -28,18 +28,18 @@ export class JsonStyle {
     return copy;
   }
 
-  /** More of the answer. */
+  /** Adds bytes of the answer. */
   push(bytes: Uint8Array): void {
     for (const byte of bytes) this.#push(byte);
   }
 
-  /** White space that is likely behind what was pushed; none where it is there already. */
+  /** White space that is likely to come next; none if the answer already ends in some. */
   get space(): readonly number[] {
-    return this.#space.length > 0 ? [] : this.spaceBehind(this.#last);
+    return this.#space.length > 0 ? [] : this.spaceAfter(this.#last);
   }
 
-  /** White space that is likely behind a byte. */
-  spaceBehind(byte: number): readonly number[] {
+  /** Likely white space after a byte. */
+  spaceAfter(byte: number): readonly number[] {
     return this.#spaces.get(this.#keyOf(byte)) ?? (byte === COLON || byte === COMMA ? [0x20] : []);
   }
 
@@ -60,7 +60,7 @@ export class JsonStyle {
     this.#last = byte;
   }
 
-  /** Behind a colon it is the same everywhere. */
+  /** Depth does not matter after a colon. */
   #keyOf(byte: number): string {
     return byte === COLON ? ':' : `${byte},${this.#depth}`;
   }

@@ -1,6 +1,6 @@
 /**
- * A grammar, schema or pattern that is refused: why, and where. `at` is a place in a schema (`properties.a`) or
- * `line:column` of a text, and empty where there is none.
+ * A grammar, schema or pattern is refused for `reason`. `at`: a place in a schema (`properties.a`), `line:column` of a
+ * text, or empty.
  */
 export class GrammarError extends Error {
   override readonly name = 'GrammarError';
@@ -13,12 +13,25 @@ export class GrammarError extends Error {
   }
 }
 
-/** Bounds work, so that nothing holds the thread: a unit is about 0.1 µs to 1 µs of it. */
+/** The input is refused for the work or memory that it needs, not for its content. */
+export class LimitError extends GrammarError {}
+
+/** Returns `work()`, or `otherwise()` if `work` exceeds a limit. */
+export function withinLimits<T>(work: () => T, otherwise: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof LimitError) return otherwise();
+    throw error;
+  }
+}
+
+/** A budget of work, so that nothing blocks the thread. A unit is about 0.1 µs to 1 µs. */
 export class Fuel {
-  /** Units that are left. */
+  /** Units left. */
   left: number;
 
-  /** `what` is named in the error, as in `the schema`. */
+  /** `what`: subject of the error, such as `the schema`. */
   constructor(
     amount: number,
     readonly what: string,
@@ -26,9 +39,9 @@ export class Fuel {
     this.left = amount;
   }
 
-  /** Throws a `GrammarError` when `units` more than what is left are asked for. */
+  /** Throws a `LimitError` if fewer than `units` are left. */
   use(units: number): void {
     this.left -= units;
-    if (this.left < 0) throw new GrammarError(`${this.what} is too large: it takes more work than is allowed`);
+    if (this.left < 0) throw new LimitError(`${this.what} is too large: it takes more work than is allowed`);
   }
 }

@@ -14,15 +14,15 @@ import { fieldOf, type ResponseFormat } from './response-format.ts';
 import { isJsonSpace, JsonStyle } from './json-style.ts';
 import type { Grammars, GrammarVocabulary, NextTokens, TokenGrammar } from './token-grammar.ts';
 
-/** Compiled grammars that are kept; the one longest unused goes first. */
+/** Most compiled grammars in the cache; the least recently used is evicted first. */
 const MOST_KEPT = 16;
 
 /**
- * White space between two tokens of JSON may have so many tokens of the model, so that a model cannot stay in it. A line
- * break with its indentation has one or two.
+ * Most model tokens of white space between two JSON tokens, so that a model cannot stay in it. A line break with its
+ * indentation takes one or two.
  */
 const MOST_SPACES = 8;
-/** Bytes of likely text. */
+/** Most bytes of likely text. */
 const MOST_LIKELY = 64;
 
 interface OpenVocabulary {
@@ -36,7 +36,7 @@ interface Compiled {
   ignored: readonly string[];
 }
 
-/** The grammars of a model's answers, compiled in this thread. Each is compiled once. */
+/** Compiles the grammars of a model's answers in this thread, and caches them. */
 export function openGrammars(vocabulary: () => GrammarVocabulary): Grammars {
   let opened: OpenVocabulary | undefined;
   const kept = new Map<string, Compiled>();
@@ -68,7 +68,7 @@ export function openGrammars(vocabulary: () => GrammarVocabulary): Grammars {
         return new MatchedAnswer(new Matcher(grammar, trie), {
           ...{ field, ignored },
           spaces: isJson ? spaces : undefined,
-          onRefused: () => void kept.delete(key), // what was made of it on the way is not kept
+          onRefused: () => void kept.delete(key), // drops the states computed so far
         });
       });
     },
@@ -105,7 +105,10 @@ function rootOf(
   }
 }
 
-/** Calls of tools that are not strict may be written in any way where they cannot be held to their schemas. */
+/**
+ * If the schema of a tool that is not strict cannot be enforced, its arguments may be any object, or, if that is not
+ * possible either, the answer any text.
+ */
 function compileCalls(format: Extract<ResponseFormat, { type: 'tool_calls' }>, control: ControlTokens): Compiled {
   const ignored: string[] = [];
   let { tools } = format;
@@ -130,7 +133,7 @@ function anyText(): Grammar {
   return builder.build(builder.terminal(builder.regexes.anyText));
 }
 
-/** Runs `work`; what it refuses is said of `field`. */
+/** Runs `work`, and turns a `GrammarError` into a `bad_request` for `field`. */
 function refusedAt<T>(field: string, work: () => T): T {
   try {
     return work();
@@ -145,11 +148,11 @@ function refusedAt<T>(field: string, work: () => T): T {
   }
 }
 
-/** Tokens of nothing but JSON's white space. */
+/** Tokens that consist of JSON white space. */
 interface WhiteSpaceTokens {
-  /** A bit for each of them. */
+  /** One bit for each token of the vocabulary. */
   bits: Uint32Array<ArrayBuffer>;
-  /** Tokens of one character that stands in strings alone. */
+  /** Tokens of one character that is valid only in strings. */
   inStrings: readonly number[];
 }
 
@@ -167,10 +170,10 @@ function whiteSpaceTokens({ vocabSize, bytes, offsets }: GrammarVocabulary): Whi
 const hasBit = (mask: Uint32Array, token: number): boolean => (((mask[token >>> 5] ?? 0) >>> (token & 31)) & 1) === 1;
 
 interface AnswerOptions {
-  /** Errors name it. */
+  /** Request field that errors name. */
   field: string;
   ignored: readonly string[];
-  /** Where the answer is JSON. */
+  /** Set if the answer is JSON. */
   spaces: WhiteSpaceTokens | undefined;
   /** Called before an error is thrown. */
   onRefused: () => void;
@@ -179,7 +182,7 @@ interface AnswerOptions {
 class MatchedAnswer implements TokenGrammar {
   readonly first: NextTokens | undefined;
   readonly ignored: readonly string[];
-  /** Tokens of white space that came last. */
+  /** Number of white space tokens at the end of the answer. */
   #spaces = 0;
   #style: JsonStyle | undefined;
 
@@ -195,7 +198,7 @@ class MatchedAnswer implements TokenGrammar {
   async follow(tokens: readonly number[]): Promise<NextTokens | undefined> {
     return this.#refused(() => {
       for (const token of tokens) {
-        // It was in the mask: what is refused now took too much work to follow.
+        // The mask allowed the token: a refusal means that following it takes too much work.
         if (!this.matcher.accept(token)) throw new GrammarError('takes more work to follow than is allowed');
         this.#count(token);
       }
@@ -228,7 +231,7 @@ class MatchedAnswer implements TokenGrammar {
   }
 
   dispose(): void {
-    // Nothing is held but memory.
+    // Memory is the only resource.
   }
 
   #next(): NextTokens | undefined {
@@ -267,7 +270,7 @@ class MatchedAnswer implements TokenGrammar {
   }
 }
 
-/** The whole characters at the beginning of `bytes`; none where these begin in the middle of one. */
+/** Complete characters at the start of `bytes`; none if `bytes` starts within a character. */
 function textOf(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes, { stream: true });

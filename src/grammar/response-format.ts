@@ -1,26 +1,26 @@
-/** What an answer must look like. */
+/** Format of an answer. */
 export type ResponseFormat = Format & {
-  /** What errors name; default: what OpenAI's requests call it. */
+  /** Request field that errors name. Default: the name in OpenAI's requests. */
   field?: string;
 };
 
 type Format =
   /** Any JSON object. */
   | { type: 'json_object' }
-  /** A value of this JSON Schema: an object, or true. `strict` refuses keywords that are unknown. */
+  /** A value that is valid against this JSON Schema: an object, or true. `strict` refuses unknown keywords. */
   | { type: 'json_schema'; schema: unknown; strict?: boolean }
   /**
-   * `ebnf` (the default): with a rule `root`, as XGrammar and llama.cpp read it. `lark`: with a rule `start`, as llguidance
-   * reads it. `regex`: the whole answer matches.
+   * `ebnf` (the default): has a rule `root`, in the syntax of XGrammar and llama.cpp. `lark`: has a rule `start`, in
+   * the syntax of llguidance. `regex`: matches the whole answer.
    */
   | { type: 'grammar'; grammar: string; syntax?: 'ebnf' | 'lark' | 'regex' }
   /** One of these texts. */
   | { type: 'choice'; choices: readonly string[] }
-  /** Free text, in which what follows a trigger is held to a format. */
+  /** Free text; the text after a trigger must match a format. */
   | { type: 'structural_tag'; tag: unknown }
   /**
-   * Free text, in which calls of these functions are held to their parameters' schemas. `notation`: how the model writes
-   * calls. `opensReasoning`: the prompt ends within `<think>`.
+   * Free text; calls of these functions must match the schemas of their parameters. `notation`: the model's notation
+   * for calls. `opensReasoning`: the prompt ends within `<think>`.
    */
   | { type: 'tool_calls'; notation: string; tools: readonly ToolSchema[]; opensReasoning: boolean };
 
@@ -28,14 +28,14 @@ export interface ToolSchema {
   name: string;
   /** A JSON Schema; default: any object. */
   parameters?: unknown;
-  /** Refuses parameters that cannot be enforced; otherwise they may be any object. */
+  /** Refuses a schema that cannot be enforced; otherwise the parameters may then be any object. */
   strict?: boolean;
 }
 
-/** What a grammar looks like whose syntax nobody names. */
+/** Guesses the syntax of a grammar if the request names none. */
 export const guessSyntax = (grammar: string): 'ebnf' | 'lark' => (/^\s*[\w-]+\s*::=/m.test(grammar) ? 'ebnf' : 'lark');
 
-/** The field of a request that a format's errors name. */
+/** The request field that errors of a format name. */
 export function fieldOf(format: ResponseFormat): string {
   if (format.field !== undefined) return format.field;
   switch (format.type) {

@@ -1,12 +1,12 @@
 import type { ResponseFormat } from './response-format.ts';
 
-/** What grammars must know of a model's tokens. Plain data: it can be sent to a thread. */
+/** The tokens of a model, as grammars need them. Plain data: it can be sent to a thread. */
 export interface GrammarVocabulary {
-  /** Logits of a row: tokens, and what a model has beyond its tokenizer's. */
+  /** Logits of a row, which may exceed the tokenizer's tokens. */
   vocabSize: number;
-  /** UTF-8 of the tokens' texts, one after the other; control tokens have none. */
+  /** UTF-8 texts of the tokens, one after the other; control tokens have none. */
   bytes: Uint8Array<ArrayBuffer>;
-  /** Where each token's bytes begin, and the last one's end: `[tokens + 1]`. */
+  /** Start of each token's bytes, and the end of the last token's: `[tokens + 1]`. */
   offsets: Uint32Array<ArrayBuffer>;
   /** Tokens that end an answer. */
   eosIds: readonly number[];
@@ -14,38 +14,38 @@ export interface GrammarVocabulary {
   controlTokens: ReadonlyMap<string, number>;
 }
 
-/** What may come next in an answer. */
+/** Tokens and text that may come next in an answer. */
 export interface NextTokens {
-  /** A bit for each token that may come, lowest first: `[ceil(vocabSize / 32)]`. */
+  /** One bit for each token, lowest bit first, set if the token may come: `[ceil(vocabSize / 32)]`. */
   mask: Uint32Array<ArrayBuffer>;
-  /** Text that must come next; empty where there is a choice. */
+  /** Text that must come next; empty if there is a choice. */
   forcedText: string;
-  /** In JSON, text that must come next but for white space, which is as it was before; empty where there is a choice. */
+  /** In JSON, text that must come next, with white space as earlier in the answer; empty if there is a choice. */
   likelyText: string;
 }
 
-/** What may come in one answer, token by token. Its methods are called one after the other. */
+/** Constrains one answer, token by token. Calls of its methods must not overlap. */
 export interface TokenGrammar {
-  /** Keywords of the schema that are not enforced because no validator reads them. */
+  /** Keywords of the schema that are not enforced, because no validator reads them. */
   readonly ignored: readonly string[];
-  /** At the beginning of the answer. */
+  /** Next tokens at the start of the answer. */
   readonly first: NextTokens | undefined;
   /**
-   * Goes on past tokens that may come, one after the other: what may come then; undefined at the answer's end. Errors:
-   * `bad_request` where telling takes too long.
+   * Accepts tokens, each of which must be allowed, and returns the next tokens; undefined at the end of the answer.
+   * Errors: `bad_request` if this takes too much work.
    */
   follow(tokens: readonly number[]): Promise<NextTokens | undefined>;
   /**
-   * What may come after each of `tokens`, were they next, as far as they may come and something may follow. What may come
-   * next stays what it was.
+   * Returns the next tokens after each of `tokens`, up to the first one that is not allowed or ends the answer. Leaves
+   * the state unchanged.
    */
   foresee(tokens: readonly number[]): Promise<NextTokens[]>;
   dispose(): void;
 }
 
-/** The grammars of a model's answers. */
+/** Opens grammars for a model's answers. */
 export interface Grammars {
-  /** Errors: `bad_request`, naming what is wrong with the format; `unsupported` where grammars cannot be loaded. */
+  /** Errors: `bad_request`, naming the fault in the format; `unsupported` if grammars cannot be loaded. */
   begin(format: ResponseFormat): Promise<TokenGrammar>;
   dispose(): void;
 }

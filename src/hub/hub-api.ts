@@ -1,25 +1,50 @@
-import { isRecord } from '../config/is-record.ts';
+import { isRecord } from '../util/values.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { HubId } from './model-id.ts';
 
-/** Where the hub is, and who asks. */
+/** A repository of the Hugging Face hub, or one file in it. */
+export interface HubId {
+  /** `owner/name` */
+  repo: string;
+  /** Branch, tag or commit. */
+  revision: string;
+  /** Path in the repository; undefined: chosen to fit the device. */
+  file?: string;
+}
+
+const NAME = '[A-Za-z0-9][A-Za-z0-9._-]*';
+const ID = new RegExp(`^(${NAME}/${NAME})(?:@([^:\\s]+))?(?::([^:]+))?$`);
+const MODEL_FILE = /\.(gguf|safetensors|json)$/i;
+
+/**
+ * Parses `owner/repo`, `owner/repo@revision`, `owner/repo:file.gguf` and `owner/repo@revision:file.gguf`; undefined for
+ * anything else, such as a URL. A relative URL of the same form (`models/tiny.gguf`) is recognised by its file
+ * extension, or by `./` or a final `/`.
+ */
+export function parseHubId(text: string): HubId | undefined {
+  const [, repo, revision = 'main', file] = ID.exec(text) ?? [];
+  if (repo === undefined || (file === undefined && MODEL_FILE.test(text)) || file?.split('/').includes('..'))
+    return undefined;
+  return { repo, revision, ...(file !== undefined && { file }) };
+}
+
+/** The hub's address and the user's credentials. */
 export interface HubOptions {
-  /** Origin of the hub or a mirror of it. Default: https://huggingface.co. */
+  /** Origin of the hub or a mirror. Default: https://huggingface.co. */
   endpoint?: string;
-  /** Access token, for gated and private repositories. It is sent to `endpoint` alone. Default: none. */
+  /** Access token for gated and private repositories. It is sent to `endpoint` only. Default: none. */
   token?: string;
 }
 
 export interface HubFile {
-  /** Within the repository. */
+  /** Path in the repository. */
   path: string;
   /** Bytes. */
   size: number;
-  /** Of files in LFS, which is where weights are. */
+  /** SHA-256 of a file in LFS, which holds all weights. */
   sha256?: string;
   /** Changes with the content. */
   oid: string;
-  /** Of the file at its commit. */
+  /** URL of the file at its commit. */
   url: string;
 }
 
@@ -27,7 +52,7 @@ export interface HubFile {
 export interface HubRepo {
   commit: string;
   files: HubFile[];
-  /** As its card names it. */
+  /** License named by the repository's card. */
   license?: string | undefined;
 }
 
@@ -35,19 +60,19 @@ const ENDPOINT = 'https://huggingface.co';
 
 const originOf = ({ endpoint = ENDPOINT }: HubOptions): string => endpoint.replace(/\/+$/, '');
 
-/** The page of a repository, or the address of the file that `id` names. */
+/** The page of a repository, or the address of the file in `id`. */
 export function hubUrl({ repo, revision, file }: HubId, options: HubOptions): string {
   const place = `${originOf(options)}/${repo}`;
   return file === undefined ? place : `${place}/resolve/${encodeURIComponent(revision)}/${encodePath(file)}`;
 }
 
-/** Answers a request for JSON. Throws `network`, `aborted`. */
+/** Fetches JSON. Throws `network`, `aborted`. */
 export type ReadJson = (url: string) => Promise<unknown>;
 
 /**
- * Lists a repository's files at the commit that a revision names now (the hub's API, `GET /api/models/{repo}/revision/
- * {revision}?blobs=true`), so that files of two commits are never mixed. Throws `network`, or `bad_file` for an answer
- * that is not the hub's.
+ * Lists a repository's files at the commit that a revision points to now (the hub's API, `GET
+ * /api/models/{repo}/revision/{revision}?blobs=true`), so that files of two commits never mix. Throws `network`, or
+ * `bad_file` for a response that is not the hub's.
  */
 export async function listRepo({ repo, revision }: HubId, options: HubOptions, read: ReadJson): Promise<HubRepo> {
   const origin = originOf(options);
@@ -76,13 +101,13 @@ export async function listRepo({ repo, revision }: HubId, options: HubOptions, r
   return { commit, files, license: licenseOf(answer) };
 }
 
-/** What a request to `url` carries: the token, and to nobody but the hub. */
+/** Headers of a request to `url`: the token, for the hub only. */
 export function hubHeaders(url: string, { endpoint = ENDPOINT, token }: HubOptions): Record<string, string> {
   if (token === undefined || new URL(url).origin !== new URL(endpoint).origin) return {};
   return { Authorization: `Bearer ${token}` };
 }
 
-/** Of a repository's card; a license without a name of its own on the hub is `other`, and its name stands beside. */
+/** License of a repository's card. A license unknown to the hub is `other`, with its name in a second field. */
 function licenseOf({ cardData }: Record<string, unknown>): string | undefined {
   const { license, license_name: name } = isRecord(cardData) ? cardData : {};
   const told = license === 'other' && typeof name === 'string' ? name : license;

@@ -1,9 +1,8 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { pickleError } from '../errors/pickle-error.ts';
-import type { HubFile, HubRepo } from './hub-api.ts';
-import type { HubId } from './model-id.ts';
+import type { HubFile, HubId, HubRepo } from './hub-api.ts';
 
-/** What of a safetensors model is read beside its weights. */
+/** Files of a safetensors model besides its weights. */
 const MODEL_TEXTS = [
   'config.json',
   'tokenizer.json',
@@ -13,15 +12,17 @@ const MODEL_TEXTS = [
   'modules.json',
   'sentence_bert_config.json',
 ];
-/** And what sentence-transformers has in folders of their own. */
+/** Files in sentence-transformers' own folders. */
 const MODULE_FILES = /^(?:1_Pooling\/config\.json|\d_Dense\/(?:config\.json|model\.safetensors))$/;
 const INDEX = 'model.safetensors.index.json';
 const ADAPTER_FILES = ['adapter_config.json', 'adapter_model.safetensors'] as const;
+/** Files that make a function of an adapter; the first that is there counts. */
+export const FUNCTION_FILES = ['function.yaml', 'io.yaml'] as const;
 const PICKLED_ADAPTER = 'adapter_model.bin';
-/** Also of a model in several files. */
+/** Also matches shards. */
 const PICKLED_MODEL = /^pytorch_model.*\.bin$/;
 
-/** Types of weights that run here, as file names tell them; floats last, since they take most. */
+/** Supported weight types in file names; floats last, because they are largest. */
 const QUANTIZED =
   /[-._](Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|Q2_K(_S)?|Q3_K(_[SML])?|Q4_K(_[SM])?|Q5_K(_[SM])?|Q6_K|IQ4_(NL|XS)|TQ[12]_0|MXFP4|Q1_0)(?=[-.])/i;
 const FLOAT = /[-._](BF16|F16|FP16|F32)(?=[-.])/i;
@@ -29,9 +30,9 @@ const SAFETENSORS_SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
 const SHARD = /-(\d{5})-of-\d{5}(?=\.gguf$)/;
 
 /**
- * The files of a repository that make up a model: those of the file that `id` names; else the largest quantized GGUF of
- * at most `budgetBytes`, the smallest where none is so small; else safetensors with what belongs to them. Throws
- * `bad_request` where there is no such file, `unsupported` where there are pickles alone.
+ * The files of a model in a repository: those that belong to the file in `id`; else the largest quantized GGUF of at
+ * most `budgetBytes`, or the smallest one if none fits; else safetensors and the files beside them. Throws
+ * `bad_request` if there is no such file, `unsupported` if there are only pickles.
  */
 export function pickModelFiles(id: HubId, repo: HubRepo, budgetBytes: number): HubFile[] {
   if (id.file !== undefined) {
@@ -51,12 +52,20 @@ export function pickModelFiles(id: HubId, repo: HubRepo, budgetBytes: number): H
   return (sized.findLast(({ bytes }) => bytes <= budgetBytes) ?? sized[0])?.files ?? [];
 }
 
-/** The two files of a PEFT adapter. Throws `bad_request` where one is missing, `unsupported` where its weights are a pickle. */
-export function pickAdapterFiles(id: HubId, repo: HubRepo): { config: HubFile; weights: HubFile } {
-  const has = (name: string): boolean => repo.files.some(({ path }) => path === name);
-  if (has(PICKLED_ADAPTER) && !has(ADAPTER_FILES[1])) throw pickleError(`${id.repo}/${PICKLED_ADAPTER}`, 'adapter');
-  const [config, weights] = ADAPTER_FILES.map((name) => findFile(id, repo, name)) as [HubFile, HubFile];
-  return { config, weights };
+/**
+ * The two files of a PEFT adapter, in the repository or in the folder that `id.file` names, and the file of its function
+ * if there is one. Throws `bad_request` if one of the two is missing, `unsupported` if the weights are a pickle.
+ */
+export function pickAdapterFiles(
+  id: HubId,
+  repo: HubRepo,
+): { config: HubFile; weights: HubFile; definition: HubFile | undefined } {
+  const folder = id.file === undefined ? '' : id.file.replace(/\/*$/, '/');
+  const find = (name: string): HubFile | undefined => repo.files.find(({ path }) => path === folder + name);
+  if (find(PICKLED_ADAPTER) && !find(ADAPTER_FILES[1]))
+    throw pickleError(`${id.repo}/${folder}${PICKLED_ADAPTER}`, 'adapter');
+  const [config, weights] = ADAPTER_FILES.map((name) => findFile(id, repo, folder + name)) as [HubFile, HubFile];
+  return { config, weights, definition: FUNCTION_FILES.map(find).find((file) => file) };
 }
 
 function safetensorsFiles(id: HubId, repo: HubRepo, named?: HubFile): HubFile[] {

@@ -19,15 +19,15 @@ export type Heads = Pick<
 /** Tokens of a page of the KV cache. */
 export const PAGE_TOKENS = 32;
 
-/** Heads of a row of what attention reads: queries, then where they are gated the gates of what they attend to, and the first of the keys. */
-export const firstKey = ({ numHeads, gatesAttention }: Pick<Heads, 'numHeads' | 'gatesAttention'>): number =>
+/** Heads before the keys in a row of attention inputs: queries, then their gates if the model has gates. */
+const firstKey = ({ numHeads, gatesAttention }: Pick<Heads, 'numHeads' | 'gatesAttention'>): number =>
   (gatesAttention ? 2 : 1) * numHeads;
 
-/** Floats of such a row: those, keys and values. */
+/** Floats of a row of attention inputs: queries, gates, keys and values. */
 export const rowWidth = (heads: Pick<Heads, 'numHeads' | 'numKvHeads' | 'headDim' | 'gatesAttention'>): number =>
   (firstKey(heads) + 2 * heads.numKvHeads) * heads.headDim;
 
-/** Constants shared by the kernels that know heads and pages. */
+/** Constants of every kernel that reads heads or pages. */
 export const headConstants = ({ numHeads, numKvHeads, headDim, gatesAttention }: Heads): Record<string, Constant> => ({
   NUM_HEADS: numHeads,
   FIRST_KEY: firstKey({ numHeads, gatesAttention }),
@@ -37,9 +37,9 @@ export const headConstants = ({ numHeads, numKvHeads, headDim, gatesAttention }:
   PAGE_TOKENS,
 });
 
-/** Components of a head that are rotated together; see shaders/parts/pages/rotation.wgsl. */
+/** Components of a head that the value rotation transforms together; see the part `rotation`. */
 export const rotatedTogether = (headDim: number): number => 4 * Math.min(16, (headDim / 4) & -(headDim / 4));
 
-/** Bytes of one page of one layer: keys, then values, each `[numKvHeads, PAGE_TOKENS, headDim]` in f16. */
+/** Bytes of an f16 page of one layer: keys, then values, each `[numKvHeads, PAGE_TOKENS, headDim]`. */
 export const pageBytes = ({ numKvHeads, headDim }: Pick<Heads, 'numKvHeads' | 'headDim'>): number =>
   2 * numKvHeads * PAGE_TOKENS * headDim * 2;

@@ -1,38 +1,48 @@
-import source from '../../shaders/linear-prefill.wgsl?raw';
-import bias from '../../shaders/slots/bias/vector.wgsl?raw';
-import loraTile from '../../shaders/slots/lora-tile/columns.wgsl?raw';
-import loraTileNone from '../../shaders/slots/lora-tile/none.wgsl?raw';
-import noBias from '../../shaders/slots/bias/none.wgsl?raw';
-import weightBlock from '../../shaders/parts/weights/weight-block.wgsl?raw';
+import source from '../../shaders/linear-prefill/linear-prefill.wgsl?raw';
+import tiledSource from '../../shaders/linear-prefill/linear-tiled.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
-import type { Kernel } from '../gpu/kernel.ts';
+import type { Binding, Kernel } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
+import { reads, writes } from './bindings.ts';
+import { tileReader, weightReader } from './formats/weight-formats.ts';
+import { inputLoading } from './kernel-variants.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
-import { inputLoading } from './slot-choices.ts';
-import { weightReader } from './formats/weight-formats.ts';
+import { part } from './shader-library.ts';
 
 export interface LinearPrefillOptions {
   type: GgmlType;
   columns: number;
-  /** Add to what the output holds. */
+  /** Add the product to the output. */
   accumulate?: boolean;
   hasBias?: boolean;
-  /** Add adapters' B · h to the outputs. */
+  /** Add B · h of the adapters to the product. */
   adds?: LoraSite;
 }
 
-/** Rows and tokens that one invocation computes. */
-const TILE_ROWS = 8;
+type PrefillSize = { rows: number; tokens: number };
+
+/** y = W · x of many tokens: tiles in registers, or in workgroup memory, as the device's variant says. */
+export function prefillKernel(device: Device, options: LinearPrefillOptions): Kernel<PrefillSize> {
+  return device.variant.tileRows > 0 ? linearTiledKernel(device, options) : linearPrefillKernel(device, options);
+}
+
+/** Rows and tokens that one invocation of linear-prefill computes. */
+const REGISTER_ROWS = 8;
 export const TILE_TOKENS = 8;
+
+const linearBindings = (weights: readonly Binding[], hasBias: boolean, lora: readonly Binding[]): Binding[] => [
+  ...weights,
+  reads('x', 'vec4f'),
+  ...(hasBias ? [reads('bias_values', 'f32')] : []),
+  writes('y', 'f32'),
+  ...lora,
+];
 
 /**
  * `x [T, columns]` → `y [T, outputWidth]`, T rounded up to a multiple of TILE_TOKENS. Params: the slice's first output
- * row, its rows, what the product is multiplied by before the bias, and the width of y.
+ * row, its rows, the factor of the product before the bias, and the width of y.
  */
-export function linearPrefillKernel(
-  device: Device,
-  options: LinearPrefillOptions,
-): Kernel<{ rows: number; tokens: number }> {
+function linearPrefillKernel(device: Device, options: LinearPrefillOptions): Kernel<PrefillSize> {
   const { prefillWorkgroup } = device.variant;
   const { type, columns, accumulate = false, hasBias = false, adds } = options;
   const reader = weightReader(device, type, columns);
@@ -41,8 +51,9 @@ export function linearPrefillKernel(
   return {
     name: 'linear-prefill',
     sources: [
-      ...[...reader.sources, weightBlock, loading.input, hasBias ? bias : noBias, ...lora.sources],
-      ...(adds ? [loading.low, loraTile] : [loraTileNone]),
+      ...[...reader.sources, part('weight-block'), loading.input, part(hasBias ? 'bias/vector' : 'bias/none')],
+      ...lora.sources,
+      ...(adds ? [loading.low, part('lora-tile/columns')] : [part('lora-tile/none')]),
       source,
     ],
     enables: [...reader.enables, ...(loading.enables ?? [])],
@@ -52,14 +63,62 @@ export function linearPrefillKernel(
       WORKGROUP: prefillWorkgroup,
       ACCUMULATE: accumulate,
     },
-    bindings: [
-      ...reader.bindings,
-      { name: 'x', type: 'array<vec4f>', access: 'read' },
-      ...(hasBias ? [{ name: 'bias_values', type: 'array<f32>', access: 'read' as const }] : []),
-      { name: 'y', type: 'array<f32>', access: 'read_write' },
-      ...lora.bindings,
-    ],
+    bindings: linearBindings(reader.bindings, hasBias, lora.bindings),
     params: { ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', outputWidth: 'u32' }, ...lora.params },
-    groups: ({ rows, tokens }) => [Math.ceil(rows / TILE_ROWS / prefillWorkgroup), Math.ceil(tokens / TILE_TOKENS)],
+    groups: ({ rows, tokens }) => [Math.ceil(rows / REGISTER_ROWS / prefillWorkgroup), Math.ceil(tokens / TILE_TOKENS)],
+  };
+}
+
+/** Rows of a tile that the invocations of one row of a workgroup compute at a time, and tokens of each invocation. */
+const ROWS_AT_ONCE = 16;
+const TOKENS_EACH = 4;
+
+/** Tokens of a tile in workgroup memory. */
+export const tileTokens = (workgroup: number): number => (workgroup / ROWS_AT_ONCE) * TOKENS_EACH;
+
+/**
+ * Texts and constants of kernels that multiply tiles in workgroup memory, for `x [T, columns]`. `workgroup`: invocations,
+ * sixteen for each four tokens; `rows` of a tile, a multiple of sixteen; `weights`: their type in workgroup memory.
+ */
+export const tileParts = (
+  workgroup: number,
+  rows: number,
+  weights: 'f32' | 'f16',
+): Pick<Kernel, 'sources' | 'constants'> => ({
+  sources: [
+    part(weights === 'f32' ? 'tile-weight/whole' : 'tile-weight/halves'),
+    part('tile-product'),
+    part('tile-inputs'),
+  ],
+  constants: { WORKGROUP: workgroup, ROWS_EACH: rows / ROWS_AT_ONCE },
+});
+
+/**
+ * The same as linearPrefillKernel with tiles in workgroup memory, for devices with fast barriers. It rounds no weight, so
+ * a prompt gives the same results in one batch as token by token. One more param: T.
+ */
+function linearTiledKernel(device: Device, options: LinearPrefillOptions): Kernel<PrefillSize> {
+  const { prefillWorkgroup: workgroup, tileRows: rows } = device.variant;
+  const { type, columns, accumulate = false, hasBias = false, adds } = options;
+  const reader = tileReader(device, type, columns);
+  const tile = tileParts(workgroup, rows, 'f32');
+  const lora = loraParts({ adds });
+  return {
+    name: 'linear-tiled',
+    sources: [
+      ...[...reader.sources, ...tile.sources, part(hasBias ? 'bias/vector' : 'bias/none'), ...lora.sources],
+      part(adds ? 'tile-lora/columns' : 'tile-lora/none'),
+      tiledSource,
+    ],
+    enables: reader.enables,
+    constants: {
+      ...reader.constants,
+      ...tile.constants,
+      ...lora.constants,
+      ...{ HELD: Math.max(1, (4 * rows) / workgroup), ACCUMULATE: accumulate },
+    },
+    bindings: linearBindings(reader.bindings, hasBias, lora.bindings),
+    params: { ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', outputWidth: 'u32', tokens: 'u32' }, ...lora.params },
+    groups: ({ rows: outputs, tokens }) => [Math.ceil(outputs / rows), Math.ceil(tokens / tileTokens(workgroup))],
   };
 }

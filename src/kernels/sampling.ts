@@ -1,48 +1,41 @@
 import adjust from '../../shaders/sampling/sample-adjust.wgsl?raw';
-import draw from '../../shaders/sampling/sample-draw.wgsl?raw';
+import level from '../../shaders/sampling/sample-level.wgsl?raw';
 import mask from '../../shaders/sampling/sample-mask.wgsl?raw';
 import pick from '../../shaders/sampling/sample-pick.wgsl?raw';
 import search from '../../shaders/sampling/sample-search.wgsl?raw';
-import allowedAll from '../../shaders/slots/is-allowed/all.wgsl?raw';
-import allowedListed from '../../shaders/slots/is-allowed/listed.wgsl?raw';
-import bestToken from '../../shaders/parts/best-token.wgsl?raw';
-import filterCut from '../../shaders/parts/filter-cut.wgsl?raw';
-import largestLogit from '../../shaders/parts/largest-logit.wgsl?raw';
-import library from '../../shaders/parts/sampling.wgsl?raw';
-import softmax from '../../shaders/parts/softmax.wgsl?raw';
+import sample from '../../shaders/sampling/sample-token.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import type { Binding, Kernel, ParamsLayout } from '../gpu/kernel.ts';
+import { reads, writes } from './bindings.ts';
+import { part } from './shader-library.ts';
 
-/** Rounds of sample-search find a 32-bit key eight bits at a time. */
+/** Rounds of sample-search: each finds eight bits of a 32-bit key. */
 export const SEARCH_ROUNDS = 4;
 const BINS = 256;
 
-/** Of a weight's three limbs (parts/filter-cut.wgsl); fewer where the vocabulary is so large that a limb's sum would not fit a word. */
+/** Bits of each of a weight's three limbs (see the part `filter-cut`); fewer if a sum over the vocabulary would not fit a word. */
 const limbBits = (vocabSize: number): number => Math.min(13, 31 - Math.ceil(Math.log2(vocabSize)));
 
-const floats = (name: string, access: Binding['access']): Binding => ({ name, type: 'array<f32>', access });
-const words = (name: string, access: Binding['access']): Binding => ({ name, type: 'array<u32>', access });
-/** Of a search, which goes on in one kernel from what the other left. */
+/** State of a search, which sample-search and sample-mask share. */
 const SEARCHED: readonly Binding[] = [
-  { name: 'bins', type: 'array<atomic<u32>>', access: 'read_write' },
-  { name: 'searches', type: 'array<Search>', access: 'read_write' },
-  words('ties', 'read_write'),
+  writes('bins', 'atomic<u32>'),
+  writes('searches', 'Search'),
+  writes('ties', 'u32'),
 ];
-const softmaxes = (access: Binding['access']): Binding => ({ name: 'softmaxes', type: 'array<Softmax>', access });
 
-/** What a request wants of sampling beside a token. */
+/** Work that a request adds to sampling. */
 export interface SamplingExtras {
-  /** Penalties or a bias. */
+  /** Apply penalties or a bias. */
   adjust: boolean;
-  /** Of the raw logits. */
+  /** Compute the entropy of the raw logits. */
   entropy: boolean;
-  /** Only tokens that are listed as allowed. */
+  /** Mask tokens that are not listed as allowed. */
   listed: boolean;
 }
 
 type Constants = Omit<SamplingExtras, 'listed'>;
 
-/** What differs between the five kernels. */
+/** Differences between the five kernels. */
 interface SamplingKernel {
   name: string;
   sources: readonly string[];
@@ -55,15 +48,15 @@ const FILTER_PARAMS: ParamsLayout = { row: 'u32', inverseTemperature: 'f32', byM
 
 const adjustKernel = ({ listed, ...extras }: SamplingExtras): SamplingKernel => ({
   name: 'sample-adjust',
-  sources: [bestToken, softmax, listed ? allowedListed : allowedAll, adjust],
+  sources: [part('best-token'), part('softmax'), part(listed ? 'is-allowed/listed' : 'is-allowed/all'), adjust],
   bindings: [
-    words('counts', 'read'),
-    floats('token_bias', 'read'),
-    ...(listed ? [words('allowed', 'read')] : []),
-    floats('logits', 'read_write'),
-    floats('best_logits', 'read_write'),
-    words('best_tokens', 'read_write'),
-    softmaxes('read_write'),
+    reads('counts', 'u32'),
+    reads('token_bias', 'f32'),
+    ...(listed ? [reads('allowed', 'u32')] : []),
+    writes('logits', 'f32'),
+    writes('best_logits', 'f32'),
+    writes('best_tokens', 'u32'),
+    writes('softmaxes', 'Softmax'),
   ],
   params: { row: 'u32', slot: 'u32', repetition: 'f32', presence: 'f32', frequency: 'f32' },
   extras,
@@ -71,46 +64,46 @@ const adjustKernel = ({ listed, ...extras }: SamplingExtras): SamplingKernel => 
 
 const SEARCH_KERNEL: SamplingKernel = {
   name: 'sample-search',
-  sources: [largestLogit, filterCut, search],
-  bindings: [floats('logits', 'read'), floats('best_logits', 'read'), ...SEARCHED],
+  sources: [part('largest-logit'), part('filter-cut'), search],
+  bindings: [reads('logits', 'f32'), reads('best_logits', 'f32'), ...SEARCHED],
   params: { ...FILTER_PARAMS, round: 'u32' },
 };
 
 const MASK_KERNEL: SamplingKernel = {
   name: 'sample-mask',
-  sources: [largestLogit, filterCut, mask],
-  bindings: [floats('best_logits', 'read'), ...SEARCHED, floats('logits', 'read_write')],
+  sources: [part('largest-logit'), part('filter-cut'), mask],
+  bindings: [reads('best_logits', 'f32'), ...SEARCHED, writes('logits', 'f32')],
   params: FILTER_PARAMS,
 };
 
-const DRAW_KERNEL: SamplingKernel = {
-  name: 'sample-draw',
-  sources: [bestToken, largestLogit, draw],
+const SAMPLE_KERNEL: SamplingKernel = {
+  name: 'sample-token',
+  sources: [part('best-token'), part('largest-logit'), sample],
   bindings: [
-    floats('logits', 'read'),
-    floats('best_logits', 'read'),
-    floats('drawn_scores', 'read_write'),
-    words('best_tokens', 'read_write'),
+    reads('logits', 'f32'),
+    reads('best_logits', 'f32'),
+    writes('sampled_scores', 'f32'),
+    writes('best_tokens', 'u32'),
   ],
   params: { row: 'u32', inverseTemperature: 'f32', logMinP: 'f32', seed: 'u32', position: 'u32' },
 };
 
 const pickKernel = (extras: Constants): SamplingKernel => ({
   name: 'sample-pick',
-  sources: [bestToken, softmax, pick],
+  sources: [part('best-token'), part('softmax'), pick],
   bindings: [
-    floats('scores', 'read'),
-    words('best_tokens', 'read'),
-    words('counts', 'read_write'),
-    words('tokens', 'read_write'),
-    softmaxes('read'),
-    floats('entropy', 'read_write'),
+    reads('scores', 'f32'),
+    reads('best_tokens', 'u32'),
+    writes('counts', 'u32'),
+    writes('tokens', 'u32'),
+    reads('softmaxes', 'Softmax'),
+    writes('entropy', 'f32'),
   ],
   params: { slot: 'u32' },
   extras,
 });
 
-/** The five sampling kernels for rows of `vocabSize` logits; shaders/sampling/sample-*.wgsl say what each reads and leaves. */
+/** The five sampling kernels for rows of `vocabSize` logits; shaders/sampling/sample-*.wgsl say what each reads and writes. */
 export function samplingKernels(device: Device, vocabSize: number) {
   const { scanWorkgroup, scanTile } = device.variant;
   const tiles = tilesOf(device, vocabSize);
@@ -120,7 +113,7 @@ export function samplingKernels(device: Device, vocabSize: number) {
   };
   const kernel = ({ name, sources, bindings, params, extras }: SamplingKernel): Kernel<void> => ({
     name,
-    sources: [library, ...sources],
+    sources: [part('sampling'), ...sources],
     constants: extras ? { ...constants, ADJUST: extras.adjust, ENTROPY: extras.entropy } : constants,
     bindings,
     params,
@@ -130,14 +123,14 @@ export function samplingKernels(device: Device, vocabSize: number) {
     adjust: (extras: SamplingExtras) => kernel(adjustKernel(extras)),
     search: kernel(SEARCH_KERNEL),
     mask: kernel(MASK_KERNEL),
-    draw: kernel(DRAW_KERNEL),
+    sample: kernel(SAMPLE_KERNEL),
     pick: (extras: Constants): Kernel<void> => ({ ...kernel(pickKernel(extras)), groups: () => [1] }),
   };
 }
 
 const tilesOf = ({ variant }: Device, vocabSize: number): number => Math.ceil(vocabSize / variant.scanTile);
 
-/** Bytes of the buffers that the kernels leave things in for each other; `tile`: of each that has a word a tile. */
+/** Bytes of the buffers between the kernels; `tile`: each buffer with a word a tile. */
 export function samplingBytes(device: Device, vocabSize: number) {
   const tiles = tilesOf(device, vocabSize);
   return {
@@ -148,3 +141,24 @@ export function samplingBytes(device: Device, vocabSize: number) {
     ties: tiles * BINS * 4,
   };
 }
+
+/** Most thresholds between rank levels; unused ones are UNREACHED. */
+export const MAX_THRESHOLDS = 5;
+/** Above every complexity. */
+export const UNREACHED = 2;
+
+/**
+ * `entropies [sequence slots]` → the row of the sequence's next token in the arena `lora`. Params: the sequence slot; tokens of
+ * a ramp; how far past a threshold the complexity must be; the share of the newest entropy in it; the thresholds.
+ */
+export const sampleLevelKernel = (): Kernel<void> => ({
+  name: 'sample-level',
+  sources: [level],
+  constants: {},
+  bindings: [reads('entropies', 'f32'), writes('level_states', 'vec4u'), writes('lora', 'vec2u')],
+  params: {
+    ...{ slot: 'u32', rampWidth: 'u32', hysteresis: 'f32', smoothing: 'f32' },
+    ...{ threshold0: 'f32', threshold1: 'f32', threshold2: 'f32', threshold3: 'f32', threshold4: 'f32' },
+  },
+  groups: () => [1],
+});

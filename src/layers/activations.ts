@@ -1,51 +1,48 @@
-import { MAX_RANK } from '../adapters/formats/config-fields.ts';
-import { broughtFloats, deltaWidths, TAIL_TOKENS } from '../config/delta-net.ts';
-import { FEW_TOKENS } from '../config/few-tokens.ts';
-import { MAX_STREAMS } from '../config/max-streams.ts';
-import { type ModelConfig, widestMlp } from '../config/model-config.ts';
+import { MAX_RANK } from '../adapters/adapter-config.ts';
+import { broughtFloats, deltaWidths, type ModelConfig, TAIL_TOKENS, widestMlp } from '../config/model-config.ts';
+import { FEW_TOKENS, MAX_SEQUENCES } from '../config/limits.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_SPLITS, partialFloats } from '../kernels/attention.ts';
-import { groupedPlaces, PLACE_WORDS } from '../kernels/experts/group-experts.ts';
-import { ROUTE_WORDS } from '../kernels/experts/route-experts.ts';
+import { groupedPlaces, PLACE_WORDS, ROUTE_WORDS } from '../kernels/experts.ts';
 import { rowWidth } from '../kernels/heads.ts';
 import { batchBytes } from './batch.ts';
 
-/** Tokens whose logits are computed at once. */
+/** Most tokens whose logits are computed at once. */
 export const HEAD_TOKENS = 16;
 
 /** Every intermediate of the forward pass, allocated once for `batchTokens` tokens. All f32. */
 export interface Activations {
-  /** Token ids, u32: the next one of each stream `[MAX_STREAMS]`, where the sampler leaves it, then a prefill's `[T]`. */
+  /** Token ids, u32: the next token of each sequence slot `[MAX_SEQUENCES]`, written by the sampler, then a prefill's tokens `[T]`. */
   tokens: GPUBuffer;
-  /** Where each token of a batch belongs `[T, 4]`, u32; see batch.ts. */
+  /** Sequence and position of each token, u32 `[T, 4]`; see batch.ts. */
   batchTable: GPUBuffer;
   /** The residual stream `[T, hiddenSize]`. */
   x: GPUBuffer;
-  /** The residual stream between a layer's two halves, where adapters take part in decoding `[FEW_TOKENS, hiddenSize]`. */
+  /** The residual stream between a layer's two halves, in decode with adapters `[FEW_TOKENS, hiddenSize]`. */
   between: GPUBuffer;
-  /** x after a norm `[T, hiddenSize]`; prefill and output only. */
+  /** norm(x) `[T, hiddenSize]`; prefill and output only. */
   normed: GPUBuffer;
-  /** Queries, with gates where they have some, keys and values `[T, rowWidth]`; of a convolution its gates and what it takes in, `[T, 3 hiddenSize]`; of a delta net `[T, projected]`; scores of experts `[T, count]` */
+  /** Attention: queries (with gates, if any), keys and values `[T, rowWidth]`. Convolution: gates and input `[T, 3 hiddenSize]`. Delta net: `[T, projected]`. Experts: router scores `[T, count]`. */
   qkv: GPUBuffer;
-  /** Splits of attention before their merge; see attention.ts. And the ways of a prefill's tokens through experts; see group-experts.ts. */
+  /** Attention splits before their merge (kernels/attention.ts). Experts: a prefill's (token, expert) pairs by expert (group-experts.ts). */
   partials: GPUBuffer;
-  /** `[T, numHeads headDim]`; of a convolution `[T, hiddenSize]`, of a delta net `[T, values]`; the experts that a token goes through `[T, used, ROUTE_WORDS]`, u32 */
+  /** Attention output `[T, numHeads headDim]`. Convolution: `[T, hiddenSize]`. Delta net: `[T, values]`. Experts: chosen experts, u32 `[T, used, ROUTE_WORDS]`. */
   attended: GPUBuffer;
-  /** Of a delta net, queries, keys and values behind their convolution, and both numbers of each value head, `[T, broughtFloats]`; before each text's those of its tail */
+  /** Delta net: queries, keys and values after the convolution, and decay and beta of each value head `[T, broughtFloats]`; each sequence's tail comes first. */
   convolved: GPUBuffer;
-  /** gate, then up: `[T, 2 intermediateSize]`; what experts make of a token `[T, used, hiddenSize]`; before the layers what they take in, on its way `[T, numLayers perLayerInputs]`, or what a draft head begins with `[T, 2 hiddenSize]` */
+  /** gate, then up `[T, 2 intermediateSize]`. Experts: outputs `[T, used, hiddenSize]`. Before the layers: projected per-layer inputs `[T, numLayers perLayerInputs]`, or a draft head's input `[T, 2 hiddenSize]`. */
   gateUp: GPUBuffer;
-  /** activation(gate) · up `[T, intermediateSize]`; of experts `[T, used, their intermediateSize]`; behind the MLP what the layer takes in, gated `[T, perLayerInputs]` */
+  /** activation(gate) · up `[T, intermediateSize]`. Experts: `[T, used, their intermediateSize]`. After the MLP: the gated per-layer input `[T, perLayerInputs]`. */
   gated: GPUBuffer;
-  /** What layers take in of each token besides `[T, numLayers perLayerInputs]` */
+  /** Per-layer inputs of each token `[T, numLayers perLayerInputs]`. */
   layerInputs: GPUBuffer;
-  /** Between the two products of an adapter in its plain form `[T, MAX_RANK]` */
+  /** A · x of unfused adapters `[T, MAX_RANK]`. */
   low: GPUBuffer;
   /** `[HEAD_TOKENS, vocabSize]` */
   logits: GPUBuffer;
 }
 
-/** Bytes of each activation; `batchTokens` is a multiple of the prefill tile. */
+/** Bytes of each activation; `batchTokens` must be a multiple of the prefill tile. */
 export function activationBytes(config: ModelConfig, batchTokens: number): Record<keyof Activations, number> {
   const {
     hiddenSize,
@@ -76,7 +73,7 @@ export function activationBytes(config: ModelConfig, batchTokens: number): Recor
         groupedPlaces(batchTokens * used, count) * PLACE_WORDS,
       ) * 4,
     attended: rows(Math.max(numHeads * headDim, ofConvolution, values, ROUTE_WORDS * used)),
-    convolved: deltaNet ? (batchTokens + MAX_STREAMS * TAIL_TOKENS) * broughtFloats(deltaNet) * 4 : 4,
+    convolved: deltaNet ? (batchTokens + MAX_SEQUENCES * TAIL_TOKENS) * broughtFloats(deltaNet) * 4 : 4,
     gateUp: rows(
       Math.max(2 * mlpSize, used * hiddenSize, numLayers * perLayerInputs, isDraftHead ? 2 * hiddenSize : 0),
     ),
@@ -91,4 +88,12 @@ export function createActivations(device: Device, config: ModelConfig, batchToke
   const sizes = Object.entries(activationBytes(config, batchTokens));
   const buffers = sizes.map(([name, size]) => [name, device.buffers.storage(name, 'activations', size)]);
   return Object.fromEntries(buffers) as Record<keyof Activations, GPUBuffer>;
+}
+
+/** A layer's device, index and model, and the activations that all layers share. */
+export interface LayerPlace {
+  device: Device;
+  layer: number;
+  config: ModelConfig;
+  activations: Activations;
 }

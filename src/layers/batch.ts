@@ -1,21 +1,21 @@
-import type { AdapterArena } from '../adapters/arena/adapter-arena.ts';
+import type { AdapterArena } from '../adapters/adapter-arena.ts';
 import type { LinearName } from '../architectures/linears.ts';
-import { MAX_STREAMS } from '../config/max-streams.ts';
+import { MAX_SEQUENCES } from '../config/limits.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 
-/** The adapters of a batch; which, and how much of them each token takes, stands in the arena's rows. */
+/** The adapters of a batch. The arena's rows say which adapters each token uses, at which rank levels. */
 export interface LoraBatch {
   arena: AdapterArena;
-  /** Adapters of the largest mix: rows of each token. */
+  /** Adapters of the largest mix, which is the number of rows of each token. */
   adapters: number;
   /** Highest rank among them. */
   rank: number;
 }
 
-/** An adapter in its plain form that takes part in a batch. Several are summed. */
+/** An unfused adapter of a batch. The outputs of several are summed. */
 export interface ActiveLora {
   layers: readonly Partial<Record<LinearName, PlainProduct>>[];
-  /** Of the request; the adapter's own stands in its factors. */
+  /** The request's scale; the factors contain the adapter's own. */
   scale: number;
 }
 
@@ -24,46 +24,54 @@ export interface PlainProduct {
   record(recorder: Dispatcher, batch: BatchShape, scale: number): void;
 }
 
-/** What a linear has to know of a batch. */
+/** The part of a batch that linears need. */
 export interface BatchShape {
-  /** Consecutive tokens of one sequence; or few tokens of any, such as the next of each stream; at most FEW_TOKENS. */
+  /** `prefill`: consecutive tokens of one sequence or several. `decode`: at most FEW_TOKENS tokens of any sequences, such as the next token of each. */
   kind: 'prefill' | 'decode';
   tokens: number;
-  /** Where adapters take part. */
+  /** Fused adapters, if any. */
   lora?: LoraBatch | undefined;
 }
 
-/** Tokens computed in one submission. Where each belongs stands in `batchTable` on the GPU. */
-export interface Batch extends BatchShape {
-  /** Of the longest sequence with its tokens of this batch. */
-  length: number;
-  /** Each token is of another sequence; else they are consecutive tokens of one. */
-  apart: boolean;
-  /** Most tokens that one of its sequences has come to behind the state that it goes on from, where layers have states. */
-  behind: number;
-  /** What is known behind its tokens is kept, for a draft head. */
-  keepsStates?: boolean;
-  /** Every page of its sequences is in f16. */
-  halfOnly: boolean;
-  /** Shown what linears read `[T, inFeatures]`, once it is computed; a prefill's only. */
-  tap?: ((layer: number, linears: readonly LinearName[], x: GPUBuffer) => void) | undefined;
-  /** Adapters that take part in their plain form. */
-  loras: readonly ActiveLora[];
+/** Consecutive tokens of a batch that belong to one sequence: `tokens` from `first` on. */
+export interface Run {
+  first: number;
+  tokens: number;
 }
 
-/** A token of a batch, as kernels find it in `batchTable [T]`: a vec4u. */
+/** Tokens that one forward pass computes. `batchTable` on the GPU maps each to its sequence and position. */
+export interface Batch extends BatchShape {
+  /** Tokens of the longest sequence, this batch included. */
+  length: number;
+  /** Each token belongs to another sequence (decode). */
+  onePerSequence: boolean;
+  /** Consecutive tokens of each sequence, in order; default: all tokens are consecutive tokens of one. Delta nets allow one run only. */
+  runs?: readonly Run[] | undefined;
+  /** All pages of the batch's sequences are in f16. */
+  allF16: boolean;
+  /** Adapters that run unfused, as two linears after the base's; default: none. */
+  unfusedLoras?: readonly ActiveLora[] | undefined;
+  /** Models with delta nets: tokens that the GPU replays after the recurrent state it resumes from, maximum over the sequences; default: 0. */
+  tokensPastState?: number | undefined;
+  /** Stores each token's hidden state for the draft head. */
+  keepsHiddenStates?: boolean | undefined;
+  /** Hook on the input `[T, inFeatures]` of linears, called once it is computed; prefill only. */
+  onLinearInput?: ((layer: number, linears: readonly LinearName[], x: GPUBuffer) => void) | undefined;
+}
+
+/** A token's entry in `batchTable [T]`: a vec4u. */
 export interface BatchToken {
-  /** Of its id in `tokens`. */
+  /** Index of its id in `tokens`. */
   place: number;
   position: number;
   /** First entry of its sequence in the page table. */
   firstPage: number;
-  /** Its own page's entry, counted from there. */
+  /** Its page, counted from `firstPage`. */
   page: number;
 }
 
-/** Where a prefill's ids begin in `tokens`; before them each stream has a place for its next token. */
-export const FIRST_PREFILL_TOKEN = MAX_STREAMS;
+/** Index in `tokens` of a prefill's first id. The entries before it hold the next token of each sequence slot. */
+export const FIRST_PREFILL_TOKEN = MAX_SEQUENCES;
 
 const WORDS = 4;
 

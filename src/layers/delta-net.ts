@@ -1,24 +1,21 @@
-import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import type { DeltaNet } from '../config/model-config.ts';
 import { createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
-import { causalConvKernel, type DeltaSize } from '../kernels/delta-net/causal-conv.ts';
-import { deltaRuleKernel } from '../kernels/delta-net/delta-rule.ts';
-import { gatedNormKernel } from '../kernels/delta-net/gated-norm.ts';
+import { causalConvKernel, type DeltaSize, deltaRuleKernel, gatedNormKernel } from '../kernels/recurrent.ts';
 import type { Batch } from './batch.ts';
-import type { LayerPlace } from './layer-place.ts';
+import type { LayerPlace } from './activations.ts';
 import { type LoraInputs, loraInputs } from './lora.ts';
-import type { Norm } from './norm.ts';
-import { NormedLinears } from './normed-linears.ts';
-import { beforeSecondHalf, ResidualLinear, type SecondHalf } from './residual-linear.ts';
+import type { Norm } from './linear.ts';
+import { beforeSecondHalf, NormedLinears, ResidualLinear, type SecondHalf } from './adapted-linears.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
-export interface DeltaNetWeights {
+interface DeltaNetWeights {
   norm: Norm;
-  /** One matrix for queries, keys and values, gates, and both numbers of each value head, or several where their types differ. */
+  /** Queries, keys and values, gates, and decay and beta of each value head: one matrix, or several if their types differ. */
   input: readonly WeightMatrix[];
-  /** `[taps, convolved]`, the latest token's first. */
+  /** Convolution weights `[taps, convolved]`, the latest token's first. */
   taps: GPUBuffer;
   /** `[numValueHeads]` each. */
   decayRate: GPUBuffer;
@@ -28,20 +25,20 @@ export interface DeltaNetWeights {
   output: WeightMatrix;
 }
 
-/** What it reads and writes of the cache. */
-export interface DeltaNetBuffers {
-  /** States of texts. */
+/** Cache buffers of the layer. */
+interface DeltaNetBuffers {
+  /** Recurrent states. */
   pages: LayerPages;
-  /** Which of them a stream's tokens read and leave; see `TextStates.show`. */
+  /** Offsets of the states that each sequence reads and writes; see `RecurrentStates.show`. */
   places: GPUBuffer;
 }
 
 /** x += residualScale · Wout · gatedNorm(deltaRule(convolution(Win · norm(x)))). */
 export class GatedDeltaNet {
-  /** Of the linears that it begins with. */
+  /** LoRA inputs of its first linears. */
   readonly reads: LoraInputs;
   readonly norm: Norm;
-  /** It has states in place of pages. */
+  /** Recurrent state instead of pages. */
   readonly pageForms = undefined;
   readonly #input: NormedLinears;
   readonly #mix: () => readonly Operation<DeltaSize>[];
@@ -61,7 +58,7 @@ export class GatedDeltaNet {
     this.reads = loraInputs(config, 'deltaInput');
     this.#input = new NormedLinears(place, { group: 'deltaInput', matrices: input, norm, x, adaptedX: x, y: qkv });
     this.#mix = following([() => buffers.pages.buffer], () => this.#bind());
-    this.#mix(); // compiled while the model is opened
+    this.#mix(); // compile while the model loads
     this.#normHeads = createOperation(device, gatedNormKernel(device, net, config.rmsNormEps), {
       x: qkv,
       norm_weight: headNorm,
@@ -70,16 +67,16 @@ export class GatedDeltaNet {
     this.#output = new ResidualLinear(place, { group: 'deltaOutput', matrix: output, x: attended, y: x, adaptedY: x });
   }
 
-  /** Makes ready for the adapters of these buffers, or for none. `mlp`: of the same layer. */
+  /** Binds the adapters' buffers, or none. `mlp`: the layer's second half. */
   attach(buffers: ArenaBuffers | undefined, mlp: SecondHalf): void {
     this.#input.attach(buffers);
     this.#output.attach(buffers, beforeSecondHalf(this.place, mlp));
   }
 
   record(recorder: Dispatcher, batch: Batch): void {
-    const { tokens, apart, behind } = batch;
+    const { tokens, onePerSequence, tokensPastState: past = 0 } = batch;
     this.#input.record(recorder, batch);
-    const size = { tokens, runTokens: apart ? 1 : tokens, behind };
+    const size = { tokens, runTokens: onePerSequence ? 1 : tokens, past };
     for (const operation of this.#mix()) recorder.run(operation, operation.groups(size), size);
     recorder.run(this.#normHeads, this.#normHeads.groups(batch), { tokens });
     this.#output.record(recorder, batch);

@@ -1,42 +1,106 @@
-import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
-import type { Activation } from '../config/model-config.ts';
+import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
+import type { Activation } from '../config/activations.ts';
 import type { Device } from '../gpu/device.ts';
-import type { Kernel } from '../gpu/kernel.ts';
+import type { Kernel, Params } from '../gpu/kernel.ts';
 import { type Bound, type BufferRange, createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher, Params } from '../gpu/recorder.ts';
-import { biasStart, type LinearDecodeSize } from '../kernels/linear-decode.ts';
-import { decodeKernel, prefillKernel, tokensAtOnce } from '../kernels/linears/linear-kernels.ts';
+import type { Dispatcher } from '../gpu/recorder.ts';
+import { embedKernel, rmsNormKernel } from '../kernels/element-wise.ts';
+import { biasStart, type LinearDecodeSize, decodeKernel, mostDecoded, tokensAtOnce } from '../kernels/linear-decode.ts';
+import { prefillKernel } from '../kernels/linear-prefill.ts';
+import type { Activations } from './activations.ts';
 import type { Batch, BatchShape } from './batch.ts';
 import { type LoraInputs, loraParams } from './lora.ts';
-import type { Norm } from './norm.ts';
 import type { MatrixSlice, WeightMatrix } from './weight-matrix.ts';
+
+/** Token ids → x `[T, hiddenSize]`: embeddings times `scale`. */
+export class Embedding {
+  readonly #operations: (readonly [MatrixSlice, Operation<{ tokens: number }>])[];
+
+  constructor(
+    device: Device,
+    matrix: WeightMatrix,
+    scale: number,
+    { batchTable, tokens, x }: Pick<Activations, 'batchTable' | 'tokens' | 'x'>,
+  ) {
+    const kernel = embedKernel(device, matrix.type, matrix.columns, scale);
+    this.#operations = matrix.slices.map((slice) => [
+      slice,
+      createOperation(device, kernel, { ...slice.ranges, batch_table: batchTable, tokens, y: x }),
+    ]);
+  }
+
+  record(recorder: Dispatcher, { tokens }: { tokens: number }): void {
+    for (const [{ rowStart, rows }, operation] of this.#operations) {
+      recorder.run(operation, operation.groups({ tokens }), { rowStart, rows });
+    }
+  }
+}
+
+interface NormBuffers {
+  x: GPUBuffer;
+  output: GPUBuffer;
+  /** Adds to the output, as for the residual stream. */
+  accumulate?: boolean;
+}
+
+/** RMS norm: x `[T, width]` → output `[T, width]`. */
+export class Norm {
+  readonly output: GPUBuffer;
+  readonly #operation: Operation<{ tokens: number }>;
+
+  constructor(
+    device: Device,
+    readonly weight: GPUBuffer,
+    readonly eps: number,
+    { x, output, accumulate }: NormBuffers,
+  ) {
+    this.output = output;
+    const kernel = rmsNormKernel(device, weight.size / 4, eps, accumulate);
+    this.#operation = createOperation(device, kernel, { x, norm_weight: weight, y: output });
+  }
+
+  /**
+   * Normalizes `tokens` rows of x from `start` on into rows of the output from `to` on. `scale` multiplies the result, with
+   * accumulate the sum.
+   */
+  record(
+    recorder: Dispatcher,
+    tokens: number,
+    { start = 0, to = 0, scale = 1 }: { start?: number; to?: number; scale?: number } = {},
+  ): void {
+    recorder.run(this.#operation, this.#operation.groups({ tokens }), { start, tokens, to, scale });
+  }
+}
 
 export interface LinearOptions {
   x: GPUBuffer;
   y: GPUBuffer;
-  /** Rows of `y` above this matrix's, where several matrices fill one output; default 0. */
+  /** First row of `y` for this matrix, if several matrices fill one output; default 0. */
   outputStart?: number;
   /** Width of a row of `y`; default: the matrix's rows. */
   outputWidth?: number;
-  /** Applied to x first: within the kernel in decoding; a prefill is read from the norm's output, made beforehand. */
+  /** Norm of x: fused into the kernel in decode; prefill reads the norm's output, recorded before. */
   norm?: Norm;
-  /** Of the whole output, `[outputWidth]`; with a norm, behind its weights (`behindNorm`). */
+  /** Bias of the whole output `[outputWidth]`; with a norm, stored after its weights. */
   bias?: GPUBuffer;
-  /** Add to y: the residual. */
+  /** Adds to y, as for the residual stream. */
   accumulate?: boolean;
-  /** Rows are gate, then up: y = activation(gate) · up. In decoding only. */
+  /** Rows are gate, then up: y = activation(gate) · up. Decode only. */
   gate?: Activation;
-  /** What it is made ready for; default: both. */
+  /** Kind of batch to compile kernels for; default: both. */
   kind?: Batch['kind'];
-  /** With adapters: what A · x of theirs is kept in. */
+  /** Most tokens of a decode step; default: `mostDecoded`. */
+  mostTokens?: number;
+  /** Fused adapters: their inputs and buffers. */
   lora?: LoraInputs & { layer: number; buffers: ArenaBuffers };
 }
 
 type AtOnce = ReturnType<typeof tokensAtOnce>;
 
 /**
- * y = W · norm(x) + bias (+ y). Decoding and prefill have a kernel each. With adapters W is W + Σ B · A: behind a norm
- * h = A · x is there before; otherwise prefill finds it there, and decoding computes it along, to be added after.
+ * y = W · norm(x) + bias (+ y), with one kernel each for decode and prefill. Adapters make W + Σ B · A of W. h = A · x is
+ * computed beforehand after a norm and in prefill; otherwise decode computes it in the same dispatch, and `LoraDelta` adds
+ * B · h afterwards.
  */
 export class Linear {
   readonly #decodes = new Map<AtOnce, readonly Operation<LinearDecodeSize>[]>();
@@ -49,11 +113,14 @@ export class Linear {
     private readonly options: LinearOptions,
   ) {
     this.#outputs = options.gate ? matrix.rows / 2 : matrix.rows;
-    if (options.kind !== 'prefill') this.#decode(1);
-    if (options.kind !== 'decode') this.#prefill();
+    const { kind, mostTokens = mostDecoded(device) } = options;
+    // All kernels compile now, so that no step has to wait for one.
+    if (kind !== 'prefill')
+      for (let tokens = 1; tokens <= mostTokens; tokens++) this.#decode(tokensAtOnce(device, tokens));
+    if (kind !== 'decode') this.#prefill();
   }
 
-  /** `scale`: of the product, before the bias. */
+  /** `scale` multiplies the product, before the bias. */
   record(recorder: Dispatcher, batch: BatchShape, scale = 1): void {
     const { outputStart = 0, outputWidth = this.#outputs, lora } = this.options;
     const { tokens } = batch;
@@ -73,7 +140,7 @@ export class Linear {
       const operation = operations[i] as Operation<LinearDecodeSize>;
       const params = ofSlice(slice);
       const [groups, runs] = operation.groups({ outputs: gate ? slice.rows / 2 : slice.rows, tokens });
-      // A matrix in several slices is lowered for once.
+      // Only the first slice's dispatch computes A · x.
       const riding =
         lora && !norm && i === 0 ? (params.adapters ?? 0) * (params.runs ?? 0) * lora.site.widths.length : 0;
       recorder.run(operation, [groups + riding * Math.min(tokens, atOnce), runs], { ...params, groups });
@@ -88,7 +155,6 @@ export class Linear {
     });
   }
 
-  /** Made when first asked for. */
   #decode(tokens: AtOnce): readonly Operation<LinearDecodeSize>[] {
     const known = this.#decodes.get(tokens);
     if (known) return known;
@@ -110,7 +176,6 @@ export class Linear {
     return made;
   }
 
-  /** Made when first asked for. */
   #prefill(): readonly Operation<{ rows: number; tokens: number }>[] {
     const { type, columns } = this.matrix;
     const { x, norm, bias, accumulate, lora } = this.options;
@@ -118,7 +183,7 @@ export class Linear {
       prefillKernel(this.device, { type, columns, accumulate, hasBias: bias !== undefined, adds: lora?.site }),
       {
         x: norm?.output ?? x,
-        ...(bias && { bias_values: norm ? behind(bias, biasStart(columns) * 4) : bias }),
+        ...(bias && { bias_values: norm ? rangeFrom(bias, biasStart(columns) * 4) : bias }),
         ...(lora && { low: lora.buffers[lora.low] }),
       },
     ));
@@ -126,9 +191,9 @@ export class Linear {
 
   #onEverySlice<Size>(kernel: Kernel<Size>, bounds: Record<string, Bound>): readonly Operation<Size>[] {
     const { y, lora } = this.options;
-    return this.matrix.slices.map(({ planes }) =>
+    return this.matrix.slices.map(({ ranges }) =>
       createOperation(this.device, kernel, {
-        ...planes,
+        ...ranges,
         ...bounds,
         ...(lora && { lora: lora.buffers.lora, counters: lora.buffers.counters }),
         y,
@@ -137,10 +202,10 @@ export class Linear {
   }
 }
 
-/** What lies in a buffer from a byte of it on. */
-const behind = (buffer: GPUBuffer, offset: number): BufferRange => ({ buffer, offset, size: buffer.size - offset });
+/** The range of a buffer from byte `offset` on. */
+const rangeFrom = (buffer: GPUBuffer, offset: number): BufferRange => ({ buffer, offset, size: buffer.size - offset });
 
-/** Linears over matrices whose outputs lie one after another in y, whose rows may have room for more. */
+/** Linears whose outputs follow one another in the rows of y; the rows may be wider. */
 export function linearsOf(
   device: Device,
   matrices: readonly WeightMatrix[],

@@ -1,4 +1,4 @@
-import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import {
   LINEAR_NAMES,
   type LinearGroup,
@@ -9,16 +9,15 @@ import {
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher, Params } from '../gpu/recorder.ts';
-import { loraDeltaKernel } from '../kernels/lora-delta.ts';
+import type { Dispatcher } from '../gpu/recorder.ts';
+import type { Params } from '../gpu/kernel.ts';
+import { loraDeltaKernel, type LoraPrefillSize, loraPrefillRuns, loweringKernel } from '../kernels/lora.ts';
 import type { LoraSite } from '../kernels/lora-layout.ts';
-import { type LoraPrefillSize, loraPrefillRuns } from '../kernels/lora-prefill.ts';
-import { loraLow } from '../kernels/slot-choices.ts';
-import { loweringKernel } from '../kernels/linears/linear-kernels.ts';
+import { loraLow } from '../kernels/kernel-variants.ts';
 import type { BatchShape } from './batch.ts';
-import type { LayerPlace } from './layer-place.ts';
+import type { LayerPlace } from './activations.ts';
 
-/** Behind a norm A · x is there before the linears run; for the others it is computed beside them, for what comes after. */
+/** Buffer of A · x: computed before linears that follow a norm, and along with the others, whose delta is added later. */
 const LOW_OF = {
   qkv: 'lowNormed',
   convInput: 'lowNormed',
@@ -30,13 +29,13 @@ const LOW_OF = {
   down: 'lowResidual',
 } as const;
 
-/** The linears of a layer that read one input together, and what their adapters' A · input is kept in. */
+/** Linears that share an input, and the buffer of their adapters' A · input. */
 export interface LoraInputs {
   site: LoraSite;
   low: 'lowNormed' | 'lowResidual';
 }
 
-/** A group's linears, as an adapter changes them. */
+/** The LoRA inputs of a group of linears. */
 export function loraInputs(config: ModelConfig, group: LinearGroup): LoraInputs {
   const linears = linearsOfGroup(group);
   const site = {
@@ -46,7 +45,7 @@ export function loraInputs(config: ModelConfig, group: LinearGroup): LoraInputs 
   return { site, low: LOW_OF[group] };
 }
 
-/** Parameters of every kernel that adapters take part in. */
+/** Parameters of every kernel with adapters. */
 export function loraParams(device: Device, { lora, tokens, kind }: BatchShape, layer: number): Params {
   if (!lora) return {};
   const { arena, adapters, rank } = lora;
@@ -56,11 +55,11 @@ export function loraParams(device: Device, { lora, tokens, kind }: BatchShape, l
 
 type LoraPlace = Pick<LayerPlace, 'device' | 'layer'>;
 
-/** A · x of a batch, before the linears that add B · h to what they compute. */
+/** h = A · x of a batch, before the linears that add B · h. */
 export class LoraLowering {
   readonly #operation: Operation<LoraPrefillSize>;
 
-  /** `columns`: of x. */
+  /** `columns`: width of x. */
   constructor(
     private readonly place: LoraPlace,
     { x, columns, inputs }: { x: GPUBuffer; columns: number; inputs: LoraInputs },
@@ -79,25 +78,25 @@ export class LoraLowering {
 }
 
 export interface LoraDeltaOptions {
-  /** The residual stream, and where it goes with what adapters add to the linear before. */
+  /** The residual stream, and the buffer of its sum with the preceding linear's adapters. */
   x: GPUBuffer;
   y: GPUBuffer;
   width: number;
-  /** The linear before; none before the first layer. And what its product is multiplied by; default 1. */
+  /** The preceding linear, if any, and the scale of its product; default 1. */
   adds?: LoraInputs;
   scale?: number;
-  /** The linears after, and the weights of their norm; without them nothing but y is computed. */
+  /** The following linears and the weights of their norm. */
   lowers: LoraInputs;
   normWeight: GPUBuffer;
-  /** Nothing after it is lowered for. */
+  /** Skips A · x for the following linears. */
   isLast?: boolean;
 }
 
-/** Between two linears of tokens being decoded; see lora-delta.wgsl. */
+/** Decode, between two linears: adds B · h of the preceding one, then computes A · norm(x) for the following ones; see lora-delta.wgsl. */
 export class LoraDelta {
   readonly #operation: Operation<{ lowering: number; tokens: number }>;
 
-  /** `place`: of the linears after. */
+  /** `place`: the following linears' layer. */
   constructor(
     private readonly place: LoraPlace,
     private readonly options: LoraDeltaOptions,

@@ -1,38 +1,37 @@
-import type { ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import { createOperation, following, type Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
-import { shortConvKernel } from '../kernels/short-conv.ts';
+import { shortConvKernel } from '../kernels/recurrent.ts';
 import type { Batch } from './batch.ts';
-import type { LayerPlace } from './layer-place.ts';
+import type { LayerPlace } from './activations.ts';
 import { type LoraInputs, loraInputs } from './lora.ts';
-import type { Norm } from './norm.ts';
-import { NormedLinears } from './normed-linears.ts';
-import { beforeSecondHalf, ResidualLinear, type SecondHalf } from './residual-linear.ts';
+import type { Norm } from './linear.ts';
+import { beforeSecondHalf, NormedLinears, ResidualLinear, type SecondHalf } from './adapted-linears.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
-export interface ShortConvWeights {
+interface ShortConvWeights {
   norm: Norm;
   input: WeightMatrix;
-  /** `[taps, hiddenSize]`, the latest token's first. */
+  /** Convolution weights `[taps, hiddenSize]`, the latest token's first. */
   taps: GPUBuffer;
   output: WeightMatrix;
 }
 
-/** What it reads and writes of the cache. */
-export interface ShortConvBuffers {
-  /** What it took in of the latest tokens. */
+/** Cache buffers of the layer. */
+interface ShortConvBuffers {
+  /** Inputs of the latest tokens. */
   pages: LayerPages;
-  /** Entries of the pages of sequences, a region for each stream. */
+  /** Page table, with a region per sequence slot. */
   table: GPUBuffer;
 }
 
 /** x += residualScale · Wout · (C · convolution(B · u)), where B, C and u are Win · norm(x). */
 export class ShortConv {
-  /** Of the linears that it begins with. */
+  /** LoRA inputs of its first linears. */
   readonly reads: LoraInputs;
   readonly norm: Norm;
-  /** Its pages lie in one form alone. */
+  /** Its pages have only one form. */
   readonly pageForms = undefined;
   readonly #input: NormedLinears;
   readonly #convolve: () => Operation<{ tokens: number }>;
@@ -49,11 +48,11 @@ export class ShortConv {
     this.reads = loraInputs(place.config, 'convInput');
     this.#input = new NormedLinears(place, { group: 'convInput', matrices: [input], norm, x, adaptedX: x, y: qkv });
     this.#convolve = following([() => buffers.pages.buffer], () => this.#bind());
-    this.#convolve(); // compiled while the model is opened
+    this.#convolve(); // compile while the model loads
     this.#output = new ResidualLinear(place, { group: 'convOutput', matrix: output, x: attended, y: x, adaptedY: x });
   }
 
-  /** Makes ready for the adapters of these buffers, or for none. `mlp`: of the same layer. */
+  /** Binds the adapters' buffers, or none. `mlp`: the layer's second half. */
   attach(buffers: ArenaBuffers | undefined, mlp: SecondHalf): void {
     this.#input.attach(buffers);
     this.#output.attach(buffers, beforeSecondHalf(this.place, mlp));

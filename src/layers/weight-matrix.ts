@@ -1,9 +1,9 @@
-import type { MemoryCategory } from '../config/memory-report.ts';
+import type { MemoryCategory } from '../gpu/buffers.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
-import { MAX_GROUPS } from '../gpu/grid.ts';
+import { MAX_GROUPS } from '../gpu/kernel.ts';
 import type { BufferRange } from '../gpu/operation.ts';
-import { planeNames, type PlaneName, WEIGHT_FORMATS } from '../kernels/formats/weight-formats.ts';
+import { WEIGHT_FORMATS, type WeightBufferName, weightBufferNames } from '../kernels/formats/weight-formats.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 
@@ -12,11 +12,11 @@ export interface MatrixSlice {
   rowStart: number;
   rows: number;
   buffer: GPUBuffer;
-  /** The planes by the name kernels bind them under. */
-  planes: Readonly<Partial<Record<PlaneName, BufferRange>>>;
+  /** Quants and scales buffers by binding name. */
+  ranges: Readonly<Partial<Record<WeightBufferName, BufferRange>>>;
 }
 
-/** A matrix `[rows, columns]` on the GPU, as quantized as in its file; split by rows where a binding would be too large. */
+/** A matrix `[rows, columns]` on the GPU in its file's quantization; split by rows if a binding would be too large. */
 export interface WeightMatrix {
   type: GgmlType;
   rows: number;
@@ -26,37 +26,37 @@ export interface WeightMatrix {
 
 const ALIGNMENT = 256;
 
-/** Bytes of a row in one plane. */
-export const planeBytes = (type: GgmlType, name: PlaneName, columns: number): number =>
-  ((WEIGHT_FORMATS[type].planes[name]?.bytes ?? 0) * columns) / 256;
+/** Bytes of a row in the quants or a scales buffer. */
+export const weightBufferBytes = (type: GgmlType, name: WeightBufferName, columns: number): number =>
+  ((WEIGHT_FORMATS[type].buffers[name]?.bytes ?? 0) * columns) / 256;
 const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
-/** GPU bytes of a matrix, but for the few that align its planes. */
+/** GPU bytes of a matrix without alignment. */
 export const matrixBytes = (type: GgmlType, rows: number, columns: number): number =>
-  planeNames(type).reduce((sum, name) => sum + planeBytes(type, name, columns) * rows, 0);
+  weightBufferNames(type).reduce((sum, name) => sum + weightBufferBytes(type, name, columns) * rows, 0);
 
-/** Kernels of a token have four rows a workgroup at least, and 65,535 workgroups at most. */
+/** Decode kernels have at least four rows per workgroup, and at most 65,535 workgroups. */
 const MAX_SLICE_ROWS = 4 * MAX_GROUPS;
 
-/** Rows that fit one slice: every plane within a storage binding, all of them within a buffer, and a dispatch for each kernel. */
+/** Most rows of a slice: each of its parts fits a storage binding, all together a buffer, and one dispatch covers the rows. */
 export function sliceRows(limits: GPUSupportedLimits, type: GgmlType, columns: number): number {
-  const sizes = planeNames(type).map((name) => planeBytes(type, name, columns));
+  const sizes = weightBufferNames(type).map((name) => weightBufferBytes(type, name, columns));
   const fitting = Math.min(
     MAX_SLICE_ROWS,
     (limits.maxBufferSize - sizes.length * ALIGNMENT) / matrixBytes(type, 1, columns),
     ...sizes.map((size) => limits.maxStorageBufferBindingSize / size),
   );
-  // Whole groups of 256 rows: scales come in pairs, and heads are not torn.
+  // Whole groups of 256 rows, since scales come in pairs and heads must not be split.
   return Math.floor(fitting / 256) * 256;
 }
 
-/** What a matrix is to be: `together`: rows that stay in one slice, default one. `tensor`: of which it is. */
+/** Shape of a matrix to allocate. `together`: rows that must share a slice, default 1. `tensor`: the source, for errors. */
 interface EmptyMatrix extends Omit<WeightMatrix, 'slices'> {
   tensor: TensorInfo;
   together?: number | undefined;
 }
 
-/** A matrix whose weights are to come. Errors: `over_limit`, naming its tensor. */
+/** Allocates a matrix. Errors: `over_limit`, naming its tensor. */
 export function emptyMatrix(
   device: Device,
   label: string,
@@ -77,7 +77,7 @@ export function emptyMatrix(
   return { type, rows, columns, slices };
 }
 
-/** A matrix of one slice, whose weights stand for none: to time kernels with. `rows`: at most `sliceRows`. */
+/** A matrix of one slice with zero weights, for timing kernels. `rows`: at most `sliceRows`. */
 export function blankMatrix(device: Device, type: GgmlType, rows: number, columns: number): WeightMatrix {
   return {
     type,
@@ -87,12 +87,12 @@ export function blankMatrix(device: Device, type: GgmlType, rows: number, column
   };
 }
 
-/** Gives a matrix's buffers back. */
+/** Destroys a matrix's buffers. */
 export function destroyMatrix(device: Device, { slices }: WeightMatrix): void {
   for (const { buffer } of slices) device.buffers.destroy(buffer);
 }
 
-/** The rows of a matrix that a slice holds. */
+/** The rows of a matrix in a slice. */
 interface SlicePart {
   type: GgmlType;
   columns: number;
@@ -102,20 +102,20 @@ interface SlicePart {
 
 function createSlice(device: Device, label: string, category: MemoryCategory, part: SlicePart): MatrixSlice {
   const { type, columns, rowStart, rows } = part;
-  const names = planeNames(type);
-  // Whole fours of rows, as scales of four runs lie together (slots/scales/super6.wgsl).
-  const sizes = names.map((name) => align(planeBytes(type, name, columns) * Math.ceil(rows / 4) * 4));
+  const names = weightBufferNames(type);
+  // Whole groups of four rows, since super6 packs the scales of four rows together.
+  const sizes = names.map((name) => align(weightBufferBytes(type, name, columns) * Math.ceil(rows / 4) * 4));
   const buffer = device.buffers.storage(
     label,
     category,
     sizes.reduce((sum, size) => sum + size, 0),
   );
   let offset = 0;
-  const planes: Partial<Record<PlaneName, BufferRange>> = {};
+  const ranges: Partial<Record<WeightBufferName, BufferRange>> = {};
   names.forEach((name, i) => {
     const size = sizes[i] ?? 0;
-    planes[name] = { buffer, offset, size };
+    ranges[name] = { buffer, offset, size };
     offset += size;
   });
-  return { rowStart, rows, buffer, planes };
+  return { rowStart, rows, buffer, ranges };
 }

@@ -1,29 +1,32 @@
+import { outputNormOf } from '../architectures/architecture.ts';
+import { type LinearGroup, linearsOfGroup } from '../architectures/linears.ts';
+import { architectureOf } from '../architectures/registry.ts';
 import { type BidirectionalConfig, reachOfLayer } from '../config/encoder-config.ts';
+import { windowOfLayer } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { attentionTextsKernel } from '../kernels/encoder/attention-texts.ts';
-import { poolTextsKernel } from '../kernels/encoder/pool-texts.ts';
-import { rotateHeadsKernel } from '../kernels/encoder/rotate-heads.ts';
+import { attentionTextsKernel, poolTextsKernel, rotateHeadsKernel } from '../kernels/encoder.ts';
 import { rowWidth } from '../kernels/heads.ts';
-import { siluMulKernel } from '../kernels/silu-mul.ts';
-import { Embedding } from '../layers/embedding.ts';
-import { type Linear, linearsOf } from '../layers/linear.ts';
-import { Norm } from '../layers/norm.ts';
+import { Embedding, type Linear, linearsOf, Norm } from '../layers/linear.ts';
 import type { WeightMatrix } from '../layers/weight-matrix.ts';
-import type { TextActivations, TextEncoder } from './text-encoder.ts';
+import { DENSE } from '../weights/encoder-config.ts';
+import type { TextActivations, TextEncoder } from './encoder.ts';
+import { ropeTable, windowTable } from './rope-table.ts';
+import type { TensorLoader } from './tensor-loader.ts';
+import { gatedActivationKernel } from '../kernels/element-wise.ts';
 
-/** Matrices of one group, one below the other; several where their types differ. */
+/** Stacked matrices of one group; several if their types differ. */
 type Matrices = readonly WeightMatrix[];
 
-export interface BidirectionalWeights {
+interface BidirectionalWeights {
   embeddings: WeightMatrix;
   layers: readonly {
     attentionNorm: GPUBuffer;
     qkv: Matrices;
-    /** Of a head of queries, then of one of keys: `[2, headDim]`. */
+    /** Norm weights of a query head, then of a key head `[2, headDim]`. */
     headNorms: GPUBuffer;
-    /** cos and sin of every position: `[contextLength, 2, headDim / 2]`. */
+    /** cos and sin of every position `[contextLength, 2, headDim / 2]`. */
     rope: GPUBuffer;
     attentionOutput: Matrices;
     attentionOutputNorm: GPUBuffer;
@@ -33,27 +36,27 @@ export interface BidirectionalWeights {
     mlpOutputNorm: GPUBuffer;
   }[];
   outputNorm: GPUBuffer;
-  /** What comes behind pooling, one after the other: none or two. */
+  /** Dense layers after pooling, in order: none or two. */
   dense: readonly WeightMatrix[];
 }
 
-/** Every intermediate of the forward pass, for a batch's T tokens of at most T texts; all are f32. */
+/** Activations of the forward pass, for a batch of T tokens of at most T texts; f32. */
 export interface BidirectionalActivations extends TextActivations {
   /** The residual stream `[T, hiddenSize]`. */
   x: GPUBuffer;
-  /** Of the residual stream, or what is to be added to it; at the end the states `[T, hiddenSize]`. */
+  /** norm(x), or the next addend of x; finally the hidden states `[T, hiddenSize]`. */
   normed: GPUBuffer;
   /** `[T, (numHeads + 2 numKvHeads) headDim]` */
   qkv: GPUBuffer;
   /** `[T, numHeads headDim]` */
   attended: GPUBuffer;
-  /** Gate and up `[T, 2 intermediateSize]`; what the first dense layer gives `[T, denseWidth]`. */
+  /** Gate and up `[T, 2 intermediateSize]`; output of the first dense layer `[T, denseWidth]`. */
   wide: GPUBuffer;
   /** `[T, intermediateSize]` */
   gated: GPUBuffer;
 }
 
-/** Bytes of each; `batchTokens` is a multiple of the prefill tile. */
+/** Bytes of each activation; `batchTokens` must be a multiple of the prefill tile. */
 export function bidirectionalActivationBytes(
   { decoder, denseWidth = 0 }: BidirectionalConfig,
   batchTokens: number,
@@ -61,20 +64,16 @@ export function bidirectionalActivationBytes(
   const { hiddenSize, intermediateSize, numHeads, headDim } = decoder;
   const rows = (width: number): number => batchTokens * width * 4;
   return {
-    ...{
-      tokens: rows(1),
-      batchTable: rows(4),
-      spans: rows(2),
-      x: rows(hiddenSize),
-      normed: rows(hiddenSize),
-      qkv: rows(rowWidth(decoder)),
-    },
-    ...{
-      attended: rows(numHeads * headDim),
-      wide: rows(Math.max(2 * intermediateSize, denseWidth)),
-      gated: rows(intermediateSize),
-      pooled: rows(hiddenSize),
-    },
+    tokens: rows(1),
+    batchTable: rows(4),
+    spans: rows(2),
+    x: rows(hiddenSize),
+    normed: rows(hiddenSize),
+    qkv: rows(rowWidth(decoder)),
+    attended: rows(numHeads * headDim),
+    wide: rows(Math.max(2 * intermediateSize, denseWidth)),
+    gated: rows(intermediateSize),
+    pooled: rows(hiddenSize),
   };
 }
 
@@ -94,8 +93,8 @@ interface Layer {
 }
 
 /**
- * An encoder of a decoder's layers on the GPU: x += norm(attention(norm(x))), then x += norm(mlp(norm(x))). A batch has whole
- * texts, one behind the other; a token attends to those of its own text, before it and behind, in some layers to near ones alone.
+ * A bidirectional encoder with a decoder's layers: x += norm(attention(norm(x))), then x += norm(mlp(norm(x))). A batch holds
+ * whole texts, one after another; a token attends to its own text in both directions, in some layers within a window.
  */
 export class BidirectionalEncoder implements TextEncoder {
   readonly activations: BidirectionalActivations;
@@ -143,7 +142,10 @@ export class BidirectionalEncoder implements TextEncoder {
       attentionOutputNorm: addedNorm(layer.attentionOutputNorm),
       mlpNorm: inputNorm(layer.mlpNorm),
       gateUp: linears(layer.gateUp, normed, wide),
-      activate: createOperation(device, siluMulKernel(device, intermediateSize, activation), { x: wide, y: gated }),
+      activate: createOperation(device, gatedActivationKernel(device, intermediateSize, activation), {
+        x: wide,
+        y: gated,
+      }),
       down: linears(layer.down, gated, normed),
       mlpOutputNorm: addedNorm(layer.mlpOutputNorm),
     }));
@@ -154,7 +156,7 @@ export class BidirectionalEncoder implements TextEncoder {
     );
   }
 
-  /** The last states are in `normed`. */
+  /** Leaves the hidden states in `normed`. */
   forward(recorder: Recorder, tokens: number, texts: number): void {
     const run = (operation: Operation<{ tokens: number }>): void =>
       recorder.run(operation, operation.groups({ tokens }), { tokens });
@@ -179,4 +181,49 @@ export class BidirectionalEncoder implements TextEncoder {
     recorder.run(this.#pool, this.#pool.groups({ texts }));
     multiply(this.#dense, texts);
   }
+}
+
+/** Loads the weights of a bidirectional encoder, for texts of up to `contextLength` tokens. Errors: those of `TensorLoader`. */
+export async function readBidirectional(
+  tensors: TensorLoader,
+  { decoder, denseWidth }: BidirectionalConfig,
+  contextLength: number,
+): Promise<BidirectionalWeights> {
+  const upload = (table: Float32Array): GPUBuffer =>
+    tensors.buffer('rope', new Uint8Array(table.buffer), 'activations');
+  const embeddings = await tensors.matrix('token_embd.weight');
+  const rope = upload(ropeTable(decoder, contextLength));
+  const windowed = decoder.window && windowTable(decoder, decoder.window, contextLength);
+  const windowRope = windowed ? upload(windowed) : rope;
+  const layers = [];
+  for (let i = 0; i < decoder.numLayers; i++) {
+    const name = (part: string): string => `blk.${i}.${part}.weight`;
+    const linears = (group: LinearGroup): Promise<WeightMatrix[]> =>
+      tensors.matrices(
+        name(group),
+        linearsOfGroup(group).map((linear) => ({ tensor: tensors.tensor(name(linear)) })),
+      );
+    const vector = (part: string): Promise<GPUBuffer> => tensors.vector(name(part));
+    layers.push({
+      attentionNorm: await vector('attn_norm'),
+      qkv: await linears('qkv'),
+      headNorms: await readHeadNorms(tensors, name),
+      rope: windowOfLayer(decoder, i) === undefined ? rope : windowRope,
+      attentionOutput: await linears('output'),
+      attentionOutputNorm: await vector('post_attention_norm'),
+      mlpNorm: await vector('ffn_norm'),
+      gateUp: await linears('gateUp'),
+      down: await linears('down'),
+      mlpOutputNorm: await vector('post_ffw_norm'),
+    });
+  }
+  const outputNorm = await tensors.vector(outputNormOf(architectureOf(decoder)));
+  const dense = [];
+  if (denseWidth !== undefined) for (const name of DENSE) dense.push(await tensors.matrix(name));
+  return { embeddings, layers, outputNorm, dense };
+}
+
+async function readHeadNorms(tensors: TensorLoader, name: (part: string) => string): Promise<GPUBuffer> {
+  const parts = [await tensors.read(name('attn_q_norm')), await tensors.read(name('attn_k_norm'))];
+  return tensors.buffer(name('attn_qk_norm'), new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()));
 }

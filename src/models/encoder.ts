@@ -1,19 +1,78 @@
-import type { BertConfig } from '../config/encoder-config.ts';
+import type { BertConfig, EncoderConfig } from '../config/encoder-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Operation } from '../gpu/operation.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { activateKernel } from '../kernels/encoder/activate.ts';
-import { addPositionsKernel } from '../kernels/encoder/add-positions.ts';
-import { attentionTextsKernel } from '../kernels/encoder/attention-texts.ts';
-import { layerNormKernel } from '../kernels/encoder/layer-norm.ts';
-import { poolTextsKernel } from '../kernels/encoder/pool-texts.ts';
-import { Embedding } from '../layers/embedding.ts';
-import { type Linear, linearsOf } from '../layers/linear.ts';
+import {
+  activateKernel,
+  addPositionsKernel,
+  attentionTextsKernel,
+  layerNormKernel,
+  poolTextsKernel,
+} from '../kernels/encoder.ts';
+import { Embedding, type Linear, linearsOf } from '../layers/linear.ts';
 import type { WeightMatrix } from '../layers/weight-matrix.ts';
-import type { Classifier } from './classifier.ts';
-import type { TextActivations, TextEncoder } from './text-encoder.ts';
 
-/** Matrices with their bias; several where types differ, one below the other. */
+/** A dense layer on the CPU: `weight [outputs, inputs]`, `bias [outputs]`. */
+export interface Dense {
+  weight: Float32Array;
+  bias: Float32Array;
+}
+
+/**
+ * Classification head of a cross-encoder: the score of the first token's hidden state x is out(tanh(dense(x)))
+ * (transformers, modeling_bert.py, BertForSequenceClassification). It runs on the CPU: its cost is a twelfth of one token's
+ * in one layer.
+ */
+export class Classifier {
+  constructor(
+    private readonly dense: Dense,
+    private readonly out: Dense,
+  ) {}
+
+  /** The score of a hidden state `[hiddenSize]`: the model's raw output. */
+  score(state: Float32Array): number {
+    const [score = NaN] = apply(this.out, apply(this.dense, state).map(Math.tanh));
+    return score;
+  }
+}
+
+/** W · x + b, `[outputs]`. */
+function apply({ weight, bias }: Dense, x: Float32Array): Float32Array {
+  return bias.map((sum, row) => {
+    const start = row * x.length;
+    for (let i = 0; i < x.length; i++) sum += weight[start + i]! * x[i]!;
+    return sum;
+  });
+}
+
+/** Inputs and outputs of an encoder's forward pass, for a batch of T tokens of at most T texts. */
+export interface TextActivations {
+  /** Token ids, u32 `[T]`. */
+  tokens: GPUBuffer;
+  /** Per token: index in `tokens`, row of the position table, first token and length of its text; u32 `[T, 4]`. */
+  batchTable: GPUBuffer;
+  /** Per text: first token and count of the tokens to pool; u32 `[T, 2]`. */
+  spans: GPUBuffer;
+  /** One vector per text, f32 `[T, hiddenSize]`. */
+  pooled: GPUBuffer;
+}
+
+/** An encoder on the GPU. */
+export interface TextEncoder {
+  readonly config: EncoderConfig;
+  /** Most tokens of a batch. */
+  readonly batchTokens: number;
+  readonly activations: TextActivations;
+  /** Cross-encoders: scores a vector of `pooled`. */
+  readonly classifier: Classifier | undefined;
+  /**
+   * Runs the forward pass from `tokens`, `batchTable` and `spans` to the hidden states and a vector per text in `pooled`.
+   * Submits after each layer, to keep submissions short.
+   */
+  forward(recorder: Recorder, tokens: number, texts: number): void;
+}
+
+/** Stacked matrices (several if types differ) with their bias. */
 export interface BiasedWeights {
   matrices: readonly WeightMatrix[];
   bias: GPUBuffer;
@@ -26,7 +85,7 @@ export interface LayerNormWeights {
 
 export interface EncoderWeights {
   embeddings: WeightMatrix;
-  /** Of each segment all positions, `[numSegments, contextLength, hiddenSize]`. */
+  /** Position plus segment embeddings `[numSegments, contextLength, hiddenSize]`. */
   positions: GPUBuffer;
   embeddingNorm: LayerNormWeights;
   layers: readonly {
@@ -37,11 +96,11 @@ export interface EncoderWeights {
     down: BiasedWeights;
     outputNorm: LayerNormWeights;
   }[];
-  /** Of a cross-encoder. */
+  /** Cross-encoders only. */
   classifier: Classifier | undefined;
 }
 
-/** Every intermediate of the forward pass, for a batch's T tokens of at most T texts; all are f32. */
+/** Activations of the forward pass, for a batch of T tokens of at most T texts; f32. */
 export interface EncoderActivations extends TextActivations {
   /** `[T, hiddenSize]` */
   x: GPUBuffer;
@@ -53,7 +112,7 @@ export interface EncoderActivations extends TextActivations {
   wide: GPUBuffer;
 }
 
-/** Bytes of each; `batchTokens` is a multiple of the prefill tile. */
+/** Bytes of each activation; `batchTokens` must be a multiple of the prefill tile. */
 export function encoderActivationBytes(
   { hiddenSize, intermediateSize }: BertConfig,
   batchTokens: number,
@@ -80,8 +139,8 @@ interface Layer {
 }
 
 /**
- * An encoder (BERT, arXiv 1810.04805) on the GPU. Its norms come behind what is added: x = norm(x + attention(x)), then
- * x = norm(x + mlp(x)). A batch has whole texts, one behind the other, each of which attends to itself alone.
+ * BERT (arXiv 1810.04805) on the GPU, with post-norms: x = norm(x + attention(x)), then x = norm(x + mlp(x)). A batch holds
+ * whole texts, one after another; each attends only to itself.
  */
 export class Encoder implements TextEncoder {
   readonly activations: EncoderActivations;
@@ -137,7 +196,7 @@ export class Encoder implements TextEncoder {
     this.#pool = createOperation(device, poolTextsKernel(device, hiddenSize), { spans, x, pooled });
   }
 
-  /** The last states are in `x`. */
+  /** Leaves the hidden states in `x`. */
   forward(recorder: Recorder, tokens: number, texts: number): void {
     const run = (operation: Operation<{ tokens: number }>): void =>
       recorder.run(operation, operation.groups({ tokens }), { tokens });

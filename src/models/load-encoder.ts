@@ -1,26 +1,31 @@
 import type { BertConfig, EncoderConfig } from '../config/encoder-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { WeightUpload } from '../layers/upload/weight-upload.ts';
+import { WeightUpload } from '../layers/weight-upload.ts';
 import { dequantize } from '../weights/dequantize.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
-import { Classifier, type Dense } from './classifier.ts';
-import { type BiasedWeights, Encoder, type EncoderWeights, type LayerNormWeights } from './encoder.ts';
-import { readBidirectional } from './load-bidirectional.ts';
-import { BidirectionalEncoder } from './bidirectional-encoder.ts';
-import type { TextEncoder } from './text-encoder.ts';
+import {
+  type BiasedWeights,
+  Classifier,
+  type Dense,
+  Encoder,
+  type EncoderWeights,
+  type LayerNormWeights,
+  type TextEncoder,
+} from './encoder.ts';
+import { BidirectionalEncoder, readBidirectional } from './bidirectional-encoder.ts';
 import { type LoadingOptions, TensorLoader } from './tensor-loader.ts';
 
-export interface EncoderOptions extends LoadingOptions {
-  /** Most tokens of one batch; a multiple of the prefill tile. */
+interface EncoderOptions extends LoadingOptions {
+  /** Most tokens of a batch; a multiple of the prefill tile. */
   batchTokens: number;
-  /** Longest text, in tokens. */
+  /** Most tokens of a text. */
   contextLength: number;
-  /** Of what repacks the weights. */
+  /** Records the repacking of weights. */
   recorder: Recorder;
 }
 
-/** Reads an encoder's tensors (by name, as `checkEncoderTensors` returns them) onto the GPU. Errors: those of `TensorLoader`. */
+/** Loads an encoder onto the GPU. `tensors`: by name, as `checkEncoderTensors` returns them. Errors: those of `TensorLoader`. */
 export async function loadEncoder(
   device: Device,
   config: EncoderConfig,
@@ -91,7 +96,7 @@ const readDense = async (tensors: TensorLoader, name: string): Promise<Dense> =>
   bias: await readFloats(tensors, `${name}.bias`),
 });
 
-/** Positions and segments are added to every token alike, so they are added up here: a table of positions for each segment. */
+/** Sums position and segment embeddings on load: one position table per segment. */
 async function readPositions(
   tensors: TensorLoader,
   { hiddenSize, contextLength, numSegments }: BertConfig,

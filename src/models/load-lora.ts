@@ -1,15 +1,15 @@
-import type { AdapterModule } from '../adapters/formats/adapter-file.ts';
+import type { AdapterModule } from '../adapters/adapter-file.ts';
 import { isResidual, type LinearGroup, type LinearName, LINEARS, placeInGroup } from '../architectures/linears.ts';
 import { configOfLayer } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/unfused-lora.ts';
+import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/adapted-linears.ts';
 import { destroyMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
-import { WeightUpload } from '../layers/upload/weight-upload.ts';
+import { WeightUpload } from '../layers/weight-upload.ts';
 import { quantize } from '../weights/quantize.ts';
 import type { Transformer } from './transformer.ts';
 
-/** An adapter on the GPU. */
+/** An unfused adapter on the GPU. */
 export interface LoadedLora {
   layers: readonly LoraLayer[];
   /** GPU bytes. */
@@ -17,10 +17,10 @@ export interface LoadedLora {
   destroy(): void;
 }
 
-/** A kernel reads 32 columns at a time: those of B behind the rank are zeros. */
+/** Kernels read 32 columns at a time, so B is padded with zeros. */
 const RANK_STEP = 32;
 
-/** Puts an adapter's factors on the GPU, as f16, as PEFT has them in half precision. Their shapes fit: reading the adapter saw to it. */
+/** Uploads an adapter's factors in f16, like PEFT in half precision. The adapter's reader has checked the shapes. */
 export async function loadLora(
   device: Device,
   recorder: Recorder,
@@ -50,7 +50,7 @@ export async function loadLora(
     const layers: LoraLayer[] = Array.from({ length: transformer.config.numLayers }, () => ({}));
     for (const { name, layer, linear, rank, inFeatures, a, b, scale } of modules) {
       const products = layers[layer];
-      if (!products) throw new Error(`${name}: no such layer`); // reading the adapter saw to it
+      if (!products) throw new Error(`${name}: no such layer`); // the adapter's reader guarantees it
       const padded = Math.ceil(rank / RANK_STEP) * RANK_STEP;
       const matrixA = await upload(`${name}.lora_a`, a, inFeatures);
       const matrixB = await upload(`${name}.lora_b`, padColumns(b, rank, padded), padded);
@@ -77,7 +77,7 @@ function padColumns(values: Float32Array, from: number, to: number): Float32Arra
   return padded;
 }
 
-/** What the base linear reads and writes, for the products beside it. */
+/** Buffers of the base linear, for the products next to it. */
 function buffersOf({ config, activations, layers }: Transformer, layer: number, name: LinearName): LoraBuffers {
   const { x, normed, qkv, attended, gateUp, gated, low } = activations;
   const residual = config.postNorms ? normed : x;

@@ -1,13 +1,18 @@
-import { mlpNormOf, outputNormOf } from '../architectures/architecture.ts';
-import { architectureOf } from '../architectures/index.ts';
-import { EXPERT_BIAS, ROUTER } from '../architectures/experts.ts';
-import { isRotated, type LinearName, linearsOfGroup, linearsOfLayer } from '../architectures/linears.ts';
-import { QK_NORMS } from '../architectures/norms.ts';
+import { mlpNormOf, outputNormOf, QK_NORMS } from '../architectures/architecture.ts';
+import { architectureOf } from '../architectures/registry.ts';
+import {
+  EXPERT_BIAS,
+  ROUTER,
+  isRotated,
+  type LinearName,
+  linearsOfGroup,
+  linearsOfLayer,
+} from '../architectures/linears.ts';
 import { KvCache } from '../cache/kv-cache.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
-import { deltaWidths } from '../config/delta-net.ts';
 import {
   configOfLayer,
+  deltaWidths,
   type Experts as ExpertsConfig,
   hasExperts,
   hasState,
@@ -19,46 +24,41 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation } from '../gpu/operation.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { capLogitsKernel } from '../kernels/gemma/cap-logits.ts';
-import { behindNorm } from '../kernels/linear-decode.ts';
+import { capLogitsKernel } from '../kernels/element-wise.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';
 import { GatedDeltaNet } from '../layers/delta-net.ts';
-import { DraftInput } from '../layers/draft/draft-input.ts';
-import { KeptStates } from '../layers/draft/kept-states.ts';
-import { Embedding } from '../layers/embedding.ts';
-import { Experts } from '../layers/experts/experts.ts';
-import { LayerInput } from '../layers/gemma/layer-input.ts';
-import { LayerInputs } from '../layers/gemma/layer-inputs.ts';
-import { Linear } from '../layers/linear.ts';
+import { DraftInput, HiddenStates } from '../layers/draft.ts';
+import { Embedding, Linear, Norm } from '../layers/linear.ts';
+import { Experts } from '../layers/experts.ts';
+import { LayerInput, LayerInputs } from '../layers/per-layer-input.ts';
 import { Mlp } from '../layers/mlp.ts';
-import { Norm } from '../layers/norm.ts';
 import { ShortConv } from '../layers/short-conv.ts';
-import { type RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
+import { type RowSource, WeightUpload } from '../layers/weight-upload.ts';
 import { deinterleaveRows, orderedRows, pairedRows, rowOrder, withOrderedRows } from '../weights/interleaved-rows.ts';
 import { CONVOLUTION, DELTA, DRAFT, PER_LAYER } from '../weights/model-tensors.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { ropeTable, unrotatedTable, windowTable } from './rope-table.ts';
-import { type LoadingOptions, TensorLoader } from './tensor-loader.ts';
-import { TokenRows } from './token-rows.ts';
+import { type LoadingOptions, TensorLoader, TokenRows } from './tensor-loader.ts';
 import { Transformer } from './transformer.ts';
+import { normThenBias } from '../kernels/linear-decode.ts';
 
-export interface TransformerOptions extends LoadingOptions {
-  /** Tokens the cache holds. */
+interface TransformerOptions extends LoadingOptions {
+  /** Pages of the KV cache. */
   numPages: number;
-  /** Longest sequence, in tokens. */
+  /** Most tokens of a sequence. */
   contextLength: number;
-  /** Most tokens of one batch; a multiple of the prefill tile. */
+  /** Most tokens of a batch; a multiple of the prefill tile. */
   batchTokens: number;
-  /** Of what repacks the weights. */
+  /** Records the repacking of weights. */
   recorder: Recorder;
-  /** Where what is known behind tokens is kept, for a draft head; see `KeptStates`. */
+  /** Buffer of hidden states for the draft head; see `HiddenStates`. */
   states?: GPUBuffer | undefined;
 }
 
 /**
- * Reads a model's tensors (by name, as `checkTensors` returns them) onto the GPU and puts its layers together. Errors:
- * `bad_file` for a number that is not finite, `aborted`, and what the sources throw.
+ * Loads a model onto the GPU. `tensors`: by name, as `checkTensors` returns them. Errors: `bad_file` for a number that is
+ * not finite, `aborted`, and those of the sources.
  */
 export async function loadTransformer(
   device: Device,
@@ -70,8 +70,8 @@ export async function loadTransformer(
 }
 
 /**
- * The same of a model's draft head, which shares its embeddings and its output, and reads what it keeps of its texts. `tensors`: as
- * `draftHeadTensors` names them.
+ * Loads a model's draft head, which shares the model's embeddings and output and reads its hidden states. `tensors`: named
+ * as by `draftHeadTensors`.
  */
 export async function loadDraftHead(
   device: Device,
@@ -83,7 +83,7 @@ export async function loadDraftHead(
   return loaded(device, config, tensors, options, (loader) => loader.loadDraftHead(model));
 }
 
-/** What `load` puts together, once its weights are on the GPU. */
+/** Runs `load` and finishes its uploads. */
 async function loaded(
   device: Device,
   config: ModelConfig,
@@ -148,7 +148,7 @@ class Loader {
         ? undefined
         : createOperation(device, capLogitsKernel(device, config.vocabSize, config.logitCap), { logits });
     const matrices = { embeddings, output: outputMatrix };
-    const kept = states && new KeptStates(device, this.#activations, outputNorm, states);
+    const hiddenStates = states && new HiddenStates(device, this.#activations, outputNorm, states);
     return new Transformer(device, {
       config,
       batchTokens,
@@ -160,16 +160,16 @@ class Loader {
       outputNorm,
       output,
       matrices,
-      kept,
+      hiddenStates,
       logitCap,
     });
   }
 
-  async loadDraftHead({ matrices, outputNorm: modelNorm, kept }: Transformer): Promise<Transformer> {
+  async loadDraftHead({ matrices, outputNorm: modelNorm, hiddenStates }: Transformer): Promise<Transformer> {
     const { device, config } = this;
     const { x, normed, logits } = this.#activations;
-    if (!kept) throw new Error('no states are kept for a draft head');
-    const { states } = kept;
+    if (!hiddenStates) throw new Error('the model stores no hidden states for a draft head');
+    const { states } = hiddenStates;
     const name = (part: string): string => `blk.0.${part}`;
     const { rotated } = await this.ropeTables();
     const embedding = new DraftInput(device, config.rmsNormEps, this.#activations, {
@@ -186,7 +186,7 @@ class Loader {
     const outputNorm = new Norm(device, weight, config.rmsNormEps, { x, output: normed });
     const output = new Linear(device, matrices.output, { x: normed, y: logits });
     const { batchTokens } = this.options;
-    const own = new KeptStates(device, this.#activations, outputNorm, states);
+    const own = new HiddenStates(device, this.#activations, outputNorm, states);
     return new Transformer(device, {
       config,
       batchTokens,
@@ -197,7 +197,7 @@ class Loader {
       outputNorm,
       output,
       matrices,
-      kept: own,
+      hiddenStates: own,
     });
   }
 
@@ -218,7 +218,7 @@ class Loader {
       ? [
           await this.headNorm(name('attn_q_norm.weight')),
           await this.headNorm(name(`attn_${sharesKeys(config, layer) ? 'q' : 'k'}_norm.weight`)),
-        ] // without keys the other is not read
+        ] // a layer without keys never reads the key norm
       : [];
     const wholeNorm = config.normsQkWhole ? await this.wholeNorm(layer) : undefined;
     const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
@@ -258,7 +258,7 @@ class Loader {
     );
   }
 
-  /** `width`: of what each layer takes in. */
+  /** `width`: per-layer inputs of a token. */
   async layerInputs(width: number): Promise<{ ofLayers: LayerInputs; rows: TokenRows }> {
     const projection = await this.tensors.matrix(PER_LAYER.projection);
     const norm = await this.tensors.vector(PER_LAYER.norm);
@@ -319,7 +319,7 @@ class Loader {
     });
   }
 
-  /** Of each value head: above 0 a state would grow without end. */
+  /** Decay rates of the value heads; a rate above 0 would let the state grow without bound. */
   async decayRate(name: string): Promise<GPUBuffer> {
     const bytes = await this.tensors.read(name);
     if (new Float32Array(bytes.slice().buffer).every((rate) => rate <= 0)) return this.tensors.buffer(name, bytes);
@@ -374,7 +374,7 @@ class Loader {
     return this.config.postNorms ? this.tensors.vector(`${name}.weight`) : undefined;
   }
 
-  /** Of a linear, in the order of the kernels' rotation. */
+  /** A linear's rows, reordered for the kernels' RoPE. */
   rows(name: string, linear?: LinearName): RowSource {
     const { ropeLayout, headDim } = this.config;
     const tensor = this.tensors.tensor(name);
@@ -384,7 +384,7 @@ class Loader {
     return { tensor: order ? withOrderedRows(tensor, order) : tensor };
   }
 
-  /** q's, k's and v's, one after another, behind the weights of the norm before them. */
+  /** The norm's weights, then the biases of q, k and v. */
   async qkvBias(layer: number, normWeight: Uint8Array): Promise<GPUBuffer> {
     const { ropeLayout, headDim } = this.config;
     const parts = await Promise.all(
@@ -397,11 +397,11 @@ class Loader {
       }),
     );
     const bias = await new Blob(parts as BlobPart[]).arrayBuffer();
-    const both = behindNorm(new Float32Array(normWeight.slice().buffer), new Float32Array(bias));
+    const both = normThenBias(new Float32Array(normWeight.slice().buffer), new Float32Array(bias));
     return this.tensors.buffer(`blk.${layer}.qkv.bias`, new Uint8Array(both.buffer));
   }
 
-  /** Of q, then k, each over all of its heads. */
+  /** Weights of q's norm, then of k's, each over all heads. */
   async wholeNorm(layer: number): Promise<GPUBuffer> {
     const parts = await Promise.all(QK_NORMS.map((name) => this.tensors.read(`blk.${layer}.${name}.weight`)));
     return this.tensors.buffer(
@@ -427,7 +427,7 @@ class Loader {
     return { rotated, unrotated, window: window ? upload(window) : rotated };
   }
 
-  /** Of the rotation's frequencies, if the file has these. */
+  /** Divisors of the RoPE frequencies, if the file has them. */
   async divisors(name: string): Promise<Float32Array | undefined> {
     if (!this.tensors.has(name)) return undefined;
     const floats = new Float32Array((await this.tensors.read(name)).slice().buffer);
@@ -439,7 +439,7 @@ class Loader {
     });
   }
 
-  /** Of q's or k's heads, in the order of the kernels' rotation. */
+  /** Norm weights of q's or k's heads, in the order of the kernels' RoPE. */
   async headNorm(name: string): Promise<GPUBuffer> {
     const { headDim, rotaryDim = headDim } = this.config;
     const bytes = await this.tensors.read(name);
@@ -450,7 +450,7 @@ class Loader {
   }
 }
 
-/** A convolution's weights, f32 `[width, taps]`, as `[taps, width]`, those of the latest token first. */
+/** Transposes a convolution's weights, f32 `[width, taps]`, to `[taps, width]`, the latest token's first. */
 function latestFirst(bytes: Uint8Array, width: number): Uint8Array {
   const weights = new Float32Array(bytes.slice().buffer);
   const taps = weights.length / width;

@@ -3,8 +3,8 @@ import type { ModelConfig, SlidingWindow, Yarn } from '../config/model-config.ts
 type Rotation = Pick<ModelConfig, 'headDim' | 'ropeTheta' | 'ropeLinearScale' | 'yarn' | 'rotaryDim'>;
 
 /**
- * cos and sin of every position: `[positions, 2, headDim / 2]` (RoPE, arXiv 2104.09864), computed in f64; what is not
- * rotated comes last. `divisors`: of each frequency, for the scaling of Llama 3 and LongRoPE, `[rotaryDim / 2]`.
+ * RoPE (arXiv 2104.09864): cos and sin of every position `[positions, 2, headDim / 2]`, computed in f64; unrotated pairs
+ * come last. `divisors [rotaryDim / 2]` divide the frequencies (Llama 3's scaling and LongRoPE).
  */
 export function ropeTable(config: Rotation, positions: number, divisors?: Float32Array): Float32Array<ArrayBuffer> {
   const { headDim, ropeTheta, ropeLinearScale = 1, yarn, rotaryDim = headDim } = config;
@@ -24,13 +24,13 @@ export function ropeTable(config: Rotation, positions: number, divisors?: Float3
   return table;
 }
 
-/** What YaRN multiplies the i-th frequency by (ggml, ops.cpp, rope_yarn; transformers, modeling_rope_utils.py). */
+/** YaRN's factor of the i-th frequency (ggml, ops.cpp, rope_yarn; transformers, modeling_rope_utils.py). */
 function yarnSlowing(
   { factor, originalContext, betaFast, betaSlow, truncate, extFactor }: Yarn,
   theta: number,
   rotaryDim: number,
 ): (i: number) => number {
-  /** Which frequency turns so many times within the context. */
+  /** Index of the frequency that makes `turns` turns within the original context. */
   const indexOf = (turns: number): number =>
     (rotaryDim * Math.log(originalContext / (2 * Math.PI * turns))) / (2 * Math.log(theta));
   const [first, last] = [indexOf(betaFast), indexOf(betaSlow)];
@@ -42,12 +42,12 @@ function yarnSlowing(
   };
 }
 
-/** The same for layers that are not rotated: 1 and 0 at every position. */
+/** RoPE table of layers without rotation: cos 1 and sin 0. */
 export function unrotatedTable({ headDim }: ModelConfig, positions: number): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: positions * headDim }, (_, i) => (i % headDim < headDim / 2 ? 1 : 0));
 }
 
-/** The same for layers with a window that are rotated in their own way: their positions are not scaled. Undefined where none are. */
+/** RoPE table of sliding-window layers with their own theta, without scaling; undefined if they have none. */
 export const windowTable = (
   config: ModelConfig,
   { ropeTheta, headDim = config.headDim }: SlidingWindow,
@@ -55,7 +55,7 @@ export const windowTable = (
 ): Float32Array<ArrayBuffer> | undefined =>
   ropeTheta === undefined ? undefined : ropeTable({ headDim, ropeTheta }, positions);
 
-/** Bytes of one table, and how many there are. */
+/** Bytes of one table. */
 export const ropeTableBytes = ({ headDim }: ModelConfig, positions: number): number => positions * headDim * 4;
 export const ropeTables = ({ unrotatedLayers, window }: ModelConfig): number =>
   1 + Number(unrotatedLayers.length > 0) + Number(window?.ropeTheta !== undefined);

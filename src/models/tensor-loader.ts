@@ -1,17 +1,19 @@
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
-import { checkFinite } from '../kernels/formats/finite-planes.ts';
+import { checkFinite } from '../kernels/formats/finite-weights.ts';
 import { repack } from '../kernels/formats/repack.ts';
-import type { RowSource, WeightUpload } from '../layers/upload/weight-upload.ts';
 import type { WeightMatrix } from '../layers/weight-matrix.ts';
+import type { RowSource, WeightUpload } from '../layers/weight-upload.ts';
+import { dequantize } from '../weights/dequantize.ts';
 import { rowsOf, type TensorInfo } from '../weights/tensor-info.ts';
 
 export interface LoadingOptions {
-  /** Told of bytes read from the file, as they are uploaded. */
+  /** Called with the file bytes of each upload. */
   onBytes?: ((bytes: number) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** Reads a model's tensors, by name, onto the GPU. Errors: `bad_file` for a number that is not finite, `aborted`, and what the sources throw. */
+/** Loads a model's tensors by name onto the GPU. Errors: `bad_file` for a number that is not finite, `aborted`, and those of the sources. */
 export class TensorLoader {
   constructor(
     private readonly device: Device,
@@ -26,11 +28,11 @@ export class TensorLoader {
 
   tensor(name: string): TensorInfo {
     const tensor = this.tensors.get(name);
-    if (!tensor) throw new Error(`no tensor ${name}`); // checkTensors has seen to it
+    if (!tensor) throw new Error(`no tensor ${name}`); // checkTensors guarantees it
     return tensor;
   }
 
-  /** One matrix for each run of sources of one type. */
+  /** Stacks the sources in matrices, one per run of equal types. */
   async matrices(label: string, sources: readonly RowSource[]): Promise<WeightMatrix[]> {
     const runs: RowSource[][] = [];
     for (const source of sources) {
@@ -47,7 +49,7 @@ export class TensorLoader {
     return this.#upload(name, [{ tensor: this.tensor(name) }]);
   }
 
-  /** Matrices of so many experts, each tensor's rows of one below those of the one before, then the next one's: an expert's lie together. */
+  /** Stacks the experts of several tensors in one matrix, expert after expert, so that an expert's rows of all tensors are adjacent. */
   experts(label: string, names: readonly string[], count: number): Promise<WeightMatrix> {
     const tensors = names.map((name) => this.tensor(name));
     const rows = tensors.map(({ shape: [all = 0] }) => all / count);
@@ -66,7 +68,7 @@ export class TensorLoader {
     return this.buffer(name, await this.read(name));
   }
 
-  /** The bytes of a vector, or of a small matrix. */
+  /** Reads the bytes of a vector or small matrix. */
   async read(name: string): Promise<Uint8Array> {
     const tensor = this.tensor(name);
     const { source, offset, bytes } = tensor;
@@ -85,5 +87,59 @@ export class TensorLoader {
   #upload(label: string, sources: readonly RowSource[], together?: number): Promise<WeightMatrix> {
     const { onBytes = () => undefined, signal } = this.options;
     return this.weights.matrix(label, sources, { onBytes, signal, together });
+  }
+}
+
+/** Most rows cached in memory. */
+const MOST_KEPT = 256;
+
+/** A matrix with a row per token that stays in its file; rows are read on demand, with an LRU cache. */
+export class TokenRows {
+  readonly #kept = new Map<number, Promise<Float32Array>>();
+
+  /** `scale` multiplies every number. */
+  constructor(
+    private readonly tensor: TensorInfo,
+    private readonly scale: number,
+  ) {}
+
+  /** Reads rows `[ids.length, columns]`. Errors: `bad_file` for a number that is not finite, and those of the source. */
+  async read(ids: readonly number[]): Promise<Float32Array<ArrayBuffer>> {
+    const [, columns = 0] = this.tensor.shape;
+    const rows = await Promise.all(ids.map((id) => this.#row(id)));
+    const all = new Float32Array(ids.length * columns);
+    rows.forEach((row, i) => all.set(row, i * columns));
+    return all;
+  }
+
+  #row(id: number): Promise<Float32Array> {
+    const row = this.#kept.get(id) ?? this.#readRow(id);
+    this.#kept.delete(id);
+    this.#kept.set(id, row); // most recent
+    row.catch(() => this.#kept.delete(id)); // a retry may succeed
+    const [oldest = id] = this.#kept.keys();
+    if (this.#kept.size > MOST_KEPT) this.#kept.delete(oldest);
+    return row;
+  }
+
+  async #readRow(id: number): Promise<Float32Array> {
+    const {
+      name,
+      type,
+      shape: [rows = 0],
+      bytes,
+      offset,
+      source,
+    } = this.tensor;
+    const rowBytes = bytes / rows;
+    const values = dequantize(type, await source.read(offset + id * rowBytes, rowBytes)).map(
+      (value) => value * this.scale,
+    );
+    if (values.every(Number.isFinite)) return values;
+    throw new ChunkwiseError('bad_file', {
+      file: source.name,
+      field: name,
+      reason: `row ${id} has a number that is not finite`,
+    });
   }
 }

@@ -1,4 +1,4 @@
-import { AdapterArena, type ArenaBuffers } from '../adapters/arena/adapter-arena.ts';
+import { AdapterArena, type ArenaBuffers } from '../adapters/adapter-arena.ts';
 import { mostSideBySide } from '../architectures/linears.ts';
 import type { KvCache } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
@@ -6,35 +6,31 @@ import type { Device } from '../gpu/device.ts';
 import type { Operation } from '../gpu/operation.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { mostDecoded } from '../kernels/linears/linear-kernels.ts';
+import { mostDecoded } from '../kernels/linear-decode.ts';
 import { type Activations, HEAD_TOKENS } from '../layers/activations.ts';
 import type { Attention } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
-import type { DraftInput } from '../layers/draft/draft-input.ts';
-import type { KeptStates } from '../layers/draft/kept-states.ts';
-import type { Embedding } from '../layers/embedding.ts';
-import type { Experts } from '../layers/experts/experts.ts';
-import type { LayerInput } from '../layers/gemma/layer-input.ts';
-import type { LayerInputs } from '../layers/gemma/layer-inputs.ts';
-import type { Linear } from '../layers/linear.ts';
+import type { DraftInput, HiddenStates } from '../layers/draft.ts';
+import type { Embedding, Linear, Norm } from '../layers/linear.ts';
+import type { Experts } from '../layers/experts.ts';
+import type { LayerInput, LayerInputs } from '../layers/per-layer-input.ts';
 import type { LoraDelta } from '../layers/lora.ts';
 import type { Mlp } from '../layers/mlp.ts';
-import type { Norm } from '../layers/norm.ts';
-import { beforeFirstHalf } from '../layers/residual-linear.ts';
+import { beforeFirstHalf } from '../layers/adapted-linears.ts';
 import type { GatedDeltaNet } from '../layers/delta-net.ts';
 import type { ShortConv } from '../layers/short-conv.ts';
 import type { WeightMatrix } from '../layers/weight-matrix.ts';
-import type { TokenRows } from './token-rows.ts';
+import type { TokenRows } from './tensor-loader.ts';
 
-/** `mixer`: the half of a layer that sees other tokens. */
+/** `mixer`: the half of a layer that mixes tokens. */
 export interface Layer {
   mixer: Attention | ShortConv | GatedDeltaNet;
   mlp: Mlp | Experts;
-  /** What it takes in of each token besides, in models that have that. */
+  /** Per-layer input of each token, in models that have it. */
   input?: LayerInput | undefined;
 }
 
-export interface TransformerParts {
+interface TransformerParts {
   config: ModelConfig;
   /** Most tokens of one batch. */
   batchTokens: number;
@@ -44,24 +40,24 @@ export interface TransformerParts {
   layers: readonly Layer[];
   outputNorm: Norm;
   output: Linear;
-  /** Of embeddings and output: one where they are tied. */
+  /** Embedding and output matrices; the same if tied. */
   matrices: { embeddings: WeightMatrix; output: WeightMatrix };
-  /** Where a draft head reads what is known behind tokens. */
-  kept?: KeptStates | undefined;
-  /** Of models whose layers take in embeddings of their own: what computes these, and their rows. */
+  /** Hidden states for the draft head. */
+  hiddenStates?: HiddenStates | undefined;
+  /** Models with per-layer inputs: their projection, and their matrix rows. */
   inputs?: { ofLayers: LayerInputs; rows: TokenRows } | undefined;
   logitCap?: Operation<{ tokens: number }> | undefined;
 }
 
-/** Layers from `from` up to `to`. */
+/** Layers from `from` up to `to` (exclusive). */
 export interface LayerRange {
   from: number;
   to: number;
 }
 
-/** A decoder-only transformer on the GPU, of any of src/architectures. */
+/** A decoder-only transformer of any architecture of src/architectures. */
 export class Transformer {
-  /** Dispatches of one layer in the last forward pass. */
+  /** Dispatches per layer in the last forward pass. */
   dispatchesPerLayer = 0;
 
   readonly config: ModelConfig;
@@ -69,11 +65,11 @@ export class Transformer {
   readonly activations: Activations;
   readonly cache: KvCache;
   readonly layers: TransformerParts['layers'];
-  /** Every adapter on the GPU. */
+  /** All adapters on the GPU. */
   readonly arena: AdapterArena;
-  /** What the layers bind of it. */
+  /** The arena's buffers that the layers bind. */
   #bound: ArenaBuffers | undefined;
-  /** Before the first layer: A · x of its adapters. */
+  /** Computes A · x for the first layer's adapters. */
   #firstDelta: LoraDelta | undefined;
 
   constructor(
@@ -90,8 +86,8 @@ export class Transformer {
   }
 
   /**
-   * From what `activations.tokens` and `batchTable` hold to the residual stream in `activations.x`; fills the cache's pages.
-   * A prefill may go through its layers a few at a time, and keeps `activations.x` meanwhile.
+   * Records the forward pass from `activations.tokens` and `batchTable` to the residual stream `activations.x`; writes the KV
+   * cache. A prefill may run a few layers at a time; `activations.x` must stay unchanged in between.
    */
   forward(recorder: Dispatcher, batch: Batch, range: LayerRange = { from: 0, to: this.layers.length }): void {
     this.bindAdapters();
@@ -103,10 +99,11 @@ export class Transformer {
     const before = recorder.dispatches;
     this.#recordLayers(recorder, batch, range);
     this.dispatchesPerLayer = (recorder.dispatches - before) / (range.to - range.from);
-    if (batch.keepsStates && range.to === this.layers.length) this.parts.kept?.record(recorder, batch.tokens);
+    if (batch.keepsHiddenStates && range.to === this.layers.length)
+      this.parts.hiddenStates?.record(recorder, batch.tokens);
   }
 
-  /** Decode steps are alike until their texts fill another page: layers are told of whole pages, and of nothing else. */
+  /** Records layers. Decode steps repeat until a sequence fills another page, so their dispatches are replayed: layers see the length in whole pages only. */
   #recordLayers(recorder: Dispatcher, batch: Batch, { from, to }: LayerRange): void {
     const record = (of: Batch): void => {
       for (const { mixer, mlp, input } of this.layers.slice(from, to)) {
@@ -115,29 +112,31 @@ export class Transformer {
         input?.record(recorder, of);
       }
     };
-    const { kind, tokens, apart, behind, halfOnly, loras, lora, tap } = batch;
-    if (kind === 'prefill' || loras.length > 0 || tap) return record(batch);
+    const { kind, tokens, onePerSequence, runs, tokensPastState, allF16, unfusedLoras = [], lora } = batch;
+    if (kind === 'prefill' || unfusedLoras.length > 0 || batch.onLinearInput) return record(batch);
     const length = Math.ceil(batch.length / PAGE_TOKENS) * PAGE_TOKENS;
-    const key = [from, to, tokens, length, apart, behind, halfOnly, lora?.adapters, lora?.rank].join();
-    recorder.again(key, () => record({ kind, tokens, length, apart, behind, halfOnly, loras, lora }));
+    const ofRuns = runs?.map(({ tokens: own }) => own).join('+');
+    const ofLora = [lora?.adapters, lora?.rank];
+    const key = [from, to, tokens, length, onePerSequence, ofRuns, tokensPastState, allF16, ...ofLora].join();
+    recorder.again(key, () => record({ kind, tokens, length, onePerSequence, runs, tokensPastState, allF16, lora }));
   }
 
-  /** What layers take in of these tokens besides, to be given to `takeIn` before `forward`; undefined for models that have no such. Errors: `bad_file`, and what the source throws. */
+  /** Reads the per-layer input rows of these tokens, for `writeLayerInputs`; undefined in models without them. Errors: `bad_file`, and those of the source. */
   async rowsOf(ids: readonly number[]): Promise<Float32Array<ArrayBuffer> | undefined> {
     return this.parts.inputs?.rows.read(ids);
   }
 
-  /** Of the batch that is recorded next. */
-  takeIn(rows: Float32Array<ArrayBuffer>): void {
+  /** Uploads the per-layer input rows of the next batch, before `forward`. */
+  writeLayerInputs(rows: Float32Array<ArrayBuffer>): void {
     this.parts.inputs?.ofLayers.write(rows);
   }
 
-  /** Where what is known behind tokens is kept for a draft head; undefined where there is none. */
-  get kept(): KeptStates | undefined {
-    return this.parts.kept;
+  /** Hidden states for the draft head; undefined without one. */
+  get hiddenStates(): HiddenStates | undefined {
+    return this.parts.hiddenStates;
   }
 
-  /** What a draft head shares with the model. */
+  /** Matrices that a draft head shares with the model. */
   get matrices(): TransformerParts['matrices'] {
     return this.parts.matrices;
   }
@@ -146,10 +145,20 @@ export class Transformer {
     return this.parts.outputNorm;
   }
 
-  /** Logits of `tokens` (at most HEAD_TOKENS) tokens of the batch from `start` on, into `activations.logits`. */
+  /** Computes logits of `tokens` (at most HEAD_TOKENS) tokens of the batch from `start` on into `activations.logits`. */
   head(recorder: Dispatcher, start: number, tokens: number): void {
-    if (tokens > HEAD_TOKENS) throw new Error(`head: ${tokens} tokens`);
     this.parts.outputNorm.record(recorder, tokens, { start });
+    this.#recordOutput(recorder, tokens);
+  }
+
+  /** The same of any tokens of the batch. */
+  headOf(recorder: Dispatcher, tokens: readonly number[]): void {
+    tokens.forEach((start, to) => this.parts.outputNorm.record(recorder, 1, { start, to }));
+    this.#recordOutput(recorder, tokens.length);
+  }
+
+  #recordOutput(recorder: Dispatcher, tokens: number): void {
+    if (tokens > HEAD_TOKENS) throw new Error(`head: ${tokens} tokens`);
     this.parts.output.record(
       recorder,
       { tokens, kind: tokens <= mostDecoded(this.device) ? 'decode' : 'prefill' },
@@ -159,15 +168,15 @@ export class Transformer {
     if (cap) recorder.run(cap, cap.groups({ tokens }));
   }
 
-  /** States after the last norm of the batch's `tokens` tokens, `[tokens, hiddenSize]` in the buffer given back. */
+  /** Records the last norm; returns the buffer of the batch's hidden states `[tokens, hiddenSize]`. */
   states(recorder: Dispatcher, tokens: number): GPUBuffer {
     this.parts.outputNorm.record(recorder, tokens);
     return this.parts.outputNorm.output;
   }
 
   /**
-   * Every layer binds the adapters' buffers, or none, where they are others than before. Each pass begins with it; called
-   * as an adapter comes, what that needs is compiled before a pass.
+   * Binds the adapters' buffers, or none, in every layer if they have changed. Every pass calls it; calling it after adding
+   * an adapter compiles its kernels before the first pass.
    */
   bindAdapters(): void {
     const { device, config, activations, layers } = this;
@@ -177,7 +186,7 @@ export class Transformer {
     layers.forEach(({ mixer, mlp, input }, i) => {
       const next = layers[i + 1]?.mixer;
       mixer.attach(buffers, mlp);
-      mlp.attach(buffers, input ? undefined : next); // what it leaves is not what the next layer reads
+      mlp.attach(buffers, input ? undefined : next); // the next layer reads the input's output instead
       input?.attach(buffers, next);
     });
     const first = layers[0]?.mixer;

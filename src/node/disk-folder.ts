@@ -3,13 +3,16 @@ import { access, mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:
 import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 
-/** A folder as a browser's private file system has it, as far as `src/storage` uses that. Makes it where it is not there. */
+/**
+ * A disk folder with the interface of a browser's private file system, as far as `src/storage` uses it. Creates the
+ * folder if missing.
+ */
 export async function diskFolder(path: string): Promise<FileSystemDirectoryHandle> {
   await asInBrowsers(() => mkdir(path, { recursive: true }));
   return new DiskFolder(path) as unknown as FileSystemDirectoryHandle;
 }
 
-/** Does what the disk does, and throws what a browser would. */
+/** Runs a disk operation and throws the errors that a browser would. */
 async function asInBrowsers<T>(work: () => T | Promise<T>): Promise<T> {
   try {
     return await work();
@@ -77,7 +80,7 @@ class DiskFile {
     return new SyncAccess(await asInBrowsers(() => openSync(this.path, 'r+')));
   }
 
-  /** What is written takes the place of the file when it is closed. */
+  /** Written bytes replace the file on close. */
   async createWritable(): Promise<object> {
     const swap = `${this.path}.${randomUUID()}.crswap`;
     const file = await asInBrowsers(() => open(swap, 'wx'));
@@ -99,12 +102,12 @@ class DiskFile {
 
 interface Snapshot {
   path: string;
-  /** What the file was when it was looked at. */
+  /** The file's state when it was opened. */
   fileSize: number;
   lastModified: number;
 }
 
-/** A file, or a part of it, of which only what is asked for is read. Node's own, of `openAsBlob`, ends at 4 GiB. */
+/** A file, or a part of it, that is read on demand. Node's `openAsBlob` is limited to 4 GiB. */
 class DiskBlob {
   readonly name: string;
   readonly lastModified: number;
@@ -123,7 +126,7 @@ class DiskBlob {
     return new DiskBlob(this.file, this.from + from, Math.max(0, Math.min(end, this.size) - from));
   }
 
-  /** Throws a DOMException `NotReadableError` where the file was changed meanwhile, as in browsers. */
+  /** Throws a DOMException `NotReadableError` if the file changed meanwhile, as browsers do. */
   async arrayBuffer(): Promise<ArrayBuffer> {
     const { path, fileSize, lastModified } = this.file;
     return asInBrowsers(() => open(path, 'r')).then(async (file) => {
@@ -148,7 +151,7 @@ class DiskBlob {
   }
 }
 
-/** As a `FileSystemSyncAccessHandle`, but that it keeps nobody out: who writes has a lock. */
+/** Acts like a `FileSystemSyncAccessHandle`, but without exclusive access: writers hold a lock. */
 class SyncAccess {
   constructor(private readonly fd: number) {}
 
@@ -176,7 +179,7 @@ class SyncAccess {
     ftruncateSync(this.fd, size);
   }
 
-  /** What a process has written outlives it. What the machine's end takes away, the hashes of the pieces tell. */
+  /** Written bytes survive the end of the process. Piece hashes detect what a power loss destroys. */
   flush(): void {}
 
   close(): void {

@@ -1,25 +1,22 @@
 import { fileURLToPath } from 'node:url';
 import { totalmem } from 'node:os';
-import { openAdapter as openStoredAdapter } from '../../workers/adapter-files.ts';
-import { askFirst } from '../../workers/ask-first.ts';
+import { libraryFiles as filesOnHub, openAdapter as openStoredAdapter } from '../../workers/adapter-files.ts';
+import { askFirst, openModel as openStoredModel } from '../../workers/model-store.ts';
 import { type EngineHost, hostEngine } from '../../workers/engine-host.ts';
-import { openModel as openStoredModel } from '../../workers/model-store.ts';
-import type { StartEngine } from '../api/engine-thread.ts';
+import type { StartEngine } from '../api/platform.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { ladderStore } from '../storage/ladder-store.ts';
-import { isFileUrl } from './file-url.ts';
+import { ladderStore } from '../storage/result-stores.ts';
+import { closeAll, isFileUrl, openSources } from './model-files.ts';
 import { napping, openGpu } from './gpu.ts';
-import { laddersHere } from './ladders-here.ts';
-import { closeAll, openSources } from './model-files.ts';
-import { openAdapter } from './open-adapter.ts';
+import { filesIn, laddersHere, openAdapter } from './open-adapter.ts';
 import { keepOnDisk } from './storage-host.ts';
-import { tuningStore } from './tuning-store.ts';
+import { tuningStore } from './cache-folder.ts';
 import { openGrammars } from '../grammar/open-grammars.ts';
 
-/** Runs an engine in this thread: a thread of its own would end the process where it is ended while the GPU works. */
+/** Runs an engine in this thread. A worker thread would crash the process if it ended during GPU work. */
 export const startInProcess: StartEngine = async () => {
   keepOnDisk();
-  /** Are open until the engine's end. */
+  /** Files that stay open until the engine ends. */
   const opened: { close: () => Promise<void> }[] = [];
   const engine = hostEngine(hostOf(opened));
   let isOver = false;
@@ -28,30 +25,15 @@ export const startInProcess: StartEngine = async () => {
     return closeAll(opened.splice(0));
   };
   const unlessOver = (): void => {
-    if (isOver) throw new ChunkwiseError('disposed', { reason: 'the engine was ended while it was loaded' });
+    if (isOver) throw new ChunkwiseError('disposed', { reason: 'the engine was disposed while it loaded' });
   };
   return {
-    calls: {
-      generate: async (port, ...asked) => engine.generate(port, ...structuredClone(asked)),
-      embed: async (port, ...asked) => engine.embed(port, ...structuredClone(asked)),
-      rerank: async (port, ...asked) => engine.rerank(port, ...structuredClone(asked)),
-      scoreLabels: async (port, ...asked) => engine.scoreLabels(port, ...structuredClone(asked)),
-      measureDevice: async (port, ...asked) => engine.measureDevice(port, ...asked),
-      loadAdapter: (...asked) => engine.loadAdapter(...asked),
-      unloadAdapter: async (...asked) => engine.unloadAdapter(...asked),
-      adapters: async () => structuredClone(engine.adapters()),
-      saveCache: (...asked) => engine.saveCache(...asked),
-      loadCache: (...asked) => engine.loadCache(...asked),
-      stored: () => engine.stored(),
-      deleteStored: (...asked) => engine.deleteStored(...asked),
-      countTokens: async (...asked) => engine.countTokens(...asked),
-      memory: async () => ({ ...engine.memory() }),
-      dispose: async () => engine.dispose(),
-    },
+    call: async (name, args) => structuredClone(await engine.call(name, args)),
+    stream: async (port, name, args) => engine.stream(port, name, structuredClone(args)),
 
     async load(options, onEvent, confirm) {
       const tell: typeof onEvent = (event) => {
-        unlessOver(); // a loading that is given up ends where it tells how far it is
+        unlessOver(); // an aborted load stops at its next progress event
         onEvent(event);
       };
       try {
@@ -95,15 +77,20 @@ const hostOf = (opened: { close: () => Promise<void> }[]): EngineHost => ({
   async openAdapter(files, hub, confirm) {
     const path = localAdapter(files);
     if (path === undefined) return openStoredAdapter(files, hub, confirm);
-    const { source, close } = await openAdapter(path);
+    const { source, openDefinition, close } = await openAdapter(path);
     opened.push({ close });
     const sources = Object.values(source).map((file) => ({ source: file }));
     await askFirst({ kind: 'adapter', name: path }, confirm, async () => sources);
-    return source;
+    return { source, openDefinition };
+  },
+
+  async libraryFiles(place, hub) {
+    if (!('folder' in place) || !isFileUrl(place.folder)) return filesOnHub(place, hub);
+    return filesIn(fileURLToPath(place.folder));
   },
 });
 
-/** Undefined where the adapter does not lie on this disk. */
+/** Undefined if the adapter is not a file on this disk. */
 function localAdapter(files: Parameters<EngineHost['openAdapter']>[0]): string | undefined {
   if ('gguf' in files) return isFileUrl(files.gguf) ? fileURLToPath(files.gguf) : undefined;
   return 'folder' in files && isFileUrl(files.folder) ? fileURLToPath(files.folder) : undefined;

@@ -4,7 +4,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { checkReadRange } from '../weights/byte-source.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 
-/** A file on disk. Close it when the model is loaded. */
+/** A file on disk. Close it after the model is loaded. */
 export class FileSource implements ByteSource {
   private constructor(
     readonly name: string,
@@ -12,7 +12,7 @@ export class FileSource implements ByteSource {
     private readonly handle: FileHandle,
   ) {}
 
-  /** Throws `bad_file` when there is no such file or it cannot be opened. */
+  /** Throws `bad_file` if the file does not exist or cannot be opened. */
   static async open(path: string): Promise<FileSource> {
     let handle: FileHandle | undefined;
     try {

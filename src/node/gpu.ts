@@ -1,22 +1,22 @@
 import type * as Dawn from 'webgpu';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { Wait } from '../gpu/wait.ts';
+import type { Wait } from '../gpu/device.ts';
 
 declare global {
   var dawn: GPU | undefined;
 }
 
-/** WebGPU as the package `webgpu` has it. `adapterName`: part of the wanted adapter's name. */
+/** WebGPU from the package `webgpu`. `adapterName`: part of the wanted adapter's name. */
 export function gpuOf({ create, globals }: Pick<typeof Dawn, 'create' | 'globals'>, adapterName?: string): GPU {
   Object.assign(globalThis, globals);
-  // It must outlive every device of it.
+  // It must outlive all its devices.
   return (globalThis.dawn ??= create(adapterName === undefined ? [] : [`adapter=${adapterName}`]));
 }
 
-/** The same of a package that need not be installed. Throws `no_webgpu`. */
+/** Imports `webgpu`, an optional dependency, and opens its GPU. Throws `no_webgpu`. */
 export async function openGpu(): Promise<GPU> {
   try {
-    // Bundlers of servers are to leave it: it loads a binary that they cannot follow.
+    // Server bundlers must skip this import: the package loads a binary that they cannot follow.
     return gpuOf(await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ 'webgpu'));
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
@@ -30,7 +30,10 @@ export async function openGpu(): Promise<GPU> {
 const NAP_MS = 0.3;
 const nobody = new Int32Array(new SharedArrayBuffer(4));
 
-/** Awaiting in Node polls without pause and takes a core from a software adapter; napping between polls gives it back. */
+/**
+ * Node polls without pause while it awaits GPU work, which takes a core from a software adapter; naps between polls
+ * free it.
+ */
 export const napping: Wait = async (work) => {
   let settled = false;
   const settle = () => (settled = true);

@@ -1,15 +1,17 @@
 import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { pickModelFiles } from '../hub/pick-files.ts';
 import { shardNames } from '../weights/gguf/gguf-split.ts';
 import { FileSource } from './file-source.ts';
+import { pathToFileURL } from 'node:url';
+import type { ToUrl } from '../api/names.ts';
 
-/** What sentence-transformers has folders of its own for. */
+/** Folders of sentence-transformers' modules. */
 const MODULE = /^\d_(?:Pooling|Dense)$/;
 const SAFETENSORS = /\.safetensors$/;
 const INDEX = /\.safetensors\.index\.json$/;
-/** The first part of a split model, or one that is not split; neither a projector of images nor statistics. */
+/** The first shard of a split model, or an unsplit model; neither an image projector nor an importance matrix. */
 const GGUF = /^(?!.*(?:mmproj|imatrix))(?:.*-00001-of-\d{5}|(?!.*-\d{5}-of-\d{5}).*)\.gguf$/i;
 
 export async function isDirectory(path: string): Promise<boolean> {
@@ -20,9 +22,9 @@ export async function isDirectory(path: string): Promise<boolean> {
 }
 
 /**
- * Paths of the files of a model: of the one that lies in a folder (a GGUF, else safetensors with what belongs to them, as
- * on the hub), or of all that belongs to the file that `path` names. Errors: `bad_request` where a folder holds none, or
- * several, which names `field`; `unsupported` where it holds pickles alone.
+ * Paths of a model's files. For a folder: its GGUF, else its safetensors with the files beside them, as on the hub. For
+ * a file: all files that belong to it. Errors: `bad_request`, naming `field`, if a folder holds no model or several;
+ * `unsupported` if it holds only pickles.
  */
 export async function modelFiles(path: string, field = '--model'): Promise<string[]> {
   if (await isDirectory(path)) return pick(path, await namesIn(path), { field });
@@ -30,8 +32,8 @@ export async function modelFiles(path: string, field = '--model'): Promise<strin
   const isIndex = INDEX.test(name);
   if (!isIndex && !SAFETENSORS.test(name)) return shardNames(name).map((part) => join(folder, part));
   const names = await namesIn(folder).catch((): string[] => []);
-  if (!names.includes(name)) return [path]; // to be missed by its name
-  // An index is of the parts, whatever else lies there.
+  if (!names.includes(name)) return [path]; // opening it fails with its name
+  // An index belongs to the shards, whatever else lies in the folder.
   return isIndex
     ? pick(
         folder,
@@ -41,7 +43,7 @@ export async function modelFiles(path: string, field = '--model'): Promise<strin
     : pick(folder, names, { field, file: name });
 }
 
-/** With those in sentence-transformers' folders. */
+/** Names in a folder, with those in sentence-transformers' module folders. */
 async function namesIn(folder: string): Promise<string[]> {
   const names = await readdir(folder);
   for (const module of names.filter((name) => MODULE.test(name)).sort()) {
@@ -63,7 +65,7 @@ function pick(folder: string, names: readonly string[], { field, file }: { field
   return pickModelFiles(id, { commit: '', files }, Infinity).map((found) => join(folder, found.path));
 }
 
-/** Opens the files of a model. Errors: those of `modelFiles`; `bad_file` naming one that is not there. */
+/** Opens a model's files. Errors: those of `modelFiles`; `bad_file` naming a missing file. */
 export async function openSources(path: string, field?: string): Promise<FileSource[]> {
   const opened: FileSource[] = [];
   try {
@@ -79,7 +81,13 @@ export async function closeAll(sources: readonly { close: () => Promise<void> }[
   await Promise.all(sources.map((source) => source.close()));
 }
 
-/** Where what is kept of a model is put: beside its files. */
+/** The folder for data kept with a model: that of its files. */
 export async function folderOf(model: string): Promise<string> {
   return (await isDirectory(model)) ? model : dirname(model);
 }
+
+/** Anything but a URL is the path of a file or folder. */
+export const fileOrUrl: ToUrl = (text) =>
+  /^(?:https?|file|blob|data):/i.test(text) ? new URL(text) : pathToFileURL(resolve(text));
+
+export const isFileUrl = (file: unknown): file is string => typeof file === 'string' && file.startsWith('file:');

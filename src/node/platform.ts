@@ -4,9 +4,8 @@ import { fileURLToPath } from 'node:url';
 import type { Platform } from '../api/platform.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { startInProcess } from './engine-thread.ts';
-import { fileOrUrl, isFileUrl } from './file-url.ts';
+import { fileOrUrl, isFileUrl, modelFiles } from './model-files.ts';
 import { openGpu } from './gpu.ts';
-import { modelFiles } from './model-files.ts';
 
 export const NODE: Platform = {
   toUrl: fileOrUrl,
@@ -17,7 +16,7 @@ export const NODE: Platform = {
   localBytes: (url) => (isFileUrl(url) ? bytesOf(fileURLToPath(url)) : undefined),
 };
 
-/** Errors: those of `modelFiles`; `bad_file` naming a file that is not there. */
+/** Errors: those of `modelFiles`; `bad_file` naming a missing file. */
 async function bytesOf(path: string): Promise<number> {
   const sizes = (await modelFiles(path, 'model')).map(async (file) => {
     const { size } = await stat(file).catch((cause: Error) => {

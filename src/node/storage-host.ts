@@ -5,7 +5,7 @@ import { storageHost } from '../storage/storage-host.ts';
 import { cacheFolder, writeWhole } from './cache-folder.ts';
 import { diskFolder } from './disk-folder.ts';
 
-/** Has `src/storage` keep everything in the folder of `cacheFolder`. */
+/** Makes `src/storage` use the folder of `cacheFolder`. */
 export function keepOnDisk(): void {
   Object.assign(storageHost, onDisk);
 }
@@ -19,14 +19,14 @@ const onDisk: typeof storageHost = {
       const { bavail, bsize } = await statfs(cacheFolder());
       return { quota: bavail * bsize, usage: 0 };
     } catch {
-      return {}; // nothing can be written there: models come into memory
+      return {}; // the folder is not writable: models stay in memory
     }
   },
 
   async lock(name, { ifAvailable = false }, work) {
     const file = join(cacheFolder(), 'chunkwise-locks', hashOf(name));
     const nothing = async (): Promise<void> => undefined;
-    // Where nothing can be written there is nobody to be kept out.
+    // If the folder is not writable there is nothing to lock.
     const release = await takeLock(file, ifAvailable).catch(() => nothing);
     if (!release) return work(null);
     try {
@@ -59,7 +59,7 @@ const hashOf = (name: string): string => createHash('sha256').update(name).diges
 const manifestFolder = (): string => join(cacheFolder(), 'chunkwise-manifests');
 const manifestFile = (name: string): string => join(manifestFolder(), `${hashOf(name)}.json`);
 
-/** Undefined where the file is damaged. */
+/** Undefined if the file is damaged. */
 function readManifest<T>(text: string): [name: string, manifest: T] | undefined {
   try {
     return JSON.parse(text) as [string, T];
@@ -68,27 +68,27 @@ function readManifest<T>(text: string): [name: string, manifest: T] | undefined 
   }
 }
 
-/** A lock is a file, which whoever has it touches so often; one that was not touched for so long was left behind. */
+/** A lock is a file that its holder touches at this interval; an older one was left by a dead process. */
 const TOUCH_MS = 1000;
 const LEFT_MS = 10_000;
 const WAIT_MS = 100;
 
 /**
- * Takes a lock among all processes; gives what releases it, or undefined where it is taken and nobody is to wait. Two that
- * find the same lock left behind may both go on: what they spoil of each other's pieces, the pieces' hashes tell.
+ * Takes a lock across processes. Returns its release function, or undefined if it is taken and `ifAvailable` is set.
+ * Two processes that find the same stale lock may both continue; piece hashes detect the damage.
  */
 async function takeLock(file: string, ifAvailable: boolean): Promise<(() => Promise<void>) | undefined> {
   await mkdir(join(file, '..'), { recursive: true });
   while (!(await isMade(file))) {
     const touched = await stat(file).then(
       ({ mtimeMs }) => mtimeMs,
-      () => Date.now(), // given back meanwhile
+      () => Date.now(), // released meanwhile
     );
     if (Date.now() - touched > LEFT_MS) await rm(file, { force: true });
     else if (ifAvailable) return undefined;
     else await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
   }
-  const touch = (): void => void utimes(file, new Date(), new Date()).catch(() => undefined); // somebody thought it left
+  const touch = (): void => void utimes(file, new Date(), new Date()).catch(() => undefined); // another process removed it as stale
   const timer = setInterval(touch, TOUCH_MS);
   return async () => {
     clearInterval(timer);
@@ -96,7 +96,7 @@ async function takeLock(file: string, ifAvailable: boolean): Promise<(() => Prom
   };
 }
 
-/** Whether the file was not there and is now. */
+/** Creates the file; false if it exists. */
 async function isMade(file: string): Promise<boolean> {
   try {
     await (await open(file, 'wx')).close();

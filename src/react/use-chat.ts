@@ -1,25 +1,27 @@
 import { useEffect, useRef, useState } from 'react';
-import type { ChatCompletionRequest, ChatMessage, Engine } from '../api/types.ts';
+import type { ChatCompletionRequest } from '../api/requests.ts';
+import type { ChatMessage } from '../api/chat/parse-chat.ts';
+import type { Engine } from '../api/engine-types.ts';
 import type { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { asError } from './shared-engine.ts';
+import { asError } from './use-chunkwise.ts';
 
-/** What every request of the chat has beside its messages. */
+/** Fields of every request of the chat, besides its messages. */
 export type ChatRequest = Omit<ChatCompletionRequest, 'messages' | 'stream'>;
 
 export interface ChatState {
-  /** The chat so far; the last answer grows while it comes. */
+  /** The chat so far; the last answer grows as it arrives. */
   messages: readonly ChatMessage[];
-  /** Whether an answer is on its way. */
+  /** Whether an answer is being generated. */
   isStreaming: boolean;
-  /** Of the last request; stopping it is none. */
+  /** Error of the last request; stopping a request is no error. */
   error: ChunkwiseError | Error | undefined;
-  /** Adds what the user says and asks for an answer. Nothing happens while there is no engine or an answer is on its way. */
+  /** Adds a user message and requests an answer. Does nothing without an engine or while an answer is being generated. */
   send: (content: string) => Promise<void>;
-  /** Ends the answer as it is. */
+  /** Stops the answer; the text so far stays. */
   stop: () => void;
 }
 
-/** A chat with an engine (that of `useChunkwise`), which begins with `opening`. An answer ends with its component. */
+/** A chat with an engine of `useChunkwise`. `opening`: its first messages. Unmounting the component ends the answer. */
 export function useChat(
   engine: Engine | undefined,
   request: ChatRequest = {},

@@ -1,15 +1,78 @@
+import { createEngine } from '../api/browser.ts';
+import type { Engine, EngineOptions } from '../api/engine-types.ts';
+import type { LoadProgress } from '../session/session-options.ts';
+import type { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { useMemo, useSyncExternalStore } from 'react';
-import type { EngineState, UseChunkwiseOptions } from './shared-engine.ts';
-import { LOADING, SharedEngine } from './shared-engine.ts';
+
+/** Options of `createEngine` without those that the hook sets itself. Equal options share one engine. */
+export type UseChunkwiseOptions = Omit<EngineOptions, 'onProgress' | 'signal'>;
+
+/** State of an engine. `progress`: of loading. `error`: why loading failed. */
+export type EngineState =
+  | { status: 'loading'; engine?: undefined; progress?: LoadProgress; error?: undefined }
+  | { status: 'ready'; engine: Engine; progress?: undefined; error?: undefined }
+  | { status: 'failed'; engine?: undefined; progress?: undefined; error: ChunkwiseError | Error };
+
+const LOADING: EngineState = { status: 'loading' };
+
+/** One engine for all components that ask for it: loaded for the first, disposed after the last. */
+class SharedEngine {
+  #state = LOADING;
+  readonly #listeners = new Set<() => void>();
+  #loading: AbortController | undefined;
+
+  constructor(private readonly options: UseChunkwiseOptions) {}
+
+  readonly state = (): EngineState => this.#state;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    if (this.#loading === undefined) void this.#load((this.#loading = new AbortController()));
+    return () => {
+      this.#listeners.delete(listener);
+      // In StrictMode, and when one component replaces another, the next listener subscribes before this timeout.
+      setTimeout(() => this.#endUnlessUsed());
+    };
+  };
+
+  async #load({ signal }: AbortController): Promise<void> {
+    try {
+      const onProgress = (progress: LoadProgress): void => this.#become({ status: 'loading', progress }, signal);
+      const engine = await createEngine({ ...this.options, onProgress, signal });
+      signal.addEventListener('abort', () => void engine.dispose());
+      if (signal.aborted) await engine.dispose();
+      this.#become({ status: 'ready', engine }, signal);
+    } catch (error) {
+      this.#become({ status: 'failed', error: asError(error) }, signal);
+    }
+  }
+
+  #become(state: EngineState, signal: AbortSignal): void {
+    if (signal.aborted) return; // no component is left, or another loading has begun
+    this.#state = state;
+    for (const listener of this.#listeners) listener();
+  }
+
+  #endUnlessUsed(): void {
+    if (this.#listeners.size > 0) return;
+    this.#loading?.abort();
+    this.#loading = undefined;
+    this.#state = LOADING;
+  }
+}
+
+/** Wraps a thrown value that is no Error. */
+export const asError = (thrown: unknown): ChunkwiseError | Error =>
+  thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
 
 /**
- * An engine for this component and all others that ask for equal options: it is loaded once, survives re-renders and
- * StrictMode, and is disposed of when the last of them is gone. Other options are another engine. Files are equal when
- * they are the same object. A component that comes after a failure, when nobody is left who saw it, tries again.
+ * Returns an engine that all components with equal options share: it is loaded once, survives re-renders and StrictMode, and is
+ * disposed when the last of them unmounts. Different options load another engine. Files are equal if they are the same object.
+ * After a failure, loading is tried again once all components that saw the failure have unmounted.
  */
 export function useChunkwise(options: UseChunkwiseOptions): EngineState {
   const key = keyOf(options);
-  // The key stands for the options: a new object with the same values is the same engine.
+  // A new options object with equal values has the same key, and so the same engine.
   const shared = useMemo(() => sharedEngine(key, options), [key]);
   return useSyncExternalStore(shared.subscribe, shared.state, () => LOADING);
 }
@@ -30,7 +93,7 @@ function keyOf(options: UseChunkwiseOptions): string {
   return JSON.stringify(byName, (_, value: unknown) => (isPlain(value) ? value : { id: idOf(value) }));
 }
 
-/** What has no other identity than its values: neither a file, nor a handle of one, nor a function. */
+/** Whether a value is compared by content: no file, file handle or function. */
 function isPlain(value: unknown): boolean {
   if (typeof value === 'function') return false;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return true;

@@ -1,26 +1,26 @@
 /**
- * What a service worker and a page with an engine say to each other. Neither learns by messages of the other's end, but
- * by the end of a lock that the other held.
+ * Messages between a service worker and a page with an engine. Neither can send a message when it ends; the other notices the
+ * end by a lock that becomes free.
  */
 
-/** Pages that offer an engine hold a lock of this name, an id behind it. */
+/** Prefix of the lock that a page holds while it offers an engine; an id follows. */
 export const OFFER_LOCK = 'chunkwise engine ';
-/** And one of this name, the same id behind it, for as long as they answer. */
+/** Prefix of the lock that the page holds while it answers requests; the same id follows. */
 export const PAGE_LOCK = 'chunkwise page ';
 
-/** Is sent to the service worker by a page that it does not control yet: it is to take it over. */
+/** A page that is not controlled yet sends this to ask the service worker to take control. */
 export const CLAIM = 'chunkwise-claim';
 
-/** Is sent to every page: the one that has the lock of this id answers on the port. Browsers do not tell by the lock. */
+/** Sent to every page. The page that holds the lock of this id answers on the port; browsers do not tell which page holds a lock. */
 export interface Search {
   type: 'chunkwise-search';
   id: string;
 }
 
-/** A request as it is sent, beside the port on which the answer is served: first a `ResponseHead`, then bytes. */
+/** A request, sent with the port on which the page serves the answer: first a `ResponseHead`, then bytes. */
 export interface ForwardedRequest {
   type: 'chunkwise-request';
-  /** Held by the service worker while it waits for the answer. */
+  /** Lock that the service worker holds while it waits for the answer. */
   lock: string;
   url: string;
   method: string;
@@ -35,7 +35,7 @@ export interface ResponseHead {
 
 export type ResponsePart = ResponseHead | Uint8Array<ArrayBuffer>;
 
-/** Whether a page's message is one of these. */
+/** Whether a message is one of these. */
 export function isOurs(data: unknown): data is Search | ForwardedRequest {
   const type = typeof data === 'object' && data !== null && 'type' in data ? data.type : undefined;
   return type === 'chunkwise-search' || type === 'chunkwise-request';

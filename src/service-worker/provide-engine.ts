@@ -1,18 +1,17 @@
-import { serveStream } from '../../workers/port-stream.ts';
-import type { Engine } from '../api/types.ts';
+import { serveStream } from '../../workers/wire.ts';
+import type { Engine } from '../api/engine-types.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { holdLock, watchLock } from '../../workers/locks.ts';
 import { CLAIM, type ForwardedRequest, isOurs, OFFER_LOCK, PAGE_LOCK, type ResponsePart } from './protocol.ts';
 
-/** Milliseconds in which a service worker that is registered must have taken control of the page. */
+/** Milliseconds within which a registered service worker must take control of the page. */
 const CONTROL_MS = 60_000;
 
 /**
- * Lets the origin's service worker answer requests with this page's engine: those of every tab, for as long as this
- * page lives or until the returned function is called; what is being answered then goes on. Resolves when `serveEngine`
- * can find it, and this page's own requests go there: a page that was loaded before the service worker that is registered
- * for it is taken over. Errors: `bad_request` for what is no engine; `unsupported` in a page that may have no service
- * worker, or whose service worker does not take it over.
+ * Lets the origin's service worker answer the requests of every tab with this page's engine, until the page ends or the
+ * returned function is called; running answers then finish. Resolves when `serveEngine` can find the engine and controls
+ * this page's own requests. A page that was loaded before its service worker is taken over. Errors: `bad_request` for a value
+ * that is no engine; `unsupported` if the page cannot have a service worker, or its service worker does not take control.
  */
 export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() => void> {
   if (typeof (engine as Partial<typeof engine> | undefined)?.fetch !== 'function') {
@@ -22,7 +21,7 @@ export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() =
   if (!serviceWorker || !locks)
     throw new ChunkwiseError('unsupported', {
       field: 'serviceWorker',
-      reason: 'the page is not secure, or its browser has none',
+      reason: 'the page is not secure, or the browser has no service workers',
     });
   await control(serviceWorker);
   const id = crypto.randomUUID();
@@ -35,7 +34,7 @@ export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() =
     }
     const gone = new AbortController();
     watchLock(locks, data.lock, () => gone.abort());
-    const done = serveStream(port, (signal) => answer(engine, data, signal), gone.signal);
+    const done = serveStream(port, (signal) => answer(engine, data, signal), { gone: gone.signal });
     answering.add(done);
     void done.then(() => answering.delete(done));
   };
@@ -52,7 +51,7 @@ export async function provideEngine(engine: Pick<Engine, 'fetch'>): Promise<() =
   };
 }
 
-/** Waits until the service worker controls this page, which it does not where the page was loaded before it, or past it. */
+/** Waits until the service worker controls this page. It does not yet if the page was loaded before it, or bypassed it. */
 async function control(serviceWorker: ServiceWorkerContainer): Promise<void> {
   if (serviceWorker.controller || !(await serviceWorker.getRegistration())) return;
   await new Promise<void>((resolve, reject) => {
@@ -68,7 +67,7 @@ async function control(serviceWorker: ServiceWorkerContainer): Promise<void> {
     };
     serviceWorker.addEventListener('controllerchange', onChange);
     void serviceWorker.ready.then(({ active }) => active?.postMessage(CLAIM));
-    onChange(); // meanwhile
+    onChange(); // it may have changed already
   });
 }
 

@@ -1,4 +1,4 @@
-import { readStream } from '../../workers/port-stream.ts';
+import { readStream } from '../../workers/wire.ts';
 import { describeError, HttpError } from '../api/http/http-error.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { holdLock, watchLock } from '../../workers/locks.ts';
@@ -11,17 +11,47 @@ import {
   type ResponsePart,
   type Search,
 } from './protocol.ts';
-import type { ServiceWorkerClient, ServiceWorkerScope } from './scope.ts';
+
+/** Global scope of a service worker; TypeScript's library for pages lacks it. */
+export interface ServiceWorkerScope {
+  readonly registration: { readonly scope: string };
+  readonly clients: {
+    matchAll(options: { includeUncontrolled: boolean }): Promise<readonly ServiceWorkerClient[]>;
+    /** Takes control of all pages in the scope. */
+    claim(): Promise<void>;
+  };
+  readonly navigator: { readonly locks: LockManager };
+  addEventListener(type: 'fetch', listener: (event: FetchEvent) => void): void;
+  addEventListener(type: 'message', listener: (event: MessageFromPage) => void): void;
+}
+
+export interface ServiceWorkerClient {
+  postMessage(message: unknown, transfer: Transferable[]): void;
+}
+
+interface LastingEvent {
+  /** Keeps the worker alive until `done` settles. */
+  waitUntil(done: Promise<unknown>): void;
+}
+
+export interface FetchEvent extends LastingEvent {
+  readonly request: Request;
+  respondWith(response: Promise<Response>): void;
+}
+
+interface MessageFromPage extends LastingEvent {
+  readonly data: unknown;
+}
 
 export interface ServeOptions {
-  /** Answers what is below this path of the origin; it ends in `/v1/`. Default: `v1/` in the worker's scope. */
+  /** Path of the origin to answer requests under; must end in `/v1/`. Default: `v1/` in the worker's scope. */
   path?: string;
 }
 
 /**
- * In an app's service worker: answers requests of all its pages under `path` as an OpenAI-compatible server, by a page
- * of the origin that holds an engine (see `provideEngine`). Where none does, the answer is 503 with the code
- * `no_engine`. To be called while the worker starts. Errors: `bad_request` for the path.
+ * In an app's service worker: answers requests under `path` like an OpenAI-compatible server, with the engine of a page of the
+ * same origin (see `provideEngine`). Without one, the answer is 503 with the code `no_engine`. Call it while the worker
+ * starts. Errors: `bad_request` for the path.
  */
 export function serveEngine({ path = 'v1/' }: ServeOptions = {}): void {
   const scope = globalThis as unknown as ServiceWorkerScope;
@@ -36,7 +66,7 @@ export function serveEngine({ path = 'v1/' }: ServeOptions = {}): void {
     const { request } = event;
     if (!request.url.startsWith(served.href)) return;
     const ended = new AbortController();
-    // The worker lives until the last byte is read.
+    // Keeps the worker alive until the last byte is read.
     event.waitUntil(new Promise<void>((resolve) => ended.signal.addEventListener('abort', () => resolve())));
     event.respondWith(answer(scope, request, ended));
   });
@@ -45,7 +75,7 @@ export function serveEngine({ path = 'v1/' }: ServeOptions = {}): void {
   });
 }
 
-/** Aborts `ended` when the answer has ended. */
+/** Aborts `ended` when the answer ends. */
 async function answer(scope: ServiceWorkerScope, request: Request, ended: AbortController): Promise<Response> {
   const { signal } = request;
   try {
@@ -64,7 +94,7 @@ async function answer(scope: ServiceWorkerScope, request: Request, ended: AbortC
   }
 }
 
-/** Sends the request to a page with an engine; gives its answer's parts. Throws 503 `no_engine` where there is none. */
+/** Sends the request to a page with an engine and returns the parts of its answer. Throws 503 `no_engine` if there is no such page. */
 async function forward(
   { navigator: { locks }, clients }: ServiceWorkerScope,
   request: Request,
@@ -90,7 +120,7 @@ async function forward(
   return readStream<ResponsePart>(port1, { signal, gone: gone.signal });
 }
 
-/** The page that offers the engine of this id. Rejects when it is gone. */
+/** Finds the page that offers the engine of this id. Rejects when that page is gone. */
 function findClient(
   clients: readonly ServiceWorkerClient[],
   id: string,
@@ -125,6 +155,6 @@ function bodyOf(parts: AsyncGenerator<ResponsePart, void>, onEnd: () => void): R
         controller.error(error);
       }
     },
-    cancel: onEnd, // which frees the lock: the page stops
+    cancel: onEnd, // releases the lock, so the page stops
   });
 }

@@ -1,24 +1,19 @@
 import type { RampRow } from '../chunking/ramps.ts';
 import { allHalf } from '../cache/kv-report.ts';
 import type { Device } from '../gpu/device.ts';
-import { readOnce } from '../gpu/readback.ts';
-import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
+import { type Dispatcher, readOnce, type Recorder } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { mostDecoded } from '../kernels/linears/linear-kernels.ts';
-import { type Batch, batchTable, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
+import { mostDecoded } from '../kernels/linear-decode.ts';
+import { type Batch, batchTable, FIRST_PREFILL_TOKEN, type Run } from '../layers/batch.ts';
 import type { LayerRange, Transformer } from '../models/transformer.ts';
-import { loraBatch } from './adapter-mix.ts';
-import type { StepComputer } from './decode-steps.ts';
-import { handled } from './handled.ts';
+import { loraBatch, type RankCounter } from './adapter-mix.ts';
+import { handled } from '../errors/chunkwise-error.ts';
 import type { PageTrials } from './pages/page-trials.ts';
-import type { RankCounter } from './rank-counter.ts';
-import type { DrawRecorder } from './sampling/draw-recorder.ts';
-import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
-import type { CountedText } from './sampling/sampler.ts';
+import type { CountedText, SampledToken, SampleRecorder, SampleRequest, StepResult } from './sampling/sampler.ts';
 import type { SequenceCache } from './sequence-cache.ts';
 import type { Sequence } from './sequence.ts';
 
-/** What batches are computed with. */
+/** Parts that compute batches. */
 interface BatchParts {
   device: Device;
   transformer: Transformer;
@@ -26,57 +21,60 @@ interface BatchParts {
   sequences: SequenceCache;
   trials: PageTrials;
   ranks: RankCounter;
-  draws: DrawRecorder;
+  samples: SampleRecorder;
 }
 
-/** A token of a batch: its position in its sequence's text, and the place in `activations.tokens` where its id stands. */
+/** A token of a batch: its position in the text, and the index of its id in `activations.tokens`. */
 export interface BatchToken {
   sequence: Sequence;
   position: number;
   place: number;
-  /** What it takes of the adapters; default: what its sequence says. */
+  /** Its adapter row; default: the sequence's. */
   row?: RampRow | undefined;
 }
 
-/** Tokens that may come behind the one last drawn. */
+/** Tokens that may follow the one last sampled. */
 export interface Draft {
   tokens: readonly number[];
-  /** What each is expected to take of the adapters, where the GPU chooses. */
-  rows: readonly RampRow[] | undefined;
-  /** What was drawn, and what that went on from. */
+  /** The adapter row that each is expected to have, if the GPU chooses levels. */
+  rows?: readonly RampRow[] | undefined;
+  /** The prompt, and the tokens sampled so far. */
   text: CountedText;
-  /** What may be drawn behind the token last drawn, and behind each of these; default: all. */
+  /** Masks of the token after the one last sampled, and after each of these; default: every token is allowed. */
   allowed?: readonly Uint32Array<ArrayBuffer>[] | undefined;
 }
 
-/** Of a batch: what linears read is shown to `tap`; and which layers are recorded, from `from` up to `to`. Default: all. */
+/**
+ * Options of a forward pass: `tap` sees the inputs of linears; `layers` limits the recorded layers. Default: all
+ * layers.
+ */
 export interface ForwardOptions {
-  tap?: Batch['tap'];
+  onLinearInput?: Batch['onLinearInput'];
   layers?: LayerRange;
-  /** What its layers take in of its tokens; see `Transformer.rowsOf`. */
+  /** Rows of per-layer inputs for its tokens; see `Transformer.rowsOf`. */
   rows?: Float32Array<ArrayBuffer> | undefined;
-  /** The last so many of its tokens may be thrown away; default: none. */
+  /** Tokens at the end that are drafts; default: none. */
   drafted?: number;
 }
 
-/** Computes batches of sequences' tokens, and draws the tokens after them. */
-export class Batches implements StepComputer {
-  /** What is known behind the tokens of this text is kept, for a draft head. */
+/** Computes batches of tokens, and samples the tokens after them. */
+export class Batches {
+  /** The draft head keeps hidden states of this sequence. */
   keptFor: Sequence | undefined;
   #held: Promise<void> | undefined;
-  /** The token last drawn of each text, in models whose layers take in rows of a matrix that is not on the GPU. */
+  /** The last sampled token of each sequence, in models whose layers read rows of a matrix that stays on the CPU. */
   readonly #last = new WeakMap<Sequence, Promise<number>>();
-  /** Of texts whose latest logits are held: settles once the step that computes these is submitted. */
+  /** For each sequence whose logits are held: settles once the step that computes them is submitted. */
   readonly #steps = new WeakMap<Sequence, Promise<unknown>>();
 
   constructor(private readonly parts: BatchParts) {}
 
-  /** While a batch is submitted layer by layer the activations are its own: settles once it is whole. */
+  /** A batch that is submitted layer by layer owns the activations: settles once all its layers are submitted. */
   get held(): Promise<void> | undefined {
     return this.#held;
   }
 
-  /** Keeps the activations until the function given back is called. */
+  /** Takes the activations; the returned function frees them. */
   hold(): () => void {
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
@@ -88,25 +86,26 @@ export class Batches implements StepComputer {
   }
 
   /**
-   * Makes room for a text's tokens from `from` up to `to`, and gives its pages the forms that they are to have. Nothing may
-   * be recorded. Throws `context_overflow`.
+   * Reserves pages for positions `from` to `to` of a text, and changes page forms as the cache policy asks. Nothing
+   * may be recorded. Throws `context_overflow`.
    */
   lengthen(sequence: Sequence, from: number, to: number): Promise<void> | undefined {
     const { trials, sequences } = this.parts;
-    const trial = trials.settle(sequence, from, to);
+    // A branch shares pages, which must not change.
+    const trial = sequence.branch ? undefined : trials.settle(sequence, from, to);
     sequences.reserve(sequence, to);
     return trial && handled(trial);
   }
 
   /**
-   * Records the forward pass over a batch, which must be submitted before another is recorded. Pages and adapters may lie
-   * elsewhere when its next layers are.
+   * Records the forward pass of a batch, which must be submitted before another is recorded. Pages and adapters may
+   * move between the layers of a batch.
    */
   forward(
     recorder: Dispatcher,
     kind: Batch['kind'],
     tokens: readonly BatchToken[],
-    { tap, layers, rows, drafted = 0 }: ForwardOptions = {},
+    { onLinearInput, layers, rows, drafted = 0 }: ForwardOptions = {},
   ): void {
     const { device, transformer, ranks, sequences: cached } = this.parts;
     const { cache, activations, arena } = transformer;
@@ -116,24 +115,29 @@ export class Batches implements StepComputer {
       return { sequence, from: Math.min(...positions), to: Math.max(...positions) + 1 };
     });
     const isFirst = !layers || layers.from === 0;
-    if (isFirst && this.#takesRows && !rows) throw new Error('no rows of the tokens');
-    if (isFirst && rows) transformer.takeIn(rows);
-    // States of all may move as one is added.
+    if (isFirst && this.#takesRows && !rows) throw new Error('no rows');
+    if (isFirst && rows) transformer.writeLayerInputs(rows);
+    // Adding a recurrent state may move those of other sequences.
     if (isFirst) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to, drafted);
     for (const { sequence, from, to } of spans) {
-      cache.show(sequence.slot, sequence.pages);
-      cache.states.show(cache.firstPage(sequence.slot), sequence.states, from, to);
+      cache.show(sequence.region, sequence.pages);
+      cache.recurrentStates.show(cache.firstPage(sequence.region), sequence.states, from, to);
     }
     const places = tokens.map(({ sequence, position }) => sequence.placeOf(position));
     const table = batchTable(
       tokens.map(({ sequence, place }, i) => {
         const position = places[i] as number;
-        return { place, position, firstPage: cache.firstPage(sequence.slot), page: Math.floor(position / PAGE_TOKENS) };
+        return {
+          place,
+          position,
+          firstPage: cache.firstPage(sequence.region),
+          page: Math.floor(position / PAGE_TOKENS),
+        };
       }),
     );
     device.gpuDevice.queue.writeBuffer(activations.batchTable, 0, table);
     const length = Math.max(...places) + 1;
-    const loras = sequences[0]?.adapters.loras ?? [];
+    const unfusedLoras = sequences[0]?.adapters.loras;
     const doses = tokens.map(({ sequence, position, row = sequence.rowOf(position) }) => ({
       mix: sequence.adapters,
       slot: sequence.slot,
@@ -141,96 +145,100 @@ export class Batches implements StepComputer {
       position,
     }));
     if (isFirst) for (const { sequence } of tokens) ranks.count(sequence);
-    const adapted = loraBatch(arena, doses);
+    const adapted = loraBatch(arena, doses, kind);
     if (adapted) arena.writeRows(adapted.rows);
-    const halfOnly = sequences.every(({ pages }) => allHalf(pages));
-    const apart = sequences.length === tokens.length;
-    const behind = Math.max(...spans.map(({ sequence: { states }, from }) => cache.states.behind(states, from)));
-    const keepsStates =
+    const allF16 = sequences.every(({ pages }) => allHalf(pages));
+    const onePerSequence = sequences.length === tokens.length;
+    const runs = onePerSequence || sequences.length === 1 ? undefined : runsOf(tokens);
+    const tokensPastState = Math.max(
+      ...spans.map(({ sequence: { states }, from }) => cache.recurrentStates.tokensPast(states, from)),
+    );
+    const keepsHiddenStates =
       transformer.config.isDraftHead === true || sequences.some((sequence) => sequence === this.keptFor);
     transformer.forward(
       recorder,
-      { kind, tokens: tokens.length, length, apart, behind, halfOnly, loras, lora: adapted?.lora, tap, keepsStates },
+      {
+        ...{ kind, tokens: tokens.length, length, onePerSequence, runs, allF16, lora: adapted?.lora },
+        ...{ unfusedLoras, tokensPastState, keepsHiddenStates, onLinearInput },
+      },
       layers,
     );
   }
 
-  /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
-  async sample(length: number, draw: DrawRequest): Promise<DrawnToken> {
-    const [drawn] = await this.#noted(
-      [draw],
-      this.#draw([draw], () => this.parts.draws.record(length - 1, [draw])),
-    );
-    return drawn as DrawnToken;
+  /** Samples the token after the last one of the recorded batch of `length` tokens; submits. */
+  async sample(length: number, sample: SampleRequest): Promise<SampledToken> {
+    return this.#sampleOne(sample, () => this.parts.samples.record(length - 1, [sample]));
   }
 
   /**
-   * A decode step: computes the token last drawn of each of these sequences, and draws their next ones, or holds the
-   * logits of those that are drawn later; submits.
+   * A decode step: computes the last sampled token of each sequence, and samples the next one, or holds the logits
+   * if the mask is not known yet; submits.
    */
-  decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
-    // The next step may be asked for before this one's rows are read: it goes on from this one's tokens.
-    const last = this.#takesRows ? draws.map(({ sequence }) => this.#lastOf(sequence)) : undefined;
-    const step = handled(this.#submitStep(draws, last));
-    for (const { sequence, allowedLater } of draws) if (allowedLater) this.#steps.set(sequence, step);
-    const results = step.then(async ({ drawn, trials }) => {
-      const results = await drawn;
+  decode(samples: readonly SampleRequest[]): Promise<StepResult[]> {
+    // The next step may be asked for before this one's rows are read: it needs this one's tokens.
+    const last = this.#takesRows ? samples.map(({ sequence }) => this.#lastOf(sequence)) : undefined;
+    const step = handled(this.#submitStep(samples, last));
+    for (const { sequence, allowedLater } of samples) if (allowedLater) this.#steps.set(sequence, step);
+    const results = step.then(async ({ sampled, trials }) => {
+      const results = await sampled;
       await Promise.all(trials);
       return results;
     });
-    return this.#noted(draws, results);
+    return this.#noted(samples, results);
   }
 
-  /** Resolves once a step is submitted, with what it will have drawn. `last`: the tokens that it computes, where their rows must be read first. */
+  /** Resolves once a step is submitted. `last`: the tokens that it computes, if their rows must be read first. */
   async #submitStep(
-    draws: readonly DrawRequest[],
+    samples: readonly SampleRequest[],
     last: readonly Promise<number>[] | undefined,
-  ): Promise<{ drawn: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
+  ): Promise<{ sampled: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
     const { recorder, transformer } = this.parts;
-    const groups = byAdapters(draws);
+    const groups = byAdapters(samples);
     const ids = last && (await Promise.all(last));
     const rows =
       ids &&
       (await Promise.all(
-        groups.map((group) => transformer.rowsOf(group.map((draw) => ids[draws.indexOf(draw)] as number))),
+        groups.map((group) => transformer.rowsOf(group.map((sample) => ids[samples.indexOf(sample)] as number))),
       ));
     while (this.#held) await this.#held;
     const trials: Promise<void>[] = [];
-    const drawn = this.#draw(draws, () => {
-      for (const { sequence, position } of draws) {
+    const sampled = this.#sample(samples, () => {
+      for (const { sequence, position } of samples) {
         const trial = this.lengthen(sequence, position - 1, position);
         if (trial) trials.push(trial);
       }
       for (const [i, group] of groups.entries()) {
-        if (i > 0) recorder.submit(); // the table is written once a submission
+        if (i > 0) recorder.submit(); // a submission writes the table once
         const tokens = group.map(({ sequence, position }) => ({
           sequence,
           position: position - 1,
           place: sequence.slot,
         }));
         this.forward(recorder, 'decode', tokens, { rows: rows?.[i] });
-        this.parts.draws.record(0, group);
+        this.parts.samples.record(0, group);
       }
     });
-    return { drawn: handled(drawn), trials };
+    return { sampled: handled(sampled), trials };
   }
 
   /**
-   * Computes the token last drawn of a sequence and a draft behind it (fewer than FEW_TOKENS in all), and draws after each;
-   * submits, once nobody holds the activations, when `onSubmit` is called. Resolves with the draws that hold: the first, and
-   * each behind a token of the draft that was drawn before it and takes the row that it was computed with. Keys and values of
-   * the others are overwritten before anything attends to their positions.
+   * Computes the last sampled token of a sequence and a draft after it (fewer than FEW_TOKENS in all), and samples
+   * after each; submits once the activations are free, and then calls `onSubmit`. Resolves with the accepted samples:
+   * the first, and each one after a draft token that equals the sample before it and has the row that the GPU chose.
+   * Keys and values of rejected tokens are overwritten before anything attends to them.
    */
   async verify(
-    draw: DrawRequest,
+    sample: SampleRequest,
     { tokens: draft, rows: drafted, text, allowed }: Draft,
     onSubmit: () => void = () => undefined,
-  ): Promise<DrawnToken[]> {
-    const { recorder, device, transformer, draws } = this.parts;
-    const rows = this.#takesRows ? await transformer.rowsOf([await this.#lastOf(draw.sequence), ...draft]) : undefined;
+  ): Promise<SampledToken[]> {
+    const { recorder, device, transformer, samples } = this.parts;
+    const rows = this.#takesRows
+      ? await transformer.rowsOf([await this.#lastOf(sample.sequence), ...draft])
+      : undefined;
     while (this.#held) await this.#held;
     onSubmit();
-    const { sequence, position } = draw;
+    const { sequence, position } = sample;
     const first: BatchToken = { sequence, position: position - 1, place: sequence.slot };
     const tokens = [
       first,
@@ -242,7 +250,7 @@ export class Batches implements StepComputer {
       })),
     ];
     let trial: Promise<void> | undefined;
-    const drawn = await recorder.inOneGo(() => {
+    const sampled = await recorder.inOneGo(() => {
       const before = recorder.dispatches;
       trial = this.lengthen(sequence, position - 1, position + draft.length);
       device.gpuDevice.queue.writeBuffer(
@@ -254,60 +262,61 @@ export class Batches implements StepComputer {
         rows,
         drafted: draft.length,
       });
-      return draws.verify(
-        tokens.map((_, i) => ({ ...draw, position: position + i, allowed: allowed?.[i] })),
+      return samples.verify(
+        tokens.map((_, i) => ({ ...sample, position: position + i, allowed: allowed?.[i] })),
         before,
       );
     });
     await trial;
-    const isGoneOnFrom = ({ token, row: chosen }: DrawnToken, i: number): boolean =>
+    const isGoneOnFrom = ({ token, row: chosen }: SampledToken, i: number): boolean =>
       token === draft[i] && (!chosen || isSameRow(chosen, drafted?.[i]));
-    const count = drawn.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;
-    const kept = drawn.slice(0, count);
-    void this.#noted([draw], Promise.resolve(kept.slice(-1)));
-    draws.takeBack(draw, drawn, count, { ...text, answer: [...text.answer, ...kept.map(({ token }) => token)] });
-    return kept.map((each) => ({ ...each, dispatchesPerToken: (each.dispatchesPerToken * drawn.length) / count }));
+    const count = sampled.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;
+    const kept = sampled.slice(0, count);
+    void this.#noted([sample], Promise.resolve(kept.slice(-1)));
+    samples.takeBack(sample, sampled, count, { ...text, answer: [...text.answer, ...kept.map(({ token }) => token)] });
+    return kept.map((each) => ({ ...each, dispatchesPerToken: (each.dispatchesPerToken * sampled.length) / count }));
   }
 
-  /** Settles once the step that holds this text's logits is submitted. Errors: that step's. */
+  /** Settles once the step that holds this sequence's logits is submitted. Errors: that step's. */
   async heldStepOf(sequence: Sequence): Promise<void> {
     await this.#steps.get(sequence);
   }
 
-  /** Draws from the logits that a step held, which is submitted; submits. */
-  async drawHeld(draw: DrawRequest): Promise<DrawnToken> {
-    const [drawn] = await this.#noted(
-      [draw],
-      this.#draw([draw], () => this.parts.draws.recordHeld(draw)),
-    );
-    return drawn as DrawnToken;
+  /** Samples from the held logits of a submitted step; submits. */
+  async sampleHeld(sample: SampleRequest): Promise<SampledToken> {
+    return this.#sampleOne(sample, () => this.parts.samples.recordHeld(sample));
   }
 
-  /** Submits what `record` records, and reads what it draws. */
-  #draw(draws: readonly DrawRequest[], record: () => void): Promise<StepResult[]> {
+  async #sampleOne(sample: SampleRequest, record: () => void): Promise<SampledToken> {
+    const [sampled] = await this.#noted([sample], this.#sample([sample], record));
+    return sampled as SampledToken;
+  }
+
+  /** Submits what `record` records, and reads what it samples. */
+  #sample(samples: readonly SampleRequest[], record: () => void): Promise<StepResult[]> {
     const { recorder } = this.parts;
     return recorder.inOneGo(() => {
       const before = recorder.dispatches;
       record();
-      return this.parts.draws.read(draws, before);
+      return this.parts.samples.read(samples, before);
     });
   }
 
-  /** The same results, whose tokens the next step goes on from. */
-  #noted(draws: readonly DrawRequest[], results: Promise<StepResult[]>): Promise<StepResult[]> {
+  /** The same results; notes their tokens for the next step. */
+  #noted(samples: readonly SampleRequest[], results: Promise<StepResult[]>): Promise<StepResult[]> {
     if (!this.#takesRows) return results;
-    draws.forEach(({ sequence, allowedLater }, i) => {
-      if (!allowedLater) this.#last.set(sequence, handled(results.then((all) => (all[i] as DrawnToken).token)));
+    samples.forEach(({ sequence, allowedLater }, i) => {
+      if (!allowedLater) this.#last.set(sequence, handled(results.then((all) => (all[i] as SampledToken).token)));
     });
     return results;
   }
 
-  /** Layers take in rows of a matrix that is not on the GPU. */
+  /** Whether layers read rows of a matrix that stays on the CPU. */
   get #takesRows(): boolean {
     return this.parts.transformer.config.perLayerInputs !== undefined;
   }
 
-  /** The token last drawn of a text; of one that was only prefilled what stands in its place. */
+  /** The last sampled token of a sequence; after a prefill alone, the token in its slot. */
   #lastOf(sequence: Sequence): Promise<number> {
     const { device, transformer } = this.parts;
     const place = { buffer: transformer.activations.tokens, offset: sequence.slot * 4, size: 4 };
@@ -318,6 +327,16 @@ export class Batches implements StepComputer {
   }
 }
 
+/** The tokens of each sequence, which are consecutive. */
+function runsOf(tokens: readonly BatchToken[]): Run[] {
+  const runs = new Map<Sequence, Run>();
+  tokens.forEach(({ sequence }, i) => {
+    const run = runs.get(sequence) ?? { first: i, tokens: 0 };
+    runs.set(sequence, { ...run, tokens: run.tokens + 1 });
+  });
+  return [...runs.values()];
+}
+
 /** WGSL divides to within 2.5 units in the last place. */
 const ROW_TOLERANCE = 1e-6;
 const isSameRow = (a: RampRow, b: RampRow | undefined): boolean =>
@@ -325,13 +344,13 @@ const isSameRow = (a: RampRow, b: RampRow | undefined): boolean =>
   a.levelHi === b.levelHi &&
   Math.max(Math.abs(a.wLo - b.wLo), Math.abs(a.wHi - b.wHi)) < ROW_TOLERANCE;
 
-/** A forward pass takes the plain form of one mix of adapters. */
-function byAdapters(draws: readonly DrawRequest[]): DrawRequest[][] {
-  const groups = new Map<string, DrawRequest[]>();
-  for (const draw of draws) {
-    const { loras, key: mixKey } = draw.sequence.adapters;
+/** A forward pass in plain form takes one mix of adapters. */
+function byAdapters(samples: readonly SampleRequest[]): SampleRequest[][] {
+  const groups = new Map<string, SampleRequest[]>();
+  for (const sample of samples) {
+    const { loras, key: mixKey } = sample.sequence.adapters;
     const key = loras.length > 0 ? mixKey : '';
-    groups.set(key, [...(groups.get(key) ?? []), draw]);
+    groups.set(key, [...(groups.get(key) ?? []), sample]);
   }
   return [...groups.values()];
 }

@@ -1,7 +1,7 @@
-import { baseNames } from '../adapters/formats/base-name.ts';
+import { baseNames } from '../adapters/adapter-file.ts';
 import { cacheBytes, layerPageBytes, pagesFor } from '../cache/kv-cache.ts';
 import type { ModelConfig } from '../config/model-config.ts';
-import { megabytes } from '../config/megabytes.ts';
+import { megabytes } from '../util/values.ts';
 import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
@@ -20,30 +20,33 @@ import { isSafetensors, namesEncoder } from '../weights/safetensors/safetensors-
 import type { TensorInfo } from '../weights/tensor-info.ts';
 import { readTokenizerMetadata } from '../weights/tokenizer-metadata.ts';
 
-/** Longest context taken by default, in tokens. */
+/** Longest default context, in tokens. */
 const DEFAULT_CONTEXT = 4096;
-/** Most tokens that a draft head reads at once. */
+/** Most tokens of a draft head's batch. */
 const DRAFT_BATCH_TOKENS = 64;
-/** What matrices of safetensors become by default, and where that exceeds `memoryLimitBytes`. */
+/** Default weight type of safetensors matrices, and its replacement if it exceeds `memoryLimitBytes`. */
 const WEIGHTS = ['Q8_0', 'Q4_1'] as const;
-/** Encoders are small, and 8 bits a weight turn their vectors. */
+/** Encoders are small, and 8-bit weights change their vectors. */
 const ENCODER_WEIGHTS = ['F16', 'Q8_0'] as const;
 
 export interface ModelLimits {
   contextLength?: number;
   memoryLimitBytes?: number;
-  /** What a safetensors model's matrices become; default: Q8_0, or Q4_1 where that exceeds `memoryLimitBytes`; of encoders F16, or Q8_0. */
+  /**
+   * Weight type for a safetensors model's matrices; default: Q8_0, or Q4_1 if that exceeds `memoryLimitBytes`; for
+   * encoders F16, or Q8_0.
+   */
   weights?: WeightType;
 }
 
-/** A model found fit for a device, from its header alone, and what it will take there. */
+/** The plan of a model on a device, from its header alone. */
 export interface ModelPlan {
   file: string;
-  /** What the model may be called. */
+  /** Names of the model. */
   names: readonly string[];
-  /** As the header names it. */
+  /** The license as the header names it. */
   license: string | undefined;
-  /** What the matrices of a safetensors model become; undefined for GGUF, whose types are the file's. */
+  /** Weight type of a safetensors model's matrices; undefined for GGUF. */
   weights?: WeightType;
   config: ModelConfig;
   tokenizer: TokenizerMetadata;
@@ -51,25 +54,25 @@ export interface ModelPlan {
   contextLength: number;
   batchTokens: number;
   numPages: number;
-  /** Bytes of tensors in the file: what loading reads. */
+  /** Bytes of tensors that loading reads from the file. */
   tensorBytes: number;
-  /** GPU bytes that the model will take, but for small change. */
+  /** GPU bytes that the model takes, up to a small remainder. */
   totalBytes: number;
-  /** Of a model that has one, where it fits beside it. */
+  /** The plan of the model's draft head, if it has one that fits. */
   draftHead?: DraftHeadPlan | undefined;
 }
 
-/** What a draft head needs beside its model. */
+/** The plan of a draft head, beside its model's. */
 export interface DraftHeadPlan extends Pick<ModelPlan, 'config' | 'tensors' | 'batchTokens' | 'totalBytes'> {
-  /** Of what each of its steps reads: its own, and the model's output. */
+  /** Bytes that each of its steps reads: its own tensors, and the model's output. */
   tensorBytes: number;
-  /** Bytes of what the model knows behind the tokens of a text. */
+  /** Bytes of the model's hidden states for every token of a text. */
   states: number;
 }
 
 /**
- * Reads the header of a model and refuses what this device, or the caller's limit, does not allow, before any weight
- * is read. Errors: `bad_file`, `unsupported`, `over_limit`, `bad_request`.
+ * Reads the header of a model, and refuses one that the device or the caller's limit does not allow, before any
+ * weight is read. Errors: `bad_file`, `unsupported`, `over_limit`, `bad_request`.
  */
 export async function planModel(
   device: Device,
@@ -80,8 +83,8 @@ export async function planModel(
 }
 
 /**
- * `plan` of a model's header. Where the caller leaves it open what a safetensors model's matrices become, they become less
- * where that is over a limit. Errors: those of `plan` and of `openModelFile`.
+ * Runs `plan` on a model's header. If the caller sets no weight type for a safetensors model, tries a smaller one
+ * after `over_limit`. Errors: those of `plan` and of `openModelFile`.
  */
 export async function withWeights<T extends object>(
   sources: readonly ByteSource[],
@@ -101,7 +104,7 @@ export async function withWeights<T extends object>(
   });
 }
 
-/** The same of a header that is read already. */
+/** Plans a header that is read already. */
 export function planHeader(device: Device, model: ModelHeader, limits: ModelLimits): ModelPlan {
   const { file } = model.metadata;
   const config = readModelConfig(model);
@@ -147,7 +150,10 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   };
 }
 
-/** Undefined where there is none, or one that the device cannot hold: answers are the same without. Errors: `bad_file`. */
+/**
+ * Undefined if the model has no draft head, or the device cannot hold it: answers are the same without. Errors:
+ * `bad_file`.
+ */
 function planDraftHead(
   device: Device,
   model: ModelHeader,
@@ -187,10 +193,10 @@ function planDraftHead(
   };
 }
 
-/** What a model takes of the GPU: all together, and its largest buffers by their names. */
+/** GPU memory of a model: the total, and its largest buffers by name. */
 interface Sizes {
   totalBytes: number;
-  /** Of these. */
+  /** Bytes of weights among these. */
   weightBytes: number;
   contextLength: number;
   buffers: Readonly<Record<string, number>>;
@@ -215,7 +221,7 @@ export function checkSizes(
   }
 }
 
-/** Rows of a matrix that stay in one slice: an expert's, whose gate and up are one matrix. */
+/** Rows of a matrix that stay in one slice: those of an expert, whose gate and up are one matrix. */
 function rowsTogether({ experts, hiddenSize }: ModelConfig, name: string): number {
   if (!experts || !name.includes('_exps')) return 1;
   return name.includes('ffn_down') ? hiddenSize : 2 * experts.intermediateSize;
@@ -237,7 +243,7 @@ export function checkMatrices(
 
 export const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-/** `other`: its name stands beside. */
+/** The license, with its name if the type is `other`. */
 export function licenseOf(metadata: ModelHeader['metadata']): string | undefined {
   const [license, name] = ['general.license', 'general.license.name'].map((key) => metadata.get(key));
   const told = license === 'other' && typeof name === 'string' ? name : license;

@@ -1,21 +1,31 @@
+import { GREEDY } from '../config/sampling.ts';
+import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { autotune, type TuningStore } from '../gpu/autotuner.ts';
-import type { Variant } from '../gpu/device-variant.ts';
-import { type Device, openDevice } from '../gpu/device.ts';
-import { noErrors } from '../gpu/error-scopes.ts';
-import { throwIfLost } from '../gpu/readback.ts';
-import { Recorder } from '../gpu/recorder.ts';
-import { USUAL_LIMITS } from '../gpu/submission-limits.ts';
-import { kernelContests } from '../models/kernel-contests.ts';
-import { loadTransformer } from '../models/load-transformer.ts';
+import { type Device, type GpuAdapterOptions, noErrors, openDevice, throwIfLost, type Variant } from '../gpu/device.ts';
+import type { Compilation } from '../gpu/pipelines.ts';
+import { readOnce, Recorder } from '../gpu/recorder.ts';
+import { StepsAhead, USUAL_LIMITS } from '../gpu/submissions.ts';
+import { kernelCandidates } from '../models/kernel-candidates.ts';
+import { loadTransformer, loadDraftHead } from '../models/load-transformer.ts';
+import type { ByteSource } from '../weights/byte-source.ts';
+import { isEncoder } from '../weights/encoder-config.ts';
 import { checkedVariant } from './checks/session-checks.ts';
-import { LookAhead } from './look-ahead.ts';
-import { draftStates, openDraftHead } from './open-draft-head.ts';
-import { type ModelPlan, planHeader, planModel } from './model-plan.ts';
-import { Session } from './session.ts';
+import { planEncoder } from './encoder/encoder-plan.ts';
+import {
+  type DraftHeadPlan,
+  type ModelLimits,
+  type ModelPlan,
+  planHeader,
+  planModel,
+  withWeights,
+} from './model-plan.ts';
+import { mayUsePolicies, residualShares } from './pages/residual-shares.ts';
+import { type SampledToken, greedy } from './sampling/sampler.ts';
+import { Sequence } from './sequence.ts';
 import type { SessionOptions } from './session-options.ts';
-import { warmUp } from './warm-up.ts';
+import { Session } from './session.ts';
 
-/** Opens a device and brings the model there. Errors: those of `openEngine`. */
+/** Opens a device and loads the model. Errors: those of `openEngine`. */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const opened = await openWith(options);
   if (!('right' in opened)) return opened;
@@ -24,16 +34,10 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   throw new Error('self-check: the variant that was right is not');
 }
 
-/** With `variant`, or what the device has of itself; where that computes wrong, says which one does not. */
+/** Opens with `variant`, or the device's own; if that computes wrong, returns the variant that computes right. */
 async function openWith(options: SessionOptions, variant?: Variant): Promise<Session | { right: Variant }> {
-  const { onProgress, signal, wait, gpuAdapter, without, deviceClass } = options;
-  const device = await openDevice(options.gpu, {
-    wait,
-    gpuAdapter,
-    without,
-    deviceClass,
-    onLost: options.onDeviceLost,
-  });
+  const { onProgress, signal } = options;
+  const device = await openDevice(options.gpu, { ...options, onLost: options.onDeviceLost });
   try {
     onProgress?.({ phase: 'header', bytes: 0, total: 0 });
     const plan = options.header
@@ -46,12 +50,7 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
       const { tuning, autotunes = device.deviceClass === 'gpu' } = options;
       if (variant) device.variant = variant;
       else if (tuning && autotunes) await tune(device, recorder, plan, tuning);
-      let bytes = 0;
-      const onBytes = (more: number): void => {
-        throwIfLost(device); // nothing else would notice before all is read
-        bytes += more;
-        onProgress?.({ phase: 'upload', bytes, total: plan.tensorBytes });
-      };
+      const onBytes = uploadProgress(device, plan, options);
       const head = options.withDraftHead ? plan.draftHead : undefined;
       const states = head && draftStates(device, head);
       const transformer = await loadTransformer(device, plan.config, plan.tensors, {
@@ -61,14 +60,14 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
         recorder,
         states,
       });
-      onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
+      reportKernels(device, options);
       const session = new Session(device, plan, transformer, recorder, options);
       await device.pipelines.ready();
       const right = tuning && (await checkedVariant(session, tuning));
       if (right && JSON.stringify(right) !== JSON.stringify(device.variant)) return { right };
       await warmUp(session);
       if (head) session.draftModel = await openDraftHead(session, { plan, head }, options);
-      session.lookAhead = await LookAhead.measure(device, submissions.inFlight);
+      session.stepsAhead = await StepsAhead.measure(device, submissions.inFlight);
       return session;
     });
     if ('right' in opened) device.close();
@@ -79,13 +78,136 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
   }
 }
 
+/** Reports uploaded bytes. Throws `device_lost`, which would otherwise be noticed only after the whole file. */
+export function uploadProgress(
+  device: Device,
+  { tensorBytes: total }: Pick<ModelPlan, 'tensorBytes'>,
+  { onProgress }: SessionOptions,
+): (more: number) => void {
+  let bytes = 0;
+  return (more) => {
+    throwIfLost(device);
+    bytes += more;
+    onProgress?.({ phase: 'upload', bytes, total });
+  };
+}
+
+/** From now on reports compiled kernels. */
+export function reportKernels({ pipelines }: Device, { onProgress }: SessionOptions): void {
+  const report = (kernels: Compilation): void => onProgress?.({ phase: 'compile', bytes: 0, total: 0, kernels });
+  report(pipelines.compilation);
+  pipelines.onCompiled = report;
+}
+
 async function tune(
   device: Device,
   recorder: Recorder,
   { config, tensors }: ModelPlan,
   store: TuningStore,
 ): Promise<void> {
-  const { contests, release } = kernelContests(device, config, tensors);
-  await autotune(device, recorder, contests, store);
+  // The self-check's result is stored by the session's kernels, which must not depend on what was timed before.
+  const apart: Device = { ...device, pipelines: device.pipelines.apart() };
+  const { tuningCases, release } = kernelCandidates(apart, config, tensors);
+  await autotune(apart, recorder, tuningCases, store);
   release();
+  device.variant = apart.variant;
+}
+
+/**
+ * Hidden states of the model before each position of a text, and after its last one: `[contextLength + 1,
+ * hiddenSize]`, f32.
+ */
+export const draftStates = (device: Device, { states }: DraftHeadPlan): GPUBuffer =>
+  device.buffers.storage('draft states', 'activations', states);
+
+/**
+ * Opens a model's draft head as a session of its own that shares the device, the embeddings and the output. Errors:
+ * those of `openSession`.
+ */
+export async function openDraftHead(
+  model: Session,
+  { plan, head }: { plan: ModelPlan; head: DraftHeadPlan },
+  { signal }: Pick<SessionOptions, 'signal'>,
+): Promise<Session> {
+  const { device, transformer } = model;
+  const own: ModelPlan = { ...plan, ...head };
+  const recorder = new Recorder(device);
+  const session = new Session(
+    device,
+    own,
+    await loadDraftHead(device, head.config, head.tensors, transformer, { ...own, signal, recorder }),
+    recorder,
+  );
+  await device.pipelines.ready();
+  await warmUp(session);
+  return session;
+}
+
+/** Dispatches of a submission: drivers count compilation as its time, and some lose the device after seconds. */
+const FEW_DISPATCHES = 16;
+
+/**
+ * Runs one step, because drivers compile at the first dispatch. Throws `bad_file` if logits are not finite:
+ * weights may be too large.
+ */
+export const warmUp = (session: Session): Promise<void> =>
+  inSmallSubmissions(session.recorder, () => firstSteps(session));
+
+/** Runs `work`, which dispatches kernels for the first time. */
+export async function inSmallSubmissions(recorder: Recorder, work: () => Promise<unknown>): Promise<void> {
+  const { mostDispatches } = recorder;
+  recorder.mostDispatches = Math.min(mostDispatches, FEW_DISPATCHES);
+  try {
+    await work();
+  } finally {
+    recorder.mostDispatches = mostDispatches;
+  }
+}
+
+async function firstSteps(session: Session): Promise<void> {
+  const sequence = new Sequence();
+  const tokens = session.plan.contextLength > 2 ? [0, 0] : [0];
+  const everyFilter = { ...GREEDY, temperature: 1, topK: 1, topP: 0.5 };
+  let sampled: Promise<SampledToken> | undefined;
+  await session.prefill(sequence, tokens, (_start, position) => {
+    sampled = session.sample(position, { sequence, sampling: everyFilter, position, wantsEntropy: true });
+  });
+  await sampled;
+  if (mayUsePolicies(session)) session.trials.residualShares = await residualShares(session);
+  if (tokens.length > 1) {
+    await session.decode([greedy(sequence, tokens.length + 1)]);
+    await expectFinite(session);
+  }
+  session.release(sequence);
+}
+
+/** Checks the first row of logits, which a greedy sample does not change. */
+async function expectFinite({ device, plan, transformer: { activations } }: Session): Promise<void> {
+  const row = { buffer: activations.logits, offset: 0, size: plan.config.vocabSize * 4 };
+  const logits = new Float32Array(await readOnce(device, 'logits', [row]));
+  if (logits.every(Number.isFinite)) return;
+  throw new ChunkwiseError('bad_file', {
+    file: plan.file,
+    field: 'tensors',
+    reason: 'the first logits that are computed of them are not finite',
+  });
+}
+
+/**
+ * Refuses a model by its header alone, before its weights are downloaded. Returns its license as the header names it.
+ * Errors: `no_webgpu`, and those of `planModel` and `planEncoder`.
+ */
+export async function checkModel(
+  sources: readonly ByteSource[],
+  { gpu, gpuAdapter, ...limits }: ModelLimits & { gpu: GPU | undefined; gpuAdapter?: GpuAdapterOptions | undefined },
+): Promise<{ license: string | undefined }> {
+  const device = await openDevice(gpu, { gpuAdapter });
+  try {
+    const { license } = await withWeights(sources, limits, (header) =>
+      (isEncoder(header) ? planEncoder : planHeader)(device, header, limits),
+    );
+    return { license };
+  } finally {
+    device.close();
+  }
 }

@@ -1,93 +1,132 @@
-import { STATE_TOKENS } from '../cache/text-states.ts';
-import { MAX_STREAMS } from '../config/max-streams.ts';
-import { throwIfAborted } from '../errors/throw-if-aborted.ts';
-import type { Device } from '../gpu/device.ts';
-import { Governor } from '../gpu/governor.ts';
-import { unlessLost } from '../gpu/readback.ts';
+import { STATE_TOKENS } from '../cache/recurrent-states.ts';
+import { MAX_SEQUENCES } from '../config/limits.ts';
+import { throwIfAborted } from '../errors/chunkwise-error.ts';
+import { type Device, unlessLost } from '../gpu/device.ts';
+import { SubmissionSizer } from '../gpu/submissions.ts';
 import type { Recorder } from '../gpu/recorder.ts';
 import { type Batch, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import type { LayerRange, Transformer } from '../models/transformer.ts';
 import type { Batches, ForwardOptions } from './batches.ts';
-import { PlannedRows } from './planned-rows.ts';
-import { layerFlops, PrefillSizes } from './prefill-sizes.ts';
+import type { PageTrials } from './pages/page-trials.ts';
 import type { Sequence } from './sequence.ts';
 import type { SessionOptions } from './session-options.ts';
+import { largest } from '../util/numbers.ts';
+import { type ModelConfig, widestMlp } from '../config/model-config.ts';
+import { rowWidth } from '../kernels/heads.ts';
 
-/** What prompts are computed with. */
+/** Parts that compute prompts. */
 interface PrefillParts {
   device: Device;
   transformer: Transformer;
   recorder: Recorder;
   batches: Batches;
+  trials: PageTrials;
   contextLength: number;
   onTrace: SessionOptions['onTrace'];
 }
 
-/** Called once a batch is recorded, before the last of it is submitted; see `Session.prefill`. */
+/** Runs once a batch is recorded, before its last submission; see `Session.prefill`. */
 export type OnBatch = (start: number, length: number) => Promise<void> | void;
 
-/** What a batch has begun. */
+/** Tokens of a sequence, after those it has. */
+export interface NextTokens {
+  sequence: Sequence;
+  tokens: readonly number[];
+}
+
+/** Runs once a batch of several sequences is recorded: the index in the batch of each one's last token, for those that end in it. */
+export type OnEnds = (ends: ReadonlyMap<Sequence, number>) => Promise<void> | void;
+
+/** Work that a batch has started. */
 interface Begun {
-  /** Resolves when the trial of pages that it began is known. */
+  /** Resolves when the trial of its pages is known. */
   trial: Promise<void> | undefined;
   visit: Promise<void> | void;
 }
 
-/** Submissions of which the GPU has not said that they are done: one that runs, and the next. */
+/** Most submissions in flight: one that runs, and the next. */
 const MOST_UNDER_WAY = 2;
 
-/** Computes prompts in batches, each in as many submissions as it takes for none to be long. */
+/** Computes prompts in batches, each in short submissions. */
 export class Prefill {
-  readonly governor = new Governor();
+  readonly submissionSize = new SubmissionSizer();
   readonly #sizes: PrefillSizes;
   readonly #underWay = new Set<Promise<unknown>>();
 
   constructor(private readonly parts: PrefillParts) {
-    this.#sizes = new PrefillSizes(parts.transformer.config, this.governor);
+    this.#sizes = new PrefillSizes(parts.transformer.config, this.submissionSize);
   }
 
   /** See `Session.prefill`. */
   async compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
     const { device, onTrace, transformer } = this.parts;
-    const rows = new PlannedRows(sequence, onTrace);
-    const ask = (left: number): number => {
+    const { queue } = device.gpuDevice;
+    const planNext = (left: number) => {
       const { length: position } = sequence.tokens;
       const most = Math.min(
         this.#mostTokens(sequence),
         transformer.config.deltaNet ? STATE_TOKENS - (position % STATE_TOKENS) : Infinity,
       );
-      const length = Math.min(this.#sizes.tokens(most, sequence.placeOf(position)), left);
-      rows.ask(length);
-      return length;
+      return planRows(sequence, Math.min(this.#sizes.tokens(most, sequence.placeOf(position)), left));
     };
-    let length = ask(tokens.length);
+    let plan = planNext(tokens.length);
     for (let start = 0; start < tokens.length;) {
-      const trace = await rows.take();
-      const batch = tokens.slice(start, start + length);
+      const { rows, ...planned } = plan;
+      const began = performance.now();
+      (await rows)?.forEach((row, i) => (sequence.rows[planned.start + i] = row));
+      const waitedMs = performance.now() - began;
+      const batch = tokens.slice(start, start + planned.end - planned.start);
       const first = start;
-      const { trial, visit } = await this.#batch(sequence, batch, () => onBatch(first, batch.length), signal);
-      sequence.tokens.push(...batch); // they are submitted
-      trace?.submitted(device.gpuDevice.queue);
-      start += length;
-      const left = tokens.length - start;
-      if (left > 0) length = ask(left);
+      const parts = [{ sequence, tokens: batch }];
+      const { trial, visit } = await this.#batch(parts, () => onBatch(first, batch.length), signal);
+      sequence.tokens.push(...batch); // a submission computes them
+      if (onTrace && rows) {
+        const { planEnded } = plan;
+        const submitted = performance.now();
+        const trace = (): void => onTrace({ ...planned, planEnded, waitedMs, submitted, completed: performance.now() });
+        queue.onSubmittedWorkDone().then(trace, () => undefined);
+      }
+      start += batch.length;
+      if (start < tokens.length) plan = planNext(tokens.length - start);
       if (visit) await visit;
       await trial;
     }
-    transformer.cache.states.keep(sequence.states, sequence.tokens.length);
+    transformer.cache.recurrentStates.keep(sequence.states, sequence.tokens.length);
+  }
+
+  /** See `Session.prefillTogether`. */
+  async computeTogether(texts: readonly NextTokens[], onEnds: OnEnds, signal?: AbortSignal): Promise<void> {
+    for (const { sequence, tokens } of texts) {
+      const start = sequence.tokens.length;
+      (await sequence.text?.rows(start + tokens.length))?.forEach((row, i) => (sequence.rows[start + i] = row));
+    }
+    const most = this.#sizes.tokens(this.parts.transformer.batchTokens, endOf(texts));
+    for (let left = texts; left.length > 0;) {
+      const { parts, rest } = cut(left, most);
+      const ended = new Map<Sequence, number>();
+      let length = 0;
+      for (const { sequence, tokens } of parts) {
+        length += tokens.length;
+        if (!rest.some((other) => other.sequence === sequence)) ended.set(sequence, length - 1);
+      }
+      const { visit } = await this.#batch(parts, () => onEnds(ended), signal);
+      for (const { sequence, tokens } of parts) sequence.tokens.push(...tokens);
+      await visit;
+      left = rest;
+    }
   }
 
   /**
-   * Submits a batch in one go, or some layers after others; then nobody else computes one until it is whole. Layers of few
-   * tokens, in the form of decoding, keep more than x: they are never apart.
+   * Submits a batch in one submission, or some layers at a time; it then owns the activations until its last layer. A
+   * small batch, in decode form, stays in one submission: its layers keep more than x.
    */
   async #batch(
-    sequence: Sequence,
-    batch: readonly number[],
+    parts: readonly NextTokens[],
     onBatch: () => Promise<void> | void,
     signal?: AbortSignal,
   ): Promise<Begun> {
     const { batches, transformer } = this.parts;
+    const batch = parts.flatMap(({ tokens }) => tokens);
     const rows = await transformer.rowsOf(batch);
     await this.#room();
     while (batches.held) await batches.held;
@@ -95,12 +134,12 @@ export class Prefill {
     const { numLayers } = transformer.config;
     const release = batches.hold();
     try {
-      const length = sequence.placeOf(sequence.tokens.length) + batch.length;
+      const length = endOf(parts);
       let trial: Begun['trial'];
       for (let from = 0; ;) {
         const to =
           kindOf(batch) === 'decode' ? numLayers : from + this.#sizes.layers(numLayers - from, batch.length, length);
-        const begun = this.#submit(sequence, { batch, rows }, { from, to }, onBatch);
+        const begun = this.#submit(parts, { from, to, rows }, onBatch);
         trial ??= begun.trial;
         if (to === numLayers) return { trial, visit: begun.visit };
         from = to;
@@ -112,26 +151,33 @@ export class Prefill {
     }
   }
 
-  /** Submits these layers of a batch: with the first ones its ids, with the last ones what `onBatch` records. */
+  /** Submits layers of a batch: ids with the first layers, the commands of `onBatch` with the last. */
   #submit(
-    sequence: Sequence,
-    { batch, rows }: { batch: readonly number[]; rows: ForwardOptions['rows'] },
-    layers: LayerRange,
+    parts: readonly NextTokens[],
+    { rows, ...layers }: LayerRange & { rows: ForwardOptions['rows'] },
     onBatch: () => Promise<void> | void,
   ): Begun {
     const { recorder, batches, transformer, device } = this.parts;
     const { config, activations } = transformer;
     const { queue } = device.gpuDevice;
-    const position = sequence.tokens.length;
-    const places = batch.map((_, i) => ({ sequence, position: position + i, place: FIRST_PREFILL_TOKEN + i }));
+    const batch = parts.flatMap(({ tokens }) => tokens);
+    const places = parts
+      .flatMap(({ sequence, tokens }) => tokens.map((_, i) => ({ sequence, position: sequence.tokens.length + i })))
+      .map((token, i) => ({ ...token, place: FIRST_PREFILL_TOKEN + i }));
     const begun = recorder.inOneGo((): Begun => {
-      if (layers.from === 0) queue.writeBuffer(activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(batch));
-      const trial = layers.from === 0 ? batches.lengthen(sequence, position, position + batch.length) : undefined;
+      let trial: Begun['trial'];
+      if (layers.from === 0) {
+        queue.writeBuffer(activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(batch));
+        for (const { sequence, tokens } of parts) {
+          const position = sequence.tokens.length;
+          trial = batches.lengthen(sequence, position, position + tokens.length) ?? trial;
+        }
+      }
       batches.forward(recorder, kindOf(batch), places, { layers, rows });
       return { trial, visit: layers.to === config.numLayers ? onBatch() : undefined };
     });
-    const length = sequence.placeOf(position) + batch.length;
-    const done = this.governor.submitted((layers.to - layers.from) * layerFlops(config, batch.length, length));
+    const length = endOf(parts);
+    const done = this.submissionSize.submitted((layers.to - layers.from) * layerFlops(config, batch.length, length));
     const work = queue.onSubmittedWorkDone();
     this.#underWay.add(work);
     const forget = (): void => void this.#underWay.delete(work);
@@ -139,19 +185,89 @@ export class Prefill {
     return begun;
   }
 
-  /** Resolves when another submission may go off. Errors: `device_lost`. */
+  /** Resolves when another submission may follow. Errors: `device_lost`. */
   async #room(): Promise<void> {
     const [oldest] = this.#underWay;
     if (this.#underWay.size >= MOST_UNDER_WAY && oldest) await unlessLost(this.parts.device, oldest);
   }
 
-  /** A text that goes on past the context needs room for a batch behind what is kept, which may be half of it. */
-  #mostTokens({ policy }: Sequence): number {
-    const { transformer, contextLength } = this.parts;
-    const { batchTokens } = transformer;
-    return policy.drops ? Math.max(1, Math.min(batchTokens, Math.floor(contextLength / 4))) : batchTokens;
+  /**
+   * Most tokens of a batch. A text that exceeds the context needs room for a batch after its kept pages, which may
+   * fill half of it.
+   */
+  #mostTokens(sequence: Sequence): number {
+    const { transformer, trials, contextLength } = this.parts;
+    const batchTokens = Math.min(transformer.batchTokens, trials.batchTokens(sequence));
+    return sequence.policy.drops ? Math.max(1, Math.min(batchTokens, Math.floor(contextLength / 4))) : batchTokens;
   }
 }
 
-/** Few tokens are cheaper in the form of decoding. */
-const kindOf = (batch: readonly number[]): Batch['kind'] => (batch.length > MAX_STREAMS ? 'prefill' : 'decode');
+/** Cache place after the longest of these texts. */
+const endOf = (parts: readonly NextTokens[]): number =>
+  largest(
+    parts.map(({ sequence, tokens }) => sequence.placeOf(sequence.tokens.length) + tokens.length),
+    0,
+  );
+
+/** The first `most` tokens of some texts, in order, and the rest. */
+function cut(texts: readonly NextTokens[], most: number): { parts: NextTokens[]; rest: NextTokens[] } {
+  const parts: NextTokens[] = [];
+  const rest: NextTokens[] = [];
+  let room = most;
+  for (const { sequence, tokens } of texts) {
+    if (room > 0) parts.push({ sequence, tokens: tokens.slice(0, room) });
+    if (room < tokens.length) rest.push({ sequence, tokens: tokens.slice(Math.max(0, room)) });
+    room -= tokens.length;
+  }
+  return { parts, rest };
+}
+
+/** Few tokens are faster in decode form. */
+const kindOf = (batch: readonly number[]): Batch['kind'] => (batch.length > MAX_SEQUENCES ? 'prefill' : 'decode');
+
+/** Smallest batch that is not halved: the tokens that prefill multiplies together on software adapters. */
+const FEWEST = 8;
+
+/** FLOPs of one layer for a batch of `tokens` tokens that ends a text of `length`. */
+export function layerFlops(config: ModelConfig, tokens: number, length: number): number {
+  const { hiddenSize, numHeads, headDim, experts, perLayerInputs = 0 } = config;
+  const mlpSize = Math.max(
+    experts ? experts.used * experts.intermediateSize : 0,
+    experts?.firstLayer === 0 ? 0 : widestMlp(config),
+  );
+  const weights = hiddenSize * (numHeads * headDim + rowWidth(config) + 3 * mlpSize + 2 * perLayerInputs);
+  const attended = 2 * numHeads * headDim * length; // scores, and weighted sums of values
+  return 2 * tokens * (weights + attended);
+}
+
+/** Cuts a prompt into short submissions. */
+export class PrefillSizes {
+  constructor(
+    private readonly config: ModelConfig,
+    private readonly submissionSize: SubmissionSizer,
+  ) {}
+
+  /** Tokens of the next batch after `position`: `most`, halved until a submission holds a layer. */
+  tokens(most: number, position: number): number {
+    let tokens = most;
+    while (tokens >= 2 * FEWEST && layerFlops(this.config, tokens, position + tokens) > this.submissionSize.flops)
+      tokens = Math.floor(tokens / 2);
+    return tokens;
+  }
+
+  /** Layers of the next submission if `left` layers of a batch remain, split about evenly over submissions. */
+  layers(left: number, tokens: number, length: number): number {
+    const most = Math.max(1, Math.floor(this.submissionSize.flops / layerFlops(this.config, tokens, length)));
+    return Math.ceil(left / Math.ceil(left / most));
+  }
+}
+
+/** Asks for the adapter rows of a sequence's next `length` tokens. */
+function planRows({ tokens, text }: Sequence, length: number) {
+  const planBegan = performance.now();
+  const [start, end] = [tokens.length, tokens.length + length];
+  const plan = { start, end, planBegan, planEnded: planBegan, rows: text?.rows(end) };
+  const note = (): void => void (plan.planEnded = performance.now());
+  plan.rows?.then(note, note); // a failure is reported where the rows are awaited
+  return plan;
+}

@@ -1,55 +1,63 @@
 import { NO_ADAPTERS } from './adapter-mix.ts';
-import { type AdaptedSpan, alikeUntil, BASE_SPANS } from '../cache/adapted-span.ts';
+import {
+  type AdaptedSpan,
+  BASE_SPANS,
+  type CachePage,
+  isGivenUp,
+  isInWindow,
+  RESUMED_PAGES,
+  sameAdaptersUntil,
+} from '../cache/cache-page.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { CachePage } from '../cache/cache-page.ts';
-import type { KvCache } from '../cache/kv-cache.ts';
+import { MAX_SEQUENCES } from '../config/limits.ts';
+import { type KvCache, pagesFor } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
-import { isInSight } from '../cache/windows.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { Sequence } from './sequence.ts';
 
-/** What a sequence must be like to be gone on from. */
+/** Requirements of a request for a cached sequence. */
 interface Wanted {
-  /** What its tokens are computed with; default: the base alone. */
+  /** Adapters of each part of its text; default: the base alone. */
   spans?: readonly AdaptedSpan[];
-  /** Of the stream that goes on. */
+  /** Sequence slot of the request. */
   slot?: number;
   policy?: CachePolicy;
-  /** One more answer to a request: it may begin with copies of what another answer has computed. */
+  /** Another answer to a request: it may copy pages of an answer that runs. */
   isFurther?: boolean;
-  /** None of its tokens is gone on from: the cached one that is most like it makes way. */
+  /** Reuses no token: the best match is evicted. */
   isAnew?: boolean;
 }
 
-/** The sequences of finished requests: the next one that begins like one of them goes on from there. */
+/** The prefix cache: sequences of finished requests, which later requests with the same prefix reuse. */
 export class SequenceCache {
   readonly #idle: Sequence[] = [];
-  /** Those that are being computed. */
+  /** Sequences that are being computed. */
   readonly #running = new Set<Sequence>();
 
   constructor(private readonly cache: KvCache) {}
 
   /**
-   * Frees pages until there is room for `count`, of which short-sighted layers have `inSight`, and for so many states, or no
-   * sequence is left, at the cost of those longest unused.
+   * Evicts the longest unused sequences until `count` pages, of which sliding-window layers see `inSight`, and
+   * `states` recurrent states are free, or no sequence is left.
    */
   makeRoom(count: number, inSight = 0, states = 0): void {
     const { cache } = this;
-    while (!(cache.hasRoom(count, inSight) && states <= cache.states.room) && this.#idle.length > 0)
+    while (!(cache.hasRoom(count, inSight) && states <= cache.recurrentStates.room) && this.#idle.length > 0)
       this.#forget(this.#idle.shift());
   }
 
   /**
-   * Makes ready for a batch of a text's tokens from `from` up to `to`, the last `drafted` of which may be thrown away: layers with a
-   * delta net leave a state behind the others, at the cost of texts longest unused, and then of older states. Throws where
+   * Prepares a batch of positions `from` to `to`, whose last `drafted` tokens are drafts: adds a recurrent state for
+   * delta-net layers. Evicts the longest unused texts, then older states, if there is no room. Throws if
    * anything is recorded.
    */
   advance(sequence: Sequence, from: number, to: number, drafted = 0): void {
-    const { states, config } = this.cache;
+    const { recurrentStates: states, config } = this.cache;
     if (!config.deltaNet) return;
     states.forget(sequence.states, from, to - drafted);
     while (states.room === 0 && this.#idle.length > 0) this.#forget(this.#idle.shift());
-    // Never of the latest two: in a batch of several texts those may be what is read, and what is left. There is room for as many of all.
+    // Keeps the latest two: a batch of several texts may read one and write the other. There is room for two of every
+    // text.
     for (const { states: own } of [...this.#running, sequence]) {
       if (states.room === 0) states.removeWhere(own, (state) => own.length > 2 && state === own[0]);
     }
@@ -57,29 +65,30 @@ export class SequenceCache {
     sequence.notePeak();
   }
 
-  /** Gives back all that is known of a text that nobody goes on from. */
+  /** Frees pages and states of an evicted sequence. */
   #forget(sequence: Sequence | undefined): void {
     if (!sequence) return;
     this.cache.resize(sequence.pages, 0);
-    this.cache.states.removeWhere(sequence.states, () => true);
+    this.cache.recurrentStates.removeWhere(sequence.states, () => true);
   }
 
-  /** Those of finished requests, least recently used first. */
+  /** Sequences of finished requests, least recently used first. */
   get idle(): readonly Sequence[] {
     return this.#idle;
   }
 
   /**
-   * The sequence whose pages have this policy that shares the longest beginning with `prompt`, computed as `spans` say,
-   * cut to it; at least one token is left to compute. `isFurther`: one more answer to a request: it may begin with copies
-   * of what another answer has computed.
+   * Takes the cached sequence of this policy with the longest common prefix of `prompt`, computed with the same
+   * adapters, and cuts it to that prefix; at least one token is left to compute. A sequence that would lose more than it
+   * shares, as texts with the same system prompt do, stays in the cache if there is room for copies of its shared pages.
+   * `isFurther`: it may copy pages of an answer that runs.
    */
   take(
     prompt: readonly number[],
     { spans = BASE_SPANS, slot = 0, policy = DENSE, isFurther = false, isAnew = false }: Wanted = {},
   ): Sequence {
     const sequence = this.#take(prompt, { spans, slot, policy, isFurther, isAnew });
-    sequence.spans = spans; // what is shared is computed as both say
+    sequence.spans = spans; // both have the same adapters up to there
     this.#running.add(sequence);
     return sequence;
   }
@@ -96,34 +105,38 @@ export class SequenceCache {
       );
       if (length > shared) [best, shared] = [sequence, length];
     }
-    const copied = isFurther && this.#copyOfRunning(prompt, wanted, shared);
+    // The pages of a dense text that runs do not change.
+    let copied = isFurther && policy.key === DENSE.key && this.#copyOf(this.#running, prompt, wanted, shared);
+    const losesMore = !isAnew && (best?.tokens.length ?? 0) - shared > Math.max(shared, PAGE_TOKENS);
+    if (best && losesMore) copied ||= this.#copyOf([best], prompt, wanted);
     if (copied) return copied;
-    if (!best) return new Sequence(NO_ADAPTERS, slot, policy);
+    if (!best || (losesMore && shared < PAGE_TOKENS)) return new Sequence(NO_ADAPTERS, slot, policy);
     this.#idle.splice(this.#idle.indexOf(best), 1);
-    best.takeUp(isAnew ? 0 : shared, slot, policy);
-    this.cache.states.cut(best.states, best.tokens.length);
+    best.reusePrefix(isAnew ? 0 : shared, slot, policy);
+    this.cache.recurrentStates.cut(best.states, best.tokens.length);
     this.cache.resize(best.pages, best.heldTokens);
     return best;
   }
 
   /**
-   * A sequence that begins with copies of whole pages of one that is being computed, where they hold more than `least`
-   * tokens of `prompt`: of a dense one, whose pages stay as they are. The step of its last token may not be submitted yet.
+   * A sequence of copied pages of one of `sources`, if they hold more than `least` tokens of `prompt`. The step of a
+   * source's last token may not be submitted yet.
    */
-  #copyOfRunning(
+  #copyOf(
+    sources: Iterable<Sequence>,
     prompt: readonly number[],
     { spans, slot, policy }: Required<Wanted>,
-    least: number,
+    least = 0,
   ): Sequence | undefined {
-    if (policy.key !== DENSE.key) return undefined;
-    for (const running of this.#running) {
-      const { tokens, pages, rows } = running;
-      if (running.policy.key !== policy.key) continue;
-      const length = Math.min(alike(running, prompt, spans), tokens.length - 1, prompt.length - 1);
-      const { states } = this.cache;
-      const whole = running.states.filter((state) => state.tail === 0 && state.tokens % PAGE_TOKENS === 0);
-      const shared = this.#inSight(running, states.resumable(whole, length - (length % PAGE_TOKENS)));
-      if (shared <= least) continue;
+    for (const source of sources) {
+      const { tokens, pages, rows } = source;
+      if (source.policy.key !== policy.key) continue;
+      const length = Math.min(alike(source, prompt, spans), tokens.length - 1, prompt.length - 1);
+      const { recurrentStates: states } = this.cache;
+      const whole = source.states.filter((state) => state.tail === 0 && state.tokens % PAGE_TOKENS === 0);
+      const end = source.dropped > 0 ? Math.min(length, source.keptPages * PAGE_TOKENS) : length;
+      const shared = this.#inSight(source, states.resumable(whole, reusable(source, end - (end % PAGE_TOKENS))));
+      if (shared <= least || reusable(source, shared) !== shared) continue;
       const copies = states.room > 0 ? this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS)) : undefined;
       if (!copies) return undefined;
       const known = whole.filter((state) => state.tokens === shared).map((state) => states.copyOf(state));
@@ -139,59 +152,92 @@ export class SequenceCache {
     return undefined;
   }
 
-  /** Where tokens can be added at or before `length`: see `reusable`; and a state is there, where layers need one. */
+  /**
+   * The last position at or before `length` from which a sequence can continue; see `reusable`. Delta-net layers need
+   * a saved state there.
+   */
   #resumable(sequence: Sequence, length: number): number {
     const end = reusable(sequence, length);
-    const known = this.cache.states.resumable(sequence.states, end);
+    const known = this.cache.recurrentStates.resumable(sequence.states, end);
     return known === end ? end : this.#resumable(sequence, known);
   }
 
-  /** `length`, or nothing where a token there would see pages that layers with a window gave back. */
+  /** `length`, or 0 if a token there would attend to pages that sliding-window layers have freed. */
   #inSight(sequence: Sequence, length: number): number {
     const place = length < sequence.droppedEnd ? length : sequence.placeOf(length);
-    return isInSight(this.cache.config, sequence.pages, place) ? length : 0;
+    return isInWindow(this.cache.config, sequence.pages, place) ? length : 0;
   }
 
   /**
-   * Cuts a text that is being computed to at most its first `length` tokens, to where it can be gone on from. Of what is kept behind
-   * `turn` tokens only that is any more.
+   * Cuts a running text to the last position at or before `length` from which it can continue. Drops states after
+   * token `turn` that are not needed.
    */
   goBack(sequence: Sequence, length: number, turn: number): void {
     const end = this.#resumable(sequence, Math.min(length, sequence.tokens.length));
     sequence.tokens.length = end;
-    this.cache.states.letGo(sequence.states, turn, end);
-    this.cache.states.cut(sequence.states, end); // what it goes on from is its latest, which others leave it
+    this.cache.recurrentStates.letGo(sequence.states, turn, end);
+    this.cache.recurrentStates.cut(sequence.states, end); // the text continues from its latest state, which eviction keeps
+  }
+
+  /**
+   * A sequence that goes on from all tokens of a running one, without recurrent states: it shares the whole pages, and has
+   * a copy of the last one. `branch`: below MAX_BRANCHES; branches of one batch differ. Until it is pruned, the running one
+   * must not change. Throws `context_overflow`, and an Error if anything is recorded.
+   */
+  branch(sequence: Sequence, branch: number): Sequence {
+    const { tokens, pages, rows, adapters, slot, policy, spans, decodeRow, heldTokens, dropped, keptPages } = sequence;
+    const sharedPages = Math.floor(heldTokens / PAGE_TOKENS);
+    const own = pages.slice(sharedPages, pagesFor(heldTokens));
+    this.makeRoom(own.length, own.length);
+    const copies = this.cache.copyOf(own);
+    if (!copies) throw this.#overflow(heldTokens);
+    return Object.assign(new Sequence(adapters, slot, policy), {
+      ...{ dropped, keptPages },
+      tokens: [...tokens],
+      pages: [...pages.slice(0, sharedPages), ...copies],
+      rows: [...rows],
+      branch: { region: MAX_SEQUENCES + branch, sharedPages },
+      spans,
+      decodeRow,
+    });
+  }
+
+  /** Frees the pages of a branch that it does not share. */
+  prune({ pages, branch }: Sequence): void {
+    this.cache.resize(pages.splice(branch?.sharedPages ?? 0), 0);
   }
 
   giveBack(sequence: Sequence): void {
     this.#running.delete(sequence);
     sequence.text = undefined;
     this.cache.resize(sequence.pages, sequence.heldTokens);
-    this.cache.states.endTurn(sequence.states, sequence.tokens.length);
+    this.cache.recurrentStates.endTurn(sequence.states, sequence.tokens.length);
     if (sequence.tokens.length > 0) this.#idle.push(sequence);
   }
 
-  /** Gives `sequence` pages up to its `length`-th token, at the cost of the sequences longest unused. */
+  /** Reserves pages for `sequence` up to token `length`, and evicts the longest unused sequences for them. */
   reserve(sequence: Sequence, length: number): void {
     const tokens = sequence.placeOf(length);
     this.cache.probes.use(sequence.slot);
     while (!this.cache.resize(sequence.pages, tokens)) {
       const oldest = this.#idle.shift();
-      if (!oldest) {
-        const reason = `${tokens} tokens need more than the cache's ${this.cache.numPages} pages`;
-        throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
-      }
+      if (!oldest) throw this.#overflow(tokens);
       this.#forget(oldest);
     }
     sequence.notePeak();
   }
+
+  #overflow(tokens: number): ChunkwiseError {
+    const reason = `${tokens} tokens need more than the cache's ${this.cache.numPages} pages`;
+    return new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
+  }
 }
 
-/** How many first tokens of `prompt`, computed as `spans` say, a sequence has. */
+/** Tokens of the longest common prefix of `prompt` and a sequence with the same adapters. */
 const alike = (sequence: Sequence, prompt: readonly number[], spans: readonly AdaptedSpan[]): number =>
-  Math.min(commonPrefix(sequence.tokens, prompt), alikeUntil(sequence.spans, spans));
+  Math.min(commonPrefix(sequence.tokens, prompt), sameAdaptersUntil(sequence.spans, spans));
 
-/** Where tokens can be added at or before `length`: where tokens were given up behind them, or in the kept pages. */
+/** The last position at or before `length` where tokens can be added: after evicted tokens, or in the kept pages. */
 function reusable(sequence: Sequence, length: number): number {
   const { pages, dropped, keptPages } = sequence;
   const end = writableEnd(pages, sequence.placeOf(length)) + dropped;
@@ -199,13 +245,19 @@ function reusable(sequence: Sequence, length: number): number {
   return writableEnd(pages, Math.min(length, keptPages * PAGE_TOKENS));
 }
 
-/** Where tokens can be added at or before `length`: within a page only while all of it is in f16. */
+/**
+ * The last position at or before `length` where tokens can be added: the start of a page unless all of it is in f16. If a
+ * layer gave up one of the latest pages there, the text continues before the first page that was given up.
+ */
 function writableEnd(pages: readonly CachePage[], length: number): number {
-  const page = pages[Math.floor(length / PAGE_TOKENS)];
+  const gaveUp = ({ layers }: CachePage): boolean => layers.some(isGivenUp);
+  const at = Math.floor(length / PAGE_TOKENS);
+  if (pages.slice(Math.max(0, at - RESUMED_PAGES), at + 1).some(gaveUp)) return pages.findIndex(gaveUp) * PAGE_TOKENS;
+  const page = pages[at];
   return !page || page.layers.every(({ form }) => form === 'f16') ? length : page.base;
 }
 
-/** How many of their first tokens two texts share. */
+/** Tokens of the longest common prefix. */
 export function commonPrefix(a: readonly number[], b: readonly number[]): number {
   let length = 0;
   while (length < a.length && length < b.length && a[length] === b[length]) length++;

@@ -1,57 +1,59 @@
-import { type AdaptedSpan, BASE_SPANS } from '../cache/adapted-span.ts';
-import type { AdaptedText } from './adapted-text.ts';
-import { type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
+import { type AdaptedSpan, BASE_SPANS, type CachePage, type PageProbe, type PageTrial } from '../cache/cache-page.ts';
+import { type AdaptedText, type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
 import type { RampRow } from '../chunking/ramps.ts';
-import type { CachePage, PageProbe, PageTrial } from '../cache/cache-page.ts';
-import { LayerLosses } from '../cache/layer-losses.ts';
+import { LayerLosses } from '../cache/probes.ts';
 import { kvBytes } from '../cache/kv-report.ts';
-import type { TextState } from '../cache/text-states.ts';
+import type { RecurrentState } from '../cache/recurrent-states.ts';
 import { pagesFor } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 
-/** A text, and the pages that the keys and values of its tokens are in. */
+/** A text, and the cache pages of its tokens. */
 export class Sequence {
   tokens: number[] = [];
   pages: CachePage[] = [];
-  /** What layers with a delta net know of it, at some places. */
-  states: TextState[] = [];
-  /** Pages at the beginning that are never given up: what every token attends to, and what the system says. */
+  /** Recurrent states of delta-net layers, at some positions. */
+  states: RecurrentState[] = [];
+  /** Pages at the start that are never evicted: attention sinks, and the system prompt. */
   keptPages = 1;
-  /** Tokens behind those of the kept pages that were given up (context shift): what follows them stands that much nearer. */
+  /** Number of tokens evicted after the kept pages (context shift); later tokens move forward by this number. */
   dropped = 0;
-  /** What its tokens were computed with: another request goes on from them as far as it would compute them alike. */
+  /** Adapters of each part of the text: another request reuses a prefix as far as they agree. */
   spans: readonly AdaptedSpan[] = BASE_SPANS;
-  /** What each token takes of the adapters, by position; where nothing is said, it is `decodeRow`. */
+  /** Adapter row of each token, by position; default: `decodeRow`. */
   rows: (RampRow | undefined)[] = [];
-  decodeRow: RampRow | 'stream' = FULL_ROW;
-  /** Gives the rows of the tokens that are prefilled. */
+  decodeRow: RampRow | 'sequence' = FULL_ROW;
+  /** Source of the rows of prompt tokens. */
   text: AdaptedText | undefined;
-  /** What probes of its pages found, and what one is finding. */
+  /** Results of the probes of its pages, and the probe that runs. */
   probed = new LayerLosses();
   probing: PageProbe | undefined;
-  /** Pages of it that are being tried in other forms. */
+  /** The trial of its pages in other forms that runs. */
   trial: PageTrial | undefined;
-  /** Most bytes its pages had during the request. */
+  /** Peak bytes of its pages during the request. */
   peakKvBytes = 0;
-  /** Pages stay in f16 beside the form they take, to tell the true error. */
+  /** Keeps pages in f16 beside their new forms, to measure the true error. */
   shadows = false;
-  /** The memory budget had its way with its pages against the error budget. */
+  /** The memory budget overrode the error budget. */
   memoryOverrode = false;
   /** Tokens that were in the cache when the request began. */
   reused = 0;
+  /** Set if it is a branch: its region of the page table, and the pages at its start that belong to another sequence. */
+  branch: { region: number; sharedPages: number } | undefined;
 
-  /**
-   * `adapters`: those its next tokens are computed with. `slot`: of the stream that computes it. `policy`: decides in
-   * which form its pages lie.
-   */
+  /** `adapters`: of its next tokens. `slot`: its sequence slot. `policy`: chooses the forms of its pages. */
   constructor(
     public adapters: AdapterMix = NO_ADAPTERS,
     public slot = 0,
     public policy: CachePolicy = DENSE,
   ) {}
 
-  /** Where the token at `position` of the text stands in the cache. */
+  /** Its region of the page table. */
+  get region(): number {
+    return this.branch?.region ?? this.slot;
+  }
+
+  /** Cache place of the token at `position` of the text. */
   placeOf(position: number): number {
     return position - this.dropped;
   }
@@ -61,17 +63,17 @@ export class Sequence {
     return this.placeOf(this.tokens.length);
   }
 
-  /** The position behind the last token that was given up. */
+  /** The position after the last evicted token. */
   get droppedEnd(): number {
     return this.keptPages * PAGE_TOKENS + this.dropped;
   }
 
-  /** What the token at `position` takes of the adapters. */
-  rowOf(position: number): RampRow | 'stream' {
+  /** Adapter row of the token at `position`. */
+  rowOf(position: number): RampRow | 'sequence' {
     return this.rows[position] ?? this.decodeRow;
   }
 
-  /** From here on its tokens are those of `text`. */
+  /** The next tokens take adapters and ranks from `text`. */
   attach(text: AdaptedText): void {
     this.adapters = text.mix;
     this.spans = text.spans;
@@ -79,17 +81,17 @@ export class Sequence {
     this.text = text;
   }
 
-  /** Never gives up its first `tokens` tokens, nor the first page, as far as half a context goes. */
+  /** Keeps the first `tokens` tokens, and the first page, from eviction, up to half a context. */
   keep(tokens: number, contextLength: number): void {
-    if (this.dropped > 0) return; // what stands behind them is gone
+    if (this.dropped > 0) return; // the tokens after the kept pages are gone
     const most = Math.floor(pagesFor(contextLength) / 2);
     this.keptPages = Math.max(1, Math.min(pagesFor(tokens), most));
   }
 
-  /** Another request goes on from its first `shared` tokens, which are in the cache. */
-  takeUp(shared: number, slot: number, policy: CachePolicy): void {
+  /** Cuts the text to its first `shared` tokens for another request. */
+  reusePrefix(shared: number, slot: number, policy: CachePolicy): void {
     this.slot = slot;
-    this.policy = policy; // a saved sequence has but its key
+    this.policy = policy; // a saved sequence has the policy's key only
     this.reused = shared;
     this.peakKvBytes = 0;
     this.memoryOverrode = false;
@@ -98,12 +100,12 @@ export class Sequence {
     this.rows.length = Math.min(this.rows.length, shared);
   }
 
-  /** Its pages are those of now: has them counted. */
+  /** Updates the peak with the bytes of its pages. */
   notePeak(): void {
     this.peakKvBytes = Math.max(this.peakKvBytes, kvBytes(this.pages, this.states));
   }
 
-  /** Has no tokens any more; its pages are given up before. */
+  /** Removes all tokens; their pages are freed already. */
   clear(): void {
     this.tokens.length = 0;
     this.rows.length = 0;

@@ -1,64 +1,67 @@
 import type { TuningStore } from '../gpu/autotuner.ts';
-import type { GpuAdapterOptions } from '../gpu/device.ts';
-import type { OptionalFeature } from '../gpu/features.ts';
-import type { SubmissionLimits } from '../gpu/submission-limits.ts';
-import type { Wait } from '../gpu/wait.ts';
+import type { GpuAdapterOptions, OptionalFeature, Wait } from '../gpu/device.ts';
+import type { SubmissionLimits } from '../gpu/submissions.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import type { ModelHeader } from '../weights/model-header.ts';
 import type { WeightType } from '../weights/quantize.ts';
 
-/** When a batch of a prompt was planned and computed: times of performance.now(). */
+/** When a prompt batch was planned and computed: times of performance.now(). */
 export interface BatchTrace {
   /** Its first token, and the one after its last. */
   start: number;
   end: number;
   planBegan: number;
   planEnded: number;
-  /** From when the batch could have been recorded to when its plan was there. */
+  /** Milliseconds that the batch waited for its plan. */
   waitedMs: number;
   submitted: number;
   completed: number;
 }
 
 export interface LoadProgress {
-  /** `verify`: what is stored is read and held against its checksums. */
+  /** `verify`: reads stored files and compares their checksums. */
   phase: 'header' | 'download' | 'verify' | 'upload' | 'compile';
-  /** Bytes done and to do; 0 of 0 where a phase has none. */
+  /** Bytes done and to do; both 0 if a phase has none. */
   bytes: number;
   total: number;
-  /** Bytes a second, lately, and seconds that the phase will still take at that rate; absent until they are known. */
+  /** Phase `compile`: kernels compiled so far, and all that the load has asked for until now. */
+  kernels?: { compiled: number; total: number };
+  /** Recent bytes per second, and seconds left at that rate; absent until known. */
   rate?: number;
   timeLeft?: number;
 }
 
-/** What a model is brought onto a device with. */
+/** Options of opening a model on a device. */
 export interface SessionOptions {
   gpu: GPU | undefined;
-  /** Which of the machine's GPUs; default: the fast one. */
+  /** Which GPU of the machine; default: the fast one. */
   gpuAdapter?: GpuAdapterOptions | undefined;
-  /** The model: one file, or all parts of a split one. Kept: a lost device is rebuilt from them. */
+  /** The model: one file, or all parts of a split one. Kept: a lost device is reopened from them. */
   sources: readonly ByteSource[];
-  /** In place of what `sources` say: a model that lies in no file. */
+  /** Replaces the header of `sources`, for a model without a file. */
   header?: ModelHeader;
   contextLength?: number;
   memoryLimitBytes?: number;
-  /** What a safetensors model's matrices become; see `ModelLimits`. */
+  /** Weight type for the matrices of a safetensors model; see `ModelLimits`. */
   weights?: WeightType;
-  /** Opens the model's draft head beside it, where it has one; default: no. */
+  /** Opens the model's draft head, if it has one; default: no. */
   withDraftHead?: boolean;
-  /** Where the autotuner keeps what it found; default: nowhere, and nothing is timed. */
+  /** Store of the autotuner's results; default: none, and no autotuning. */
   tuning?: TuningStore;
-  /** Times kernel variants, where it is not kept which is fastest; default: but on software adapters, which are known. */
+  /**
+   * Times kernel variants if the store has no result; default: yes, except on software adapters, whose fastest
+   * variants are known.
+   */
   autotunes?: boolean | undefined;
-  /** Told of each batch of a prompt when it is computed. */
+  /** Called with each prompt batch when it is computed. */
   onTrace?: (batch: BatchTrace) => void;
   onProgress?: (progress: LoadProgress) => void;
   onDeviceLost?: (reason: string) => void;
   signal?: AbortSignal;
   wait?: Wait;
-  /** How much the device is given at once; default: `USUAL_LIMITS`. */
+  /** Limits of a submission; default: `USUAL_LIMITS`. */
   submissions?: SubmissionLimits | undefined;
-  /** For tests of the kernel variants an adapter would not get. */
+  /** For tests of kernel variants that the adapter would not get. */
   without?: readonly OptionalFeature[];
   deviceClass?: 'cpu' | 'gpu';
 }

@@ -1,11 +1,10 @@
-import { addMemory, type MemoryReport } from '../config/memory-report.ts';
+import { addMemory, type MemoryReport } from '../gpu/buffers.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { Device } from '../gpu/device.ts';
-import type { Governor } from '../gpu/governor.ts';
-import { finished, Readback } from '../gpu/readback.ts';
-import type { Dispatcher, Recorder } from '../gpu/recorder.ts';
+import { type Device, finished } from '../gpu/device.ts';
+import { StepsAhead, type SubmissionSizer } from '../gpu/submissions.ts';
+import { type Dispatcher, Readback, type Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
-import { pageFormKernels } from '../layers/page-forms.ts';
+import { pageFormKernels } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { allHalf } from '../cache/kv-report.ts';
@@ -14,39 +13,41 @@ import type { Transformer } from '../models/transformer.ts';
 import { checkAdapters, checkPages, checkPlainAdapters } from './checks/session-checks.ts';
 import type { ModelPlan } from './model-plan.ts';
 import { Batches, type BatchToken, type Draft, type ForwardOptions } from './batches.ts';
-import { DecodeSteps } from './decode-steps.ts';
-import { DrawRecorder } from './sampling/draw-recorder.ts';
-import type { DrawRequest, DrawnToken, StepResult } from './sampling/draw-request.ts';
-import { PageTrials } from './pages/page-trials.ts';
-import { LookAhead } from './look-ahead.ts';
-import { type OnBatch, Prefill } from './prefill.ts';
-import { RankCounter } from './rank-counter.ts';
+import { type SampledToken, SampleRecorder, type SampleRequest, type StepResult } from './sampling/sampler.ts';
+import { farLosses } from './pages/far-losses.ts';
+import { PageTrials, ShadowCheck } from './pages/page-trials.ts';
+import { type NextTokens, type OnBatch, type OnEnds, Prefill } from './prefill.ts';
+import { RankCounter } from './adapter-mix.ts';
 import type { Sequence } from './sequence.ts';
 import { SequenceCache } from './sequence-cache.ts';
 import { StepCosts } from './speculation/step-costs.ts';
-import { ShadowCheck } from './pages/shadow-check.ts';
 import type { SessionOptions } from './session-options.ts';
 
-/** A model on a device: everything that is lost with the device. Made by `openSession`. Computes; knows nothing of requests or text. */
+/**
+ * A model on a device: everything that is lost with the device. Made by `openSession`. Knows nothing of requests or
+ * text.
+ */
 export class Session {
   readonly sequences: SequenceCache;
-  readonly steps: DecodeSteps;
   readonly ranks: RankCounter;
-  readonly draws: DrawRecorder;
+  readonly samples: SampleRecorder;
   readonly trials: PageTrials;
   readonly shadow: ShadowCheck;
-  /** How far answers go ahead; measured when the model is open. */
-  lookAhead = new LookAhead();
-  /** What steps cost that verify drafts. */
+  /** How many steps decoding submits ahead; measured when the model is open. */
+  stepsAhead = new StepsAhead();
+  /** Times of steps that verify drafts. */
   stepCosts: StepCosts;
-  /** What drafts answers of this one: a smaller model of the same tokens, on a device of its own, or the model's draft head, on the same. */
+  /**
+   * Drafts answers: a smaller model with the same tokens, on a device of its own, or the model's draft head, on the
+   * same.
+   */
   draftModel: Session | undefined;
   readonly #batches: Batches;
   readonly #prefill: Prefill;
-  /** Settles once it is known whether what adapters run is computed right. */
+  /** Settles once the kernels of adapters are checked. */
   #adapters: Promise<void> | undefined;
   #plainAdapters: Promise<void> | undefined;
-  /** Settles once what is compiled aside is there. */
+  /** Settles once the kernels of other page forms are compiled. */
   #pageForms: Promise<unknown> | undefined;
   #logitsReadback: Readback | undefined;
 
@@ -58,25 +59,25 @@ export class Session {
     private readonly options: Pick<SessionOptions, 'onTrace' | 'tuning'> = {},
   ) {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
-    this.draws = new DrawRecorder(device, transformer, recorder);
+    this.samples = new SampleRecorder(device, transformer, recorder);
     this.trials = new PageTrials(device, recorder, transformer, plan.contextLength);
     this.shadow = new ShadowCheck(device, recorder, transformer);
     this.sequences = new SequenceCache(transformer.cache);
-    const { sequences, trials, ranks, draws } = this;
-    this.#batches = new Batches({ device, transformer, recorder, sequences, trials, ranks, draws });
+    const { sequences, trials, ranks, samples } = this;
+    this.#batches = new Batches({ device, transformer, recorder, sequences, trials, ranks, samples });
     this.#prefill = new Prefill({
       device,
       transformer,
       recorder,
       batches: this.#batches,
+      trials,
       contextLength: plan.contextLength,
       onTrace: options.onTrace,
     });
-    this.stepCosts = new StepCosts(device, () => this.lookAhead.stepMs);
-    this.steps = new DecodeSteps(this.#batches, (underWay, dispatches) => this.lookAhead.arrived(underWay, dispatches));
+    this.stepCosts = new StepCosts(device, () => this.stepsAhead.stepMs);
   }
 
-  /** Whether texts are kept, to be gone on from. */
+  /** Whether the prefix cache holds texts. */
   get holdsText(): boolean {
     return this.sequences.idle.length > 0;
   }
@@ -89,44 +90,51 @@ export class Session {
     for (const device of this.devices) device.close();
   }
 
-  /** Its own, and its draft model's. */
+  /** Its own device, and its draft model's. */
   get devices(): readonly Device[] {
     return [...new Set([this.device, ...(this.draftModel?.devices ?? [])])];
   }
 
-  /** Sizes submissions of prompts. */
-  get governor(): Governor {
-    return this.#prefill.governor;
+  /** Sizes of prompt submissions. */
+  get submissionSize(): SubmissionSizer {
+    return this.#prefill.submissionSize;
   }
 
-  /** Binds the adapters as they lie now. Resolves when what that needs is compiled, and there was room. Errors: `device_lost`, `kernel_refused`. */
+  /**
+   * Binds the adapters at their current place. Resolves once their kernels are compiled and memory is allocated.
+   * Errors: `device_lost`, `kernel_refused`.
+   */
   async bindAdapters(): Promise<void> {
     this.transformer.bindAdapters();
+    if (this.transformer.arena.buffersIfAny) this.samples.levels.prepare();
     await this.device.pipelines.ready();
     await finished(this.device);
   }
 
-  /** Before the first answer with an adapter; the arena is bound. Errors: `wrong_results`, `device_lost`. */
+  /**
+   * Checks the kernels of adapters, before the first answer with one; the arena is bound. Errors: `wrong_results`,
+   * `device_lost`.
+   */
   async checkAdapters(): Promise<void> {
     const { tuning } = this.options;
     if (tuning) await (this.#adapters ??= checkAdapters(this, tuning));
   }
 
-  /** The same of adapters in their plain form. */
+  /** The same for adapters in their plain form. */
   async checkPlainAdapters(): Promise<void> {
     const { tuning } = this.options;
     if (tuning) await (this.#plainAdapters ??= checkPlainAdapters(this, tuning));
   }
 
   /**
-   * Begins to compile what pages in other forms than f16 need, before a text of up to `length` tokens: no answer waits for
-   * it in its middle. Resolves when it is compiled.
+   * Starts to compile the kernels of page forms other than f16, for a text of up to `length` tokens, so that no
+   * answer waits in its middle. Resolves when they are compiled.
    */
   async prepare(sequence: Sequence, length: number): Promise<void> {
     if (mayShrink(sequence, length)) await this.#preparePages();
   }
 
-  /** Where pages in other forms are computed wrong, they stay as they are. */
+  /** Pages stay in f16 if the device computes other forms wrong. */
   #preparePages(): Promise<unknown> {
     return (this.#pageForms ??= this.#compilePageForms());
   }
@@ -139,34 +147,68 @@ export class Session {
   }
 
   /**
-   * Computes `tokens` after those `sequence` holds, in batches, and keeps them in it. `onBatch` is called once a batch
-   * is recorded, before the last of it is submitted, with its first token's place in `tokens` and its length: what it records before
-   * its first await is submitted with it. While the GPU computes a batch the next one is planned.
+   * Computes `tokens` after those of `sequence`, in batches, and appends them. `onBatch(start, length)` runs once a
+   * batch is recorded, before its last submission; commands that it records before its first await are submitted with
+   * the batch. The next batch is planned while the GPU computes this one.
    */
   async prefill(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
-    const areHalf = allHalf(sequence.pages);
-    if (!areHalf || mayShrink(sequence, sequence.tokens.length + tokens.length)) await this.#preparePages();
-    if (!areHalf && !this.trials.areRight) {
-      const reason = `${this.device.name} computes pages in other forms than f16 wrong, and this text was saved with such`;
-      throw new ChunkwiseError('wrong_results', { field: 'pages', reason });
-    }
-    await this.#prefill.compute(sequence, tokens, onBatch, signal);
+    await this.#checkPages({ sequence, tokens });
+    await this.compute(sequence, tokens, onBatch, signal);
   }
 
-  /** Records the forward pass over a batch, which must be submitted before another is recorded. */
+  /** The same without a check of the kernels of page forms. */
+  compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
+    return this.#prefill.compute(sequence, tokens, onBatch, signal);
+  }
+
+  /**
+   * Computes tokens after those of several branches in shared batches, whatever their adapters, and appends them. Returns
+   * the logits `[vocabSize]` after each. For models without delta nets, and fused adapters.
+   */
+  async prefillTogether(texts: readonly NextTokens[], signal?: AbortSignal): Promise<Float32Array[]> {
+    const { transformer, recorder } = this;
+    const { vocabSize } = this.plan.config;
+    for (const text of texts) await this.#checkPages(text);
+    const logits = new Map<Sequence, Float32Array>();
+    const onEnds: OnEnds = async (ends) => {
+      if (ends.size === 0) return;
+      transformer.headOf(recorder, [...ends.values()]);
+      const rows = await this.#readLogits(ends.size);
+      [...ends.keys()].forEach((sequence, i) => {
+        logits.set(sequence, rows.subarray(i * vocabSize, (i + 1) * vocabSize));
+      });
+    };
+    await this.#prefill.computeTogether(texts, onEnds, signal);
+    return texts.map(({ sequence }) => logits.get(sequence) as Float32Array);
+  }
+
+  async #checkPages({ sequence, tokens }: NextTokens): Promise<void> {
+    const areHalf = allHalf(sequence.pages);
+    if (!areHalf || mayShrink(sequence, sequence.tokens.length + tokens.length)) {
+      await this.#preparePages();
+      const { trials } = this;
+      if (sequence.policy.usesFarLosses && trials.areRight && trials.farLosses.length === 0)
+        trials.farLosses = await farLosses(this, sequence.slot);
+    }
+    if (areHalf || this.trials.areRight) return;
+    const reason = `${this.device.name} computes pages in other forms than f16 wrong, and this text was saved with such`;
+    throw new ChunkwiseError('wrong_results', { field: 'pages', reason });
+  }
+
+  /** Records the forward pass of a batch, which must be submitted before another is recorded. */
   forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], options?: ForwardOptions): void {
     this.#batches.forward(recorder, kind, tokens, options);
   }
 
   /**
-   * From now on what is known behind the tokens of `sequence` is kept for the draft head; false where that keeps another's. Until
-   * `forgetStates`.
+   * Keeps hidden states of `sequence` for the draft head until `forgetStates`. False if it keeps those of another
+   * sequence.
    */
   keepStates(sequence: Sequence): boolean {
-    const { kept, cache } = this.transformer;
-    if (!kept || this.#batches.keptFor) return false;
+    const { hiddenStates, cache } = this.transformer;
+    if (!hiddenStates || this.#batches.keptFor) return false;
     this.#batches.keptFor = sequence;
-    kept.keepFrom(0, cache.firstPage(sequence.slot));
+    hiddenStates.keepFrom(0, cache.firstPage(sequence.slot));
     return true;
   }
 
@@ -174,52 +216,69 @@ export class Session {
     if (this.#batches.keptFor === sequence) this.#batches.keptFor = undefined;
   }
 
-  /** Draws the token after the last one of the recorded batch of `length` tokens; submits. */
-  sample(length: number, draw: DrawRequest): Promise<DrawnToken> {
-    return this.#batches.sample(length, draw);
+  /** Samples the token after the last one of the recorded batch of `length` tokens; submits. */
+  sample(length: number, sample: SampleRequest): Promise<SampledToken> {
+    return this.#batches.sample(length, sample);
   }
 
-  /** A decode step by itself; see `Batches.decode`. What streams share goes through `steps`. */
-  decode(draws: readonly DrawRequest[]): Promise<StepResult[]> {
-    return this.#batches.decode(draws);
+  /** Submits a decode step; see `Batches.decode`. */
+  decode(samples: readonly SampleRequest[]): Promise<StepResult[]> {
+    return this.#batches.decode(samples);
   }
 
-  /** A decode step by itself that verifies a draft: the tokens it gives. See `Batches.verify`. */
-  async verify(draw: DrawRequest, draft: Draft): Promise<DrawnToken[]> {
+  /** Settles once the step that holds the logits of `sequence` is submitted. Errors: those of the step. */
+  heldStepOf(sequence: Sequence): Promise<void> {
+    return this.#batches.heldStepOf(sequence);
+  }
+
+  /** Samples from the logits that a submitted step holds; submits. */
+  sampleHeld(sample: SampleRequest): Promise<SampledToken> {
+    return this.#batches.sampleHeld(sample);
+  }
+
+  /** A decode step that verifies a draft; returns the accepted tokens. See `Batches.verify`. */
+  async verify(sample: SampleRequest, draft: Draft): Promise<SampledToken[]> {
     let began = 0;
-    const drawn = await this.#batches.verify(draw, draft, () => (began = performance.now())); // waiting for another's prompt is not its time
+    const sampled = await this.#batches.verify(sample, draft, () => (began = performance.now())); // without the wait for another request's prompt
     this.stepCosts.timed(draft.tokens.length + 1, performance.now() - began);
-    return drawn;
+    return sampled;
   }
 
   /** Logits `[count, vocabSize]` of the recorded batch's tokens from `start` on; submits. */
   async logits(start: number, count: number): Promise<Float32Array> {
-    const { transformer, recorder, device } = this;
-    const { logits } = transformer.activations;
-    const rowBytes = transformer.config.vocabSize * 4;
-    const readback = (this.#logitsReadback ??= new Readback(device, 'logits', HEAD_TOKENS * rowBytes, 1));
-    const result = new Float32Array((count * rowBytes) / 4);
+    const { transformer, recorder } = this;
+    const { vocabSize } = this.plan.config;
+    const result = new Float32Array(count * vocabSize);
     for (let done = 0; done < count; done += HEAD_TOKENS) {
       const rows = Math.min(HEAD_TOKENS, count - done);
-      const bytes = await recorder.inOneGo(() => {
+      const read = recorder.inOneGo(() => {
         transformer.head(recorder, start + done, rows);
-        return readback.submit(recorder, [{ buffer: logits, offset: 0, size: rows * rowBytes }]);
+        return this.#readLogits(rows);
       });
-      result.set(new Float32Array(bytes), (done * rowBytes) / 4);
+      result.set(await read, done * vocabSize);
     }
     return result;
   }
 
-  /** Frees the pages of a sequence that no later request will go on from. */
+  /** The recorded logits `[rows, vocabSize]`; submits. */
+  async #readLogits(rows: number): Promise<Float32Array> {
+    const { transformer, recorder, device } = this;
+    const rowBytes = transformer.config.vocabSize * 4;
+    const readback = (this.#logitsReadback ??= new Readback(device, 'logits', HEAD_TOKENS * rowBytes, 1));
+    const range = { buffer: transformer.activations.logits, offset: 0, size: rows * rowBytes };
+    return new Float32Array(await readback.submit(recorder, [range]));
+  }
+
+  /** Frees the pages of a sequence that no later request reuses. */
   release(sequence: Sequence): void {
     this.trials.drop(sequence);
     this.transformer.cache.resize(sequence.pages, 0);
-    this.transformer.cache.states.removeWhere(sequence.states, () => true);
+    this.transformer.cache.recurrentStates.removeWhere(sequence.states, () => true);
     this.transformer.cache.shrink();
     sequence.clear();
   }
 }
 
-/** Whether pages take another form in a text of that length. */
+/** Whether pages of a text of that length may change form. */
 const mayShrink = ({ policy }: Sequence, length: number): boolean =>
   policy.key !== DENSE.key && length >= LEAST_PAGES * PAGE_TOKENS;

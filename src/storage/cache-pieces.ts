@@ -1,10 +1,10 @@
 import type { FileNote, PieceStore } from '../downloads/piece-store.ts';
 
 const CACHE = 'chunkwise-models';
-/** No request ever goes there: a cache's keys must be URLs. */
+/** No request goes there; keys of the Cache API must be URLs. */
 const ORIGIN = 'https://chunkwise.invalid/';
 
-/** A file's pieces as answers in the Cache API, for browsers without a private file system. */
+/** A file's pieces as responses in the Cache API, for browsers without a private file system. */
 export class CachePieces implements PieceStore {
   readonly pieces = new Map<number, string>();
   note: FileNote | undefined;
@@ -15,7 +15,7 @@ export class CachePieces implements PieceStore {
     private readonly root: string,
   ) {}
 
-  /** Throws where the browser gives no cache either. */
+  /** Throws if the browser has no cache either. */
   static async open(name: string): Promise<CachePieces> {
     const store = new CachePieces(await caches.open(CACHE), `${ORIGIN}${name}/`);
     store.note = (await (await store.cache.match(store.#key('note')))?.json()) as FileNote | undefined;
@@ -27,7 +27,7 @@ export class CachePieces implements PieceStore {
     return store;
   }
 
-  /** Names of all files of which something is held. */
+  /** Names of all files with stored pieces. */
   static async names(): Promise<string[]> {
     const keys = await (await caches.open(CACHE)).keys();
     return [...new Set(keys.map(({ url }) => url.slice(ORIGIN.length).split('/')[0] ?? ''))];
@@ -58,7 +58,7 @@ export class CachePieces implements PieceStore {
     this.isVerified = true;
   }
 
-  /** Its parts stay on disk until they are read. */
+  /** The blob's parts stay on disk until they are read. */
   async blob(): Promise<Blob> {
     const parts: Blob[] = [];
     for (let i = 0; i < this.pieces.size; i++) parts.push((await (await this.#answer(i))?.blob()) ?? new Blob());

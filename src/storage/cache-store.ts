@@ -1,12 +1,11 @@
 import type { CacheStore } from '../cache/saved-cache.ts';
-import { megabytes } from '../config/megabytes.ts';
+import { megabytes } from '../util/values.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { isMissing, withFiles } from './file-locks.ts';
-import { storageHost } from './storage-host.ts';
+import { isMissing, storageHost, withFiles } from './storage-host.ts';
 
 const SUFFIX = '.cache';
 
-/** Keeps saved caches in a folder of the origin's private file system. An empty file is one whose writing broke off. */
+/** Stores saved KV caches in a folder of the origin's private file system. An empty file is an interrupted write. */
 export const cacheStore: CacheStore = {
   get: (name) =>
     alone(name, async (folder, fileName) => {
@@ -22,18 +21,18 @@ export const cacheStore: CacheStore = {
   put: (name, bytes) =>
     alone(name, async (folder, fileName) => {
       try {
-        // What a tab that was killed was writing; nobody writes it now.
+        // Remove what a killed tab left; the lock rules out another writer.
         for await (const { name: each } of folder.values()) {
           if (each.startsWith(`${fileName}.`)) await folder.removeEntry(each).catch(() => undefined);
         }
         const file = await folder.getFileHandle(fileName, { create: true });
-        // It takes the place of what was there when it is closed, not before.
+        // The new content replaces the old one on close.
         const writable = await file.createWritable();
         try {
           await writable.write(bytes);
           await writable.close();
         } catch (error) {
-          await writable.abort().catch(() => undefined); // closing may have ended it already
+          await writable.abort().catch(() => undefined); // close may have ended it already
           if ((await file.getFile()).size === 0) await folder.removeEntry(fileName);
           throw error;
         }
@@ -54,16 +53,16 @@ export const cacheStore: CacheStore = {
   delete: (name) =>
     alone(name, async (folder, fileName) => {
       await folder.removeEntry(fileName).catch((error: unknown) => {
-        if (!isMissing(error)) throw error; // another tab was faster
+        if (!isMissing(error)) throw error; // another tab deleted it first
       });
     }),
 
   async list() {
     const found: { name: string; bytes: number }[] = [];
     const folder = await cacheFolder().catch(() => undefined);
-    if (!folder) return []; // where there is no place for texts there are none
+    if (!folder) return []; // without a folder there are no caches
     for await (const handle of folder.values()) {
-      if (handle.kind !== 'file' || !handle.name.endsWith(SUFFIX)) continue; // browsers write into files of other names
+      if (handle.kind !== 'file' || !handle.name.endsWith(SUFFIX)) continue; // browsers write into temporary files of other names
       const { size = 0 } = (await handle.getFile().catch(() => undefined)) ?? {}; // another tab may delete it meanwhile
       if (size > 0) found.push({ name: decodeURIComponent(handle.name.slice(0, -SUFFIX.length)), bytes: size });
     }
@@ -71,7 +70,7 @@ export const cacheStore: CacheStore = {
   },
 };
 
-/** Tabs take turns with a name. */
+/** Runs `work` with a lock on the name across tabs. */
 async function alone<T>(
   name: string,
   work: (folder: FileSystemDirectoryHandle, fileName: string) => Promise<T>,
@@ -86,7 +85,7 @@ async function cacheFolder(): Promise<FileSystemDirectoryHandle> {
     const root = await storageHost.directory();
     return await root.getDirectoryHandle('chunkwise-caches', { create: true });
   } catch (cause) {
-    const reason = `this browser gives no private file system: ${String(cause)}`; // private windows of some refuse
+    const reason = `this browser gives no private file system: ${String(cause)}`; // some browsers refuse in private windows
     throw new ChunkwiseError('unsupported', { field: 'storage', reason }, { cause });
   }
 }

@@ -1,33 +1,30 @@
-import { hexDigest } from '../weights/digest.ts';
-import { MemoryPieces } from '../downloads/memory-pieces.ts';
-import { keep } from '../downloads/piece-store.ts';
-import type { PieceStore } from '../downloads/piece-store.ts';
+import { hexDigest } from '../util/digest.ts';
+import { keep, MemoryPieces, type PieceStore } from '../downloads/piece-store.ts';
 import { CachePieces } from './cache-pieces.ts';
-import { busy, isTaken, withFiles } from './file-locks.ts';
+import { busy, isTaken, storageHost, withFiles } from './storage-host.ts';
 import { OpfsPieces } from './opfs-pieces.ts';
-import { storageHost } from './storage-host.ts';
 
-/** A downloaded model or adapter, or what has come of it. */
+/** A downloaded model or adapter, possibly incomplete. */
 export interface StoredModel {
   kind: 'model' | 'adapter';
-  /** As it was asked for: a hub id or a URL. */
+  /** The hub id or URL that was requested. */
   name: string;
   bytes: number;
 }
 
-/** Of which files a model was made up when it was last loaded, so that it can be loaded without its server. */
+/** The files of a model at its last load, so that it can be loaded without its server. */
 export interface Manifest {
   version: 2;
   kind: StoredModel['kind'];
-  /** What files are kept under. */
+  /** Keys of the stored files. */
   files: string[];
-  /** What each of them was a copy of when all were whole, by what it is kept under. Older ones have none. */
+  /** Version of each file, by key, when all were complete. Manifests of older releases have none. */
   versions?: Record<string, string>;
-  /** They were never whole yet. */
+  /** The files were never complete. */
   isPartial?: true;
 }
 
-/** Undefined where the browser has no database, too. */
+/** Undefined if there is none, or if the browser has no database. */
 export async function readManifest(name: string): Promise<Manifest | undefined> {
   try {
     return await storageHost.manifests.get<Manifest>(name);
@@ -36,7 +33,7 @@ export async function readManifest(name: string): Promise<Manifest | undefined> 
   }
 }
 
-/** Whether its files were whole once, and may be without their server. */
+/** Whether the files were complete once, so that the model may load without its server. */
 export const isWhole = (manifest: Manifest | undefined): manifest is Manifest =>
   manifest !== undefined && !manifest.isPartial;
 
@@ -48,19 +45,19 @@ async function allManifests(): Promise<[name: string, manifest: Manifest][]> {
   }
 }
 
-/** Whether it could be: without it a model needs its server. */
+/** Returns whether it was written; without a manifest a model needs its server. */
 export async function writeManifest(name: string, manifest: Manifest): Promise<boolean> {
   try {
     await storageHost.manifests.set(name, manifest);
     return true;
   } catch {
-    return false; // the browser has no database, or no room
+    return false; // the browser has no database or no room
   }
 }
 
 /**
- * The two places for a file: a new version comes into the one while the other keeps the old one whole. They are in OPFS,
- * the Cache API, or memory, whichever the browser has.
+ * The two places of a file: a new version is written to one while the other keeps the old version complete. They are in
+ * OPFS, the Cache API or memory, the first that the browser has.
  */
 export async function openPieces(file: string): Promise<[PieceStore, PieceStore]> {
   const folder = await modelFolder();
@@ -73,10 +70,10 @@ export async function openPieces(file: string): Promise<[PieceStore, PieceStore]
 const SECOND = '-2';
 const placesOf = (file: string): [string, string] => [file, file + SECOND];
 
-/** What a file is stored and locked as, by what it is known by: the hub's file or the URL. */
+/** Name under which a file is stored and locked; `key` is the hub's file or the URL. */
 export const nameOf = (key: string): Promise<string> => hexDigest([key]);
 
-/** Models and adapters with the bytes that are stored of them; a file that several share counts at the first. */
+/** Models and adapters with their stored bytes; a shared file counts for the first one. */
 export async function listModels(): Promise<StoredModel[]> {
   const left = await storedFiles();
   const listed: StoredModel[] = [];
@@ -85,21 +82,21 @@ export async function listModels(): Promise<StoredModel[]> {
     listed.push({ kind, name, bytes: names.reduce((sum, file) => sum + (left.get(file)?.bytes ?? 0), 0) });
     for (const file of names) left.delete(file);
   }
-  // What an interrupted download left, and what an older version stored.
+  // Files of interrupted downloads and of older releases.
   for (const { url, bytes } of left.values()) if (url !== undefined) listed.push({ kind: 'model', name: url, bytes });
   return listed;
 }
 
 /**
- * Whether there was such a model. Files that another one shares stay. Throws `busy` while another tab loads it, and
- * `over_limit` where the storage has no room for it to be struck off the list, with its files gone.
+ * Deletes a model and returns whether it existed. Files shared with another model stay. Throws `busy` while another tab
+ * loads it, and `over_limit` if the storage has no room to update its list; the files are deleted by then.
  */
 export async function deleteModel(name: string): Promise<boolean> {
   const all = await allManifests();
   const own = all.find(([other]) => other === name)?.[1];
   const stored = await storedFiles();
   const files = new Set(await Promise.all((own?.files ?? [name]).map(nameOf)));
-  // What an interrupted download left is listed by its URL.
+  // An interrupted download is listed by its URL.
   for (const [file, { url }] of stored) if (!own && url === name) files.add(file);
   const isKnown = own !== undefined || [...files].some((file) => stored.has(file));
   for (const [other, manifest] of all) {
@@ -122,7 +119,7 @@ export async function deleteModel(name: string): Promise<boolean> {
   return isKnown;
 }
 
-/** By the name of the file, with the bytes of both its places. */
+/** Stored files by name, with the bytes of both places. */
 async function storedFiles(): Promise<Map<string, { url: string | undefined; bytes: number }>> {
   const folder = await modelFolder();
   const places = folder ? await OpfsPieces.list(folder) : await cachedFiles();
@@ -144,12 +141,12 @@ async function cachedFiles(): Promise<Map<string, { url: string | undefined; byt
   return found;
 }
 
-/** The folder of downloaded models in the origin's private file system; undefined where the browser has none. */
+/** The folder of downloaded models in the origin's private file system; undefined if the browser has none. */
 async function modelFolder(): Promise<FileSystemDirectoryHandle | undefined> {
   try {
     const root = await storageHost.directory();
     return await root.getDirectoryHandle('chunkwise-models', { create: true });
   } catch {
-    return undefined; // private windows of some browsers refuse
+    return undefined; // some browsers refuse in private windows
   }
 }

@@ -1,10 +1,9 @@
-import { hexDigest } from '../weights/digest.ts';
+import { hexDigest } from '../util/digest.ts';
 import type { FileNote, PieceStore } from '../downloads/piece-store.ts';
 import { PIECE_BYTES } from '../downloads/file-download.ts';
-import { busy, isMissing, isTaken } from './file-locks.ts';
-import { journalHead, readJournal } from './piece-journal.ts';
+import { busy, isMissing, isTaken } from './storage-host.ts';
 
-/** Exists in workers only, so TypeScript's library for pages leaves it out. */
+/** Only in workers, so TypeScript's library for pages omits it. */
 interface SyncAccessHandle {
   read(bytes: Uint8Array, options: { at: number }): number;
   write(bytes: Uint8Array, options: { at: number }): number;
@@ -20,16 +19,18 @@ declare global {
   }
 }
 
-/** Data files end so whatever they hold: those of older versions, which knew nothing else, stay where they are. */
+/** Extension of data files. It has not changed since version 1, so that its files stay usable. */
 const DATA = '.gguf';
 const JOURNAL = '.journal';
-/** A tab that ended has its files for a moment longer. */
+/** A closed tab holds its files for a moment longer. */
 const MOST_WAITS = 20;
 const WAIT_MS = 100;
-/** The note of version 1, beside a file of which only the beginning was ever held. */
+/** The note of version 1, which stored only a file's beginning. */
 const NOTE_1 = '.json';
 
-/** A file's pieces at their places in a file of the origin's private file system, beside a journal of what is there. */
+/**
+ * A file's pieces in a data file of the origin's private file system, with a journal of the stored pieces beside it.
+ */
 export class OpfsPieces implements PieceStore {
   note: FileNote | undefined;
   pieces = new Map<number, string>();
@@ -37,16 +38,16 @@ export class OpfsPieces implements PieceStore {
   #data: SyncAccessHandle | undefined;
   #journal: SyncAccessHandle | undefined;
   #opening: Promise<[data: SyncAccessHandle, journal: SyncAccessHandle]> | undefined;
-  /** The journal's last line was cut off, which must not spoil the next one. */
+  /** The journal's last line is incomplete; the next one must start on a new line. */
   #isTorn = false;
 
   private constructor(
     private readonly folder: FileSystemDirectoryHandle,
-    /** Of the files, without their endings. */
+    /** Names of the stored files, without extensions. */
     private readonly name: string,
   ) {}
 
-  /** Makes no file before there is something to keep. */
+  /** Creates no file before there is something to store. */
   static async open(folder: FileSystemDirectoryHandle, name: string): Promise<OpfsPieces> {
     const store = new OpfsPieces(folder, name);
     const old = await readNote1(folder, name);
@@ -65,7 +66,7 @@ export class OpfsPieces implements PieceStore {
     for (const end of [JOURNAL, NOTE_1, DATA]) await folder.removeEntry(name + end).catch(unlessMissing);
   }
 
-  /** By their names: what each file is a copy of, and the bytes it takes. */
+  /** The source and size of each stored file, by name. */
   static async list(
     folder: FileSystemDirectoryHandle,
   ): Promise<Map<string, { url: string | undefined; bytes: number }>> {
@@ -98,7 +99,7 @@ export class OpfsPieces implements PieceStore {
   async put(index: number, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void> {
     const [data, journal] = await this.#handles();
     await this.#write(data, bytes, index * (this.note?.pieceBytes ?? 0));
-    // The journal must not speak of what a crash may yet take away.
+    // Flush first: the journal must not list bytes that a crash may lose.
     data.flush();
     await this.#append(journal, { piece: index, sha256 });
     this.pieces.set(index, sha256);
@@ -132,7 +133,7 @@ export class OpfsPieces implements PieceStore {
     this.#data = this.#journal = this.#opening = undefined;
   }
 
-  /** Each of them belongs to one tab alone while it is open. Pieces that come at once share what the first one opens. */
+  /** An open handle is exclusive to one tab. Parallel writes share the handle that the first one opens. */
   #handles(): Promise<[data: SyncAccessHandle, journal: SyncAccessHandle]> {
     this.#opening ??= this.#open().catch((error: unknown) => {
       this.#opening = undefined;
@@ -147,7 +148,7 @@ export class OpfsPieces implements PieceStore {
     return [this.#data, this.#journal];
   }
 
-  /** Throws where it was deleted. */
+  /** Throws if the file was deleted. */
   async #dataFile(): Promise<File> {
     return (await this.folder.getFileHandle(this.name + DATA)).getFile();
   }
@@ -173,14 +174,14 @@ export class OpfsPieces implements PieceStore {
     this.#isTorn = false;
   }
 
-  /** Chromium returns a negative error code, as an unsigned number, where the specification throws. */
+  /** On a full disk Chromium returns a negative error code as an unsigned number, where the specification throws. */
   async #write(handle: SyncAccessHandle, bytes: Uint8Array, at: number): Promise<void> {
     if (handle.write(bytes, { at }) === bytes.length) return;
     await this.#dataFile();
     throw new DOMException('the disk is full', 'QuotaExceededError');
   }
 
-  /** Whole pieces of what version 1 held go on being held. */
+  /** Keeps the complete pieces of a version 1 file. */
   async #migrate({ url, size, version }: Note1): Promise<void> {
     const held = await this.#dataFile().catch(() => new Blob()); // deleted meanwhile
     const note = { url, size, version, pieceBytes: PIECE_BYTES };
@@ -208,11 +209,11 @@ async function readNote1(folder: FileSystemDirectoryHandle, name: string): Promi
   try {
     return JSON.parse(await textOf(folder, name + NOTE_1)) as Note1;
   } catch {
-    return undefined; // none, or its writing was interrupted
+    return undefined; // no note, or an interrupted write
   }
 }
 
-/** Empty where there is no such file. */
+/** Empty if the file does not exist. */
 async function textOf(folder: FileSystemDirectoryHandle, name: string): Promise<string> {
   try {
     return await (await (await folder.getFileHandle(name)).getFile()).text();
@@ -225,3 +226,55 @@ async function textOf(folder: FileSystemDirectoryHandle, name: string): Promise<
 function unlessMissing(error: unknown): void {
   if (!isMissing(error)) throw error;
 }
+
+/** Journal lines: the first is the file's note; each other one is a piece, or marks the whole as verified. */
+export const JOURNAL_VERSION = 2;
+
+/**
+ * Parses a journal. A later line of a piece replaces an earlier one. Unreadable lines were cut off or damaged, and are
+ * skipped. Undefined if the first line is unreadable or of another version.
+ */
+export function readJournal(
+  text: string,
+): (Pick<PieceStore, 'note' | 'isVerified'> & { pieces: Map<number, string> }) | undefined {
+  const [head, ...lines] = text.split('\n').map(parse);
+  if (head?.['version'] !== JOURNAL_VERSION) return undefined;
+  const { url, size, pieceBytes } = head;
+  const version = head['content'];
+  if (
+    typeof url !== 'string' ||
+    typeof version !== 'string' ||
+    !isWhole(size) ||
+    !isWhole(pieceBytes) ||
+    pieceBytes === 0
+  )
+    return undefined;
+  const pieces = new Map<number, string>();
+  for (const line of lines) {
+    const { piece, sha256 } = line ?? {};
+    if (isWhole(piece) && piece * pieceBytes < size && typeof sha256 === 'string') pieces.set(piece, sha256);
+  }
+  return {
+    note: { url, size, version, pieceBytes },
+    pieces,
+    isVerified: lines.some((line) => line?.['verified'] === true),
+  };
+}
+
+/** The journal's first line. */
+export const journalHead = ({ version: content, ...note }: FileNote): object => ({
+  version: JOURNAL_VERSION,
+  content,
+  ...note,
+});
+
+function parse(line: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isWhole = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

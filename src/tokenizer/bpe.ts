@@ -1,26 +1,25 @@
 import { BPE } from '@huggingface/tokenizers';
-import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
-import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
+import { TOKEN_TYPES, type TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
-/** Characters of all pairs that are looked up, 48 times those of a usual vocabulary of 49,152, and of those that are kept. */
+/** Most characters of all pairs looked up, 48 times those of a usual vocabulary of 49,152 tokens, and of those kept. */
 const MOST_LOOKED_UP = 2 ** 27;
 const MOST_KEPT = 2 ** 25;
 
 /** Merges the characters of a word into token texts. */
 export type Bpe = (word: string) => string[];
 
-/** Ranks each pair by its place among `merges`. */
+/** Builds BPE from `merges`; a pair's rank is its index. */
 export function byteLevelBpe(metadata: TokenizerMetadata): Bpe {
   const field = 'tokenizer.ggml.merges';
   if (metadata.merges === undefined) {
-    const reason = 'missing; a byte-level tokenizer cannot do without';
+    const reason = 'missing; a byte-level tokenizer needs merges';
     throw new ChunkwiseError('bad_file', { file: metadata.file, field, reason });
   }
   const model = emptyModel();
   metadata.merges.forEach((merge, rank) => {
-    // A token may itself begin with a space; the one that divides the pair comes later.
+    // A token may begin with a space; the separating space comes later.
     const space = merge.indexOf(' ', 1);
     if (space < 0 || space === merge.length - 1) {
       throw new ChunkwiseError('bad_file', {
@@ -35,8 +34,8 @@ export function byteLevelBpe(metadata: TokenizerMetadata): Bpe {
 }
 
 /**
- * SentencePiece's BPE has no list of merges: any two neighbours whose joined text is a token may be merged, the highest
- * score first, the leftmost of equals. So every division of a token is a merge, ranked by the token's score.
+ * SentencePiece's BPE has no list of merges: two neighbours may merge if their joined text is a token; the highest
+ * score goes first, then the leftmost. So every split of a token is a merge, ranked by the token's score.
  */
 export function sentencePieceBpe(
   metadata: TokenizerMetadata,
@@ -65,17 +64,17 @@ export function sentencePieceBpe(
       rankPair(model, left, right, rank);
     }
     if (lookedUp > MOST_LOOKED_UP || kept > MOST_KEPT) {
-      const reason = `tokens up to ${id} are too long, and too many, to be divided into the tokens that they are merged from`;
+      const reason = `tokens up to ${id} are too long and too many to find the merges that form them`;
       throw new ChunkwiseError('bad_file', { file: metadata.file, field: 'tokenizer.ggml.tokens', reason });
     }
   });
   return (word) => model.bpe(word);
 }
 
-/** Only the library's merge loop is used; its vocabulary would have to be an object with the tokens as keys. */
+/** Only the library's merge loop is used; its vocabulary would need an object with the tokens as keys. */
 function emptyModel(): BPE {
   const model = new BPE({ type: 'BPE', vocab: {}, merges: [], ignore_merges: false });
-  // Its cache moves a word to the end of a Map at each use, which V8 slows down to a crawl for a frequent word.
+  // Its cache moves a word to the end of a Map at each use, which is very slow in V8 for a frequent word.
   model.max_length_to_cache = 0;
   return model;
 }

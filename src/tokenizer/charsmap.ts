@@ -1,33 +1,33 @@
-/** Real maps have 240 kB, with keys of up to 12 bytes and texts of up to 33 in their place. */
+/** Real maps have 240 kB, keys of up to 12 bytes and replacements of up to 33. */
 const MOST_BYTES = 1 << 19;
 const MOST_KEY_BYTES = 64;
 const MOST_TEXT_BYTES = 256;
-/** Of what is seen as one character, the most bytes that huggingface/tokenizers looks up as a whole. */
+/** Longest grapheme, in bytes, that huggingface/tokenizers looks up as a whole. */
 const MOST_GRAPHEME_BYTES = 5;
-/** Characters that are segmented at once. */
+/** Characters per call of the segmenter. */
 const SEGMENTED_CHARS = 64;
 
 const encoder = new TextEncoder();
 
-/** A key that a text has at a place: how many bytes of UTF-8, and what stands for it. */
+/** A matching key: its length in UTF-8 bytes, and its replacement. */
 interface Match {
   length: number;
   text: string;
 }
 
-/** Sequences of characters, and what stands for them in a text before it is cut. */
+/** Replacements of character sequences before text is cut. */
 export interface Charsmap {
-  /** Of the keys that `bytes` have at `start` the shortest, or the longest. */
+  /** The shortest, or longest, key that `bytes` has at `start`. */
   shortest(bytes: Uint8Array, start: number): Match | undefined;
   longest(bytes: Uint8Array, start: number): Match | undefined;
 }
 
 /**
- * Reads SentencePiece's precompiled map (src/normalizer.cc): the size of a trie, the trie, and texts that end with a 0. The
- * trie is a double array (darts-clone, darts.h) over UTF-8, in which keys share their ends too. A unit of 32 bits is a child where
- * its bits 0 to 7 are the byte that leads to it and bit 31 is clear; bits 9 to 31 say where its own children lie, and bit 8 whether
- * a key ends here: then the unit there has the place of the key's text. `refuse` is told why a map makes no sense; all of one
- * that is read has been gone through.
+ * Reads SentencePiece's precompiled map (src/normalizer.cc): the size of a trie, the trie, and texts that end with 0.
+ * The trie is a double array (darts-clone, darts.h) over UTF-8 whose nodes may share children. A 32-bit unit is a child
+ * if its bits 0 to 7 equal the byte that leads to it and bit 31 is clear; bits 9 to 31 give the place of its own
+ * children, and bit 8 says whether a key ends here: the unit at that place then holds the place of the key's text.
+ * `refuse` receives the reason why a map is invalid. The whole map is checked here.
  */
 export function readCharsmap(bytes: Uint8Array, refuse: (reason: string) => never): Charsmap {
   if (bytes.length > MOST_BYTES) refuse(`it has ${bytes.length} bytes; at most ${MOST_BYTES} are read`);
@@ -38,14 +38,13 @@ export function readCharsmap(bytes: Uint8Array, refuse: (reason: string) => neve
   const units = Uint32Array.from({ length: trieBytes / 4 }, (_, i) => view.getUint32(4 + 4 * i, true));
   const readText = textReader(bytes.subarray(4 + trieBytes), refuse);
   const texts = new Map<number, string>();
-  /** By where its children lie, how many bytes more the keys of a node have at most. */
+  /** Most further bytes of a node's keys, by the place of its children. */
   const heights = new Map<number, number>();
   const goThrough = (children: number, depth: number): number => {
-    // A node's children are within one block of 256.
+    // A node's children lie within one block of 256.
     if ((children | 0xff) >= units.length) refuse(`it leads beyond the ${units.length} units of its trie`);
     let height = heights.get(children);
-    if (depth + (height ?? 0) > MOST_KEY_BYTES)
-      refuse(`it leads in circles, or to keys of more than ${MOST_KEY_BYTES} bytes`);
+    if (depth + (height ?? 0) > MOST_KEY_BYTES) refuse(`it has a cycle, or keys of more than ${MOST_KEY_BYTES} bytes`);
     if (height !== undefined) return height;
     height = 0;
     for (let byte = 1; byte < 256; byte++) {
@@ -82,7 +81,7 @@ const endsKey = (units: Uint32Array, children: number, byte: number): boolean =>
   (units[children ^ byte]! & 0x100) !== 0;
 const placeOfText = (units: Uint32Array, children: number): number => units[children]! & 0x7fffffff;
 
-/** Where the children of a node's child lie; -1 where it has none by that byte, as none has by 0. */
+/** Place of the children of a node's child; -1 if it has no child for that byte. No child has byte 0. */
 function childrenBy(units: Uint32Array, children: number, byte: number): number {
   const place = children ^ byte;
   const unit = units[place]!;
@@ -103,7 +102,7 @@ function textReader(bytes: Uint8Array, refuse: (reason: string) => never): (plac
   };
 }
 
-/** Replaces the longest keys that there are, from the left on, as SentencePiece and llama.cpp do. */
+/** Replaces the longest keys from left to right, as SentencePiece and llama.cpp do. */
 export function replaceLongest(map: Charsmap): (text: string) => string {
   return (text) => {
     const bytes = encoder.encode(text);
@@ -123,13 +122,12 @@ export function replaceLongest(map: Charsmap): (text: string) => string {
   };
 }
 
-/** Of a character of UTF-8, by its first byte. */
+/** Bytes of a UTF-8 character, by its first byte. */
 const charBytes = (first: number): number => (first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4);
 
 /**
- * Replaces as huggingface/tokenizers does (normalizers/precompiled.rs), with which models are used: of what is seen as one
- * character the shortest key that it begins with stands for all of it, where it has few bytes. Otherwise its characters are
- * replaced, each for itself.
+ * Replaces as huggingface/tokenizers does (normalizers/precompiled.rs), which models are used with: the shortest key
+ * that a short grapheme begins with replaces all of it. Otherwise its characters are replaced one by one.
  */
 export function replaceGraphemes(map: Charsmap): (text: string) => string {
   const ofBytes = (bytes: Uint8Array): string | undefined => map.shortest(bytes, 0)?.text;
@@ -140,7 +138,7 @@ export function replaceGraphemes(map: Charsmap): (text: string) => string {
     return Array.from(grapheme, (char) => ofBytes(encoder.encode(char)) ?? char).join('');
   };
   const keepsAscii = !ASCII.some((char) => replace(char) !== char);
-  // At odd places what is between letters and signs of ASCII, each of which is seen as one, and next to which no text is joined.
+  // Odd places hold text between ASCII letters and signs, each of which is a grapheme that no neighbour joins.
   const cut = /((?<=[ -~])[ -~]+(?=[ -~]))/;
   return (text) => {
     const parts = keepsAscii ? text.split(cut) : [text];
@@ -148,17 +146,20 @@ export function replaceGraphemes(map: Charsmap): (text: string) => string {
   };
 }
 
-/** Those that are printed. */
+/** Printable ASCII. */
 const ASCII = Array.from({ length: 0x7f - 0x20 }, (_, i) => String.fromCharCode(0x20 + i));
 
 const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
-/** What is seen as one character each. V8's segmenter takes time by its whole text at each step, so it gets a little at a time. */
+/**
+ * The graphemes of a text. Each step of V8's segmenter takes time in proportion to the whole text, so it receives short
+ * parts.
+ */
 function* graphemes(text: string): Generator<string> {
   for (let at = 0, size = SEGMENTED_CHARS; at < text.length;) {
     const end = at + size + (text.codePointAt(at + size - 1)! > 0xffff ? 1 : 0);
     const segments = Array.from(segmenter.segment(text.slice(at, end)), ({ segment }) => segment);
-    if (end < text.length) segments.pop(); // it may go on
+    if (end < text.length) segments.pop(); // it may continue in the next part
     for (const segment of segments) {
       yield segment;
       at += segment.length;

@@ -3,24 +3,28 @@ import { renderChat } from './chat-template.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /**
- * How a model writes its calls. `hermes`: `<tool_call>{…}</tool_call>` (Hermes, Qwen); `llama`: the answer is
+ * Format of a model's tool calls. `hermes`: `<tool_call>{…}</tool_call>` (Hermes, Qwen); `llama`: the answer is
  * `{"name": …, "parameters": …}` (Llama 3.x); `mistral`: `[TOOL_CALLS][{…}]`; `lfm2`:
  * `<|tool_call_start|>[name(key="value")]<|tool_call_end|>` (LFM2, LFM2.5); `gemma4`:
  * `<|tool_call>call:name{key:<|"|>value<|"|>}<tool_call|>`.
  */
 export type ToolFormat = 'hermes' | 'llama' | 'mistral' | 'lfm2' | 'gemma4';
 
-/** What a model's chat template says of its answers. */
+/** Traits of a model's answers, derived from its chat template. */
 export interface ChatTraits {
-  /** Undefined where the template knows no tools, or writes calls in another form. */
+  /** Undefined if the template has no tools, or writes calls in another format. */
   toolFormat?: ToolFormat | undefined;
-  /** The prompt ends within `<think>`: the answer begins in the middle of the reasoning. */
+  /** The prompt ends inside `<think>`: the answer begins within the reasoning. */
   opensReasoning: boolean;
-  /** The template looks at an assistant's `tool_calls`. */
+  /** The template reads an assistant's `tool_calls`. */
   showsCalls?: boolean;
+  /** The template reads documents. */
+  readsDocuments?: boolean;
+  /** The template shows messages whose role is `document ID`. */
+  showsDocuments?: boolean;
 }
 
-/** Of control tokens, those that have a meaning to who reads the answer. */
+/** Control tokens that matter to readers of the answer. */
 const MARKERS: ReadonlySet<string> = new Set([
   '<think>',
   '</think>',
@@ -35,23 +39,29 @@ const MARKERS: ReadonlySet<string> = new Set([
   '<|python_tag|>',
 ]);
 
-/** Reads a template's traits. A template that cannot be run has none: a chat will say what is wrong with it. */
+/** Derives the traits of a template. A template that cannot run has none; a chat reports its error. */
 export function chatTraits(metadata: TokenizerMetadata): ChatTraits {
-  const showsCalls = metadata.chatTemplate?.includes('tool_calls') ?? false;
-  return { toolFormat: toolFormat(metadata), opensReasoning: opensReasoning(metadata), showsCalls };
+  const { chatTemplate = '' } = metadata;
+  return {
+    toolFormat: toolFormat(metadata),
+    opensReasoning: opensReasoning(metadata),
+    showsCalls: chatTemplate.includes('tool_calls'),
+    readsDocuments: /\bdocuments\b/.test(chatTemplate),
+    showsDocuments: showsDocuments(metadata),
+  };
 }
 
 function toolFormat({ chatTemplate: template = '', tokens }: TokenizerMetadata): ToolFormat | undefined {
   if (!/\btools\b/.test(template)) return undefined;
   if (template.includes('<|tool_call>')) return 'gemma4';
-  // Qwen3-Coder writes XML within the same tags; Mistral's later models put arguments behind a marker of their own.
+  // Qwen3-Coder writes XML within the same tags; later Mistral models put arguments after a marker of their own.
   if (template.includes('<tool_call>')) return template.includes('<function=') ? undefined : 'hermes';
   if (template.includes('[TOOL_CALLS]')) return template.includes('[ARGS]') ? undefined : 'mistral';
   if (template.includes('List of tools: ') && tokens.includes('<|tool_call_start|>')) return 'lfm2';
   return /"parameters"\s*:/.test(template) ? 'llama' : undefined;
 }
 
-/** Whether a prompt ends within `<think>`. */
+/** Whether a prompt ends inside `<think>`. */
 export const endsInReasoning = (prompt: string): boolean => /<think>\s*$/.test(prompt);
 
 function opensReasoning(metadata: TokenizerMetadata): boolean {
@@ -62,7 +72,19 @@ function opensReasoning(metadata: TokenizerMetadata): boolean {
   }
 }
 
-/** The tokenizer, but its markers of calls and reasoning have text where they are control tokens. */
+function showsDocuments(metadata: TokenizerMetadata): boolean {
+  const text = 'A word.';
+  try {
+    return renderChat(metadata, [
+      { role: 'document 1', content: text },
+      { role: 'user', content: 'Hi' },
+    ]).includes(text);
+  } catch {
+    return false;
+  }
+}
+
+/** The tokenizer with text for the control tokens that mark calls and reasoning. */
 export function withMarkers(tokenizer: Tokenizer, { tokens }: TokenizerMetadata): Tokenizer {
   const encoder = new TextEncoder();
   const shown = new Map<number, Uint8Array>();

@@ -1,16 +1,16 @@
-/** How text is cut into words before byte-level BPE; merges never cross a cut. */
+/** Cuts text into words before byte-level BPE; merges never cross a cut. */
 export interface PreTokenizer {
-  /** Applied in turn: each cuts every piece of the one before at its matches, keeping what lies between. */
+  /** Patterns applied in turn: each cuts the pieces of the previous one at its matches and keeps the text between. */
   readonly patterns: readonly RegExp[];
-  /** A word that is a token as it stands is not merged from its bytes. */
+  /** A word that is a token skips the merges. */
   readonly ignoreMerges?: boolean;
-  /** Whether BOS is prepended where the file does not say. */
+  /** Whether BOS is added if the file does not say. */
   readonly addBos?: boolean;
 }
 
 // Unicode's White_Space: JavaScript's \s adds U+FEFF and lacks U+0085.
 const WHITE = '\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
-/** `\s` and `\S`, inside and outside of a class, mean Unicode's White_Space. */
+/** Replaces `\s` and `\S`, inside and outside classes, by Unicode's White_Space. */
 function pattern(source: string): RegExp {
   const unicode = source
     .replace(/(\[[^\]]*?)\\s/g, `$1${WHITE}`)
@@ -29,14 +29,14 @@ const QWEN2 = pattern(`${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|${SY
 const QWEN35 = pattern(
   `${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|${SPACES}`,
 );
-// A letter that may stand in the upper-case part of a word, and one that may stand in its lower-case part.
+// Letters that may be in the upper-case part of a word, and in its lower-case part.
 const UPPER = '(?:(?=\\p{L})[^a-z])';
 const LOWER = '(?:(?=\\p{L})[^A-Z])';
 const CASED_WORD = `[^\\r\\n\\p{L}\\p{N}]?(?:${UPPER}*${LOWER}+|${UPPER}+${LOWER}*)`;
 const TEKKEN = pattern(`${CASED_WORD}|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`);
 const GPT4O = pattern(`${CASED_WORD}(?:${CONTRACTIONS})?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|${SPACES}`);
 
-// The same two as the models' own tokenizers have them: by the case of every script, and with marks in words.
+// The same two as in the models' own tokenizers: with the case of every script, and marks within words.
 const OWN_UPPER = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]';
 const OWN_LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]';
 const OWN_CASED_WORD = `[^\\r\\n\\p{L}\\p{N}]?(?:${OWN_UPPER}*${OWN_LOWER}+|${OWN_UPPER}+${OWN_LOWER}*)`;
@@ -74,24 +74,8 @@ export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['gpt-4o', gpt4o],
 ]);
 
-/** The same of safetensors alone: ways to cut text that llama.cpp has not. */
+/** Further ones for safetensors, which llama.cpp lacks. */
 export const OWN_PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['own-gpt-4o', { patterns: [OWN_GPT4O] }],
   ['own-tekken', { patterns: [OWN_TEKKEN], ignoreMerges: true, addBos: true }],
 ]);
-
-/** Cuts `text` into words, lazily: a caller that has seen enough stops the work. */
-export function* splitWords(text: string, patterns: readonly RegExp[]): Generator<string> {
-  const [first, ...rest] = patterns;
-  if (first === undefined) {
-    if (text !== '') yield text;
-    return;
-  }
-  let end = 0;
-  for (const match of text.matchAll(first)) {
-    if (match.index > end) yield* splitWords(text.slice(end, match.index), rest);
-    yield* splitWords(match[0], rest);
-    end = match.index + match[0].length;
-  }
-  if (end < text.length) yield* splitWords(text.slice(end), rest);
-}

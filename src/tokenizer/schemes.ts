@@ -1,18 +1,14 @@
-import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
-import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
+import { TOKEN_TYPES, type TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { byteLevelBpe, sentencePieceBpe } from './bpe.ts';
-import { fromByteAlphabet, toByteAlphabet } from './byte-alphabet.ts';
-import { OWN_PRE_TOKENIZERS, PRE_TOKENIZERS, splitWords } from './pre-tokenizers.ts';
-import type { PreTokenizer } from './pre-tokenizers.ts';
-import type { Scheme } from './scheme.ts';
+import { OWN_PRE_TOKENIZERS, PRE_TOKENIZERS, type PreTokenizer } from './pre-tokenizers.ts';
+import type { Scheme, Vocabulary } from './vocabulary.ts';
 import { unigram } from './unigram.ts';
-import type { Vocabulary } from './vocabulary.ts';
 import { wordPiece } from './word-piece.ts';
 
 const encoder = new TextEncoder();
 
-/** Errors: `unsupported` for an unknown tokenizer or pre-tokenizer, `bad_file` where what it needs is missing. */
+/** Errors: `unsupported` for an unknown tokenizer or pre-tokenizer, `bad_file` for missing metadata. */
 export function createScheme(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
   switch (metadata.model) {
     case 'gpt2':
@@ -60,7 +56,7 @@ function preTokenizer(metadata: TokenizerMetadata): PreTokenizer {
   return pre;
 }
 
-/** Characters without a token are the tokens of their bytes. */
+/** A character without a token becomes the tokens of its bytes. */
 const byteFallback =
   ({ unkId }: TokenizerMetadata, { ids }: Vocabulary): Scheme['fallback'] =>
   (piece) =>
@@ -72,7 +68,10 @@ const byteFallback =
 const bytesOfPiece: Scheme['bytes'] = (text, type) =>
   type === TOKEN_TYPES.byte ? Uint8Array.of(parseInt(text.slice(3, 5), 16)) : encoder.encode(text.replaceAll('▁', ' '));
 
-/** Gemma 4's in GGUF files: SentencePiece's pieces by a list of merges, which cross no line's end (llama.cpp, src/llama-vocab.cpp). */
+/**
+ * Gemma 4's tokenizer in GGUF files: SentencePiece with a list of merges that cross no line end (llama.cpp,
+ * src/llama-vocab.cpp).
+ */
 function mergedSentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
   const bpe = byteLevelBpe(metadata);
   return {
@@ -89,10 +88,10 @@ function sentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Sch
     throw new ChunkwiseError('bad_file', {
       file: metadata.file,
       field: 'tokenizer.ggml.scores',
-      reason: 'missing; a SentencePiece tokenizer cannot do without',
+      reason: 'missing; a SentencePiece tokenizer needs scores',
     });
   }
-  // Where spaces only begin tokens, no merge crosses the place before a space.
+  // If spaces only begin tokens, no merge crosses the position before a space.
   const spacesLead = !vocabulary.texts.some((text) => /[^▁]▁/u.test(text));
   const words = spacesLead ? [/▁*[^▁]+/gu] : [];
   const prefix = (metadata.addSpacePrefix ?? true) ? '▁' : '';
@@ -107,4 +106,54 @@ function sentencePiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Sch
 
 function unsupported(metadata: TokenizerMetadata, field: string, reason: string): ChunkwiseError {
   return new ChunkwiseError('unsupported', { file: metadata.file, field, reason });
+}
+
+/** Cuts `text` into words, lazily, so that a caller can stop early. */
+function* splitWords(text: string, patterns: readonly RegExp[]): Generator<string> {
+  const [first, ...rest] = patterns;
+  if (first === undefined) {
+    if (text !== '') yield text;
+    return;
+  }
+  let end = 0;
+  for (const match of text.matchAll(first)) {
+    if (match.index > end) yield* splitWords(text.slice(end, match.index), rest);
+    yield* splitWords(match[0], rest);
+    end = match.index + match[0].length;
+  }
+  if (end < text.length) yield* splitWords(text.slice(end), rest);
+}
+
+/**
+ * GPT-2's byte alphabet: one printable character per byte, so that byte-level BPE works on strings. Printable Latin-1
+ * bytes map to themselves, the others to U+0100 and up (OpenAI's GPT-2, encoder.py, bytes_to_unicode).
+ */
+const CHARS: string[] = [];
+const BYTES = new Map<string, number>();
+
+const isPrintable = (byte: number): boolean =>
+  (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+
+for (let byte = 0, next = 0x100; byte < 256; byte++) {
+  const char = String.fromCharCode(isPrintable(byte) ? byte : next++);
+  CHARS.push(char);
+  BYTES.set(char, byte);
+}
+
+/** The UTF-8 bytes of `text`, one character per byte. A lone surrogate becomes U+FFFD. */
+export function toByteAlphabet(text: string): string {
+  let chars = '';
+  for (const byte of encoder.encode(text)) chars += CHARS[byte];
+  return chars;
+}
+
+/** The bytes of `chars`; a character outside the alphabet gives its own UTF-8 bytes. */
+function fromByteAlphabet(chars: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const char of chars) {
+    const byte = BYTES.get(char);
+    if (byte === undefined) bytes.push(...encoder.encode(char));
+    else bytes.push(byte);
+  }
+  return Uint8Array.from(bytes);
 }

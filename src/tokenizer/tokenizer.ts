@@ -1,54 +1,51 @@
-import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
-import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
+import { TOKEN_TYPES, type TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { createScheme } from './schemes.ts';
-import type { Scheme } from './scheme.ts';
-import { readVocabulary, specialPattern } from './vocabulary.ts';
-import type { Vocabulary } from './vocabulary.ts';
+import { readVocabulary, type Scheme, specialPattern, type Vocabulary } from './vocabulary.ts';
 
 export interface EncodeOptions {
-  /** Add BOS and EOS where the model wants them; no BOS before one that a chat template wrote. Default true. */
+  /** Add BOS and EOS if the model uses them; no second BOS if a chat template wrote one. Default true. */
   addSpecial?: boolean;
-  /** Read the text of a control token, such as `<|im_end|>`, as that token. Default false: typed text stays text. */
+  /** Parse the text of a control token, such as `<|im_end|>`, as that token. Default false: it stays text. */
   parseSpecial?: boolean;
-  /** Throw `context_overflow` as soon as the text is known to be longer, in tokens. */
+  /** Throw `context_overflow` once the text exceeds this number of tokens. */
   maxTokens?: number;
-  /** What that error names; default `prompt`. */
+  /** Field of that error; default `prompt`. */
   field?: string;
 }
 
 export interface Tokenizer {
   readonly vocabSize: number;
   readonly bosId: number | undefined;
-  /** `encode` puts BOS first. */
+  /** `encode` adds BOS. */
   readonly addBos: boolean;
   /** Tokens that end an answer. */
   readonly eosIds: ReadonlySet<number>;
   encode(text: string, options?: EncodeOptions): number[];
   /**
-   * The text of tokens; control tokens have none. A SentencePiece prompt comes back with the space that `encode` put
-   * before it. Bytes that are no UTF-8 give U+FFFD.
+   * Decodes tokens; control tokens have no text. A SentencePiece prompt keeps the space that `encode` put before it.
+   * Invalid UTF-8 gives U+FFFD.
    */
   decode(ids: Iterable<number>): string;
-  /** A control token or the unknown token: it has no text. */
+  /** A control token or the unknown token, which has no text. */
   isSpecial(id: number): boolean;
-  /** UTF-8 bytes of a token's text; may be half a character. */
+  /** UTF-8 bytes of a token's text, possibly part of a character. */
   tokenBytes(id: number): Uint8Array;
-  /** A token by itself, as people read it: its text, or a control token's name. */
+  /** A token in readable form: its text, or a control token's name. */
   tokenText(id: number): string;
 }
 
-/** A word longer than this (UTF-16 units) is merged in parts, so that time and memory stay linear in the text. */
+/** Longer words (UTF-16 units) are merged in parts, so that time and memory stay linear in the text. */
 const MAX_WORD = 16_384;
-/** Characters of words whose ids are remembered. */
+/** Characters of words in the cache of encoded words. */
 const CACHE_CHARS = 1 << 20;
 const NOTHING = new Uint8Array(0);
 const encoder = new TextEncoder();
 
 /**
- * Builds the tokenizer a model file describes. Ids are llama.cpp's with two exceptions: a single word of more than
- * 16,384 characters is cut, and SentencePiece's merges never make a control token of text. Throws `unsupported` for an
- * unknown tokenizer or pre-tokenizer, `bad_file` for a vocabulary that contradicts itself.
+ * Builds a model file's tokenizer. Ids equal llama.cpp's with two exceptions: a single word of more than 16,384
+ * characters is cut, and SentencePiece's merges never form a control token from text. Throws `unsupported` for an
+ * unknown tokenizer or pre-tokenizer, `bad_file` for an inconsistent vocabulary.
  */
 export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   const vocabulary = readVocabulary(metadata);
@@ -86,7 +83,7 @@ export function createTokenizer(metadata: TokenizerMetadata): Tokenizer {
   };
 }
 
-/** From text to ids, without BOS and EOS. */
+/** Encodes text without BOS and EOS. */
 function textEncoder(
   vocabulary: Vocabulary,
   scheme: Scheme,
@@ -98,7 +95,7 @@ function textEncoder(
   );
   return function* (text, parseSpecial) {
     const special = specials[parseSpecial ? 1 : 0];
-    // With one capture group, split gives plain text at even places and special tokens at odd ones.
+    // With one capture group, split gives plain text at even indices and special tokens at odd ones.
     const parts = special === undefined ? [text] : text.split(special);
     for (const [place, part] of parts.entries()) {
       if (part === '') continue;
@@ -108,7 +105,7 @@ function textEncoder(
   };
 }
 
-/** Remembers what `encode` gave for the latest words. */
+/** Caches the ids of recent words. */
 function remembering(encode: (word: string) => number[]): (word: string) => number[] {
   const cache = new Map<string, number[]>();
   let cachedChars = 0;
@@ -126,7 +123,7 @@ function remembering(encode: (word: string) => number[]): (word: string) => numb
   };
 }
 
-/** From ids to text. */
+/** Decodes ids. */
 function tokenTexts(
   { texts, types }: Vocabulary,
   scheme: Scheme,
@@ -152,7 +149,7 @@ function tokenTexts(
   };
 }
 
-/** Cuts an overlong word, never between the halves of a surrogate pair. */
+/** Cuts an overlong word, but never between the halves of a surrogate pair. */
 function* cutWord(word: string): Generator<string> {
   let start = 0;
   while (word.length - start > MAX_WORD) {
@@ -170,4 +167,63 @@ function requireId(metadata: TokenizerMetadata, key: string, wanted: boolean, id
     field: `tokenizer.ggml.${key}`,
     reason: 'missing, though the tokenizer adds this token to every text',
   });
+}
+
+/** Turns arriving tokens into text; never returns part of a character. */
+export class Detokenizer {
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+  constructor(private readonly tokenizer: Pick<Tokenizer, 'tokenBytes'>) {}
+
+  /** The characters that `id` completes; '' for a control token or an incomplete character. */
+  push(id: number): string {
+    return this.#decoder.decode(this.tokenizer.tokenBytes(id), { stream: true });
+  }
+
+  /** Returns U+FFFD for an incomplete character, else ''. The next `push` starts a new text. */
+  flush(): string {
+    return this.#decoder.decode();
+  }
+}
+
+/** Ends a text stream before the first stop string, and holds back text that may begin one. */
+export class StopStrings {
+  readonly #stops: readonly string[];
+  #held = '';
+  #stopped = false;
+
+  /** Empty strings among `stops` are ignored. */
+  constructor(stops: readonly string[]) {
+    this.#stops = stops.filter((stop) => stop !== '');
+  }
+
+  /** `text` can be shown now; `stopped` is set once a stop string is complete, and no text follows. */
+  push(text: string): { text: string; stopped: boolean } {
+    if (this.#stopped) return { text: '', stopped: true };
+    const pending = this.#held + text;
+    const found = this.#stops.map((stop) => pending.indexOf(stop)).filter((at) => at >= 0);
+    if (found.length > 0) {
+      this.#stopped = true;
+      this.#held = '';
+      return { text: pending.slice(0, Math.min(...found)), stopped: true };
+    }
+    const keep = Math.max(0, ...this.#stops.map((stop) => beginningAtEnd(pending, stop)));
+    this.#held = pending.slice(pending.length - keep);
+    return { text: pending.slice(0, pending.length - keep), stopped: false };
+  }
+
+  /** The held-back text, if the stream ends without a stop string. */
+  flush(): string {
+    const text = this.#held;
+    this.#held = '';
+    return text;
+  }
+}
+
+/** Number of characters at the end of `text` that may begin `tag`. */
+export function beginningAtEnd(text: string, tag: string): number {
+  for (let length = Math.min(text.length, tag.length - 1); length > 0; length--) {
+    if (text.endsWith(tag.slice(0, length))) return length;
+  }
+  return 0;
 }

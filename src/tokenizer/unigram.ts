@@ -1,23 +1,21 @@
-import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
-import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
+import { TOKEN_TYPES, type TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readCharsmap, replaceGraphemes, replaceLongest } from './charsmap.ts';
-import type { Scheme } from './scheme.ts';
-import type { Vocabulary } from './vocabulary.ts';
+import type { Scheme, Vocabulary } from './vocabulary.ts';
 
-/** How much worse than the worst token a character is that no token stands for (huggingface/tokenizers, unigram/model.rs). */
+/** Penalty of an unknown character below the worst token's score (huggingface/tokenizers, unigram/model.rs). */
 const UNKNOWN_PENALTY = 10;
-/** What is looked up at each character of a text grows with the longest token; SentencePiece makes none of more than 16 unless told to. */
+/** Lookups per character grow with the longest token; SentencePiece's default limit is 16 characters. */
 const MOST_PIECE_CHARS = 256;
 
-const MISSING = 'missing; a Unigram tokenizer cannot do without';
+const MISSING = 'missing; a Unigram tokenizer needs it';
 
 const encoder = new TextEncoder();
 
 /**
- * SentencePiece's Unigram (arXiv 1804.10959; huggingface/tokenizers, models/unigram): of all ways to cut a word into tokens that
- * whose scores have the largest sum. Characters that no token stands for become one unknown token, or their bytes where there is a
- * token for each byte.
+ * SentencePiece's Unigram (arXiv 1804.10959; huggingface/tokenizers, models/unigram): splits a word into the tokens
+ * with the largest sum of scores. Characters without a token become one unknown token, or their bytes if the vocabulary
+ * has a token for each byte.
  */
 export function unigram(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
   const { unkId, scores } = metadata;
@@ -36,7 +34,7 @@ export function unigram(metadata: TokenizerMetadata, vocabulary: Vocabulary): Sc
   };
 }
 
-/** From text to words, each with ▁ in front. */
+/** Cuts text into words, each with ▁ in front. */
 function wordCutter(metadata: TokenizerMetadata, { texts }: Vocabulary): Scheme['words'] {
   const { charsmap, mergesSpaces, spaces } = metadata;
   const map =
@@ -52,7 +50,7 @@ function wordCutter(metadata: TokenizerMetadata, { texts }: Vocabulary): Scheme[
         'remove_extra_whitespaces',
         'a Unigram tokenizer that keeps all spaces is not supported',
       );
-    // Words are cut apart where no token crosses the place before a space.
+    // Words are cut apart if no token crosses the position before a space.
     const spacesLead = !texts.some((text) => /[^▁]▁/u.test(text));
     return (text) => {
       const words = cutAt(replace(text.toWellFormed()), / +/).map((word) => `▁${word}`);
@@ -68,11 +66,11 @@ function wordCutter(metadata: TokenizerMetadata, { texts }: Vocabulary): Scheme[
 
 const cutAt = (text: string, spaces: RegExp): string[] => text.split(spaces).filter((word) => word !== '');
 
-/** Cuts before each ▁, one of which is put in front (huggingface/tokenizers, pre_tokenizers/metaspace.rs). */
+/** Cuts before each ▁ after adding one in front (huggingface/tokenizers, pre_tokenizers/metaspace.rs). */
 const metaspace = (text: string): string[] =>
   text === '' ? [] : ((text.startsWith('▁') ? text : `▁${text}`).match(/▁[^▁]*/gu) ?? []);
 
-/** Where a text's last character is that is no space. */
+/** End of a text without trailing white space. */
 function endOf(text: string): number {
   let end = text.length;
   while (end > 0 && /\p{White_Space}/u.test(text[end - 1]!)) end--;
@@ -83,7 +81,9 @@ function pieceFinder(metadata: TokenizerMetadata, vocabulary: Vocabulary, scores
   const { texts, ids, types } = vocabulary;
   const pieces = sortedPieces(metadata, vocabulary);
   const unknownScore = pieces.reduce((least, id) => Math.min(least, scores[id]!), Infinity) - UNKNOWN_PENALTY;
-  /** Of pieces `from` to `to`, which agree up to the character `at`, the first one whose character there is not below `unit`. */
+  /**
+   * Among pieces `from` to `to`, which agree before index `at`, the first one whose character there is at least `unit`.
+   */
   const firstFrom = (unit: number, at: number, from: number, to: number): number => {
     while (from < to) {
       const middle = (from + to) >>> 1;
@@ -98,7 +98,7 @@ function pieceFinder(metadata: TokenizerMetadata, vocabulary: Vocabulary, scores
     hasBytes ? Array.from(encoder.encode(chars), (byte) => bytes[byte]!) : [''];
 
   return (word) => {
-    // By where a piece ends: the best sum of scores up to there, where that piece begins, and whether it is unknown.
+    // For each end position: the best sum of scores, where the last piece begins, and whether it is unknown.
     const sums = new Float64Array(word.length + 1).fill(-Infinity);
     const starts = new Int32Array(word.length + 1);
     const isUnknown = new Uint8Array(word.length + 1);
@@ -118,7 +118,7 @@ function pieceFinder(metadata: TokenizerMetadata, vocabulary: Vocabulary, scores
         from = firstFrom(unit, end - start, from, to);
         to = firstFrom(unit + 1, end - start, from, to);
         end++;
-        // Of pieces with one beginning it comes first itself.
+        // A piece sorts before all pieces that it begins.
         if (from === to || texts[pieces[from]!]!.length !== end - start) continue;
         put(start, end, scores[pieces[from]!]!, 0);
         isKnown ||= end === next;
@@ -138,7 +138,7 @@ function pieceFinder(metadata: TokenizerMetadata, vocabulary: Vocabulary, scores
   };
 }
 
-/** Ids of the tokens that words are cut into, by their texts in order, so that those with one beginning lie side by side. */
+/** Ids of normal tokens, sorted by text, so that tokens with a common prefix are neighbours. */
 function sortedPieces(metadata: TokenizerMetadata, { texts, types }: Vocabulary): Uint32Array {
   const pieces = Uint32Array.from(texts.keys()).filter((id) => types[id] === TOKEN_TYPES.normal && texts[id] !== '');
   const long = pieces.find((id) => texts[id]!.length > MOST_PIECE_CHARS);
@@ -147,7 +147,7 @@ function sortedPieces(metadata: TokenizerMetadata, { texts, types }: Vocabulary)
       metadata,
       'unsupported',
       'tokens',
-      `token ${long} has ${texts[long]!.length} characters; of Unigram at most ${MOST_PIECE_CHARS} are supported`,
+      `token ${long} has ${texts[long]!.length} characters; Unigram supports at most ${MOST_PIECE_CHARS}`,
     );
   return pieces.sort((a, b) => (texts[a]! < texts[b]! ? -1 : 1));
 }

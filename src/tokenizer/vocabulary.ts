@@ -1,9 +1,8 @@
-import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
-import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
+import { TOKEN_TYPES, type TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 
 /**
- * Tokens that end an answer by their text, whatever the file says of them: ends of turns and texts, and the padding and
+ * Tokens that end an answer by their text, whatever their type in the file: ends of turns and texts, and padding and
  * separators of fill-in-the-middle prompts (llama.cpp, src/llama-vocab.cpp).
  */
 const END_TEXTS = new Set(
@@ -14,15 +13,18 @@ const END_TEXTS = new Set(
     '<REPO> <reponame> <|file_sep|>'
   ).split(' '),
 );
-/** This one is HTML too, and a word of vocabularies that end with another: there it ends nothing (in llama.cpp it does). */
+/**
+ * `</s>` is also HTML, and a plain word in vocabularies with another end token; there it ends nothing (unlike in
+ * llama.cpp).
+ */
 const HTML_END = '</s>';
 
-/** Real vocabularies' longest tokens have some hundred characters. */
+/** The longest tokens of real vocabularies have some hundred characters. */
 const MOST_TOKEN_CHARS = 4096;
-/** Of all tokens that are sought in texts, which become one pattern; speech models have half as many. */
+/** Most characters of all special tokens, which become one pattern; speech models have half of it. */
 const MOST_SOUGHT_CHARS = 1 << 20;
 
-/** The tokens of a model, checked. */
+/** A model's checked vocabulary. */
 export interface Vocabulary {
   readonly texts: readonly string[];
   readonly ids: ReadonlyMap<string, number>;
@@ -31,7 +33,10 @@ export interface Vocabulary {
   readonly endIds: ReadonlySet<number>;
 }
 
-/** Throws `bad_file` on lists of unequal length, a text that is too long or occurs twice (in Gemma 4's some do; the last counts, as in llama.cpp), and ids that name no token. */
+/**
+ * Throws `bad_file` for lists of unequal length, a text that is too long or occurs twice (in Gemma 4 some do; the last
+ * counts, as in llama.cpp), and ids outside the vocabulary.
+ */
 export function readVocabulary(metadata: TokenizerMetadata): Vocabulary {
   checkLists(metadata);
   const { tokens: texts, tokenTypes } = metadata;
@@ -104,12 +109,12 @@ function checkLists(metadata: TokenizerMetadata): void {
   }
 }
 
-/** Types of the tokens that a text is searched for, those of a chat template among them. */
+/** Types of tokens that are searched for in a text, such as a chat template's. */
 const SOUGHT: readonly number[] = [TOKEN_TYPES.userDefined, TOKEN_TYPES.control, TOKEN_TYPES.unknown];
 
 /**
- * Finds the tokens that stand in a text as such: user-defined ones always, control and unknown ones where
- * `parseSpecial` asks for it. Of several at one place the longest counts. One capture group.
+ * Matches special tokens in a text: user-defined ones always, control and unknown ones with `parseSpecial`. The longest
+ * match counts. One capture group.
  */
 export function specialPattern({ texts, types }: Vocabulary, parseSpecial: boolean): RegExp | undefined {
   const sought = parseSpecial ? SOUGHT : [TOKEN_TYPES.userDefined];
@@ -117,4 +122,16 @@ export function specialPattern({ texts, types }: Vocabulary, parseSpecial: boole
   if (found.length === 0) return undefined;
   found.sort((a, b) => b.length - a.length);
   return new RegExp(`(${found.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|')})`, 'gu');
+}
+
+/** A kind of tokenizer: converts plain text to pieces, and a piece to bytes. */
+export interface Scheme {
+  /** `text` begins the prompt or follows a special token. */
+  words(text: string): Iterable<string>;
+  pieces(word: string): string[];
+  /** Ids of a piece that is not a token. */
+  fallback(piece: string): number[];
+  bytes(text: string, type: number): Uint8Array;
+  addBos: boolean;
+  addEos?: boolean;
 }

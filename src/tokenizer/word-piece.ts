@@ -1,25 +1,23 @@
-import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
-import { TOKEN_TYPES } from '../config/tokenizer-metadata.ts';
+import { TOKEN_TYPES, type TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import type { Scheme } from './scheme.ts';
-import type { Vocabulary } from './vocabulary.ts';
+import type { Scheme, Vocabulary } from './vocabulary.ts';
 
-/** A word of more characters is unknown as a whole. */
+/** A longer word is unknown as a whole. */
 const MOST_WORD_CHARS = 100;
-/** What is left out: characters without a look, but for spaces. */
+/** Removed characters: invisible ones except white space. */
 const CONTROL = /[\0\uFFFD]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}]/gu;
-/** Each of these is a word: ideographs of Chinese, in the blocks that huggingface/tokenizers has. */
+/** Chinese ideographs, each a word of its own; the same blocks as in huggingface/tokenizers. */
 const IDEOGRAPH =
   /[\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAFF\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B920}-\u{2CEAF}\u{2F800}-\u{2FA1F}]/gu;
 const SPACES = /\p{White_Space}+/u;
-/** The same of punctuation, and of all that ASCII has beside letters and digits. */
+/** Punctuation and all ASCII signs, each a word of its own. */
 const PUNCTUATION = /([\p{P}$+<=>^`|~])/u;
 
 const encoder = new TextEncoder();
 
 /**
- * WordPiece (arXiv 1609.08144) as BERT has it (huggingface/tokenizers, bert.rs of normalizers and pre-tokenizers): words are
- * cut from their beginning into the longest tokens that there are. A token that begins a word has ▁ in front, as in GGUF files.
+ * BERT's WordPiece (arXiv 1609.08144; huggingface/tokenizers, bert.rs of normalizers and pre-tokenizers): splits a word
+ * from its start into the longest matching tokens. A token that begins a word has ▁ in front, as in GGUF files.
  */
 export function wordPiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): Scheme {
   const { unkId } = metadata;
@@ -27,7 +25,7 @@ export function wordPiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): 
     throw new ChunkwiseError('bad_file', {
       file: metadata.file,
       field: 'tokenizer.ggml.unknown_token_id',
-      reason: 'missing; a WordPiece tokenizer cannot do without',
+      reason: 'missing; a WordPiece tokenizer needs it',
     });
   }
   const isCased = hasCapitals(vocabulary);
@@ -46,12 +44,12 @@ export function wordPiece(metadata: TokenizerMetadata, vocabulary: Vocabulary): 
 function wordsOf(text: string, lowercases: boolean, stripsAccents: boolean): string[] {
   let clean = text.replace(CONTROL, '').replace(IDEOGRAPH, ' $& ');
   if (stripsAccents) clean = clean.normalize('NFD').replace(/\p{Mn}/gu, '');
-  // Character by character: JavaScript has another sigma at a word's end.
+  // Character by character, because JavaScript lowercases a final sigma differently.
   if (lowercases) clean = Array.from(clean, (char) => char.toLowerCase()).join('');
   return clean.split(SPACES).flatMap((run) => run.split(PUNCTUATION).filter((word) => word !== ''));
 }
 
-/** Nothing but an unknown token where a part is none; see `fallback`. */
+/** The pieces of a word; only an unknown token if any part has no token; see `fallback`. */
 function piecesOf(word: string, longest: number, ids: ReadonlyMap<string, number>): string[] {
   const unknown = [''];
   const chars = Array.from(word);
@@ -61,7 +59,7 @@ function piecesOf(word: string, longest: number, ids: ReadonlyMap<string, number
     let end = Math.min(chars.length, start + longest);
     const piece = (): string => (start === 0 ? '▁' : '') + chars.slice(start, end).join('');
     while (end > start && !ids.has(piece())) end--;
-    // A ▁ that is typed is not the one that begins a word.
+    // A typed ▁ does not mark the start of a word.
     if (end === start || (start > 0 && chars[start] === '▁')) return unknown;
     pieces.push(piece());
     start = end;
@@ -69,6 +67,6 @@ function piecesOf(word: string, longest: number, ids: ReadonlyMap<string, number
   return pieces;
 }
 
-/** Models that tell capitals apart have tokens with such; GGUF files say nothing else of it. */
+/** Whether tokens contain capitals: the only sign in GGUF files of a cased model. */
 const hasCapitals = ({ texts, types }: Vocabulary): boolean =>
   texts.some((text, id) => types[id] === TOKEN_TYPES.normal && !/^▁?\[/.test(text) && /\p{Lu}/u.test(text));

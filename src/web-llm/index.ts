@@ -1,7 +1,7 @@
 /**
- * web-llm's API on this runtime: an app switches by importing `chunkwise/web-llm` in place of `@mlc-ai/web-llm`, whose
- * types these are. Models in MLC's compiled format go to web-llm itself, which is loaded for them alone; every other
- * model id is a `model` of `createEngine`.
+ * web-llm's API on this runtime. An app switches by importing `chunkwise/web-llm` instead of `@mlc-ai/web-llm`; the types stay
+ * the same. web-llm itself runs models in MLC's compiled format, and is loaded only for them; every other model id is a `model`
+ * of `createEngine`.
  */
 export type * from '@mlc-ai/web-llm';
 export { ChunkwiseError } from '../errors/chunkwise-error.ts';

@@ -10,15 +10,56 @@ import type {
   MLCEngineInterface,
 } from '@mlc-ai/web-llm';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { deviceLimits, deviceVendor } from './device.ts';
-import { modelKind } from './model-kind.ts';
 import { OwnEngine } from './own-engine.ts';
 
+/** The runtime of a model: this one, with the `model` of `createEngine`, or web-llm for models in MLC's compiled format. */
+type ModelKind = { runtime: 'chunkwise'; model: string } | { runtime: 'web-llm' };
+
 /**
- * web-llm's `CreateMLCEngine`. `modelId`: a model of `createEngine`, or of MLC's format, as `engineConfig.appConfig` or
- * web-llm's own list has it.
- * @throws ChunkwiseError as `createEngine` does; `unsupported` for options that have no counterpart, and for MLC's
- * format where `@mlc-ai/web-llm` is not installed.
+ * Finds the runtime of a model without loading web-llm's list: ids of MLC's format contain no slash, or have a record with a
+ * compiled `model_lib`. A record whose `model` is a GGUF file stands for that file.
+ * @throws ChunkwiseError `unsupported` for several models if one is not in MLC's format.
+ */
+function modelKind(modelId: string | readonly string[], appConfig: AppConfig | undefined): ModelKind {
+  const ids = typeof modelId === 'string' ? [modelId] : modelId;
+  const own = ids.map((id) => ownModel(id, appConfig)).filter((model) => model !== undefined);
+  const [model] = own;
+  if (model === undefined) return { runtime: 'web-llm' };
+  if (ids.length === 1) return { runtime: 'chunkwise', model };
+  throw new ChunkwiseError('unsupported', { field: 'modelId', reason: `${model} can only be loaded alone` });
+}
+
+/** Returns the `model` of `createEngine` for an id; undefined for MLC's format. */
+function ownModel(id: string, appConfig: AppConfig | undefined): string | undefined {
+  const record = appConfig?.model_list.find(({ model_id }) => model_id === id);
+  if (record !== undefined) return isGguf(record.model) ? record.model : undefined;
+  return id.includes('/') || isGguf(id) ? id : undefined;
+}
+
+const isGguf = (address: string): boolean => /\.gguf([?#].*)?$/.test(address);
+
+/** Vendor as in GPUAdapterInfo; empty if the browser does not tell it. Throws `no_webgpu`. */
+async function deviceVendor(): Promise<string> {
+  return (await gpuAdapter()).info.vendor;
+}
+
+/** Throws `no_webgpu`. */
+async function deviceLimits(): Promise<GPUSupportedLimits> {
+  return (await gpuAdapter()).limits;
+}
+
+async function gpuAdapter(): Promise<GPUAdapter> {
+  const gpu = navigator.gpu as GPU | undefined;
+  const adapter = await gpu?.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new ChunkwiseError('no_webgpu', { reason: 'this browser has no GPU adapter' });
+  return adapter;
+}
+
+/**
+ * web-llm's `CreateMLCEngine`. `modelId`: a `model` of `createEngine`, or an id of a model in MLC's format from
+ * `engineConfig.appConfig` or web-llm's own list.
+ * @throws ChunkwiseError as `createEngine` does; `unsupported` for options without a counterpart, and for MLC's format if
+ * `@mlc-ai/web-llm` is not installed.
  */
 export async function CreateMLCEngine(
   modelId: string | string[],
@@ -41,7 +82,7 @@ export class MLCEngine implements MLCEngineInterface {
 
   constructor(engineConfig: MLCEngineConfig = {}) {
     this.#config = engineConfig;
-    // web-llm's classes have a private field, so that nothing else is of their types: what is public of them is checked.
+    // web-llm's classes have private fields, so no other object has their type; TypeScript checks the public members.
     const create: Create = this.chatCompletion.bind(this);
     const chat: { completions: Public<WebLlm.Chat['completions']> } = { completions: { create } };
     const completions: Public<WebLlm.Completions> = {
@@ -53,14 +94,14 @@ export class MLCEngine implements MLCEngineInterface {
     this.embeddings = embeddings as WebLlm.Embeddings;
   }
 
-  /** Loads a model in place of the one before. Errors: those of `CreateMLCEngine`; `aborted` when `unload` is called. */
+  /** Unloads the current model and loads another. Errors: those of `CreateMLCEngine`; `aborted` if `unload` is called. */
   async reload(modelId: string | string[], chatOpts?: ChatOptions | ChatOptions[]): Promise<void> {
     await this.unload();
     const { signal } = (this.#loading = new AbortController());
     const kind = modelKind(modelId, this.#config.appConfig);
     if (kind.runtime === 'web-llm') {
       const real = this.makeReal(await webLlm(), this.#config);
-      this.#backend = real; // before it has loaded, so that it can be unloaded meanwhile
+      this.#backend = real; // set before loading ends, so that `unload` can end it
       return real.reload(modelId, chatOpts);
     }
     if (this.#config.logitProcessorRegistry !== undefined) throw unsupported('logitProcessorRegistry');
@@ -149,12 +190,12 @@ export class MLCEngine implements MLCEngineInterface {
     this.#configure({ appConfig });
   }
 
-  /** For web-llm alone: this runtime logs nothing. */
+  /** Only affects web-llm: this runtime logs nothing. */
   setLogLevel(logLevel: LogLevel): void {
     this.#configure({ logLevel });
   }
 
-  /** web-llm's own engine, for models in MLC's format. */
+  /** Makes web-llm's own engine, for models in MLC's format. */
   protected makeReal(webLlm: typeof WebLlm, config: MLCEngineConfig): MLCEngineInterface {
     return new webLlm.MLCEngine(config);
   }
@@ -169,7 +210,7 @@ export class MLCEngine implements MLCEngineInterface {
     return this.#backend;
   }
 
-  /** web-llm's own engine. Throws `unsupported` where another model is loaded. */
+  /** Returns web-llm's own engine. Throws `unsupported` if this runtime's is loaded. */
   #real(what: string): MLCEngineInterface {
     const backend = this.#loaded();
     return backend instanceof OwnEngine ? refuse(what) : backend;
@@ -186,7 +227,7 @@ function refuse(field: string): never {
   throw unsupported(field);
 }
 
-/** web-llm, when it is installed: an optional dependency of 2 MB, loaded for models of its format alone. */
+/** Loads web-llm, an optional dependency of 2 MB, which only models in its format need. */
 export async function webLlm(): Promise<typeof WebLlm> {
   try {
     return await import('@mlc-ai/web-llm');

@@ -10,17 +10,22 @@ import type {
   InitProgressCallback,
   MLCEngineInterface,
 } from '@mlc-ai/web-llm';
-import { createEngine } from '../api/create-engine.ts';
-import type * as Own from '../api/types.ts';
+import { createEngine } from '../api/browser.ts';
+import type * as Own from '../api/index.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { requestDefaults } from './chat-options.ts';
-import { Interruption } from './interruption.ts';
-import { initProgress } from './progress.ts';
-import { ownFormat } from './response-format.ts';
-import { chatOf, chunkOf, completionOf, embeddingsOf, statsText } from './responses.ts';
+import {
+  chatOf,
+  chunkOf,
+  completionOf,
+  embeddingsOf,
+  initProgress,
+  ownFormat,
+  requestDefaults,
+  statsText,
+} from './conversions.ts';
 
-/** What answers behind an `MLCEngine`: this runtime, or web-llm. */
-export type Backend = Pick<
+/** The methods of `MLCEngine` that depend on the loaded model. */
+type Backend = Pick<
   MLCEngineInterface,
   | 'chatCompletion'
   | 'completion'
@@ -32,9 +37,10 @@ export type Backend = Pick<
   | 'runtimeStatsText'
 >;
 
-/** This runtime's engine under web-llm's methods. */
+/** This runtime's engine with web-llm's methods. */
 export class OwnEngine implements Backend {
-  private readonly interruption = new Interruption();
+  /** One for each answer that is being generated. */
+  private readonly running = new Set<AbortController>();
   private message = '';
   private report: Own.AnswerReport | undefined;
 
@@ -43,7 +49,7 @@ export class OwnEngine implements Backend {
     private readonly defaults: object,
   ) {}
 
-  /** Errors: those of `createEngine`; `unsupported` for an option of the chat that has no counterpart. */
+  /** Errors: those of `createEngine`; `unsupported` for a chat option that has no counterpart here. */
   static async load(
     model: string,
     chatOptions: ChatOptions,
@@ -59,41 +65,29 @@ export class OwnEngine implements Backend {
   chatCompletion(request: ChatCompletionRequest & { stream: true }): Promise<AsyncIterable<ChatCompletionChunk>>;
   chatCompletion(request: ChatCompletionRequest): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion>;
   async chatCompletion(request: ChatCompletionRequest): Promise<AsyncIterable<ChatCompletionChunk> | ChatCompletion> {
-    const { completions } = this.engine.chat;
-    // The request's own check refuses by name what it does not know.
+    // The engine checks the request, and refuses fields that it does not know.
     const response_format = request.response_format && ownFormat(request.response_format);
     const asked = { ...this.defaults, ...request, response_format } as Own.ChatCompletionRequest;
-    this.message = '';
-    const { signal, end } = this.interruption.begin();
-    if (request.stream !== true) {
-      const whole = await completions.create({ ...asked, stream: false }, { signal }).finally(end);
-      this.message = whole.choices[0]?.message.content ?? '';
-      this.report = whole.chunkwise;
-      return chatOf(whole);
-    }
-    return this.watch(await completions.create({ ...asked, stream: true }, { signal }), signal, end, (chunk) => {
-      this.message += chunk.choices[0]?.delta.content ?? '';
-      return chunkOf(chunk);
-    });
+    return this.answer<Own.ChatCompletionChunk, Own.ChatCompletion, ChatCompletionChunk, ChatCompletion>(
+      (options) => this.engine.chat.completions.create(asked, options),
+      {
+        text: ({ choices: [choice] }) => choice?.delta.content,
+        wholeText: ({ choices: [choice] }) => choice?.message.content,
+        chunk: chunkOf,
+        whole: chatOf,
+      },
+    );
   }
 
   completion(request: CompletionCreateParams & { stream?: false | null }): Promise<Completion>;
   completion(request: CompletionCreateParams & { stream: true }): Promise<AsyncIterable<Completion>>;
   completion(request: CompletionCreateParams): Promise<AsyncIterable<Completion> | Completion>;
   async completion(request: CompletionCreateParams): Promise<AsyncIterable<Completion> | Completion> {
-    const { completions } = this.engine;
     const asked = { ...this.defaults, ...request } as Own.CompletionRequest;
-    this.message = '';
-    const { signal, end } = this.interruption.begin();
-    if (request.stream !== true) {
-      const whole = await completions.create({ ...asked, stream: false }, { signal }).finally(end);
-      this.message = whole.choices[0]?.text ?? '';
-      this.report = whole.chunkwise;
-      return completionOf(whole);
-    }
-    return this.watch(await completions.create({ ...asked, stream: true }, { signal }), signal, end, (chunk) => {
-      this.message += chunk.choices[0]?.text ?? '';
-      return completionOf(chunk);
+    const text = ({ choices: [choice] }: Own.Completion): string | undefined => choice?.text;
+    return this.answer((options) => this.engine.completions.create(asked, options), {
+      ...{ text, wholeText: text },
+      ...{ chunk: completionOf, whole: completionOf },
     });
   }
 
@@ -103,16 +97,16 @@ export class OwnEngine implements Backend {
     return embeddingsOf(embeddings, (performance.now() - began) / 1000);
   }
 
-  /** The running answers end as they are; their iterations too. One that is not streamed throws `aborted`. */
+  /** Ends all running answers: streamed ones end as they are, others throw `aborted`. */
   interruptGenerate(): void {
-    this.interruption.interrupt();
+    for (const controller of this.running) controller.abort();
   }
 
   unload(): Promise<void> {
     return this.engine.dispose();
   }
 
-  /** Requests carry their whole chat: there is none to forget but the last answer and its figures. */
+  /** Forgets the last answer and its figures; requests carry their whole chat. */
   async resetChat(keepStats = false): Promise<void> {
     this.message = '';
     if (!keepStats) this.report = undefined;
@@ -126,15 +120,38 @@ export class OwnEngine implements Backend {
     return statsText(this.report);
   }
 
-  private async *watch<T extends { chunkwise?: Own.AnswerReport }, U>(
-    chunks: AsyncIterable<T>,
+  private async answer<C extends Reported, W extends Reported, OutC, OutW>(
+    create: (options: Own.CallOptions) => Promise<AsyncIterable<C> | W>,
+    conversions: Conversions<C, W, OutC, OutW>,
+  ): Promise<AsyncIterable<OutC> | OutW> {
+    this.message = '';
+    const controller = new AbortController();
+    this.running.add(controller);
+    const end = (): void => void this.running.delete(controller);
+    let answered: AsyncIterable<C> | W;
+    try {
+      answered = await create({ signal: controller.signal });
+    } catch (error) {
+      end();
+      throw error;
+    }
+    if (Symbol.asyncIterator in answered) return this.watch(answered, conversions, controller.signal, end);
+    end();
+    this.message = conversions.wholeText(answered) ?? '';
+    this.report = answered.chunkwise;
+    return conversions.whole(answered);
+  }
+
+  private async *watch<C extends Reported, W, OutC, OutW>(
+    chunks: AsyncIterable<C>,
+    { text, chunk: convert }: Conversions<C, W, OutC, OutW>,
     signal: AbortSignal,
     end: () => void,
-    convert: (chunk: T) => U,
-  ): AsyncGenerator<U, void> {
+  ): AsyncGenerator<OutC, void> {
     try {
       for await (const chunk of chunks) {
         this.report = chunk.chunkwise ?? this.report;
+        this.message += text(chunk) ?? '';
         yield convert(chunk);
       }
     } catch (error) {
@@ -144,4 +161,16 @@ export class OwnEngine implements Backend {
       end();
     }
   }
+}
+
+interface Reported {
+  chunkwise?: Own.AnswerReport;
+}
+
+/** Conversions of responses, in chunks and whole, to web-llm's; and the text that they hold. */
+interface Conversions<C, W, OutC, OutW> {
+  text: (chunk: C) => string | null | undefined;
+  wholeText: (answer: W) => string | null | undefined;
+  chunk: (chunk: C) => OutC;
+  whole: (answer: W) => OutW;
 }

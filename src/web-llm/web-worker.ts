@@ -3,7 +3,7 @@ import type { ChatOptions, MLCEngineConfig } from '@mlc-ai/web-llm';
 import { MLCEngine, webLlm } from './mlc-engine.ts';
 
 /**
- * web-llm's `CreateWebWorkerMLCEngine`. This runtime has a worker of its own: `worker` is for models of MLC's format.
+ * web-llm's `CreateWebWorkerMLCEngine`. `worker` serves models in MLC's format; this runtime has its own worker.
  * @throws ChunkwiseError as `CreateMLCEngine` does.
  */
 export async function CreateWebWorkerMLCEngine(
@@ -31,7 +31,7 @@ export class WebWorkerMLCEngine extends MLCEngine {
   }
 }
 
-/** web-llm's `WebWorkerMLCEngineHandler`: the app's worker hands it the messages. web-llm comes with the first of them. */
+/** web-llm's `WebWorkerMLCEngineHandler`, which handles the messages of the app's worker. The first message loads web-llm. */
 export class WebWorkerMLCEngineHandler {
   #handler: Promise<WebLlm.WebWorkerMLCEngineHandler> | undefined;
 

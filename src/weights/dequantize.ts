@@ -1,17 +1,19 @@
-import grid from '../../shaders/parts/weights/grid.wgsl?raw';
+import grid from '../../shaders/parts/grid.wgsl?raw';
 import { decodeFloats, halfToFloat } from './float-tensor.ts';
 import { GGML_TYPES, type GgmlType } from './ggml-types.ts';
 
 type Quantized = Exclude<GgmlType, 'F32' | 'F16' | 'BF16'>;
 
-/** A block: its bytes, and the halves and words among them. */
+/** Access to a block's bytes, halves and words. */
 interface Block {
   byte(at: number): number;
   half(at: number): number;
   word(at: number): number;
 }
 
-/** What the codes of IQ4_NL and IQ4_XS stand for, those of MXFP4, doubled, and the bytes of IQ3_XXS (ggml/src/ggml-common.h). */
+/**
+ * Values of the codes of IQ4_NL and IQ4_XS, of MXFP4 (doubled), and the grid bytes of IQ3_XXS (ggml/src/ggml-common.h).
+ */
 const NON_LINEAR = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 const FLOAT4 = [0, 1, 2, 3, 4, 6, 8, 12];
 const GRID = Array.from(grid.matchAll(/0x\w{8}/g), ([word]) => Number(word));
@@ -68,7 +70,7 @@ const ELEMENTS: Record<Quantized, (block: Block, i: number) => number> = {
   },
 };
 
-/** The values of whole blocks in a file's layout. */
+/** Dequantizes whole blocks. */
 export function dequantize(type: GgmlType, bytes: Uint8Array): Float32Array<ArrayBuffer> {
   if (type === 'F32' || type === 'F16' || type === 'BF16') return decodeFloats(type, bytes);
   const { blockSize, blockBytes } = GGML_TYPES[type];
@@ -90,15 +92,15 @@ export function dequantize(type: GgmlType, bytes: Uint8Array): Float32Array<Arra
 
 const signed = (byte: number): number => (byte << 24) >> 24;
 
-/** Of 32 in 16 bytes: the first 16 are the low nibbles. */
+/** 4-bit code of 32 in 16 bytes: the low nibbles come first. */
 const nibble = (block: Block, start: number, i: number): number =>
   (block.byte(start + (i & 15)) >> (i < 16 ? 0 : 4)) & 15;
 
-/** Of 256: four groups of 32 share as many bytes. */
+/** 2-bit code of 256: four groups of 32 share 32 bytes. */
 const pair = (block: Block, start: number, i: number): number =>
   (block.byte(start + 32 * (i >> 7) + (i & 31)) >> (2 * ((i >> 5) & 3))) & 3;
 
-/** Of 256: a byte has five digits, of 32 or 16 elements on, and the last four bytes have four. */
+/** Ternary digit of 256: a byte holds five digits, 32 or 16 elements apart; the last four bytes hold four. */
 function ternary(block: Block, i: number): number {
   const [at, digit] =
     i < 160 ? [i & 31, i >> 5] : i < 240 ? [32 + (i & 15), (i - 160) >> 4] : [48 + (i & 3), (i - 240) >> 2];
@@ -111,11 +113,11 @@ function bitCount(bits: number): number {
   return count;
 }
 
-/** Of 256: two groups of 32 share as many bytes, the even one in the low nibbles. */
+/** 4-bit code of 256: two groups of 32 share 32 bytes; the even group has the low nibbles. */
 const groupNibble = (block: Block, start: number, i: number): number =>
   (block.byte(start + 32 * (i >> 6) + (i & 31)) >> (i & 32 ? 4 : 0)) & 15;
 
-/** With the 6-bit scale and minimum of the element's group (get_scale_min_k4). */
+/** Applies the group's 6-bit scale and minimum (get_scale_min_k4). */
 function scaled(block: Block, i: number, code: number): number {
   const group = i >> 5;
   const byte = (at: number): number => block.byte(4 + at);

@@ -1,13 +1,12 @@
 import { bertTensors, ENCODERS } from '../architectures/encoder.ts';
 import type { BertConfig, BidirectionalConfig, EncoderConfig, Pooling } from '../config/encoder-config.ts';
-import type { GgufMetadata } from './gguf/gguf-metadata.ts';
-import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
+import { checkMultiple, fail, type GgufMetadata, readInteger, readRange } from './gguf/gguf-metadata.ts';
 import { MOST, readDecoderConfig, readVocabSize } from './model-config.ts';
 import type { ModelHeader } from './model-header.ts';
 import { checkAgainst, wantedTensors } from './model-tensors.ts';
 import type { TensorInfo } from './tensor-info.ts';
 
-/** GGUF's numbers of them (llama.cpp, include/llama.h, llama_pooling_type). */
+/** GGUF's numbers of pooling types (llama.cpp, include/llama.h, llama_pooling_type). */
 export const POOLINGS: ReadonlyMap<number, Pooling> = new Map([
   [1, 'mean'],
   [2, 'cls'],
@@ -15,16 +14,19 @@ export const POOLINGS: ReadonlyMap<number, Pooling> = new Map([
   [4, 'rank'],
 ]);
 
-/** llama.cpp's names of the dense layers behind pooling. */
+/** llama.cpp's names of the dense layers after pooling. */
 export const DENSE = ['dense_2.weight', 'dense_3.weight'] as const;
 
-/** Of segments, which are two in all models; a table of positions is made for each. */
+/** Most segments; all known models have two. Each needs its own table of positions. */
 const MOST_SEGMENTS = 16;
 
-/** Whether a tensor is used as it lies in the file: positions and segments are added up as they are loaded, and the classifier stays on the CPU. */
+/**
+ * Whether a tensor goes to the GPU as stored. Positions and segments are summed at load; the classifier stays on the
+ * CPU.
+ */
 export const isOnGpu = (name: string): boolean => !/^(position_embd|token_types|cls)\./.test(name);
 
-/** Whether a header is of a model that encodes texts, and answers nothing. */
+/** Whether a header belongs to an encoder. */
 export function isEncoder({ metadata }: Pick<ModelHeader, 'metadata'>): boolean {
   const architecture = metadata.get('general.architecture');
   return typeof architecture === 'string' && ENCODERS.has(architecture);
@@ -60,7 +62,7 @@ function readBertConfig({ metadata, tensors, isNormalized = true }: ModelHeader)
     fail(
       metadata,
       'tokenizer.ggml.model',
-      `an encoder with the tokenizer ${JSON.stringify(model.slice(0, 40))} is not supported; with bert or t5 it is`,
+      `an encoder with the tokenizer ${JSON.stringify(model.slice(0, 40))} is not supported; bert and t5 are`,
       'unsupported',
     );
   const pairs = model === 'bert' ? 'segments' : 'separators';
@@ -78,7 +80,7 @@ function readBertConfig({ metadata, tensors, isNormalized = true }: ModelHeader)
       fail(
         metadata,
         'token_types.weight',
-        'a cross-encoder that has learned one segment does not tell two texts apart',
+        'a cross-encoder with a single segment cannot tell two texts apart',
         'unsupported',
       );
     const standsBetween =
@@ -88,7 +90,7 @@ function readBertConfig({ metadata, tensors, isNormalized = true }: ModelHeader)
       fail(
         metadata,
         'tokenizer.ggml.add_bos_token',
-        'a cross-encoder whose texts do not stand between two tokens is not supported',
+        'a cross-encoder without tokens before and after its texts is not supported',
         'unsupported',
       );
     const labels = rowsOf('cls.output.weight') ?? 1;
@@ -114,7 +116,7 @@ function readBertConfig({ metadata, tensors, isNormalized = true }: ModelHeader)
   };
 }
 
-/** Of the dense layers the weights tell. */
+/** The dense layers' sizes follow from the weights. */
 function readBidirectionalConfig(file: ModelHeader): BidirectionalConfig {
   const { metadata, tensors, isNormalized = true, hasDense = true } = file;
   const decoder = readDecoderConfig(file);
@@ -140,7 +142,7 @@ function readBidirectionalConfig(file: ModelHeader): BidirectionalConfig {
       'unsupported',
     );
   }
-  const own = { ...decoder, tiedEmbeddings: true, qkvBias: false }; // an output matrix or a bias is refused, by its name
+  const own = { ...decoder, tiedEmbeddings: true, qkvBias: false }; // checkEncoderTensors rejects an output matrix or a bias by its name
   return {
     architecture,
     hiddenSize,
@@ -154,8 +156,7 @@ function readBidirectionalConfig(file: ModelHeader): BidirectionalConfig {
 }
 
 function readPooling(metadata: GgufMetadata, key: string): Pooling {
-  if (!metadata.has(key))
-    return fail(metadata, key, "missing: the model does not say how a text's states become one vector");
+  if (!metadata.has(key)) return fail(metadata, key, 'missing: the model names no pooling');
   const type = metadata.number(key);
   return (
     POOLINGS.get(type) ??
@@ -163,16 +164,16 @@ function readPooling(metadata: GgufMetadata, key: string): Pooling {
   );
 }
 
-/** As `checkTensors` of models that answer. */
+/** `checkTensors` for encoders. */
 export const checkEncoderTensors = (file: ModelHeader, config: EncoderConfig): ReadonlyMap<string, TensorInfo> =>
   checkAgainst(file, config.architecture, encoderTensors(config));
 
-/** Every tensor that an encoder has, by name. */
+/** Every tensor of an encoder, by name. */
 export function encoderTensors(config: EncoderConfig): ReturnType<typeof wantedTensors> {
   if (!('decoder' in config)) return new Map([...bertTensors(config)].map(([name, shape]) => [name, { shape }]));
   const { hiddenSize, denseWidth } = config;
   const wanted = wantedTensors(config.decoder);
-  wanted.delete('rope_freqs.weight'); // divisors that the forward pass would leave out
+  wanted.delete('rope_freqs.weight'); // divisors that the encoder's forward pass does not apply
   return denseWidth === undefined
     ? wanted
     : wanted.set(DENSE[0], { shape: [denseWidth, hiddenSize] }).set(DENSE[1], { shape: [hiddenSize, denseWidth] });

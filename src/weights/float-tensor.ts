@@ -2,7 +2,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { GgmlType } from './ggml-types.ts';
 import type { TensorInfo } from './tensor-info.ts';
 
-/** Reads a tensor of unquantized numbers. Errors: `unsupported` for a quantized type, and what the source throws. */
+/** Reads an unquantized tensor. Errors: `unsupported` for a quantized type, and those of the source. */
 export async function readFloats(tensor: TensorInfo): Promise<Float32Array> {
   const { name, type, bytes, offset, source } = tensor;
   if (type !== 'F32' && type !== 'F16' && type !== 'BF16') {
@@ -12,9 +12,9 @@ export async function readFloats(tensor: TensorInfo): Promise<Float32Array> {
   return decodeFloats(type, await source.read(offset, bytes));
 }
 
-/** The numbers in the bytes of a tensor of a float type. */
+/** Decodes the bytes of a float tensor. */
 export function decodeFloats(type: GgmlType, bytes: Uint8Array): Float32Array<ArrayBuffer> {
-  // A copy: what a source returns may begin at any byte, and typed arrays may not.
+  // Copy: typed arrays need alignment, which a source's bytes may lack.
   const { buffer } = bytes.slice();
   if (type === 'F32') return new Float32Array(buffer);
   const halves = new Uint16Array(buffer);
@@ -29,10 +29,10 @@ export function decodeFloats(type: GgmlType, bytes: Uint8Array): Float32Array<Ar
   return floats;
 }
 
-/** Every half's value, made when first needed. */
+/** Value of every half; built on first use. */
 let halfTable: Float32Array | undefined;
 
-/** The value of IEEE 754 binary16 bits. */
+/** Value of IEEE 754 binary16 bits. */
 export function halfToFloat(half: number): number {
   const exponent = (half >> 10) & 31;
   const fraction = half & 1023;
@@ -44,7 +44,7 @@ export function halfToFloat(half: number): number {
 const float = new Float32Array(1);
 const bits = new Uint32Array(float.buffer);
 
-/** IEEE 754 binary16 bits of a value, ties to even; above its range infinity. */
+/** IEEE 754 binary16 bits of a value, ties to even; infinity above its range. */
 export function floatToHalf(value: number): number {
   float[0] = value;
   const word = bits[0]!;

@@ -1,6 +1,6 @@
 /** Layout of a tensor type in a GGUF file (llama.cpp, ggml/src/ggml-common.h). */
 export interface GgmlTypeLayout {
-  /** Number in the file. */
+  /** The type's number in the file. */
   readonly id: number;
   /** Elements that share one scale. */
   readonly blockSize: number;
@@ -34,7 +34,7 @@ export const GGML_TYPES = {
 
 export type GgmlType = keyof typeof GGML_TYPES;
 
-/** Types that llama.cpp knows and this runtime does not (ggml/include/ggml.h), named in errors. */
+/** Types of llama.cpp that this runtime lacks (ggml/include/ggml.h), named in errors. */
 const OTHER_TYPES: Record<number, string> = {
   9: 'Q8_1',
   15: 'Q8_K',
@@ -56,12 +56,12 @@ const TYPE_BY_ID = new Map(
   (Object.keys(GGML_TYPES) as GgmlType[]).map((type) => [GGML_TYPES[type].id as number, type]),
 );
 
-/** The type with number `id` in a GGUF file, or undefined when this runtime does not know it. */
+/** The type with number `id` in a GGUF file; undefined if unknown. */
 export function ggmlTypeById(id: number): GgmlType | undefined {
   return TYPE_BY_ID.get(id);
 }
 
-/** What to call type number `id` in a message. */
+/** Name of type number `id` for a message. */
 export function ggmlTypeName(id: number): string {
   const name = ggmlTypeById(id) ?? OTHER_TYPES[id];
   return name === undefined ? `number ${id}` : `${name} (number ${id})`;

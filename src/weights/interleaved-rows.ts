@@ -2,8 +2,8 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { TensorInfo } from './tensor-info.ts';
 
 /**
- * Rows (2i, 2i + 1) of each head → rows (i, i + headDim / 2): from the order of q and k in GGUF files of some
- * architectures to the model's own. `rows`: the bytes of whole heads, `rowBytes` a row.
+ * Moves rows (2i, 2i + 1) of each head to (i, i + headDim / 2): from the order of q and k in some GGUF architectures to
+ * the model's own. `rows`: bytes of whole heads; `rowBytes`: bytes of a row.
  */
 export function deinterleaveRows(rows: Uint8Array, rowBytes: number, headDim: number): Uint8Array<ArrayBuffer> {
   const half = headDim / 2;
@@ -15,8 +15,8 @@ export function deinterleaveRows(rows: Uint8Array, rowBytes: number, headDim: nu
 }
 
 /**
- * Which row of a head becomes the i-th where the rows of its rotated part, (i, i + rotaryDim / 2), are to be (i, i + headDim / 2), as if all were
- * rotated.
+ * Source row of each row of a partly rotated head, so that its pairs (i, i + rotaryDim / 2) move to (i, i + headDim /
+ * 2), as in a fully rotated head.
  */
 export function pairedRows(headDim: number, rotaryDim: number): number[] {
   const [half, turned] = [headDim / 2, rotaryDim / 2];
@@ -27,8 +27,8 @@ export function pairedRows(headDim: number, rotaryDim: number): number[] {
 }
 
 /**
- * Which row of a tensor of q's or k's heads becomes the i-th, head by head, or for gated queries of all heads at once; undefined where
- * they are in order. In files a head's gates are behind its query; then all of them are behind all queries.
+ * Source row of each row of q or k, per head, or for gated queries over all heads; undefined if the order stays. Files
+ * store a head's gate after its query; the result has all gates after all queries.
  */
 export function rowOrder(
   model: Pick<ModelConfig, 'headDim' | 'rotaryDim' | 'numHeads' | 'gatesAttention'>,
@@ -44,7 +44,7 @@ export function rowOrder(
   ];
 }
 
-/** The rows of whole heads, each head's in this order. */
+/** Reorders the rows of whole heads. */
 export function orderedRows(rows: Uint8Array, rowBytes: number, order: readonly number[]): Uint8Array<ArrayBuffer> {
   const ordered = new Uint8Array(rows.length);
   for (let row = 0; row * rowBytes < rows.length; row++) {
@@ -54,7 +54,7 @@ export function orderedRows(rows: Uint8Array, rowBytes: number, order: readonly 
   return ordered;
 }
 
-/** A tensor whose rows, as many at a time as `order` has, are in this order, as they are read. */
+/** A tensor whose rows are reordered on reading, in groups of `order.length`. */
 export function withOrderedRows(tensor: TensorInfo, order: readonly number[]): TensorInfo {
   const { source, offset, bytes: size, shape } = tensor;
   const rowBytes = size / (shape[0] ?? 1);

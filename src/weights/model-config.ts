@@ -1,22 +1,21 @@
 import { type Architecture, everyNth, type Multiplier } from '../architectures/architecture.ts';
 import { ENCODERS } from '../architectures/encoder.ts';
-import { ARCHITECTURES } from '../architectures/index.ts';
+import { ARCHITECTURES } from '../architectures/registry.ts';
 import type { Experts, ModelConfig, ShortConvolution, SlidingWindow } from '../config/model-config.ts';
-import type { GgufMetadata } from './gguf/gguf-metadata.ts';
-import { readDeltaNet } from './delta-config.ts';
+import { checkMultiple, fail, type GgufMetadata, readInteger, readRange } from './gguf/gguf-metadata.ts';
 import {
   checkSources,
   firstSharing,
   MOST_OF_LAYERS,
+  readDeltaNet,
   readMlpWidths,
   readPerLayerInputs,
   readWindowHeads,
-} from './gguf/layer-sizes.ts';
-import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
+} from './layer-config.ts';
 import type { ModelHeader } from './model-header.ts';
 import { readRope } from './rope-config.ts';
 
-/** The largest sizes that are read, by GGUF's keys behind the architecture's name. */
+/** Largest accepted sizes, by GGUF's keys after the architecture's name. */
 export const MOST = {
   block_count: 1024,
   embedding_length: 65_536,
@@ -31,22 +30,22 @@ export const MOST = {
   expert_used_count: 64,
   expert_feed_forward_length: 1_048_576,
 } as const;
-/** Most tokens of a vocabulary. */
+/** Most tokens in a vocabulary. */
 export const MOST_TOKENS = 2 ** 21;
 
 /**
- * Reads a model's hyperparameters from its metadata, under the keys and with the defaults of llama.cpp
- * (src/llama-model.cpp, load_hparams). Throws `bad_file` for a value that makes no sense and `unsupported` for one
- * that this runtime does not run, naming the key.
+ * Reads a model's hyperparameters from its metadata, with llama.cpp's keys and defaults (src/llama-model.cpp,
+ * load_hparams). Throws `bad_file` for an invalid value and `unsupported` for one that this runtime does not run,
+ * naming the key.
  */
 export function readModelConfig(file: ModelHeader): ModelConfig {
   const name = file.metadata.get('general.architecture');
   if (typeof name === 'string' && ENCODERS.has(name))
-    fail(file.metadata, 'general.architecture', `a ${name} model embeds texts, and answers nothing`, 'unsupported');
+    fail(file.metadata, 'general.architecture', `a ${name} model is an encoder and generates no text`, 'unsupported');
   return readDecoderConfig(file);
 }
 
-/** The same of a decoder's layers, also where they are an encoder's. */
+/** Reads the config of decoder layers, including those of an encoder. */
 export function readDecoderConfig(file: ModelHeader): ModelConfig {
   const { metadata } = file;
   const found = readArchitecture(metadata);
@@ -57,7 +56,7 @@ export function readDecoderConfig(file: ModelHeader): ModelConfig {
   const hasTensor = (name: string): boolean => file.tensors.some((tensor) => tensor.name === name);
 
   const numLayers = integer('block_count') - draftLayers(metadata, architecture);
-  if (numLayers < 1) fail(metadata, key('block_count'), 'no layer but those that draft');
+  if (numLayers < 1) fail(metadata, key('block_count'), 'there are only draft layers');
   const hiddenSize = integer('embedding_length');
   const widths = readMlpWidths(metadata, found, {
     from: firstSharing(metadata, found, numLayers),
@@ -106,7 +105,10 @@ export function readDecoderConfig(file: ModelHeader): ModelConfig {
   };
 }
 
-/** Layers behind the others that predict further tokens (llama.cpp's nextn), in models that may have such: they serve drafts alone; see `draftHeadTensors`. Throws `bad_file`. */
+/**
+ * Number of layers after the others that predict further tokens (llama.cpp's nextn). Only drafts use them; see
+ * `draftHeadTensors`. Throws `bad_file`.
+ */
 export function draftLayers(metadata: GgufMetadata, architecture: string): number {
   if (ARCHITECTURES.get(architecture)?.draftParts === undefined) return 0;
   const key = `${architecture}.nextn_predict_layers`;
@@ -187,7 +189,7 @@ function readUnrotated(metadata: GgufMetadata, { name, unrotated }: Architecture
   return metadata.optionalBoolean(`${name}.${unrotated.unless}`) === false ? everyNth(1, numLayers) : [];
 }
 
-/** Layers that attend within a window: a flag a layer, or all but every n-th (llama.cpp, set_swa_pattern), or all. */
+/** Sliding-window layers: one flag per layer, or an interval (llama.cpp, set_swa_pattern), or all layers. */
 function readWindow(
   metadata: GgufMetadata,
   architecture: Architecture,
@@ -213,7 +215,7 @@ function readWindow(
   return { window: { tokens, layers: all.filter((layer) => !whole.includes(layer)), ...own } };
 }
 
-/** Layers without key heads have a convolution (llama.cpp, src/models/lfm2.cpp); one at least attends. */
+/** Layers without key heads have a convolution (llama.cpp, src/models/lfm2.cpp); at least one layer attends. */
 function readConvolution(
   metadata: GgufMetadata,
   { name, hasConvolutions }: Architecture,
@@ -230,7 +232,7 @@ function readConvolution(
     : { taps: readInteger(metadata, `${name}.shortconv.l_cache`, MOST['shortconv.l_cache']), layers };
 }
 
-/** Of every layer, or all but the first ones (llama.cpp, src/models/qwen3moe.cpp, lfm2moe.cpp). */
+/** Experts of all layers, or of all but the first ones (llama.cpp, src/models/qwen3moe.cpp, lfm2moe.cpp). */
 function readExperts(
   metadata: GgufMetadata,
   { name, experts }: Architecture,
@@ -266,7 +268,7 @@ function readExperts(
   };
 }
 
-/** Files of such models need not say what they all do. */
+/** Checks options that files may omit because all such models share them. */
 function checkGating(metadata: GgufMetadata, name: string, { shares }: NonNullable<Architecture['experts']>): void {
   const known = { softmax: 1, sigmoid: 2 }[shares]; // llama.cpp, llama_expert_gating_func_type
   const gating = metadata.optionalNumber(`${name}.expert_gating_func`) ?? known;
@@ -298,7 +300,7 @@ function readMultipliers(
   const read = (multiplier: Multiplier): number | undefined => {
     const names = multipliers?.[multiplier];
     const key = `${name}.${names?.gguf}`;
-    if (!names || (metadata.optionalNumber(key) ?? 0) === 0) return undefined; // 0 is written for "none"
+    if (!names || (metadata.optionalNumber(key) ?? 0) === 0) return undefined; // 0 means none
     return readRange(metadata, key, [1e-6, 1e6]);
   };
   const cap = `${name}.final_logit_softcapping`;
@@ -314,7 +316,7 @@ function readMultipliers(
   };
 }
 
-/** llama.cpp takes the length of the token list; `vocab_size` stands in where there is no list. */
+/** llama.cpp uses the length of the token list; `vocab_size` replaces a missing list. */
 export function readVocabSize(metadata: GgufMetadata, architecture: string): number {
   const list = 'tokenizer.ggml.tokens';
   if (!metadata.has(list)) return readInteger(metadata, `${architecture}.vocab_size`, MOST_TOKENS);

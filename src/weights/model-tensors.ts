@@ -1,18 +1,6 @@
-import { deltaWidths } from '../config/delta-net.ts';
-import { outputNormOf } from '../architectures/architecture.ts';
-import { architectureOf } from '../architectures/index.ts';
-import { EXPERT_BIAS, EXPERT_LINEARS, expertShape, ROUTER } from '../architectures/experts.ts';
-import {
-  FUSED,
-  type FusedName,
-  linearShape,
-  linearsOfGroup,
-  linearsOfLayer,
-  placeInGroup,
-} from '../architectures/linears.ts';
-import { type NormName, normShape, QK_NORMS } from '../architectures/norms.ts';
 import {
   configOfLayer,
+  deltaWidths,
   type Experts,
   hasExperts,
   hasState,
@@ -20,6 +8,20 @@ import {
   type ModelConfig,
   sharesKeys,
 } from '../config/model-config.ts';
+import { outputNormOf, type NormName, normShape, QK_NORMS } from '../architectures/architecture.ts';
+import { architectureOf } from '../architectures/registry.ts';
+import {
+  EXPERT_BIAS,
+  EXPERT_LINEARS,
+  expertShape,
+  ROUTER,
+  FUSED,
+  type FusedName,
+  linearShape,
+  linearsOfGroup,
+  linearsOfLayer,
+  placeInGroup,
+} from '../architectures/linears.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { draftLayers } from './model-config.ts';
 import type { ModelHeader } from './model-header.ts';
@@ -27,9 +29,9 @@ import { LONG_ROPE } from './rope-config.ts';
 import { rowsOf, type TensorInfo } from './tensor-info.ts';
 
 /**
- * Checks that a file holds every tensor its architecture needs, in the right shape, and none that the forward pass
- * would leave out; returns them by name. Names are llama.cpp's (src/llama-arch.cpp). Throws `bad_file` for a missing
- * or misshapen tensor, `unsupported` for one this runtime does not know.
+ * Checks that a file holds every tensor of its architecture in the right shape, and no other tensor, which the forward
+ * pass would ignore. Returns them by name; names are llama.cpp's (src/llama-arch.cpp). Throws `bad_file` for a missing
+ * or misshapen tensor, `unsupported` for an unknown one.
  */
 export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMap<string, TensorInfo> {
   const drafts = draftLayers(file.metadata, config.architecture) > 0;
@@ -44,13 +46,13 @@ export function checkTensors(file: ModelHeader, config: ModelConfig): ReadonlyMa
   return found;
 }
 
-/** Keys, values and their norm of a layer that attends to another's: files of Gemma 4 have them all the same. */
+/** Key tensors of a layer that shares another layer's keys: files of Gemma 4 contain them anyway. */
 function isUnused({ name }: TensorInfo, config: ModelConfig): boolean {
   const [, layer] = /^blk\.(\d+)\.attn_(?:k|v|k_norm)\.weight$/.exec(name) ?? [];
   return layer !== undefined && sharesKeys(config, Number(layer));
 }
 
-/** The same of any model, by the tensors that it is to have. */
+/** checkTensors for a given list of tensors. */
 export function checkAgainst(
   { metadata, tensors }: ModelHeader,
   architecture: string,
@@ -59,7 +61,7 @@ export function checkAgainst(
   const found = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   for (const tensor of tensors) {
     if (wanted.has(tensor.name)) continue;
-    const reason = `a ${architecture} model has no such tensor here, so it would be left out`;
+    const reason = `unknown tensor of a ${architecture} model; the forward pass would ignore it`;
     throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
   }
   for (const [name, { shape, optional, readAs }] of wanted) {
@@ -76,12 +78,12 @@ export function checkAgainst(
   return found;
 }
 
-/** An expert's gate and up are multiplied by at once. */
+/** One kernel multiplies by an expert's gate and up, so both need one type. */
 function checkGates(found: ReadonlyMap<string, TensorInfo>, numLayers: number): void {
   for (let layer = 0; layer < numLayers; layer++) {
     const [gate, up] = ['gate', 'up'].map((part) => found.get(`blk.${layer}.ffn_${part}_exps.weight`));
     if (!gate || !up || gate.type === up.type) continue;
-    const reason = `is in ${up.type}, but ${gate.name} in ${gate.type}: experts whose gates are of another type are not supported`;
+    const reason = `is in ${up.type}, but ${gate.name} in ${gate.type}: experts need gate and up of one type`;
     throw new ChunkwiseError('unsupported', { file: up.source.name, field: up.name, reason });
   }
 }
@@ -89,37 +91,43 @@ function checkGates(found: ReadonlyMap<string, TensorInfo>, numLayers: number): 
 interface WantedTensor {
   shape: readonly number[];
   optional?: boolean;
-  /** The shape that it is read in, where that is another: of the same elements, in the same order. */
+  /** Shape to read it in, if different: the same elements in the same order. */
   readAs?: readonly number[];
 }
 
-/** Of a layer with a convolution: its weights `[hiddenSize, taps]`, the latest token's last. */
+/** Short convolution: weights `[hiddenSize, taps]`, the latest token's last. */
 export const CONVOLUTION = 'shortconv.conv';
 
-/** Of a layer with a delta net. */
+/** Tensors of a layer with a delta net. */
 export const DELTA = {
-  /** Its convolution's weights `[convolved, taps]`, the latest token's last. */
+  /** Convolution weights `[convolved, taps]`, the latest token's last. */
   convolution: 'ssm_conv1d.weight',
-  /** How fast a value head forgets, negative, and what is added to the number that says how much. */
+  /** A value head's decay rate, negative, and the bias of its decay input. */
   decayRate: 'ssm_a',
   decayBias: 'ssm_dt.bias',
   norm: 'ssm_norm.weight',
 } as const;
 
-/** Of a model whose layers take in embeddings of their own: these, which stay off the GPU, `[vocabSize, numLayers perLayerInputs]`, and what makes the other part of each layer's input. */
+/**
+ * Tensors of a model with per-layer embeddings: the embeddings `[vocabSize, numLayers perLayerInputs]`, which stay off
+ * the GPU, and the projection that gives the other part of each layer's input.
+ */
 export const PER_LAYER = {
   embeddings: 'per_layer_token_embd.weight',
   projection: 'per_layer_model_proj.weight',
   norm: 'per_layer_proj_norm.weight',
-  /** Of a layer. */
+  /** Tensors of each layer. */
   gate: 'inp_gate.weight',
   output: 'proj.weight',
   outputNorm: 'post_norm.weight',
-  /** What the residual stream is multiplied by behind the layer, `[1]`; 1 where a file has none. */
+  /** Factor of the residual stream after the layer, `[1]`; default: 1. */
   scale: 'layer_output_scale.weight',
 } as const;
 
-/** Of the layer that drafts (llama.cpp's nextn): norms of a token's embedding and of the state before it, what makes its input of both, and its last norm. */
+/**
+ * Tensors of the draft layer (llama.cpp's nextn): norms of the token's embedding and of the hidden state, the
+ * projection of both to its input, and its output norm.
+ */
 export const DRAFT = {
   tokenNorm: 'nextn.enorm.weight',
   stateNorm: 'nextn.hnorm.weight',
@@ -128,8 +136,9 @@ export const DRAFT = {
 } as const;
 
 /**
- * The tensors of a model's draft head, by the names that they have in a model of one layer, and its own in DRAFT; undefined where the
- * file has none that is run, which shares embeddings and output with the model. Errors: `bad_file` for a missing or misshapen tensor.
+ * Tensors of a model's draft head, named as in a model of one layer plus those in DRAFT; undefined if the file has no
+ * head that this runtime runs. Embeddings and output are the model's. Errors: `bad_file` for a missing or misshapen
+ * tensor.
  */
 export function draftHeadTensors(
   file: ModelHeader,
@@ -153,18 +162,18 @@ export function draftHeadTensors(
   };
 }
 
-/** A model whose one layer is the draft head's: it attends to all. */
+/** Config of the draft head as a one-layer model with full attention. */
 function draftHeadOf(config: ModelConfig): ModelConfig {
   const head: ModelConfig = { ...config, numLayers: 1, unrotatedLayers: [], isDraftHead: true };
   delete head.deltaNet;
   return head;
 }
 
-/** Tensors that are brought to the GPU. */
+/** Tensors that are uploaded to the GPU. */
 export const onGpu = (tensors: ReadonlyMap<string, TensorInfo>): TensorInfo[] =>
   [...tensors.values()].filter(({ name }) => name !== PER_LAYER.embeddings);
 
-/** Every tensor that a model has, by name. */
+/** Every tensor of a model, by name. */
 export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
   const {
     hiddenSize,
@@ -183,7 +192,7 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
     ['token_embd.weight', { shape: [vocabSize, hiddenSize] }],
     [outputNormOf(architecture), { shape: [hiddenSize] }],
   ]);
-  // A divisor for each frequency: of LongRoPE, or of Llama 3's scaling.
+  // One divisor per frequency, for LongRoPE or Llama 3's scaling.
   if (shortContext === undefined) wanted.set('rope_freqs.weight', { shape: [rotaryDim / 2], optional: true });
   else for (const name of LONG_ROPE) wanted.set(name, { shape: [rotaryDim / 2] });
   if (!config.tiedEmbeddings) wanted.set('output.weight', { shape: [vocabSize, hiddenSize] });
@@ -229,7 +238,7 @@ export function wantedTensors(config: ModelConfig): Map<string, WantedTensor> {
   return wanted;
 }
 
-/** Of a layer: what chooses its experts, and each linear of all of them, which are read as one matrix, one below the other. */
+/** Router and expert tensors of a layer. The stacked matrices of all experts are read as one matrix. */
 function expertTensors(
   config: ModelConfig,
   { count, shares }: Experts,
@@ -247,7 +256,7 @@ function expertTensors(
 
 const FUSED_NAME = /^blk\.(\d+)\.(attn_qkv|ffn_up)\.(weight|bias)$/;
 
-/** The linears of a tensor that is a whole group of them; any other tensor. */
+/** Splits a fused tensor into its linears; returns any other tensor alone. */
 function unfused(tensor: TensorInfo, config: ModelConfig): TensorInfo[] {
   const [, layer, name, end] = FUSED_NAME.exec(tensor.name) ?? [];
   if (name === undefined) return [tensor];
@@ -267,16 +276,16 @@ function unfused(tensor: TensorInfo, config: ModelConfig): TensorInfo[] {
 function checkTensor(tensor: TensorInfo, shape: readonly number[]): void {
   const { name, source } = tensor;
   if (tensor.shape.length !== shape.length || tensor.shape.some((length, i) => length !== shape[i])) {
-    const reason = `its shape is [${tensor.shape.join(', ')}], but the metadata call for [${shape.join(', ')}]`;
+    const reason = `its shape is [${tensor.shape.join(', ')}], but the metadata require [${shape.join(', ')}]`;
     throw new ChunkwiseError('bad_file', { file: source.name, field: name, reason });
   }
 }
 
-/** llama.cpp writes norms, biases, frequencies and convolutions in F32 whatever the model's type, and adds them as such. */
+/** llama.cpp stores norms, biases, frequencies and convolutions in F32 for every model type. */
 const isRead = ({ shape, type }: TensorInfo): boolean => shape.length > 1 || type === 'F32';
 
 function checkVector(tensor: TensorInfo | undefined): void {
   if (!tensor || isRead(tensor)) return;
-  const reason = `a vector in ${tensor.type}; F32 is read`;
+  const reason = `a vector in ${tensor.type}; only F32 is supported`;
   throw new ChunkwiseError('unsupported', { file: tensor.source.name, field: tensor.name, reason });
 }

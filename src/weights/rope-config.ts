@@ -1,7 +1,6 @@
 import type { Architecture } from '../architectures/architecture.ts';
 import type { ModelConfig, Yarn } from '../config/model-config.ts';
-import type { GgufMetadata } from './gguf/gguf-metadata.ts';
-import { checkMultiple, fail, readInteger, readRange } from './metadata-numbers.ts';
+import { checkMultiple, fail, type GgufMetadata, readInteger, readRange } from './gguf/gguf-metadata.ts';
 import type { ModelHeader } from './model-header.ts';
 
 type RopeConfig = Pick<
@@ -11,18 +10,21 @@ type RopeConfig = Pick<
 type Scaling = Pick<RopeConfig, 'yarn' | 'ropeLinearScale' | 'rotaryScale'>;
 type Keys = (name: string) => string;
 
-/** LongRoPE's divisors of frequencies, `[rotaryDim / 2]`, for contexts as in training and for longer ones. */
+/** LongRoPE's frequency divisors, `[rotaryDim / 2]`, for contexts within the trained length and for longer ones. */
 export const LONG_ROPE = ['rope_factors_short.weight', 'rope_factors_long.weight'] as const;
 
 const FACTORS = [1e-6, 1e6] as const;
 
-/** What a long context makes of scores (YaRN, arXiv 2309.00071, equation 22; llama.cpp, llama-context.cpp, get_mscale). */
+/**
+ * Attention factor of a stretched context (YaRN, arXiv 2309.00071, equation 22; llama.cpp, llama-context.cpp,
+ * get_mscale).
+ */
 export const magnitude = (factor: number, multiplier = 1): number =>
   factor <= 1 ? 1 : 0.1 * multiplier * Math.log(factor) + 1;
 
 /**
- * How q and k are rotated, from GGUF's metadata, with llama.cpp's meanings and defaults. Llama 3's scaling is no metadata: it is
- * the tensor `rope_freqs.weight`.
+ * Reads the rotation of q and k from GGUF's metadata, with llama.cpp's meanings and defaults. Llama 3's scaling is not
+ * in the metadata but in the tensor `rope_freqs.weight`.
  */
 export function readRope(
   file: ModelHeader,
@@ -55,7 +57,7 @@ export function readRope(
     fail(
       metadata,
       key('rope.scaling.type'),
-      'rotations that scale what they rotate are not supported where some layers are rotated in another way',
+      'rotations with a scale are not supported if layers differ in their rotation',
       'unsupported',
     );
   }
@@ -78,7 +80,7 @@ export function readRope(
 function readFactor(metadata: GgufMetadata, key: Keys): number {
   const current = key('rope.scaling.factor');
   const name = metadata.has(current) ? current : key('rope.scale_linear');
-  return (metadata.optionalNumber(name) ?? 0) === 0 ? 1 : readRange(metadata, name, FACTORS); // 0 is written for "no scaling"
+  return (metadata.optionalNumber(name) ?? 0) === 0 ? 1 : readRange(metadata, name, FACTORS); // 0 means no scaling
 }
 
 function readYarn(
@@ -92,7 +94,7 @@ function readYarn(
   };
   const extKey = key('rope.scaling.yarn_ext_factor');
   const ext = metadata.optionalNumber(extKey) ?? -1;
-  // Without it YaRN is linear scaling.
+  // Without extrapolation YaRN is linear scaling.
   if (ext === 0) return { ropeLinearScale: factor, rotaryScale: number('attn_factor', 1) };
   const extFactor = ext < 0 ? 1 : readRange(metadata, extKey, FACTORS);
   if (extFactor > 1) fail(metadata, extKey, `must be at most 1, but is ${extFactor}`);
@@ -115,7 +117,7 @@ function readYarn(
   };
 }
 
-/** The whole head, or a part that the kernels' vectors of four pairs divide. */
+/** Rotated components: the whole head, or a part that kernel vectors of four pairs divide. */
 function readRotaryDim(
   metadata: GgufMetadata,
   { name, rotatesPart }: Architecture,

@@ -1,21 +1,21 @@
 import type { ByteSource } from './byte-source.ts';
 import type { GgmlType } from './ggml-types.ts';
 
-/** Where a tensor lies and how it is stored. */
+/** Place and type of a stored tensor. */
 export interface TensorInfo {
   readonly name: string;
-  /** Rows first: a linear's weight is `[outFeatures, inFeatures]`. GGUF stores the reverse order. */
+  /** Rows first: a linear's weight is `[outFeatures, inFeatures]`, the reverse of GGUF's order. */
   readonly shape: readonly number[];
   readonly type: GgmlType;
-  /** Bytes of the tensor in the file, and where they begin in `source`. */
+  /** Size of the tensor in bytes, and its offset in `source`. */
   readonly bytes: number;
   readonly offset: number;
   readonly source: ByteSource;
-  /** Its numbers do not matter: the GPU makes them up, and `source` has but a name. */
+  /** Placeholder: the GPU fills it with random numbers; `source` has only a name. */
   readonly isRandom?: boolean;
 }
 
-/** Some rows of a tensor, as one of another name. */
+/** `count` rows of a tensor from row `start`, under another name. */
 export function rowsOf(
   { shape: [rows = 1, ...columns], bytes, offset, ...others }: TensorInfo,
   name: string,

@@ -1,15 +1,14 @@
 import { type TokenizerMetadata, UNIGRAM_SPACES } from '../config/tokenizer-metadata.ts';
-import type { GgufMetadata } from './gguf/gguf-metadata.ts';
-import { fail } from './metadata-numbers.ts';
+import { fail, type GgufMetadata } from './gguf/gguf-metadata.ts';
 import type { ModelHeader } from './model-header.ts';
 
-/** Our own keys, which no GGUF file has. */
+/** Keys of this package that no GGUF file has. */
 export const COMPOSES = 'tokenizer.chunkwise.composes';
 export const SPACES = 'tokenizer.chunkwise.spaces';
 
 /**
- * Collects the `tokenizer.*` keys of a GGUF file (ggml/docs/gguf.md). Throws `bad_file` naming a key that is missing or
- * of another type; whether the values fit together is the tokenizer's to check.
+ * Collects the `tokenizer.*` keys of a GGUF file (ggml/docs/gguf.md). Throws `bad_file` naming a missing key or one of
+ * another type; the tokenizer checks consistency.
  */
 export function readTokenizerMetadata({ metadata }: Pick<ModelHeader, 'metadata'>): TokenizerMetadata {
   const key = (name: string): string => `tokenizer.ggml.${name}`;
@@ -39,7 +38,7 @@ export function readTokenizerMetadata({ metadata }: Pick<ModelHeader, 'metadata'
   };
 }
 
-/** Where a WordPiece tokenizer differs: a text stands between `[CLS]` and `[SEP]`, which have keys of their own in some files. */
+/** WordPiece puts a text between `[CLS]` and `[SEP]`, which have their own keys in some files. */
 function wordPieceMetadata(metadata: GgufMetadata): Partial<TokenizerMetadata> {
   const key = (name: string): string => `tokenizer.ggml.${name}`;
   const tokens = metadata.strings(key('tokens'));
@@ -50,7 +49,7 @@ function wordPieceMetadata(metadata: GgufMetadata): Partial<TokenizerMetadata> {
   };
   return {
     bosId: idOf('[CLS]', 'cls_token_id', 'bos_token_id'),
-    eosId: idOf('[SEP]', 'seperator_token_id', 'eos_token_id'), // spelt so
+    eosId: idOf('[SEP]', 'seperator_token_id', 'eos_token_id'), // GGUF's spelling
     unkId: idOf('[UNK]', 'unknown_token_id'),
     addBos: true,
     addEos: true,
@@ -69,7 +68,7 @@ function unigramMetadata(metadata: GgufMetadata): Partial<TokenizerMetadata> {
   };
 }
 
-/** Of an array of bytes, with a sign or without. */
+/** Reads an array of signed or unsigned bytes. */
 function bytesOf(metadata: GgufMetadata, key: string): Uint8Array {
   const values = metadata.numbers(key);
   return values.BYTES_PER_ELEMENT === 1

@@ -1,9 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { parseAdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
-import type { AdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
+import { type AdapterConfig, parseAdapterConfig } from '../../src/adapters/adapter-config.ts';
 import { linearsOfLayer } from '../../src/architectures/linears.ts';
-import { parseTransformersName, transformersName } from '../../src/adapters/formats/module-names.ts';
+import { parseTransformersName, transformersName } from '../../src/adapters/module-names.ts';
 import { expectError } from '../support/expect-error.ts';
 
 const FILE = 'adapter_config.json';
@@ -19,12 +18,12 @@ const NAMES = Array.from({ length: 12 }, (_, layer) =>
   linearsOfLayer({}, layer).map((linear) => transformersName({ layer, linear })),
 ).flat();
 
-test.each(semantics.targets)('targets are those of PEFT: $config', ({ config, names }) => {
+test.each(semantics.targets)("targets match PEFT's: $config", ({ config, names }) => {
   const { isTargeted } = parse(config);
   expect(NAMES.filter(isTargeted)).toEqual(names);
 });
 
-test.each(semantics.patterns)('ranks and alphas are of the key PEFT takes: $keys', ({ keys, chosen }) => {
+test.each(semantics.patterns)('ranks and alphas come from the key chosen by PEFT: $keys', ({ keys, chosen }) => {
   const ranks = Object.fromEntries(keys.map((key, i) => [key, i + 1]));
   const alphas = Object.fromEntries(keys.map((key, i) => [key, 100 * (i + 1)]));
   const config = parse({ target_modules: 'all-linear', rank_pattern: ranks, alpha_pattern: alphas });
@@ -36,7 +35,7 @@ test.each(semantics.patterns)('ranks and alphas are of the key PEFT takes: $keys
   }
 });
 
-test('the scale is alpha / r, and alpha / sqrt(r) for rsLoRA, of the module', () => {
+test("the scale is the module's alpha / r, and alpha / sqrt(r) for rsLoRA", () => {
   const name = NAMES[0]!;
   expect(parse({}).scaleOf(name)).toBe(2);
   expect(parse({ use_rslora: true }).scaleOf(name)).toBe(8);
@@ -44,7 +43,7 @@ test('the scale is alpha / r, and alpha / sqrt(r) for rsLoRA, of the module', ()
   expect(parse({ r: null, lora_alpha: null }).scaleOf(name)).toBe(1);
 });
 
-test('all-linear is every linear of the layers, in any case of letters', () => {
+test('all-linear targets every linear of the layers, case-insensitively', () => {
   expect(NAMES.filter(parse({ target_modules: 'All-Linear' }).isTargeted)).toEqual(NAMES);
 });
 
@@ -66,7 +65,7 @@ test('names are mapped one to one', () => {
   expect(parseTransformersName('model.layers.1.mlp.q_proj')).toBeUndefined();
 });
 
-test('what a full config of PEFT holds beside LoRA is no obstacle; what is unknown and says something is refused by name', async () => {
+test('a full PEFT config is accepted; unknown fields that are set are refused by name', async () => {
   const full = {
     alora_invocation_tokens: null,
     alpha_pattern: {},
@@ -118,7 +117,7 @@ test.each([true, false, null, 'gaussian', 'eva', 'orthogonal', 'mica'])(
   },
 );
 
-test('temperatures of decisions are read; what is no type of question, or no temperature, is refused', async () => {
+test('decision temperatures are read; unknown question types and invalid temperatures are refused', async () => {
   const given = { predicate: 1.7, score: 0.5 };
   expect(parse({ decision_temperatures: given }).decisionTemperatures).toEqual(given);
   expect(parse({ decision_temperatures: {} }).decisionTemperatures).toBeUndefined();
@@ -128,7 +127,7 @@ test('temperatures of decisions are read; what is no type of question, or no tem
     });
 });
 
-test('the tokens of an activated adapter are read; null is none', () => {
+test('invocation tokens of an activated adapter are read; null means none', () => {
   expect(parse({ alora_invocation_tokens: [5, 0, 5] }).invocationTokens).toEqual([5, 0, 5]);
   expect(parse({ alora_invocation_tokens: null }).invocationTokens).toBeUndefined();
 });
@@ -179,11 +178,11 @@ test.each([
     'alora_invocation_tokens',
     value,
   ]),
-])('%s = %j is a fault of the file', async (field, value) => {
+])('%s = %j is refused as an error of the file', async (field, value) => {
   await expectError(() => parse({ [field]: value }), 'bad_file', { file: FILE, field });
 });
 
-test('faults within patterns, of a pattern with layers, and of numbers that JSON lacks', async () => {
+test('errors within patterns, a pattern with layers, and numbers that JSON lacks are refused', async () => {
   const fails = (fields: object, field: string): Promise<void> =>
     expectError(() => parse(fields), 'bad_file', { file: FILE, field });
   await fails({ rank_pattern: { q_proj: 0 } }, 'rank_pattern.q_proj');

@@ -1,9 +1,6 @@
 import { expect, test } from 'vitest';
-import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
-import type { AdapterModules } from '../../src/adapters/formats/adapter-file.ts';
-import type { AdapterSource } from '../../src/adapters/formats/adapter-header.ts';
-import { baseNames, isOneOf } from '../../src/adapters/formats/base-name.ts';
-import { contentHash } from '../../src/adapters/ladder/content-hash.ts';
+import { type AdapterModules, baseNames, contentHash, isOneOf, readAdapter } from '../../src/adapters/adapter-file.ts';
+import type { AdapterSource } from '../../src/adapters/adapter-header.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { GgufMetadata } from '../../src/weights/gguf/gguf-metadata.ts';
 import { BytesSource } from '../support/bytes-source.ts';
@@ -57,7 +54,7 @@ test.each([
   expect([gguf.rank, gguf.alpha]).toEqual([peft.rank, peft.alpha]);
 });
 
-test('linears have the names that their architecture gives them, and layers those that they have', async () => {
+test("linears have their architecture's names, and layers only their own linears", async () => {
   const lfm2 = await tinyConfig({ architecture: 'lfm2', numLayers: 3 });
   const adapter = tinyAdapter(lfm2, { seed: 2, type: 'F16' });
   const peft = await read(adapter, lfm2);
@@ -94,7 +91,7 @@ test('linears have the names that their architecture gives them, and layers thos
   });
 });
 
-test('rows and columns of value heads are put in the order of the base, and gates behind all queries', async () => {
+test('value heads are reordered for the base, and gates come after all queries', async () => {
   const tiled = await tinyConfig({ architecture: 'qwen35', attending: [1], headDim: 16, deltaHeads: [2, 8, 16] });
   const grouped: typeof tiled = { ...tiled, deltaNet: { ...tiled.deltaNet!, valueHeads: 'grouped' } };
   const adapter = tinyAdapter(tiled, { seed: 6 });
@@ -136,7 +133,7 @@ test('rows and columns of value heads are put in the order of the base, and gate
   expect(first.contentHash).not.toBe(second.contentHash);
 });
 
-test('an adapter of linears that are one in the file is one of each, in the order of the kernels; another base refuses it', async () => {
+test("an adapter of fused linears is split, in the kernels' order; another base refuses it", async () => {
   const phi3 = await tinyConfig({ architecture: 'phi3', rotaryDim: 8 });
   const adapter = tinyAdapter(phi3, { seed: 5 });
   const { modules } = await read(adapter, phi3);
@@ -153,7 +150,7 @@ test('an adapter of linears that are one in the file is one of each, in the orde
   expect(found('attn_v').b).toEqual(rowsOf(qkv!.b, 96, 32));
   expect(found('ffn_gate').b).toEqual(rowsOf(gateUp!.b, 0, 96));
   expect(found('ffn_up').b).toEqual(rowsOf(gateUp!.b, 96, 96));
-  // Of a head of 16 of which 8 are rotated: pairs (i, i + 4), then the others.
+  // Rows of a head of 16, 8 of them rotated: pairs (i, i + 4), then the others.
   const order = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15];
   order.forEach((from, to) => expect(rowsOf(found('attn_k').b, 16 + to, 1)).toEqual(rowsOf(qkv!.b, 64 + 16 + from, 1)));
   expect((await readAdapter(ggufSource(adapter, phi3), { config: phi3 })).modules).toEqual(modules);
@@ -206,7 +203,7 @@ test.each(['model.language_model.', 'language_model.model.'])(
       modules: other.modules.filter(({ name }) => name !== rename('model.layers.1.self_attn.q_proj')),
     };
     await expectError(() => read(missing), 'bad_file', { file: WEIGHTS_FILE, field, reason: /missing/ });
-    // One linear under two names would be two adapters of it.
+    // One linear under two names would get two adapters.
     const mixed = {
       ...other,
       config: { ...other.config, target_modules: ['q_proj', 'down_proj'] },
@@ -216,7 +213,7 @@ test.each(['model.language_model.', 'language_model.model.'])(
   },
 );
 
-test('subsets, ranks of single modules and rsLoRA', async () => {
+test('subsets of modules, per-module ranks and rsLoRA are read', async () => {
   const name = 'model.layers.1.mlp.down_proj';
   const adapter = tinyAdapter(llama, {
     seed: 4,
@@ -237,7 +234,7 @@ test('subsets, ranks of single modules and rsLoRA', async () => {
   ]);
 });
 
-test('a base of another name is a warning', async () => {
+test('a base of another name gives a warning', async () => {
   const config = { base_model_name_or_path: 'HuggingFaceTB/SmolLM2-135M-Instruct' };
   const adapter = tinyAdapter(llama, { seed: 5, config });
   const warningsFor = async (names: string[]): Promise<string[]> =>
@@ -258,7 +255,7 @@ test.each(['./base', '../SmolLM2-360M', '/content/base', 'C:\\models\\base', '~/
 const namesOf = (file: string, entries: [string, string][] = []): string[] =>
   baseNames(new GgufMetadata(file, new Map(entries)));
 
-test('a GGUF file is called by its name and its metadata, unless these say nothing', () => {
+test("a GGUF file's names come from its file name and metadata, unless they are generic", () => {
   expect(namesOf('/models/SmolLM2-135M-Instruct.Q4_1.gguf')).toEqual(['SmolLM2-135M-Instruct']);
   expect(namesOf('https://h/r/main/qwen2.5-0.5b-q4_k_m-00001-of-00002.gguf?download=true')).toEqual(['qwen2.5-0.5b']);
   expect(
@@ -271,7 +268,7 @@ test('a GGUF file is called by its name and its metadata, unless these say nothi
   expect(namesOf('model.gguf', [['general.name', 'SmolLM2 135M']])).toEqual(['SmolLM2 135M']);
 });
 
-test('a safetensors model is called by its repository or what it was read from; its folder is only recognised', () => {
+test("a safetensors model's names come from its repository or metadata; a folder alone is no name", () => {
   const named = (file: string, name?: string): string[] =>
     namesOf(file, name === undefined ? [] : [['general.name', name]]);
   expect(named('config.json')).toEqual([]);
@@ -289,7 +286,7 @@ test.each([
   ['owner/SmolLM2-135M', 'owner/SmolLM2-135M-Instruct', false],
 ])('%s and %s: the same base is %s', (one, other, same) => expect(isOneOf(one, [other])).toBe(same));
 
-test('a pickle is refused, saying why and what to do, whatever it is called', async () => {
+test('a pickle is refused under any file name, with the reason and a remedy', async () => {
   const zip = Uint8Array.of(0x50, 0x4b, 3, 4, 0, 0, 8, 8, 0, 0, 0, 0);
   const old = Uint8Array.of(0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20);
   const { config } = peftSource(tinyAdapter(llama, { seed: 5 })) as { config: ByteSource };
@@ -298,7 +295,7 @@ test('a pickle is refused, saying why and what to do, whatever it is called', as
     for (const source of [{ config, weights: file }, { gguf: file }]) {
       await expectError(() => readAdapter(source, { config: llama }), 'unsupported', {
         file: 'adapter_model.bin',
-        reason: /pickle, which runs .*save_pretrained/,
+        reason: /reading a pickle runs .*save_pretrained/,
       });
     }
   }
@@ -357,7 +354,7 @@ test.each(FAULTS)('refused by name before any tensor is read: $what', async ({ c
   expect(weights.reads).toBeLessThanOrEqual(2); // the header's length, and the header
 });
 
-test('another base: other shapes, another architecture', async () => {
+test('a base of other shapes or another architecture refuses the adapter', async () => {
   const wide = await tinyConfig({ hiddenSize: 128 });
   const gated = await tinyConfig({ intermediateSize: 128 });
   const grouped = await tinyConfig({ numKvHeads: 1 });
@@ -387,7 +384,7 @@ test.each([NaN, Infinity, -Infinity])("%d in a factor is refused by the tensor's
   });
 });
 
-test('a model file is no adapter, nor is another kind of adapter', async () => {
+test('model files and other kinds of adapters are refused', async () => {
   const fails = (metadata: Record<string, string>, field: string, code: 'bad_file' | 'unsupported'): Promise<void> =>
     expectError(
       () => readAdapter({ gguf: new BytesSource(GGUF, writeGguf({ metadata, tensors: [] })) }, { config: llama }),
@@ -410,7 +407,7 @@ test('a model file is no adapter, nor is another kind of adapter', async () => {
   );
 });
 
-test('an activated adapter says with which tokens it begins, in both forms, and of which file they are', async () => {
+test('invocation tokens are read from both formats, with their file', async () => {
   const tokens = [7, 0, llama.vocabSize - 1];
   const adapter = tinyAdapter(llama, { seed: 9, config: { alora_invocation_tokens: tokens } });
   const field = 'adapter.alora.invocation_tokens';
@@ -443,7 +440,7 @@ test('an activated adapter says with which tokens it begins, in both forms, and 
   }
 });
 
-test('the content hash tells apart settings and weights, and nothing else', async () => {
+test('the content hash depends on settings and weights only', async () => {
   const hash = (seed: number, alpha = 8): Promise<string> =>
     contentHash(peftSource(tinyAdapter(llama, { seed, alpha })));
   expect(await hash(9)).toMatch(/^[0-9a-f]{64}$/);

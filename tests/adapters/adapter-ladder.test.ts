@@ -1,10 +1,9 @@
 import { expect, test } from 'vitest';
-import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
-import type { AdapterModules } from '../../src/adapters/formats/adapter-file.ts';
-import { buildAdapterLadder } from '../../src/adapters/ladder/adapter-ladder.ts';
+import { type AdapterModules, readAdapter } from '../../src/adapters/adapter-file.ts';
+import { buildAdapterLadder } from '../../src/adapters/rank-ladder.ts';
 import { floatToHalf as toHalf } from '../../src/weights/float-tensor.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
-import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
+import { floatToHalf, halfToFloat } from '../reference/half.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
 import { Random } from '../support/random.ts';
@@ -18,7 +17,7 @@ const tiny = await tinyConfig();
 const real = await tinyConfig({ numLayers: 1, hiddenSize: 576, intermediateSize: 1536, numHeads: 9, numKvHeads: 3 });
 const FOUR_SHAPES = ['q_proj', 'k_proj', 'up_proj', 'down_proj'];
 
-/** Reads an adapter as it lies in files; `change` may make it odd first. */
+/** Reads an adapter from its files; `change` may modify it first. */
 async function made(
   { model = tiny, ...options }: TinyAdapterOptions & { model?: ModelConfig },
   change?: (adapter: TinyAdapter) => void,
@@ -28,13 +27,13 @@ async function made(
   return readAdapter(peftSource(adapter), { config: model });
 }
 
-/** Singular values that fall from component to component, as those of trained adapters do. */
+/** Makes singular values fall from component to component, like those of trained adapters. */
 function decay({ modules }: TinyAdapter): void {
   for (const { a, inFeatures } of modules) a.forEach((value, i) => (a[i] = value * 0.8 ** Math.floor(i / inFeatures)));
 }
 
 test.each(Array.from({ length: 16 }, (_, i) => i + 1))(
-  "rank %d, the default model's shapes: every level is the best of its rank, the last the whole",
+  "rank %d, the default model's shapes: every level is the best approximation of its rank, and the last is the whole adapter",
   async (rank) => {
     const adapter = await made({ seed: rank, rank, type: 'F16', targets: FOUR_SHAPES, model: real }, decay);
     const random = new Random(rank);
@@ -61,7 +60,7 @@ test.each(Array.from({ length: 16 }, (_, i) => i + 1))(
 );
 
 restOnly(() =>
-  test("rank 64 of the default model's shapes, and rank 256 of its largest: as exact, and in time", async () => {
+  test("rank 64 of the default model's shapes, and rank 256 of its largest shape: the same accuracy within the time limit", async () => {
     for (const [rank, targets] of [
       [64, FOUR_SHAPES],
       [256, ['down_proj']],
@@ -84,7 +83,7 @@ restOnly(() =>
   }),
 );
 
-test('what binary16 loses is what the ladder says it loses', async () => {
+test('the ladder reports its error in binary16', async () => {
   for (const [gain, limit] of [
     [0.5, 1e-6],
     [1e-9, 1],
@@ -102,14 +101,14 @@ test('what binary16 loses is what the ladder says it loses', async () => {
   }
 });
 
-test('the PEFT and the GGUF form of an adapter have the same ladder', async () => {
+test('the PEFT and GGUF files of an adapter give equal ladders', async () => {
   const adapter = tinyAdapter(tiny, { seed: 22, type: 'F16' });
   const peft = await readAdapter(peftSource(adapter), { config: tiny });
   const gguf = await readAdapter({ gguf: new BytesSource('a.gguf', ggufAdapter(adapter, tiny)) }, { config: tiny });
   expect(buildAdapterLadder(gguf).modules).toEqual(buildAdapterLadder(peft).modules);
 });
 
-test('factors at the ends of binary16 are split anew', async () => {
+test('factors at the limits of binary16 are rebalanced', async () => {
   const adapter = await made({ seed: 23 }, ({ modules }) => {
     for (const { a, b } of modules) {
       a.forEach((value, i) => (a[i] = value * 1e12));
@@ -122,16 +121,19 @@ test('factors at the ends of binary16 are split anew', async () => {
   });
 });
 
-test.each([1e12, 1e300])('a delta that fits binary16 in no split is refused by its tensor: alpha %d', async (alpha) => {
-  const adapter = await made({ seed: 24, targets: ['up_proj'], alpha });
-  await expectError(() => buildAdapterLadder(adapter), 'unsupported', {
-    file: WEIGHTS_FILE,
-    field: 'base_model.model.model.layers.0.mlp.up_proj.lora_B.weight',
-    reason: /half precision/,
-  });
-});
+test.each([1e12, 1e300])(
+  "a delta too large for binary16 is refused with its tensor's name: alpha %d",
+  async (alpha) => {
+    const adapter = await made({ seed: 24, targets: ['up_proj'], alpha });
+    await expectError(() => buildAdapterLadder(adapter), 'unsupported', {
+      file: WEIGHTS_FILE,
+      field: 'base_model.model.model.layers.0.mlp.up_proj.lora_B.weight',
+      reason: /half precision/,
+    });
+  },
+);
 
-test.each([0, 1e-300, 5e-324, -1e-3])('whatever the scale, no number is lost or made up: alpha %d', async (alpha) => {
+test.each([0, 1e-300, 5e-324, -1e-3])('zero, tiny and negative scales give finite factors: alpha %d', async (alpha) => {
   const { modules, halfError } = buildAdapterLadder(await made({ seed: 25, alpha }));
   expect(halfError).toBeGreaterThanOrEqual(0);
   for (const { rank, a, bTransposed, singularValues } of modules) {
@@ -141,7 +143,7 @@ test.each([0, 1e-300, 5e-324, -1e-3])('whatever the scale, no number is lost or 
   }
 });
 
-test('an untrained adapter, and one of fewer components than it says, are cut to what is there', async () => {
+test('untrained adapters, and those of lower numerical rank, are truncated', async () => {
   const adapter = await made({ seed: 26, rank: 6 }, ({ modules }) => {
     modules[0]!.b.fill(0);
     const { a, inFeatures } = modules[1]!;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { AdapterSource } from '../../src/adapters/formats/adapter-header.ts';
+import type { AdapterSource } from '../../src/adapters/adapter-header.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { loadAdapter } from '../support/adapters/loaded-adapter.ts';
 import { mutatedAdapters } from '../support/adapters/mutated-adapters.ts';
@@ -7,7 +7,7 @@ import { CONFIG_FILE, tinyConfig, WEIGHTS_FILE } from '../support/models/tiny-ad
 
 const model = await tinyConfig({ numLayers: 1 });
 
-/** An adapter that loads is whole and finite, and so is its ladder; anything thrown names its file, and where in it. */
+/** Expects that a loaded adapter and its ladder are complete and finite, and that an error names the file and field. */
 async function load(source: AdapterSource, what: string): Promise<boolean> {
   const start = performance.now();
   try {
@@ -24,11 +24,11 @@ async function load(source: AdapterSource, what: string): Promise<boolean> {
   }
 }
 
-test('500 mutations of config, header and tensors each load whole or are refused by name', async () => {
+test('500 mutations of config, header and tensors either load completely or are refused by name', async () => {
   let refused = 0;
   for (const { what, source } of mutatedAdapters(model, 500)) if (!(await load(source, what))) refused++;
   console.log(`${refused} of 500 refused`);
-  // Most must matter, or the mutations test nothing; some change a number into another.
+  // Most mutations must be refused, or they test nothing; some change a number into another valid one.
   expect(refused).toBeGreaterThan(200);
   expect(refused).toBeLessThan(500);
 });

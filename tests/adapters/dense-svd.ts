@@ -1,6 +1,6 @@
 /**
  * Singular values of a dense `[rows, columns]` matrix, descending, by one-sided Jacobi over its columns (Hestenes,
- * 1958): independent of the thin factors a matrix may have been made of.
+ * 1958). Independent of any thin factors of the matrix.
  */
 export function denseSingularValues(matrix: Float64Array, rows: number, columns: number): number[] {
   const column = Array.from({ length: columns }, (_, j) =>

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { parseAdapterConfig } from '../../src/adapters/formats/adapter-config.ts';
-import { readAdapterHeader } from '../../src/adapters/formats/adapter-header.ts';
+import { parseAdapterConfig } from '../../src/adapters/adapter-config.ts';
+import { readAdapterHeader } from '../../src/adapters/adapter-header.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
 import { writeSafetensors } from '../support/models/safetensors-writer.ts';
@@ -84,7 +84,7 @@ test('a file of 60,000 factors without another is refused at once', async () => 
   expect(process.cpuUsage(start).user / 1e6).toBeLessThan(1);
 });
 
-test('patterns as trainers write them are taken', () => {
+test('usual patterns of trainers are accepted', () => {
   // Unsloth's, for models of text and vision.
   const targets =
     '(?:.*?(?:language|text).*?(?:self_attn|attention|attn|mlp|feed_forward|ffn|dense).*?(?:q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj).*?)|' +

@@ -51,13 +51,13 @@ test('a PEFT directory and the GGUF file of the same adapter show the same modul
   expect(peft.meanRanks[0]).toBeLessThan(4);
   expect(gguf.meanRanks).toEqual(peft.meanRanks);
   expect((await inspect([join(directory, WEIGHTS_FILE)])).json).toEqual(peft);
-  // Permuted rows have the same singular values, but for the order of sums.
+  // Permuted rows have the same singular values up to rounding.
   for (const [name, values] of Object.entries(peft.spectra)) {
     values.forEach((value, i) => expect(gguf.spectra[name]![i]).toBeCloseTo(value, 9));
   }
 });
 
-test('of an activated adapter it shows the tokens', async () => {
+test('the invocation tokens of an activated adapter are shown', async () => {
   const model = await tinyConfig();
   const adapter = tinyAdapter(model, { seed: 1, targets: ['q_proj'], config: { alora_invocation_tokens: [5, 6] } });
   const path = join(directory, 'activated.gguf');
@@ -67,7 +67,7 @@ test('of an activated adapter it shows the tokens', async () => {
   expect(text).toContain('activated by the tokens 5, 6');
 });
 
-test('an adapter that does not run here says why', async () => {
+test('an unsupported adapter shows the reason', async () => {
   const path = await mkdtemp(join(directory, 'dora-'));
   const adapter = tinyAdapter(await tinyConfig(), {
     seed: 1,
@@ -92,7 +92,7 @@ test('an adapter that does not run here says why', async () => {
   });
 });
 
-test('a directory whose weights are a pickle', async () => {
+test('a directory with pickled weights is refused', async () => {
   const path = await mkdtemp(join(directory, 'pickle-'));
   await writeFile(join(path, CONFIG_FILE), '{}');
   await expectError(() => inspect([path]), 'bad_file', { file: join(path, WEIGHTS_FILE) });
@@ -100,7 +100,7 @@ test('a directory whose weights are a pickle', async () => {
   await expectError(() => inspect([path]), 'unsupported', { file: join(path, 'adapter_model.bin'), reason: /pickle/ });
 });
 
-test('a directory without an adapter', async () => {
+test('a directory without an adapter is refused', async () => {
   const path = await mkdtemp(join(directory, 'empty-'));
   await expectError(() => inspect([path]), 'bad_request', { file: path, reason: /neither a GGUF nor/ });
   await expectError(() => inspect([join(path, CONFIG_FILE)]), 'bad_file', { file: join(path, CONFIG_FILE) });

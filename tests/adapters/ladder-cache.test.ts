@@ -2,24 +2,20 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { ladderStore } from '../../cli/ladder-store.ts';
-import { readAdapter } from '../../src/adapters/formats/adapter-file.ts';
-import type { AdapterModules } from '../../src/adapters/formats/adapter-file.ts';
-import { buildAdapterLadder } from '../../src/adapters/ladder/adapter-ladder.ts';
-import type { LadderBuilder } from '../../src/adapters/ladder/adapter-ladder.ts';
-import { cachedLadders } from '../../src/adapters/ladder/ladder-cache.ts';
-import type { LadderStore } from '../../src/adapters/ladder/ladder-cache.ts';
+import { ladderStore } from '../../cli/ranks.ts';
+import { type AdapterModules, readAdapter } from '../../src/adapters/adapter-file.ts';
+import { buildAdapterLadder, type LadderBuilder } from '../../src/adapters/rank-ladder.ts';
+import { cachedLadders, type LadderStore } from '../../src/adapters/ladder-cache.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { Random } from '../support/random.ts';
-import { ggufAdapter, peftSource, tinyAdapter, tinyConfig } from '../support/models/tiny-adapter.ts';
-import type { TinyAdapter } from '../support/models/tiny-adapter.ts';
+import { ggufAdapter, peftSource, tinyAdapter, type TinyAdapter, tinyConfig } from '../support/models/tiny-adapter.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ladders-'));
 afterAll(() => rm(folder, { recursive: true }));
 const model = await tinyConfig();
 const read = (adapter: TinyAdapter): Promise<AdapterModules> => readAdapter(peftSource(adapter), { config: model });
 
-/** A builder over a store, that counts what is built in earnest. */
+/** A builder over a store, and the number of ladders that were actually built. */
 function counted(store: LadderStore): { build: LadderBuilder; builds: () => number } {
   let count = 0;
   const build = cachedLadders(store, async (adapter, options) => {
@@ -31,7 +27,7 @@ function counted(store: LadderStore): { build: LadderBuilder; builds: () => numb
 
 const fresh = (): Promise<string> => mkdtemp(join(folder, 'store-'));
 
-test('a ladder comes back from a folder as it was built, and warnings are those of now', async () => {
+test('a ladder is restored from a folder unchanged, with current warnings', async () => {
   const adapter = await read(tinyAdapter(model, { seed: 1, gain: 1e-9 }));
   const store = ladderStore(join(await fresh(), 'ladders'));
   const built = buildAdapterLadder(adapter);
@@ -44,7 +40,7 @@ test('a ladder comes back from a folder as it was built, and warnings are those 
   expect(builds()).toBe(1);
 });
 
-test('whatever else decides a ladder has a place of its own', async () => {
+test('every input of a ladder is part of its cache key', async () => {
   const adapter = tinyAdapter(model, { seed: 2 });
   const wideHeads = await tinyConfig({ numHeads: 2, numKvHeads: 1 });
   const inGguf = { gguf: new BytesSource('a.gguf', ggufAdapter(adapter, model)) };
@@ -59,7 +55,7 @@ test('whatever else decides a ladder has a place of its own', async () => {
     [await read(tinyAdapter(model, { seed: 3 }))],
     [await read(tinyAdapter(model, { seed: 2, alpha: 9 }))],
     [await readAdapter(inGguf, { config: model })],
-    [await readAdapter(inGguf, { config: wideHeads })], // the same shapes, but other rows belong together
+    [await readAdapter(inGguf, { config: wideHeads })], // the same shapes, but with other rows paired
     [plain, { inputRms: rms(2) }],
     [plain, { inputRms: rms(3) }],
   ];
@@ -71,7 +67,7 @@ test('whatever else decides a ladder has a place of its own', async () => {
   }
 });
 
-test('a damaged or cut ladder is built anew, and kept in its place', async () => {
+test('a damaged or truncated ladder is rebuilt and replaced', async () => {
   const adapter = await read(tinyAdapter(model, { seed: 4, targets: ['k_proj'] }));
   const expected = buildAdapterLadder(adapter);
   const path = await fresh();
@@ -96,7 +92,7 @@ test('a damaged or cut ladder is built anew, and kept in its place', async () =>
   expect(builds()).toBe(damaged.length + 1);
 });
 
-test('a store that fails costs time only', async () => {
+test('a failing store only costs time', async () => {
   const adapter = await read(tinyAdapter(model, { seed: 5 }));
   await writeFile(join(folder, 'a-file'), '');
   const { build, builds } = counted(ladderStore(join(folder, 'a-file', 'no-folder')));
@@ -105,7 +101,7 @@ test('a store that fails costs time only', async () => {
   expect(builds()).toBe(2);
 });
 
-test('210 modules of rank 16 of the default model: time, first and kept', async () => {
+test('210 modules of rank 16 of the default model: time, first and restored', async () => {
   const layer = { numLayers: 1, hiddenSize: 576, intermediateSize: 1536, numHeads: 9, numKvHeads: 3 };
   const config = { ...(await tinyConfig(layer)), numLayers: 30 };
   const source = peftSource(tinyAdapter(config, { seed: 6, rank: 16, type: 'F16' }));

@@ -1,6 +1,6 @@
-import type { AdapterModule } from '../../src/adapters/formats/adapter-file.ts';
-import type { LadderModule } from '../../src/adapters/ladder/adapter-ladder.ts';
-import { halfToFloat } from '../../src/reference/half.ts';
+import type { AdapterModule } from '../../src/adapters/adapter-file.ts';
+import type { LadderModule } from '../../src/adapters/rank-ladder.ts';
+import { halfToFloat } from '../reference/half.ts';
 import { denseSingularValues } from './dense-svd.ts';
 
 /** scale · B · A `[out, in]` in f64. */
@@ -14,8 +14,8 @@ export function deltaOf({ a, b, rank, scale, inFeatures, outFeatures }: AdapterM
 }
 
 /**
- * ‖ΔW − B · A of the first k components‖² for k = 0, …, the ladder's rank, of its factors as they are in binary16,
- * with input channels weighted.
+ * ‖ΔW − B · A of the first k components‖² for k = 0, …, the ladder's rank, with factors in binary16 and weighted
+ * input channels.
  */
 export function squaredErrors(module: AdapterModule, ladder: LadderModule, weights?: Float32Array): number[] {
   const { rank, inFeatures, outFeatures, a, bTransposed } = ladder;
@@ -44,8 +44,8 @@ function squareOf(delta: Float64Array, weights?: Float32Array): number {
 }
 
 /**
- * Singular values of a module's ΔW · diag(weights), by another way than the ladder's: with the factors' Gram matrices
- * as L · Lᵀ (Cholesky), they are those of L_Bᵀ · L_A.
+ * Singular values of a module's ΔW · diag(weights), by another method than the ladder's: with the factors' Gram matrices
+ * as L · Lᵀ (Cholesky), they equal the singular values of L_Bᵀ · L_A.
  */
 export function optimumOf(module: AdapterModule, weights?: Float32Array): number[] {
   const { a, b, rank, scale, inFeatures, outFeatures } = module;

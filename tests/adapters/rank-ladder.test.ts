@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { buildLadder } from '../../src/adapters/ladder/rank-ladder.ts';
-import type { RankLadder } from '../../src/adapters/ladder/rank-ladder.ts';
+import { buildLadder, type RankLadder } from '../../src/adapters/rank-ladder.ts';
 import { Random } from '../support/random.ts';
 import { denseSingularValues } from './dense-svd.ts';
 
@@ -38,7 +37,7 @@ interface Case {
   columns: number;
   /** Changes the factors before they are used. */
   shape?: (a: Float32Array, b: Float32Array, rank: number) => void;
-  /** Numerical rank, where below `rank`. */
+  /** Numerical rank, if below `rank`. */
   actual?: number;
 }
 
@@ -77,7 +76,7 @@ describe.each(CASES)('$what', ({ rank, rows, columns, shape, actual = rank }) =>
   test.each([
     ['plain', undefined, ones],
     ['weighted by the input', skewed, skewed],
-  ])('%s: the first k components are the best of rank k; all of them are the whole', (_, inputRms, weights) => {
+  ])('%s: the first k components are the best of rank k, and all give the whole', (_, inputRms, weights) => {
     const ladder = buildLadder(a, b, rank, scale, inputRms);
     const optimum = denseSingularValues(
       delta.map((value, i) => value * weights[i % columns]!),
@@ -128,7 +127,7 @@ test('factors near the ends of f32 neither overflow nor vanish', () => {
   expect(distance(delta, truncated(ladder, 4, 8, 8), ones)).toBeLessThan(1e-6 * size);
 });
 
-test('a component whose halves differ by twenty orders of magnitude is no rounding error', () => {
+test('a component whose factors differ by twenty orders of magnitude is kept', () => {
   const random = new Random(8);
   const a = random.normals(4 * 16).map((value, i) => value * (i < 16 ? 1e-10 : 1));
   const b = random.normals(16 * 4).map((value, i) => value * (i % 4 === 0 ? 1e10 : 1));

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { checked, checkFunction, checkInteger, checkNumber, checkSignal } from '../../src/api/checks.ts';
-import { parseFallback } from '../../src/api/fallback/parse-fallback.ts';
-import { Listeners } from '../../src/api/listeners.ts';
-import { parseMessages } from '../../src/api/chat/messages.ts';
-import { parseCall, parseEngineOptions, type ToUrl } from '../../src/api/options.ts';
-import { parseCompletionRequest } from '../../src/api/requests.ts';
-import { withDefaults } from '../../src/api/request-defaults.ts';
+import { parseFallback } from '../../src/api/fallback/server-engine.ts';
+import { Listeners } from '../../src/api/events.ts';
+import { parseMessages } from '../../src/api/chat/parse-chat.ts';
+import { parseCall, parseEngineOptions } from '../../src/api/options.ts';
+import { type ToUrl } from '../../src/api/names.ts';
+import { parseCompletionRequest, withDefaults } from '../../src/api/requests.ts';
 
 const refusal = (field: string): Error =>
   expect.objectContaining({ code: 'bad_request', detail: { field, reason: expect.any(String) as string } }) as Error;
@@ -15,7 +15,7 @@ const inApp: ToUrl = (text) => new URL(text, 'https://app.example/');
 const likeSignal = { aborted: false, addEventListener: () => undefined, removeEventListener: () => undefined };
 
 it.each([[{}], [5], ['abort'], [[]], [() => undefined], [likeSignal], [new AbortController()]])(
-  'takes no %j for a signal',
+  'refuses %j as a signal',
   (signal) => {
     expect(() => parseCall({ signal })).toThrow(refusal('signal'));
   },
@@ -28,15 +28,15 @@ it.each([
   [NaN, 0, undefined, 'must be a number, but is NaN'],
   [5, 0, 2, 'must be from 0 to 2, but is 5'],
   [1.5, 0, undefined, 'must be a whole number, but is 1.5'],
-])('%d is no whole number from %d to %s, which is said in words', (value, least, most, reason) => {
+])('refuses %d as a whole number from %d to %s, in plain words', (value, least, most, reason) => {
   expect(() => checkInteger(value, 'n', least, most)).toThrow(`n: ${reason}`);
 });
 
-it('no range is said to end at Infinity', () => {
+it('names no Infinity as the end of a range', () => {
   expect(() => checkNumber(-1, 'n', 0, Infinity)).toThrow('n: must be at least 0, but is -1');
 });
 
-it('takes signals, and calls without any', () => {
+it('accepts signals, and calls without one', () => {
   const { signal } = new AbortController();
   expect([parseCall({ signal }), parseCall({}), parseCall(undefined), parseCall({ signal: null })]).toEqual([
     signal,
@@ -47,25 +47,25 @@ it('takes signals, and calls without any', () => {
   expect(checkSignal(AbortSignal.abort())?.aborted).toBe(true);
 });
 
-it.each([[5], ['signal'], [[]], [() => undefined]])('takes no %j for the options of a call', (options) => {
+it.each([[5], ['signal'], [[]], [() => undefined]])('refuses %j as the options of a call', (options) => {
   expect(() => parseCall(options)).toThrow(refusal('options'));
 });
 
-describe('listeners', () => {
+describe('Listeners', () => {
   const add = (event: unknown, fn: unknown) => (): unknown => new Listeners().add(event as 'token', fn as () => void);
   const fn = (): void => undefined;
 
-  it.each([['nothing'], [undefined], [5], [null], ['toString'], ['__proto__']])('of no event %j', (event) => {
+  it.each([['nothing'], [undefined], [5], [null], ['toString'], ['__proto__']])('refuses the event %j', (event) => {
     expect(add(event, fn)).toThrow(refusal('event'));
   });
 
-  it.each([[5], [undefined], [null], ['fn'], [{}]])('that are no function but %j', (listener) => {
+  it.each([[5], [undefined], [null], ['fn'], [{}]])('refuses %j as a function', (listener) => {
     expect(add('token', listener)).toThrow(refusal('listener'));
     if (listener !== undefined && listener !== null)
       expect(() => checkFunction(listener, 'listener')).toThrow(refusal('listener'));
   });
 
-  it('are told, and not once they are removed', () => {
+  it('calls listeners until they are removed', () => {
     const listeners = new Listeners();
     const told: string[] = [];
     const remove = listeners.add('devicelost', ({ reason }) => told.push(reason));
@@ -76,7 +76,7 @@ describe('listeners', () => {
   });
 });
 
-describe('values that throw when they are looked at', () => {
+describe('values that throw when they are read', () => {
   const broken = (): never => {
     throw new RangeError('broken');
   };
@@ -97,7 +97,7 @@ describe('values that throw when they are looked at', () => {
   });
 });
 
-it('takes no key that a header cannot hold, and does not tell it', () => {
+it('refuses a key that a header cannot hold, and does not show it', () => {
   const parse = (apiKey: unknown) => (): unknown => parseFallback({ baseURL: 'https://api.example/v1', apiKey }, inApp);
   for (const key of ['sk-one\nsk-two', 'sk-ключ', 5]) expect(parse(key)).toThrow(refusal('fallback.apiKey'));
   expect(parse('sk-one\n')).not.toThrow(/sk-one/);

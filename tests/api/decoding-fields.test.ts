@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { optionsOfChoices } from '../../src/api/choices.ts';
+import { optionsOfChoices } from '../../src/api/completions.ts';
 import { parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
 import type { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 
@@ -18,7 +18,7 @@ function refusedField(parse: () => unknown): string | undefined {
 }
 
 describe('response_format', () => {
-  it("is OpenAI's, and grammars", () => {
+  it("accepts OpenAI's formats and grammars", () => {
     const formatOf = (response_format: unknown) => chat({ response_format }).options.responseFormat;
     expect(chat({}).options).not.toHaveProperty('responseFormat');
     expect(formatOf({ type: 'text' })).toBeUndefined();
@@ -43,7 +43,7 @@ describe('response_format', () => {
     expect(text({ response_format: { type: 'json_object' } }).options.responseFormat).toEqual({ type: 'json_object' });
   });
 
-  it("is vLLM's structured_outputs too", () => {
+  it("accepts vLLM's structured_outputs", () => {
     const formatOf = (structured_outputs: unknown) => chat({ structured_outputs }).options.responseFormat;
     const schema = { type: 'null' };
     expect(formatOf({ json: schema })).toEqual({ type: 'json_schema', schema, field: 'structured_outputs.json' });
@@ -62,7 +62,7 @@ describe('response_format', () => {
       expect(refusedField(() => chat(fields))).toBe(field);
   });
 
-  it('that is none is refused, naming the part', () => {
+  it('refuses an invalid format, naming the part', () => {
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
     for (const [response_format, field] of [
@@ -79,7 +79,7 @@ describe('response_format', () => {
 });
 
 describe('log-probabilities', () => {
-  it('are asked for as chats and as completions do', () => {
+  it('have one form in chats and one in completions', () => {
     expect(chat({}).options).not.toHaveProperty('topLogprobs');
     expect(chat({ logprobs: false }).options).not.toHaveProperty('topLogprobs');
     expect(chat({ logprobs: true }).options.topLogprobs).toBe(0);
@@ -101,7 +101,7 @@ describe('n', () => {
   });
 });
 
-it('takes a length by its later name, which counts, and what clients send beside a request', () => {
+it('prefers max_completion_tokens, and accepts fields without effect', () => {
   expect(chat({ max_completion_tokens: 5 }).options.maxTokens).toBe(5);
   expect(chat({ max_completion_tokens: 5, max_tokens: 9 }).options.maxTokens).toBe(5);
   const idle = { user: 'u', store: true, metadata: { a: 'b' }, service_tier: 'auto', parallel_tool_calls: true };

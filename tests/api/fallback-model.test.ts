@@ -4,7 +4,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { serverEngine } from '../../src/api/fallback/server-engine.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 
-/** Which model a server is asked for, where the engine was to run `model`. */
+/** The model that a server is asked for in place of `model`. */
 async function askedFor(model: string, named?: string): Promise<unknown> {
   const server = createServer((request, response) => {
     let text = '';
@@ -22,7 +22,7 @@ async function askedFor(model: string, named?: string): Promise<unknown> {
   return engine.chat.completions.create({ messages: [{ role: 'user', content: 'Hi' }] });
 }
 
-it('an abort does not wait for a server that says nothing', async () => {
+it('does not wait for a silent server after an abort', async () => {
   const server = createServer(() => undefined);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => server.closeAllConnections());
@@ -40,6 +40,6 @@ it.each([
   ['owner/repo@v1:some/model-Q4_K_M.gguf', undefined, 'owner/repo'],
   ['https://host.example/models/tiny.gguf', undefined, 'tiny'],
   ['owner/repo', 'its-own-name', 'its-own-name'],
-])('in place of %s, with the name %s, the server is asked for %s', async (model, named, expected) => {
+])('for %s, with the name %s, asks the server for %s', async (model, named, expected) => {
   expect(await askedFor(model, named)).toMatchObject({ model: expected });
 });

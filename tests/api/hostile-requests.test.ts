@@ -1,9 +1,8 @@
 import { expect, test } from 'vitest';
 import { parseEmbeddingRequest } from '../../src/api/embeddings.ts';
 import { parseEngineOptions } from '../../src/api/options.ts';
-import { parseChatRequest } from '../../src/api/requests.ts';
+import { type ChatCompletionRequest, parseChatRequest } from '../../src/api/requests.ts';
 import { parseRerankRequest } from '../../src/api/rerank.ts';
-import type { ChatCompletionRequest } from '../../src/api/types.ts';
 import { send } from '../fuzz/requests.ts';
 import { expectError } from '../support/expect-error.ts';
 
@@ -18,7 +17,7 @@ const call = (text: string) => ({
   ],
 });
 
-// 5,000 deep, a template's tojson and what sends it to the worker run out of stack.
+// At a depth of 5,000, a template's tojson and structured cloning run out of stack.
 test.each<[string, object, string, RegExp]>([
   ['parameters of a tool', tool(nested(5000)), 'tools[0].function.parameters', /nested more than 256 deep/],
   [
@@ -34,11 +33,11 @@ test.each<[string, object, string, RegExp]>([
     /nested more than 256 deep/,
   ],
   ['a stop string of 5,000 characters', { stop: ['x'.repeat(5000)] }, 'stop', /at most 4096/],
-])('%s: refused by name', (_, fields, field, reason) =>
+])('refuses %s by name', (_, fields, field, reason) =>
   expectError(() => parse(fields), 'bad_request', { field, reason }),
 );
 
-/** As long as arrays can be, and with nothing in it. */
+/** The longest possible array, without entries. */
 const endless = new Array<never>(2 ** 32 - 1);
 const schema = (value: unknown) => ({ response_format: { type: 'json_schema', json_schema: { schema: value } } });
 
@@ -57,23 +56,23 @@ test.each<[string, () => unknown]>([
   ['input[0]', () => parseEmbeddingRequest({ input: [endless] })],
   ['documents', () => parseRerankRequest({ query: 'a', documents: endless })],
   ['model', () => parseEngineOptions({ model: endless }, (text) => new URL(text, 'http://localhost/'))],
-])('%s that says it has billions of entries is refused without counting them', (field, check) =>
+])('refuses %s with a length of billions without counting the entries', (field, check) =>
   expectError(check, 'bad_request', { field, reason: /at most/ }),
 );
 
-test('logit_bias is no array of any kind', () =>
+test('refuses any array as logit_bias', () =>
   expectError(() => parse({ logit_bias: new Float32Array(4) }), 'bad_request', {
     field: 'logit_bias',
     reason: /object/,
   }));
 
-test('holes in an array are refused by name', async () => {
+test('refuses holes in an array by name', async () => {
   const holed: unknown[] = [];
   [holed[0], holed[2]] = [messages[0], messages[0]];
   await expectError(() => parse({ messages: holed }), 'bad_request', { field: 'messages[1]', reason: /missing/ });
 });
 
-test('a plan of more chunks than a function takes arguments is read', () => {
+test('reads a plan with more chunks than a function can take arguments', () => {
   const count = 200_000;
   const each = <T>(make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
   const plan = {
@@ -87,7 +86,7 @@ test('a plan of more chunks than a function takes arguments is read', () => {
   expect(parse({ plan }).options.plan?.chunks).toHaveLength(count);
 });
 
-test('parameters of 200 levels are taken', () => expect(parse(tool(nested(200))).tools).toHaveLength(1));
+test('accepts parameters of 200 levels', () => expect(parse(tool(nested(200))).tools).toHaveLength(1));
 
 test.each([
   ['POST', 'constructor'],

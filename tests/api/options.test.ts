@@ -1,15 +1,10 @@
 import { expect, it } from 'vitest';
 import { checkFunction } from '../../src/api/checks.ts';
-import {
-  namesOfStored,
-  parseAdapterSource,
-  parseAdapterSources,
-  parseCacheName,
-  parseEngineOptions,
-  type ToUrl,
-} from '../../src/api/options.ts';
+import { parseEngineOptions } from '../../src/api/options.ts';
+import { namesOfStored, parseCacheName, type ToUrl } from '../../src/api/names.ts';
+import { parseAdapterSource, parseAdapterSources } from '../../src/api/adapters.ts';
 
-it('takes any name that a file can have', () => {
+it('accepts any name that a file can have', () => {
   for (const name of ['a', 'a/b: ä 😀', '..', 'x'.repeat(200)]) expect(parseCacheName(name)).toBe(name);
 });
 
@@ -32,7 +27,7 @@ it.each([
   ['./owner/repo', `${BASE}owner/repo`],
 ])('reads the model %s as %s', (model, expected) => expect(parseEngineOptions({ model }, inApp).model).toBe(expected));
 
-it('takes a function to be asked, and nothing else', () => {
+it('accepts only a function as confirmLoad', () => {
   const ask = (): boolean => true;
   expect([checkFunction(ask, 'confirmLoad'), checkFunction(undefined, 'confirmLoad')]).toEqual([ask, undefined]);
   expect(() => checkFunction<unknown>(true, 'confirmLoad')).toThrow(
@@ -55,7 +50,7 @@ it('reads an adapter as a hub id or a folder', () => {
   });
 });
 
-it('finds what is stored by the name that it was loaded with, however it is written', () => {
+it('finds a stored item by every spelling of its name', () => {
   const folderOf = (source: string): string => (parseAdapterSource(source, inApp) as { folder: string }).folder;
   for (const source of ['adapters/pirate/', './adapters/pirate', 'https://h/pirate?token=x'])
     expect(namesOfStored(source, inApp)).toContain(folderOf(source));
@@ -64,11 +59,11 @@ it('finds what is stored by the name that it was loaded with, however it is writ
   expect(namesOfStored('https://', inApp)).toEqual(['https://']);
 });
 
-it('refuses a pickle before anything is downloaded, saying what to do', () => {
+it('refuses a pickle before any download, and tells what to do', () => {
   const refusal = (file: string): Error =>
     expect.objectContaining({
       code: 'unsupported',
-      detail: { file, reason: expect.stringMatching(/pickle, which runs .*save_pretrained/) as string },
+      detail: { file, reason: expect.stringMatching(/reading a pickle runs .*save_pretrained/) as string },
     }) as Error;
   for (const file of ['pirate/adapter_model.bin', 'https://h/x.pt?download=true']) {
     expect(() => parseAdapterSource(file, inApp)).toThrow(refusal(file));
@@ -78,7 +73,7 @@ it('refuses a pickle before anything is downloaded, saying what to do', () => {
   }
 });
 
-it('reads the adapters to load with a model, and names what is wrong with one', () => {
+it('reads the adapters to load with a model, and names a wrong field', () => {
   expect(parseAdapterSources(undefined, inApp)).toEqual([]);
   expect(parseAdapterSources({ pirate: 'owner/adapter', poet: 'poet/' }, inApp)).toMatchObject([
     ['pirate', { hub: 'owner/adapter' }],
@@ -92,7 +87,7 @@ it('reads the adapters to load with a model, and names what is wrong with one', 
   expect(() => parseAdapterSources({ pirate: { config: 'x' } }, inApp)).toThrow(refusal('adapters.pirate.config'));
 });
 
-it('takes how long an answer may go unread: milliseconds, or for ever', () => {
+it('accepts a read timeout in milliseconds, or none', () => {
   const model = 'owner/repo';
   for (const readTimeoutMs of [undefined, 0, 250, Infinity])
     expect(parseEngineOptions({ model, readTimeoutMs }, inApp).readTimeoutMs).toBe(readTimeoutMs);
@@ -136,7 +131,7 @@ it('checks the hub, the weights and the GPU adapter, and never shows a token', (
   });
 });
 
-it('refuses an address with a password in it, which it does not show', () => {
+it('refuses a URL with a password, and does not show it', () => {
   const options = { model: 'https://me:secret@example.org/a.gguf' };
   const error = (() => {
     try {
@@ -149,7 +144,7 @@ it('refuses an address with a password in it, which it does not show', () => {
   expect(String(error)).not.toContain('secret');
 });
 
-it('reads a draft model as it reads the model, and names it where it is wrong', () => {
+it('reads a draft model like the model, and names its field', () => {
   const model = 'owner/repo';
   expect(parseEngineOptions({ model }, inApp).draftModel).toBe(undefined);
   expect(parseEngineOptions({ model, draftModel: 'models/tiny.gguf' }, inApp).draftModel).toBe(
@@ -167,7 +162,7 @@ it('reads a draft model as it reads the model, and names it where it is wrong', 
   }
 });
 
-it('refuses an option that there is not, by its name, and takes one that is undefined', () => {
+it('refuses an unknown option by name, and accepts undefined ones', () => {
   const model = 'owner/repo';
   const fieldOf = (options: object): unknown => {
     try {

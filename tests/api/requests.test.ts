@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
-import type { CompletionRequest } from '../../src/api/types.ts';
+import { type CompletionRequest, parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
 import { planChunks } from '../../src/chunking/planner.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 
 const messages = [{ role: 'user' as const, content: 'Hi' }];
 
-/** Of a request as JavaScript may send it, types or not. */
+/** Parses a request that may not have the declared types. */
 const parse = (fields: Record<string, unknown>) => parseChatRequest({ messages, ...fields }, { opensReasoning: false });
 
 function refusedField(fields: Record<string, unknown>): string | undefined {
@@ -20,8 +19,8 @@ function refusedField(fields: Record<string, unknown>): string | undefined {
   return undefined;
 }
 
-describe('what is taken', () => {
-  it('has OpenAI defaults, and a seed of its own each time', () => {
+describe('accepted fields', () => {
+  it('have OpenAI defaults, and a random seed', () => {
     const { options, stream, includeUsage } = parse({});
     const { seed, ...sampling } = options.sampling;
     expect(sampling).toEqual({
@@ -43,7 +42,7 @@ describe('what is taken', () => {
     expect(seed).toBe(seed >>> 0);
   });
 
-  it('carries every field over', () => {
+  it('become options of the engine', () => {
     const { options, stream, includeUsage } = parse({
       max_tokens: 7,
       temperature: 0,
@@ -87,26 +86,26 @@ describe('what is taken', () => {
     expect([stream, includeUsage]).toEqual([true, true]);
   });
 
-  it('takes null for absent, −1 for no top-k, any whole seed, and a model name', () => {
+  it('may be null, which means absent; top_k may be −1, seed any whole number, model any name', () => {
     const { options } = parse({ temperature: null, stop: null, top_k: -1, seed: -1, model: 'x', stream: null });
     expect(options.sampling).toMatchObject({ temperature: 1, topK: 0, seed: 0xffffffff });
     expect(parse({ seed: 2 ** 32 + 5 }).options.sampling.seed).toBe(5);
   });
 
-  it('keeps of messages what templates know', () => {
+  it('of messages stay if templates use them', () => {
     const parsed = parse({ messages: [{ role: 'system', content: '', name: 'n', refusal: null }, ...messages] });
     expect(parsed.messages).toEqual([{ role: 'system', content: '', name: 'n' }, ...messages]);
   });
 });
 
 describe('the cache', () => {
-  it('is carried over, and left to the engine where nothing is said', () => {
+  it('becomes options of the engine, which are absent by default', () => {
     expect(parse({ kv: 'policy', kvErrorBudget: 0.2 }).options).toMatchObject({ kv: 'policy', kvErrorBudget: 0.2 });
     expect(parse({ kv: 'q4' }).options.kv).toBe('q4');
     for (const name of ['kv', 'kvErrorBudget']) expect(parse({}).options).not.toHaveProperty(name);
   });
 
-  it('has forms and budgets of its own only', () => {
+  it('refuses unknown forms and bad budgets', () => {
     for (const kv of ['q5', 4, true, {}]) expect([kv, refusedField({ kv })]).toEqual([kv, 'kv']);
     for (const kvErrorBudget of [-0.1, 16.1, NaN, '0.5']) {
       expect([kvErrorBudget, refusedField({ kv: 'policy', kvErrorBudget })]).toEqual([kvErrorBudget, 'kvErrorBudget']);
@@ -119,7 +118,7 @@ describe('the cache', () => {
 describe('ranks', () => {
   const plan = planChunks([0, 1, 2, 0], { vocabulary: { size: 3, text: () => 'x' } });
 
-  it('are carried over, and left to the engine where nothing is said', () => {
+  it('become options of the engine, which are absent by default', () => {
     const fields = {
       ranks: 'uniform',
       equalMeanRank: true,
@@ -140,7 +139,7 @@ describe('ranks', () => {
     ['rampWidth', [-1, 0.5, 5000, '4']],
     ['chunks', [3, [], 'x']],
     ['plan', [3, [], 'x']],
-  ])('a bad %s is refused', (field, values) => {
+  ])('refuse a bad %s', (field, values) => {
     for (const value of values) expect([value, refusedField({ [field]: value })]).toEqual([value, field]);
   });
 
@@ -152,7 +151,7 @@ describe('ranks', () => {
   });
 });
 
-describe('what is refused, by the name of its field', () => {
+describe('refused fields, by name', () => {
   it.each([
     ['temperature', [-0.1, 2.1, NaN, Infinity, '1', {}, true]],
     ['top_p', [0, -1, 1.01, NaN, 'x']],
@@ -199,7 +198,7 @@ describe('what is refused, by the name of its field', () => {
     expect(refusedField({ stream: true, stream_options: { usage: true } })).toBe('stream_options.usage');
   });
 
-  it('a completion without a prompt, and what is no request at all', () => {
+  it('include a missing prompt, and a request that is no object', () => {
     const field = (request: unknown): unknown => {
       try {
         return parseCompletionRequest(request as CompletionRequest);

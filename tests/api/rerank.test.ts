@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { parseRerankRequest } from '../../src/api/rerank.ts';
 import { expectError } from '../support/expect-error.ts';
 
-it('takes a query and documents, all of which are wanted', () => {
+it('returns all documents by default', () => {
   const taken = { query: 'q', documents: ['a', 'b'], mostResults: 2, returnsDocuments: false };
   expect(parseRerankRequest({ query: 'q', documents: ['a', 'b'], model: 'm' })).toEqual(taken);
   expect(parseRerankRequest({ query: 'q', documents: ['a', 'b'], top_n: 1, return_documents: true })).toEqual({

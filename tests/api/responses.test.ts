@@ -1,6 +1,14 @@
 import { expect, it } from 'vitest';
 import { AnswerReader } from '../../src/api/chat/answer-reader.ts';
-import { chatChunks, completionChunks, responseHead, wholeChat, wholeCompletion } from '../../src/api/responses.ts';
+import {
+  chatChunks,
+  collectAnswer,
+  completionChunks,
+  responseHead,
+  wholeChat,
+  type WholeAnswer,
+  wholeCompletion,
+} from '../../src/api/responses.ts';
 import type { GenerateEvent } from '../../src/engine/types.ts';
 
 const FORMS = { f16: 6, q8: 7, q4: 8, q3: 9, k3v2: 5, sparse: 10 };
@@ -43,17 +51,23 @@ async function* answer(): AsyncGenerator<GenerateEvent, void> {
   };
 }
 
-const newReader = async () => new AnswerReader({ opensReasoning: false }, new Set());
+const reader = () => new AnswerReader({ opensReasoning: false }, new Set());
 
-async function gather<T>(items: AsyncIterable<T>): Promise<T[]> {
+async function gather<T>(events: AsyncIterable<GenerateEvent>, write: (event: GenerateEvent) => T[]): Promise<T[]> {
   const all: T[] = [];
-  for await (const item of items) all.push(item);
+  for await (const event of events) all.push(...write(event));
   return all;
+}
+
+async function collect(events: AsyncIterable<GenerateEvent>): Promise<WholeAnswer> {
+  const { write, answer: collected } = collectAnswer();
+  for await (const event of events) write(event);
+  return collected();
 }
 
 it('streams a chat as OpenAI does: role, text, finish reason; empty texts are left out', async () => {
   const head = responseHead('chatcmpl', 'm');
-  const chunks = await gather(chatChunks(head, answer(), false, newReader));
+  const chunks = await gather(answer(), chatChunks(head, false, reader()));
   expect(chunks.map(({ choices }) => [choices[0]?.delta, choices[0]?.finish_reason])).toEqual([
     [{ role: 'assistant', content: '' }, null],
     [{ content: 'Gr' }, null],
@@ -66,30 +80,30 @@ it('streams a chat as OpenAI does: role, text, finish reason; empty texts are le
   expect(chunks.some((chunk) => 'usage' in chunk)).toBe(false);
 });
 
-it('adds the usage in a last chunk without choices when it is asked for', async () => {
-  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), answer(), true, newReader));
+it('adds the usage in a last chunk without choices if asked for', async () => {
+  const chunks = await gather(answer(), chatChunks(responseHead('chatcmpl', 'm'), true, reader()));
   expect(chunks.at(-1)).toMatchObject({ choices: [], usage, chunkwise: told });
   expect(chunks.slice(0, -1).every((chunk) => chunk.usage === null && chunk.choices.length === 1)).toBe(true);
-  const texts = await gather(completionChunks(responseHead('cmpl', 'm'), answer(), true));
+  const texts = await gather(answer(), completionChunks(responseHead('cmpl', 'm'), true));
   expect(texts.at(-1)).toMatchObject({ object: 'text_completion', choices: [], usage, chunkwise: told });
 });
 
 it('streams a completion: its text in order, the finish reason on the last', async () => {
-  const chunks = await gather(completionChunks(responseHead('cmpl', 'm'), answer(), false));
+  const chunks = await gather(answer(), completionChunks(responseHead('cmpl', 'm'), false));
   expect(chunks.map(({ choices }) => choices[0]?.text).join('')).toBe('Grüß');
   expect(chunks.map(({ choices }) => choices[0]?.finish_reason)).toEqual([null, null, 'length']);
 });
 
-it('gathers whole answers', async () => {
+it('makes whole answers', async () => {
   const choice = { index: 0, finish_reason: 'length', logprobs: null };
-  expect(await wholeChat(responseHead('chatcmpl', 'm'), answer(), newReader)).toMatchObject({
+  expect(wholeChat(responseHead('chatcmpl', 'm'), await collect(answer()), reader())).toMatchObject({
     object: 'chat.completion',
     model: 'm',
     choices: [{ ...choice, message: { role: 'assistant', content: 'Grüß' } }],
     usage,
     chunkwise: told,
   });
-  expect(await wholeCompletion(responseHead('cmpl', 'm'), answer())).toMatchObject({
+  expect(wholeCompletion(responseHead('cmpl', 'm'), await collect(answer()))).toMatchObject({
     object: 'text_completion',
     choices: [{ ...choice, text: 'Grüß' }],
     usage,
@@ -107,8 +121,8 @@ async function* likely(): AsyncGenerator<GenerateEvent, void> {
   for await (const event of answer()) if (event.type === 'end') yield event;
 }
 
-it("gives log-probabilities as OpenAI's chats do, whole and streamed, also of a token without a text", async () => {
-  const whole = await wholeChat(responseHead('chatcmpl', 'm'), likely(), newReader);
+it("gives log-probabilities like OpenAI's chats, whole and streamed, also for a token without text", async () => {
+  const whole = wholeChat(responseHead('chatcmpl', 'm'), await collect(likely()), reader());
   expect(whole.choices[0]?.logprobs).toEqual({
     content: [
       {
@@ -119,13 +133,13 @@ it("gives log-probabilities as OpenAI's chats do, whole and streamed, also of a 
     ],
     refusal: null,
   });
-  const chunks = await gather(chatChunks(responseHead('chatcmpl', 'm'), likely(), false, newReader));
+  const chunks = await gather(likely(), chatChunks(responseHead('chatcmpl', 'm'), false, reader()));
   const streamed = chunks.flatMap(({ choices }) => choices[0]?.logprobs?.content ?? []);
   expect(streamed).toEqual(whole.choices[0]?.logprobs?.content);
 });
 
-it('gives them as its completions do, with places in the text', async () => {
-  const whole = await wholeCompletion(responseHead('cmpl', 'm'), likely());
+it('gives log-probabilities like OpenAI’s completions, with offsets in the text', async () => {
+  const whole = wholeCompletion(responseHead('cmpl', 'm'), await collect(likely()));
   const logprobs = {
     tokens: ['Gr', '\ufffd'],
     token_logprobs: [-0.5, -1],
@@ -133,13 +147,13 @@ it('gives them as its completions do, with places in the text', async () => {
     text_offset: [0, 2],
   };
   expect(whole.choices[0]?.logprobs).toEqual(logprobs);
-  const chunks = await gather(completionChunks(responseHead('cmpl', 'm'), likely(), false));
+  const chunks = await gather(likely(), completionChunks(responseHead('cmpl', 'm'), false));
   const streamed = chunks.flatMap(({ choices }) => choices[0]?.logprobs ?? []);
   expect(streamed.flatMap(({ text_offset }) => text_offset)).toEqual(logprobs.text_offset);
   expect(streamed.flatMap(({ tokens }) => tokens)).toEqual(logprobs.tokens);
 });
 
-it('tells places in the text behind characters of several tokens and control tokens, which have no text', async () => {
+it('gives offsets after characters of several tokens and after control tokens, which have no text', async () => {
   const of = (text: string, bytes: number[]) => ({
     text,
     logprobs: {
@@ -154,9 +168,9 @@ it('tells places in the text behind characters of several tokens and control tok
     for (const part of parts) yield { type: 'token', token: 1, ms: 1, contextUsed: 10, ...part };
     for await (const event of answer()) if (event.type === 'end') yield event;
   }
-  const whole = await wholeCompletion(responseHead('cmpl', 'm'), split());
+  const whole = wholeCompletion(responseHead('cmpl', 'm'), await collect(split()));
   expect(whole.choices[0]?.text).toBe('😀aß');
   expect(whole.choices[0]?.logprobs?.text_offset).toEqual([0, 0, 0, 2, 2]);
-  const chunks = await gather(completionChunks(responseHead('cmpl', 'm'), split(), false));
+  const chunks = await gather(split(), completionChunks(responseHead('cmpl', 'm'), false));
   expect(chunks.flatMap(({ choices }) => choices[0]?.logprobs?.text_offset ?? [])).toEqual([0, 0, 0, 2, 2]);
 });

@@ -2,24 +2,31 @@ import { expect, test } from 'vitest';
 import { kvOptions } from '../../cli/command-flags.ts';
 import { numberFlag, wholeFlag } from '../../cli/flags.ts';
 import { parseEmbeddingRequest } from '../../src/api/embeddings.ts';
-import { parseFallback } from '../../src/api/fallback/parse-fallback.ts';
-import { parseAdapterSources, parseEngineOptions, type ToUrl } from '../../src/api/options.ts';
-import { parseDefaults } from '../../src/api/request-defaults.ts';
-import { parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
+import { parseFallback } from '../../src/api/fallback/server-engine.ts';
+import { parseEngineOptions } from '../../src/api/options.ts';
+import type { ToUrl } from '../../src/api/names.ts';
+import { parseAdapterSources } from '../../src/api/adapters.ts';
+import {
+  type ChatCompletionRequest,
+  type CompletionRequest,
+  parseChatRequest,
+  parseCompletionRequest,
+  parseDefaults,
+} from '../../src/api/requests.ts';
 import { parseRerankRequest } from '../../src/api/rerank.ts';
-import type { ChatCompletionRequest, CompletionRequest, EngineOptions } from '../../src/api/types.ts';
+import type { EngineOptions } from '../../src/api/engine-types.ts';
 import { Planner } from '../../src/chunking/planner.ts';
-import { settingsOf } from '../../src/engine/adaptation.ts';
+import { settingsOf } from '../../src/engine/adapters.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { contextOf } from '../../src/session/model-plan.ts';
 
-/** Values that hardly any option may have. */
+/** Values that hardly any option accepts. */
 const HOSTILE = [
   ...[Infinity, -Infinity, NaN, 1e300, -1e300, 2 ** 53, 1e15, -1, 0, 0.5],
   ...['', 'x', 'Infinity', true, null, {}, [], [1e300], () => 0],
 ];
 
-/** What `value` becomes where one of its parts, or all of it, is each of these. */
+/** Yields `value` with itself or one of its parts replaced by each of these. */
 function* spoiled(value: unknown): Generator<unknown> {
   yield* HOSTILE;
   if (typeof value !== 'object' || value === null) return;
@@ -110,7 +117,7 @@ function parseEngine(options: unknown): void {
   contextOf({ contextLength: 128 }, contextLength);
 }
 
-/** With what the planner says of a request's chunks. */
+/** Includes the planner's checks of a request's chunks. */
 function parseChat(request: unknown): void {
   const { options } = parseChatRequest(request as ChatCompletionRequest, {
     toolFormat: 'hermes',
@@ -140,7 +147,7 @@ test.each<[string, unknown, (value: unknown) => unknown]>([
   ['embeddings', { input: ['a', [5]], encoding_format: 'float' }, parseEmbeddingRequest],
   ['a reranking', { query: 'a', documents: ['b'], top_n: 1, return_documents: true }, parseRerankRequest],
   ['a flag', '4', parseFlag],
-])('what is refused of %s is said in plain words', (_, valid, parse) => {
+])('refuses parts of %s in plain words', (_, valid, parse) => {
   parse(valid);
   const messages = new Set<string>();
   for (const value of spoiled(valid)) {

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { CachePage, LayerPage, Trial } from '../../src/cache/cache-page.ts';
 import { heavyHitters, latestAttention, slidingWindow } from '../../bench/support/eviction-policies.ts';
-import { LayerLosses } from '../../src/cache/layer-losses.ts';
+import { LayerLosses } from '../../src/cache/probes.ts';
 import type { CachePolicy, CacheView } from '../../src/cache/policy.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 
 const LAYERS = 2;
-/** The first one, ten old ones, a recent one. */
+/** Pages of a text: the first one, ten old ones and a recent one. */
 const PAGES = 12;
 
 /** Pages in f16 with these masses, `[page][layer]`. */
@@ -25,12 +25,15 @@ const viewOf = (massOf: (page: number, layer: number) => number = () => 0, count
     contextLength: 4096,
     halfBytes: 1,
     nextBytes: 1,
+    changingLayers: [0, 1],
+    formBytes: () => 1,
     residualShares: [],
+    farLosses: [],
     probed: new LayerLosses(),
   };
 };
 
-/** What the policy takes of what it tries, where the latest queries give pages these masses. */
+/** Trials that the policy adopts if the latest queries give pages these attention masses. */
 function chosen(policy: CachePolicy, view: CacheView, massOf: (page: number, layer: number) => number): Trial[] {
   const trials = (policy.trials?.(view) ?? []).map((change): Trial => ({
     ...change,
@@ -57,7 +60,7 @@ const placesOf = (changes: readonly { page: number; layer: number }[], of = 0): 
     .map(({ page }) => page)
     .sort((a, b) => a - b);
 
-test('a sliding window gives up the oldest pages of all layers but the first, and none twice', () => {
+test('a sliding window evicts the oldest pages of all layers except the first page, and none twice', () => {
   const view = viewOf();
   const changes = slidingWindow(0.3).changes?.(view) ?? [];
   expect(changes.every(({ form, entries }) => form === 'sparse' && entries === 0)).toBe(true);
@@ -69,17 +72,17 @@ test('a sliding window gives up the oldest pages of all layers but the first, an
 });
 
 describe('heavy hitters', () => {
-  /** In each layer another order. */
+  /** Attention mass: each layer has another order. */
   const massOf = (page: number, layer: number): number => (layer === 0 ? page : 100 - page);
 
-  test('go by what attention went to them so far, by layer; half of what is kept are the latest', () => {
-    // The latest queries say the opposite: it does not count.
+  test('ranks the pages of each layer by attention so far; half of the kept pages are the latest', () => {
+    // The latest queries have the opposite order, which does not count.
     const gone = chosen(heavyHitters(0.4), viewOf(massOf), (page, layer) => -massOf(page, layer));
     expect(placesOf(gone, 0)).toEqual([1, 2, 3, 4, 5, 6]); // kept by mass: 7, 8
     expect(placesOf(gone, 1)).toEqual([3, 4, 5, 6, 7, 8]); // kept by mass: 1, 2
   });
 
-  test('pages that are gone are not tried again, and as many are left', () => {
+  test('does not try evicted pages again, and keeps the same number of pages', () => {
     const view = viewOf(massOf);
     evict(
       view,
@@ -91,7 +94,7 @@ describe('heavy hitters', () => {
 });
 
 describe('latest attention', () => {
-  test('goes by what the latest queries give, by layer, whatever was given before', () => {
+  test('ranks the pages of each layer by the attention of the latest queries only', () => {
     const latest = (page: number, layer: number): number => ((page * (layer === 0 ? 3 : 7)) % 11) / 11;
     const gone = chosen(
       latestAttention(0.3),
@@ -108,7 +111,7 @@ describe('latest attention', () => {
     }
   });
 
-  test('what came while it was asked counts among the old pages, and is not given up unasked', () => {
+  test('pages added during a trial count as old, and are not evicted without a trial', () => {
     const view = viewOf();
     const trials = (latestAttention(0.5).trials?.(view) ?? []).map((change): Trial => ({
       ...change,
@@ -116,11 +119,11 @@ describe('latest attention', () => {
     }));
     const later = viewOf(() => 0, PAGES + 2); // two pages of a batch
     const gone = latestAttention(0.5).choose?.(trials, { ...later, tokens: view.tokens }) ?? [];
-    expect(placesOf(gone)).toEqual([1, 2, 3, 4, 5, 6]); // of twelve six are kept
+    expect(placesOf(gone)).toEqual([1, 2, 3, 4, 5, 6]); // six of twelve are kept
   });
 });
 
-test('nothing goes while there are only the first page and recent ones', () => {
+test('nothing is evicted while there are only the first page and recent ones', () => {
   for (const policy of [slidingWindow(0), heavyHitters(0), latestAttention(0)]) {
     expect(policy.changes?.(viewOf(() => 0, 2)) ?? []).toEqual([]);
     expect(policy.trials?.(viewOf(() => 0, 2)) ?? []).toEqual([]);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { CachePage, LayerPage } from '../../src/cache/cache-page.ts';
-import { type KvMap, kvMap, KvWatch } from '../../src/cache/kv-map.ts';
+import { type KvMap, kvMap, KvWatch } from '../../src/cache/kv-report.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 
@@ -17,7 +17,7 @@ const pages = (): CachePage[] => [
   pageOf(2 * PAGE_TOKENS, lying('f16', 100), lying('q8', 55)),
 ];
 
-test('a map has a row a layer and a column a page: forms, entries, and the bytes of all', () => {
+test('a map has a row per layer and a column per page, with forms, entries and total bytes', () => {
   const { forms, entries, ...sizes } = kvMap(pages());
   const names = [...forms].map((form) => PAGE_FORMS[form]);
   expect(names).toEqual(['f16', 'q4', 'f16', 'f16', 'sparse', 'q8']);
@@ -32,7 +32,7 @@ test('survives being sent to another thread', () => {
   expect(structuredClone(map)).toEqual(map);
 });
 
-test('a change is told once: pages that are added, removed, or take another form in one layer', () => {
+test('every change is reported once: added and removed pages, and another form in one layer', () => {
   const told: KvMap[] = [];
   const watch = new KvWatch((map) => told.push(map));
   const text: CachePage[] = [];
@@ -52,10 +52,10 @@ test('a change is told once: pages that are added, removed, or take another form
   watch.look(text);
   watch.look(text);
   expect(told.map((map) => map.pages)).toEqual([3, 3, 4, 1]);
-  // That forms are refused may be known while pages stay what they are.
+  // A refusal of forms may become known while pages stay unchanged.
   watch.look(text, true);
   watch.look(text, true);
   expect(told.map(({ formsRefused }) => formsRefused)).toEqual([false, false, false, false, true]);
-  // What was told stays as it was.
+  // Earlier reports stay unchanged.
   expect(told[0]?.forms).toEqual(kvMap(pages()).forms);
 });

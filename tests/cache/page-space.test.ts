@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { PageSpace, type Place } from '../../src/cache/page-space.ts';
+import { PageSpace } from '../../src/cache/layer-pages.ts';
+import type { Place } from '../../src/cache/cache-page.ts';
 import { Random } from '../support/random.ts';
 
 const overlaps = (a: Place, b: Place): boolean => a.offset < b.offset + b.units && b.offset < a.offset + a.units;
 
 describe('PageSpace', () => {
-  it('keeps every place apart and its contents, whatever is taken, given back and packed', () => {
+  it('keeps places disjoint and contents intact while places are allocated, freed and packed', () => {
     const random = new Random(41);
     const space = new PageSpace(64);
     let memory = new Int32Array(64);
@@ -24,7 +25,7 @@ describe('PageSpace', () => {
       }
       const victims = [...live.keys()].filter(() => random.next() < 0.2);
       for (const victim of victims) {
-        space.giveBack(victim);
+        space.free(victim);
         live.delete(victim);
       }
       for (const [{ offset, units }, mark] of live) {
@@ -34,19 +35,19 @@ describe('PageSpace', () => {
     }
   });
 
-  it('serves a size from what was given back of it, without growing', () => {
+  it('serves a size from freed places of that size, without growing', () => {
     const space = new PageSpace(8);
     const [first] = [space.take(4), space.take(4)];
     expect(space.take(4)).toBeUndefined();
-    space.giveBack(first as Place);
+    space.free(first as Place);
     expect(space.take(4)?.offset).toBe(first?.offset);
   });
 
-  it('refuses a place given back twice, and a buffer too small for what lives', () => {
+  it('refuses a place freed twice, and a buffer too small for the live places', () => {
     const space = new PageSpace(8);
     const place = space.take(8) as Place;
     expect(() => space.pack(7, () => undefined)).toThrow('do not fit');
-    space.giveBack(place);
-    expect(() => space.giveBack(place)).toThrow('twice');
+    space.free(place);
+    expect(() => space.free(place)).toThrow('twice');
   });
 });

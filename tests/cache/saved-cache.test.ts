@@ -1,9 +1,7 @@
 import { expect, test } from 'vitest';
-import type { PageState } from '../../src/cache/cache-page.ts';
+import { type PageState, layerPageUnits } from '../../src/cache/cache-page.ts';
 import { decodeSavedCache, encodeSavedCache, type SavedCache, SAVED_VERSION } from '../../src/cache/saved-cache.ts';
-import { layerPageUnits } from '../../src/cache/windows.ts';
-import { stateBytes } from '../../src/config/delta-net.ts';
-import type { DeltaNet } from '../../src/config/model-config.ts';
+import { type DeltaNet, stateBytes } from '../../src/config/model-config.ts';
 import { pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { Random } from '../support/random.ts';
 
@@ -45,7 +43,7 @@ function saved(): SavedCache {
 
 const decode = (bytes: Uint8Array<ArrayBuffer>, model = FOR) => decodeSavedCache(bytes.slice().buffer, 'story', model);
 
-/** The same bytes with another digest, as if they had been saved that way. */
+/** The same bytes with a valid digest, as if they had been saved like this. */
 async function signed(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
   const changed = bytes.slice();
   changed.set(new Uint8Array(await crypto.subtle.digest('SHA-256', changed.subarray(0, -32))), changed.length - 32);
@@ -61,11 +59,11 @@ const refused = (field: string | RegExp) => ({
   },
 });
 
-test('a text comes back as it was saved', async () => {
+test('a saved text is restored unchanged', async () => {
   expect(await decode(await encodeSavedCache(saved()))).toEqual(saved());
 });
 
-test('cut anywhere, or with a byte too many, it is refused', async () => {
+test('a file truncated anywhere, or with an extra byte, is refused', async () => {
   const whole = await encodeSavedCache(saved());
   for (let length = 0; length < whole.length; length += length < 64 ? 1 : 97) {
     await expect(decode(whole.slice(0, length)), `${length} bytes`).rejects.toMatchObject(
@@ -75,7 +73,7 @@ test('cut anywhere, or with a byte too many, it is refused', async () => {
   await expect(decode(new Uint8Array([...whole, 0]))).rejects.toMatchObject(refused('checksum'));
 });
 
-test('a flipped bit is found wherever it is', async () => {
+test('a flipped bit anywhere is detected', async () => {
   const whole = await encodeSavedCache(saved());
   const random = new Random(2);
   for (let i = 0; i < 300; i++) {
@@ -85,7 +83,7 @@ test('a flipped bit is found wherever it is', async () => {
   }
 });
 
-test('another version and another model are refused as such', async () => {
+test('another version and another model are refused with their own errors', async () => {
   const whole = await encodeSavedCache(saved());
   const newer = await signed(whole.with(4, SAVED_VERSION + 1));
   await expect(decode(newer)).rejects.toMatchObject(refused('version'));
@@ -110,7 +108,7 @@ test.each<[string, string, unknown]>([
   ['pages', 'pages', {}],
   ['pages', 'page 1', [PAGES[0], [page('f16')], PAGES[2]]],
   ['pages', 'page 1 of layer 0', [PAGES[0], [null, page('q4')], PAGES[2]]],
-  ...[{ form: 'f8' }, { entries: 31 }, { mass: -1 }, { mass: null }, { form: 'sparse', entries: 0 }].map(
+  ...[{ form: 'f8' }, { entries: 31 }, { mass: -1 }, { mass: null }, { form: 'sparse', entries: -1 }].map(
     (odd): [string, string, unknown] => [
       'pages',
       'page 1 of layer 0',
@@ -132,13 +130,13 @@ test.each<[string, string, unknown]>([
     { queries: 0 },
     { bytes: 0.5 },
   ].map((odd): [string, string, unknown] => ['probed', 'probed 0', { pages: 12, losses: [{ ...LOSS, ...odd }] }]),
-])('whole, but with another %s: %s is refused', async (key, field, value) => {
+])('an intact file with an invalid %s is refused, naming %s', async (key, field, value) => {
   const { text, layers } = saved();
   const odd = await encodeSavedCache({ text: { ...text, [key]: value }, layers });
   await expect(decode(odd)).rejects.toMatchObject(refused(field));
 });
 
-test('of a layer that sees the latest tokens alone exactly the pages out of sight are gone', async () => {
+test('a sliding-window layer omits exactly the pages outside its window', async () => {
   const config = { ...CONFIG, convolution: { taps: 3, layers: [0] } };
   const gone = { form: 'f16', entries: 0, mass: 0 } as const;
   const pages = [gone, gone, page('f16'), page('f16'), page('f16')].map((first) => [first, page('f16')]);
@@ -166,14 +164,14 @@ test('of a layer that sees the latest tokens alone exactly the pages out of sigh
   await expect(decoded(put(4, [page('q8'), page('f16')]))).rejects.toMatchObject(refused('page 4 of layer 0'));
 });
 
-test('a text that is no JSON object, or longer than the file, is refused', async () => {
+test('a text that is not a JSON object, or is longer than the file, is refused', async () => {
   const whole = await encodeSavedCache(saved());
   await expect(decode(await signed(whole.with(PRELUDE, 0x78)))).rejects.toMatchObject(refused('text'));
   await expect(decode(await signed(whole.with(11, 0x7f)))).rejects.toMatchObject(refused('prelude'));
   await expect(decode(await signed(whole.with(12, 1)))).rejects.toMatchObject(refused('prelude'));
 });
 
-test('states of layers with a delta net follow their pages, of which there are none', async () => {
+test('recurrent states of delta-net layers are saved instead of pages', async () => {
   const deltaNet: DeltaNet = {
     numKeyHeads: 1,
     numValueHeads: 4,

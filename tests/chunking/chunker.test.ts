@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { BOUNDARY, BoundaryDetector } from '../../src/chunking/boundaries.ts';
-import { Chunker, DEFAULT_CHUNKER } from '../../src/chunking/chunker.ts';
-import type { ChunkerOptions, Span } from '../../src/chunking/chunker.ts';
+import {
+  BOUNDARY,
+  BoundaryDetector,
+  Chunker,
+  type ChunkerOptions,
+  DEFAULT_CHUNKER,
+  type Span,
+} from '../../src/chunking/chunker.ts';
 import { expectError } from '../support/expect-error.ts';
 import { Random } from '../support/random.ts';
 
@@ -41,7 +46,7 @@ function chunksOf({ complexities, boundaries }: Input, options: Partial<ChunkerO
   ];
 }
 
-/** The rules once more, over the whole text and without any state. */
+/** A stateless implementation of the rules over the whole text. */
 function referenceChunks({ complexities, boundaries }: Input, options: ChunkerOptions): Span[] {
   const { budget, minLength, maxLength, slack, jump, tile } = options;
   const reach = Math.floor(slack / 2);
@@ -91,7 +96,7 @@ describe.each(SEEDS)('random text and options %i', (seed) => {
   const total = input.complexities.length;
   const chunks = chunksOf(input, options);
 
-  it('is covered exactly, within the bounds', () => {
+  it('is covered without gaps, by chunks within the bounds', () => {
     expect(chunks[0]!.start).toBe(0);
     expect(chunks.at(-1)!.end).toBe(total);
     chunks.forEach(({ start, end }, i) => {
@@ -101,13 +106,13 @@ describe.each(SEEDS)('random text and options %i', (seed) => {
     });
   });
 
-  it('is cut by the rules', () => {
+  it('is cut as the rules say', () => {
     const reference = referenceChunks(input, options);
     expect(chunks.map(({ end }) => end)).toEqual(reference.map(({ end }) => end));
     chunks.forEach(({ complexity }, i) => expect(complexity).toBeCloseTo(reference[i]!.complexity, 12));
   });
 
-  it('comes in a stream byte for byte as at once, and never later than the slack', () => {
+  it('gives equal chunks token by token and at once, never later than the slack', () => {
     const chunker = new Chunker(options);
     const known: Span[] = [];
     for (let i = 0; i < total; i++) {
@@ -120,11 +125,11 @@ describe.each(SEEDS)('random text and options %i', (seed) => {
     expect(JSON.stringify(known)).toBe(JSON.stringify(chunks));
   });
 
-  it('keeps every chunk that ended before an edit, less the slack', () => {
+  it('keeps every chunk that ends more than the slack before an edit', () => {
     for (let trial = 0; trial < 10; trial++) {
       const i = random.below(total);
       const edited = { complexities: [...input.complexities], boundaries: [...input.boundaries] };
-      // What follows may change as well: the model learns from the edit.
+      // Later complexities may change as well: the model learns from the edit.
       for (let j = i; j < total; j++) edited.complexities[j] = random.next();
       edited.boundaries[i] = random.below(4);
       const before = ({ end }: Span) => end <= i - options.slack;
@@ -147,7 +152,7 @@ describe('chunks', () => {
     expect(longest(0)).toBe(DEFAULT_CHUNKER.maxLength);
   });
 
-  it('end where complexity jumps, either way', () => {
+  it('end at jumps of complexity', () => {
     for (const [low, high] of [
       [0.05, 0.9],
       [0.9, 0.05],
@@ -171,7 +176,7 @@ describe('chunks', () => {
     expect(end()).toBe(23);
   });
 
-  it('end at the edge of a tile where nothing speaks against it', () => {
+  it('end at a multiple of the tile among equal boundaries', () => {
     const ends = chunksOf(flat(400, 0.53), { tile: 8 }).slice(0, -1);
     expect(ends.length).toBeGreaterThan(5);
     for (const { end } of ends) expect(end % 8).toBe(0);
@@ -189,7 +194,7 @@ describe('chunks', () => {
 });
 
 describe('boundaries', () => {
-  /** Of the place after each token, as the chunker sees it once the next one has come. */
+  /** Boundary strength after each token, as the chunker sees it when the next token arrives. */
   const strengths = (tokens: string[]) => {
     const detector = new BoundaryDetector();
     const found = tokens.map((token) => detector.push(token));
@@ -218,7 +223,7 @@ describe('boundaries', () => {
     ['no fence inside a line', ['use ', '```', '\n'], [none, line, none]],
   ])('%s', (_, tokens, expected) => expect(strengths(tokens)).toEqual(expected));
 
-  it('let a chunk begin with a break', () => {
+  it('start the next chunk with the line break', () => {
     const chunker = new Chunker({ budget: 20, minLength: 4 });
     const detector = new BoundaryDetector();
     const texts = [...Array<string>(35).fill(' word'), '\n', ...Array<string>(20).fill(' word')];

@@ -12,7 +12,7 @@ const prose = await readFile(new URL('../support/prose.txt', import.meta.url), '
 const NAMES = Object.keys(ESTIMATORS) as EstimatorName[];
 const SMALL: Vocabulary = { size: 40, text: (token) => ` ${token}` };
 
-/** Witten and Bell's interpolation, written out over the whole history. */
+/** Witten-Bell interpolation, computed directly over the whole history. */
 function slowProbability(history: readonly number[], token: number, prior: number): number {
   let probability = prior;
   for (let order = 0; order <= Math.min(3, history.length); order++) {
@@ -28,9 +28,9 @@ function slowProbability(history: readonly number[], token: number, prior: numbe
   return probability;
 }
 
-/** Entropy of what followed the last tokens, interpolated likewise, written out. */
-function slowOpenness(history: readonly number[], size: number): number {
-  let openness = 1;
+/** Entropy of the tokens that followed the last n-grams, interpolated likewise, computed directly. */
+function slowNgramEntropy(history: readonly number[], size: number): number {
+  let ngramEntropy = 1;
   for (let order = 1; order <= Math.min(3, history.length); order++) {
     const context = history.slice(history.length - order);
     const followers = history.filter(
@@ -40,9 +40,9 @@ function slowOpenness(history: readonly number[], size: number): number {
     const kinds = [...new Set(followers)];
     const shares = kinds.map((kind) => followers.filter((follower) => follower === kind).length / followers.length);
     const entropy = shares.reduce((sum, share) => sum - share * Math.log2(share), 0) / Math.log2(size);
-    openness = (kinds.length * openness + followers.length * entropy) / (followers.length + kinds.length);
+    ngramEntropy = (kinds.length * ngramEntropy + followers.length * entropy) / (followers.length + kinds.length);
   }
-  return openness;
+  return ngramEntropy;
 }
 
 describe('the cache model', () => {
@@ -50,7 +50,7 @@ describe('the cache model', () => {
   const random = new Random(3);
   const tokens = Array.from({ length: 700 }, () => Math.floor(40 * random.next() ** 3));
 
-  it('interpolates orders 0 to 3 as written out', () => {
+  it('interpolates orders 0 to 3 like a direct implementation', () => {
     const model = new CacheModel(prior);
     tokens.forEach((token, i) => {
       if (i % 7 === 0) {
@@ -60,15 +60,15 @@ describe('the cache model', () => {
     });
   });
 
-  it('knows how open it is what comes next, as written out', () => {
+  it('computes n-gram entropy like a direct implementation', () => {
     const model = new CacheModel(prior);
     tokens.forEach((token, i) => {
-      if (i % 7 === 0) expect(model.openness()).toBeCloseTo(slowOpenness(tokens.slice(0, i), SMALL.size), 12);
+      if (i % 7 === 0) expect(model.ngramEntropy()).toBeCloseTo(slowNgramEntropy(tokens.slice(0, i), SMALL.size), 12);
       model.learn(token);
     });
   });
 
-  it('is a distribution at every point', () => {
+  it('gives a distribution at every position', () => {
     const model = new CacheModel(prior);
     tokens.forEach((token, i) => {
       if (i % 50 === 0) {
@@ -86,14 +86,14 @@ describe('the cache model', () => {
 describe.each(NAMES)('%s', (name) => {
   const tokens = tokenizer.encode(prose).slice(0, 300);
 
-  it('stays in [0, 1], and looks at nothing that comes later', () => {
+  it('stays in [0, 1], and does not depend on later tokens', () => {
     const whole = estimate(ESTIMATORS[name](vocabulary), tokens);
     for (const complexity of whole) expect(complexity).toSatisfy((value: number) => value >= 0 && value <= 1);
     const other = [...tokens.slice(0, 200), ...tokens.slice(200).reverse()];
     expect(estimate(ESTIMATORS[name](vocabulary), other).slice(0, 200)).toEqual(whole.slice(0, 200));
   });
 
-  it('says the same of tokens that come one by one', () => {
+  it('gives the same values token by token', () => {
     const estimator = ESTIMATORS[name](vocabulary);
     expect(tokens.map((token) => estimator.push(token))).toEqual(estimate(ESTIMATORS[name](vocabulary), tokens));
   });
@@ -110,7 +110,7 @@ describe('surprisal', () => {
     expect(mean(all.slice(tokens.length))).toBeLessThan(mean(all.slice(0, tokens.length)) / 2);
   });
 
-  it('also of real prose, a list of numbers, and with other text between', () => {
+  it('finds copies of real prose and number lists easy too, also after other text', () => {
     const numbers = Array.from({ length: 60 }, (_, i) => (i * 7919) % 1000).join(' ');
     const between = prose.split('\n\n')[3]!;
     for (const copied of [...prose.split('\n\n').slice(0, 3), numbers]) {
@@ -120,7 +120,7 @@ describe('surprisal', () => {
     }
   });
 
-  it('finds digits in random order harder than prose, and a number said before easy', () => {
+  it('finds random digits harder than prose, and a repeated number easy', () => {
     const random = new Random(8);
     const numbers = Array.from({ length: 100 }, () => random.below(1e6)).join(' ');
     expect(mean(complexities(numbers))).toBeGreaterThan(1.3 * mean(complexities(prose)));
@@ -131,7 +131,7 @@ describe('surprisal', () => {
     expect(mean(places.slice(4))).toBeLessThan(mean(places.slice(0, 4)) / 2);
   });
 
-  it('goes by the prior it is given', async () => {
+  it('uses the given prior', async () => {
     const weights = (likely: number) => Float64Array.from({ length: 40 }, (_, id) => (id === likely ? 100 : 1));
     const first = (likely: number) => ESTIMATORS.unigram({ ...SMALL, prior: weights(likely) }).push(7);
     expect(first(7)).toBeLessThan(first(8));
@@ -142,37 +142,37 @@ describe('surprisal', () => {
   });
 });
 
-describe('openness', () => {
-  const openness = (text: string) => estimate(ESTIMATORS.openness(vocabulary), tokenizer.encode(text));
+describe('ngramEntropy', () => {
+  const ngramEntropy = (text: string) => estimate(ESTIMATORS.ngramEntropy(vocabulary), tokenizer.encode(text));
 
-  it('is high where much has followed, and low within what is always the same', () => {
+  it('is high after contexts with many followers, and low within repetitions', () => {
     const tokens = [1, 7, 2, 3, 7, 4, 5, 7, 6, 10, 8, 9, 11, 8, 9, 12, 8, 9, 13, 7, 14, 8];
-    const found = estimate(ESTIMATORS.openness({ ...SMALL, text: () => ' word' }), tokens);
+    const found = estimate(ESTIMATORS.ngramEntropy({ ...SMALL, text: () => ' word' }), tokens);
     const [afterSeven, afterEight] = [found[19]!, found[21]!];
     expect(afterSeven).toBeGreaterThan(2 * afterEight);
   });
 
-  it('finds ordinary prose neither hard nor easy, and easy what is repeated', () => {
-    expect(mean(openness(prose))).toBeGreaterThan(0.4);
-    expect(mean(openness(prose))).toBeLessThan(0.6);
-    const once = openness(prose.slice(0, 2000));
-    const twice = openness(prose.slice(0, 2000).repeat(2));
+  it('is medium for ordinary prose, and low for repetitions', () => {
+    expect(mean(ngramEntropy(prose))).toBeGreaterThan(0.4);
+    expect(mean(ngramEntropy(prose))).toBeLessThan(0.6);
+    const once = ngramEntropy(prose.slice(0, 2000));
+    const twice = ngramEntropy(prose.slice(0, 2000).repeat(2));
     expect(mean(twice.slice(once.length))).toBeLessThan(mean(once) / 2);
   });
 });
 
-describe('openness where a text turns', () => {
-  const openness = (text: string) => {
+describe('ngramEntropy at turns of a text', () => {
+  const ngramEntropy = (text: string) => {
     const tokens = tokenizer.encode(text);
     return {
       texts: tokens.map((token) => tokenizer.decode([token])),
-      found: estimate(ESTIMATORS.openness(vocabulary), tokens),
+      found: estimate(ESTIMATORS.ngramEntropy(vocabulary), tokens),
     };
   };
   const paragraph = prose.slice(0, 300).replaceAll('\n', ' ').trim();
 
-  it('is 1 from the break after a paragraph to where the next one has begun, over headings', () => {
-    const { texts, found } = openness(`${paragraph}\n\n# A heading\n\n${paragraph.toUpperCase()}`);
+  it('is 1 from the break after a paragraph, across headings, until the next paragraph has begun', () => {
+    const { texts, found } = ngramEntropy(`${paragraph}\n\n# A heading\n\n${paragraph.toUpperCase()}`);
     const first = texts.findIndex((text) => text.includes('\n'));
     const begins = texts.findIndex((text, i) => i > first && /[A-Z]{2}/.test(text));
     expect(found.slice(first, begins + 8)).toEqual(Array(begins + 8 - first).fill(1));
@@ -180,20 +180,20 @@ describe('openness where a text turns', () => {
     expect(mean(found.slice(begins + 8))).toBeLessThan(0.7);
   });
 
-  it('does not turn at the ends of verses, nor where a paragraph is said again', () => {
-    const verses = openness(
+  it('does not turn at the ends of verses, nor at a repeated paragraph', () => {
+    const verses = ngramEntropy(
       'And all the men and women merely players;\nThey have their exits and their entrances;\n'.repeat(2),
     );
     const atBreaks = ({ texts, found }: typeof verses, from = 0) =>
       found.filter((_, i) => i >= from && texts[i]!.includes('\n'));
     expect(Math.max(...atBreaks(verses))).toBeLessThan(1);
-    const again = openness(`${paragraph}\n`.repeat(3));
+    const again = ngramEntropy(`${paragraph}\n`.repeat(3));
     expect(atBreaks(again)[0]).toBe(1);
     expect(atBreaks(again)[2]).toBeLessThan(0.5);
   });
 
-  it('takes what parts numbers for as hard as they are', () => {
-    const { texts, found } = openness('7381, 96.2, 5504, 1.77, 8093 and more');
+  it('gives separators of numbers the complexity of the numbers', () => {
+    const { texts, found } = ngramEntropy('7381, 96.2, 5504, 1.77, 8093 and more');
     const [comma, and] = [texts.lastIndexOf(','), texts.findIndex((text) => text.includes('and'))];
     expect(found[comma]).toBe(found[comma - 1]);
     expect(found[and]).not.toBe(found[and - 1]);
@@ -201,19 +201,19 @@ describe('openness where a text turns', () => {
 });
 
 describe('entropy', () => {
-  it("is the root of the model's, and surprisal where there is none", () => {
+  it("is the square root of the model's entropy, or surprisal without one", () => {
     const [a, b] = [ESTIMATORS.entropy(vocabulary), ESTIMATORS.surprisal(vocabulary)];
     expect(a.push(500)).toBe(b.push(500));
     expect(a.push(501, 0.25)).toBe(0.5);
     b.push(501, 0.25);
-    // What the model drew is part of the text for the tokens that follow.
+    // Sampled tokens are part of the text for later tokens.
     expect(a.push(500)).toBe(b.push(500));
     expect(a.push(501, 1.0001)).toBe(1);
   });
 });
 
 describe('baselines', () => {
-  it('are what they are called', () => {
+  it('compute what their names say', () => {
     const words = tokenizer.encode('the extraordinary');
     const [short, long] = words.map((token) => ESTIMATORS.length(vocabulary).push(token));
     expect(short! * 16).toBeCloseTo(3);

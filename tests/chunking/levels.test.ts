@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { checkThresholds, DEFAULT_THRESHOLDS, levelOf, nextLevel } from '../../src/chunking/levels.ts';
+import { checkThresholds, DEFAULT_THRESHOLDS, levelOf, nextLevel } from '../../src/chunking/chunk-plan.ts';
 import { expectError } from '../support/expect-error.ts';
 import { Random } from '../support/random.ts';
 
 const THRESHOLDS = [0.2, 0.5, 0.8];
 
 describe('levels', () => {
-  it('part the complexities at the thresholds, which belong to the level above', () => {
+  it('split complexities at the thresholds, which belong to the level above', () => {
     expect([0, 0.19, 0.2, 0.49, 0.5, 0.79, 0.8, 1].map((c) => levelOf(c, THRESHOLDS))).toEqual([
       0, 0, 1, 1, 2, 2, 3, 3,
     ]);
     expect(levelOf(0.7, [])).toBe(0);
   });
 
-  it('stay while complexity is near a threshold, and follow where it is past it by the margin', () => {
+  it('stay while complexity is near a threshold, and change when complexity passes the threshold by the margin', () => {
     const walk = (margin: number) => {
       let level = 1;
       return [0.48, 0.52, 0.49, 0.54, 0.56, 0.46, 0.44, 0.9, 0.79, 0.1].map(
@@ -24,7 +24,7 @@ describe('levels', () => {
     expect(walk(0)).toEqual([1, 2, 1, 2, 2, 1, 1, 3, 2, 0]);
   });
 
-  it('without margin are those of the thresholds, whatever was before', () => {
+  it('follow the thresholds without a margin, regardless of the previous level', () => {
     const random = new Random(1);
     for (let i = 0; i < 500; i++) {
       const complexity = random.next();

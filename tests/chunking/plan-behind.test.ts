@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest';
 import type { PlannedPart } from '../../src/chunking/prompt-plan.ts';
 import { planChunks } from '../../src/chunking/planner.ts';
-import { behind, inlinePlans } from '../../src/engine/plan-service.ts';
+import { inlinePlans, withUntaken } from '../../src/engine/plan-service.ts';
 
 const TEXT = 'the sea and the sea and 7x9 Qz!k the sea; then a lamp, a map and the harbour wind '.repeat(3);
 const tokens = Array.from(TEXT, (character) => character.charCodeAt(0));
 const text = (token: number): string => String.fromCharCode(token);
 const BEFORE = 57;
 
-/** The plan of all of it, told from `from` on in pieces of `step`. */
+/** Parts of the plan from `from` on, reported in pieces of `step` tokens. */
 async function told(from: number, step: number): Promise<PlannedPart[]> {
   const taking = tokens.slice(BEFORE);
   const texts = new Map(tokens.map((token) => [token, text(token)]));
@@ -19,7 +19,7 @@ async function told(from: number, step: number): Promise<PlannedPart[]> {
     vocabSize: 128,
     options: {},
   });
-  const whole = behind(plan, tokens.slice(0, BEFORE), from);
+  const whole = withUntaken(plan, tokens.slice(0, BEFORE), from);
   const parts: PlannedPart[] = [];
   for (let at = from; at < tokens.length; at += step) parts.push(await whole.part(Math.min(tokens.length, at + step)));
   return parts;
@@ -32,7 +32,7 @@ test.each([
   [20, 1],
   [BEFORE, 16],
   [BEFORE + 9, 32],
-])('from token %i on in pieces of %i: nothing before, and behind it the plan of what follows', async (from, step) => {
+])('from token %i on in pieces of %i: no adapter before the invocation, and a plan after it', async (from, step) => {
   const parts = await told(from, step);
   const { table, chunks } = planChunks(tokens.slice(BEFORE), { vocabulary: { size: 128, text } });
   const rows = parts.flatMap((part) => part.rows);

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { plan } from '../../cli/commands/plan.ts';
 import { loadPlan } from '../../src/chunking/plan-file.ts';
 import { planChunks } from '../../src/chunking/planner.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
+import { BlobSource } from '../../src/weights/byte-source.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { ggufAdapter, tinyAdapter } from '../support/models/tiny-adapter.ts';
@@ -37,7 +37,7 @@ it('gives the plan as JSON, streamed or not', async () => {
   expect(JSON.stringify((await plan([...ARGS, '--stream', '--json'])).json)).toBe(JSON.stringify(json));
 });
 
-it('prints a line a chunk, in a stream those that are known before the end', async () => {
+it('prints one line per chunk, and streams chunks as they become final', async () => {
   const { text } = await plan(ARGS);
   expect(text.split('\n')).toHaveLength(expected.chunks.length);
   const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
@@ -57,7 +57,7 @@ it('saves the plan', async () => {
   expect(loadPlan(await readFile(file, 'utf8'), file)).toEqual(expected);
 });
 
-it('says with an adapter what ranks the levels are', async () => {
+it('prints the ranks of the levels, with an adapter', async () => {
   const config = readModelConfig(await readGguf(new BlobSource('model', await openAsBlob(REAL_MODEL))));
   const adapter = join(folder, 'adapter.gguf');
   await writeFile(
@@ -78,7 +78,7 @@ it('says with an adapter what ranks the levels are', async () => {
   expect(equal.ladder[1]! - equal.ladder[0]!).toBe(1);
 });
 
-it('names what is missing', async () => {
+it('names missing arguments', async () => {
   await expectError(() => plan(['--text', PROSE]), 'bad_request', { field: '--model' });
   await expectError(() => plan(['--model', REAL_MODEL]), 'bad_request', { field: '--text' });
   const lost = join(folder, 'lost.txt');

@@ -22,7 +22,7 @@ function changed(path: string, value: unknown): string {
 }
 
 describe('a saved plan', () => {
-  it('comes back as it was', () => {
+  it('is restored unchanged', () => {
     expect(loadPlan(saved, 'plan.json')).toEqual(plan);
     const free = planChunks(plan.tokens, { vocabulary });
     expect(free.ladder).toBeNull();
@@ -68,13 +68,13 @@ describe('a saved plan', () => {
     expectError(() => loadPlan(changed(path, value), 'plan.json'), 'bad_file', { file: 'plan.json', field }),
   );
 
-  it('that is no JSON is refused', async () => {
+  it('that is not JSON is refused', async () => {
     for (const text of ['', 'null', '[]', saved.slice(0, -5)]) {
       await expectError(() => loadPlan(text, 'plan.json'), 'bad_file', { file: 'plan.json', field: 'plan' });
     }
   });
 
-  it('with random bytes changed is read or refused, and never anything else', () => {
+  it('with random bytes changed is either read or refused', () => {
     const random = new Random(2);
     for (let i = 0; i < 300; i++) {
       const at = random.below(saved.length);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { levelRanks } from '../../src/adapters/ladder/ladder-levels.ts';
+import { levelRanks } from '../../src/adapters/level-ranks.ts';
 import { meanRank } from '../../src/chunking/chunk-plan.ts';
 import type { Chunk, ChunkPlan } from '../../src/chunking/chunk-plan.ts';
 import { planChunks, Planner } from '../../src/chunking/planner.ts';
@@ -11,7 +11,7 @@ import { Random } from '../support/random.ts';
 import { mean, randomText, randomWords } from './random-text.ts';
 import { tokenizer, vocabulary } from './real-vocabulary.ts';
 
-/** What an adapter of rank 16 has by default, whose ranks are all alike. */
+/** Default mean ranks of an adapter of rank 16 with equal singular values. */
 const LADDER = levelRanks([{ singularValues: Array<number>(16).fill(1) }]).meanRanks;
 const SLACK = 16;
 const prose = await readFile(new URL('../support/prose.txt', import.meta.url), 'utf8');
@@ -27,7 +27,7 @@ const tokensOf = (plan: ChunkPlan, level: number) =>
   plan.chunks.filter((chunk) => chunk.level === level).reduce((sum, { start, end }) => sum + end - start, 0);
 
 describe('ordinary prose', () => {
-  it('has at least three levels, each over a twentieth of it', () => {
+  it('has at least three levels, each with more than a twentieth of the tokens', () => {
     const whole = plan(prose);
     const levels = LADDER.map((_, level) => tokensOf(whole, level)).filter(
       (tokens) => tokens > whole.tokens.length / 20,
@@ -35,7 +35,7 @@ describe('ordinary prose', () => {
     expect(levels.length).toBeGreaterThanOrEqual(3);
   });
 
-  it('reads less than half the ranks, and ends its chunks at boundaries when it can', () => {
+  it('reads less than half of the ranks, and ends chunks at boundaries if possible', () => {
     const { table, chunks, tokens } = plan(prose);
     expect(meanRank(table, LADDER)).toBeLessThan(0.5 * 16);
     const ends = chunks.map(({ end }) => tokenizer.decode(tokens.slice(0, end)));
@@ -45,7 +45,7 @@ describe('ordinary prose', () => {
 });
 
 describe("a prompt's end", () => {
-  it('is a chunk of its own, which takes the whole adapter', () => {
+  it('is a chunk of its own with the whole adapter', () => {
     const { chunks, tokens } = plan(prose.slice(0, 2000));
     expect(chunks.at(-1)).toMatchObject({ level: 5, end: tokens.length });
     expect(tokens.length - chunks.at(-1)!.start).toBeLessThan(16);
@@ -61,21 +61,24 @@ describe.each([1, 2, 3, 4])('half boilerplate, half dense numbers, seed %i', (se
   const boilerplate = `${clause.repeat(20)}\n`;
   const numbers = `${Array.from({ length: 90 }, () => (random.next() * 10_000).toFixed(random.below(3))).join(', ')}\n`;
 
-  it.each([true, false])('gives the numbers twice the rank and level, boilerplate first: %s', (isFirst) => {
-    const [first, second] = isFirst ? [boilerplate, numbers] : [numbers, boilerplate];
-    const { table } = plan(first + second);
-    const cut = tokenizer.encode(first).length;
-    const halves = [table.slice(0, cut), table.slice(cut)];
-    const [easy, hard] = isFirst ? halves : halves.reverse();
-    expect(meanRank(hard!, LADDER)).toBeGreaterThanOrEqual(2 * meanRank(easy!, LADDER));
-    expect(mean(hard!.map((row) => row.levelHi))).toBeGreaterThanOrEqual(2 * mean(easy!.map((row) => row.levelHi)));
-  });
+  it.each([true, false])(
+    'gives the numbers twice the rank and level of boilerplate; boilerplate first: %s',
+    (isFirst) => {
+      const [first, second] = isFirst ? [boilerplate, numbers] : [numbers, boilerplate];
+      const { table } = plan(first + second);
+      const cut = tokenizer.encode(first).length;
+      const halves = [table.slice(0, cut), table.slice(cut)];
+      const [easy, hard] = isFirst ? halves : halves.reverse();
+      expect(meanRank(hard!, LADDER)).toBeGreaterThanOrEqual(2 * meanRank(easy!, LADDER));
+      expect(mean(hard!.map((row) => row.levelHi))).toBeGreaterThanOrEqual(2 * mean(easy!.map((row) => row.levelHi)));
+    },
+  );
 });
 
 describe.each([1, 2, 3, 4, 5])('a random text, seed %i', (seed) => {
   const tokens = tokenizer.encode(mixed(seed));
 
-  it('is planned byte for byte alike at once and token by token', () => {
+  it('has equal plans at once and token by token', () => {
     const planner = new Planner({ vocabulary, ladder: LADDER });
     const known: Chunk[] = [];
     tokens.forEach((token, i) => {
@@ -98,7 +101,7 @@ describe.each([1, 2, 3, 4, 5])('a random text, seed %i', (seed) => {
     for (const { start, end, complexity: c } of chunks) expect(c).toBeCloseTo(mean(complexity.slice(start, end)), 12);
   });
 
-  it('keeps the chunks that ended before an edited token, less the slack', () => {
+  it('keeps chunks that end more than the slack before an edited token', () => {
     const random = new Random(seed);
     const { chunks } = planChunks(tokens, { vocabulary });
     for (let trial = 0; trial < 5; trial++) {
@@ -114,7 +117,7 @@ describe('controls', () => {
   const text = mixed(9) + prose;
   const chunkwise = plan(text);
 
-  it('uniform is the whole adapter, and a number that rank, everywhere', () => {
+  it('uniform uses the whole adapter everywhere, and a number uses that rank', () => {
     const uniform = plan(text, { ranks: 'uniform' });
     expect(tokensOf(uniform, 5)).toBe(uniform.tokens.length);
     expect(meanRank(uniform.table, uniform.ladder!)).toBe(16);
@@ -134,7 +137,7 @@ describe('controls', () => {
     expect(Math.abs(meanRank(equal.table, equal.ladder!) / wanted - 1)).toBeLessThan(0.03);
   });
 
-  it('shuffled has as many tokens of each level, elsewhere, by the seed', () => {
+  it('shuffled keeps the number of tokens per level, in an order given by the seed', () => {
     const shuffled = plan(text, { ranks: 'shuffled', seed: 4 });
     LADDER.forEach((_, level) => expect(tokensOf(shuffled, level)).toBe(tokensOf(chunkwise, level)));
     expect(shuffled.chunks.at(-1)!.end).toBe(shuffled.tokens.length);
@@ -149,7 +152,7 @@ describe('controls', () => {
 });
 
 describe('options', () => {
-  it('scales per chunk and per request end up in the rows', () => {
+  it('scales of chunks and requests multiply the rows', () => {
     const chunkScale = (_: unknown, level: number) => (level === 3 ? 1.3 : 1);
     const { chunks, table } = plan(prose, {
       chunkScale,
@@ -160,11 +163,11 @@ describe('options', () => {
     expect(table[chunks[0]!.start]!.wLo).toBe(chunks[0]!.scale / 2);
   });
 
-  it("the model's entropy makes chunks of what it drew hard or easy", () => {
+  it("the model's entropy decides the complexity of sampled tokens", () => {
     const levels = (entropy: number) => {
       const planner = new Planner({ vocabulary, estimator: 'entropy' });
       for (const token of tokenizer.encode(prose)) planner.push(token, entropy);
-      // The last chunk takes the whole adapter, whatever it is.
+      // The last chunk always takes the whole adapter.
       return new Set(
         planner
           .finish()

@@ -29,7 +29,7 @@ describe.each<[string, PlanSettings]>([
 ])('%s', (_name, options) => {
   const whole = planChunks(tokens, { vocabulary, ladder, ...options });
 
-  it.each([1, 64, 100, 700])('in parts of %i tokens is the plan made at once', (batch) => {
+  it.each([1, 64, 100, 700])('made in parts of %i tokens, equals the plan made at once', (batch) => {
     const plan = promptPlan(options);
     const parts = partsOf(plan, batch);
     expect(parts.flatMap(({ rows }) => rows)).toEqual(whole.table);
@@ -40,13 +40,13 @@ describe.each<[string, PlanSettings]>([
   });
 });
 
-it('looks no further ahead than it must', () => {
+it('looks ahead no further than needed', () => {
   const { rows } = promptPlan({}).part(64);
-  // The rows of 64 tokens are settled by two chunks' length and the slack after them.
+  // The rows of 64 tokens depend on two chunks' length and the slack after them.
   expect(promptPlan({}, 0, tokens.slice(0, 64 + 2 * 128 + 16)).part(64).rows).toEqual(rows);
 });
 
-it('hands out no rows of cached tokens; those after them are what they would be without a cache', () => {
+it('returns no rows of cached tokens; later rows do not depend on the cache', () => {
   const whole = planChunks(tokens, { vocabulary, ladder });
   for (const from of [1, 300, 699]) {
     const { start, end, rows, chunks } = promptPlan({}, from).part(700);

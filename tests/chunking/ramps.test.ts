@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DecodeRamp, rampRows, rampTable, rowsBehind } from '../../src/chunking/ramps.ts';
+import { DecodeRamp, rampRows, rampTable, rampRowsAfter } from '../../src/chunking/ramps.ts';
 import type { Dose, DosedSpan, RampOptions, RampRow } from '../../src/chunking/ramps.ts';
 import { Random } from '../support/random.ts';
 
@@ -10,7 +10,7 @@ const random = new Random(5);
 /** Nested factors: A is [RANK, IN], B is [OUT, RANK], and the first k components are the adapter at rank k. */
 const A = Array.from({ length: RANK }, (_, k) => [...random.normals(IN, 1 / (k + 1))]);
 const B = Array.from({ length: OUT }, () => [...random.normals(RANK)]);
-/** Rank of each level, in modules that differ: one has two levels alike, one has nothing at level 0. */
+/** Rank of each level by module: one has two equal levels, one has rank 0 at level 0. */
 const MODULES = [
   [2, 4, 8, 16],
   [3, 3, 3, 16],
@@ -26,7 +26,7 @@ function lora(x: readonly number[], rank: number, scale: number): number[] {
   return B.map((row) => scale * dot(row.slice(0, rank), hidden));
 }
 
-/** What a kernel does with a row. */
+/** Output of a row as a kernel computes it. */
 function byRow(x: readonly number[], { levelLo, levelHi, wLo, wHi }: RampRow, ranks: readonly number[]): number[] {
   const [low, high] = [ranks[levelLo]!, ranks[levelHi]!];
   const hidden = components(x).map((each, k) => each * (k < low ? wLo : k < high ? wHi : NaN));
@@ -50,7 +50,7 @@ function spansOf(...list: [length: number, level: number, scale: number][]): Dos
   });
 }
 
-// Up, down, a change of scale alone, a chunk shorter than the ramp, one of a single token, one like its neighbour.
+// Up, down, a change of scale only, a chunk shorter than the ramp, one of a single token, one equal to its neighbour.
 const SPANS = spansOf(
   [20, 0, 1],
   [30, 3, 1.3],
@@ -70,7 +70,7 @@ const ramps = (options: Partial<RampOptions> = {}): RampOptions => ({
   ...options,
 });
 
-/** Where the ramp between two chunks begins, and its width. */
+/** Start and width of the ramp between two chunks. */
 function rampBetween(left: DosedSpan, right: DosedSpan, { rampWidth, placement }: RampOptions) {
   const width = Math.min(rampWidth, Math.floor(Math.min(left.end - left.start, right.end - right.start) / 2));
   return { first: placement === 'after' ? right.start : right.start - Math.floor(width / 2), width };
@@ -114,7 +114,7 @@ describe.each(['across', 'after'] as const)('ramps %s the boundary', (placement)
     if (placement === 'after') for (let token = 0; token < 20; token++) expect(steady(token, SPANS[0]!)).toBe(true);
   });
 
-  it('make smaller steps of the delta than hard switching', () => {
+  it('change the delta in smaller steps than hard switching', () => {
     const [x] = INPUTS;
     for (const ranks of MODULES) {
       const largestStep = (rampWidth: number) => {
@@ -129,26 +129,26 @@ describe.each(['across', 'after'] as const)('ramps %s the boundary', (placement)
     }
   });
 
-  it('are the same chunk by chunk, when the neighbours are known', () => {
+  it('are equal chunk by chunk, given the neighbours', () => {
     const pieces = SPANS.map((span, i) => rampRows(SPANS[i - 1], span, SPANS[i + 1], ramps({ placement })));
     expect(pieces.flat()).toEqual(rampTable(SPANS, ramps({ placement })));
   });
 });
 
-describe('in decoding', () => {
+describe('in decode', () => {
   const rowsOf = (doses: Dose[], rampWidth: number, requestScale?: number) => {
     const ramp = new DecodeRamp(doses[0]!, rampWidth, requestScale);
     return doses.map((dose) => ramp.next(dose));
   };
 
-  it('the rows are those of a plan whose ramps lie after the boundaries', () => {
+  it('rows equal those of a plan with ramps after the boundaries', () => {
     const spans = spansOf([10, 1, 1], [16, 3, 1.3], [20, 0, 1], [12, 0, 1.3]);
     const doses = spans.flatMap(({ start, end, level, scale }) => Array<Dose>(end - start).fill({ level, scale }));
     const table = rampTable(spans, ramps({ placement: 'after', rampWidth: 4, requestScale: 1.3 }));
     expect(rowsOf(doses, 4, 1.3)).toEqual(table);
   });
 
-  it('a change waits for the last one to be two ramps old', () => {
+  it('a change waits until two ramp widths after the last one', () => {
     const doses = [1, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0].map((level) => ({ level, scale: 1 }));
     const rows = rowsOf(doses, 3);
     expect(rows.map(({ levelLo, levelHi }) => `${levelLo}${levelHi}`).join(' ')).toBe(
@@ -157,14 +157,14 @@ describe('in decoding', () => {
     expect(rows.map(({ wHi }) => wHi * 4)).toEqual([0, 0, 1, 2, 3, 0, 0, 0, 3, 2, 1, 0, 0, 0, 0]);
   });
 
-  it('without a ramp the level changes at once', () => {
+  it('the level changes at once without a ramp', () => {
     const doses = [0, 2, 1, 1].map((level) => ({ level, scale: 1.3 }));
     expect(rowsOf(doses, 0)).toEqual(doses.map(({ level }) => ({ levelLo: level, levelHi: level, wLo: 1.3, wHi: 0 })));
   });
 });
 
 it.each([0, 1, 2, 4, 7])(
-  'the rows behind another are those of decoding as long as no level changes, with ramps of %d tokens',
+  'the rows after a given row equal those of decode while the level is constant, with ramps of %d tokens',
   (rampWidth) => {
     const levels = new Random(rampWidth + 3);
     const scale = 0.75;
@@ -174,7 +174,7 @@ it.each([0, 1, 2, 4, 7])(
       const ramp = new DecodeRamp(dose(1), rampWidth);
       const before = [1, ...changes].map((level) => ramp.next(dose(level)));
       const behind = Array.from({ length: 12 }, () => ramp.next(dose(ramp.level)));
-      const expected = rowsBehind(before.at(-2), before.at(-1)!, rampWidth, behind.length);
+      const expected = rampRowsAfter(before.at(-2), before.at(-1)!, rampWidth, behind.length);
       behind.forEach(({ levelLo, levelHi, wLo, wHi }, i) => {
         expect({ ...expected[i], wLo: 0, wHi: 0 }).toEqual({ levelLo, levelHi, wLo: 0, wHi: 0 });
         expect(expected[i]!.wLo).toBeCloseTo(wLo, 6);

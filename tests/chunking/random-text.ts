@@ -2,14 +2,14 @@ import type { Random } from '../support/random.ts';
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 
-/** Made-up words, each used now and then. */
+/** Invented words, each used occasionally. */
 export function randomWords(random: Random, count: number): string[] {
   return Array.from({ length: count }, () =>
     Array.from({ length: 2 + random.below(7) }, () => LETTERS[random.below(LETTERS.length)]!).join(''),
   );
 }
 
-/** Sentences of these words, with the odd number, line break and code block. */
+/** Sentences of these words, with occasional numbers, line breaks and code blocks. */
 export function randomText(random: Random, words: readonly string[], sentences: number): string {
   let text = '';
   for (let i = 0; i < sentences; i++) {

@@ -1,7 +1,7 @@
 import { openAsBlob } from 'node:fs';
 import type { Vocabulary } from '../../src/chunking/complexity.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
+import { BlobSource } from '../../src/weights/byte-source.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { REAL_MODEL } from '../support/models/real-model.ts';

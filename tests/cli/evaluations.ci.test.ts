@@ -4,10 +4,9 @@ import { COMMANDS } from '../../cli/commands.ts';
 import type { ComparedCache } from '../../cli/evaluations/kv.ts';
 import type { Output } from '../../cli/output.ts';
 import type { Retrieval } from '../../cli/evaluations/retrieval.ts';
-import { normalizeAnswer, score } from '../../cli/evaluations/squad-scores.ts';
+import { normalizeAnswer, score } from '../../cli/evaluations/squad.ts';
 import { bootstrap, type Estimate, mean, spearman } from '../../cli/statistics.ts';
-import type { Timing } from '../../src/measure/measure.ts';
-import type { AttentionTiming } from '../../src/measure/measure-attention.ts';
+import type { Timing, AttentionTiming } from '../../cli/measure/timings.ts';
 import { pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { VARIED_TEXT } from '../support/plan-cases.ts';
 import { expectError } from '../support/expect-error.ts';
@@ -17,7 +16,7 @@ import { tinyFiles } from './tiny-files.ts';
 const evaluate = async ([name, ...args]: string[]): Promise<Output> => (await COMMANDS[`eval ${name}`]!.load())(args);
 
 describe("Spearman's correlation", () => {
-  it('is 1 for what rises together, however unevenly, and −1 for what falls', () => {
+  it('is 1 for values that rise together, however unevenly, and −1 for opposite ones', () => {
     const x = [1, 2, 3, 4, 10];
     expect(
       spearman(
@@ -54,7 +53,7 @@ describe('the bootstrap', () => {
     expect(bootstrap(values.length, meanOf)).toEqual({ value, interval });
   });
 
-  it('in blocks does not take neighbours that say the same for two', () => {
+  it('in blocks does not count equal neighbours twice', () => {
     const twice = Array.from({ length: 800 }, (_, i) => values[i >> 3] as number);
     const width = (block: number): number => {
       const { interval } = bootstrap(800, (indices) => mean(indices.map((i) => twice[i] as number)), { block });
@@ -65,7 +64,7 @@ describe('the bootstrap', () => {
 });
 
 describe("SQuAD's scores", () => {
-  it('normalize as its own evaluation does', () => {
+  it('normalize like SQuAD’s own evaluation', () => {
     expect(normalizeAnswer('  The "Broncos", a  team. ')).toBe('broncos team');
     expect(normalizeAnswer('U.S. & an apple-pie')).toBe('us applepie');
     expect(normalizeAnswer('Theatre')).toBe('theatre');
@@ -80,7 +79,7 @@ describe("SQuAD's scores", () => {
   });
 });
 
-it('eval estimator gives every estimator with its interval', async () => {
+it('eval estimator reports every estimator with its interval', async () => {
   const { at, flags } = await tinyFiles({ 'text.txt': VARIED_TEXT });
   const { json, text } = await evaluate(['estimator', ...flags, '--text', at('text.txt'), '--context', '200']);
   const {
@@ -90,7 +89,7 @@ it('eval estimator gives every estimator with its interval', async () => {
   } = json as { spearman: Record<string, Estimate>; tokens: number; meanKl: number };
   expect(Object.keys(found)).toEqual([
     'surprisal',
-    'openness',
+    'ngramEntropy',
     'entropy',
     'length',
     'position',
@@ -106,7 +105,7 @@ it('eval estimator gives every estimator with its interval', async () => {
   expect(text).toContain('surprisal');
 });
 
-it('eval kv sets perplexity, bytes and error of each form and budget beside the dense cache', async () => {
+it('eval kv compares perplexity, bytes and error of each form and budget with the dense cache', async () => {
   const { at, flags } = await tinyFiles({ 'text.txt': VARIED_TEXT.repeat(2) });
   const args = ['kv', ...flags, '--text', at('text.txt'), '--context', '320', '--max-tokens', '300'];
   const { json } = await evaluate([...args, '--budget', '0,1.5']);
@@ -124,7 +123,7 @@ it('eval kv sets perplexity, bytes and error of each form and budget beside the 
   expect(policy.pageBytes).toBeLessThan(1);
   expect(policy.error.most).toBeGreaterThan(0);
   await expectError(() => evaluate([...args, '--budget', '17']), 'bad_request', { field: '--budget' });
-  // The base alone, in one form: all of it differs from what the adapter gives.
+  // The base alone, in one form: all of it differs from the adapter's result.
   const base = (await evaluate(['kv', ...flags.slice(0, 2), ...args.slice(6), '--kv', 'k3v2'])).json as {
     results: ComparedCache[];
     dense: { perplexity: number };
@@ -187,15 +186,15 @@ it('bench attention measures each form of the cache at each context, for one tok
   expect(policy.results[0]?.bytes).toBeLessThan(bytes[0] ?? 0);
 });
 
-it('bench decode lets pages take their forms as tokens come', async () => {
+it('bench decode changes page forms as tokens arrive', async () => {
   const { flags } = await tinyFiles({});
   const bytesPerToken = async (kv: string): Promise<number> => {
     const { json } = await bench(['decode', ...flags, '-T', '32', '--steps', '128', '--kv', kv]);
     return (json as { results: Timing[] }).results[0]?.bytesPerToken ?? NaN;
   };
-  // 160 tokens and a few: of six pages the first, the last full one and the one just begun are in f16 either way.
+  // Slightly over 160 tokens: of six pages the first, the last full one and the current one are in f16 in any case.
   const [dense, q4] = [await bytesPerToken('dense'), await bytesPerToken('q4')];
-  const pages = 3 * 2; // in two layers
+  const pages = 3 * 2; // two layers
   const f16 = 2 * 2 * 32 * 64 * 2;
   const heads = { numKvHeads: 2, headDim: 64 };
   expect(dense - q4).toBe(pages * (f16 - pageUnits('q4', heads) * UNIT_BYTES));

@@ -16,7 +16,7 @@ import { byTier, restOnly } from '../support/tier.ts';
 
 const FIXTURES = join(import.meta.dirname, '../fixtures/safetensors');
 const PROSE = join(import.meta.dirname, '../support/prose.txt');
-/** The smallest model there is: its kernels compile fast. */
+/** The smallest model, whose kernels compile fast. */
 const MODEL = ['--model', join(FIXTURES, 'llama')];
 
 test.each(byTier(['llama/model.safetensors'], ['llama/model.safetensors', 'llama3']))(
@@ -41,7 +41,7 @@ type Figures = Record<string, number>;
 const sumOf = (figures: Figures): number => Object.values(figures).reduce((sum, each) => sum + each, 0);
 
 restOnly(() =>
-  test('perplexity and generate report the memory that a text has at its end, and the most there was', async () => {
+  test('perplexity and generate report a text’s memory at its end and at its peak', async () => {
     const outputs = [
       await perplexity([...MODEL, '--text', PROSE, '--context', '60', '--max-tokens', '100']),
       await generate([...MODEL, '--json', '--prompt', 'The theory of the thing', '--max-tokens', '2']),
@@ -56,7 +56,7 @@ restOnly(() =>
   }),
 );
 
-test('--draft-model is beside the model, and the answer is the same with it', async () => {
+test('--draft-model loads beside the model, and the answer stays the same', async () => {
   const prompt = ['--json', '--prompt', 'The theory of the thing', '--max-tokens', '12', '--speculate'];
   const [plain, drafted] = [
     await generate([...MODEL, ...prompt]),
@@ -70,7 +70,7 @@ test('--draft-model is beside the model, and the answer is the same with it', as
   });
 });
 
-test('an adapter that is named twice counts twice', async () => {
+test('an adapter that is given twice counts twice', async () => {
   const uses = [
     { name: 'a', scale: 1.5 },
     { name: 'b:c', scale: -2 },
@@ -81,15 +81,18 @@ test('an adapter that is named twice counts twice', async () => {
     await expectError(() => adapterUses([flag]), 'bad_request', { field: '--adapter' });
 });
 
-test('wgsl gives what is compiled of a kernel', async () => {
+test('wgsl prints the compiled WGSL of a kernel', async () => {
   const { texts } = (await wgsl(['attention', ...MODEL])).json as { texts: string[] };
   expect(texts).toHaveLength(2); // for pages in f16 alone, and for all forms
   for (const text of texts) expect(text).toMatch(/@compute/);
   const refused = () => wgsl(['nothing', ...MODEL]);
-  await expectError(refused, 'bad_request', { field: 'KERNEL', reason: /attention-merge.*linear-decode.*sample-draw/ });
+  await expectError(refused, 'bad_request', {
+    field: 'KERNEL',
+    reason: /attention-merge.*linear-decode.*sample-token/,
+  });
 });
 
-test.each(byTier(['prefill'], ['prefill', 'kernels']))('bench %s has the figures that all share', async (what) => {
+test.each(byTier(['prefill'], ['prefill', 'kernels']))('bench %s has the common figures', async (what) => {
   const { results } = (await bench([what, ...MODEL, '-T', '32'])).json as { results: [Record<string, unknown>] };
   const [result] = results;
   expect(result).toMatchObject({
@@ -100,14 +103,14 @@ test.each(byTier(['prefill'], ['prefill', 'kernels']))('bench %s has the figures
     expect(result[name]).toBeGreaterThan(0);
 });
 
-test('bench refuses what the context of the model has no room for', async () => {
+test('bench refuses lengths beyond the model’s context', async () => {
   await expectError(() => bench(['decode', ...MODEL, '-T', '16,120', '--steps', '8']), 'bad_request', {
     field: '--lengths',
-    reason: /^120 tokens, and 10 behind them, exceed the context of 128$/,
+    reason: /^120 tokens, and 10 after them, exceed the context of 128$/,
   });
 });
 
-test('flags that mean nothing to a command, or cannot be honoured, are refused', async () => {
+test('flags without meaning for a command, or that cannot be honoured, are refused', async () => {
   await expectError(() => logits(['--text', 'Hi', '--out', 'x', '--kv-shadow']), 'bad_request', {
     field: '--kv-shadow',
   });

@@ -31,7 +31,7 @@ test('a saved plan gives the same logits, byte for byte; other ranks give others
   );
 });
 
-test('perplexity counts mean ranks; its windows are saved as one plan and followed again', async () => {
+test('perplexity reports mean ranks; its windows are saved as one plan, which can be reused', async () => {
   const { at, flags } = await tinyFiles({ 'text.txt': VARIED_TEXT });
   type Result = { perplexity: number; tokens: number; meanRank: number };
   const run = async (...more: string[]) =>
@@ -51,7 +51,7 @@ test('perplexity counts mean ranks; its windows are saved as one plan and follow
   expect((await run('--rank-error-budget', '0.05')).meanRank).toBeGreaterThan(chunkwise.meanRank);
 });
 
-test('an answer follows the plan it was given by', async () => {
+test('an answer with a saved plan is the same', async () => {
   const { at, flags } = await tinyFiles({});
   const run = async (...more: string[]) =>
     (await generate([...flags, '--prompt', VARIED_TEXT, '--max-tokens', '8', ...more])).json as {

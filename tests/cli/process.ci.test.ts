@@ -8,7 +8,7 @@ import { tinyFiles } from './tiny-files.ts';
 const ROOT = resolve(import.meta.dirname, '../..');
 const MODEL = ['--model', join(ROOT, 'tests/fixtures/safetensors/llama')];
 
-/** Runs a command in a process of its own, whose output comes through pipes. */
+/** Runs a command in its own process with piped output. */
 const piped = (...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> =>
   new Promise((resolve) => {
     const node = ['--import', 'tsx', '--import', './tools/wgsl-loader.mjs', 'cli/main.ts', ...args];
@@ -17,7 +17,7 @@ const piped = (...args: string[]): Promise<{ code: number; stdout: string; stder
     );
   });
 
-test('stdout has the answer alone; the report, and what an adapter is warned of, go to stderr', async () => {
+test('stdout has only the answer; the report and adapter warnings go to stderr', async () => {
   const { at, flags } = await tinyFiles({});
   const config = JSON.parse(readFileSync(at('adapter/adapter_config.json'), 'utf8')) as object;
   const other = { ...config, base_model_name_or_path: 'other-model' };
@@ -32,12 +32,12 @@ test('stdout has the answer alone; the report, and what an adapter is warned of,
   expect(json.stderr).not.toMatch(/ms a token/);
 });
 
-// Of no such GPU: what asked for it first would end with no_webgpu, which only a process of its own tells for sure.
-test('lengths are judged by the header of the model, before a GPU is asked for', async () => {
+// There is no such GPU: a request for it first would end with no_webgpu, which only a separate process shows for sure.
+test('lengths are checked against the model’s header before a GPU is requested', async () => {
   const args = ['bench', 'decode', '-T', '120', '--steps', '8', ...MODEL, '--gpu-adapter', 'none'];
   const { code, stdout, stderr } = await piped(...args);
   expect([code, stdout]).toEqual([2, '']);
-  expect(stderr).toMatch(/^chunkwise: --lengths: 120 tokens, and 10 behind them, exceed the context of 128 /);
+  expect(stderr).toMatch(/^chunkwise: --lengths: 120 tokens, and 10 after them, exceed the context of 128 /);
 });
 
 test.each<[string[], RegExp]>([

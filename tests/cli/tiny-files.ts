@@ -8,7 +8,7 @@ import { peftWeights, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
-/** A folder with a tiny model, an adapter for it and what else is named, until the test is finished. */
+/** A folder with a tiny model, an adapter for it and the given files, until the test ends. */
 export async function tinyFiles(texts: Readonly<Record<string, string>>) {
   const folder = mkdtempSync(join(tmpdir(), 'chunkwise-cli-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));

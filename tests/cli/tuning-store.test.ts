@@ -3,11 +3,10 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { cacheFolder } from '../../src/node/cache-folder.ts';
-import { tuningStore } from '../../src/node/tuning-store.ts';
+import { cacheFolder, tuningStore } from '../../src/node/cache-folder.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** Of so many bytes that writing them can break off in several places. */
+/** Large enough that a write can fail at several places. */
 const LARGE = { name: 'x'.repeat(5000) };
 
 function temporary(): string {
@@ -27,7 +26,7 @@ test.each<[string, NodeJS.Platform, NodeJS.ProcessEnv, string]>([
   expect(cacheFolder(env, platform)).toBe(folder),
 );
 
-test('keeps what was found in a folder that it makes, and begins a damaged file anew', async () => {
+test('stores results in a folder that it creates, and replaces a damaged file', async () => {
   const folder = join(temporary(), 'a', 'b');
   const store = tuningStore(folder);
   expect(await store.get('one')).toBeUndefined();
@@ -40,7 +39,7 @@ test('keeps what was found in a folder that it makes, and begins a damaged file 
   expect([await store.get('one'), await store.get('two')]).toEqual([undefined, { lanes: 3 }]);
 });
 
-/** A file may grow to so many KiB; then the system ends the process, or the write fails as on a full disk. */
+/** Limits a file to this many KiB; then the system ends the process, or the write fails as on a full disk. */
 test.each([
   ['killed', ''],
   ['full', "trap '' XFSZ; "],
@@ -49,7 +48,7 @@ test.each([
   const store = tuningStore(folder);
   await store.set('one', { lanes: 1 });
   const code = `
-    const { tuningStore } = await import('./src/node/tuning-store.ts');
+    const { tuningStore } = await import('./src/node/cache-folder.ts');
     await tuningStore(${JSON.stringify(folder)}).set('large', ${JSON.stringify(LARGE)});`;
   const write = (kib: number): void => {
     const script = `${trap}ulimit -f ${kib}; exec '${process.execPath}' --import tsx --input-type=module -e "$CODE"`;

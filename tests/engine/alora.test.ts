@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions, PlanEvent } from '../../src/engine/types.ts';
-import { readOnce } from '../../src/gpu/readback.ts';
+import { readOnce } from '../../src/gpu/recorder.ts';
 import { answer, type Answer } from '../support/answer.ts';
 import { engineUnderTest, type EngineTestOptions } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
@@ -11,9 +11,9 @@ import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { restOnly } from '../support/tier.ts';
 
-const MODEL = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 71, contextLength: 1024, neverEnds: true });
+const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 71, contextLength: 1024, neverEnds: true });
 const STORY = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(4);
-/** With which each adapter begins; `plain` has the weights of `judge`, and begins with the text. */
+/** Invocation text of each adapter. `plain` has the weights of `judge`, and takes every token. */
 const INVOCATIONS = { judge: '#j:', short: '#s:', plain: undefined };
 type Name = keyof typeof INVOCATIONS;
 const SEEDS: Record<Name, number> = { judge: 5, short: 6, plain: 5 };
@@ -29,7 +29,10 @@ async function adaptedEngine(options: EngineTestOptions = {}): Promise<LocalEngi
   return engine;
 }
 
-/** Wholly: what is cached keeps the plan it was computed with, so that ranks by chunk may answer otherwise than alone. */
+/**
+ * At full rank: cached tokens keep the plan they were computed with, so that ranks by chunk might answer otherwise
+ * than alone.
+ */
 const use = (...names: Name[]) => ({ adapters: names.map((name) => ({ name, scale: 1 })), ranks: 'uniform' as const });
 const CHUNKWISE = { ranks: 'chunkwise' } as const;
 
@@ -50,7 +53,10 @@ async function pagesOf(engine: LocalEngine, count: number): Promise<Uint8Array[]
   );
 }
 
-/** Asks in turn on one engine, and each by itself on an engine without cached texts: the same answers. How many tokens each took from the cache. */
+/**
+ * Asks the questions in turn on one engine, and each on an engine with an empty cache; expects equal answers. Returns
+ * the cached tokens of each.
+ */
 async function conversation(
   turns: readonly (readonly [string, Partial<GenerateOptions>])[],
   options?: EngineTestOptions,
@@ -70,7 +76,7 @@ async function conversation(
   return cached;
 }
 
-test('pages before the invocation are those of the base, bit for bit, whatever else the request names', async () => {
+test("pages before the invocation equal the base's, bit for bit, with any other adapters", async () => {
   const text = `${STORY}#j:`;
   const whole = Math.floor(lengthOf(await adaptedEngine(), STORY) / 32);
   const pages: Uint8Array[][] = [];
@@ -84,7 +90,7 @@ test('pages before the invocation are those of the base, bit for bit, whatever e
   expect(plain).not.toEqual(base);
 });
 
-test('base, adapter and base again: each goes on from the base, and answers as if alone', async () => {
+test("base, adapter and base again: each reuses the base's prefix, and answers as if alone", async () => {
   const [question, invoked, next] = [`${STORY}Why?`, `${STORY}Why?#j:`, `${STORY}Why? And then?`];
   const engine = await adaptedEngine();
   const shared = lengthOf(engine, question);
@@ -96,7 +102,7 @@ test('base, adapter and base again: each goes on from the base, and answers as i
     [invoked, use('plain')],
     [next, {}],
   ]);
-  // What the adapter wrote is no part of the base's text, nor what an ordinary adapter computes of anybody's.
+  // The base cannot reuse the adapter's answer, and no request can reuse the prefix of an ordinary adapter.
   expect(cached).toEqual([0, shared, shared, shared, 0, shared]);
   const [base, judged, ordinary] = [
     await ask(engine, invoked),
@@ -110,7 +116,7 @@ test('base, adapter and base again: each goes on from the base, and answers as i
 });
 
 restOnly(() =>
-  test('several adapters in turn: what one answered is the base’s to compute once the next is invoked behind it', async () => {
+  test("several adapters in turn: the base computes an adapter's answer again once the next adapter is invoked after it", async () => {
     const engine = await adaptedEngine();
     const checked = `${STORY}#j: it is so. `;
     const summed = `${checked}#s: winds. `;
@@ -119,10 +125,10 @@ restOnly(() =>
     const cached = await conversation([
       [STORY, {}],
       [`${STORY}#j:`, use('judge')],
-      [checked, use('judge')], // the same invocation is the last one: its tokens are still right
-      [`${checked}#s:`, use('short')], // from `#j:` on anew, as base
+      [checked, use('judge')], // the last invocation is the same, and its tokens are reused
+      [`${checked}#s:`, use('short')], // from `#j:` on computed again, with the base
       [summed, use('short')],
-      [again, use('judge')], // from `#s:` on anew, as base
+      [again, use('judge')], // from `#s:` on computed again, with the base
       [again, {}],
     ]);
     const [judged, short] = [lengthOf(engine, `${STORY}#j:`), lengthOf(engine, `${checked}#s:`)];
@@ -147,7 +153,7 @@ test('without its invocation the base answers alone, and the report says so', as
 });
 
 restOnly(() =>
-  test('an ordinary adapter beside activated ones: each from where it begins', async () => {
+  test('an ordinary adapter beside activated ones: each starts at its own token', async () => {
     const engine = await adaptedEngine();
     const text = `${STORY}#j: so. #s:`;
     const first = lengthOf(engine, STORY);
@@ -160,14 +166,14 @@ restOnly(() =>
     ]);
     expect(cached[0]).toBe(0);
     expect(cached[1]).toBe(first);
-    // Of two that are activated, both begin at their own; the one that is not invoked has no part.
+    // Two activated adapters start at their own tokens; one without its invocation takes no part.
     expect(cached.slice(2)).toEqual([0, lengthOf(engine, `${STORY}#j:`) - 1, lengthOf(engine, `${STORY}#j:`)]);
     const { end } = await ask(engine, text, use('judge', 'short'));
     expect(end.report.invokedAt).toEqual({ judge: first, short: lengthOf(engine, `${STORY}#j: so. `) });
   }),
 );
 
-test('plan events: nothing before the invocation, and no ramp reaches there', async () => {
+test('plan events have no rank and no ramp before the invocation', async () => {
   const engine = await adaptedEngine();
   const plans: PlanEvent[] = [];
   const text = `${STORY}#j: ${STORY}`;
@@ -181,14 +187,14 @@ test('plan events: nothing before the invocation, and no ramp reaches there', as
   expect(chunks[1]).toMatchObject({ start: from, scale: 1 });
   expect(rows.findIndex(({ wLo }) => wLo > 0)).toBe(from);
   expect(rows[from]).toMatchObject({ wLo: 1 });
-  // What is cached is not told again.
+  // Cached tokens are not reported again.
   plans.length = 0;
   await ask(engine, `${text}!`, { ...use('judge'), ...CHUNKWISE, onPlan: (plan) => plans.push(plan) });
   expect(plans[0]?.start).toBe(lengthOf(engine, text));
 });
 
 restOnly(() =>
-  test('several answers, and requests side by side, are those of each alone', async () => {
+  test('several answers, and requests side by side, equal those of each alone', async () => {
     const prompt = `${STORY}#j: so?`;
     const engine = await adaptedEngine();
     const [usual, base, ordinary] = [
@@ -207,7 +213,7 @@ restOnly(() =>
   }),
 );
 
-test('a saved text says from where it was computed with an adapter', async () => {
+test('a saved text records where its adapter starts', async () => {
   const savedCaches = new MemoryStore();
   const engine = await adaptedEngine({ savedCaches });
   const [text, next] = [`${STORY}#j:`, `${STORY}#j: it is so. `];
@@ -225,7 +231,7 @@ test('a saved text says from where it was computed with an adapter', async () =>
 });
 
 restOnly(() =>
-  test('in a text that went on past its context, what the adapter wrote is not gone on from', async () => {
+  test("in a text that exceeded its context, no request reuses the adapter's answer", async () => {
     const story = STORY.slice(0, 64);
     const kv = { kv: 'q4', maxTokens: 100 } as const;
     const judge = { ...use('judge'), ...kv };
@@ -243,7 +249,7 @@ restOnly(() =>
 );
 
 restOnly(() =>
-  test('with pages in other forms the base goes on as had it answered in the adapter’s place', async () => {
+  test('with pages in other forms the base continues as if it had answered itself', async () => {
     const kv = { kv: 'q4', maxTokens: 40 } as const;
     const answers: Answer[] = [];
     for (const between of [{}, use('judge')]) {
@@ -259,7 +265,7 @@ restOnly(() =>
   }),
 );
 
-test('what is not honoured is refused by name', async () => {
+test('unsupported options are refused by name', async () => {
   const engine = await engineUnderTest(MODEL, { lora: 'unfused' });
   const { config } = (await engine.session()).plan;
   const load = (alora_invocation_tokens: unknown, into = engine) =>

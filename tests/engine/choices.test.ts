@@ -22,7 +22,7 @@ const ask = (engine: LocalEngine, seed: number, rest: Partial<GenerateOptions> =
     ...rest,
   });
 
-/** Answers of which the others begin when the first has given its first token. */
+/** Answers to one prompt; the others start when the first has given its first token. */
 async function answersBeside(engine: LocalEngine, seeds: readonly number[], rest: Partial<GenerateOptions> = {}) {
   const [first = 0, ...others] = seeds;
   let further: Promise<Awaited<ReturnType<typeof answer>>[]> | undefined;
@@ -36,7 +36,7 @@ async function answersBeside(engine: LocalEngine, seeds: readonly number[], rest
   return [begun, ...((await further) ?? [])];
 }
 
-it('read the prompt once, but for less than a page, and are what each would be alone', async () => {
+it('read the prompt once, except for a partial page, and equal each answer alone', async () => {
   const engine = await engineUnderTest(MODEL);
   const length = engine.tokenizer.encode(PROMPT).length;
   const answers = await answersBeside(engine, [1, 2, 3]);
@@ -47,7 +47,7 @@ it('read the prompt once, but for less than a page, and are what each would be a
   }
 });
 
-it('share it with adapters too, and copies go on by themselves', async () => {
+it('share the prompt with adapters too, and their copies continue independently', async () => {
   const engine = await engineUnderTest(MODEL);
   const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', MODEL)]));
   await engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5, gain: 2 })));
@@ -60,9 +60,9 @@ it('share it with adapters too, and copies go on by themselves', async () => {
     expect(answers[i]?.tokens).toEqual((await answer(ask(alone, seed, adapted))).tokens);
 });
 
-it('wait for their turn, however many others do', async () => {
+it("wait for their turn, and the queue's limit does not count them", async () => {
   const engine = await engineUnderTest(MODEL, { queueLimit: 0 });
-  const whole = { maxTokens: 400 }; // each may come to need most of the cache: one at a time
+  const whole = { maxTokens: 400 }; // each may need most of the cache: one at a time
   const answers = await answersBeside(engine, [1, 2, 3, 4], { ...whole, stop: ['e'] });
   expect(answers).toHaveLength(4);
   const busy = ask(engine, 1, whole);

@@ -12,7 +12,7 @@ import { MemoryStore } from '../support/memory-store.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 7, neverEnds: true });
-/** Of its pages in f16. */
+/** Bytes of a page in f16. */
 const PAGE_BYTES = 2 * 16384;
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 const LONG = PROSE.repeat(4);
@@ -26,13 +26,13 @@ let quiet: LocalEngine;
 beforeAll(async () => void (quiet = await openEngine({ gpu: nodeGpu(), wait: napping, sources: [sourceOf(MODEL)] })));
 afterAll(() => quiet.dispose());
 
-/** The answer of an engine that does nothing else, and has nothing in its cache. */
+/** The answer of an idle engine with an empty cache. */
 async function alone(prompt: string, options?: Partial<GenerateOptions>): Promise<Answer> {
   await quiet.alone(async ({ sequences, transformer }) => sequences.makeRoom(transformer.cache.numPages));
   return ask(quiet, prompt, options);
 }
 
-/** Reads `count` tokens and stays away. */
+/** Reads `count` tokens, then pauses. */
 async function readSome(stream: AsyncGenerator<GenerateEvent, void>, count = 1): Promise<number[]> {
   const tokens: number[] = [];
   while (tokens.length < count) {
@@ -42,7 +42,7 @@ async function readSome(stream: AsyncGenerator<GenerateEvent, void>, count = 1):
   return tokens;
 }
 
-test('the true errors of several texts are told at once, and nobody beside them notices', async () => {
+test('the true errors of several texts are reported at once, and concurrent requests are unaffected', async () => {
   const engine = await engineUnderTest(MODEL);
   const shadowed = { kv: 'q4', kvShadow: true } as const;
   const prompts = ['A. ', 'B. ', 'C. '].map((head) => head + LONG);
@@ -60,7 +60,7 @@ test('the true errors of several texts are told at once, and nobody beside them 
   }
 });
 
-test('pages take their forms when they would alone, though steps wait for the prompts of others, layer by layer', async () => {
+test('pages change form at the same tokens as alone, although steps wait for layers of other prompts', async () => {
   const bytes = tinyModel({
     architecture: 'llama',
     type: 'F32',
@@ -71,7 +71,7 @@ test('pages take their forms when they would alone, though steps wait for the pr
   });
   const slowEngine = async (): Promise<LocalEngine> => {
     const engine = await engineUnderTest(bytes);
-    vi.spyOn((await engine.session()).governor, 'flops', 'get').mockReturnValue(1);
+    vi.spyOn((await engine.session()).submissionSize, 'flops', 'get').mockReturnValue(1);
     return engine;
   };
   const told = async (engine: LocalEngine) => {
@@ -89,14 +89,14 @@ test('pages take their forms when they would alone, though steps wait for the pr
   const done = queue.onSubmittedWorkDone.bind(queue);
   vi.spyOn(queue, 'onSubmittedWorkDone').mockImplementation(async () => {
     await done();
-    // By then the token is read whose step went off before.
+    // The token of the previous step is read by then.
     for (let i = 0; i < 3; i++) await new Promise(setImmediate);
     return undefined;
   });
   const settle = trials.settle.bind(trials);
   let waited = 0;
   trials.settle = (sequence, from, to) => {
-    if (sequence.tokens.length > from) waited++; // read, and to be computed
+    if (sequence.tokens.length > from) waited++; // read, but not computed yet
     return settle(sequence, from, to);
   };
   let isDone = false;
@@ -110,7 +110,7 @@ test('pages take their forms when they would alone, though steps wait for the pr
   tokens.forEach(({ logprob }, i) => expect(logprob).toBeCloseTo(want.tokens[i]?.logprob ?? NaN, 5));
 });
 
-test('what the device refuses is not answered with what was there before: the request fails, the next one is right', async () => {
+test('after a device error the request fails instead of answering with stale results; the next one is right', async () => {
   const reasons: string[] = [];
   const engine = await engineUnderTest(MODEL, { gpu: nodeGpu(), onDeviceLost: (reason) => reasons.push(reason) });
   const usual = await alone(PROSE, { maxTokens: 40 });
@@ -118,7 +118,7 @@ test('what the device refuses is not answered with what was there before: the re
   const tokens = await readSome(stream, 3);
   await readSome(other, 2);
   const session = await engine.session();
-  session.transformer.activations.tokens.destroy(); // every step writes there
+  session.transformer.activations.tokens.destroy(); // every step writes this buffer
   const rest = async (): Promise<void> => {
     for await (const event of stream) if (event.type === 'token') tokens.push(event.token);
   };
@@ -132,12 +132,12 @@ test('what the device refuses is not answered with what was there before: the re
   expect((await ask(engine, PROSE, { maxTokens: 40 })).tokens).toEqual(usual.tokens);
 });
 
-test('a step that fails while it is recorded leaves nothing to others, nor a token that was not computed', async () => {
+test('a step that fails while it is recorded leaves no commands for other steps, and no uncomputed token', async () => {
   const engine = await engineUnderTest(MODEL);
-  const { draws, sequences } = await engine.session();
-  const record = draws.sampler.record.bind(draws.sampler);
+  const { samples, sequences } = await engine.session();
+  const record = samples.sampler.record.bind(samples.sampler);
   let steps = 0;
-  draws.sampler.record = (...args) => {
+  samples.sampler.record = (...args) => {
     if (++steps === 8) throw new Error('no more');
     record(...args);
   };
@@ -147,7 +147,7 @@ test('a step that fails while it is recorded leaves nothing to others, nor a tok
       if (event.type === 'token') tokens.push(event.token);
   };
   await expect(failing()).rejects.toThrow('no more');
-  expect(tokens).toHaveLength(7); // of the last one the step failed
+  expect(tokens).toHaveLength(7); // the step of the last one failed
   expect(sequences.idle.map((idle) => idle.tokens)).toEqual([
     [...engine.tokenizer.encode(PROSE), ...tokens.slice(0, 6)],
   ]);
@@ -156,7 +156,7 @@ test('a step that fails while it is recorded leaves nothing to others, nor a tok
   expect(answers.map(({ tokens }) => tokens)).toEqual([(await alone(next)).tokens, (await alone(other)).tokens]);
 });
 
-test('pages that are being tried are not changed under the trial, however slowly an answer is read', async () => {
+test('pages under trial do not change, however slowly an answer is read', async () => {
   const engine = await engineUnderTest(MODEL);
   const { gpuDevice } = (await engine.session()).device;
   const kv = {
@@ -170,7 +170,7 @@ test('pages that are being tried are not changed under the trial, however slowly
   const tokens: number[] = [];
   for await (const event of start(engine, prompt, kv)) {
     if (event.type === 'token') tokens.push(event.token);
-    // By then all that was tried has come.
+    // Every trial has its result by then.
     await gpuDevice.queue.onSubmittedWorkDone();
     for (let i = 0; i < 3; i++) await new Promise(setImmediate);
     if (event.type === 'end') expect(event.report.kv.pages.f16).toBeLessThan(16);
@@ -178,16 +178,16 @@ test('pages that are being tried are not changed under the trial, however slowly
   expect(tokens).toHaveLength(60);
 });
 
-test('a further answer begins with what is computed, not with what is to be', async () => {
+test('a further answer copies computed tokens only', async () => {
   const { sequences } = await (await engineUnderTest(MODEL)).session();
   const tokens = randomTokens(100, 270, 3);
   const running = sequences.take(tokens);
   sequences.reserve(running, 64);
-  running.tokens.push(...tokens.slice(0, 64)); // of the last one the step may wait for others
+  running.tokens.push(...tokens.slice(0, 64)); // the step of the last one may wait for other prompts
   expect(sequences.take(tokens, { slot: 1, isFurther: true }).tokens).toEqual(tokens.slice(0, 32));
 });
 
-test('an adapter is not unloaded while it is loaded', async () => {
+test('an adapter cannot be unloaded while it loads', async () => {
   const engine = await engineUnderTest(MODEL);
   const { config } = (await engine.session()).plan;
   const loading = engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 1 })));
@@ -198,7 +198,7 @@ test('an adapter is not unloaded while it is loaded', async () => {
   expect(engine.memory().adapters).toBe(0);
 });
 
-test('answers that nobody reads give up their places, and say so when they are read on', async () => {
+test('answers that nobody reads end, and their next read throws `abandoned`', async () => {
   const engine = await engineUnderTest(MODEL, { readTimeoutMs: 20, savedCaches: new MemoryStore() });
   const usual = await alone(PROSE, { maxTokens: 200 });
   const streams = ['A', 'B', 'C', 'D'].map((head) => start(engine, head, { maxTokens: 200 }));
@@ -213,6 +213,6 @@ test('answers that nobody reads give up their places, and say so when they are r
   expect(saved.tokens).toBeGreaterThan(0);
   expect(vector.value?.tokens).toBe(6);
   for (const stream of streams) await expectError(() => stream.next(), 'abandoned', { field: 'readTimeoutMs' });
-  await engine.savedCaches.save('x'); // once the embeddings, which are not read either, have gone
+  await engine.savedCaches.save('x'); // once the embeddings, which are not read either, have ended
   await expectError(() => embedded.next(), 'abandoned', { field: 'readTimeoutMs' });
 });

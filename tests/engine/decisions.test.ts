@@ -1,34 +1,33 @@
 import { expect, test } from 'vitest';
-import { serveStream, readStream } from '../../workers/port-stream.ts';
-import type { EngineWorker } from '../../workers/protocol.ts';
+import { serveStream, readStream } from '../../workers/wire.ts';
 import { calibrate } from '../../src/api/decisions/calibrate.ts';
 import { decide, type DecisionClient } from '../../src/api/decisions/decide.ts';
 import { probabilities } from '../../src/api/decisions/distribution.ts';
-import type { Decision, DecisionChoice, DecisionRequest } from '../../src/api/types.ts';
+import type { Decision, DecisionChoice, DecisionRequest } from '../../src/api/decisions/types.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { LabelRead, LabelScores } from '../../src/engine/types.ts';
-import { forward } from '../../src/reference/forward.ts';
-import { readReferenceModel } from '../../src/reference/model.ts';
-import { logSumExp } from '../../src/session/sampling/log-sum-exp.ts';
+import { forward } from '../reference/forward.ts';
+import { readReferenceModel } from '../reference/model.ts';
+import { logSumExp } from '../../src/session/sampling/sampler.ts';
 import { merged } from '../support/adapters/merged-model.ts';
 import { USER } from '../support/answer.ts';
 import { BytesSource } from '../support/bytes-source.ts';
-import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
+import { type EngineTestOptions, engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { byTier } from '../support/tier.ts';
 
 const STORY = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
-/** Each label a token; two tokens of which the first is shared; and words, in this tokenizer of several tokens. */
+/** Labels of one token, labels of two tokens that share the first, and words of several tokens. */
 const LETTERS = ['A', 'B', 'C'];
 const PAIRS = ['A0', 'A1', 'B0'];
 const WORDS = ['yes', 'no'];
 const uses = (name: string, scale = 1) => ({ adapters: [{ name, scale }] });
 
-/** An ordinary adapter `plain`, and `late`, which begins with the question. */
-async function adaptedEngine(model: Uint8Array): Promise<LocalEngine> {
-  const engine = await engineUnderTest(model);
+/** An ordinary adapter `plain`, and `late`, which starts at the question. */
+async function adaptedEngine(model: Uint8Array, options: EngineTestOptions = {}): Promise<LocalEngine> {
+  const engine = await engineUnderTest(model, options);
   const { config } = (await engine.session()).plan;
   await engine.loadAdapter('plain', peftSource(tinyAdapter(config, { seed: 3, gain: 0.1 })));
   const alora_invocation_tokens = engine.tokenizer.encode('Question:');
@@ -54,7 +53,7 @@ const READS: LabelRead[] = [
   { text: 'Question: and where?', labels: PAIRS, ...uses('plain') },
 ];
 
-/** Log-probability of each label by `logits` of a text's tokens. */
+/** Log-probability of each label from the reference's `logits`. */
 async function expectedOf(
   engine: LocalEngine,
   { promptTokens }: LabelScores,
@@ -78,8 +77,11 @@ const exp = (logs: readonly number[]): number[] => logs.map(Math.exp);
 const difference = (a: readonly number[], b: readonly number[]): number =>
   Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
 
-const MODELS: Record<string, Partial<TinyModelOptions> & Pick<TinyModelOptions, 'architecture'>> = {
+type Model = Partial<TinyModelOptions> & Pick<TinyModelOptions, 'architecture'> & EngineTestOptions;
+const MODELS: Record<string, Model> = {
   llama: { architecture: 'llama' },
+  'llama on class gpu': { architecture: 'llama', deviceClass: 'gpu' },
+  'lfm2, which convolves': { architecture: 'lfm2' },
   'granite, with multipliers': { architecture: 'granite' },
   'qwen35, whose layers have states': {
     ...{ architecture: 'qwen35', numLayers: 3, attending: [1], deltaHeads: [8, 8, 16], headDim: 32, rotaryDim: 16 },
@@ -88,21 +90,21 @@ const MODELS: Record<string, Partial<TinyModelOptions> & Pick<TinyModelOptions, 
 };
 
 test.each(byTier(Object.keys(MODELS).slice(0, 1), Object.keys(MODELS)))(
-  '%s: probabilities are those of the reference, mixed adapters together are as one at a time, and the input is read once',
+  "%s: probabilities equal the reference's, mixed adapters equal one at a time, and the input is read once",
   async (name) => {
-    const options = { contextLength: 1024, neverEnds: true, ...MODELS[name]! };
+    const { deviceClass, ...options } = { contextLength: 1024, neverEnds: true, ...MODELS[name]! };
     const model = tinyModel({ type: 'F32', seed: 71, ...options });
-    const engine = await adaptedEngine(model);
+    const engine = await adaptedEngine(model, deviceClass && { deviceClass });
     const together = await scores(engine, READS);
     for (const [i, read] of READS.entries()) {
       const { cachedTokens, readAgain, logprobs } = together[i]!;
       const isPlain = read.adapters?.[0]?.name === 'plain';
-      // Once for all that begin with the base, and once for each scale of the ordinary adapter.
+      // The prefix is read once for all that start with the base, and once for each scale of the ordinary adapter.
       const isFirst = i === 0 || isPlain;
       if (isFirst) expect([cachedTokens, readAgain > 0], read.text).toEqual([0, isPlain]);
       else expect(cachedTokens, read.text).toBeGreaterThan(engine.tokenizer.encode(STORY).length);
-      // States are kept where all go on that begin with the base: before the invocation.
-      if (!isPlain) expect(readAgain, read.text).toBeLessThanOrEqual(name.startsWith('qwen35') ? 9 : 0);
+      // Every further read of the base continues before the invocation, and reads that again.
+      if (!isPlain) expect(readAgain, read.text).toBeLessThanOrEqual('Question:'.length);
       (await engine.session()).sequences.makeRoom(Infinity);
       const [alone] = await scores(engine, [read]);
       expect(difference(exp(alone!.logprobs), exp(logprobs)), read.text).toBeLessThan(1e-5);
@@ -111,10 +113,9 @@ test.each(byTier(Object.keys(MODELS).slice(0, 1), Object.keys(MODELS)))(
       expect(difference(exp(own), exp(logprobs)), read.text).toBeLessThan(1e-5);
     }
     expect(together[1]!.logprobs).not.toEqual(together[0]!.logprobs);
-    for (const [i, scale] of [
-      [0, 0],
-      [2, 0.5],
-    ] as const) {
+    const plain = [0, 0] as const;
+    const adapted = [2, 0.5] as const;
+    for (const [i, scale] of byTier([adapted], [plain, adapted])) {
       const { config } = (await engine.session()).plan;
       const weights = await merged(model, [[tinyAdapter(config, { seed: 3, gain: 0.1 }), scale]]);
       const reference = await readReferenceModel([new BytesSource('tiny.gguf', weights)]);
@@ -126,7 +127,51 @@ test.each(byTier(Object.keys(MODELS).slice(0, 1), Object.keys(MODELS)))(
   },
 );
 
-test('says whether a label is the likeliest, and refuses what cannot be read', async () => {
+/** Ten questions with labels of two tokens, more than one batch of branches; every third with an adapter that starts late. */
+const MANY: LabelRead[] = Array.from({ length: 10 }, (_, i) => ({
+  ...{ text: `Question: is it ${i}?`, labels: PAIRS },
+  ...(i % 3 === 0 && uses('late')),
+}));
+
+const ROOM = ['with room for all branches', 1024] as const;
+test.each(
+  byTier([ROOM], [ROOM, ['with room for one branch', 320], ['that leaves no page for a branch', 160]] as const),
+)('questions in shared batches give the results of one at a time, in a context %s', async (_, contextLength) => {
+  const model = tinyModel({ architecture: 'llama', type: 'F32', seed: 71, contextLength, neverEnds: true });
+  const engine = await adaptedEngine(model);
+  const { sequences, transformer } = await engine.session();
+  const together = await scores(engine, MANY);
+  for (const [i, read] of MANY.entries()) {
+    sequences.makeRoom(Infinity);
+    const [alone] = await scores(engine, [read]);
+    expect(difference(exp(alone!.logprobs), exp(together[i]!.logprobs)), read.text).toBeLessThan(1e-5);
+  }
+  sequences.makeRoom(Infinity);
+  expect(transformer.cache.freePages).toBe(transformer.cache.numPages); // no branch keeps one
+});
+
+test.each(byTier(['cpu'] as const, ['cpu', 'gpu'] as const))(
+  'on class %s, five questions with different adapters take fewer than twice the dispatches of one',
+  async (deviceClass) => {
+    const model = tinyModel({ architecture: 'llama', type: 'F32', seed: 71, contextLength: 1024, neverEnds: true });
+    const engine = await adaptedEngine(model, { deviceClass });
+    const { recorder } = await engine.session();
+    const dispatchesOf = async (reads: readonly LabelRead[]): Promise<number> => {
+      const before = recorder.dispatches;
+      await scores(engine, reads);
+      return recorder.dispatches - before;
+    };
+    const asked = (word: string): LabelRead => ({ text: `Question: ${word}?`, labels: LETTERS });
+    await scores(engine, [asked('so')]); // reads the input
+    const one = await dispatchesOf([{ ...asked('a'), ...uses('late') }]);
+    const five = await dispatchesOf(
+      ['b', 'c', 'd', 'e', 'f'].map((word, i) => ({ ...asked(word), ...(i % 2 === 0 && uses('late', i + 1)) })),
+    );
+    expect(five).toBeLessThan(2 * one);
+  },
+);
+
+test('reports whether a label is the likeliest token, and refuses invalid labels', async () => {
   const engine = await engineUnderTest(tinyModel({ architecture: 'llama', type: 'F32', seed: 71, contextLength: 256 }));
   const { tokenizer } = engine;
   const printable = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i));
@@ -152,7 +197,7 @@ test('says whether a label is the likeliest, and refuses what cannot be read', a
   await expectError(() => read.next(), 'unsupported', { field: 'tokenizer.chat_template', reason: /reasoning/ });
 });
 
-test('an activated adapter whose invocation the question does not have is refused, and the engine goes on', async () => {
+test('an activated adapter whose invocation is not in the question is refused, and the engine continues', async () => {
   const options = { architecture: 'llama' as const, contextLength: 1024, neverEnds: true };
   const engine = await adaptedEngine(tinyModel({ type: 'F32', seed: 71, ...options }));
   const read = { text: 'Which?', labels: LETTERS, ...uses('late') };
@@ -161,19 +206,17 @@ test('an activated adapter whose invocation the question does not have is refuse
   expect(await scores(engine, [{ ...read, adapters: [] }])).toHaveLength(1);
 });
 
-/** An engine as the page has it, but for the threads. */
+/** A client as the page has it, without threads. */
 const clientOf = (engine: LocalEngine): DecisionClient => ({
   adapters: async () => engine.adapters(),
-  async *stream(ask, signal) {
+  scoreLabels(messages, reads, { signal }) {
     const { port1, port2 } = new MessageChannel();
-    const scoreLabels: EngineWorker['scoreLabels'] = (port, messages, reads) =>
-      void serveStream(port, (ended) => engine.scoreLabels(messages, reads, { signal: ended }));
-    await ask({ scoreLabels } as unknown as Parameters<typeof ask>[0], port2);
-    yield* readStream(port1, { signal, gone: new AbortController().signal });
+    void serveStream(port2, (ended) => engine.scoreLabels(messages, reads, { signal: ended }));
+    return readStream(port1, { signal, gone: new AbortController().signal });
   },
 });
 
-test('decisions: orders are averaged, temperatures come with adapters or are fitted, and little mass is a refusal', async () => {
+test('decisions: label orders are averaged, temperatures come from adapters or are fitted, and a low mass is refused', async () => {
   const engine = await engineUnderTest(
     tinyModel({ architecture: 'llama', type: 'F32', seed: 71, contextLength: 1024, neverEnds: true }),
   );

@@ -1,8 +1,7 @@
 import { expect, describe, test } from 'vitest';
 import { nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import { openAnyEngine } from '../../src/engine/open-model.ts';
+import { type LocalEngine, openAnyEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
@@ -18,7 +17,7 @@ import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.t
 
 const MODEL: TinyModelOptions = { architecture: 'llama', type: 'Q4_1', seed: 83, contextLength: 512, neverEnds: true };
 const model = tinyModel(MODEL);
-/** Says something else altogether. */
+/** A model that gives other answers. */
 const other = tinyModel({ ...MODEL, seed: 84, numLayers: 1, hiddenSize: 128 });
 const PROMPT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
 const TOKENS = 60;
@@ -32,7 +31,7 @@ async function engineWith(draft: Uint8Array, options: EngineTestOptions = {}, is
 const ask = (engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
   answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, ...options }));
 
-/** The same without speculation and with it: tokens a step. */
+/** Expects the same answer with and without speculation; returns tokens per step. */
 async function expectSame(
   engine: LocalEngine,
   options: Partial<GenerateOptions> = {},
@@ -49,13 +48,13 @@ async function expectSame(
   return drafted.end.report.tokensPerStep;
 }
 
-describe('an answer that a model drafts is the same', () => {
+describe('an answer that a draft model drafts is the same', () => {
   test.each(['cpu', 'gpu'] as const)(
     'where drafts are right, on class %s: more than four tokens a step',
     async (deviceClass) => {
       const engine = await engineWith(model, { deviceClass });
       expect(await expectSame(engine)).toBeGreaterThan(4);
-      // Goes on from what both models keep of the text.
+      // Reuses the prefix that both models have cached.
       expect(await expectSame(engine, {}, `${PROMPT} and a bell`)).toBeGreaterThan(4);
       const drafts = (await engine.session()).draftModel!;
       expect(drafts.sequences.idle.length).toBeGreaterThan(0);
@@ -63,7 +62,7 @@ describe('an answer that a model drafts is the same', () => {
     },
   );
 
-  test.each(['cpu', 'gpu'] as const)('where layers of both have states, on class %s', async (deviceClass) => {
+  test.each(['cpu', 'gpu'] as const)('if layers of both models have states, on class %s', async (deviceClass) => {
     const withStates = {
       architecture: 'qwen35',
       type: 'F32',
@@ -87,9 +86,9 @@ describe('an answer that a model drafts is the same', () => {
     expect(await expectSame(different)).toBeLessThan(2);
   });
 
-  test('where drafts are wrong', async () => {
+  test('if drafts are wrong', async () => {
     const engine = await engineWith(other);
-    // As many as the text itself drafts, which comes to repeat itself.
+    // Only drafts copied from the text, which repeats itself in the end.
     expect(await expectSame(engine)).toBeLessThan(2);
   });
 
@@ -113,19 +112,19 @@ describe('an answer that a model drafts is the same', () => {
     }
   });
 
-  test('where the draft model has a shorter context', async () => {
+  test('if the draft model has a shorter context', async () => {
     const engine = await engineWith(tinyModel({ ...MODEL, contextLength: 96 }));
     const steps = await expectSame(engine, { maxTokens: 100 });
     expect(steps).toBeGreaterThan(2);
     expect(steps).toBeLessThan(4);
-    // A prompt that is longer than that is not read.
+    // The draft model does not read a prompt longer than its context.
     const { idle } = (await engine.session()).draftModel!.sequences;
     const before = idle.length;
     await expectSame(engine, { maxTokens: 40 }, PROMPT.repeat(3));
     expect(idle.length).toBe(before);
   });
 
-  test('of several streams side by side, and after one was aborted', async () => {
+  test('with several sequences side by side, and after one was aborted', async () => {
     const engine = await engineWith(model);
     const prompts = [PROMPT, 'The tide, a lamp', 'Who goes there'];
     const alone: number[][] = [];
@@ -151,7 +150,7 @@ describe('an answer that a model drafts is the same', () => {
   });
 
   test.each(['while it reads', 'while it drafts'])(
-    'where the draft model loses its device %s: answers go on without',
+    'where the draft model loses its device %s: answers continue without drafts',
     async (when) => {
       const engine = await engineWith(model, { gpu: nodeGpu() });
       const plain = await ask(engine, { speculate: false });
@@ -165,9 +164,9 @@ describe('an answer that a model drafts is the same', () => {
           return reading;
         };
       } else {
-        const ask = drafts.steps.ask.bind(drafts.steps);
-        drafts.steps.ask = (draw) => {
-          const step = ask(draw);
+        const decode = drafts.decode.bind(drafts);
+        drafts.decode = (samples) => {
+          const step = decode(samples);
           lose();
           return step;
         };
@@ -179,7 +178,7 @@ describe('an answer that a model drafts is the same', () => {
     },
   );
 
-  test('where the model loses its device: both come back', async () => {
+  test('if the model loses its device: both models are reopened', async () => {
     const engine = await engineWith(model, { gpu: nodeGpu() });
     const plain = await ask(engine, { speculate: false });
     const { device, draftModel } = await engine.session();
@@ -194,13 +193,13 @@ describe('an answer that a model drafts is the same', () => {
   });
 });
 
-test('nothing is drafted where that does not pay, nor read', async () => {
-  const engine = await engineWith(model, {}, false); // a draft takes as long as what it drafts
+test('nothing is drafted or read if drafts save no time', async () => {
+  const engine = await engineWith(model, {}, false); // a drafted token takes as long as a step
   expect(await expectSame(engine)).toBeLessThan(2);
   expect((await engine.session()).draftModel!.sequences.idle).toEqual([]);
 });
 
-test('what the draft model takes is reported, and given back', async () => {
+test("the draft model's memory is reported, and freed", async () => {
   const plain = await engineUnderTest(model);
   const engine = await engineWith(other);
   const { draftModel, device } = await engine.session();
@@ -210,7 +209,7 @@ test('what the draft model takes is reported, and given back', async () => {
   expect([device, draftModel!.device].map((each) => each.buffers.report().total)).toEqual([0, 0]);
 });
 
-describe('a model is refused that cannot draft', () => {
+describe('a model that cannot draft is refused', () => {
   const refused = (
     draft: Uint8Array,
     code: 'unsupported' | 'over_limit' | 'bad_file',
@@ -223,7 +222,7 @@ describe('a model is refused that cannot draft', () => {
       { file: 'draft.gguf', ...detail },
     );
 
-  test('with other tokens', async () => {
+  test('if it has other tokens', async () => {
     await refused(tinyModel({ ...MODEL, tokenizer: 'llama' }), 'unsupported', { field: 'tokenizer.ggml.tokens' });
     await refused(tinyModel({ ...MODEL, vocabSize: 273 + 129 }), 'unsupported', {
       field: 'tokenizer.ggml.tokens',
@@ -233,7 +232,7 @@ describe('a model is refused that cannot draft', () => {
     await expectSame(padded);
   });
 
-  test('an encoder, or for an encoder', async () => {
+  test('if it or the model is an encoder', async () => {
     const encoder = await encoderGguf(encoderFolder());
     await expectError(() => engineUnderTest(model, { draftModel: encoder }), 'unsupported', {});
     await expectError(
@@ -243,7 +242,7 @@ describe('a model is refused that cannot draft', () => {
     );
   });
 
-  test('damaged, or beyond what the limit leaves', async () => {
+  test('if it is damaged, or exceeds the rest of the memory limit', async () => {
     await refused(model.slice(0, 1000), 'bad_file', {});
     const { plan } = await (await engineUnderTest(model)).session();
     await refused(model, 'over_limit', { field: 'memoryLimitBytes' }, { memoryLimitBytes: 2 * plan.totalBytes - 1 });

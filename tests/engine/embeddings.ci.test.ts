@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { finalStates } from '../../src/reference/forward.ts';
-import { readReferenceModel } from '../../src/reference/model.ts';
+import { finalStates } from '../reference/forward.ts';
+import { readReferenceModel } from '../reference/model.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
@@ -14,7 +14,7 @@ import { merged } from '../support/adapters/merged-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 91, contextLength: 320, numLayers: 1 });
-/** One token; a few, which are computed as in decoding; and more than one batch. */
+/** One token; a few, in decode form; and more than one batch. */
 const INPUTS = [1, 3, 300].map((length) => randomTokens(length, 270, length));
 
 async function embeddings(
@@ -31,7 +31,7 @@ async function embeddings(
 const cosine = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Array.from(a).reduce((sum, value, i) => sum + value * (b[i] ?? 0), 0);
 
-/** As the reference has it. */
+/** The reference's embedding. */
 async function expected(bytes: Uint8Array, tokens: readonly number[]): Promise<Float64Array> {
   const states = finalStates(await readReferenceModel([sourceOf(bytes)]), tokens);
   const mean = (states[0] as Float64Array).map((_, i) => states.reduce((sum, row) => sum + (row[i] ?? 0), 0));
@@ -40,7 +40,7 @@ async function expected(bytes: Uint8Array, tokens: readonly number[]): Promise<F
 }
 
 describe('an embedding', () => {
-  it('is the normalized mean of the last states, as the reference has it, for any length', async () => {
+  it('is the normalized mean of the last hidden states, as in the reference, for any length', async () => {
     const engine = await engineUnderTest(MODEL);
     const found = await embeddings(engine, INPUTS);
     for (const [i, input] of INPUTS.entries()) {
@@ -52,7 +52,7 @@ describe('an embedding', () => {
     expect(cosine(found[0]?.vector ?? [], found[2]?.vector ?? [])).toBeLessThan(0.99);
   });
 
-  it('is the same beside a chat, whose answer it leaves as it is; and its memory is given back', async () => {
+  it("is the same during a chat, leaves the chat's answer unchanged, and frees its memory", async () => {
     const engine = await engineUnderTest(MODEL);
     const chat = () => answer(engine.chat([USER('Hi')], { maxTokens: 24, sampling: GREEDY, stop: [] }));
     const [alone] = await embeddings(engine, ['One two three.']);
@@ -64,7 +64,7 @@ describe('an embedding', () => {
     expect(engine.memory().staging).toBe(staging);
   });
 
-  it('takes an adapter, with all of its ranks', async () => {
+  it('takes an adapter at full rank', async () => {
     const adapter = tinyAdapter(readModelConfig(await openGguf([new BytesSource('tiny.gguf', MODEL)])), {
       seed: 5,
       gain: 0.1,
@@ -80,7 +80,7 @@ describe('an embedding', () => {
   });
 });
 
-it('refuses texts without tokens, of unknown tokens, or longer than the context, before any is computed', async () => {
+it('texts without tokens, with unknown tokens, or longer than the context are refused before any is computed', async () => {
   const engine = await engineUnderTest(MODEL);
   const first = (inputs: (string | number[])[]) => engine.embed(inputs, {}).next();
   await expectError(() => first(['a', []]), 'bad_request', { field: 'input[1]' });
@@ -119,7 +119,7 @@ it.each(['llama', 'qwen35', 'lfm2', 'gemma3', 'qwen3moe'] as const)(
         ({ text }) => text,
       );
     const alone = await chat();
-    const [pages, states] = [cache.freePages, cache.states.room];
+    const [pages, states] = [cache.freePages, cache.recurrentStates.room];
     const [plain] = await embeddings(engine, [INPUTS[2] as number[]]);
     const controller = new AbortController();
     const aborted = engine.embed([INPUTS[1] as number[], INPUTS[2] as number[], INPUTS[2] as number[]], {
@@ -131,7 +131,7 @@ it.each(['llama', 'qwen35', 'lfm2', 'gemma3', 'qwen3moe'] as const)(
     controller.abort();
     await expectError(() => next, 'aborted', {});
     expect(await beside).toBe(alone);
-    expect([cache.freePages, cache.states.room]).toEqual([pages, states]);
+    expect([cache.freePages, cache.recurrentStates.room]).toEqual([pages, states]);
     const [again] = await embeddings(engine, [INPUTS[2] as number[]]);
     expect(again).toEqual(plain);
   },

@@ -24,7 +24,7 @@ const MODEL = {
   neverEnds: true,
 } as const;
 
-it('are those of the raw logits, whatever temperature, penalties, bias and grammar make of them', async () => {
+it('come from the raw logits, before temperature, penalties, bias and grammar', async () => {
   const engine = await engineUnderTest(tinyModel(MODEL));
   const prompt = 'What comes next?';
   const bias = new Map([[engine.tokenizer.encode('q')[0] ?? 0, 50]]);
@@ -52,14 +52,14 @@ it('are those of the raw logits, whatever temperature, penalties, bias and gramm
       expect(logprobs.top).toHaveLength(topLogprobs);
       logprobs.top.forEach(({ logprob }, rank) => expect(logprob).toBeCloseTo((ranked[rank] ?? NaN) - total, 3));
     });
-    // Nothing is told, and the same is drawn, where they are not asked for.
+    // Without the option there are no log-probabilities, and the samples are the same.
     const plain = await tokensOf(engine.complete(prompt, options));
     expect(plain.map(({ token }) => token)).toEqual(tokens.map(({ token }) => token));
     expect(plain.some((token) => 'logprobs' in token)).toBe(false);
   }
 });
 
-it('are each stream its own where several are computed in one step, and none of the token that ends an answer', async () => {
+it("are each sequence's own in a shared step, and absent for the token that ends an answer", async () => {
   const engine = await engineUnderTest(tinyModel({ ...MODEL, neverEnds: false }));
   const end = [...engine.tokenizer.eosIds][0] ?? 0;
   const ask = (prompt: string, topLogprobs?: number) =>
@@ -84,7 +84,7 @@ it('are each stream its own where several are computed in one step, and none of 
   expect(last[0]).not.toHaveProperty('logprobs');
 });
 
-it('cost memory only once they are asked for', async () => {
+it('take memory only once a request asks for them', async () => {
   const engine = await engineUnderTest(tinyModel(MODEL));
   const ask = (topLogprobs?: number) =>
     answer(

@@ -7,7 +7,7 @@ import { REAL_MODEL } from '../support/models/real-model.ts';
 import { answer, USER } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 
-/** Short ones; the benchmark has all. */
+/** Short schemas; the benchmark covers all. */
 const NAMES = [
   'person',
   'array with bounds',
@@ -21,7 +21,7 @@ const NAMES = [
   'lengths',
 ];
 
-test('the default model answers ten schemas validly, drawn from at temperature 1', async () => {
+test('the default model answers ten schemas validly at temperature 1', async () => {
   const source = await FileSource.open(REAL_MODEL);
   onTestFinished(() => source.close());
   const engine = await engineUnderTest(source, { contextLength: 512 });

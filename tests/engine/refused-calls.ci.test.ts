@@ -25,10 +25,10 @@ const DECODE: Ask = { prompt: 'Winds', maxTokens: 80 };
 const POLICY: Ask = { prompt: SENTENCE.repeat(4), maxTokens: 40, kv: 'policy' };
 const ADAPTED: Ask = { prompt: 'The wind blows.', maxTokens: 6, adapters: [{ name: 'poet', scale: 1 }] };
 
-/** The request after it. */
+/** The request after the refused one. */
 const AFTER: Ask = { prompt: 'And the ninth?', maxTokens: 6 };
 
-/** The tokens of an answer, as they come; and the error it ends with, if any. */
+/** Tokens of an answer, and its error, if any. */
 async function tokensOf(
   engine: LocalEngine,
   { prompt, ...options }: Ask,
@@ -44,7 +44,7 @@ async function tokensOf(
   }
 }
 
-/** A call that fails, of those that `work` makes: the first, the last, and one between. */
+/** Indices of the calls to fail among `count` calls: the first, the middle and the last. */
 const placesOf = (count: number): number[] => [...new Set(count === 0 ? [] : [0, Math.floor(count / 2), count - 1])];
 
 const STEPS = {
@@ -60,7 +60,7 @@ async function load(engine: LocalEngine): Promise<void> {
   await engine.loadAdapter('poet', peftSource(tinyAdapter(config, { seed: 3, gain: 2 })));
 }
 
-/** Of a session in which nothing is cached and no adapter was used. */
+/** Clears the prefix cache and the adapters of a session. */
 async function fresh(engine: LocalEngine): Promise<void> {
   const { device } = await engine.session();
   device.gpuDevice.destroy();
@@ -69,7 +69,7 @@ async function fresh(engine: LocalEngine): Promise<void> {
   await engine.session();
 }
 
-/** Runs a step with a call refused: what came of it. */
+/** Runs a step with one call refused; returns the outcome. */
 async function refused(
   engine: LocalEngine,
   step: keyof typeof STEPS,
@@ -89,7 +89,7 @@ async function refused(
 }
 
 test.each(Object.keys(STEPS) as (keyof typeof STEPS)[])(
-  '%s: a call that the device refuses ends the request, and nothing else',
+  '%s: a call that the device refuses fails only its own request',
   async (step) => {
     const { gpu, failures } = failingGpu();
     const engine = await engineUnderTest(bytes, { gpu });
@@ -111,7 +111,7 @@ test.each(Object.keys(STEPS) as (keyof typeof STEPS)[])(
         outcome.error === undefined ||
         (outcome.error instanceof ChunkwiseError &&
           ['device_lost', 'over_limit', 'kernel_refused'].includes(outcome.error.code));
-      // No token but those of the answer; all of them where no error says otherwise.
+      // The tokens are a prefix of the expected answer; without an error they are the whole answer.
       const isRight =
         outcome.tokens.every((token, i) => token === expected[i]) &&
         (outcome.error !== undefined || outcome.tokens.length === expected.length);

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { MAX_STREAMS } from '../../src/config/max-streams.ts';
+import { MAX_SEQUENCES } from '../../src/config/limits.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
@@ -11,7 +11,7 @@ import { countGpu } from '../support/gpu/gpu-counts.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 61 });
 const PROMPT = 'In the beginning there was a river, and the river had no name.';
-/** Without the two tokens that would end an answer. */
+/** Excludes the two tokens that would end an answer. */
 const ENDLESS: SamplingOptions = { ...GREEDY, logitBias: new Map([0, 2].map((id) => [id, -1000])) };
 
 const options = (more: Partial<GenerateOptions>): GenerateOptions => ({
@@ -23,7 +23,7 @@ const options = (more: Partial<GenerateOptions>): GenerateOptions => ({
 const ask = (engine: LocalEngine, more: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
   answer(engine.complete(prompt, options(more)));
 
-/** What a request on a new engine answers. */
+/** Answer to a request on a new engine. */
 let usual: Answer;
 beforeAll(async () => {
   const engine = await engineUnderTest(bytes);
@@ -32,7 +32,7 @@ beforeAll(async () => {
 });
 
 describe('abort', () => {
-  test('in mid-answer: no token and no step more; the next request answers as usual', async () => {
+  test('in the middle of an answer: no further token or step; the next request answers as usual', async () => {
     const engine = await engineUnderTest(bytes);
     const controller = new AbortController();
     const gpu = countGpu();
@@ -78,7 +78,7 @@ describe('abort', () => {
     expect((await ask(engine)).tokens).toEqual(usual.tokens);
   });
 
-  test('by leaving the iteration', async () => {
+  test('when the reader leaves the iteration', async () => {
     const engine = await engineUnderTest(bytes);
     for await (const event of engine.complete(PROMPT, options({ maxTokens: 300 }))) if (event.type === 'token') break;
     const again = await ask(engine);
@@ -87,7 +87,36 @@ describe('abort', () => {
   });
 });
 
-test('a prompt is computed anew where that is asked for: the same answer, in place of what was cached', async () => {
+test('texts that share only the beginning of a chat template stay in the cache side by side', async () => {
+  const engine = await engineUnderTest(bytes);
+  const prompts = ['sea', 'land'].map((topic) => `<user> Sing of the ${topic}. ${PROMPT.repeat(2)}`);
+  for (const prompt of prompts) await ask(engine, {}, prompt);
+  for (const prompt of prompts) {
+    const { usage } = (await ask(engine, {}, prompt)).end;
+    expect(usage.cachedTokens).toBe(usage.promptTokens - 1);
+  }
+});
+
+test.each(['dense', 'q8'] as const)(
+  'texts with the same system prompt stay in the cache side by side, and a new one reads only its own tokens: kv %s',
+  async (kv) => {
+    const engine = await engineUnderTest(bytes, { contextLength: 512 });
+    const prompts = ['sea', 'land'].map((topic) => `${PROMPT} Sing of the ${topic}. ${PROMPT.repeat(2)}`);
+    const first: number[][] = [];
+    for (const [i, prompt] of prompts.entries()) {
+      const { tokens, end } = await ask(engine, { kv }, prompt);
+      first.push(tokens);
+      if (i > 0) expect(end.usage.cachedTokens).toBe(32);
+    }
+    for (const [i, prompt] of prompts.entries()) {
+      const { tokens, end } = await ask(engine, { kv }, prompt);
+      expect(end.usage.cachedTokens).toBeGreaterThan(end.usage.promptTokens - 34);
+      expect(tokens).toEqual(first[i]);
+    }
+  },
+);
+
+test('recomputePrompt computes the whole prompt: the same answer, which replaces the cached one', async () => {
   const engine = await engineUnderTest(bytes);
   await ask(engine);
   const { kv } = engine.memory();
@@ -109,7 +138,7 @@ describe('the queue', () => {
       expect((await ask(alone, {}, prompt)).tokens).toEqual(together[i]!.tokens);
   });
 
-  test('begins answers in the order of asking, where one needs all pages: each ends before the next', async () => {
+  test('starts requests in order; if each needs all pages, each ends before the next starts', async () => {
     const engine = await engineUnderTest(bytes, { contextLength: 128 });
     const order: number[] = [];
     const lengths = [40, 1, 20, 1];
@@ -127,16 +156,16 @@ describe('the queue', () => {
     expect(order).toEqual([0, 0, 1, 1, 2, 2, 3, 3]);
   });
 
-  test('is full beyond its limit, and takes requests again when it is not', async () => {
+  test('refuses requests beyond its limit, and accepts them again below it', async () => {
     const engine = await engineUnderTest(bytes, { queueLimit: 2 });
-    const taken = Array.from({ length: MAX_STREAMS + 2 }, () => ask(engine));
+    const taken = Array.from({ length: MAX_SEQUENCES + 2 }, () => ask(engine));
     await expectError(() => ask(engine), 'queue_full', { field: 'queueLimit', reason: /2 requests/ });
     for (const request of taken) expect((await request).tokens).toEqual(usual.tokens);
     expect((await ask(engine)).tokens).toEqual(usual.tokens);
   });
 });
 
-describe('what cannot be answered', () => {
+describe('refused requests', () => {
   test('an empty prompt', async () => {
     const engine = await engineUnderTest(bytes);
     await expectError(() => ask(engine, {}, ''), 'bad_request', { field: 'prompt', reason: /empty/ });
@@ -163,7 +192,7 @@ describe('what cannot be answered', () => {
     expect((await ask(engine)).tokens).toEqual(usual.tokens);
   });
 
-  test('anything, once disposed', async () => {
+  test('any request, once disposed', async () => {
     const engine = await engineUnderTest(bytes);
     const running = ask(engine, { maxTokens: 400 });
     const waiting = ask(engine);
@@ -174,7 +203,7 @@ describe('what cannot be answered', () => {
   });
 });
 
-describe('ends and draws', () => {
+describe('ends and samples', () => {
   test('maxTokens', async () => {
     const engine = await engineUnderTest(bytes);
     for (const maxTokens of [1, 2, 7]) {
@@ -184,7 +213,7 @@ describe('ends and draws', () => {
     }
   });
 
-  test('a token that ends the answer gives no text', async () => {
+  test('a token that ends the answer adds no text', async () => {
     const engine = await engineUnderTest(bytes);
     const sampling = { ...GREEDY, logitBias: new Map([[2, 1000]]) };
     const { text, end } = await ask(engine, { sampling });
@@ -192,7 +221,7 @@ describe('ends and draws', () => {
     expect(end).toMatchObject({ finishReason: 'stop', usage: { completionTokens: 1 } });
   });
 
-  test('a stop string: the text ends before it, also where it spans tokens', async () => {
+  test('a stop string: the text ends before it, also if it spans tokens', async () => {
     const engine = await engineUnderTest(bytes);
     const at = Math.floor(usual.text.length / 2);
     const stop = usual.text.slice(at, at + 4);
@@ -200,17 +229,17 @@ describe('ends and draws', () => {
     expect(text).toBe(usual.text.slice(0, usual.text.indexOf(stop)));
     expect(end.finishReason).toBe('stop');
     expect(tokens.length).toBeLessThan(usual.tokens.length);
-    // The keys and values of the cut answer do not disturb the next one.
+    // Keys and values of the aborted answer do not affect the next one.
     expect((await ask(engine)).tokens).toEqual(usual.tokens);
   });
 
-  test('the same seed draws the same text, another one another', async () => {
+  test('the same seed samples the same text, and another seed another', async () => {
     const engine = await engineUnderTest(bytes);
-    const drawn = async (seed: number): Promise<number[]> =>
+    const sampled = async (seed: number): Promise<number[]> =>
       (await ask(engine, { sampling: { ...ENDLESS, temperature: 1, seed } })).tokens;
-    const first = await drawn(1);
-    expect(await drawn(2)).not.toEqual(first);
-    expect(await drawn(1)).toEqual(first);
+    const first = await sampled(1);
+    expect(await sampled(2)).not.toEqual(first);
+    expect(await sampled(1)).toEqual(first);
     expect(first).not.toEqual(usual.tokens);
   });
 });

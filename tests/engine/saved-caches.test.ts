@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { KvOptions } from '../../src/cache/kv-options.ts';
+import type { KvOptions } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import { modelHash } from '../../src/engine/model-hash.ts';
+import { modelHash } from '../../src/engine/saved-sequences.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { BytesSource } from '../support/bytes-source.ts';
@@ -13,6 +13,7 @@ import { fixedMemory } from '../support/fixed-memory.ts';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { ADAPTER, adaptedEngine, planOf, VARIED_TEXT } from '../support/plan-cases.ts';
+import { byTier, restOnly } from '../support/tier.ts';
 
 const TINY = { architecture: 'llama', type: 'Q4_1', contextLength: 1024, neverEnds: true } as const;
 const model = (seed: number) => tinyModel({ ...TINY, seed });
@@ -23,7 +24,7 @@ const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to
 const ask = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}): Promise<Answer> =>
   answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 40, ...options }));
 
-/** A store in which `story` is saved, and what it was saved from answers to the question. */
+/** A store that holds `story`, and the answer of the saved engine to the question. */
 async function savedStory(kv: KvOptions = {}) {
   const savedCaches = new MemoryStore();
   const engine = await engineUnderTest(bytes, { savedCaches });
@@ -34,12 +35,15 @@ async function savedStory(kv: KvOptions = {}) {
   return { savedCaches, saved, next };
 }
 
-describe.each<[string, KvOptions]>([
+const KINDS: [string, KvOptions][] = [
+  ['policy', { kv: 'policy', kvErrorBudget: 1 }],
   ['dense', {}],
   ['q4', { kv: 'q4' }],
-  ['policy', { kv: 'policy', kvErrorBudget: 1 }],
-])('%s', (_name, kv) => {
-  test('a text is gone on from in another visit as it would have been in this one', async () => {
+  ['sparse', { kv: 'sparse' }],
+];
+// Pages of a policy have several forms, f16 among them; layers of a sparse cache gave up some.
+describe.each(byTier([KINDS[0]!, KINDS[3]!], KINDS))('%s', (_name, kv) => {
+  test('another visit continues a saved text as this one would', async () => {
     const { savedCaches, saved, next } = await savedStory(kv);
     expect(saved.bytes).toBe(savedCaches.files.get('story')?.length);
     const gpu = countGpu();
@@ -51,7 +55,7 @@ describe.each<[string, KvOptions]>([
     const again = await ask(engine, QUESTION, kv);
     const shared = engine.tokenizer.encode(STORY).length;
     expect(again.end.usage).toEqual(next.end.usage);
-    // The page that the two texts part in is in f16.
+    // The page where the two texts diverge is in f16.
     expect(again.end.usage.cachedTokens).toBeGreaterThan(shared - 3);
     expect(again.tokens).toEqual(next.tokens);
     expect(again.end.report.kv.pages).toEqual(next.end.report.kv.pages);
@@ -59,16 +63,18 @@ describe.each<[string, KvOptions]>([
   });
 });
 
-test('only requests of its own kind go on from a saved text', async () => {
-  const { savedCaches } = await savedStory({ kv: 'q4' });
-  const engine = await engineUnderTest(bytes, { savedCaches });
-  await engine.savedCaches.load('story');
-  expect((await ask(engine, QUESTION)).end.usage.cachedTokens).toBe(0);
-  expect((await ask(engine, QUESTION, { kv: 'q8' })).end.usage.cachedTokens).toBe(0);
-  expect((await ask(engine, QUESTION, { kv: 'q4' })).end.usage.cachedTokens).toBeGreaterThan(200);
-});
+restOnly(() =>
+  test('only requests of the same kind reuse a saved text', async () => {
+    const { savedCaches } = await savedStory({ kv: 'q4' });
+    const engine = await engineUnderTest(bytes, { savedCaches });
+    await engine.savedCaches.load('story');
+    expect((await ask(engine, QUESTION)).end.usage.cachedTokens).toBe(0);
+    expect((await ask(engine, QUESTION, { kv: 'q8' })).end.usage.cachedTokens).toBe(0);
+    expect((await ask(engine, QUESTION, { kv: 'q4' })).end.usage.cachedTokens).toBeGreaterThan(200);
+  }),
+);
 
-test('it waits for running requests, saves the last text, and can be loaded beside others', async () => {
+test('save waits for running requests and saves the last text; load adds it beside others', async () => {
   const savedCaches = new MemoryStore();
   const engine = await engineUnderTest(bytes, { savedCaches });
   const running = ask(engine, STORY);
@@ -80,7 +86,7 @@ test('it waits for running requests, saves the last text, and can be loaded besi
   expect(after.tokens).toEqual(before.tokens);
 });
 
-test('a loaded text takes the place of those longest unused; one that does not fit is refused', async () => {
+test('a loaded text evicts those longest unused; one that does not fit is refused', async () => {
   const { savedCaches, saved } = await savedStory();
   const small = await engineUnderTest(bytes, { savedCaches, contextLength: saved.tokens - 1 });
   await expect(small.savedCaches.load('story')).rejects.toMatchObject({ code: 'context_overflow' });
@@ -94,8 +100,8 @@ test('a loaded text takes the place of those longest unused; one that does not f
   expect((await ask(engine, other, { maxTokens: 2 })).end.usage.cachedTokens).toBe(0);
 });
 
-describe('what is refused changes nothing', () => {
-  test('files that are damaged, of another version, of another model', async () => {
+describe('a refused call changes nothing', () => {
+  test('damaged files, and files of another version or model', async () => {
     const { savedCaches, next } = await savedStory();
     const whole = savedCaches.files.get('story')!;
     const engine = await engineUnderTest(bytes, { savedCaches });
@@ -133,7 +139,7 @@ describe('what is refused changes nothing', () => {
     expect((await ask(another, QUESTION)).tokens).toHaveLength(40);
   });
 
-  test('unknown names, nothing to save, no place to save to', async () => {
+  test('unknown names, an empty cache, an engine without a store', async () => {
     const savedCaches = new MemoryStore();
     const engine = await engineUnderTest(bytes, { savedCaches });
     for (const work of [
@@ -154,7 +160,7 @@ describe('what is refused changes nothing', () => {
   });
 });
 
-test('a text that went on past its context is not saved', async () => {
+test('a text that exceeded its context is not saved', async () => {
   const savedCaches = new MemoryStore();
   const engine = await engineUnderTest(bytes, { savedCaches, contextLength: 128 });
   const { end } = await ask(engine, STORY.slice(0, 90), { kv: 'policy', maxTokens: 80 });
@@ -165,7 +171,7 @@ test('a text that went on past its context is not saved', async () => {
   });
 });
 
-test('a model is told by its header and where its tensors begin, not by its name', async () => {
+test('the hash of a model depends on its header and the start of its tensors, not on its name', async () => {
   const hash = await modelHash([sourceOf(bytes)]);
   expect(await modelHash([new BytesSource('renamed.gguf', bytes)])).toBe(hash);
   const { tensors } = await readGguf(sourceOf(bytes));
@@ -186,11 +192,11 @@ describe('with adapters', () => {
     { seed: 21, rank: 16, gain: 0.1 },
     { seed: 22, rank: 16, gain: 0.1 },
   ];
-  /** The loaded text is not pushed out by the others. */
+  /** A context in which other texts do not evict the loaded one. */
   const ROOMY = { contextLength: 2048 };
   const longer = `${VARIED_TEXT}And so it went on.`;
 
-  test('a text is gone on from with the same content and scale, whatever its name', async () => {
+  test('a text is reused with an adapter of the same content and scale, under any name', async () => {
     const savedCaches = new MemoryStore();
     const engine = await adaptedEngine(SPECTRA, { savedCaches, model: ROOMY });
     await ask(engine, VARIED_TEXT, { adapters: [ADAPTER], maxTokens: 2 });
@@ -208,7 +214,7 @@ describe('with adapters', () => {
     expect(again.tokens).toEqual(next.tokens);
   });
 
-  test('one that follows a recorded plan is not saved', async () => {
+  test('a text that follows a recorded plan is not saved', async () => {
     const savedCaches = new MemoryStore();
     const engine = await adaptedEngine(SPECTRA, { savedCaches });
     const plan = planOf([...engine.tokenizer.encode(VARIED_TEXT), 0, 0], [0, 1, 2], 0.9);

@@ -1,14 +1,14 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { inlinePlans, type PlanService } from '../../src/engine/plan-service.ts';
-import type { BatchTrace } from '../../src/engine/types.ts';
-import { SchedulerPlans } from '../../workers/scheduler-plans.ts';
+import type { BatchTrace } from '../../src/session/session-options.ts';
+import { SchedulerPlans } from '../../workers/scheduler.ts';
 import { expectError } from '../support/expect-error.ts';
 import { type NodeScheduler, startNodeScheduler } from '../support/workers/scheduler-thread.ts';
 import { answer } from '../support/answer.ts';
 import { ADAPTER, adaptedEngine, VARIED_TEXT } from '../support/plan-cases.ts';
 
-/** Makes every part of a plan take longer. */
+/** Delays every part of a plan. */
 const delayed = (service: PlanService, ms: number): PlanService => ({
   async begin(request) {
     const session = await service.begin(request);
@@ -22,10 +22,10 @@ const delayed = (service: PlanService, ms: number): PlanService => ({
   },
 });
 
-/** Large enough for a batch to take longer than the delay. */
+/** Large enough that a batch takes longer than the delay. */
 const MODEL = { numLayers: 12 };
 
-test.each([0, 20])('the next batch is planned while the GPU computes this one, with %i ms more a plan', async (ms) => {
+test.each([0, 20])('the next batch is planned while the GPU computes this one, with plans %i ms late', async (ms) => {
   const batches: BatchTrace[] = [];
   const engine = await adaptedEngine([{ seed: 41, rank: 16, gain: 0.1 }], {
     model: MODEL,
@@ -33,7 +33,7 @@ test.each([0, 20])('the next batch is planned while the GPU computes this one, w
     onTrace: (batch) => batches.push(batch),
   });
   const options = { maxTokens: 1, sampling: GREEDY, stop: [], adapters: [ADAPTER] };
-  // The first answer compiles.
+  // The first answer compiles kernels.
   await answer(engine.complete(VARIED_TEXT, { ...options, ranks: 'uniform' }));
   batches.length = 0;
   await answer(engine.complete(VARIED_TEXT, options));
@@ -49,7 +49,7 @@ test.each([0, 20])('the next batch is planned while the GPU computes this one, w
   });
 });
 
-test('a scheduler that is killed ends its request with an error; the next one gets another', async () => {
+test('a killed scheduler ends its request with an error; the next request gets a new one', async () => {
   const threads: NodeScheduler[] = [];
   onTestFinished(async () => void (await Promise.all(threads.map((thread) => thread.kill()))));
   const plans = new SchedulerPlans(() => {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { kvMap } from '../../src/cache/kv-map.ts';
-import { mostStates } from '../../src/cache/text-states.ts';
+import { kvMap } from '../../src/cache/kv-report.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions, PlanEvent } from '../../src/engine/types.ts';
@@ -15,10 +14,11 @@ import { MemoryStore } from '../support/memory-store.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { byTier, restOnly } from '../support/tier.ts';
+import { mostRecurrentStates } from '../../src/cache/recurrent-states.ts';
 
 const MODEL = { architecture: 'llama', type: 'Q4_1', seed: 81, contextLength: 512, neverEnds: true } as const;
 const bytes = tinyModel(MODEL);
-/** Three of its four layers know a text by a state. */
+/** A model with a recurrent state in three of its four layers. */
 const STATES = { ...MODEL, architecture: 'qwen35', type: 'F32', seed: 82, numLayers: 4, attentionGain: 1 } as const;
 const PROMPT = 'The wind comes from the hills. The wind comes from the hills. The wind';
 const OTHERS = ['A third, a third, a third, a', 'And of the fourth nobody speaks; nobody speaks; nobody'];
@@ -30,10 +30,10 @@ const LONG = Array.from(
   .repeat(2)
   .slice(0, 400);
 const TOKENS = 60;
-/** Tokens that answers are kept to, so that what is drawn repeats itself now and then. */
+/** Allowed tokens of answers: few enough that answers repeat themselves. */
 const FEW = 'abc';
 
-/** Steps of so many tokens cost next to nothing: whatever may be drafted is, and much of it is wrong. */
+/** Steps of several tokens cost almost nothing, so that everything is drafted, and many drafts are wrong. */
 class FreeDrafts extends StepCosts {
   constructor(private readonly size: DraftSize) {
     super({ variant: { lanes: 1 } } as never, () => undefined);
@@ -53,14 +53,14 @@ async function engineOf(size: DraftSize = 8, options: EngineTestOptions = {}, mo
 const ask = (engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
   answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, ...options }));
 
-/** Before which tokens pages of texts change or go from now on, and to what. */
+/** Records at which tokens pages change form or are evicted, and their new forms. */
 async function watchForms(engine: LocalEngine): Promise<{ from: number; dropped: number; forms: string }[]> {
   const { trials } = await engine.session();
   const settle = trials.settle.bind(trials);
   const changes: { from: number; dropped: number; forms: string }[] = [];
   trials.settle = (sequence, from, to) => {
     const trial = settle(sequence, from, to);
-    // But for the page that is being filled.
+    // Excludes the page that is being filled.
     const forms = kvMap(sequence.pages.slice(0, Math.floor(sequence.placeOf(from) / PAGE_TOKENS))).forms.join('');
     if (changes.at(-1)?.forms !== forms) changes.push({ from, dropped: sequence.dropped, forms });
     return trial;
@@ -70,7 +70,7 @@ async function watchForms(engine: LocalEngine): Promise<{ from: number; dropped:
 
 const ADAPTED = { adapters: [{ name: 'tiny', scale: 1 }], rankErrorBudget: 0.9, rampWidth: 2 } as const;
 
-/** With the adapter of ADAPTED. */
+/** An engine with the adapter of ADAPTED. */
 async function adapted(deviceClass: 'cpu' | 'gpu'): Promise<LocalEngine> {
   const engine = await engineOf(8, { deviceClass });
   const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
@@ -78,7 +78,7 @@ async function adapted(deviceClass: 'cpu' | 'gpu'): Promise<LocalEngine> {
   return engine;
 }
 
-/** Draws from three tokens, at first as likely as each other. */
+/** Samples from three tokens that are equally likely at first. */
 function fewTokens(engine: LocalEngine, more: Partial<SamplingOptions>): SamplingOptions {
   const few = engine.tokenizer.encode(FEW);
   const bias = Array.from(
@@ -88,7 +88,7 @@ function fewTokens(engine: LocalEngine, more: Partial<SamplingOptions>): Samplin
   return { ...GREEDY, temperature: 1, ...more, logitBias: new Map(bias) };
 }
 
-/** Aborts an answer once `count` tokens are read; gives these. */
+/** Aborts an answer after `count` tokens, and returns them. */
 async function abortAt(engine: LocalEngine, options: Partial<GenerateOptions>, count: number): Promise<number[]> {
   const controller = new AbortController();
   const { signal } = controller;
@@ -109,7 +109,7 @@ async function abortAt(engine: LocalEngine, options: Partial<GenerateOptions>, c
   return tokens;
 }
 
-/** The same with and without speculation, which takes part. */
+/** Expects the same answer with and without speculation, and that drafts were verified. */
 async function expectSame(
   engine: LocalEngine,
   options: Partial<GenerateOptions> = {},
@@ -117,7 +117,7 @@ async function expectSame(
 ): Promise<Answer> {
   const plain = await ask(engine, { ...options, speculate: false }, prompt);
   const speculated = await ask(engine, options, prompt);
-  // What a grammar makes certain or likely is verified in any case.
+  // Forced and likely tokens of a grammar are verified in any case.
   if (options.responseFormat === undefined) expect(plain.end.report.tokensPerStep).toBe(1);
   expect(speculated.end.report.tokensPerStep).toBeGreaterThan(1.05);
   expect(speculated.tokens).toEqual(plain.tokens);
@@ -133,15 +133,15 @@ describe('an answer is the same with speculation', () => {
   test.each(byTier([4] as const, [2, 4, 8] as const))('in steps of %d tokens', async (size) => {
     const engine = await engineOf(size);
     await expectSame(engine);
-    // Goes on from what both left in the cache.
+    // Reuses the prefix that both answers left in the cache.
     await expectSame(engine, {}, `${PROMPT} blows`);
-    // Where a draft is behind none that is likely, too.
+    // Drafts that follow an unlikely one.
     for (const prompt of OTHERS) await expectSame(engine, {}, prompt);
   });
 
-  test('with penalties, bias and filters, drawn with a seed', async () => {
+  test('with penalties, bias and filters, sampled with a seed', async () => {
     const engine = await engineOf();
-    for (const seed of [1, 2, 3]) {
+    for (const seed of byTier([1], [1, 2, 3])) {
       await expectSame(engine, { sampling: fewTokens(engine, { seed, temperature: 0.3 }) });
       await expectSame(engine, {
         sampling: fewTokens(engine, {
@@ -156,10 +156,10 @@ describe('an answer is the same with speculation', () => {
     }
   });
 
-  test('where it ends in the middle of a draft, and what goes on from there', async () => {
+  test('that ends in the middle of a draft, and the request that continues it', async () => {
     const engine = await engineOf();
     const whole = await expectSame(engine);
-    for (const at of [40, 41, 42, 43, 44]) {
+    for (const at of byTier([41, 43], [40, 41, 42, 43, 44])) {
       const { tokens } = await expectSame(engine, { maxTokens: at });
       expect(tokens).toEqual(whole.tokens.slice(0, at));
       const stop = [engine.tokenizer.decode(whole.tokens.slice(at, at + 12))];
@@ -170,13 +170,13 @@ describe('an answer is the same with speculation', () => {
     await expectSame(engine, {}, PROMPT + engine.tokenizer.decode(whole.tokens.slice(0, 43)));
   });
 
-  test('of several answers, and of several streams side by side', async () => {
+  test('with several answers, and several sequences side by side', async () => {
     const engine = await engineOf();
     const prompts = [PROMPT, ...OTHERS];
     const alone: number[][] = [];
     for (const prompt of prompts) alone.push((await expectSame(engine, {}, prompt)).tokens);
     const other = await engineOf();
-    // Of unequal lengths: the last one ends alone.
+    // Answers of different lengths: the last one ends alone.
     const together = await Promise.all(
       prompts.map((prompt, i) => ask(other, { maxTokens: TOKENS - 20 + 10 * i }, prompt)),
     );
@@ -185,33 +185,34 @@ describe('an answer is the same with speculation', () => {
     for (const { tokens } of further) expect(tokens).toEqual(alone[0]);
   });
 
-  // Layers are probed at 8, 12 and 16 pages; the last text goes on past its context.
-  const pages = [
-    ['policy', 'cpu', 1024],
-    ['policy', 'cpu', 500],
-    ['policy', 'gpu', 1024],
-    ['q4', 'cpu', 1024],
-  ] as const;
-  test.each(byTier(pages.slice(0, 1), pages))(
-    'with %s pages, whose forms change where they would without, on class %s, in a context of %d',
-    async (kv, deviceClass, contextLength) => {
-      const answers = [];
-      for (const speculate of [false, true]) {
-        const engine = await engineOf(8, { deviceClass, contextLength }, tinyModel({ ...MODEL, contextLength }));
-        const changes = await watchForms(engine);
-        answers.push({ ...(await ask(engine, { kv, speculate, maxTokens: 240 }, LONG)), changes });
-      }
-      const [plain, speculated] = answers as [(typeof answers)[0], (typeof answers)[0]];
-      expect(speculated.end.report.tokensPerStep).toBeGreaterThan(1.3);
-      expect(speculated.tokens).toEqual(plain.tokens);
-      expect(speculated.changes).toEqual(plain.changes);
-      expect(plain.changes.length).toBeGreaterThan(8);
-      expect(speculated.end.report.kv.pages).toEqual(plain.end.report.kv.pages);
-      expect(plain.end.report.kv.droppedTokens > 0).toBe(contextLength === 500);
-    },
+  restOnly(() =>
+    // Layers are probed at 8, 12 and 16 pages; the text with a context of 500 exceeds it.
+    test.each([
+      ['policy', 'cpu', 1024],
+      ['policy', 'cpu', 500],
+      ['policy', 'gpu', 1024],
+      ['q4', 'cpu', 1024],
+    ] as const)(
+      'with %s pages, whose forms change at the same tokens, on class %s, in a context of %d',
+      async (kv, deviceClass, contextLength) => {
+        const answers = [];
+        for (const speculate of [false, true]) {
+          const engine = await engineOf(8, { deviceClass, contextLength }, tinyModel({ ...MODEL, contextLength }));
+          const changes = await watchForms(engine);
+          answers.push({ ...(await ask(engine, { kv, speculate, maxTokens: 240 }, LONG)), changes });
+        }
+        const [plain, speculated] = answers as [(typeof answers)[0], (typeof answers)[0]];
+        expect(speculated.end.report.tokensPerStep).toBeGreaterThan(1.3);
+        expect(speculated.tokens).toEqual(plain.tokens);
+        expect(speculated.changes).toEqual(plain.changes);
+        expect(plain.changes.length).toBeGreaterThan(8);
+        expect(speculated.end.report.kv.pages).toEqual(plain.end.report.kv.pages);
+        expect(plain.end.report.kv.droppedTokens > 0).toBe(contextLength === 500);
+      },
+    ),
   );
 
-  test.each([
+  const grammars = [
     ['words of two letters', 'root ::= ("ab" | "cd"){60}', 'abcdabcdabcdabcdabcdabcd'],
     [
       'that parts in the middle of what stands before',
@@ -225,7 +226,8 @@ describe('an answer is the same with speculation', () => {
       'root ::= "[" item ("," item)* "]"\nitem ::= "{\\"name\\":\\"" [a-d]+ "\\"}"',
       '[{"name":"ab"},{"name":"ab"},{"name":"ab"},',
     ],
-  ])('with a grammar: %s', async (_, grammar, prompt) => {
+  ] as const;
+  test.each(byTier([grammars[1], grammars[4]], grammars))('with a grammar: %s', async (_, grammar, prompt) => {
     const engine = await engineOf();
     const eos = [...engine.tokenizer.eosIds].map((token) => [token, -2] as const);
     for (const sampling of [
@@ -249,7 +251,7 @@ describe('an answer is the same with speculation', () => {
     }),
   );
 
-  test('with log-probabilities and true errors, which go without', async () => {
+  test('with log-probabilities and true errors, which turn speculation off', async () => {
     const engine = await engineOf();
     const variants: Partial<GenerateOptions>[] = [{ kv: 'q4', kvShadow: true }, { topLogprobs: 2 }];
     for (const variant of variants) {
@@ -260,7 +262,7 @@ describe('an answer is the same with speculation', () => {
     }
   });
 
-  test('after one was aborted in its middle', async () => {
+  test('after an answer was aborted in the middle', async () => {
     const engine = await engineOf();
     const plain = await ask(engine, { speculate: false });
     expect(await abortAt(engine, {}, 41)).toEqual(plain.tokens.slice(0, 41));
@@ -279,7 +281,7 @@ test('tokens of a step share its time', async () => {
     speculate: true,
   })) {
     if (event.type === 'token') times.push(event.ms);
-    else steps = 1 + Math.round((times.length - 1) / event.report.tokensPerStep); // the first token is of the prompt
+    else steps = 1 + Math.round((times.length - 1) / event.report.tokensPerStep); // the prefill gives the first token
   }
   expect(steps).toBeLessThan(TOKENS);
   expect(new Set(times).size).toBe(steps);
@@ -291,7 +293,7 @@ restOnly(() => {
       ['uniform', 'cpu'],
       ['chunkwise', 'cpu'],
       ['chunkwise', 'gpu'],
-    ] as const)('answer the same, with %s ranks, on class %s', async (ranks, deviceClass) => {
+    ] as const)('give the same answer, with %s ranks, on class %s', async (ranks, deviceClass) => {
       const engine = await adapted(deviceClass);
       const options: Partial<GenerateOptions> = { ...ADAPTED, ranks, maxTokens: 100 };
       const rowsOf = async (speculate: boolean) => {
@@ -314,12 +316,12 @@ restOnly(() => {
 });
 
 restOnly(() => {
-  test('sampling draws as often what it draws without', async () => {
+  test('sampling has the same distribution with and without', async () => {
     const engine = await engineOf();
     const few = engine.tokenizer.encode(FEW);
     const RUNS = 100;
-    /** Of the last tokens of short answers, one a seed. */
-    const drawn = async (speculate: boolean, firstSeed: number) => {
+    /** The last token of short answers, one for each seed. */
+    const sampled = async (speculate: boolean, firstSeed: number) => {
       const counts = few.map(() => 0);
       let steps = 0;
       for (let seed = firstSeed; seed < firstSeed + RUNS; seed++) {
@@ -333,8 +335,8 @@ restOnly(() => {
       }
       return { counts, tokensPerStep: (6 * RUNS) / steps };
     };
-    const plain = await drawn(false, RUNS);
-    const speculated = await drawn(true, 0);
+    const plain = await sampled(false, RUNS);
+    const speculated = await sampled(true, 0);
     expect(speculated.tokensPerStep).toBeGreaterThan(1.05);
     const both = few.map((_, i) => [plain.counts[i] ?? 0, speculated.counts[i] ?? 0] as const);
     expect(Math.min(...both.map(([a, b]) => a + b))).toBeGreaterThan(5);
@@ -343,9 +345,9 @@ restOnly(() => {
   });
 });
 
-/** Kept to few tokens, since such tiny models never repeat themselves else. */
+/** Limited to few tokens, since tiny models hardly ever repeat themselves. */
 restOnly(() => {
-  describe('where layers have states, an answer is the same', () => {
+  describe('an answer of a model with recurrent states is the same', () => {
     const withStates = tinyModel(STATES);
     const opened = async (size: DraftSize = 8, options: EngineTestOptions = {}) => {
       const engine = await engineOf(size, options, withStates);
@@ -357,11 +359,11 @@ restOnly(() => {
       [4, 'gpu'],
       [8, 'cpu'],
       [8, 'gpu'],
-    ] as const)('in steps of %d tokens, on class %s, and what goes on from it', async (size, deviceClass) => {
+    ] as const)('in steps of %d tokens, on class %s, and so is its continuation', async (size, deviceClass) => {
       const { engine, sampling } = await opened(size, { deviceClass });
       const first = await expectSame(engine, { sampling });
       for (const prompt of OTHERS) await expectSame(engine, { sampling }, prompt);
-      // Each ends in the middle of a draft, or behind one: the next goes on from there, or from a few tokens before.
+      // Each answer ends within a draft or just after it: the next one continues there, or a few tokens before.
       for (const maxTokens of [20, 21, 22, 23, 24]) {
         await ask(engine, { sampling, maxTokens });
         const turn = PROMPT + engine.tokenizer.decode(first.tokens.slice(0, maxTokens));
@@ -381,7 +383,7 @@ restOnly(() => {
       expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
     });
 
-    test('of streams side by side, the last of which goes on alone, and of further answers', async () => {
+    test('with sequences side by side, the last of which continues alone, and with further answers', async () => {
       const { engine, sampling } = await opened();
       const prompts = [PROMPT, ...OTHERS];
       const alone: number[][] = [];
@@ -389,7 +391,7 @@ restOnly(() => {
       const { engine: other } = await opened();
       const answers: number[] = [];
       const beside: Promise<Answer>[] = [];
-      // The first is in the middle of its drafts when the others come.
+      // The others start while the first verifies its drafts.
       for await (const event of other.complete(PROMPT, { sampling, stop: [], maxTokens: TOKENS, speculate: true })) {
         if (event.type !== 'token') continue;
         answers.push(event.token);
@@ -409,7 +411,7 @@ restOnly(() => {
       for (const { tokens } of further) expect(tokens).toEqual(alone[0]);
     });
 
-    test('saved, loaded and gone on from; and after one was aborted in the middle of its drafts', async () => {
+    test('when it is saved, loaded and continued, and after an answer was aborted in the middle of its drafts', async () => {
       const savedCaches = new MemoryStore();
       const { engine, sampling } = await opened(8, { savedCaches });
       const first = await ask(engine, { sampling });
@@ -428,15 +430,15 @@ restOnly(() => {
       }
     });
 
-    test('with states of other texts in memory no longer than they are needed', async () => {
+    test('and states of other texts are freed when no longer needed', async () => {
       const { engine, sampling } = await opened();
       const session = await engine.session();
-      const most = mostStates(session.plan.numPages);
+      const most = mostRecurrentStates(session.plan.numPages);
       for (let i = 0; i < 12; i++) await expectSame(engine, { sampling, maxTokens: 40 }, `${i} of these. ${PROMPT}`);
       const { idle } = session.sequences;
       const states = idle.flatMap((sequence) => sequence.states);
       expect(states.length).toBeLessThanOrEqual(most);
-      // Each is gone on from at the end of its prompt, and of its answer.
+      // Each text can be continued after its prompt, and after its answer.
       const last = idle.at(-1)!;
       expect(last.states.length).toBeLessThanOrEqual(3);
       expect(last.states.some(({ tokens, tail }) => tokens + tail === last.tokens.length)).toBe(true);

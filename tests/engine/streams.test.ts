@@ -16,10 +16,10 @@ import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
 import { byTier, restOnly } from '../support/tier.ts';
 
-// A stream alone and among others is computed by different kernels: the same but for rounding. Tokens are compared as
-// they are, since no two candidates of these answers are that close.
+// A sequence alone uses other kernels than a shared step, with results equal up to rounding. Tokens are compared
+// exactly: no two candidates in these answers are that close.
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 81 });
-/** Without the two tokens that would end an answer. */
+/** Excludes the two tokens that would end an answer. */
 const ENDLESS: SamplingOptions = { ...GREEDY, logitBias: new Map([0, 2].map((id) => [id, -1000])) };
 
 interface Request {
@@ -29,7 +29,7 @@ interface Request {
   adapters?: GenerateOptions['adapters'];
 }
 
-/** Two pages and more of prompt in the second, which is prefilled in two batches on a software adapter. */
+/** The second has more than two pages of prompt, which a software adapter prefills in two batches. */
 const REQUESTS: Request[] = [
   { prompt: 'The first wind comes from the hills.', maxTokens: 40 },
   {
@@ -64,7 +64,7 @@ const tokensOf = (answers: readonly Answer[]): number[][] => answers.map(({ toke
 const stepDispatches = (answers: readonly Answer[]): number =>
   answers.reduce((sum, { tokens, end }) => sum + (tokens.length - 1) * end.report.dispatchesPerToken, 0);
 
-/** Everything is free again: the cache's pages, but for those of idle sequences, and the slots. */
+/** Expects that all slots are free, and all pages except those of cached sequences. */
 async function expectAllFree(engine: LocalEngine): Promise<void> {
   await engine.alone(async ({ sequences, transformer: { cache } }) => {
     const whole = sequences.take([0]);
@@ -76,7 +76,7 @@ async function expectAllFree(engine: LocalEngine): Promise<void> {
   });
 }
 
-describe('streams that share decode steps', () => {
+describe('sequences that share decode steps', () => {
   test.each(byTier([4], [2, 4]))('%d of them answer as each alone, in fewer dispatches', async (count) => {
     const requests = REQUESTS.slice(0, count);
     const engine = await engineUnderTest(bytes);
@@ -91,7 +91,7 @@ describe('streams that share decode steps', () => {
     await expectAllFree(other);
   });
 
-  test('one is aborted, one joins late: nobody else notices', async () => {
+  test('one is aborted and one joins late: the others are unaffected', async () => {
     const [first, second, third] = REQUESTS as [Request, Request, Request];
     const alone = await eachAlone(await engineUnderTest(bytes), [first, third]);
     const engine = await engineUnderTest(bytes);
@@ -111,7 +111,7 @@ describe('streams that share decode steps', () => {
   });
 
   restOnly(() =>
-    test('one that is not read stalls none, and goes on where it was', async () => {
+    test('an unread one delays no other, and continues from its place', async () => {
       const [first, second] = REQUESTS as [Request, Request];
       const alone = await eachAlone(await engineUnderTest(bytes), [first, second]);
       const engine = await engineUnderTest(bytes);
@@ -127,7 +127,7 @@ describe('streams that share decode steps', () => {
     }),
   );
 
-  test('the entropy of each token is of its own logits, where it is wanted', async () => {
+  test('the entropy of each token comes from its own logits, if requested', async () => {
     const engine = await engineUnderTest(bytes);
     const answers = await Promise.all(
       REQUESTS.map(async ({ prompt, maxTokens, sampling }, i) => {
@@ -182,7 +182,7 @@ restOnly(() => {
     const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
     const engine = await engineUnderTest(bytes, { gpu: nodeGpu() });
     await engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 1, rank: 4 })));
-    // No two begin alike: tokens that are cached keep the ranks they were computed with.
+    // Prompts have no common prefix: cached tokens keep the ranks they were computed with.
     const requests = REQUESTS.map((request, i) => ({
       ...{ ...request, prompt: `${i}. ${request.prompt}` },
       adapters: [{ name: 'a', scale: 1 }],
@@ -194,15 +194,15 @@ restOnly(() => {
     const gpu = countGpu();
     const together = await Promise.all(requests.map((request) => ask(engine, request)));
     expect(tokensOf(together)).toEqual(tokensOf(usual));
-    expect(fixedMemory(engine.memory())).toEqual(fixedMemory(memory)); // one at a time took less of the cache
+    expect(fixedMemory(engine.memory())).toEqual(fixedMemory(memory)); // one at a time took less room in the cache
     expect(gpu.liveBytes()).toBe(engine.memory().total);
   });
 });
 
-describe('who runs when', () => {
+describe('admission', () => {
   const LONG: Request = { prompt: 'How long is a long answer?', maxTokens: 300 };
 
-  test('a request waits for pages it may come to need, and no answer fails for want of them', async () => {
+  test('a request waits until all pages that it may need are free, and no answer runs out of pages', async () => {
     const engine = await engineUnderTest(bytes, { contextLength: 512 });
     const [alone] = await eachAlone(await engineUnderTest(bytes), [LONG]);
     const ended: string[] = [];
@@ -215,7 +215,7 @@ describe('who runs when', () => {
     const all = await Promise.all([
       noted('long', LONG),
       noted('second long', LONG),
-      noted('short', short), // fits beside the first, but is not its turn before the second's
+      noted('short', short), // it would fit beside the first, but the second comes first
       noted('third long', LONG),
     ]);
     expect(ended).toEqual(['long', 'short', 'second long', 'third long']);
@@ -223,7 +223,7 @@ describe('who runs when', () => {
     await expectAllFree(engine);
   });
 
-  test('more requests than slots: the rest begin as others end', async () => {
+  test('more requests than slots: the rest start as others end', async () => {
     const engine = await engineUnderTest(bytes);
     const requests = Array.from({ length: 10 }, (_, i) => ({ prompt: `Wind ${i}`, maxTokens: 5 + ((7 * i) % 11) }));
     const alone = await eachAlone(await engineUnderTest(bytes), requests);
@@ -233,7 +233,7 @@ describe('who runs when', () => {
     await expectAllFree(engine);
   });
 
-  test('alone is alone', async () => {
+  test('exclusive work runs beside no request', async () => {
     const engine = await engineUnderTest(bytes);
     const order: string[] = [];
     const note = async (name: string, work: Promise<unknown>): Promise<void> => {

@@ -19,7 +19,7 @@ const PATTERNS = {
   alora_invocation_tokens: [2, 3],
 };
 
-/** PEFT's two files and GGUF LoRA files, of which one is damaged or says strange things. */
+/** PEFT's two files and GGUF LoRA files, one of them damaged or with unusual values. */
 export const adapters: FuzzKind = {
   codes: FILE_CODES,
   async open() {

@@ -1,4 +1,4 @@
-/** Runs fuzz cases as its parent asks for them, and tells of each before and after: node --expose-gc … child.ts */
+/** Runs fuzz cases for its parent, with a message before and after each: node --expose-gc … child.ts */
 import { Worker } from 'node:worker_threads';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { Random } from '../support/random.ts';
@@ -17,7 +17,7 @@ const cpuMsNow = (): number => {
   return (user + system) / 1000;
 };
 
-/** `failure`: undefined where the case is right. */
+/** `failure`: undefined if the case passes. */
 async function failureOf(fuzzed: FuzzCase, { codes }: FuzzKind): Promise<{ failure?: string; isRefused?: boolean }> {
   try {
     await fuzzed.run();
@@ -45,7 +45,7 @@ async function measured(
   const outcome = await failureOf(fuzzed, kind);
   Atomics.store(begun, 0, 0);
   const cpuMs = cpuMsNow() - start;
-  // What is left behind, and by how much there was more than ever.
+  // Memory that is still in use, or the rise of the peak.
   const bytes = Math.max(memoryOf() - memory, mostResident() > peak ? mostResident() - resident : 0);
   const most = mostBytes(fuzzed.bytes);
   const excess = [
@@ -70,7 +70,7 @@ async function runCases({ name, seed, first, count, mostCpuMs }: ToChild): Promi
     tell({ type: 'begin', index, what: fuzzed.what });
     let { failure, isRefused = false, cpuMs, bytes } = await measured(fuzzed, kind, mostCpuMs);
     if (failure !== undefined && (cpuMs > mostCpuMs || bytes > mostBytes(fuzzed.bytes))) {
-      // Again, without what others left behind.
+      // Again, without the garbage of other cases.
       global.gc?.();
       ({ failure, isRefused = false, cpuMs, bytes } = await measured(again(), kind, mostCpuMs));
     }

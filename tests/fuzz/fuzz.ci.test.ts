@@ -2,7 +2,7 @@ import { afterAll, expect, test } from 'vitest';
 import { Fuzzer } from './fuzz.ts';
 import { KINDS } from './kinds.ts';
 
-/** Cases of each kind, at a seed that stays: what other seeds find, `npm run fuzz -- 10000` tells. */
+/** Cases per kind, at a fixed seed; `npm run fuzz -- 10000` tries other seeds. */
 const COUNT = 150;
 const SEED = 14;
 
@@ -11,17 +11,17 @@ afterAll(() => fuzzer.close());
 
 const names = Object.keys(KINDS).filter((name) => name !== 'selfCheck');
 
-test.each(names)('%s: mutated inputs are right or refused by name, in bounded time and memory', async (name) => {
+test.each(names)('%s: mutated inputs are accepted or refused by name, in bounded time and memory', async (name) => {
   const { cases, refused, failures } = await fuzzer.run(name, { count: COUNT, seed: SEED });
   expect(failures).toEqual([]);
   expect(cases).toBe(COUNT);
-  if (name === 'requests') return; // every answer is a response
-  // Most must matter, or the mutations test nothing; some change a number into another.
+  if (name === 'requests') return; // every result is a response
+  // Many mutations must be refused, or they test nothing; some only replace one number by another.
   expect(refused).toBeGreaterThan(COUNT / 5);
   expect(refused).toBeLessThan(COUNT);
 });
 
-test('what is untyped, wrong, slow or large, or hangs, is seen', async () => {
+test('untyped errors, wrong results, slow or large cases, and hangs are detected', async () => {
   const { cases, refused, failures } = await fuzzer.run('selfCheck', { count: 9, seed: 1, mostCpuMs: 100 });
   expect([cases, refused]).toEqual([9, 1]);
   expect(failures.map(({ index, what, failure }) => [index, what, failure])).toEqual([

@@ -5,9 +5,9 @@ import type { FromChild, ToChild } from './protocol.ts';
 const CHILD = fileURLToPath(new URL('child.ts', import.meta.url));
 const LOADER = new URL('../../tools/wgsl-loader.mjs', import.meta.url).href;
 const MOST_CPU_MS = 2000;
-/** Time on the clock after which a case that takes nothing of the processor is taken to hang. */
+/** Wall-clock time in ms after which a case counts as hanging even without processor time. */
 const HANG_MS = 60_000;
-/** Failures after which a kind is given up. */
+/** Failures after which a kind is aborted. */
 const MOST_FAILURES = 20;
 
 export interface FuzzOptions {
@@ -22,12 +22,12 @@ export interface FuzzReport {
   cases: number;
   refused: number;
   failures: { index: number; what: string; failure: string }[];
-  /** The largest of one case. */
+  /** Maximum over the cases. */
   cpuMs: number;
   bytes: number;
 }
 
-/** Runs cases in a process of its own, which a case that hangs or crashes takes along. */
+/** Runs cases in a child process, which is replaced if a case hangs or crashes. */
 export class Fuzzer {
   #child: ChildProcess | undefined;
 
@@ -55,7 +55,7 @@ export class Fuzzer {
         this.close();
         reject(new Error(`${cases.name}: ${reason}`));
       };
-      /** The process is gone, or is to go, in the middle of a case. */
+      /** Called if the process ended, or must be ended, during a case. */
       const lost = (failure: string): void => {
         clearTimeout(watch);
         child.removeAllListeners();
@@ -92,7 +92,7 @@ export class Fuzzer {
 function startChild(): ChildProcess {
   return fork(CHILD, {
     execArgv: ['--import', 'tsx', '--import', LOADER, '--expose-gc', '--max-old-space-size=1024'],
-    // The grammar library says on the console what it thinks of a grammar.
+    // The grammar library logs its opinion of a grammar to the console.
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
 }

@@ -171,7 +171,7 @@ const VALUES: readonly MetadataValue[] = [
   ...[new Uint8Array(0), BigUint64Array.of(2n ** 60n), Float64Array.of(1e300), [true, false]],
 ];
 
-/** A list of tokens that is one token other than the model's own. */
+/** A token list that differs from the model's in one token. */
 function otherTokens(random: Random, count: number): string[] {
   const tokens = many(count, (i) => `token ${i}`);
   tokens[random.below(count)] = pick(
@@ -193,7 +193,7 @@ const load = async (bytes: Uint8Array): Promise<void> =>
 export function mutatedModel({ options, bytes, headerBytes }: Base, random: Random): [what: string, bytes: Uint8Array] {
   const kind = random.below(10);
   if (kind < 3) return mutateBytes(bytes, 0, headerBytes, random);
-  // The front, where counts lie, and the back, where tensors are described.
+  // The start holds the counts, the end the tensor descriptions.
   if (kind === 3) return mutateBytes(bytes, 0, 1200, random);
   if (kind === 4) return mutateBytes(bytes, headerBytes - 1600, headerBytes, random);
   if (kind === 5) return mutateBytes(bytes, headerBytes, bytes.length, random);
@@ -207,7 +207,7 @@ export function mutatedModel({ options, bytes, headerBytes }: Base, random: Rand
   return [`${key} = ${shown}`, tinyModel({ ...options, metadata: { [key]: value } })];
 }
 
-/** Whole models, to be mutated. */
+/** Valid models to mutate. */
 export async function ggufBases(): Promise<Base[]> {
   const bases: Base[] = [];
   for (const options of MODELS) {
@@ -218,7 +218,7 @@ export async function ggufBases(): Promise<Base[]> {
   return bases;
 }
 
-/** Model files: bytes damaged, and whole files that say strange things. */
+/** Model files with damaged bytes, and valid files with unusual values. */
 export const ggufModels: FuzzKind = {
   codes: FILE_CODES,
   async open() {

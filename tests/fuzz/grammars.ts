@@ -1,4 +1,4 @@
-import { grammarVocabulary } from '../../src/engine/grammar-vocabulary.ts';
+import { grammarVocabulary } from '../../src/engine/features/grammar.ts';
 import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
@@ -13,7 +13,7 @@ import { mutateJson, mutateText, pick, SMALL_HOSTILE } from './mutate.ts';
 
 type Follow = (format: ResponseFormat, random: Random) => Promise<void>;
 
-/** Tokens that are drawn from each grammar. */
+/** Tokens sampled from each grammar. */
 const STEPS = 4;
 
 async function openFollow(): Promise<Follow> {
@@ -57,7 +57,7 @@ async function openFollow(): Promise<Follow> {
   return follow;
 }
 
-/** JSON schemas with strange values, of small size. */
+/** Small JSON schemas with unusual values. */
 export const schemas: FuzzKind = {
   codes: ['bad_request'],
   async open() {

@@ -1,19 +1,19 @@
 import type { ErrorCode } from '../../src/errors/chunkwise-error.ts';
 import type { Random } from '../support/random.ts';
 
-/** One input, and what it must stand. */
+/** One input and its check. */
 export interface FuzzCase {
-  /** What was done to a whole input. */
+  /** Description of the mutation. */
   what: string;
   bytes: number;
-  /** Resolves when all that came of the input is right; whatever it throws but a ChunkwiseError of the kind's codes is a failure. */
+  /** Resolves if every result is correct. Any error except a ChunkwiseError with one of the kind's codes is a failure. */
   run(): Promise<void> | void;
 }
 
 /** Inputs of one kind. */
 export interface FuzzKind {
   codes: readonly ErrorCode[];
-  /** Readies what all inputs begin from, and sees that it is right as it is; the function gives the case of each `random`. */
+  /** Prepares and checks the inputs to mutate. The returned function creates the case of a `random`. */
   open(): Promise<(random: Random, index: number) => FuzzCase>;
 }
 

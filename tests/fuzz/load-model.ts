@@ -1,5 +1,5 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { checkFinite } from '../../src/kernels/formats/finite-planes.ts';
+import { checkFinite } from '../../src/kernels/formats/finite-weights.ts';
 import { repack } from '../../src/kernels/formats/repack.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { chatTraits, withMarkers } from '../../src/tokenizer/chat-traits.ts';
@@ -23,7 +23,7 @@ function readAnswering(file: ModelHeader) {
   return { config, tensors: checkTensors(file, config) };
 }
 
-/** Goes as far with a model as loading does without a GPU, and sees that what was read makes sense. */
+/** Loads a model as far as possible without a GPU, and checks the result for consistency. */
 export async function loadModel(file: ModelHeader): Promise<void> {
   const { config, tensors } = isEncoder(file) ? readEncoder(file) : readAnswering(file);
   const metadata = readTokenizerMetadata(file);
@@ -41,7 +41,7 @@ export async function loadModel(file: ModelHeader): Promise<void> {
   try {
     check(typeof renderChat(metadata, [{ role: 'user', content: 'Hi' }]) === 'string', 'the prompt');
   } catch (error) {
-    // What a template refuses is the request's fault.
+    // A template's refusal is a fault of the request.
     if (!(error instanceof ChunkwiseError) || error.code !== 'bad_request') throw error;
   }
   for (const tensor of tensors.values()) {

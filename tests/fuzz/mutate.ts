@@ -4,7 +4,7 @@ export const pick = <T>(from: readonly T[], random: Random): T => from[random.be
 
 const LENGTHS = [0n, 1n, 255n, 2n ** 31n, 2n ** 31n - 1n, 2n ** 32n - 1n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n];
 
-/** A copy of `bytes` with one damage within `[from, to)`, and what it is. */
+/** A copy of `bytes` with one mutation within `[from, to)`, and its description. */
 export function mutateBytes(
   bytes: Uint8Array,
   from: number,
@@ -41,14 +41,14 @@ export function mutateBytes(
   }
 }
 
-/** Of these JSON has another text than `JSON.stringify` gives. */
+/** JSON texts that `JSON.stringify` cannot produce, by placeholder. */
 const MARKS: Readonly<Record<string, string>> = {
   '@infinite': '1e999',
   '@nested': `${'['.repeat(5000)}${']'.repeat(5000)}`,
   '@objects': `${'{"a":'.repeat(3000)}1${'}'.repeat(3000)}`,
 };
 
-/** Values that a field may have, and should not. */
+/** Values that no field should have. */
 export const HOSTILE: readonly unknown[] = [
   ...[null, true, false, 0, -1, 1, 0.5, 1e-300, 1e12, 5e7, 1e9, 2 ** 31, 2 ** 53, 1.7e308, '@infinite'],
   ...['', ' ', 'a', '(', '[', '\ud800', '\0', '▁', '<|im_end|>', '[PAD5]', '__proto__', 'constructor'],
@@ -57,12 +57,12 @@ export const HOSTILE: readonly unknown[] = [
   ...[Array.from({ length: 3000 }, (_, i) => i), Array.from({ length: 3000 }, (_, i) => `token ${i}`)],
 ];
 
-/** As HOSTILE, for what is gone through again and again: small. */
+/** The small ones of HOSTILE, for inputs that are read repeatedly. */
 export const SMALL_HOSTILE = HOSTILE.filter(
   (value) => (JSON.stringify(value) ?? '').length < 100 && value !== '@nested' && value !== '@objects',
 );
 
-/** The text of `root` with one or two places changed, and what was. */
+/** The JSON text of `root` with one or two mutations, and their description. */
 export function mutateJson(root: unknown, random: Random, hostile = HOSTILE): [what: string, text: string] {
   const changed = { root: structuredClone(root) };
   const what = [mutatePlace(changed, random, hostile)];
@@ -78,7 +78,7 @@ function mutatePlace(changed: { root: unknown }, random: Random, hostile: readon
   let container = changed as Container;
   let key = 'root';
   const path: string[] = [];
-  // Down from the root, and not always to the end.
+  // Descends from the root, not always to a leaf.
   for (;;) {
     const inside = container[key];
     const keys = typeof inside === 'object' && inside !== null ? Object.keys(inside) : [];
@@ -105,7 +105,7 @@ function mutatePlace(changed: { root: unknown }, random: Random, hostile: readon
   return `${place} = ${(JSON.stringify(value) ?? 'undefined').slice(0, 40)}`;
 }
 
-/** `text` with a span cut, repeated, moved, or one of `pieces` put in, and what was done. */
+/** `text` with a span cut, repeated or moved, or one of `pieces` inserted, and a description. */
 export function mutateText(text: string, random: Random, pieces: readonly string[]): [what: string, text: string] {
   const at = random.below(text.length + 1);
   const end = Math.min(text.length, at + 1 + random.below(pick([2, 10, 60], random)));

@@ -1,10 +1,10 @@
-/** A case that takes so many times what it may of the processor is ended. */
+/** A case that exceeds its processor time by this factor is killed. */
 export const HANG_FACTOR = 5;
 
-/** Memory that an input of so many bytes may take. */
+/** Memory allowed for an input of `bytes` bytes. */
 export const mostBytes = (bytes: number): number => 4 * bytes + (64 << 20);
 
-/** Each case has random numbers of its own, so that it can be run alone. */
+/** Each case has its own seed, so that it can run alone. */
 export const caseSeed = (seed: number, index: number): number =>
   Math.imul(seed + 1, 0x9e3779b1) + Math.imul(index + 1, 0x85ebca6b);
 
@@ -13,7 +13,7 @@ export interface ToChild {
   seed: number;
   first: number;
   count: number;
-  /** Processor time of one case. */
+  /** Processor time allowed for one case. */
   mostCpuMs: number;
 }
 
@@ -21,5 +21,5 @@ export type FromChild =
   | { type: 'begin'; index: number; what: string }
   | { type: 'end'; index: number; isRefused: boolean; cpuMs: number; bytes: number; failure?: string }
   | { type: 'done' }
-  /** What all cases begin from is not right, or the runner itself is not. */
+  /** The valid inputs failed their check, or the runner failed. */
   | { type: 'broken'; reason: string };

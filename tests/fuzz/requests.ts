@@ -3,9 +3,14 @@ import { readingsOf } from '../../src/api/decisions/questions.ts';
 import { parseEmbeddingRequest } from '../../src/api/embeddings.ts';
 import { serve, type Served } from '../../src/api/http/serve.ts';
 import { parseRerankRequest } from '../../src/api/rerank.ts';
-import { parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
-import type { ChatCompletion, ChatCompletionRequest, CompletionRequest } from '../../src/api/types.ts';
-import { isRecord } from '../../src/config/is-record.ts';
+import {
+  parseChatRequest,
+  parseCompletionRequest,
+  type ChatCompletionRequest,
+  type CompletionRequest,
+} from '../../src/api/requests.ts';
+import type { ChatCompletion } from '../../src/api/responses.ts';
+import { isRecord } from '../../src/util/values.ts';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { HERMES } from '../support/tool-templates.ts';
@@ -151,13 +156,13 @@ const METADATA: TokenizerMetadata = {
   chatTemplate: HERMES,
 };
 
-/** What an engine does with a request before its worker computes anything. */
+/** Runs the steps of an engine on a request before its worker computes anything. */
 async function prepareChat(request: ChatCompletionRequest): Promise<ChatCompletion> {
   const { messages, tools, options, newReader } = parseChatRequest(request, {
     toolFormat: 'hermes',
     opensReasoning: false,
   });
-  // As it goes to the worker, which tells the model of it.
+  // The worker receives a clone.
   const sent = structuredClone({ messages, tools, options });
   const prompt = renderChat(METADATA, sent.messages, { tools: sent.tools });
   check(
@@ -187,7 +192,7 @@ async function prepareDecisions(request: unknown): Promise<object> {
   return { answers: [], usage: {} };
 }
 
-/** An engine that takes every request that is right, and answers nothing. */
+/** An engine that accepts every valid request and returns empty answers. */
 const ENGINE = {
   model: 'tiny.gguf',
   contextLength: 512,
@@ -199,7 +204,7 @@ const ENGINE = {
   rerank: async (request: unknown) => structuredClone(parseRerankRequest(request)),
 } as unknown as Served;
 
-/** Sends a request to an engine; a status of a server's fault, or an error that is not typed, is wrong. */
+/** Sends a request to an engine. A 5xx status or an untyped error is a failure. */
 export async function send(method: string, path: string, body: string): Promise<void> {
   const request = new Request(`http://chunkwise/v1/${path}`, { method, ...(method === 'POST' && { body }) });
   const response = await serve(ENGINE, request);
@@ -226,7 +231,7 @@ const PATHS = [
   'embeddings?x=1',
 ];
 
-/** Bodies of HTTP requests with strange fields, and strange paths. */
+/** HTTP requests with unusual bodies and paths. */
 export const requests: FuzzKind = {
   codes: [], // every error is a response
   async open() {

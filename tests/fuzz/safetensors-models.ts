@@ -30,7 +30,7 @@ interface Pieces {
   model: { vocab: Record<string, number>; merges: (string | [string, string])[] };
 }
 
-/** Of SentencePiece there is a tokenizer alone: as much of it as the model's rows stand for. */
+/** Cuts the SentencePiece fixture, which is only a tokenizer, to the model's vocabulary rows. */
 function cutTokenizer(bytes: Uint8Array, rows: number): Uint8Array {
   const tokenizer = parse(bytes) as Pieces;
   const { vocab, merges } = tokenizer.model;
@@ -41,7 +41,7 @@ function cutTokenizer(bytes: Uint8Array, rows: number): Uint8Array {
   return encode(JSON.stringify({ ...tokenizer, model }));
 }
 
-/** A weights file whose header says something else. */
+/** A weights file with a mutated header. */
 function mutateHeader(bytes: Uint8Array, random: Random): [string, Uint8Array] {
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const [what, text] = mutateJson(parse(bytes.subarray(8, 8 + length)), random);
@@ -57,7 +57,7 @@ interface Normalized {
   normalizer?: { precompiled_charsmap?: string };
 }
 
-/** Of Unigram the map of what is replaced has a form of its own, in base64. */
+/** Mutates Unigram's map of replaced characters, a binary format in base64. */
 function mutateCharsmap(bytes: Uint8Array, random: Random): [string, Uint8Array] | undefined {
   const tokenizer = parse(bytes) as Normalized;
   const text = tokenizer.normalizer?.precompiled_charsmap;
@@ -77,7 +77,7 @@ function mutateFile(name: string, bytes: Uint8Array, random: Random): [string, U
   return [what, encode(text)];
 }
 
-/** Folders of transformers' models, one file of which is damaged or says strange things, or is missing. */
+/** Folders of transformers' models with one file damaged, missing, or with unusual values. */
 export const safetensorsModels: FuzzKind = {
   codes: FILE_CODES,
   async open() {
@@ -107,7 +107,7 @@ export const safetensorsModels: FuzzKind = {
     for (const files of folders.values()) for (const type of TYPES) await load(files, type);
     return (random): FuzzCase => {
       const [model, files] = pick([...folders], random);
-      // What is read first and says most comes first, again and again.
+      // Prefers the files that are read first and matter most.
       const name = pick(random.below(3) === 0 ? [...files.keys()] : ['config.json', 'tokenizer.json'], random);
       const type = pick(TYPES, random);
       const isMissing = random.below(30) === 0;

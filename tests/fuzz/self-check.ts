@@ -6,7 +6,7 @@ const cpuMs = (): number => {
   return (user + system) / 1000;
 };
 
-/** Every way to fail, and the two to pass, in this order. */
+/** Every way to fail, and the two ways to pass, in this order. */
 const CASES: readonly Omit<FuzzCase, 'bytes'>[] = [
   { what: 'right', run: () => undefined },
   {

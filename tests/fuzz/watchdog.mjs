@@ -1,4 +1,4 @@
-// A thread beside the cases: ends the process when one has taken far more of the processor than it may.
+// A watchdog thread: kills the process if a case far exceeds its processor time.
 import { workerData } from 'node:worker_threads';
 
 const { begun, most } = workerData;

@@ -3,8 +3,7 @@ import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { type Device, openDevice } from '../../src/gpu/device.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
 import { createOperation } from '../../src/gpu/operation.ts';
-import { Readback, readOnce } from '../../src/gpu/readback.ts';
-import { Recorder } from '../../src/gpu/recorder.ts';
+import { Readback, readOnce, Recorder } from '../../src/gpu/recorder.ts';
 
 let device: Device;
 let recorder: Recorder;
@@ -69,13 +68,13 @@ it('drops the whole where a part of it failed and its error goes elsewhere', asy
   expect(await value()).toBe(4);
 });
 
-it('no buffer goes while work is recorded', async () => {
+it('no buffer is destroyed while work is recorded', async () => {
   const other = device.buffers.storage('other', 'activations', 4);
   const tooEarly = (): void => {
     recorder.copy(other, 0, target, 0, 4);
     device.buffers.destroy(other);
   };
-  expect(() => recorder.inOneGo(tooEarly)).toThrow('other: work is recorded');
+  expect(() => recorder.inOneGo(tooEarly)).toThrow('other: recorded work that may use it is not submitted');
   device.buffers.destroy(other);
   await device.wait(device.gpuDevice.queue.onSubmittedWorkDone());
   expect(device.lost()).toBeUndefined();

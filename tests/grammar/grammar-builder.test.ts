@@ -3,7 +3,7 @@ import { GrammarBuilder } from '../../src/grammar/grammar.ts';
 import { Fuel, GrammarError } from '../../src/grammar/limits.ts';
 
 describe('a grammar', () => {
-  it('has one terminal for what matches the same, in whatever order it was built', () => {
+  it('has one terminal for equal expressions, in whatever order they were built', () => {
     const builder = new GrammarBuilder();
     const { regexes } = builder;
     const a = builder.terminal(regexes.or(regexes.text('a'), regexes.text('b')));
@@ -29,7 +29,7 @@ describe('a grammar', () => {
     expect(grammar.rules).toEqual([[[1, 2]], [[], [-1]], [[]]]);
   });
 
-  it('is without rules and terminals that no answer can use', () => {
+  it('omits rules and terminals that no answer can use', () => {
     const builder = new GrammarBuilder();
     const { regexes } = builder;
     const [a, b] = [builder.terminal(regexes.text('a')), builder.terminal(regexes.text('b'))];
@@ -57,7 +57,7 @@ describe('a grammar', () => {
     expect(grammar.root).toBe(0);
   });
 
-  it('is refused where it is not whole, or matches nothing', () => {
+  it('is refused if it is incomplete or matches nothing', () => {
     const builder = new GrammarBuilder();
     const [root, missing] = [builder.rule('root'), builder.rule('missing')];
     builder.define(root, [[missing]]);
@@ -67,7 +67,7 @@ describe('a grammar', () => {
     expect(() => builder.build(root)).toThrow(new GrammarError('no answer can match this grammar'));
   });
 
-  it('is refused where it is too large', () => {
+  it('is refused if it is too large', () => {
     const builder = new GrammarBuilder(new Fuel(1000, 'the schema'));
     const rule = builder.rule();
     expect(() =>

@@ -8,7 +8,7 @@ import { Random } from '../support/random.ts';
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-/** The vocabulary of these tokens, a control token `<end>` that ends an answer, and another. */
+/** A vocabulary of these tokens, the end token `<end>`, and another control token. */
 function trieOf(tokens: readonly (string | Uint8Array)[]): TokenTrie {
   const texts = [
     ...tokens.map((token) => (typeof token === 'string' ? bytesOf(token) : token)),
@@ -30,13 +30,13 @@ function trieOf(tokens: readonly (string | Uint8Array)[]): TokenTrie {
 const allowed = (mask: Uint32Array): number[] =>
   Array.from({ length: mask.length * 32 }, (_, id) => id).filter((id) => (mask[id >> 5]! >>> (id & 31)) & 1);
 
-/** The allowed tokens' texts, joined; `$` for the end. */
+/** The texts of the allowed tokens, joined; `$` for the end. */
 const listed = (matcher: Matcher, tokens: readonly string[]): string =>
   allowed(matcher.mask())
     .map((id) => tokens[id] ?? '$')
     .join(' ');
 
-/** A grammar from rules by name: `|` and spaces divide, 'abc' is text, and [abc]+ a terminal that may be long. */
+/** A grammar from named rules: `|` separates alternatives, spaces separate symbols, 'abc' is text, [abc]+ a terminal. */
 function grammarOf(rules: Record<string, string>): Grammar {
   const builder = new GrammarBuilder();
   const { regexes } = builder;
@@ -57,7 +57,7 @@ function grammarOf(rules: Record<string, string>): Grammar {
   return builder.build(names.get('root')!);
 }
 
-/** Ways to write a regular expression, for the engine and for the judge. */
+/** A regular expression, for the engine and for the reference recognizer. */
 type Pattern = { text: string } | { either: Pattern[] } | { all: Pattern[] } | { some: Pattern };
 
 /** A grammar over characters, whose terminals are `Pattern`s. */
@@ -93,7 +93,7 @@ function randomGrammar(random: Random): Plain {
   };
 }
 
-/** The grammar as the engine takes it; undefined where nothing matches. */
+/** The grammar built for the engine; undefined if nothing matches. */
 function built(plain: Plain): Grammar | undefined {
   const builder = new GrammarBuilder();
   const { regexes } = builder;
@@ -121,8 +121,8 @@ function built(plain: Plain): Grammar | undefined {
 }
 
 /**
- * What the engine is held against: a textbook Earley recognizer over characters, in which patterns are rules too, and
- * which repeats each step until nothing is new.
+ * The reference for the engine: a textbook Earley recognizer over characters, in which patterns are rules too, and which
+ * repeats each step until a fixed point.
  */
 class Judge {
   readonly #rules: (number | string)[][][] = [];
@@ -135,7 +135,7 @@ class Judge {
         symbols.flatMap((symbol) => (typeof symbol === 'number' ? [symbol] : this.#symbols(symbol))),
       );
     });
-    // Without rules that match nothing, a text may go on wherever an item is left.
+    // Without unproductive rules, a text can continue whenever an item is left.
     const productive = new Set<number>();
     const isProductive = (symbols: (number | string)[]): boolean =>
       symbols.every((symbol) => typeof symbol === 'string' || productive.has(symbol));
@@ -159,7 +159,7 @@ class Judge {
     return [rule];
   }
 
-  /** Whether some answer begins with the text. */
+  /** Whether the text is a prefix of some answer. */
   mayBegin(text: string): boolean {
     return this.#chart(text).at(-1)!.length > 0;
   }
@@ -188,7 +188,7 @@ class Judge {
     return this.#rules[rule]![alternative]![dot];
   }
 
-  /** Items `rule.alternative.dot.origin`, with all that follow from them. */
+  /** The closure of items `rule.alternative.dot.origin`. */
   #closed(chart: string[][], kernel: string[], at: number): string[] {
     const items = new Set(kernel);
     if (at === 0) this.#rules[0]!.forEach((_, alternative) => items.add(`0.${alternative}.0.0`));
@@ -225,7 +225,7 @@ const TOKENS = (() => {
 const END = TOKENS.length;
 const TRIE = trieOf(TOKENS);
 
-/** Holds an answer, drawn token by token, against the judge. */
+/** Samples an answer token by token and compares each step with the reference recognizer. */
 function follow(grammar: Grammar, judge: Judge, random: Random): void {
   const matcher = new Matcher(grammar, TRIE);
   let text = '';
@@ -240,7 +240,7 @@ function follow(grammar: Grammar, judge: Judge, random: Random): void {
     expect(forced.slice(0, 1)).toBe(only.length === 1 && !judge.isAnswer(text) ? only[0] : '');
     const tokens = want.filter((id) => id !== END);
     if (tokens.length === 0) break;
-    // The longest that is drawn: it goes further.
+    // The longer of two samples gets further.
     const drawn = [0, 1].map(() => tokens[random.below(tokens.length)]!);
     const token = drawn.reduce((a, b) => (TOKENS[a]!.length > TOKENS[b]!.length ? a : b));
     expect(matcher.accept(token)).toBe(true);
@@ -248,7 +248,7 @@ function follow(grammar: Grammar, judge: Judge, random: Random): void {
   }
 }
 
-describe('what may come is what a naive recognizer takes', () => {
+describe('masks match a naive recognizer', () => {
   const count = Number(process.env['GRAMMARS'] ?? 30);
   const first = Number(process.env['SEED'] ?? 200);
   test.each(Array.from({ length: count }, (_, i) => first + i))('in random grammar %d', (seed) => {
@@ -261,10 +261,11 @@ describe('what may come is what a naive recognizer takes', () => {
   });
 });
 
-/** Takes a text byte by byte, by a trie of the 256 bytes; how many it took. */
+/** A trie of the 256 single bytes. */
 const BYTES = trieOf(Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)));
 const BYTES_END = 256;
 
+/** Number of leading bytes of the text that the matcher accepts. */
 function take(matcher: Matcher, text: string): number {
   const bytes = bytesOf(text);
   const refused = bytes.findIndex((byte) => !matcher.accept(byte));
@@ -300,17 +301,17 @@ describe('grammars', () => {
   test.each([
     ['itself', { root: "'[' list ']'", list: "'x' list | 'y'" }],
     ['others', { root: "'[' list ']'", list: 'pair | end', pair: "'x' rest", rest: 'list', end: "'y'" }],
-  ])('the end of many rules that end with %s is one', (_, rules) => {
+  ])('many rules that end at once with %s are completed in one step', (_, rules) => {
     const tokens = ['[', 'x'.repeat(20), 'y', ']'];
     const matcher = new Matcher(grammarOf(rules), trieOf(tokens));
     matcher.accept(0);
-    // Were each of 200,000 rules ended by itself, that would be more work than is allowed.
+    // Completing each of 200,000 rules separately would exceed the work limit.
     for (let i = 0; i < 10_000; i++) if (!matcher.accept(1)) throw new Error(`refused after ${i}`);
     expect(listed(matcher, tokens)).toBe(`${tokens[1]} y`);
     expect([matcher.accept(2), matcher.accept(3), matcher.mustEnd]).toEqual([true, true, true]);
   });
 
-  test('of many terminals at one place', () => {
+  test('with many terminals at one position', () => {
     const grammar = grammarOf({ root: "'xa' | 'xb' | 'xc' | 'ya' | 'yb' | 'yc' | [xy]+ | 'z' root" });
     expect(['xa', 'yc', 'xyx', 'zzya', 'x'].filter((text) => !matches(grammar, text))).toEqual([]);
     expect(['xd', 'xya', 'z', ''].filter((text) => matches(grammar, text))).toEqual([]);
@@ -321,7 +322,7 @@ describe('a matcher', () => {
   const tokens = ['a', 'ab', 'b', 'ba', '(', ')', '((', 'x'];
   const rules = { root: "'(' root ')' | [ab]+ | 'x'" };
 
-  test('that goes back is as one that never went on', () => {
+  test('that rolls back equals one that never advanced', () => {
     const random = new Random(3);
     const grammar = grammarOf(rules);
     const trie = trieOf(tokens);
@@ -341,7 +342,7 @@ describe('a matcher', () => {
     expect(() => matcher.rollback(taken.length + 1)).toThrow(RangeError);
   });
 
-  test('takes what its mask has and nothing else, and nothing after the end', () => {
+  test('accepts exactly the tokens of its mask, and nothing after the end', () => {
     const matcher = new Matcher(grammarOf(rules), trieOf(tokens));
     expect(listed(matcher, tokens)).toBe('a ab b ba ( (( x');
     expect([matcher.accept(5), matcher.accept(tokens.length), matcher.accept(99_999)]).toEqual([false, false, false]);
@@ -358,12 +359,12 @@ describe('a matcher', () => {
     expect(listed(matcher, tokens)).toBe(')');
   });
 
-  test('allows all tokens of the same bytes', () => {
+  test('allows all tokens with equal bytes', () => {
     const same = ['a', 'b', 'a', 'ab', 'a'];
     expect(allowed(new Matcher(grammarOf({ root: "'ab'" }), trieOf(same)).mask())).toEqual([0, 2, 3, 4]);
   });
 
-  test('tells what must come, up to a choice or an end', () => {
+  test('reports the forced text up to a choice or an end', () => {
     const forced = (rule: string, after: string): string => {
       const matcher = new Matcher(grammarOf({ root: rule }), BYTES);
       take(matcher, after);
@@ -374,11 +375,11 @@ describe('a matcher', () => {
     expect(forced("'true' | 'tru'", 't')).toBe('ru');
     expect(forced("'true' | 'tru'", 'tru')).toBe('');
     expect(forced("'x' [yz] 'w'", '')).toBe('x');
-    expect(forced("'é' | 'è'", '')).toBe('\ufffd'); // The first byte of both.
+    expect(forced("'é' | 'è'", '')).toBe('\ufffd'); // the first byte of both
     expect(forced("'abc'", 'abc')).toBe('');
   });
 
-  test('takes a control token where a grammar names it, and not as text', () => {
+  test('accepts a control token if the grammar names it, and not as text', () => {
     const builder = new GrammarBuilder();
     const { regexes } = builder;
     const words = ['a', '<call>', '<'];
@@ -397,7 +398,7 @@ describe('a matcher', () => {
   });
 });
 
-describe('strings of JSON', () => {
+describe('JSON strings', () => {
   const { regexes, of } = (() => {
     const builder = new GrammarBuilder();
     const { regexes } = builder;
@@ -412,7 +413,7 @@ describe('strings of JSON', () => {
     [0x5d, 0x10ffff],
   ]);
   const character = regexes.or(plain, escape);
-  // The `.` of patterns.
+  // The `.` of ECMAScript patterns.
   const dot = regexes.or(
     regexes.chars([
       [0x20, 0x21],
@@ -426,7 +427,7 @@ describe('strings of JSON', () => {
   const with_ = (text: string): Regex => regexes.concat(regexes.repeat(dot, 0, Infinity), regexes.text(text), any);
   const names = regexes.or(...['name', 'names', 'a', 'value'].map((name) => regexes.text(name)));
 
-  /** Words, some of more than 10 and 30 characters, with quotes and escapes and characters that are cut off. */
+  /** Words, some longer than 10 and 30 characters, with quotes, escapes and truncated characters. */
   const words = (() => {
     const random = new Random(5);
     const parts = [
@@ -456,7 +457,7 @@ describe('strings of JSON', () => {
       ...whole,
       ...whole.slice(0, 150).map((bytes) => bytes.slice(0, -1)),
       ...whole.slice(0, 60).map((bytes) => bytes.slice(1)),
-      // Below q, all is plain but for what is cut off by another character.
+      // After q every token is plain, except for characters that another one truncates.
       ...['q', 'qa', 'qé'].map(bytesOf),
       Uint8Array.of(...bytesOf('qé').slice(0, -1), 0x61),
     ];
@@ -477,7 +478,7 @@ describe('strings of JSON', () => {
     ['but what begins so', regexes.and(any, regexes.not(regexes.concat(regexes.text('na'), any)))],
     ['of few characters, then an ending', regexes.concat(regexes.repeat(character, 0, 5), regexes.text('name'))],
     ['with an ending', regexes.concat(any, regexes.text('name'))],
-  ])('%s: masks have just the tokens that are taken', (_, regex) => {
+  ])('%s: masks hold exactly the accepted tokens', (_, regex) => {
     const grammar = of(regex);
     const random = new Random(11);
     for (let answer = 0; answer < 3; answer++) {
@@ -499,7 +500,7 @@ describe('strings of JSON', () => {
     }
   });
 
-  test('text that may end anywhere, with more text after it', () => {
+  test('text that may end anywhere, followed by more text', () => {
     const builder = new GrammarBuilder();
     const few = builder.regexes.chars([
       [0x20, 0x21],
@@ -514,8 +515,8 @@ describe('strings of JSON', () => {
     );
   });
 
-  test('what is taken can be finished', () => {
-    // An a, then as many characters as make 6 in all: no b may come where it leaves no room.
+  test('every accepted prefix can be completed', () => {
+    // Three letters in order within 6 characters: no b is allowed if it leaves no room for the rest.
     const grammar = of(regexes.and(with_('abc'), regexes.repeat(character, 0, 6)));
     const end = (text: string): boolean => take(new Matcher(grammar, BYTES), `"${text}`) === text.length + 1;
     expect(['abc', 'xxxabc', 'xxxx', 'xxxabcx'].map(end)).toEqual([true, true, false, false]);
@@ -524,11 +525,11 @@ describe('strings of JSON', () => {
 });
 
 describe('bounds', () => {
-  test('states that are given up are found again', () => {
+  test('evicted states are computed again', () => {
     const builder = new GrammarBuilder();
     const { regexes } = builder;
     const word = builder.terminal(regexes.repeat(regexes.bytes([[0x61, 0x62]]), 0, 30_000));
-    // It tells all bytes apart, so that states take more memory.
+    // This terminal distinguishes all bytes, so that states take more memory.
     const all = builder.terminal(regexes.literalBytes(Uint8Array.from({ length: 256 }, (_, i) => 255 - i)));
     const nested = builder.rule();
     const [open, close] = ['(', ')'].map((text) => builder.terminal(regexes.text(text)));
@@ -546,10 +547,10 @@ describe('bounds', () => {
     expect(allowed(new Matcher(grammar, BYTES).mask())).toEqual([0x28, 0x61, 0x62, 0xff, BYTES_END]);
   });
 
-  test('a token that takes too much work to decide is left out', () => {
+  test('a token that takes too much work to decide is masked', () => {
     const builder = new GrammarBuilder();
     const { regexes } = builder;
-    // So many a that the rests of the divisions are these: 510,509 of them, or as many more as 510,510 goes into.
+    // The number of a's must leave these remainders: 510,509, plus any multiple of 510,510.
     const a = regexes.text('a');
     const counts = [2, 3, 5, 7, 11, 13, 17].map((count) =>
       regexes.concat(

@@ -5,7 +5,7 @@ import { type Dialect, lower, parsePattern } from '../../src/grammar/regex/synta
 
 const ENCODER = new TextEncoder();
 
-/** Whether a pattern takes all of a text. */
+/** Returns a function that reports whether a pattern matches a whole text. */
 function matcher(source: string, dialect: Dialect = 'ecma', flags = ''): (text: string) => boolean {
   const regexes = new Regexes();
   const regex = lower(parsePattern(source, dialect, { flags }), regexes);
@@ -33,7 +33,7 @@ function textsOf(letters: readonly string[], longest: number): string[] {
   return texts;
 }
 
-/** Numbers below `n`, the same in each run. */
+/** Random numbers below `n`, the same in each run. */
 function randomNumbers(seed: number): (n: number) => number {
   let state = seed;
   return (n) => {
@@ -42,9 +42,9 @@ function randomNumbers(seed: number): (n: number) => number {
   };
 }
 
-describe('ECMAScript, beside the engine that runs this test', () => {
+describe('ECMAScript, compared with the JavaScript engine of this test', () => {
   it.each([
-    // Ends.
+    // Anchors.
     ['ab', ''],
     ['^ab', ''],
     ['ab$', ''],
@@ -55,7 +55,7 @@ describe('ECMAScript, beside the engine that runs this test', () => {
     ['^(a|b$)+', ''],
     ['a^b|$^', ''],
     ['(?:^a|-$){2}', ''],
-    // Words.
+    // Word boundaries.
     ['\\ba', ''],
     ['a\\b-\\bb', ''],
     ['^(\\Ba|b\\B)', ''],
@@ -99,7 +99,7 @@ describe('ECMAScript, beside the engine that runs this test', () => {
       expect(actual(text), JSON.stringify(text)).toBe(expected.test(text));
   });
 
-  it('takes the same texts of random patterns', () => {
+  it('random patterns match the same texts', () => {
     const random = randomNumbers(3);
     const letters = ['a', 'b', 'c', 'é', '😀', '-'];
     const oneOf = <T>(values: readonly T[]): T => values[random(values.length)]!;
@@ -128,7 +128,7 @@ describe('ECMAScript, beside the engine that runs this test', () => {
       taken++;
       for (let j = 0; j < 8; j++) {
         const text = Array.from({ length: random(7) }, () => oneOf(letters)).join('');
-        // V8 looks for assertions between the halves of a surrogate pair too.
+        // V8 also tests assertions between the halves of a surrogate pair.
         if (text.includes('😀') && /\(\?[=!<]|\\B/.test(source)) continue;
         expect(actual(text), `${source} on ${JSON.stringify(text)}`).toBe(expected.test(text));
       }
@@ -164,14 +164,14 @@ describe('ECMAScript, beside the engine that runs this test', () => {
     ['s|ß|ω', 'i'],
     ['\\w', 'i'],
     ['\\.|\\/|\\^|\\$|\\{|\\}', ''],
-  ])('takes the same characters: %s %s', (source, flags) => {
+  ])('matches the same characters: %s %s', (source, flags) => {
     const expected = new RegExp(`^(?:${source})$`, `u${flags}`);
     const actual = matcher(`^(?:${source})$`, 'ecma', flags);
     for (const char of CHARACTERS)
       expect(actual(char), `U+${char.codePointAt(0)!.toString(16)}`).toBe(expected.test(char));
   });
 
-  it('reads what browsers read outside of Unicode mode: letters that need no escape, and braces', () => {
+  it('accepts browser syntax outside of Unicode mode: identity escapes and literal braces', () => {
     expect(matcher('^\\_\\-\\:\\@$')('_-:@')).toBe(true);
     expect(matcher('^[\\w-.]+$')('a-.b')).toBe(true);
     expect(matcher('^[\\w-.]+$')('a,')).toBe(false);
@@ -187,7 +187,7 @@ describe('ECMAScript, beside the engine that runs this test', () => {
     ['a)', 'a ) without its ('],
     ['[a', 'a class that is not closed'],
     ['*a', 'a * with nothing before it'],
-    ['a**', 'a quantifier behind another'],
+    ['a**', 'a quantifier after another'],
     ['a++', 'possessive quantifier'],
     ['a{3,2}', 'repeats from 3 to 2 times'],
     ['a{,2}', '{,2}, which is {0,2} in other dialects'],
@@ -275,7 +275,7 @@ describe('Rust', () => {
 });
 
 describe('lowering', () => {
-  /** As JSON might write a character: " and \ with a backslash, a with one or not. */
+  /** A character as JSON might write it: " and \ with a backslash, a with or without one. */
   function quoted(regexes: Regexes): (ranges: readonly Range[]) => Regex {
     const plain: Range[] = [
       [0x20, 0x21],
@@ -293,7 +293,7 @@ describe('lowering', () => {
       );
   }
 
-  it('writes each character as it is told to, in complements too', () => {
+  it('uses the given encoding of each character, in complements too', () => {
     const regexes = new Regexes();
     const matches = (source: string, text: string): boolean => {
       let regex = lower(parsePattern(source, 'ecma'), regexes, quoted(regexes));
@@ -306,19 +306,19 @@ describe('lowering', () => {
     expect(matches('^(?!.*a)', '\\"b')).toBe(true);
     expect(matches('^(?!.*a)', '\\a')).toBe(false);
     expect(matches('^(?!.*a)', 'ba')).toBe(false);
-    // A complement is of texts that are written so only.
+    // A complement holds only texts in that encoding.
     expect(matches('^(?!.*a)', '"')).toBe(false);
     expect(matches('^[^a]$', '\\\\')).toBe(true);
   });
 
-  it('gives nothing of a class that is empty', () => {
+  it('turns an empty class into nothing', () => {
     const regexes = new Regexes();
     expect(lower(parsePattern('a[]', 'ecma'), regexes)).toBe(regexes.nothing);
   });
 });
 
 describe('hostile patterns', () => {
-  /** A state for each text; they are walked with little fuel. */
+  /** Each pattern is stepped through its text with little fuel. */
   it.each([
     [`^${'[a-z]?'.repeat(145)}$`, 'abc'.repeat(48)],
     [`^${'(a|b)?'.repeat(500)}$`, 'ab'.repeat(250)],
@@ -349,7 +349,7 @@ describe('hostile patterns', () => {
     expect(regexes.isNullable(regex)).toBe(true);
   });
 
-  it('are charged for what reading them takes, and bounded each by itself', () => {
+  it('are charged for parsing, and each is bounded by itself', () => {
     const source = '\\b\\w*'.repeat(4);
     const fuel = new Fuel(100_000, 'the schema');
     parsePattern(source, 'ecma', { at: 'a', fuel });

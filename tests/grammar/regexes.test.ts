@@ -13,7 +13,7 @@ function after(regexes: Regexes, regex: Regex, bytes: Iterable<number>): Regex {
 const matches = (regexes: Regexes, regex: Regex, text: string): boolean =>
   regexes.isNullable(after(regexes, regex, ENCODER.encode(text)));
 
-/** Numbers below `n`, the same in each run. */
+/** Random numbers below `n`, the same in each run. */
 function randomNumbers(seed: number): (n: number) => number {
   let state = seed;
   return (n) => {
@@ -22,14 +22,14 @@ function randomNumbers(seed: number): (n: number) => number {
   };
 }
 
-/** All texts of `letters` of at most `longest`, shorter ones first. */
+/** All texts over `letters` of length at most `longest`, shorter ones first. */
 function textsOf(letters: string, longest: number): string[] {
   const texts = [''];
   for (const text of texts) if (text.length < longest) for (const letter of letters) texts.push(text + letter);
   return texts;
 }
 
-/** Every state that `regex` leads to, at most `most`. */
+/** Every state reachable from `regex`, at most `most`. */
 function statesOf(regexes: Regexes, regex: Regex, most = 5000): Set<Regex> {
   const { classOf, count } = byteClasses(regexes, [regex]);
   const bytes = Array.from({ length: count }, (_, ofClass) => classOf.indexOf(ofClass));
@@ -45,7 +45,7 @@ const letters = (regexes: Regexes, text: string): Regex =>
   regexes.bytes([...text].map((letter): Range => [letter.charCodeAt(0), letter.charCodeAt(0)]));
 
 describe('characters', () => {
-  it('are written as UTF-8 writes them, whatever the ranges', () => {
+  it('are encoded as UTF-8 for any ranges', () => {
     const random = randomNumbers(1);
     const edges = [
       0, 0x7f, 0x80, 0x7ff, 0x800, 0xfff, 0x1000, 0xd7ff, 0xe000, 0xffff, 0x10000, 0x3ffff, 0x40000, 0x10ffff,
@@ -66,7 +66,7 @@ describe('characters', () => {
     }
   });
 
-  it('are never bytes that are no UTF-8', () => {
+  it('never match invalid UTF-8', () => {
     const regexes = new Regexes();
     const bad = [
       [0x80],
@@ -83,7 +83,7 @@ describe('characters', () => {
     expect(regexes.chars([[0xd800, 0xdfff]])).toBe(regexes.nothing);
   });
 
-  it('that a class lists one by one are one set', () => {
+  it('that a class lists one by one become one set', () => {
     const regexes = new Regexes();
     const listed = regexes.chars([...'abcdef'].map((letter): Range => [letter.charCodeAt(0), letter.charCodeAt(0)]));
     expect(listed).toBe(regexes.bytes([[0x61, 0x66]]));
@@ -121,7 +121,7 @@ describe('concatenation, union, intersection, complement and repetition', () => 
       for (let i = 0; i <= text.length; i++) if (a(text.slice(0, i)) && b(text.slice(i))) return true;
       return false;
     });
-  /** By the definition: one round, and the rest of the rounds. */
+  /** By definition: one round, then the remaining rounds. */
   function repeated(once: Test, least: number, most: number): Test {
     let test: Test = (text) => text === '';
     const rounds = Math.min(most, least + 5);
@@ -182,7 +182,7 @@ describe('concatenation, union, intersection, complement and repetition', () => 
     };
   }
 
-  it('match what their definitions say, and emptiness is exact', () => {
+  it('match their definitions, and emptiness is exact', () => {
     const random = randomNumbers(2);
     const texts = textsOf('abc', 4);
     let emptyOnes = 0;
@@ -209,7 +209,7 @@ describe('concatenation, union, intersection, complement and repetition', () => 
     expect(emptyOnes).toBeGreaterThan(8);
   });
 
-  it('of the complement of text is not text', () => {
+  it('the complement of text contains no text', () => {
     const regexes = new Regexes();
     expect(regexes.isEmptyLanguage(regexes.and(regexes.anyText, regexes.not(regexes.anyText)))).toBe(true);
     expect(regexes.isEmptyLanguage(regexes.not(regexes.anyText))).toBe(false);
@@ -218,7 +218,7 @@ describe('concatenation, union, intersection, complement and repetition', () => 
 });
 
 describe('byte classes', () => {
-  it('tell apart what any later derivative does', () => {
+  it('distinguish bytes that any later derivative distinguishes', () => {
     const regexes = new Regexes();
     const regex = regexes.or(
       regexes.concat(regexes.text('né'), regexes.repeat(regexes.chars([[0x41, 0x5a]]), 2, 5), regexes.bytes([[0, 9]])),
@@ -237,7 +237,7 @@ describe('byte classes', () => {
   });
 });
 
-describe('what is written in several ways', () => {
+describe('an expression with several spellings', () => {
   const regexes = new Regexes();
   const [a, b, ab] = ['a', 'b', 'ab'].map((set) => letters(regexes, set)) as [Regex, Regex, Regex];
   const word = regexes.or(regexes.text('xyz'), regexes.text('zyx'));
@@ -263,11 +263,11 @@ describe('what is written in several ways', () => {
     ['not not', regexes.not(regexes.not(word)), word],
     ['x & not x', regexes.and(word, regexes.not(word)), regexes.nothing],
     ['text & word', regexes.and(regexes.anyText, word), word],
-  ])('is one expression: %s', (_, written, short) => {
+  ])('has one normal form: %s', (_, written, short) => {
     expect(written).toBe(short);
   });
 
-  it('is not taken for one where counts would be left out', () => {
+  it('keeps counts that a shorter form would lose', () => {
     const even = regexes.repeat(regexes.repeat(a, 2, 2), 0, Infinity);
     expect(['', 'a', 'aa', 'aaa', 'aaaa'].map((text) => matches(regexes, even, text))).toEqual([
       true,
@@ -281,7 +281,7 @@ describe('what is written in several ways', () => {
   });
 });
 
-describe('what is large', () => {
+describe('a large expression', () => {
   const names = Array.from({ length: 1000 }, (_, i) => `name${((i * 7919) % 100003).toString(36)}${'x'.repeat(i % 7)}`);
 
   it('is cheap: a thousand names, and everything but them', () => {
@@ -294,7 +294,7 @@ describe('what is large', () => {
       expect(matches(regexes, others, name)).toBe(false);
       expect(matches(regexes, others, `${name}?`)).toBe(true);
     }
-    // A state for each prefix that several names share, and no more than a few for each step.
+    // One state for each shared prefix, and a few for each step.
     expect(regexes.size - before).toBeLessThan(1500);
     expect(regexes.isEmptyLanguage(others)).toBe(false);
     const but = regexes.or(...names.slice(1).map((name) => regexes.text(name)));
@@ -342,7 +342,7 @@ describe('what is large', () => {
     expect(statesOf(regexes, build(regexes)).size).toBeLessThan(most);
   });
 
-  it('is refused by name when it takes too much work', () => {
+  it('is refused by name if it takes too much work', () => {
     const regexes = new Regexes(new Fuel(20_000, 'the test'));
     const [a, b, ab] = ['a', 'b', 'ab'].map((set) => letters(regexes, set)) as [Regex, Regex, Regex];
     const with60th = (letter: Regex): Regex =>
@@ -351,11 +351,11 @@ describe('what is large', () => {
     expect(() => regexes.isEmptyLanguage(both)).toThrow(GrammarError);
     expect(() => regexes.isEmptyLanguage(both)).toThrow('the test is too large');
     regexes.fuel = new Fuel(1000, 'the test');
-    // One step is cheap all the same.
+    // A single step is still cheap.
     expect(regexes.derivative(with60th(a), 0x61)).not.toBe(regexes.nothing);
   });
 
-  it('takes no depth of calls: long chains, and parts within parts', () => {
+  it('needs no deep recursion: long chains, nested parts', () => {
     const regexes = new Regexes();
     const optionals = regexes.concat(
       ...Array.from({ length: 10_000 }, (_, i) => regexes.repeat(regexes.text('ab'[i % 2]!), 0, 1)),

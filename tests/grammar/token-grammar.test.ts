@@ -13,7 +13,7 @@ test.each([
   ['as far as tokens may come', 'abcx', ['b', 'cd', 'a$']],
   ['none where the first may not', 'xab', []],
   ['not after the end', 'abc$a', ['b', 'cd', 'a$']],
-])('what may follow is foreseen: %s', async (_, draft, want) => {
+])('masks after each draft token are computed in advance: %s', async (_, draft, want) => {
   const grammar = await byteGrammars().begin({ type: 'grammar', grammar: 'root ::= ("ab" [cd])+' });
   const tokens = bytesOf(draft).map((byte) => (byte === 0x24 ? END : byte));
   for (let i = 0; i < 2; i++) {
@@ -26,14 +26,14 @@ test.each([
 });
 
 test.each(['root ::= root', 'root ::= []', 'root ::= "a" x\nx ::= x', 'root ::= "a" []'])(
-  'a grammar without an answer is refused: %j',
+  'a grammar that matches no answer is refused: %j',
   async (grammar) => {
     const begin = () => byteGrammars().begin({ type: 'grammar', grammar });
     await expectError(begin, 'bad_request', { field: 'response_format.grammar' });
   },
 );
 
-test('text that must come is told, up to where there is a choice', async () => {
+test('forced text is reported up to a choice', async () => {
   const grammar = await byteGrammars().begin({ type: 'grammar', grammar: 'root ::= [ab] "héllo" ("x" | "y")? "!"' });
   expect(grammar.first?.forcedText).toBe('');
   expect((await grammar.follow([0x61]))?.forcedText).toBe('héllo');
@@ -42,7 +42,7 @@ test('text that must come is told, up to where there is a choice', async () => {
   expect((await grammar.follow(bytesOf('llox')))?.forcedText).toBe('!');
 });
 
-test('text is likely that must come but for white space, which is as it was before', async () => {
+test('text forced except for white space is likely, with the white space used before', async () => {
   const item = { type: 'object', properties: { ab: { type: 'integer' }, cd: {} }, required: ['ab', 'cd'] };
   const schema = { type: 'array', items: item, minItems: 4 };
   const grammar = await byteGrammars().begin({ type: 'json_schema', schema });
@@ -61,7 +61,7 @@ test('text is likely that must come but for white space, which is as it was befo
   expect(await likelyBehind(',')).toBe('\n {"ab":');
 });
 
-test('white space between tokens of JSON ends, so that a model cannot stay in it; in a string it does not', async () => {
+test('white space between JSON tokens is bounded, so that a model cannot loop in it; in a string it is not', async () => {
   const grammar = await byteGrammars().begin({
     type: 'json_schema',
     schema: { type: 'array', items: { type: 'string' } },
@@ -71,14 +71,14 @@ test('white space between tokens of JSON ends, so that a model cannot stay in it
   expect(listed((await grammar.follow(bytesOf(`"${' '.repeat(9)}`)))?.mask)).toContain(' ');
 });
 
-test('a token of the mask is taken, however much work that takes', async () => {
+test('a token of the mask is accepted, however much work that takes', async () => {
   const schema = { type: 'string', pattern: '[a-z]'.repeat(5000) };
   const grammar = await byteGrammars().begin({ type: 'json_schema', schema });
   expect(listed((await grammar.follow(bytesOf('"')))?.mask)).toContain('a');
   expect(listed((await grammar.follow(bytesOf(' ago, laws of')))?.mask)).toContain('a');
 });
 
-test('a function whose schema cannot be enforced may be called with any object, unless it is strict', async () => {
+test('a function with an unsupported schema accepts any object, unless it is strict', async () => {
   const parameters = { type: 'object', properties: { a: { type: 'array', uniqueItems: true } } };
   const format = (strict: boolean): ResponseFormat => ({
     ...{ type: 'tool_calls', notation: 'hermes', opensReasoning: false },

@@ -1,10 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { hubUrl, listRepo } from '../../src/hub/hub-api.ts';
-import type { HubRepo } from '../../src/hub/hub-api.ts';
-import { parseHubId } from '../../src/hub/model-id.ts';
+import { type HubRepo, hubUrl, listRepo, parseHubId } from '../../src/hub/hub-api.ts';
 import { pickAdapterFiles, pickModelFiles } from '../../src/hub/pick-files.ts';
 import { FileDownload } from '../../src/downloads/file-download.ts';
-import { MemoryPieces } from '../../src/downloads/memory-pieces.ts';
+import { MemoryPieces } from '../../src/downloads/piece-store.ts';
 import { describeRemote, readJson } from '../../src/downloads/remote-file.ts';
 import { explainMissing, findAdapterFiles, findModelFiles } from '../../workers/model-sources.ts';
 import { expectError } from '../support/expect-error.ts';
@@ -53,7 +51,7 @@ test.each<[string, object | undefined]>([
   ['a/b/c', undefined],
 ])('%s is read as %j', (text, expected) => expect(parseHubId(text)).toEqual(expected));
 
-test('where an id leads to: a repository, or a file of a revision', () => {
+test('an id names a repository, or a file of a revision', () => {
   const at = (text: string): string => hubUrl(parseHubId(text)!, {});
   expect(at('owner/repo')).toBe('https://huggingface.co/owner/repo');
   expect(at('owner/repo@refs/pr/3:deep/a b.gguf')).toBe(
@@ -87,7 +85,7 @@ describe('files of a model', () => {
     expect(await pick({}, 100)).toEqual(['tiny-Q4_K_M.gguf']);
   });
 
-  test('a GGUF in any type that runs, and none that only looks like it', async () => {
+  test('a GGUF in any supported type, but not one with a similar name', async () => {
     const { commit, files } = await list();
     const of = (name: string, size: number) => ({ ...files[0]!, path: `tiny-${name}.gguf`, size });
     const others = [of('IQ2_XXS', 300), of('IQ3_XXS', 310), of('Q4_K_XL', 320), of('F16', 900)];
@@ -98,7 +96,7 @@ describe('files of a model', () => {
     }
   });
 
-  test('the file that the id names, and what belongs to it', async () => {
+  test('the file in the id, and the files that belong to it', async () => {
     expect(await pick({ file: 'tiny-F16.gguf' })).toEqual(['tiny-F16.gguf']);
     expect(await pick({ file: 'model.safetensors' })).toEqual(['config.json', 'tokenizer.json', 'model.safetensors']);
     await expectError(() => pick({ file: 'other.gguf' }), 'bad_request', {
@@ -107,7 +105,7 @@ describe('files of a model', () => {
     });
   });
 
-  test('of an encoder what says how its vectors come about, its dense layers among it, and nothing else', () => {
+  test('for an encoder the files of its pooling and dense layers, and nothing else', () => {
     const paths = [
       '1_Pooling/config.json',
       '2_Dense/config.json',
@@ -172,7 +170,7 @@ describe('files of a model', () => {
     });
   });
 
-  test('come from the commit that the revision names, and are kept by the revision', async () => {
+  test('come from the revision’s current commit, and are stored by the revision', async () => {
     const [file] = await findModelFiles(
       'owner/tiny@v2:deep/a b-Q4_0-00001-of-00002.gguf',
       { endpoint: hub.endpoint },
@@ -182,15 +180,12 @@ describe('files of a model', () => {
     expect(file?.url).toBe(hub.fileUrl('deep/a%20b-Q4_0-00001-of-00002.gguf', 'v2-commit'));
     expect(file?.key).toBe(hub.fileUrl('deep/a b-Q4_0-00001-of-00002.gguf', 'v2'));
     expect(file?.known?.sha256).toBe(sha256Of(FILES['deep/a b-Q4_0-00001-of-00002.gguf']));
-    const adapter = await findAdapterFiles(ID, { endpoint: hub.endpoint }, {});
-    expect([adapter.config.url, adapter.weights.known?.size]).toEqual([
-      hub.fileUrl('adapter_config.json', 'main-commit'),
-      70,
-    ]);
+    const [config, weights] = await findAdapterFiles(ID, { endpoint: hub.endpoint }, {});
+    expect([config?.url, weights?.known?.size]).toEqual([hub.fileUrl('adapter_config.json', 'main-commit'), 70]);
   });
 });
 
-test('weights that a folder has as a pickle alone: why they are not read; where it has none, that they are missing', async () => {
+test('weights only as a pickle: why they are not read; no weights: that they are missing', async () => {
   const opening = async (folder: string) => {
     const url = hub.fileUrl(`${folder}/adapter_model.safetensors`);
     return describeRemote(url).catch((error: unknown) => explainMissing({}, error));
@@ -206,7 +201,7 @@ test('weights that a folder has as a pickle alone: why they are not read; where 
 });
 
 describe('a gated repository', () => {
-  test('opens to the token, which goes to the hub alone, not where it redirects to', async () => {
+  test('opens with the token, which only the hub receives, not a redirect’s target', async () => {
     hub.behaviour.token = TOKEN;
     const [wanted] = await findModelFiles('owner/tiny:tiny-Q8_0.gguf', { endpoint: hub.endpoint, token: TOKEN }, 1, {});
     const { url, headers, known } = wanted!;
@@ -244,7 +239,7 @@ describe('a gated repository', () => {
     expect(hub.requests).toHaveLength(1);
   });
 
-  test('whose files lie elsewhere, where they are refused: the token is not blamed, which did not go there', async () => {
+  test('whose files are refused at another host: the error does not blame the token, which was not sent there', async () => {
     hub.behaviour = { token: TOKEN, instead: ({ response }) => Boolean(response.writeHead(403).end()) };
     const [wanted] = await findModelFiles('owner/tiny:tiny-Q8_0.gguf', { endpoint: hub.endpoint, token: TOKEN }, 1, {});
     await expectError(() => describeRemote(wanted!.url, { headers: wanted!.headers }), 'network', {
@@ -253,7 +248,7 @@ describe('a gated repository', () => {
     });
   });
 
-  test('elsewhere the token is not sent at all', async () => {
+  test('other hosts never receive the token', async () => {
     const [file] = await findModelFiles(hub.fileUrl('tiny-Q8_0.gguf'), { token: TOKEN }, 1, {});
     expect(file?.headers).toEqual({});
   });
@@ -274,7 +269,7 @@ test.each<[string, unknown, string]>([
   await expectError(() => listRepo(ID, {}, async () => answer), 'bad_file', { field });
 });
 
-test('a revision that is not there, and an answer that is no JSON', async () => {
+test('a missing revision, and a response that is not JSON', async () => {
   await expectError(() => findModelFiles('owner/tiny@nowhere', { endpoint: hub.endpoint }, 1, {}), 'network', {
     reason: /status 404/,
   });

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
-import { VARIANTS } from '../../src/gpu/device-variant.ts';
-import { OPTIONAL_FEATURES } from '../../src/gpu/features.ts';
+import { OPTIONAL_FEATURES, VARIANTS } from '../../src/gpu/device.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { DEFAULT_LIMITS } from '../../tools/instruments/paper-gpu.ts';
 import { ALL_PHASES, dispatchesOf, fits } from '../../tools/instruments/paper-model.ts';
@@ -8,11 +7,11 @@ import { SHAPE_NAMES, type ShapeName, SHAPES } from '../../tools/instruments/sha
 import { workgroupOf } from '../../tools/instruments/workgroup.ts';
 import { byTier } from '../support/tier.ts';
 
-/** Of one plane, of two, and of three, of which one's parts are twice as many. */
+/** Types with one, two and three weight buffers, one of them with twice as many parts. */
 const TYPES: readonly GgmlType[] = ['F16', 'Q4_K', 'Q5_0', 'Q6_K', 'TQ1_0'];
 const CLASSES = Object.keys(VARIANTS) as (keyof typeof VARIANTS)[];
 
-/** What a model asks for beyond WebGPU's default limits, with adapters, page forms, drafts and an encoder of its size. */
+/** Requests of a model beyond WebGPU's default limits, with adapters, page forms, drafts and an encoder of its size. */
 async function asked(shape: ShapeName, type: GgmlType): Promise<string[]> {
   const over = new Set<string>();
   for (const deviceClass of CLASSES) {
@@ -23,14 +22,14 @@ async function asked(shape: ShapeName, type: GgmlType): Promise<string[]> {
 }
 
 test.each<ShapeName>(byTier(['biases'], SHAPE_NAMES))(
-  'nothing that a model runs is over the default limits of WebGPU: %s',
+  'a model stays within the default limits of WebGPU: %s',
   async (shape) => {
     const fitting = TYPES.filter((type) => fits(SHAPES[shape], type));
     for (const type of byTier(fitting.slice(-1), fitting)) expect(await asked(shape, type), type).toEqual([]);
   },
 );
 
-test('what is over a limit is told', async () => {
+test('requests over a limit are reported', async () => {
   const over: string[] = [];
   const limits = {
     ...DEFAULT_LIMITS,
@@ -48,7 +47,7 @@ test('what is over a limit is told', async () => {
   expect(over).toContainEqual(expect.stringMatching(/^\S+: \S+: maxStorageBufferBindingSize is 1048576, but/));
 });
 
-test('the memory of a workgroup is what WGSL says of its variables', () => {
+test('workgroup memory is the size of the variables in WGSL', () => {
   const code = `
 const LANES: u32 = 96u; // const LANES: u32 = 1u;
 const PARTS: u32 = LANES / 7u % 5u;

@@ -2,10 +2,13 @@ import { expect, test } from 'vitest';
 import { ISA_BARS, isMain, missesOf } from '../../tools/instruments/bars.ts';
 import { FAMILIES, IsaCompiler } from '../../tools/instruments/isa.ts';
 import { type IsaRow, surveyIsa } from '../../tools/instruments/isa-survey.ts';
+import { FEATURE_SETS } from '../../tools/instruments/paper-gpu.ts';
+import { dispatchesOf, type PhasedDispatch } from '../../tools/instruments/paper-model.ts';
+import { SHAPES } from '../../tools/instruments/shapes.ts';
 import { spirvOf } from '../../tools/instruments/spirv.ts';
 import { ISA_EXCEPTIONS } from './exceptions.ts';
 
-test('the compiler for cards that are not there tells what leaves the registers', async () => {
+test('the compiler for other graphics cards reports spills, scratch memory, workgroup memory and waves', async () => {
   const kernel = (body: string): string => `
     @group(0) @binding(0) var<storage, read_write> y: array<u32>;
     @group(1) @binding(0) var<uniform> places: vec4u;
@@ -30,7 +33,32 @@ test('the compiler for cards that are not there tells what leaves the registers'
     expect(two?.[family]?.scratch).toBeGreaterThanOrEqual(4 * 200);
     expect(three?.[family]?.lds).toBeGreaterThanOrEqual(4 * 256);
   }
-  expect(() => spirvOf(['fn main() {']), 'what is no WGSL').toThrow('no SPIR-V');
+  expect(() => spirvOf(['fn main() {']), 'a text that is not WGSL').toThrow('no SPIR-V');
+});
+
+test('a product of decode waits for its workgroup once beyond the zeroing of its memory, if the card has subgroups', async () => {
+  const barriersOf = async (features: 'all' | 'no subgroups'): Promise<number[]> => {
+    const all = await dispatchesOf({
+      config: SHAPES['1B'],
+      type: 'Q4_K',
+      features: FEATURE_SETS[features],
+      phases: ['decode'],
+      promptTokens: 64,
+    });
+    const ofOneTile = ({ kernel, phase, bindings }: PhasedDispatch): boolean =>
+      kernel === 'linear-shared' &&
+      phase === 'decode' &&
+      bindings.some(({ label }) => /^blk\.0\.(qkv|attn_output|ffn_gate_up)/.test(label));
+    const texts = [...new Set(all.filter(ofOneTile).map(({ code }) => code))];
+    const compiler = new IsaCompiler();
+    const assemblies = await Promise.all(spirvOf(texts).map((one) => compiler.disassemble(one, 'navi31')));
+    compiler.close();
+    return assemblies.map((assembly) => assembly.split(/\bs_barrier\b/).length - 1);
+  };
+  const [shared, alone] = [await barriersOf('all'), await barriersOf('no subgroups')];
+  expect(shared.length).toBeGreaterThan(0);
+  expect(Math.max(...shared)).toBeLessThanOrEqual(2);
+  expect(Math.min(...alone)).toBeGreaterThan(2);
 });
 
 /** Each kernel's worst figures. */
@@ -50,14 +78,14 @@ function worstOf(rows: readonly IsaRow[]): Map<string, IsaRow> {
   return worst;
 }
 
-test('products and attention leave nothing for want of registers, and have other waves to run while one waits', async () => {
+test('linears and attention spill no registers, and a SIMD has enough waves', async () => {
   const phases = ['prefill', 'decode', 'two streams', 'page forms', 'adapters', 'encoder'] as const;
   const shared = { families: FAMILIES, features: ['all'], phases, wants: isMain } as const;
   const [large, small] = [
     await surveyIsa({ ...shared, shapes: ['1B'], types: ['Q4_K'] }),
     await surveyIsa({ ...shared, shapes: ['135M'], types: ['Q8_0'] }),
   ];
-  // The types of few bits that take most registers.
+  // The types of few bits that need the most registers.
   const few = await surveyIsa({
     ...shared,
     wants: (kernel) => kernel.startsWith('linear'),
@@ -65,7 +93,7 @@ test('products and attention leave nothing for want of registers, and have other
     shapes: ['1B'],
     types: ['Q2_K', 'TQ1_0', 'IQ3_XXS'],
   });
-  // Where sums share workgroup memory with inputs.
+  // A shape whose sums share workgroup memory with inputs.
   const narrow = await surveyIsa({
     ...shared,
     wants: (kernel) => kernel.startsWith('linear'),
@@ -73,7 +101,7 @@ test('products and attention leave nothing for want of registers, and have other
     shapes: ['135M'],
     types: ['Q4_1', 'Q5_0'],
   });
-  // The heads whose codes take most registers.
+  // The heads whose quantized pages need the most registers.
   const coded = await surveyIsa({
     ...shared,
     wants: (kernel) => kernel === 'attention-decode',
@@ -145,9 +173,10 @@ test('products and attention leave nothing for want of registers, and have other
     const misses = missesOf(row, exception ?? ISA_BARS[row.family]);
     if (misses.length > 0) wrong.push(`${key}: ${misses.join(', ')}`);
     if (exception && missesOf(row, ISA_BARS[row.family]).length === 0)
-      wrong.push(`${key}: is within the bars, and need not be an exception`);
+      wrong.push(`${key} meets the bars and needs no exception`);
   }
   for (const kernel of Object.keys(ISA_EXCEPTIONS))
-    if (![...worst.values()].some((row) => row.kernel === kernel)) wrong.push(`${kernel}: an exception for no kernel`);
+    if (![...worst.values()].some((row) => row.kernel === kernel))
+      wrong.push(`${kernel}: no kernel has this exception`);
   expect(wrong).toEqual([]);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { OPTIONAL_FEATURES } from '../../src/gpu/features.ts';
+import { OPTIONAL_FEATURES } from '../../src/gpu/device.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { dispatchesOf } from '../../tools/instruments/paper-model.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
@@ -8,7 +8,7 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 
 const TOKENS = 40;
 
-test('a GPU on paper is asked for the kernels that a GPU is asked for, and told where the tokens stand', async () => {
+test('a paper GPU gets the same dispatches and batch table as a GPU', async () => {
   const engine = await engineUnderTest(tinyModel({ architecture: 'qwen3', type: 'Q8_0', numLayers: 1, seed: 4 }), {
     deviceClass: 'gpu',
   });
@@ -29,7 +29,7 @@ test('a GPU on paper is asked for the kernels that a GPU is asked for, and told 
   expect(noted.filter(({ code }) => !compiled.has(code)).map(({ kernel }) => kernel)).toEqual([]);
   const table = noted.flatMap(({ bindings }) => bindings).find(({ label }) => label === 'batchTable');
   const words = new Uint32Array(table?.contents?.slice().buffer ?? new ArrayBuffer());
-  // Place, position, first page, page: of each token.
+  // Each token's place, position, first page and page.
   expect(Array.from({ length: TOKENS }, (_, i) => words[4 * i + 1])).toEqual(
     Array.from({ length: TOKENS }, (_, i) => i),
   );

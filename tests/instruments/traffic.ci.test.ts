@@ -28,7 +28,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) all: 
   for (var k = 0u; k < params.rows; k++) { y[8u * id.x] += 1.0; }
 }`;
 
-test('a trace has every access of a workgroup, with what its addresses make of sectors, lanes and reuse', async () => {
+test('a trace records every access of a workgroup; the traffic counts its sectors, lanes and reuse', async () => {
   const binding = (label: string, size: number, words?: readonly number[]) => ({
     label,
     size,
@@ -44,11 +44,11 @@ test('a trace has every access of a workgroup, with what its addresses make of s
   const traffic = await trafficOf(tracer, dispatch);
   const of = (label: string, within: string, kind: Traffic['kind'] = 'load') =>
     traffic.filter((one) => one.label === label && one.within === within && one.kind === kind);
-  // Of 4 workgroups 48 lanes take part: all of the first 32, and 16 of those behind.
+  // In each of 4 workgroups 48 lanes are active: the first 32, and 16 of the others.
   expect(of('a table', 'row')).toMatchObject([{ binding: 'table', bytes: 192 * 4, sectors: 1, lanes: 0.75 }]);
-  // Of two entries the same word for every lane.
+  // Every lane reads the same word of one of two entries.
   expect(of('a table', 'row')[0]?.distinct).toBe(4 * 2 * 4);
-  // A vec4 each, at 10 or 12 more than the lane; and the last component of another.
+  // Each lane reads a vec4f, 10 or 12 after its index, and the last component of another.
   expect(of('inputs', 'row')[0]?.bytes).toBe(192 * (16 + 4));
   expect(of('outputs', 'main', 'store')).toMatchObject([
     { bytes: 192 * 4, reuse: 1, sectors: 1, fetched: 4 * 6 * 32, lanes: 0.75 },
@@ -58,7 +58,7 @@ test('a trace has every access of a workgroup, with what its addresses make of s
   ]);
 });
 
-test('what cannot be traced is refused', () => {
+test('a text that cannot be traced throws', () => {
   const kernel = (body: string) =>
     `@group(0) @binding(0) var<storage, read_write> y: array<f32>;\n@compute @workgroup_size(1) fn main() { ${body} }`;
   expect(() => tracedText(kernel('let all = &y; (*all)[1] = 0.0;'))).toThrow('pointer');
@@ -66,7 +66,7 @@ test('what cannot be traced is refused', () => {
   expect(() => tracedText(kernel('var y: array<u32, 4>; y[2] = 0u;'))).toThrow('another');
 });
 
-/** Products and attention of a model of many columns, and of one whose columns leave lanes over. */
+/** Linears and attention of a model with many columns, and of one whose columns leave lanes idle. */
 const CASES: { shape: ShapeName; type: GgmlType; phase: 'prefill' | 'decode'; promptTokens: number }[] = [
   { shape: '1B', type: 'Q4_K', phase: 'prefill', promptTokens: 128 },
   { shape: '1B', type: 'Q4_K', phase: 'decode', promptTokens: 128 },
@@ -74,7 +74,7 @@ const CASES: { shape: ShapeName; type: GgmlType; phase: 'prefill' | 'decode'; pr
   { shape: 'convolution', type: 'Q4_K', phase: 'prefill', promptTokens: 128 },
 ];
 
-/** One of each kernel for each set of bindings: others differ in sizes. */
+/** One dispatch per kernel and set of bindings; the others differ only in sizes. */
 async function mainDispatches({ shape, type, phase, promptTokens }: (typeof CASES)[number]): Promise<PhasedDispatch[]> {
   const all = await dispatchesOf({
     config: SHAPES[shape],
@@ -92,7 +92,7 @@ async function mainDispatches({ shape, type, phase, promptTokens }: (typeof CASE
   ];
 }
 
-test('loads of products and attention fetch few sectors more than they need', async () => {
+test('loads of linears and attention fetch few sectors beyond those they need', async () => {
   const worst = new Map<string, number>();
   for (const one of CASES) {
     for (const dispatch of await mainDispatches(one)) {
@@ -106,11 +106,11 @@ test('loads of products and attention fetch few sectors more than they need', as
   const worse = [...worst].filter(([key, sectors]) => sectors > (SECTOR_EXCEPTIONS[key] ?? SECTORS_BAR));
   expect(worse).toEqual([]);
   const needless = Object.keys(SECTOR_EXCEPTIONS).filter((key) => !worst.has(key));
-  expect(needless, 'these are within the bar, and need not be exceptions').toEqual([]);
+  expect(needless, 'these meet the bar and need no exception').toEqual([]);
 });
 
 test.each(['Q4_0', 'Q5_K', 'Q6_K', 'Q8_0'] as const)(
-  'all planes together, weights of a prefill in %s are fetched in few sectors more than they need',
+  'a prefill fetches few more sectors of %s quants and scales than it needs',
   async (type) => {
     const [product] = await mainDispatches({ shape: '1B', type, phase: 'prefill', promptTokens: 64 });
     if (!product) throw new Error('no product');
@@ -120,7 +120,7 @@ test.each(['Q4_0', 'Q5_K', 'Q6_K', 'Q8_0'] as const)(
     const fetched = weights.reduce((sum, one) => sum + one.fetched, 0);
     const needed = weights.reduce((sum, one) => sum + one.fetched / one.sectors, 0);
     expect(fetched / needed).toBeLessThanOrEqual(SECTORS_BAR);
-    // What is short is kept, and not asked for again and again: sectors of a workgroup that differ, once.
+    // Kernels keep short runs of scales, so that they fetch few sectors of a workgroup twice.
     const once = weights.reduce((sum, one) => sum + one.fetchedOnce, 0);
     expect(fetched / once).toBeLessThanOrEqual(SECTORS_BAR);
   },

@@ -1,17 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { Candidate } from '../../src/gpu/autotuner.ts';
-import { partialFloats } from '../../src/kernels/attention.ts';
-import { storesTokens } from '../../src/kernels/attention/attention-decode.ts';
-import { attentionKernels } from '../../src/kernels/attention/attention-kernels.ts';
+import { attentionKernels, partialFloats, storesTokens } from '../../src/kernels/attention.ts';
 import { attentionMergeKernels } from '../../src/kernels/attention-merge.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { PROBES, probeFloats } from '../../src/kernels/probe-page.ts';
-import { storeKvKernel } from '../../src/kernels/store-kv.ts';
+import { probeFloats, PROBES, storeKvKernel } from '../../src/kernels/pages.ts';
 import { batchTable, type BatchShape } from '../../src/layers/batch.ts';
-import { attention } from '../../src/reference/kernels/attention.ts';
-import { attentionMerge } from '../../src/reference/kernels/attention-merge.ts';
-import { elementOf, rotatedValue } from '../../src/reference/kernels/paged-heads.ts';
-import { storeKv } from '../../src/reference/kernels/store-kv.ts';
+import { attention } from '../reference/kernels/attention.ts';
+import { attentionMerge } from '../reference/kernels/attention-merge.ts';
+import { elementOf, rotatedValue } from '../reference/kernels/paged-heads.ts';
+import { storeKv } from '../reference/kernels/store-kv.ts';
 import { Random } from '../support/random.ts';
 import { byTier } from '../support/tier.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
@@ -42,7 +39,7 @@ const HEADS = byTier(FEW_HEADS, [
   headsOf(256, 3, 1),
   { ...headsOf(512, 8, 1), attentionScale: 1 / 16 },
 ]);
-/** What is compiled for them serves all tests that are not about sizes. */
+/** Heads of all tests that do not test sizes, so that they share compiled pipelines. */
 const USUAL = headsOf(64, 9, 3);
 
 interface Batch {
@@ -53,11 +50,11 @@ interface Batch {
   position: number;
   tokens: number;
   rope: Float32Array;
-  /** Tokens that each sees; default: all. */
+  /** Tokens that each token sees; default: all. */
   window?: number;
 }
 
-/** A batch at `position` over a cache of random keys and values; NaN wherever nothing was stored. */
+/** A batch at `position` over a cache of random keys and values; NaN in places without a token. */
 function randomBatch(heads: Heads, position: number, tokens: number, random: Random, std = 1): Batch {
   const { numHeads, numKvHeads, headDim } = heads;
   const pages = shuffledPages(position + tokens, random);
@@ -74,7 +71,7 @@ function randomBatch(heads: Heads, position: number, tokens: number, random: Ran
   return { heads, qkv, kv, pages, position, tokens, rope: ropeOf(headDim, position + tokens) };
 }
 
-/** The kinds of batches that have a kernel of their own. A run of tokens may be either. */
+/** Batches with their own kernels. Consecutive tokens may be either. */
 const kindsOf = ({ device }: Runner): BatchShape['kind'][] =>
   device.variant.sharedPages ? ['prefill', 'decode'] : ['prefill'];
 
@@ -105,8 +102,9 @@ function recordBuffers(
   }: BatchShape & { length: number; window?: number | undefined; stores?: boolean },
 ): GPUBuffer {
   const { device } = runner;
-  const kernel = attentionKernels(device, heads, { halfOnly: true, stores, window })[kind];
-  const { splits, pagesPerSplit } = kernel.split({ tokens, length });
+  const kernel = attentionKernels(device, heads, { allF16: true, stores, window })[kind];
+  const split = kernel.split({ tokens, length });
+  const { splits } = split;
   const partial_outputs = runner.empty(tokens * splits * heads.numHeads * partialFloats(heads.headDim) * 4);
   const y = runner.empty(tokens * heads.numHeads * heads.headDim * 4);
   const bounds = {
@@ -115,7 +113,7 @@ function recordBuffers(
     y,
     probes: runner.empty(PROBES * heads.numHeads * probeFloats(heads.headDim) * 4),
   };
-  const params = { tokens, splits, pagesPerSplit, slotPages: 1024 };
+  const params = { ...split, tokens, slotPages: 1024, firstToken: 0 };
   runner.run(kernel, bounds, { tokens, splits }, params);
   if (splits > 1 || kernel.alwaysMerged)
     runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);
@@ -125,7 +123,7 @@ function recordBuffers(
 const attend = (runner: Runner, batch: Batch, kind: BatchShape['kind']): Promise<Float32Array> =>
   runner.floats(recordAttention(runner, batch, runner.upload(batch.kv), runner.upload(batch.qkv), kind));
 
-/** As a batch of either kind, what the twin finds. */
+/** Expects the reference's result from both kernels. */
 async function expectAttention(runner: Runner, batch: Batch, tolerance: Tolerance = 'attention'): Promise<void> {
   const want = twin(batch);
   for (const kind of kindsOf(runner)) expectClose(tolerance, await attend(runner, batch, kind), want);
@@ -135,22 +133,23 @@ const twin = ({ heads, pages, qkv, kv, position, rope, window }: Batch): Float64
   attention({ ...pagedHeads(heads, pages), window }, qkv, fromHalves(kv), position, rope);
 
 /** Pages that no token of a batch sees. */
-const pagesBehind = ({ position, window }: Batch): number =>
+const pagesBeforeWindow = ({ position, window }: Batch): number =>
   Math.floor(Math.max(0, position + 1 - (window ?? Infinity)) / PAGE_TOKENS);
 
-/** The page table, in which pages behind the window were given back: another's stand there. */
+/** The page table after pages before the window were evicted: their entries name other pages. */
 function tableInSight(batch: Batch): Uint32Array {
   const table = pageTable(batch.heads, batch.pages);
-  for (let page = 0; page < pagesBehind(batch); page++) table.set([0, 0], 4 * page);
+  for (let page = 0; page < pagesBeforeWindow(batch); page++) table.set([0, 0], 4 * page);
   return table;
 }
 
-/** `batch` with a window, and NaN in every page behind it. */
+/** `batch` with a window, and NaN in every page before it. */
 function windowed(batch: Batch, window: number): Batch {
   const near = { ...batch, window };
   const { pages, kv } = near;
   const elements = kv.length / (pages.length + 3);
-  for (const page of pages.subarray(0, pagesBehind(near))) kv.fill(0x7e00, page * elements, (page + 1) * elements);
+  for (const page of pages.subarray(0, pagesBeforeWindow(near)))
+    kv.fill(0x7e00, page * elements, (page + 1) * elements);
   return near;
 }
 
@@ -190,10 +189,10 @@ describe('attention and attention-merge', () => {
     });
 
     it.each([false, true])(
-      'a token of each of several sequences, stored (by attention itself: %s) and attended to as alone',
+      'one token each of several sequences, stored (by attention itself: %s) and attended as if alone',
       async (isStoring) => {
         const runner = getRunner();
-        const heads = headsOf(64, 4, 2); // two key/value heads: the rows below are of 256 and 8 * 64
+        const heads = headsOf(64, 4, 2); // two key/value heads: rows of 256 and of 8 * 64
         const random = new Random(18);
         const positions = [70, 0, 299, 31];
         const whole = randomBatch(
@@ -204,7 +203,7 @@ describe('attention and attention-merge', () => {
         );
         const width = 8 * 64;
         const qkv = random.normals(positions.length * width);
-        // Each sequence's pages are a run of the page table, out of order, with an entry of nobody's between.
+        // Each sequence has consecutive page-table entries, shuffled, with an unused entry between sequences.
         const firstPages = [30, 0, 2, 20];
         const places = positions.map((position, i) => ({
           place: i,
@@ -267,7 +266,7 @@ describe('attention and attention-merge', () => {
         const own = device.variant;
         device.variant = { ...own, ...candidate };
         try {
-          // Fewer invocations than there are fours of such a head's components.
+          // Fewer invocations than vec4f of such a head.
           const wide = candidate.attentionWorkgroup === 64 ? [headsOf(512, 5, 1)] : [];
           for (const heads of byTier([USUAL], [headsOf(64, 14, 2), headsOf(128, 8, 2), headsOf(80, 3, 3), ...wide])) {
             await expectAttention(getRunner(), randomBatch(heads, 45, 71, new Random(20)));
@@ -278,7 +277,7 @@ describe('attention and attention-merge', () => {
       },
     );
 
-    it.each(byTier([33], [20, 33, 300]))('a window of %i tokens, and no page behind it', async (window) => {
+    it.each(byTier([33], [20, 33, 300]))('a window of %i tokens, and no page before it', async (window) => {
       const random = new Random(22);
       for (const heads of variant.endsWith('f16') ? [USUAL] : byTier([USUAL], [USUAL, headsOf(256, 4, 1)])) {
         for (const [position, tokens] of [
@@ -300,27 +299,43 @@ describe('attention and attention-merge', () => {
       const heads = USUAL;
       const pages = Math.ceil(2201 / PAGE_TOKENS);
       for (const kind of kindsOf(getRunner())) {
-        const { splits, pagesPerSplit } = attentionKernels(getRunner().device, heads, {
-          halfOnly: true,
-          stores: false,
-        })[kind].split({ tokens: 1, length: 2201 });
+        const {
+          splits,
+          pagesPerSplit = 0,
+          partsPerSplit = pagesPerSplit,
+        } = attentionKernels(getRunner().device, heads, { allF16: true, stores: false })[kind].split({
+          tokens: 1,
+          length: 2201,
+        });
         expect(splits).toBeGreaterThan(1);
         expect(splits).toBeLessThan(pages);
-        expect(splits * pagesPerSplit).toBeGreaterThanOrEqual(pages);
+        expect(splits * partsPerSplit).toBeGreaterThanOrEqual(pages);
       }
       await expectAttention(getRunner(), randomBatch(heads, 2200, 1, new Random(11)));
     });
 
-    it('the shortest sequence that is split, and the longest that is not', async () => {
+    it('the shortest split sequence, and the longest unsplit one', async () => {
       const heads = USUAL;
       const { device } = getRunner();
       if (!device.variant.sharedPages) return;
-      const { decode } = attentionKernels(device, heads, { halfOnly: true, stores: false });
+      const { decode } = attentionKernels(device, heads, { allF16: true, stores: false });
       let length = 1;
       while (decode.split({ tokens: 1, length }).splits === 1) length++;
-      expect(length).toBeGreaterThan(256); // a context that most answers stay in takes no merge
+      expect(length).toBe(4 * PAGE_TOKENS + 1); // one step of four teams needs no merge
       for (const tokens of [length - 1, length])
         await expectAttention(getRunner(), randomBatch(heads, tokens - 1, 1, new Random(21)));
+    });
+
+    it('a sequence split into parts of pages of every size', async () => {
+      const { device } = getRunner();
+      if (!device.variant.sharedPages) return;
+      const { decode } = attentionKernels(device, USUAL, { allF16: true, stores: false });
+      const seen = new Set<number | undefined>();
+      for (const tokens of byTier([131, 300, 512], [129, 131, 160, 161, 300, 511, 512, 1100])) {
+        seen.add(decode.split({ tokens: 1, length: tokens })['pageParts']);
+        await expectAttention(getRunner(), randomBatch(USUAL, tokens - 1, 1, new Random(23)));
+      }
+      expect([...seen]).toEqual(expect.arrayContaining([8, 4]));
     });
 
     it('scores of ten thousand', async () => {
@@ -344,7 +359,7 @@ describe('attention and attention-merge', () => {
       await expectAttention(getRunner(), batch, 'attention, scores of 1e4');
     });
 
-    it('a row that sees one key gets its value', async () => {
+    it('a row that sees one key gets the value of that key', async () => {
       const batch = randomBatch(USUAL, 0, 1, new Random(14), 10);
       const values = Float64Array.from({ length: USUAL.numHeads * 64 });
       for (let head = 0; head < USUAL.numHeads; head++) {
@@ -354,7 +369,7 @@ describe('attention and attention-merge', () => {
       for (const kind of kindsOf(getRunner())) expectClose('attention', await attend(getRunner(), batch, kind), values);
     });
 
-    it('does not see what lies in the unused part of pages', async () => {
+    it('does not read the unused part of pages', async () => {
       for (const tokens of [1, 20]) {
         const batch = randomBatch(USUAL, 40, tokens, new Random(15));
         const zeros = { ...batch, kv: batch.kv.map((half) => (half === 0x7e00 ? 0 : half)) };
@@ -382,7 +397,7 @@ describe('attention and attention-merge', () => {
       };
       runner.run(storeKvKernel(runner.device, heads), stored, { tokens });
       const got = await runner.floats(recordAttention(runner, batch, kv, qkv, 'prefill'));
-      // One page that holds every token, in the twin: its keys are rotated by their positions and queries by none.
+      // The reference has one page of all tokens: keys are rotated by their positions, queries are not.
       const whole = { ...heads, pageTokens: tokens, pages: [0] };
       const plain = new Float64Array(2 * heads.numKvHeads * tokens * 64);
       storeAbsolute(batch, plain);

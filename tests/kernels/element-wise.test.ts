@@ -1,17 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { embedKernel } from '../../src/kernels/embed.ts';
+import { embedKernel, gatedActivationKernel, normQkKernel, rmsNormKernel } from '../../src/kernels/element-wise.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
-import { normQkKernel } from '../../src/kernels/attention/norm-qk.ts';
-import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
 import { pageEntry, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { shortConvKernel } from '../../src/kernels/short-conv.ts';
-import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
-import { embed } from '../../src/reference/kernels/embed.ts';
-import { rmsNorm } from '../../src/reference/kernels/rms-norm.ts';
-import { type PlacedToken, shortConv } from '../../src/reference/kernels/short-conv.ts';
-import { siluMul } from '../../src/reference/kernels/silu-mul.ts';
+import { shortConvKernel } from '../../src/kernels/recurrent.ts';
+import { embed } from '../reference/kernels/embed.ts';
+import { rmsNorm } from '../reference/kernels/rms-norm.ts';
+import { type PlacedToken, shortConv } from '../reference/kernels/short-conv.ts';
+import { gatedActivation } from '../reference/kernels/gated-activation.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import { fits, randomMatrix, TYPES } from '../support/kernels/random-matrix.ts';
@@ -28,7 +25,7 @@ describe('embed', () => {
         const rows = 65;
         const { matrix, weights } = await randomMatrix(runner.device, type, rows, columns, random);
         const ids = Uint32Array.of(0, rows - 1, 7, 7, ...Array.from({ length: 13 }, () => random.below(rows)));
-        // The t-th token's id is not in the t-th place.
+        // Token ids are not in batch order.
         const table = batchTable(
           Array.from(ids, (_, t) => ({ place: ids.length - 1 - t, position: 0, firstPage: 0, page: 0 })),
         );
@@ -37,7 +34,7 @@ describe('embed', () => {
         const [slice] = matrix.slices;
         runner.run(
           embedKernel(runner.device, type, columns, scale),
-          { ...slice?.planes, batch_table: runner.upload(table), tokens: runner.upload(ids.slice().reverse()), y },
+          { ...slice?.ranges, batch_table: runner.upload(table), tokens: runner.upload(ids.slice().reverse()), y },
           { tokens: ids.length },
           { rowStart: 0, rows },
         );
@@ -49,7 +46,7 @@ describe('embed', () => {
   });
 
   describeVariants(['cpu'], (getRunner) => {
-    it('gathers from a matrix split in slices, an odd number of rows in the last', async () => {
+    it('gathers from a matrix in slices, with an odd number of rows in the last', async () => {
       const runner = getRunner();
       const [rows, columns] = [601, 96];
       const limits = { ...runner.device.limits, maxBufferSize: 1 << 20, maxStorageBufferBindingSize: 256 * columns };
@@ -64,7 +61,7 @@ describe('embed', () => {
       for (const slice of matrix.slices) {
         runner.run(
           kernel,
-          { ...slice.planes, batch_table, tokens, y },
+          { ...slice.ranges, batch_table, tokens, y },
           { tokens: ids.length },
           { rowStart: slice.rowStart, rows: slice.rows },
         );
@@ -113,7 +110,7 @@ describe('norm-qk', () => {
 
 describe('rms-norm', () => {
   describeVariants(SUBGROUP_VARIANTS, (getRunner, variant) => {
-    // 128: what a workgroup of the `gpu` class takes at once. Short rows take lavapipe seconds to unroll on the other.
+    // 128: vec4f that a workgroup of the `gpu` class reads at once. On the other class lavapipe unrolls short rows for seconds.
     it.each(variant.startsWith('cpu') ? [4, 576, 2044] : [4, 124, 128, 132, 576, 2048])(
       'norms rows of %d',
       async (width) => {
@@ -125,20 +122,21 @@ describe('rms-norm', () => {
             [300, 1e-5],
           ] as const) {
             const runner = getRunner();
-            const start = tokens === 3 ? 5 : 0;
+            const [start, to] = tokens === 3 ? [5, 2] : [0, 0];
             const x = random.normals((start + tokens) * width, std, std / 2);
             const weight = random.normals(width, 1, 1);
-            const y = runner.empty(tokens * width * 4);
+            const y = runner.empty((to + tokens) * width * 4);
             const bounds = { x: runner.upload(x), norm_weight: runner.upload(weight), y };
             const kernel = rmsNormKernel(runner.device, width, eps);
-            runner.run(kernel, bounds, { tokens }, { start, tokens, scale: 1 });
-            expectClose('rms-norm', await runner.floats(y), rmsNorm(x.subarray(start * width), weight, eps));
+            runner.run(kernel, bounds, { tokens }, { start, tokens, to, scale: 1 });
+            const rows = (await runner.floats(y)).subarray(to * width);
+            expectClose('rms-norm', rows, rmsNorm(x.subarray(start * width), weight, eps));
           }
         }
       },
     );
 
-    it.each([1, 3, 31, 33, 65])('adds to what is there, and scales that: %d tokens', async (tokens) => {
+    it.each([1, 3, 31, 33, 65])('adds to the output and scales the sum: %d tokens', async (tokens) => {
       const runner = getRunner();
       const width = 576;
       const random = new Random(tokens);
@@ -152,21 +150,21 @@ describe('rms-norm', () => {
         rmsNormKernel(runner.device, width, 1e-6, true),
         { x: runner.upload(x), norm_weight: runner.upload(weight), y },
         { tokens },
-        { start: 0, tokens, scale: 0.7 },
+        { start: 0, tokens, to: 0, scale: 0.7 },
       );
       const normed = rmsNorm(x, weight, 1e-6);
       const want = normed.map((value, i) => 0.7 * (value + before[i]!));
       expectClose('rms-norm', await runner.floats(y), want, (i) => Math.abs(normed[i]!) + Math.abs(before[i]!));
     });
 
-    it('norms more rows than a dispatch has workgroups in a dimension', async () => {
+    it('normalizes more rows than a dispatch has workgroups in a dimension', async () => {
       const runner = getRunner();
       const [width, tokens] = [4, 65_537];
       const random = new Random(3);
       const [x, weight] = [random.normals(tokens * width), random.normals(width, 1, 1)];
       const y = runner.empty(tokens * width * 4);
       const bounds = { x: runner.upload(x), norm_weight: runner.upload(weight), y };
-      runner.run(rmsNormKernel(runner.device, width, 1e-6), bounds, { tokens }, { start: 0, tokens, scale: 1 });
+      runner.run(rmsNormKernel(runner.device, width, 1e-6), bounds, { tokens }, { start: 0, tokens, to: 0, scale: 1 });
       expectClose('rms-norm', await runner.floats(y), rmsNorm(x, weight, 1e-6));
     });
 
@@ -174,14 +172,14 @@ describe('rms-norm', () => {
       const runner = getRunner();
       const y = runner.empty(576 * 4);
       const bounds = { x: runner.empty(576 * 4), norm_weight: runner.upload(new Random(1).normals(576)), y };
-      const params = { start: 0, tokens: 1, scale: 1 };
+      const params = { start: 0, tokens: 1, to: 0, scale: 1 };
       runner.run(rmsNormKernel(runner.device, 576, 1e-6), bounds, { tokens: 1 }, params);
       expect((await runner.floats(y)).every((value) => value === 0)).toBe(true);
     });
   });
 });
 
-describe('silu-mul', () => {
+describe('gated-activation', () => {
   describeVariants(CLASSES, (getRunner) => {
     it.each(['silu', 'gelu'] as const)('gates go through %s', async (activation) => {
       const runner = getRunner();
@@ -189,15 +187,20 @@ describe('silu-mul', () => {
       const x = new Random(width).normals(3 * 2 * width, 3);
       x.set([-100, -1e4, 100, 1e4, -15, 15, -5, 0]);
       const y = runner.empty(3 * width * 4);
-      runner.run(siluMulKernel(runner.device, width, activation), { x: runner.upload(x), y }, { tokens: 3 });
-      const want = siluMul(x, width, activation);
-      // Far below 0 GELU is the small difference of large numbers.
+      runner.run(gatedActivationKernel(runner.device, width, activation), { x: runner.upload(x), y }, { tokens: 3 });
+      const want = gatedActivation(x, width, activation);
+      // Far below 0, GELU is a small difference of large numbers.
       const at = (i: number): number => Math.floor(i / width) * 2 * width + (i % width);
-      expectClose('silu-mul', await runner.floats(y), want, (i) => Math.abs(x[at(i)]! * x[at(i) + width]!) + 1e-6);
+      expectClose(
+        'gated-activation',
+        await runner.floats(y),
+        want,
+        (i) => Math.abs(x[at(i)]! * x[at(i) + width]!) + 1e-6,
+      );
     });
 
     it.each([4, 124, 128, 132, 252, 256, 260, 1536])('multiplies by gates %d wide', async (width) => {
-      // Far out: 0 · up and gate · up.
+      // Large gates: 0 · up and gate · up.
       const farOut = [
         [-100, -1e4, 100, 1e4],
         [-200, -1e5, 200, 1e5],
@@ -207,15 +210,15 @@ describe('silu-mul', () => {
         const x = new Random(width).normals(tokens * 2 * width, 3);
         x.set(far);
         const y = runner.empty(tokens * width * 4);
-        runner.run(siluMulKernel(runner.device, width, 'silu'), { x: runner.upload(x), y }, { tokens });
-        const want = siluMul(x, width);
-        expectClose('silu-mul', await runner.floats(y), want, (i) => Math.abs(want[i] ?? 0) + 1e-6);
+        runner.run(gatedActivationKernel(runner.device, width, 'silu'), { x: runner.upload(x), y }, { tokens });
+        const want = gatedActivation(x, width);
+        expectClose('gated-activation', await runner.floats(y), want, (i) => Math.abs(want[i] ?? 0) + 1e-6);
       }
     });
   });
 });
 
-/** Pages of a text, and where they lie, out of order. */
+/** Number of pages of a sequence; their offsets are shuffled. */
 const PAGES = 3;
 const PLACES = [
   [4, 0, 2],
@@ -225,7 +228,7 @@ const PLACES = [
 const run = (text: number, start: number, count: number): PlacedToken[] =>
   Array.from({ length: count }, (_, i) => ({ text, position: start + i }));
 
-/** Prefill from a text's beginning, across pages and behind one; decoding of two texts; a draft; and tokens that only seem to follow each other. */
+/** Prefills of a sequence's first tokens, across pages and after a page; decode of two sequences; a draft; and tokens with consecutive positions of different sequences. */
 const BATCHES: Record<string, PlacedToken[]> = {
   'the first token': run(0, 0, 1),
   'a text from its beginning': run(1, 0, 70),
@@ -289,7 +292,7 @@ describe('short-conv', () => {
       }
     });
 
-    it('takes a page that was given back for nothing, whatever lies where it points', async () => {
+    it('treats an evicted page as zeros for any value of its entry', async () => {
       const runner = getRunner();
       const width = 32;
       const ones = (count: number): Float32Array => new Float32Array(count).fill(1);

@@ -1,6 +1,6 @@
 import { describe, test } from 'vitest';
 import { GGML_TYPES } from '../../src/weights/ggml-types.ts';
-import { quantized } from '../../src/weights/quantized-tensor.ts';
+import { quantized } from '../../src/weights/quantize.ts';
 import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
@@ -24,10 +24,10 @@ function tensorOf(type: TensorInfo['type'], bytes: Uint8Array, name = 'x.weight'
   };
 }
 
-describe('weights on their way to the GPU', () => {
+describe('uploaded weights', () => {
   describeVariants(CLASSES, (getRunner) => {
     test.each(ALL_TYPES)(
-      '%s: one number that is not finite is found wherever it lies, and the largest ones are taken',
+      '%s: a single non-finite number is detected at any place, and the largest finite ones are accepted',
       async (type) => {
         const { device, recorder } = getRunner();
         const upload = async (bytes: Uint8Array): Promise<void> => {
@@ -38,7 +38,7 @@ describe('weights on their way to the GPU', () => {
         const blocks = blockSize === 1 ? 32 : BLOCKS;
         const whole = quantize(type, new Random(1).normals(blocks * blockSize));
         const { kind, at } = FLOATS[type];
-        // Codes and scales of blocks are whole numbers: any bits are right.
+        // Quants and scales of blocks are integers: any bits are valid.
         const codes = whole.map((byte, i) =>
           at.some((place) => i % blockBytes === place || (i % blockBytes === place + 1 && kind === 'F16')) ||
           blockSize === 1
@@ -66,7 +66,7 @@ describe('weights on their way to the GPU', () => {
       },
     );
 
-    test('of several tensors that are not finite the first is named', async () => {
+    test('the error names the first of several non-finite tensors', async () => {
       const { device, recorder } = getRunner();
       const sources = ['good', 'first', 'second'].map((name) => {
         const values = new Random(3).normals(64);

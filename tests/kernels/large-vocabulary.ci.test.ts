@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createOperation } from '../../src/gpu/operation.ts';
-import { embedKernel } from '../../src/kernels/embed.ts';
+import { embedKernel } from '../../src/kernels/element-wise.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { Linear } from '../../src/layers/linear.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
@@ -8,7 +8,9 @@ import { randomMatrix } from '../support/kernels/random-matrix.ts';
 import { CLASSES, describeVariants } from '../support/kernels/runner.ts';
 import { Random } from '../support/random.ts';
 
-/** Gemma's: with four rows a workgroup more than a dispatch has in one dimension. */
+/**
+ * Rows of Gemma's vocabulary: with four per workgroup they need more workgroups than a dispatch has in one dimension.
+ */
 const ROWS = 262_144;
 const WIDTH = 32;
 
@@ -40,7 +42,7 @@ describe(`a matrix of ${ROWS} rows`, () => {
       destroyMatrix(device, matrix);
     });
 
-    it('embeds the last tokens as the first', async () => {
+    it('embeds the last tokens like the first', async () => {
       const runner = getRunner();
       const { device, recorder } = runner;
       const { matrix, weights } = await randomMatrix(device, 'Q8_0', ROWS, WIDTH, new Random(4));
@@ -49,8 +51,8 @@ describe(`a matrix of ${ROWS} rows`, () => {
       const y = runner.empty(ids.length * WIDTH * 4);
       const bound = { batch_table: runner.upload(batchTable(table)), tokens: runner.upload(Uint32Array.from(ids)), y };
       const kernel = embedKernel(device, 'Q8_0', WIDTH, 1);
-      for (const { planes, rowStart, rows } of matrix.slices) {
-        const operation = createOperation(device, kernel, { ...planes, ...bound });
+      for (const { ranges, rowStart, rows } of matrix.slices) {
+        const operation = createOperation(device, kernel, { ...ranges, ...bound });
         recorder.run(operation, operation.groups({ tokens: ids.length }), { rowStart, rows });
       }
       const want = ids.flatMap((id) => [...weights.subarray(id * WIDTH, (id + 1) * WIDTH)]);

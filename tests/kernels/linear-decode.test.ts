@@ -1,8 +1,7 @@
 import { it } from 'vitest';
-import { behindNorm } from '../../src/kernels/linear-decode.ts';
-import { decodeKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
+import { decodeKernel, normThenBias, tokensAtOnce } from '../../src/kernels/linear-decode.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
-import { linearDecode, type LinearOptions } from '../../src/reference/kernels/linear-decode.ts';
+import { linearDecode, type LinearOptions } from '../reference/kernels/linear-decode.ts';
 import type { GgmlType } from '../../src/weights/ggml-types.ts';
 import { Random } from '../support/random.ts';
 import { expectClose, rms } from '../support/kernels/expect-close.ts';
@@ -19,7 +18,7 @@ import { byTier } from '../support/tier.ts';
 const ROWS = [1, 3, 4, 5, 63, 64, 65, 257];
 const SOME_ROWS = [1, 5, 65];
 
-/** Of each variant; how invocations add up has nothing to do with how a type is decoded. */
+/** Types for each variant; sums across invocations do not depend on how a type is decoded. */
 function typesOf(variant: Variant): readonly GgmlType[] {
   if (variant.endsWith('f16')) return ['F16'];
   return variant.endsWith('subgroups') ? FEW_TYPES : byTier(FEW_TYPES, TYPES);
@@ -30,24 +29,26 @@ interface Case {
   columns: number;
   rows: number;
   options: LinearOptions;
-  /** Outputs above this matrix's, which stay as they are. */
+  /** Outputs before this matrix's, which must not change. */
   rowStart?: number;
-  /** Default: 1. A residual has as many rows. */
+  /** Default: 1. A residual has the same number of rows. */
   tokens?: number;
+  /** What the device tells of its subgroups; default: the truth. */
+  subgroupSizes?: { least: number; most: number };
 }
 
 async function check(
   runner: Runner,
   random: Random,
-  { type, columns, rows, options, rowStart = 0, tokens = 1 }: Case,
+  { type, columns, rows, options, rowStart = 0, tokens = 1, subgroupSizes = runner.device.subgroupSizes }: Case,
 ): Promise<void> {
   const { norm, bias, gated, residual } = options;
-  const { device } = runner;
+  const device = { ...runner.device, subgroupSizes };
   const { matrix, weights } = await randomMatrix(device, type, rows, columns, random);
   const x = random.normals(tokens * columns, 1, 0.1);
   const outputs = gated ? rows / 2 : rows;
   const above = random.normals(rowStart);
-  // Not zero where nothing is accumulated: it must be overwritten.
+  // Not zero without accumulation: the kernel must overwrite it.
   const before = residual ?? random.normals(tokens * outputs);
   const ofToken = <T extends Float32Array>(values: T, token: number, width: number) =>
     values.subarray(token * width, (token + 1) * width);
@@ -67,9 +68,9 @@ async function check(
     ...(gated && { gate: 'silu' as const }),
   });
   const biasValues = bias && Float32Array.of(...random.normals(rowStart), ...bias);
-  const normWeight = norm && (biasValues ? behindNorm(norm.weight, biasValues) : norm.weight);
+  const normWeight = norm && (biasValues ? normThenBias(norm.weight, biasValues) : norm.weight);
   const bounds = {
-    ...matrix.slices[0]?.planes,
+    ...matrix.slices[0]?.ranges,
     ...{ x: input, norm_weight: normWeight ? runner.upload(normWeight) : input, y },
     ...(biasValues && !norm && { bias_values: runner.upload(biasValues) }),
   };
@@ -82,7 +83,7 @@ async function check(
       ...{ tokens, outputWidth: rowStart + outputs },
     },
   );
-  // What a dot product of such numbers is of the order of; with a gate it is multiplied once more.
+  // The magnitude of a dot product of such numbers; with a gate it is multiplied once more.
   const inputScale = norm ? rms(norm.weight) : rms(x);
   const product = rms(weights) * inputScale * Math.sqrt(columns);
   const want = withAbove((token) => {
@@ -95,7 +96,7 @@ async function check(
   destroyMatrix(device, matrix);
 }
 
-/** Each number of columns is a pipeline, which software adapters take a while to compile: every type sees every option once. */
+/** Every type runs with every option once: each number of columns is a pipeline, which software adapters compile slowly. */
 describeVariants(ALL_VARIANTS, (getRunner, variant) => {
   it.each(typesOf(variant))('linear-decode: %s, plain, with norm, gate, residual or bias', async (type) => {
     const random = new Random(3);
@@ -131,7 +132,7 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
   });
 });
 
-/** What the autotuner may choose beside the class's own. */
+/** Autotune candidates beside the class's default. */
 const SHAPES = [
   [256, 64, 2],
   [128, 32, 4],
@@ -154,6 +155,23 @@ describeVariants(['gpu'], (getRunner) => {
         await check(runner, random, { type: 'Q4_1', columns: 2080, rows: 66, tokens, options: { norm, gated: true } });
       }
       runner.device.variant = variant;
+    },
+  );
+});
+
+describeVariants(['gpu'], (getRunner) => {
+  // As a browser may tell that does not know the size: subgroups are larger than the least.
+  it.each<GgmlType>(byTier(['Q4_1'], ['Q4_1', 'Q2_K', 'Q8_0', 'F16']))(
+    'linear-decode gpu: %s on a device that may have subgroups of 4 to 64',
+    async (type) => {
+      const random = new Random(7);
+      const of = { type, subgroupSizes: { least: 4, most: 64 } };
+      for (const columns of byTier([768], [768, 4096])) {
+        const norm = { weight: random.normals(columns, 0.5, 1), eps: 1e-5 };
+        for (const tokens of byTier([1], [1, 2, 3, 8]))
+          await check(getRunner(), random, { ...of, columns, rows: 66, tokens, options: { norm, gated: true } });
+        await check(getRunner(), random, { ...of, columns, rows: 5, options: { residual: random.normals(5) } });
+      }
     },
   );
 });

@@ -1,22 +1,22 @@
 import { expect, it } from 'vitest';
-import { AdapterArena } from '../../src/adapters/arena/adapter-arena.ts';
+import { AdapterArena } from '../../src/adapters/adapter-arena.ts';
 import { type DosedSpan, rampTable } from '../../src/chunking/ramps.ts';
 import { loraBatch } from '../../src/session/adapter-mix.ts';
 import { Linear } from '../../src/layers/linear.ts';
 import { LoraDelta, LoraLowering } from '../../src/layers/lora.ts';
-import { floatToHalf, halfToFloat } from '../../src/reference/half.ts';
+import { floatToHalf, halfToFloat } from '../reference/half.ts';
 import { Random } from '../support/random.ts';
 import { randomMatrix } from '../support/kernels/random-matrix.ts';
 import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
 
 const WIDTH = 64;
 const OUTPUT = { site: { first: 3, widths: [WIDTH] }, low: 'lowResidual' } as const;
-/** In decoding, A of the linears after is computed beside; nothing of this test's adapter. */
+/** A site without this test's adapter; decode also computes A of the linears after. */
 const AFTER = { site: { first: 4, widths: [WIDTH] }, low: 'lowNormed' } as const;
 const RANKS = [1, 4, 9, 16];
 const MAX_RANK = 16;
 const RAMP = 8;
-/** The third is shorter than a ramp, and the fifth has another scale only. */
+/** The third chunk is shorter than a ramp; the fifth differs from the fourth only in scale. */
 const SPANS: DosedSpan[] = [
   { start: 0, end: 13, level: 0, scale: 1 },
   { start: 13, end: 29, level: 3, scale: 1.3 },
@@ -52,7 +52,7 @@ function lora({ a, bTransposed, x }: Case, token: number, rank: number, scale: n
   return y;
 }
 
-/** The outputs of the two chunks at a boundary, blended. */
+/** Blend of the outputs of the two chunks at a boundary. */
 function blended(input: Case, token: number): Float64Array {
   const output = ({ level, scale }: DosedSpan) => lora(input, token, RANKS[level] as number, scale);
   for (const [i, right] of SPANS.entries()) {
@@ -67,7 +67,7 @@ function blended(input: Case, token: number): Float64Array {
   return output(SPANS.find(({ end }) => token < end) as DosedSpan);
 }
 
-/** What the adapter adds to each token on the GPU, `[TOKENS][WIDTH]`. */
+/** The adapter's outputs for each token on the GPU, `[TOKENS][WIDTH]`. */
 async function delta(
   runner: Runner,
   input: Case,
@@ -149,7 +149,7 @@ describeVariants(CLASSES, (getRunner) => {
     },
   );
 
-  it('hard switches make larger steps', async () => {
+  it('the output changes in larger steps without ramps', async () => {
     const input = randomCase(6, true);
     const largestStep = (values: Float32Array[]): number =>
       Math.max(...values.slice(1).map((value, i) => difference(value, values[i] as Float32Array)));

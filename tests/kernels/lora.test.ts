@@ -1,32 +1,30 @@
 import { expect, it } from 'vitest';
-import { AdapterArena, type ArenaAdapter } from '../../src/adapters/arena/adapter-arena.ts';
-import type { LadderModule } from '../../src/adapters/ladder/adapter-ladder.ts';
+import { AdapterArena, type ArenaAdapter } from '../../src/adapters/adapter-arena.ts';
+import type { LadderModule } from '../../src/adapters/rank-ladder.ts';
 import { LINEAR_NAMES, type LinearName } from '../../src/architectures/linears.ts';
 import type { RampRow } from '../../src/chunking/ramps.ts';
 import { loraBatch } from '../../src/session/adapter-mix.ts';
 import type { BatchShape } from '../../src/layers/batch.ts';
-import { Linear, linearsOf } from '../../src/layers/linear.ts';
+import { Linear, linearsOf, Norm } from '../../src/layers/linear.ts';
 import { LoraDelta, LoraLowering } from '../../src/layers/lora.ts';
-import { Norm } from '../../src/layers/norm.ts';
-import { halfToFloat } from '../../src/reference/half.ts';
-import { floatToHalf } from '../../src/reference/half.ts';
-import { linearDecode } from '../../src/reference/kernels/linear-decode.ts';
-import { rmsNorm } from '../../src/reference/kernels/rms-norm.ts';
-import { siluMul } from '../../src/reference/kernels/silu-mul.ts';
+import { halfToFloat, floatToHalf } from '../reference/half.ts';
+import { linearDecode } from '../reference/kernels/linear-decode.ts';
+import { rmsNorm } from '../reference/kernels/rms-norm.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import { randomMatrix } from '../support/kernels/random-matrix.ts';
 import { ALL_VARIANTS, describeVariants, type Runner } from '../support/kernels/runner.ts';
 import { byTier } from '../support/tier.ts';
+import { gatedActivation } from '../reference/kernels/gated-activation.ts';
 
 const HIDDEN = 96;
 const INNER = 64;
 const EPS = 1e-5;
 const LAYER = 1;
 const MOST_TOKENS = 72;
-/** All adapters but one are taken from here on: in the middle of a tile, and of the tokens that are decoded at once. */
+/** First token that uses all adapters instead of one: within a tile, and within the tokens decoded at once. */
 const ACTIVATED = 2;
-/** Of the linears that add to the residual stream. */
+/** Scale of the linears that add to the residual stream. */
 const SCALE = 0.22;
 const QKV = { site: { first: 0, widths: [HIDDEN, 32, 16] }, low: 'lowNormed' } as const;
 const OUTPUT = { site: { first: 3, widths: [HIDDEN] }, low: 'lowResidual' } as const;
@@ -51,7 +49,10 @@ function randomModule(random: Random, linear: LinearName, rank: number): LadderM
   };
 }
 
-/** Three adapters in one arena: of rank 16, of rank 1 and 2 without some linears, and of rank 69, more than a workgroup computes. */
+/**
+ * Three adapters in one arena: one of rank 16, one of ranks 1 and 2 that lacks some linears, and one of rank 69, more
+ * than a workgroup computes.
+ */
 function fill(arena: AdapterArena, random: Random): ArenaAdapter[] {
   const all = Object.keys(SHAPES) as LinearName[];
   const add = (linears: readonly LinearName[], ranks: (level: number, i: number) => number): ArenaAdapter => {
@@ -73,7 +74,7 @@ interface Use {
   scale: number;
 }
 
-/** What the adapters of a token add to one linear, in f64. */
+/** The adapters' part of one linear's output for a token, in f64. */
 function added(
   uses: readonly Use[],
   linear: LinearName,
@@ -111,10 +112,8 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     const adapters = fill(arena, random);
     const { buffers } = arena;
     const mixes = Array.from({ length: tokens }, () => {
-      const count = kind === 'prefill' ? 2 : random.below(3);
-      // A prefill's tokens are of one sequence, so of one mix; their order in it matters not.
-      const order = kind === 'prefill' ? [2, 0] : [0, 1, 2].sort(() => random.next() - 0.5);
-      return order.slice(0, count).map((i) => ({
+      const order = [0, 1, 2].sort(() => random.next() - 0.5);
+      return order.slice(0, random.below(3)).map((i) => ({
         adapter: adapters[i] as ArenaAdapter,
         table: '',
         scale: i + 0.5,
@@ -134,7 +133,7 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
       row: rows[i] as RampRow,
       position: i,
     }));
-    const batch = loraBatch(arena, doses);
+    const batch = loraBatch(arena, doses, kind);
     if (!batch) throw new Error('no adapters');
     arena.writeRows(batch.rows);
     const shape: BatchShape = { kind, tokens, lora: batch.lora };
@@ -199,7 +198,7 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     });
   });
 
-  it.each(TOKENS.few)('%i tokens decoded: A rides with the linear, or is computed between two', async (tokens) => {
+  it.each(TOKENS.few)('%i tokens decoded: A is computed with the linear, or between two linears', async (tokens) => {
     const runner = getRunner();
     const random = new Random(50 + tokens);
     const { device, buffers, shape, x, gpuX, norm, normWeight, tokenOf, expectRows, add, mixes, rows } = await setUp(
@@ -260,9 +259,9 @@ describeVariants(ALL_VARIANTS, (getRunner) => {
     expectRows(await runner.floats(gated), INNER, (token) => {
       const input = rmsNorm(Float32Array.from(residual(token)), normWeight, EPS);
       const both = [...add('ffn_gate', token, input), ...add('ffn_up', token, input)];
-      return siluMul(plus(linearDecode(gateUp.weights, Float32Array.from(input)), both), INNER);
+      return gatedActivation(plus(linearDecode(gateUp.weights, Float32Array.from(input)), both), INNER);
     });
-    // Six linears were lowered for, each at its own rank.
+    // A · x was computed for six linears, each at its own rank.
     const counted = new Uint32Array(await runner.read(buffers.counters));
     const want = new Uint32Array(counted.length);
     mixes.forEach((mix, token) => {

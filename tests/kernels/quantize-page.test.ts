@@ -8,7 +8,7 @@ import {
   type QuantizedForm,
   UNIT_BYTES,
 } from '../../src/kernels/formats/page-forms.ts';
-import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
+import { quantizePageKernel } from '../../src/kernels/pages.ts';
 import { Random } from '../support/random.ts';
 import { expectAtMost } from '../support/kernels/expect-close.ts';
 import { decodeHead, fromHalves, headsOf, toHalves } from '../support/kernels/pages.ts';
@@ -30,7 +30,7 @@ async function quantized(
     into.set(new Uint8Array(page.buffer, page.byteOffset, page.byteLength), i * from * UNIT_BYTES),
   );
   const buffer = runner.upload(kv);
-  // The first task is another dispatch's.
+  // The first task belongs to another dispatch.
   const tasks = pages.flatMap((_, i) => [
     ...pageEntry(i * from, was, PAGE_TOKENS, 0),
     ...pageEntry(pages.length * from + i * to, form, PAGE_TOKENS, 0),
@@ -53,17 +53,17 @@ const HEADS = [
   headsOf(256, 1, 1),
 ];
 const FORMS = ['q8', 'q4', 'q3', 'k3v2'] as const;
-/** From pages in f16, and from some that lie in q8. */
+/** Forms of written pages, quantized from f16 and from q8. */
 const WRITTEN = byTier(HEADS.slice(0, 2), HEADS).flatMap((heads) => [
   ...FORMS.map((form) => ({ ...heads, form, was: 'f16' as const })),
   ...(['q4', 'q3'] as const).map((form) => ({ ...heads, form, was: 'q8' as const })),
 ]);
-/** Of numbers from a bell curve, what codes of so many bits may be off: relative L2 of a value, twice what is expected or less. */
+/** Largest relative L2 error of a value for quants of each number of bits, with normally distributed numbers: at most twice the expected one. */
 const VALUE_ERRORS: Readonly<Record<number, number>> = { 8: 0.015, 4: 0.22, 3: 0.32, 2: 0.55 };
 
 /**
- * Of random pages: each head as it was, `[PAGE_TOKENS, headDim]` keys and values, and as it is read back. Channels differ in
- * what they vary. `was`: what the pages lay in.
+ * Heads of random pages before and after quantization, `[PAGE_TOKENS, headDim]` keys and values. Channels vary by different
+ * amounts. `was`: the form of the pages before.
  */
 async function quantizedHeads(runner: Runner, heads: Heads, form: QuantizedForm, was: 'f16' | 'q8' = 'f16') {
   const { numKvHeads, headDim } = heads;
@@ -102,7 +102,7 @@ const dot = (a: Float64Array, b: Float64Array): number => a.reduce((sum, x, i) =
 describe('quantize-page', () => {
   describeVariants(HALF_VARIANTS, (getRunner) => {
     it.each(WRITTEN)(
-      '$form from $was, $numKvHeads heads of $headDim: keys within half a step, in ranges as narrow as what they hold',
+      '$form from $was, $numKvHeads heads of $headDim: keys are within half a step, and ranges hardly wider than the keys',
       async ({ form, was, ...heads }) => {
         const { headDim } = heads;
         for (const { keys, decoded } of await quantizedHeads(getRunner(), heads, form, was)) {
@@ -134,7 +134,7 @@ describe('quantize-page', () => {
     );
 
     it.each(WRITTEN)(
-      '$form from $was, $numKvHeads heads of $headDim: values keep their direction, and are off by what their bits allow',
+      '$form from $was, $numKvHeads heads of $headDim: values keep their direction, with errors within the bound of their bits',
       async ({ form, was, ...heads }) => {
         const { headDim } = heads;
         for (const { values, decoded } of await quantizedHeads(getRunner(), heads, form, was)) {
@@ -161,7 +161,7 @@ describe('quantize-page', () => {
       ).map(([form, middle]) => ({ ...heads, form, middle })),
     );
     it.each(ordered)(
-      'of keys of $middle bits, heads of $headDim, those channels have more that vary more',
+      'keys of $middle bits, heads of $headDim: channels that vary more get more bits',
       async ({ form, middle, ...heads }) => {
         const { headDim } = heads;
         const quarter = 16 * Math.floor(headDim / 64);
@@ -187,7 +187,7 @@ describe('quantize-page', () => {
       },
     );
 
-    it('a channel, and a value, that is the same everywhere', async () => {
+    it('keeps a constant channel and a constant value exactly', async () => {
       const heads = headsOf(64, 1, 1);
       const size = PAGE_TOKENS * 64;
       const page = toHalves(Float64Array.from({ length: 2 * size }, (_, i) => (i < size ? -1.5 : 0)));
@@ -200,7 +200,7 @@ describe('quantize-page', () => {
     });
   });
 
-  it('costs 8.3, 4.4, 3.4 and 2.9 bits an element at 64 channels', () => {
+  it('takes 8.3, 4.4, 3.4 and 2.9 bits per element at 64 channels', () => {
     const elements = 2 * PAGE_TOKENS * 64;
     const bits = (form: QuantizedForm) => (pageUnits(form, { numKvHeads: 1, headDim: 64 }) * UNIT_BYTES * 8) / elements;
     expect(FORMS.map(bits)).toEqual([8.34375, 4.375, 3.375, 2.875]);

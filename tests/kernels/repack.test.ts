@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { openDevice } from '../../src/gpu/device.ts';
-import { planeNames, type PlaneName, WEIGHT_FORMATS } from '../../src/kernels/formats/weight-formats.ts';
+import { WEIGHT_FORMATS, type WeightBufferName, weightBufferNames } from '../../src/kernels/formats/weight-formats.ts';
 import type { MatrixSlice } from '../../src/layers/weight-matrix.ts';
-import type { RowSource } from '../../src/layers/upload/weight-upload.ts';
-import { dequantize } from '../../src/reference/dequantize.ts';
-import { type Planes, unpackPlanes } from '../../src/reference/kernels/repack.ts';
+import type { RowSource } from '../../src/layers/weight-upload.ts';
+import { dequantize } from '../reference/dequantize.ts';
+import { type Planes, unpackBuffers } from '../reference/kernels/repack.ts';
 import { repack } from '../../src/kernels/formats/repack.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
 import { deinterleaveRows } from '../../src/weights/interleaved-rows.ts';
@@ -15,16 +15,16 @@ import { Random } from '../support/random.ts';
 import { ALL_TYPES, fits, randomBytes, TYPES, uploaded } from '../support/kernels/random-matrix.ts';
 import { CLASSES, describeVariants, Runner } from '../support/kernels/runner.ts';
 
-/** Whole words; of Q2_K's and Q6_K's scales whole fours of runs, which are 20 words. */
-function planeWords(type: GgmlType, name: PlaneName, weights: number): number {
+/** Words of a buffer; the scales of Q2_K and Q6_K have whole groups of four runs, 20 words each. */
+function bufferWords(type: GgmlType, name: WeightBufferName, weights: number): number {
   if (name === 'weight_scales' && isInFours(type)) return 20 * Math.ceil(weights / 1024);
-  return Math.ceil(((WEIGHT_FORMATS[type].planes[name]?.bytes ?? 0) * weights) / 1024);
+  return Math.ceil(((WEIGHT_FORMATS[type].buffers[name]?.bytes ?? 0) * weights) / 1024);
 }
 
-/** Runs lack what makes them fours in small matrices alone, 20 bytes each. */
+/** Only small matrices have incomplete groups of four runs, 20 bytes a run. */
 const isInFours = (type: GgmlType): boolean => type === 'Q2_K' || type === 'Q6_K';
 
-it.each(ALL_TYPES)('repack: planes of %s hold the same weights, in as many bytes', (type) => {
+it.each(ALL_TYPES)('repack: quants and scales of %s hold the same weights in the same number of bytes', (type) => {
   const random = new Random(18);
   for (const [rows, columns] of [
     [2, 256],
@@ -35,21 +35,21 @@ it.each(ALL_TYPES)('repack: planes of %s hold the same weights, in as many bytes
   ] as const) {
     if (!fits(type, columns)) continue;
     const bytes = randomBytes(type, rows, columns, random);
-    const planes = repack(type, bytes);
-    expect(Object.keys(planes).sort()).toEqual(planeNames(type).sort());
+    const buffers = repack(type, bytes);
+    expect(Object.keys(buffers).sort()).toEqual(weightBufferNames(type).sort());
     let total = 0;
-    for (const name of planeNames(type)) {
-      const size = planes[name]?.byteLength ?? 0;
-      expect(size).toBe(4 * planeWords(type, name, rows * columns));
+    for (const name of weightBufferNames(type)) {
+      const size = buffers[name]?.byteLength ?? 0;
+      expect(size).toBe(4 * bufferWords(type, name, rows * columns));
       total += size;
     }
     const lacking = isInFours(type) ? 20 * (-((rows * columns) / 256) & 3) : 0;
     expect(total).toBeLessThanOrEqual(1.05 * 4 * Math.ceil(bytes.length / 4) + lacking);
-    expect(Float32Array.from(unpackPlanes(type, planes))).toEqual(dequantize(type, bytes));
+    expect(Float32Array.from(unpackBuffers(type, buffers))).toEqual(dequantize(type, bytes));
   }
 });
 
-it('repack takes a view into a larger buffer', () => {
+it('repack accepts a view into a larger buffer', () => {
   for (const type of ALL_TYPES) {
     const bytes = randomBytes(type, 2, 256, new Random(19));
     const file = new Uint8Array(bytes.length + 7);
@@ -58,7 +58,7 @@ it('repack takes a view into a larger buffer', () => {
   }
 });
 
-/** As `randomBytes`, but scales are of all finite halves: of either sign, subnormal, zero. */
+/** As `randomBytes`, with all finite halves as scales: both signs, subnormal, zero. */
 function anyBytes(type: GgmlType, rows: number, columns: number, random: Random): Uint8Array {
   const bytes = randomBytes(type, rows, columns, random);
   const { blockSize, blockBytes } = GGML_TYPES[type];
@@ -78,7 +78,7 @@ function anyBytes(type: GgmlType, rows: number, columns: number, random: Random)
   return bytes;
 }
 
-/** Rows as a source that begins at an odd byte, and what is to become of them. */
+/** A source of rows that begins at an odd byte, and the rows in the order of upload. */
 function rowsOf(type: GgmlType, rows: number, columns: number, { headDim, seed }: { headDim?: number; seed: number }) {
   const bytes = anyBytes(type, rows, columns, new Random(seed));
   const file = new Uint8Array(bytes.length + 3);
@@ -95,23 +95,23 @@ function rowsOf(type: GgmlType, rows: number, columns: number, { headDim, seed }
   return { source, ordered: headDim === undefined ? bytes : deinterleaveRows(bytes, bytes.length / rows, headDim) };
 }
 
-async function planesOf(
+async function buffersOf(
   runner: Runner,
   type: GgmlType,
-  { buffer, planes }: MatrixSlice,
+  { buffer, ranges }: MatrixSlice,
   weights: number,
 ): Promise<Planes> {
   const bytes = await runner.read(buffer);
   return Object.fromEntries(
-    planeNames(type).map((name) => [
+    weightBufferNames(type).map((name) => [
       name,
-      new Uint32Array(bytes, planes[name]?.offset, planeWords(type, name, weights)),
+      new Uint32Array(bytes, ranges[name]?.offset, bufferWords(type, name, weights)),
     ]),
   );
 }
 
-/** Uploads `sources` and holds each slice to JavaScript's planes of its rows, bit for bit. */
-async function expectPlanes(
+/** Uploads `sources` and expects each slice to equal JavaScript's buffers of its rows, bit for bit. */
+async function expectBuffers(
   runner: Runner,
   type: GgmlType,
   columns: number,
@@ -126,7 +126,7 @@ async function expectPlanes(
   const rowBytes = all.length / matrix.rows;
   for (const slice of matrix.slices) {
     const rows = all.subarray(slice.rowStart * rowBytes, (slice.rowStart + slice.rows) * rowBytes);
-    expect(await planesOf(runner, type, slice, slice.rows * columns)).toEqual(repack(type, rows.slice()));
+    expect(await buffersOf(runner, type, slice, slice.rows * columns)).toEqual(repack(type, rows.slice()));
     runner.device.buffers.destroy(slice.buffer);
   }
   return matrix.slices.length;
@@ -134,10 +134,10 @@ async function expectPlanes(
 
 describe('rows on the GPU', () => {
   describeVariants(CLASSES, (getRunner, variant) => {
-    it.each(TYPES)('%s: have the planes that JavaScript gives, bit for bit', async (type) => {
+    it.each(TYPES)('%s: equal the buffers that JavaScript repacks, bit for bit', async (type) => {
       for (const columns of [32, 96, 256, 480, 1536].filter((each) => fits(type, each))) {
-        await expectPlanes(getRunner(), type, columns, [rowsOf(type, 1, columns, { seed: 1 })]);
-        await expectPlanes(getRunner(), type, columns, [
+        await expectBuffers(getRunner(), type, columns, [rowsOf(type, 1, columns, { seed: 1 })]);
+        await expectBuffers(getRunner(), type, columns, [
           rowsOf(type, 68, columns, { seed: 2 }),
           rowsOf(type, 7, columns, { seed: 3 }),
         ]);
@@ -145,18 +145,18 @@ describe('rows on the GPU', () => {
           rowsOf(type, 60, columns, { headDim: 12, seed: 4 }),
           rowsOf(type, 24, columns, { headDim: 12, seed: 5 }),
         ];
-        await expectPlanes(getRunner(), type, columns, [q, k, rowsOf(type, 24, columns, { seed: 6 })]);
+        await expectBuffers(getRunner(), type, columns, [q, k, rowsOf(type, 24, columns, { seed: 6 })]);
       }
     });
 
-    it.each(TYPES)('%s: in several pieces, heads across them', async (type) => {
+    it.each(TYPES)('%s: are right in several pieces with heads across them', async (type) => {
       const columns = 4096;
       const rows =
         30 * Math.ceil((6 << 20) / 30 / ((columns / GGML_TYPES[type].blockSize) * GGML_TYPES[type].blockBytes));
-      await expectPlanes(getRunner(), type, columns, [rowsOf(type, rows, columns, { headDim: 30, seed: 7 })]);
+      await expectBuffers(getRunner(), type, columns, [rowsOf(type, rows, columns, { headDim: 30, seed: 7 })]);
     });
 
-    it('take little memory beside them, however many they are', async () => {
+    it('take little extra memory for any number of rows', async () => {
       const { device, recorder } = getRunner();
       const [rows, columns] = [10_240, 4096];
       const bytes = (rows * columns * 34) / 32;
@@ -176,12 +176,12 @@ describe('rows on the GPU', () => {
     });
   });
 
-  it.each(TYPES)('%s: in slices, heads across them', async (type) => {
+  it.each(TYPES)('%s: are right in slices with heads across them', async (type) => {
     const columns = fits(type, 96) ? 96 : 256;
-    const largest = Math.max(...planeNames(type).map((name) => WEIGHT_FORMATS[type].planes[name]?.bytes ?? 0));
+    const largest = Math.max(...weightBufferNames(type).map((name) => WEIGHT_FORMATS[type].buffers[name]?.bytes ?? 0));
     const device = await openDevice(gpuWithBindings(largest * columns), { deviceClass: 'gpu' });
     const runner = new Runner(device);
-    const slices = await expectPlanes(runner, type, columns, [
+    const slices = await expectBuffers(runner, type, columns, [
       rowsOf(type, 480, columns, { headDim: 96, seed: 9 }),
       rowsOf(type, 130, columns, { seed: 10 }),
     ]);

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { entropyComplexity } from '../../src/chunking/complexity.ts';
-import { nextLevel } from '../../src/chunking/levels.ts';
+import { nextLevel } from '../../src/chunking/chunk-plan.ts';
 import { DecodeRamp } from '../../src/chunking/ramps.ts';
-import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../../src/kernels/sample-level.ts';
+import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../../src/kernels/sampling.ts';
 import { Random } from '../support/random.ts';
 import { describeVariants } from '../support/kernels/runner.ts';
 
@@ -13,7 +13,7 @@ const CASES = [
 ];
 
 describeVariants(['cpu'], (getRunner) => {
-  it.each(CASES)('levels follow the entropy as on the host: $thresholds, ramps of $rampWidth', async (options) => {
+  it.each(CASES)('rank levels follow the entropy as on the host: $thresholds, ramps of $rampWidth', async (options) => {
     const { rampWidth, hysteresis, smoothing, thresholds } = options;
     const runner = getRunner();
     const random = new Random(70 + rampWidth);

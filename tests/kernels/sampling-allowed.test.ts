@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_STREAMS } from '../../src/config/max-streams.ts';
+import { MAX_SEQUENCES } from '../../src/config/limits.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import { Sampler, type SamplerInput } from '../../src/session/sampling/sampler.ts';
-import { adjustLogits, argmax, distribution, maskLogits } from '../../src/reference/kernels/sampling.ts';
+import { adjustLogits, argmax, distribution, maskLogits } from '../reference/kernels/sampling.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
@@ -12,7 +12,7 @@ import { byTier } from '../support/tier.ts';
 
 const SIZES = [1, 31, 32, 33, 65, 255, 257, 4097, 49_151, 49_152, 49_153, 151_936, 262_144];
 
-/** Some tokens, as a set and as the words that the sampler takes. */
+/** Allowed tokens, as a set and as the sampler's words. */
 function list(tokens: Iterable<number>, size: number) {
   const set = new Set(tokens);
   const words = new Uint32Array(Math.ceil(size / 32));
@@ -20,7 +20,7 @@ function list(tokens: Iterable<number>, size: number) {
   return { set, words };
 }
 
-/** A share of all tokens, the last one always among them. */
+/** A share of all tokens, including the last one. */
 function someOf(size: number, share: number, random: Random) {
   const tokens = Array.from({ length: size }, (_, token) => token).filter(() => random.next() < share);
   return list([...tokens, size - 1], size);
@@ -28,7 +28,7 @@ function someOf(size: number, share: number, random: Random) {
 
 function samplerOf(runner: Runner, logits: Float32Array) {
   const buffer = runner.upload(logits);
-  const tokens = runner.empty(MAX_STREAMS * 4);
+  const tokens = runner.empty(MAX_SEQUENCES * 4);
   const sampler = new Sampler(runner.device, logits.length, buffer, tokens);
   return {
     sampler,
@@ -42,9 +42,9 @@ function samplerOf(runner: Runner, logits: Float32Array) {
   };
 }
 
-describe('what a list allows', () => {
+describe('a list of allowed tokens', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each(SIZES)('of %d tokens, whichever is the largest', async (size) => {
+    it.each(SIZES)('restricts greedy samples of %d tokens', async (size) => {
       const random = new Random(size);
       const logits = random.normals(size);
       const run = samplerOf(getRunner(), logits);
@@ -61,7 +61,7 @@ describe('what a list allows', () => {
       expect(await run.next(0, GREEDY)).toBe(argmax(logits));
     });
 
-    it.each(byTier([257], [33, 257, 49_153]))('of %d tokens is all that filters see', async (size) => {
+    it.each(byTier([257], [33, 257, 49_153]))('hides other tokens from filters, of %d tokens', async (size) => {
       const random = new Random(size + 1);
       const logits = random.normals(size, 2);
       const { set, words } = someOf(size, 0.3, random);
@@ -74,26 +74,26 @@ describe('what a list allows', () => {
       expect(want).toContain(token);
     });
 
-    it('is drawn as often as the model says of it alone', async () => {
+    it('gives samples with the probabilities of the allowed tokens', async () => {
       const size = 300;
       const random = new Random(5);
       const logits = random.normals(size);
       const { set, words } = list([3, 31, 32, 255, 299], size);
       const run = samplerOf(getRunner(), logits);
       const counts = new Map<number, number>();
-      const draws = 600;
-      for (let position = 0; position < draws; position++) {
+      const samples = 600;
+      for (let position = 0; position < samples; position++) {
         const token = await run.next(2, sampling({ seed: 9 }), { position, allowed: words });
         counts.set(token, (counts.get(token) ?? 0) + 1);
       }
       const { tokens, probabilities } = distribution(maskLogits(logits, set), sampling({}));
       tokens.forEach((token, i) => {
         if (!set.has(token)) expect(counts.get(token)).toBeUndefined();
-        else expect(Math.abs((counts.get(token) ?? 0) / draws - (probabilities[i] ?? 0))).toBeLessThan(0.08);
+        else expect(Math.abs((counts.get(token) ?? 0) / samples - (probabilities[i] ?? 0))).toBeLessThan(0.08);
       });
     });
 
-    it('goes by what penalties and bias leave, and the entropy by neither', async () => {
+    it('applies after penalties and bias; the entropy ignores all of them', async () => {
       const size = 4097;
       const random = new Random(6);
       const logits = random.normals(size);
@@ -118,7 +118,7 @@ describe('what a list allows', () => {
       expect(Math.abs(((await run.entropy())[3] ?? NaN) - normalizedEntropy(logits))).toBeLessThan(1e-4);
     });
 
-    it('holds for its stream alone', async () => {
+    it('holds only for its sequence slot', async () => {
       const size = 65;
       const logits = new Random(7).normals(size);
       const runner = getRunner();

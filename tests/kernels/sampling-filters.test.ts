@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import { adjustLogits, argmax, distribution } from '../../src/reference/kernels/sampling.ts';
+import { adjustLogits, argmax, distribution } from '../reference/kernels/sampling.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import { CLASSES, describeVariants } from '../support/kernels/runner.ts';
@@ -16,8 +16,9 @@ import { byTier } from '../support/tier.ts';
 
 describe('greedy', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each([1, 2, 63, 64, 65, 255, 257, 4097, VOCABULARY])(
-      'is the largest of %d, the lowest of equals',
+    const sizes = [1, 2, 63, 64, 65, 255, 257, 4097, VOCABULARY];
+    it.each(byTier([1, 65, 257, 4097, VOCABULARY], sizes))(
+      'picks the largest of %d logits, and the lowest index of equal ones',
       async (size) => {
         const random = new Random(size);
         const rounded = Float32Array.from(random.normals(size), (value) => Math.round(2 * value));
@@ -30,7 +31,7 @@ describe('greedy', () => {
       },
     );
 
-    it('is what a temperature near zero draws', async () => {
+    it('equals sampling at a temperature near zero', async () => {
       const logits = new Random(21).normals(5000);
       for (const temperature of [1e-4, 1e-40]) {
         for (const filters of [{}, { topK: 7, topP: 0.9 }]) {
@@ -89,7 +90,7 @@ describe('penalties and bias', () => {
       }
     });
 
-    it('forgets the request before', async () => {
+    it('do not count tokens of the previous request', async () => {
       const logits = new Random(23).normals(500);
       const run = new SamplingRun(getRunner(), logits);
       const options = { ...GREEDY, frequencyPenalty: 1, logitBias: new Map([[7, 50]]) };
@@ -113,7 +114,7 @@ const LOGITS: Record<string, Float32Array> = {
   'of either sign, far apart': random.normals(VOCABULARY, 200),
 };
 
-/** min-p is no part of it: it is a bound on the draw and leaves the logits as they are. */
+/** min-p is tested separately: it is a bound on samples and does not change the logits. */
 const FILTERS: Partial<SamplingOptions>[] = [
   { topK: 1 },
   { topK: 40 },
@@ -123,14 +124,14 @@ const FILTERS: Partial<SamplingOptions>[] = [
   { topP: 1e-6 },
   { topP: 0.5, temperature: 0.7 },
   { topP: 0.95, temperature: 1.5 },
-  { topP: 0.99 }, // the next token weighs 1e-6: less is below what a sum in f32 can tell
+  { topP: 0.99 }, // the next token weighs 1e-6: a smaller share is below the precision of a sum in f32
   { topK: 50, topP: 0.9 },
   { topK: 20_000, topP: 0.6, temperature: 0.8 },
 ];
 
-describe('what top-k and top-p keep', () => {
+describe('tokens that top-k and top-p keep', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each(byTier(Object.keys(LOGITS).slice(0, 2), Object.keys(LOGITS)))('of %s logits', async (name) => {
+    it.each(byTier(['peaked', 'tied'], Object.keys(LOGITS)))('of %s logits', async (name) => {
       const logits = LOGITS[name] ?? new Float32Array();
       const run = new SamplingRun(getRunner(), logits);
       for (const filter of FILTERS) {
@@ -146,7 +147,7 @@ describe('what top-k and top-p keep', () => {
     });
 
     it('of small vocabularies', async () => {
-      for (const size of [1, 2, 63, 65, 257]) {
+      for (const size of byTier([1, 65, 257], [1, 2, 63, 65, 257])) {
         const logits = new Random(size).normals(size, 2);
         const run = new SamplingRun(getRunner(), logits);
         for (const filter of [{ topK: 1 }, { topK: 2 }, { topK: size - 1 }, { topP: 0.5 }, { topK: 60, topP: 0.8 }]) {
@@ -160,7 +161,7 @@ describe('what top-k and top-p keep', () => {
   });
 });
 
-describe('what min-p keeps', () => {
+describe('tokens that min-p keeps', () => {
   describeVariants(CLASSES, (getRunner) => {
     const filters = [
       { minP: 0.05 },
@@ -170,17 +171,16 @@ describe('what min-p keeps', () => {
       { minP: 0.03, topK: 50, topP: 0.9, temperature: 0.9 },
       { minP: 1 },
     ];
-    it.each(byTier(filters.slice(0, 1), filters))(
-      'is all that is drawn, and all of it is drawn: %o',
-      async (filter) => {
-        const logits = peakedLogits(VOCABULARY, new Random(25));
-        const options = midway(logits, sampling(filter));
-        const run = new SamplingRun(getRunner(), logits);
-        await run.next(options);
-        const draws = await run.draw(1200, (position) => ({ options: { ...options, topK: 0, topP: 1 }, position }));
-        const ascending = (tokens: Iterable<number>): number[] => [...tokens].sort((a, b) => a - b);
-        expect(ascending(new Set(draws))).toEqual(ascending(distribution(logits, options).tokens));
-      },
-    );
+    // Each sample reads the whole vocabulary.
+    const [size = VOCABULARY] = byTier([4097], [VOCABULARY]);
+    it.each(byTier(filters.slice(1, 2), filters))('are exactly the sampled tokens: %o', async (filter) => {
+      const logits = peakedLogits(size, new Random(25));
+      const options = midway(logits, sampling(filter));
+      const run = new SamplingRun(getRunner(), logits);
+      await run.next(options);
+      const samples = await run.sample(1200, (position) => ({ options: { ...options, topK: 0, topP: 1 }, position }));
+      const ascending = (tokens: Iterable<number>): number[] => [...tokens].sort((a, b) => a - b);
+      expect(ascending(new Set(samples))).toEqual(ascending(distribution(logits, options).tokens));
+    });
   });
 });

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { SamplingOptions } from '../../src/config/sampling.ts';
-import { argmax, distribution } from '../../src/reference/kernels/sampling.ts';
+import { argmax, distribution } from '../reference/kernels/sampling.ts';
 import { CLASSES, describeVariants } from '../support/kernels/runner.ts';
 import { midway, sampling, SamplingRun } from '../support/kernels/sampling-run.ts';
 import { Random } from '../support/random.ts';
 
-/** Around a workgroup's invocations, and the vocabularies of SmolLM2, Qwen and Gemma. */
+/** Sizes around a workgroup's invocations, and the vocabularies of SmolLM2, Qwen and Gemma. */
 const SIZES = [1, 255, 256, 257, 1023, 1025, 49_152, 151_936, 262_144];
 const MASKED = -3e38;
 
@@ -28,7 +28,7 @@ const FILTERS: Partial<SamplingOptions>[] = [
 const allowed = (logits: Float32Array): number[] =>
   [...logits.keys()].filter((token) => (logits[token] ?? NaN) > MASKED);
 
-/** What filters keep of what is not masked. */
+/** Unmasked tokens that filters keep. */
 function keptOf(logits: Float32Array, options: SamplingOptions): number[] {
   const tokens = allowed(logits);
   const { tokens: kept } = distribution(
@@ -40,7 +40,7 @@ function keptOf(logits: Float32Array, options: SamplingOptions): number[] {
 
 describe('vocabularies', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each(SIZES)('of %d tokens are filtered to the token', async (size) => {
+    it.each(SIZES)('of %d tokens are filtered exactly', async (size) => {
       for (const [name, make] of Object.entries(LOGITS)) {
         const logits = make(size, new Random(size));
         const run = new SamplingRun(getRunner(), logits);
@@ -67,22 +67,22 @@ describe('vocabularies', () => {
 });
 
 describe('a seed', () => {
-  const drawn = new Map<string, number[]>();
+  const sampled = new Map<string, number[]>();
 
   describeVariants(CLASSES, (getRunner, variant) => {
-    it('gives the tokens that it gives with other kernels', async () => {
+    it('gives the same tokens with other kernels', async () => {
       const logits = new Random(8).normals(49_153, 1.5);
       const tokens: number[] = [];
       for (const filter of [{}, { topP: 0.3 }, { topP: 0.999 }, { topK: 50, topP: 0.8 }, { minP: 0.05 }]) {
         const run = new SamplingRun(getRunner(), logits);
         tokens.push(
-          ...(await run.draw(40, (position) => ({ options: sampling({ ...filter, seed: 5 }), position }))),
+          ...(await run.sample(40, (position) => ({ options: sampling({ ...filter, seed: 5 }), position }))),
           ...(await run.kept()),
         );
       }
-      drawn.set(variant, tokens);
+      sampled.set(variant, tokens);
       expect(new Set(tokens).size).toBeGreaterThan(100);
-      for (const others of drawn.values()) expect(tokens).toEqual(others);
+      for (const others of sampled.values()) expect(tokens).toEqual(others);
     });
   });
 });

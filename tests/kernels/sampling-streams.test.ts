@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_STREAMS } from '../../src/config/max-streams.ts';
+import { MAX_SEQUENCES } from '../../src/config/limits.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import { Sampler } from '../../src/session/sampling/sampler.ts';
-import { argmax } from '../../src/reference/kernels/sampling.ts';
+import { argmax } from '../reference/kernels/sampling.ts';
 import { Random } from '../support/random.ts';
 import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
 import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
@@ -15,7 +15,7 @@ function samplerOf(runner: Runner, rows: readonly Float32Array[]) {
   const all = new Float32Array(rows.length * width);
   rows.forEach((row, i) => all.set(row, i * width));
   const logits = runner.upload(all);
-  const tokens = runner.empty(MAX_STREAMS * 4);
+  const tokens = runner.empty(MAX_SEQUENCES * 4);
   const sampler = new Sampler(runner.device, width, logits, tokens);
   return {
     sampler,
@@ -60,7 +60,7 @@ describe('entropy', () => {
       expect((await run.tokens())[2]).toBe(argmax(logits));
     });
 
-    it('is of the logits before penalties, temperature and filters, and of its own row', async () => {
+    it('comes from the raw logits of its own row, before penalties, temperature and filters', async () => {
       const rows = [random.normals(3000, 3), random.normals(3000, 1), random.normals(3000, 6)];
       const run = samplerOf(getRunner(), rows);
       const options = sampling({ temperature: 0.3, topK: 5, repetitionPenalty: 1.5, logitBias: new Map([[3, 60]]) });
@@ -71,15 +71,15 @@ describe('entropy', () => {
       const got = await run.entropy();
       expect(Math.abs((got[3] ?? NaN) - normalizedEntropy(rows[0] as Float32Array))).toBeLessThan(1e-4);
       expect(Math.abs((got[1] ?? NaN) - normalizedEntropy(rows[1] as Float32Array))).toBeLessThan(1e-4);
-      expect(got[0]).toBe(0); // it did not ask
+      expect(got[0]).toBe(0); // this sequence did not request the entropy
       expect((await run.tokens())[1]).toBe(3);
     });
   });
 });
 
-describe('streams', () => {
+describe('sequence slots', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it('draw what they draw alone, whichever row and slot they have', async () => {
+    it('give the same tokens as alone, in any row and slot', async () => {
       const rows = Array.from({ length: 4 }, () => random.normals(4097, 2));
       const options = [
         GREEDY,
@@ -100,7 +100,7 @@ describe('streams', () => {
       expect(slots.map((slot) => tokens[slot])).toEqual(alone);
     });
 
-    it('have counts, bias and prompt of their own', async () => {
+    it('have their own counts, bias and prompt', async () => {
       const logits = new Float32Array(700);
       logits.set([5, 4, 3]);
       const run = samplerOf(getRunner(), [logits, logits]);
@@ -108,16 +108,16 @@ describe('streams', () => {
       const biased = { ...GREEDY, logitBias: new Map([[699, 9]]), repetitionPenalty: 2 };
       run.sampler.begin(1, counting, []);
       run.sampler.begin(3, biased, [0]);
-      const drawn: (number | undefined)[][] = [];
+      const sampled: (number | undefined)[][] = [];
       for (let step = 0; step < 3; step++) {
         run.restore();
         run.record(0, 1, counting);
         run.record(1, 3, biased);
         const tokens = await run.tokens();
-        drawn.push([tokens[1], tokens[3]]);
+        sampled.push([tokens[1], tokens[3]]);
       }
       // 5, then 3.5 against 4, then 3.5 against 2.5 and 3; and 9, which falls to none when it is repeated: 0 / 2 + 9.
-      expect(drawn).toEqual([
+      expect(sampled).toEqual([
         [0, 699],
         [1, 699],
         [0, 699],

@@ -1,78 +1,162 @@
 import { describe, expect, test } from 'vitest';
 import { napping } from '../../cli/node-gpu.ts';
-import { fixedForm } from '../../src/cache/policy.ts';
+import { errorBudgetPolicy, fixedForm, sparsePolicy } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { DeviceClass } from '../../src/gpu/device-variant.ts';
-import { openDevice } from '../../src/gpu/device.ts';
+import { type DeviceClass, openDevice } from '../../src/gpu/device.ts';
 import { Recorder } from '../../src/gpu/recorder.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
 import { createOperation } from '../../src/gpu/operation.ts';
-import { WeightUpload } from '../../src/layers/upload/weight-upload.ts';
+import { joinNormsKernel, keepStatesKernel } from '../../src/kernels/draft.ts';
+import { batchTable } from '../../src/layers/batch.ts';
+import { WeightUpload } from '../../src/layers/weight-upload.ts';
 import { anyMatrix, anyNumbers } from '../../src/models/checks/known-values.ts';
-import { greedy } from '../../src/session/sampling/greedy-draw.ts';
+import { greedy } from '../../src/session/sampling/sampler.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
 import { answer } from '../support/answer.ts';
+import { encoderSession } from '../support/encoder-under-test.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { watchedStores } from '../support/gpu/watched-stores.ts';
+import { type Embedding, encoderFolder } from '../support/models/encoder-folder.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
 const shared = { seed: 7, type: 'Q4_1', contextLength: 256 } as const;
-const MODELS: Record<string, TinyModelOptions> = {
+const MODELS = {
   'page forms': { ...shared, architecture: 'llama', numLayers: 1 },
   biases: { ...shared, architecture: 'qwen2', numLayers: 1 },
-};
+} satisfies Record<string, TinyModelOptions>;
 
-/** WGSL lets a store of a component touch its vector, and Metal does (gpuweb#2112): what another invocation stored beside is lost. */
-describe.each<DeviceClass>(['gpu'])(
-  'no two invocations of a dispatch store into one vector or word, %s',
-  (deviceClass) => {
-    test.each(Object.keys(MODELS))('%s', async (name) => {
+/** In WGSL, and on Metal, a store of a component may write its whole vector (gpuweb#2112), and so overwrite another invocation's store. */
+describe('no two invocations of a dispatch store into one vector or word', () => {
+  test.each<[keyof typeof MODELS, DeviceClass]>([
+    ['page forms', 'gpu'],
+    ['page forms', 'cpu'],
+    ['biases', 'gpu'],
+  ])('%s, class %s', async (name, deviceClass) => {
+    const { gpu, found, kernels } = watchedStores();
+    const model = MODELS[name];
+    const engine = await engineUnderTest(tinyModel(model), { gpu, deviceClass, wait: napping });
+    const session = await engine.session();
+    const tokens = randomTokens(150, 256, 5);
+    const pieces = [64, 50, 1, 2, 3, 1];
+    await logitsOf(engine, tokens, { pieces });
+    const policies = [
+      ...(['q8', 'q4', 'q3'] as const).map((form) => fixedForm(form)),
+      ...[fixedForm('sparse', 8), errorBudgetPolicy(0.01)],
+    ];
+    if (name === 'page forms') {
+      for (const policy of policies) await logitsOf(engine, tokens, { pieces, policy });
+      // Long enough for layers to give up pages.
+      await logitsOf(engine, randomTokens(200, 256, 6), { pieces: [128, 64], policy: sparsePolicy() });
+    }
+    // Several sequences, and verification of drafts.
+    const streams = [0, 1].map((slot) => new Sequence(undefined, slot));
+    for (const stream of streams) await session.prefill(stream, tokens.slice(0, 20), () => undefined);
+    await session.decode(streams.map((stream) => greedy(stream, 21)));
+    const text = { prompt: [], answer: [] };
+    for (const count of [1, 3, 7])
+      await session.verify(greedy(streams[0]!, streams[0]!.tokens.length + 1), {
+        tokens: tokens.slice(0, count),
+        rows: undefined,
+        text,
+      });
+    for (const stream of streams) session.release(stream);
+    const sampling = { ...GREEDY, temperature: 1, topK: 20, topP: 0.9, minP: 0.01, repetitionPenalty: 1.1, seed: 1 };
+    await answer(
+      engine.complete('Seven winds', { sampling, stop: [], maxTokens: 4, topLogprobs: 2, wantsEntropy: true }),
+    );
+    // Masks of a grammar.
+    const responseFormat = { type: 'grammar', grammar: 'root ::= [a-z]{4}' } as const;
+    await answer(engine.complete('Seven', { sampling, stop: [], maxTokens: 3, responseFormat, wantsEntropy: true }));
+    await engine.loadAdapter('a', peftSource(tinyAdapter(session.plan.config, { seed: 5 })));
+    await logitsOf(engine, tokens, { pieces, adapters: [{ name: 'a', scale: 1 }] });
+    await answer(
+      engine.complete('Seven winds', {
+        sampling: GREEDY,
+        stop: [],
+        maxTokens: 3,
+        adapters: [{ name: 'a', scale: 1 }],
+      }),
+    );
+    expect(kernels.size).toBeGreaterThan(10);
+    if (name === 'page forms') {
+      const probe = deviceClass === 'gpu' ? 'probe-page-shared' : 'probe-page';
+      expect([...kernels]).toEqual(expect.arrayContaining(['quantize-page', 'merge-page-tokens', probe]));
+    }
+    expect(await found()).toEqual({ places: [], beyond: 0 });
+  });
+});
+
+/** Layers of the other kinds. */
+const LAYERS = {
+  biases: MODELS.biases,
+  'convolutions, experts by sigmoid': { ...shared, architecture: 'lfm2moe', numLayers: 2, attending: [1] },
+  'norms of whole q and k, experts by softmax': { ...shared, architecture: 'olmoe', numLayers: 1 },
+  'delta nets': { ...shared, architecture: 'qwen35', numLayers: 2, attending: [1], headDim: 32, rotaryDim: 16 },
+  'sliding windows, shared keys, inputs per layer': {
+    ...{ ...shared, architecture: 'gemma4', numLayers: 6, shared: 3, headDim: 32 },
+  },
+} satisfies Record<string, TinyModelOptions>;
+type LayersName = keyof typeof LAYERS;
+
+const CASES = (['cpu', 'gpu'] as const).flatMap((deviceClass) =>
+  (Object.keys(LAYERS) as LayersName[]).map((name): [LayersName, DeviceClass] => [name, deviceClass]),
+);
+
+describe('no two invocations of a dispatch store into one vector or word in prompts and steps', () => {
+  test.each(CASES.filter(([name, deviceClass]) => name !== 'biases' || deviceClass === 'cpu'))(
+    '%s, class %s',
+    async (name, deviceClass) => {
       const { gpu, found, kernels } = watchedStores();
-      const model = MODELS[name] as TinyModelOptions;
-      const engine = await engineUnderTest(tinyModel(model), { gpu, deviceClass, wait: napping });
-      const session = await engine.session();
-      const tokens = randomTokens(150, 256, 5);
-      const pieces = [64, 50, 1, 2, 3, 1];
-      await logitsOf(engine, tokens, { pieces });
-      const forms = name === 'page forms' ? (['q8', 'q4', 'q3', 'k3v2', 'sparse'] as const) : [];
-      for (const form of forms)
-        await logitsOf(engine, tokens, { pieces, policy: fixedForm(form, form === 'sparse' ? 8 : undefined) });
-      // Several streams, and what verifies drafts.
-      const streams = [0, 1].map((slot) => new Sequence(undefined, slot));
-      for (const stream of streams) await session.prefill(stream, tokens.slice(0, 20), () => undefined);
-      await session.decode(streams.map((stream) => greedy(stream, 21)));
-      const text = { prompt: [], answer: [] };
-      for (const count of [1, 3, 7])
-        await session.verify(greedy(streams[0]!, streams[0]!.tokens.length + 1), {
-          tokens: tokens.slice(0, count),
-          rows: undefined,
-          text,
-        });
-      for (const stream of streams) session.release(stream);
-      const sampling = { ...GREEDY, temperature: 1, topK: 20, topP: 0.9, minP: 0.01, repetitionPenalty: 1.1, seed: 1 };
-      await answer(
-        engine.complete('Seven winds', { sampling, stop: [], maxTokens: 4, topLogprobs: 2, wantsEntropy: true }),
-      );
-      await engine.loadAdapter('a', peftSource(tinyAdapter(session.plan.config, { seed: 5 })));
-      await logitsOf(engine, tokens, { pieces, adapters: [{ name: 'a', scale: 1 }] });
-      await answer(
-        engine.complete('Seven winds', {
-          sampling: GREEDY,
-          stop: [],
-          maxTokens: 3,
-          adapters: [{ name: 'a', scale: 1 }],
-        }),
-      );
+      const engine = await engineUnderTest(tinyModel(LAYERS[name]), { gpu, deviceClass, wait: napping });
+      // A batch longer than pages and windows, and steps in decode form.
+      const pieces = [70, 3, 1];
+      await logitsOf(engine, randomTokens(74, 256, 5), { pieces });
       expect(kernels.size).toBeGreaterThan(10);
       expect(await found()).toEqual({ places: [], beyond: 0 });
-    });
+    },
+  );
+
+  test.each<[Embedding, DeviceClass]>([
+    ['bert', 'gpu'],
+    ['bert', 'cpu'],
+    ['gemma', 'gpu'],
+    ['gemma', 'cpu'],
+  ])('an encoder, %s, class %s', async (kind, deviceClass) => {
+    const { gpu, found, kernels } = watchedStores();
+    const session = await encoderSession(encoderFolder({}, kind), { gpu, deviceClass });
+    const texts = [40, 1, 7].map((length) => randomTokens(length, 200, 3));
+    await session.encode(texts);
+    expect(kernels.size).toBeGreaterThan(5);
+    expect(await found()).toEqual({ places: [], beyond: 0 });
+  });
+});
+
+test.each<DeviceClass>(['gpu', 'cpu'])(
+  'no two invocations store to one element in the kernels of a draft head, class %s',
+  async (deviceClass) => {
+    const { gpu, found, kernels } = watchedStores();
+    const device = await openDevice(gpu, { deviceClass, wait: napping });
+    const recorder = new Recorder(device);
+    const [tokens, width] = [3, 64];
+    const rows = (name: string) => device.buffers.storage(name, 'activations', 2 * tokens * width * 4);
+    const names = ['batch_table', 'x', 'states', 'token_weight', 'state_weight', 'norm_weight', 'first', 'y'];
+    const bounds = Object.fromEntries(names.map((name) => [name, rows(name)]));
+    const table = batchTable([0, 1, 2].map((position) => ({ place: 0, position, firstPage: 0, page: 0 })));
+    device.gpuDevice.queue.writeBuffer(bounds['batch_table']!, 0, table);
+    for (const kernel of [joinNormsKernel(device, width, 1e-5), keepStatesKernel(device, width, 1e-5)]) {
+      const operation = createOperation(device, kernel, bounds);
+      recorder.run(operation, operation.groups({ tokens }), { tokens });
+    }
+    expect([...kernels]).toEqual(expect.arrayContaining(['join-norms', 'keep-states']));
+    expect(await found()).toEqual({ places: [], beyond: 0 });
+    device.close();
   },
 );
 
-test('the same where weights of every type are repacked', async () => {
+test('no two invocations store to one element when weights of any type are repacked', async () => {
   const { gpu, found, kernels } = watchedStores();
   const device = await openDevice(gpu, { deviceClass: 'gpu', wait: napping });
   const upload = new WeightUpload(device, new Recorder(device));
@@ -86,7 +170,7 @@ test('the same where weights of every type are repacked', async () => {
   device.close();
 });
 
-test('stores of components of one vector are found, and stores that a barrier orders are not', async () => {
+test('reports stores to components of one vector, but not stores that a barrier orders', async () => {
   const { gpu, found } = watchedStores();
   const device = await openDevice(gpu, { deviceClass: 'gpu', wait: napping });
   const recorder = new Recorder(device);

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { storeKvKernel } from '../../src/kernels/store-kv.ts';
-import { elementOf } from '../../src/reference/kernels/paged-heads.ts';
-import { type QkNorm, storeKv } from '../../src/reference/kernels/store-kv.ts';
+import { storeKvKernel } from '../../src/kernels/pages.ts';
+import { elementOf } from '../reference/kernels/paged-heads.ts';
+import { type QkNorm, storeKv } from '../reference/kernels/store-kv.ts';
 import { Random } from '../support/random.ts';
 import { expectClose } from '../support/kernels/expect-close.ts';
 import {
@@ -41,7 +41,7 @@ interface Stored {
   kv: Uint16Array;
 }
 
-/** What the kernel leaves of `qkv` and of a cache filled with `before`. */
+/** `qkv` and a cache filled with `before`, after the kernel. */
 async function store(
   runner: Runner,
   heads: Heads,
@@ -94,7 +94,7 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
           qkNorm: norms,
           valueEps: heads.valueNorm ? eps : undefined,
         });
-        // Rotation may cancel: an element is known to a rounding to half of itself and one to f32 of the largest.
+        // Rotation may cancel terms: the error is a rounding of the element to f16 and one of the largest element to f32.
         expectClose('store-kv', fromHalves(got.kv), wantKv, (i) => Math.abs(wantKv[i] ?? 0) + 4e-3);
         expectClose('rms-norm', got.qkv, wantQkv);
         if (!qkNorm) expect(got.qkv).toEqual(qkv);
@@ -102,7 +102,7 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
     },
   );
 
-  it('stores nothing of a layer without keys, and norms its queries', async () => {
+  it('only norms queries of a layer without keys', async () => {
     for (const heads of [headsOf(64, 9, 3, true, true), headsOf(512, 3, 1, true, true)]) {
       const random = new Random(9);
       const { numHeads, numKvHeads, headDim, rmsNormEps: eps } = heads;
@@ -119,11 +119,11 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
     }
   });
 
-  it('stores what is larger than an f16 as the largest', async () => {
+  it('clamps values to the largest f16', async () => {
     const heads = headsOf(64, 1, 1);
     const qkv = new Float32Array(3 * 64).fill(1e5);
     qkv.fill(0, 2 * 64);
-    qkv[2 * 64 + 32] = 1e7; // which rotation makes as large in all components, negative in half of them
+    qkv[2 * 64 + 32] = 1e7; // the rotation spreads it over all components, half of them negative
     const pages = Uint32Array.of(0);
     const batch = {
       qkv,

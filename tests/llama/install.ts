@@ -6,12 +6,12 @@ import { promisify } from 'node:util';
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 const LOCK = `${FOLDER}.cache/install.lock`;
-/** An install takes seconds; a lock this old (ms) belongs to one that was killed. */
+/** An install takes seconds; a lock of this age (ms) belongs to a killed process. */
 const STALE = 5 * 60_000;
 
 /**
- * Installs node-llama-cpp into tests/llama/node_modules unless it is there: from the npm registry alone, without build
- * or download of its own. Several processes may call it at once. Linux on x64 only.
+ * Installs node-llama-cpp into tests/llama/node_modules if it is missing: only from the npm registry, without a build or
+ * further downloads. Several processes may call it at once. Linux on x64 only.
  */
 export async function ensureLlama(): Promise<void> {
   mkdirSync(`${FOLDER}.cache`, { recursive: true });
@@ -30,7 +30,7 @@ export async function ensureLlama(): Promise<void> {
 
 async function install(): Promise<void> {
   console.log('Installing llama.cpp for the tests (tests/llama, about 160 MB)');
-  // The optional packages are builds for other machines and CUDA; the two needed here are dependencies of their own.
+  // The optional packages are builds for other machines and CUDA; the two needed here are direct dependencies.
   await promisify(execFile)('npm', ['ci', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund'], {
     cwd: FOLDER,
   });

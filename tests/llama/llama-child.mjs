@@ -1,14 +1,14 @@
-// Runs llama.cpp in a process of its own (see llama.ts): requests come over IPC, large results go through a file.
+// Runs llama.cpp in a child process (see llama.ts): requests come over IPC, large results go through a file.
 import { writeFileSync } from 'node:fs';
 import { getLlama } from 'node-llama-cpp';
 import { serveCalls } from '../support/processes/serve-calls.mjs';
 
-/** Every filter off: the probabilities are the softmax of the logits. */
+/** All filters off: the probabilities are the softmax of the logits. */
 const UNFILTERED = { temperature: 1, topK: 0, topP: 1, minP: 0 };
 const GREEDY = { temperature: 0 };
 
 const gpu = process.env.LLAMA_GPU === 'vulkan' ? 'vulkan' : false;
-// One thread: llama.cpp's threads spin while they wait, and on a busy machine that is 40 times slower.
+// One thread: llama.cpp's threads spin while they wait, which on a busy machine is 40 times slower.
 const llama = await getLlama({
   gpu,
   build: 'never',

@@ -5,10 +5,10 @@ import { ensureLlama } from './install.ts';
 
 export type LlamaGpu = 'vulkan' | false;
 
-/** Vulkan on lavapipe; without the device index llama.cpp passes a software adapter over and takes the CPU. */
+/** Vulkan on lavapipe. Without the device index, llama.cpp skips a software adapter and uses the CPU. */
 const vulkanEnv = () => ({ VK_ICD_FILENAMES: lavapipeIcd(), GGML_VK_VISIBLE_DEVICES: '0', LLAMA_GPU: 'vulkan' });
 
-/** llama.cpp in a process of its own, which runs operations of llama-child.mjs. Installs it where it is missing. */
+/** llama.cpp in a child process that runs operations of llama-child.mjs. Installs it if it is missing. */
 export async function startLlama(gpu: LlamaGpu): Promise<CalledProcess> {
   await ensureLlama();
   const script = fileURLToPath(new URL('./llama-child.mjs', import.meta.url));
@@ -21,7 +21,7 @@ export async function startLlama(gpu: LlamaGpu): Promise<CalledProcess> {
 
 const processes = new Map<LlamaGpu, Promise<CalledProcess>>();
 
-/** Runs one operation of llama-child.mjs; installs llama.cpp and starts its process where needed. */
+/** Runs one operation of llama-child.mjs; installs llama.cpp and starts its process if needed. */
 export async function callLlama<T>(operation: string, request: object, gpu: LlamaGpu = false): Promise<T> {
   let starting = processes.get(gpu);
   if (starting === undefined) {

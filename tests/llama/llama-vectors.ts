@@ -3,7 +3,7 @@ import { scaled } from '../support/encoder-under-test.ts';
 import { temporaryFile } from '../support/temporary-file.ts';
 import { embed, ensureLlama } from './llama.ts';
 
-/** Vectors of tokens that llama.cpp makes with a GGUF file of an encoder, scaled. */
+/** Normalized vectors of token lists that llama.cpp computes from an encoder's GGUF file. */
 export async function llamaVectors(file: Uint8Array, inputs: readonly number[][]): Promise<Float32Array[]> {
   await ensureLlama();
   const path = temporaryFile();

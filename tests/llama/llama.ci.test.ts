@@ -22,18 +22,18 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("llama.cpp's side of the comparisons", () => {
-  it('gives a log-probability for the whole vocabulary at every position, centred', async () => {
+  it('gives centred log-probabilities of the whole vocabulary at every position', async () => {
     const rows = await centredLogProbs(model, TOKENS);
     expect(rows).toHaveLength(TOKENS.length);
     for (const row of rows) {
       expect(row).toHaveLength(273);
       expect(Math.abs(row.reduce((sum, x) => sum + x, 0) / row.length)).toBeLessThan(1e-6);
-      // A sampler that filtered would leave probabilities of 0, which stand far below a random model's few nats.
+      // A filtering sampler would leave probabilities of 0, far below a random model's few nats.
       expect(Math.min(...row)).toBeGreaterThan(-20);
     }
   });
 
-  it('agrees with itself: perplexity and greedy text follow from the log-probabilities', async () => {
+  it('is consistent: perplexity and greedy text follow from the log-probabilities', async () => {
     const rows = await centredLogProbs(model, TOKENS);
     const { nlls, perplexity: value } = await perplexity(model, TOKENS);
     const expected = TOKENS.slice(1).map((token, position) => {
@@ -47,7 +47,7 @@ describe("llama.cpp's side of the comparisons", () => {
     expect(await generateGreedy(model, TOKENS, 1)).toEqual([last.indexOf(Math.max(...last))]);
   });
 
-  it('applies an adapter by its scale, and leaves the base as it was', async () => {
+  it('applies an adapter by its scale, and leaves the base unchanged', async () => {
     const random = new Random(4);
     const matrix = (name: string, shape: [number, number]) => {
       const bytes = new Uint8Array(random.normals(shape[0] * shape[1], 0.1).buffer);
@@ -70,7 +70,7 @@ describe("llama.cpp's side of the comparisons", () => {
     expect(await centredLogProbs(model, TOKENS)).toEqual(base);
   });
 
-  it('answers after a model that it cannot load', async () => {
+  it('answers after a model that fails to load', async () => {
     const broken = join(folder, 'broken.gguf');
     writeFileSync(broken, tinyModel({ architecture: 'llama', type: 'F32', seed: 1 }).subarray(0, 3000));
     await expect(tokenize(broken, ['a'])).rejects.toThrow(/llama\.cpp/);

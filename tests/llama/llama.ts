@@ -1,7 +1,7 @@
 /**
- * llama.cpp, through node-llama-cpp in a child process: the other implementation that ours is compared with. On the CPU
- * with an f32 KV cache, without flash attention, unless said otherwise. Paths are of GGUF files; tokens go in as they
- * are, without BOS of llama.cpp's own.
+ * llama.cpp, through node-llama-cpp in a child process: the independent implementation that ours is compared with. It runs
+ * on the CPU with an f32 KV cache and without flash attention unless stated otherwise. Paths name GGUF files. Tokens are
+ * used as given; llama.cpp adds no BOS.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ export function tokenize(modelPath: string, texts: readonly string[], parseSpeci
   return callLlama('tokenize', { modelPath: resolve(modelPath), texts, parseSpecial });
 }
 
-/** The text of each list of ids; control tokens give none. */
+/** The text of each list of ids, without control tokens. */
 export function detokenize(modelPath: string, lists: readonly (readonly number[])[]): Promise<string[]> {
   return callLlama('detokenize', { modelPath: resolve(modelPath), lists });
 }
@@ -35,7 +35,7 @@ export function endTokens(modelPath: string): Promise<number[]> {
 
 /**
  * For every position, the log-probabilities `[vocabSize]` of the token after it, in id order, minus their mean: equal
- * to the centred logits. A probability that underflows f32 counts as the least one that does not.
+ * to the centred logits. A probability that underflows f32 counts as the smallest positive f32.
  */
 export async function centredLogProbs(
   modelPath: string,
@@ -79,12 +79,12 @@ export async function perplexity(
   return { perplexity: Math.exp(nlls.reduce((sum, nll) => sum + nll, 0) / nlls.length), nlls };
 }
 
-/** At most `maxTokens` most probable tokens after `tokens`, ending before a token that ends generation. */
+/** At most `maxTokens` greedy tokens after `tokens`, up to but without a token that ends generation. */
 export function generateGreedy(modelPath: string, tokens: readonly number[], maxTokens: number): Promise<number[]> {
   return callLlama('generateGreedy', { modelPath: resolve(modelPath), tokens, maxTokens });
 }
 
-/** An encoder's vector for each list of ids, pooled and not scaled. */
+/** An encoder's pooled vector for each list of ids, not normalized. */
 export function embed(modelPath: string, lists: readonly (readonly number[])[]): Promise<number[][]> {
   return callLlama('embed', { modelPath: resolve(modelPath), lists });
 }

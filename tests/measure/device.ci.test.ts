@@ -1,18 +1,16 @@
 import { expect, test } from 'vitest';
-import { nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import { Budget } from '../../src/measure/device/budget.ts';
-import { deviceEvents } from '../../src/measure/device/device-events.ts';
-import type { DeviceReport, ModelSpeeds } from '../../src/measure/device/device-report.ts';
-import { type DeviceMeasureOptions, measureDevice } from '../../src/measure/device/measure-device.ts';
-import { measureModel } from '../../src/measure/device/model-speeds.ts';
-import { type ModelShape, randomModel } from '../../src/measure/device/random-model.ts';
-import { napping } from '../../cli/node-gpu.ts';
+import { Budget } from '../../src/measure/budget.ts';
+import { deviceEvents, type DeviceMeasureOptions, measureDevice } from '../../src/measure/measure-device.ts';
+import type { DeviceReport, ModelSpeeds } from '../../src/measure/device-report.ts';
+import { measureModel } from '../../src/measure/model-speeds.ts';
+import { type ModelShape, randomModel } from '../../src/measure/random-model.ts';
 import { answer } from '../support/answer.ts';
 import { openDevice } from '../../src/gpu/device.ts';
 import type { BufferRange } from '../../src/gpu/operation.ts';
-import { readOnce } from '../../src/gpu/readback.ts';
+import { readOnce } from '../../src/gpu/recorder.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
 import { gpuWithBindings } from '../support/gpu/small-bindings.ts';
@@ -53,7 +51,7 @@ const measured = (engine: LocalEngine, options: Partial<DeviceMeasureOptions> = 
 const say = async (engine: LocalEngine): Promise<readonly number[]> =>
   (await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 8 }))).tokens;
 
-test('measures ceilings, latencies and both models, and leaves memory and answers as before', async () => {
+test('measures ceilings, latencies and both models, and changes neither memory nor answers', async () => {
   const engine = await engineUnderTest(bytes);
   const said = await say(await engineUnderTest(bytes));
   const before = engine.memory();
@@ -72,7 +70,7 @@ test('measures ceilings, latencies and both models, and leaves memory and answer
 
   expect(report.models.map(({ name }) => name)).toEqual([engine.model, 'tiny random']);
   for (const model of report.models) expectSpeeds(model);
-  // Q4_0 has 18 bytes for 32 weights: those of the linears and of the embeddings, and norms of 4 bytes.
+  // Linears and embeddings in Q4_0 take 18 bytes per 32 weights; norms take 4 bytes per weight.
   const weights = 2 * (256 * 256 * 2 + 256 * 128 * 2 + 3 * 256 * 512) + 1024 * 256;
   expect(report.models[1]?.weightBytes).toBe((weights / 32) * 18 + 5 * 256 * 4);
 });
@@ -101,7 +99,7 @@ function expectSpeeds({ speeds, firstTokenMs, promptTokens, contextLength }: Mod
 }
 
 test.each<[string, TinyModelOptions, number]>([
-  // 40 tokens of a window at heads of 16 in four layers, and 224 on average at heads of 32 in two.
+  // A window of 40 tokens with heads of 16 in four layers, and 224 tokens on average with heads of 32 in two.
   [
     'gemma4',
     {
@@ -118,10 +116,11 @@ test.each<[string, TinyModelOptions, number]>([
     4 * 16 * 40 + 2 * 32 * 224,
   ],
   ['qwen35', { architecture: 'qwen35', type: 'F32', seed: 91, numLayers: 4, contextLength: 512 }, 64 * 224],
-])('operations of attention are of layers that attend, as far as they see: %s', async (_, options, seen) => {
+])('operations of attention count layers with attention and the tokens that they see: %s', async (_, options, seen) => {
   const session = await (await engineUnderTest(tinyModel(options))).session();
   const { numHeads, hiddenSize, vocabSize } = session.plan.config;
-  // Of measured times and shares only the operations are told that were counted: of 64 tokens, the last of 256.
+  // A measured speed and its share of the ceiling give the number of counted operations: those of the last 64 of 256
+  // tokens.
   const measure = await measureModel(session, {
     name: 'a test',
     ceilings: { bytesPerMs: 1e12, operationsPerMs: 1e12 },
@@ -137,7 +136,7 @@ test.each<[string, TinyModelOptions, number]>([
   expect(counted - 2 * hiddenSize * vocabSize - 2 * 64 * weights).toBeCloseTo(4 * 64 * numHeads * seen, -3);
 });
 
-test('an adapter is all of rank 16 on every linear while it is measured, and gone afterwards', async () => {
+test('the random adapter has rank 16 on every linear, and is removed afterwards', async () => {
   const engine = await engineUnderTest(bytes);
   const { device, transformer } = await engine.session();
   const ranks: number[] = [];
@@ -149,7 +148,7 @@ test('an adapter is all of rank 16 on every linear while it is measured, and gon
   expect(device.buffers.report().adapters).toBe(0);
 });
 
-test('keeps its budget: what does not fit says so', async () => {
+test('keeps its budget, and reports skipped figures', async () => {
   const engine = await engineUnderTest(bytes);
   const before = engine.memory();
   const none = await measured(engine, { budgetMs: 0 });
@@ -165,20 +164,20 @@ test('keeps its budget: what does not fit says so', async () => {
   });
   expect(none.models[0]?.speeds[0]).toEqual({ context: 256, adapter: false, decode: missing, prefill: missing });
   expect(none.models[1]).toMatchObject({ notMeasured: 'no time was left', firstTokenMs: missing });
-  // A model of 1B is more than can be made in that time.
+  // A model of 1B cannot be generated within that time.
   const some = await measured(engine, { budgetMs: 4000, shape: undefined });
   expect(some.models[1]?.notMeasured).toBe('no time was left');
   expect(engine.memory()).toEqual(before);
 });
 
-test('a model that the device cannot hold is refused by name, and the rest is measured', async () => {
+test('a model too large for the device is reported, and the rest is measured', async () => {
   const engine = await engineUnderTest(bytes);
   const { models } = await measured(engine, { memoryLimitBytes: 100_000 });
   expect(models[1]?.notMeasured).toMatch(/^over_limit: tiny random: memoryLimitBytes: the model needs \d+ MB/);
   expect(models[0]?.speeds[0]?.decode).toHaveProperty('msPerToken');
 });
 
-test('can be aborted at any time, while it waits too, and leaves memory as before', async () => {
+test('can be aborted at any time, also while waiting, without leaking memory', async () => {
   const engine = await engineUnderTest(bytes);
   const before = engine.memory();
   for (const moment of [
@@ -208,7 +207,7 @@ test('can be aborted at any time, while it waits too, and leaves memory as befor
   expect(await say(engine)).toHaveLength(8);
 });
 
-test('waits for the answer that runs, and requests wait for it', async () => {
+test('waits for the running answer, and requests wait for it', async () => {
   const engine = await engineUnderTest(bytes);
   const order: string[] = [];
   const first = say(engine).then(() => order.push('first'));
@@ -218,7 +217,7 @@ test('waits for the answer that runs, and requests wait for it', async () => {
   expect(order).toEqual(['first', 'measured', 'second']);
 });
 
-test('a lost device ends it with `device_lost`, as events too, and the next one is measured', async () => {
+test('a lost device ends it with `device_lost`, also for events, and a new device can be measured', async () => {
   const gpu = nodeGpu();
   const engine = await engineUnderTest(bytes, { gpu });
   const lose = async (): Promise<void> => {
@@ -236,20 +235,20 @@ test('a lost device ends it with `device_lost`, as events too, and the next one 
   expect((await measured(engine, { gpu })).models[0]?.speeds[0]?.decode).toHaveProperty('msPerToken');
 });
 
-test('weights that the GPU makes up fill every slice, are the same each time, and none is infinite', async () => {
+test('random weights fill every slice, are reproducible, and are all finite', async () => {
   const [embeddings] = randomModel(SHAPE).tensors;
   if (!embeddings) throw new Error('no tensors');
   const device = await openDevice(gpuWithBindings(40 << 10), { wait: napping }); // 256 rows each
   const made = async (): Promise<{ codes: number[]; scales: number[] }[]> => {
     const { slices } = await uploaded(device, [{ tensor: embeddings }]);
-    const words = async (plane: BufferRange | undefined): Promise<number[]> => {
-      if (!plane) throw new Error('no plane');
-      return [...new Uint32Array(await readOnce(device, 'plane', [plane]))];
+    const words = async (range: BufferRange | undefined): Promise<number[]> => {
+      if (!range) throw new Error('no range');
+      return [...new Uint32Array(await readOnce(device, 'range', [range]))];
     };
     return Promise.all(
-      slices.map(async ({ planes }) => ({
-        codes: await words(planes.weight),
-        scales: await words(planes.weight_scales),
+      slices.map(async ({ ranges }) => ({
+        codes: await words(ranges.weight),
+        scales: await words(ranges.weight_scales),
       })),
     );
   };
@@ -272,7 +271,7 @@ test('weights that the GPU makes up fill every slice, are the same each time, an
   }
 });
 
-test('a model that is open for shorter texts is opened for longer ones, where it was trained for these', async () => {
+test('a model opened with a short context is reopened with a longer one, if it supports that', async () => {
   const long = tinyModel({
     architecture: 'llama',
     type: 'Q4_0',

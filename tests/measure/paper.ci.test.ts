@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { readSections } from '../../bench/support/paper/sections.ts';
 import { measureShort, worseThan } from '../../bench/support/paper/short.ts';
 
-/** Buffers may grow by a page more or less. */
+/** Buffer sizes may vary by a page. */
 const TOLERANCE = 0.15;
 
 test('bytes, dispatches and ranks beside ordinary LoRA are at most 15 % worse than recorded', async () => {

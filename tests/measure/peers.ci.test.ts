@@ -3,7 +3,7 @@ import { worseThan } from '../../bench/support/paper/short.ts';
 import { readSections } from '../../bench/support/peers/sections.ts';
 import { measureShort } from '../../bench/support/peers/short.ts';
 
-/** What the two share of a busy machine's caches is not always the same. */
+/** The two runtimes' shares of a busy machine's caches vary. */
 const TOLERANCE = 0.15;
 
 test("processor time beside llama.cpp's on the same adapter is at most 15 % worse than recorded", async () => {

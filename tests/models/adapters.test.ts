@@ -18,11 +18,11 @@ import { nmse } from '../support/nmse.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 import { temporaryFile } from '../support/temporary-file.ts';
 import { NMSE } from '../support/tolerances.ts';
-import { byTier, restOnly } from '../support/tier.ts';
+import { byTier, restOnly, TIER } from '../support/tier.ts';
 
 restOnly(() => beforeAll(ensureLlama, 300_000));
 
-/** Adapters that change much, but leave a model: of more, rounding the factors to f16 would be seen. */
+/** Adapters that change much without breaking the model: at a larger gain, rounding the factors to f16 would show. */
 const GAIN = 0.1;
 
 const TOKENS = randomTokens(70, 270, 3);
@@ -97,7 +97,7 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     ],
   };
 
-  test.each(byTier(Object.entries(CASES).slice(0, 2), Object.entries(CASES)))('%s', async (_name, [model, options]) => {
+  test.each(byTier(Object.entries(CASES).slice(0, 1), Object.entries(CASES)))('%s', async (_name, [model, options]) => {
     const { bytes, adapters } = await setUp(model, { gain: GAIN, ...options });
     const [adapter] = adapters;
     if (!adapter) throw new Error('no adapter');
@@ -107,19 +107,20 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     await engine.loadAdapter('a', peftSource(adapter));
     const adapted = await logitsOf(engine, TOKENS, { adapters: [use('a')] });
     expect(nmse(adapted, base)).toBeGreaterThan(1e-3);
-    const plain = await engineUnderTest(bytes, { lora: 'unfused' });
-    await plain.loadAdapter('a', peftSource(adapter));
-    expect(nmse(await logitsOf(plain, TOKENS, { adapters: [use('a')] }), whole)).toBeLessThan(NMSE.sameModel);
     expect(nmse(adapted, whole)).toBeLessThan(NMSE.sameModel);
     const oneByOne = await logitsOf(engine, TOKENS, { adapters: [use('a')], pieces: TOKENS.map(() => 1) });
     expect(nmse(oneByOne, whole)).toBeLessThan(NMSE.sameModel);
+    expect(await logitsOf(engine, TOKENS)).toEqual(base);
+    if (TIER === 'change') return;
     const twoByTwo = await logitsOf(engine, TOKENS, { adapters: [use('a')], pieces: TOKENS.map(() => 2) });
     expect(nmse(twoByTwo, whole)).toBeLessThan(NMSE.sameModel);
-    expect(await logitsOf(engine, TOKENS)).toEqual(base);
+    const plain = await engineUnderTest(bytes, { lora: 'unfused' });
+    await plain.loadAdapter('a', peftSource(adapter));
+    expect(nmse(await logitsOf(plain, TOKENS, { adapters: [use('a')] }), whole)).toBeLessThan(NMSE.sameModel);
   });
 
   restOnly(() => {
-    test('with biases and weights of three planes, which take most storage buffers', async () => {
+    test('with biases and weights of three buffers, which take the most storage bindings', async () => {
       const { bytes, adapters } = await setUp({ architecture: 'qwen2', type: 'Q5_1' }, { seed: 14, gain: 0.05 });
       const [adapter] = adapters;
       if (!adapter) throw new Error('no adapter');
@@ -131,7 +132,7 @@ describe('an unmerged adapter computes what merged weights compute', () => {
     });
   });
 
-  test('two of them, summed, each with a scale of its own', async () => {
+  test('two adapters are summed, each with its own scale', async () => {
     const { bytes, adapters } = await setUp({}, { seed: 6, gain: GAIN }, { seed: 7, rank: 8, gain: GAIN });
     const [first, second] = adapters;
     if (!first || !second) throw new Error('no adapters');
@@ -158,7 +159,7 @@ describe('an unmerged adapter computes what merged weights compute', () => {
         'phi3, whose linears are fused and whose heads are rotated in part',
         { architecture: 'phi3', hiddenSize: 128, headDim: 32, rotaryDim: 24, shortContext: 32, attentionGain: 1 },
       ],
-    ])('in PEFT form, in GGUF form, and in llama.cpp: %s', async (_name, model) => {
+    ])('agrees in PEFT form, in GGUF form, and in llama.cpp: %s', async (_name, model) => {
       const { bytes, config, adapters } = await setUp(model, {
         seed: 8,
         rank: 8,
@@ -184,7 +185,7 @@ describe('an unmerged adapter computes what merged weights compute', () => {
 describe('adapters come and go', () => {
   const options = { maxTokens: 12, sampling: GREEDY, stop: [] };
 
-  test('a swap between requests creates nothing; a conversation goes on only with the adapters it began with', async () => {
+  test('a swap between requests creates no buffers; a conversation reuses its prefix only with the same adapters', async () => {
     const { bytes, adapters } = await setUp({}, { seed: 9 }, { seed: 10 });
     const engine = await engineUnderTest(bytes);
     const gpu = countGpu();
@@ -204,7 +205,7 @@ describe('adapters come and go', () => {
     expect(gpu).toMatchObject({ pipelines, bindGroups, buffersCreated, buffersDestroyed });
   });
 
-  test('unloading gives the memory back, and is refused while a request uses the adapter', async () => {
+  test('unloading frees the memory, and is refused while a request uses the adapter', async () => {
     const { bytes, adapters } = await setUp({}, { seed: 11 });
     const [adapter] = adapters;
     if (!adapter) throw new Error('no adapter');
@@ -226,7 +227,7 @@ describe('adapters come and go', () => {
   });
 
   restOnly(() => {
-    test('after 1,000 loads and unloads memory is back where it was', async () => {
+    test('1,000 loads and unloads leak no memory', async () => {
       const { bytes, adapters } = await setUp({}, { seed: 11 });
       const [adapter] = adapters;
       if (!adapter) throw new Error('no adapter');
@@ -243,7 +244,7 @@ describe('adapters come and go', () => {
   });
 
   restOnly(() => {
-    test('500 mutated files are loaded or refused; either way nothing is lost', async () => {
+    test('500 mutated files load or are refused, without leaks', async () => {
       const { bytes, config, adapters } = await setUp({}, { seed: 11 });
       const [adapter] = adapters;
       if (!adapter) throw new Error('no adapter');
@@ -269,31 +270,31 @@ describe('adapters come and go', () => {
     });
   });
 
-  test('decoding takes at most two dispatches a layer more with an adapter on every linear', async () => {
+  test('an adapter on every linear adds at most two dispatches per layer in decode', async () => {
     const { bytes, adapters } = await setUp({}, { seed: 13 });
     const [adapter] = adapters;
     if (!adapter) throw new Error('no adapter');
     const engine = await engineUnderTest(bytes);
     await engine.loadAdapter('a', peftSource(adapter));
     const gpu = countGpu();
-    /** Of one decode step, counted at WebGPU itself. */
+    /** Dispatches of one decode step, counted at WebGPU itself. */
     const ofAStep = async (adapters: { name: string; scale: number }[]): Promise<number> => {
       const of = async (maxTokens: number): Promise<number> => {
         const before = gpu.dispatches;
         await answer(engine.chat([USER('Hello')], { ...options, maxTokens, adapters }));
         return gpu.dispatches - before;
       };
-      await of(4); // the same cached prompt for both of those that count
+      await of(4); // the same cached prompt for both counted calls
       return ((await of(12)) - (await of(4))) / 8;
     };
     const base = await ofAStep([]);
     const numLayers = 2;
-    // Beside those of layers: one before the first, one that chooses the next level.
+    // Two outside the layers: one before the first layer, one that chooses the next level.
     expect(await ofAStep([use('a')])).toBeLessThanOrEqual(base + 2 * numLayers + 2);
   });
 
   restOnly(() => {
-    test('a lost device takes them along; the next request brings them back', async () => {
+    test('a lost device loses them; the next request restores them', async () => {
       const { bytes, adapters } = await setUp({}, { seed: 12 });
       const [adapter] = adapters;
       if (!adapter) throw new Error('no adapter');

@@ -13,7 +13,7 @@ interface Case {
   name: string;
   model: string;
   tokens: number[];
-  /** Where PEFT found the invocation. */
+  /** Position at which PEFT found the invocation tokens. */
   from: number | null;
   logits: string;
 }
@@ -39,7 +39,7 @@ test.each([
       expect(whole.slice(0, before), name).toEqual(base.slice(0, before));
       if (from !== null) expect(nmse(whole.slice(from), base.slice(from)), name).toBeGreaterThan(1e-3);
       if (from !== 10) continue;
-      // In pieces that end beside the invocation, and token by token.
+      // In pieces that end next to the invocation, and token by token.
       for (const pieces of [[9], [10], [3, 9], tokens.map(() => 1)]) {
         expect(nmse(await logitsOf(engine, tokens, { adapters, pieces }), expected), pieces.join()).toBeLessThan(
           NMSE.reference,

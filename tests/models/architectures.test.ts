@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { forward } from '../../src/reference/forward.ts';
-import { readReferenceModel } from '../../src/reference/model.ts';
+import { forward } from '../reference/forward.ts';
+import { readReferenceModel } from '../reference/model.ts';
 import { centredLogProbs, ensureLlama } from '../llama/llama.ts';
 import { f32, type MetadataValue } from '../support/models/gguf-writer.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
@@ -14,7 +14,7 @@ import { NMSE } from '../support/tolerances.ts';
 
 if (TIER !== 'change') beforeAll(ensureLlama, 300_000);
 
-/** A context of 32 tokens, stretched. */
+/** YaRN from an original context of 32 tokens. */
 const YARN = (name: string): Record<string, MetadataValue> => ({
   [`${name}.rope.scaling.type`]: 'yarn',
   [`${name}.rope.scaling.factor`]: f32(8),
@@ -39,7 +39,7 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   granite: { architecture: 'granite' },
   'granite, untied, 4 heads over 1': { architecture: 'granite', tied: false, numKvHeads: 1 },
   'granite, not rotated': { architecture: 'granite', metadata: { 'granite.rope.scaling.finetuned': false } },
-  // Deeper, so that some layers are not rotated; at the default gain that many amplify the cache's roundings too far.
+  // Deeper, so that some layers are not rotated. At the default gain, that many layers amplify the cache's rounding too far.
   smollm3: { architecture: 'smollm3', numLayers: 5, attentionGain: 1, ropeTheta: 2e6 },
   'smollm3, untied, 4 heads over 4': {
     architecture: 'smollm3',
@@ -48,8 +48,8 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
     tied: false,
     numKvHeads: 4,
   },
-  // The text is longer than the contexts that are stretched.
-  // What is not rotated is not scaled as rotations are.
+  // The text is longer than the original contexts.
+  // Layers without rotation are not scaled as rotations are.
   'smollm3, YaRN': { architecture: 'smollm3', numLayers: 5, attentionGain: 1, metadata: YARN('smollm3') },
   'granite, not rotated, YaRN': {
     architecture: 'granite',
@@ -102,9 +102,6 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   qwen35: {
     architecture: 'qwen35',
     numLayers: 4,
-    hiddenSize: 128,
-    intermediateSize: 192,
-    headDim: 64,
     rotaryDim: 16,
     attentionGain: 1,
     ropeTheta: 1e6,
@@ -147,7 +144,7 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
     tied: false,
   },
   lfm2moe: { architecture: 'lfm2moe', numLayers: 4, attentionGain: 1, ropeTheta: 1e6 },
-  // llama.cpp reads OLMoE with as many heads of k as of q, and an output matrix of its own.
+  // llama.cpp requires OLMoE to have equally many k and q heads, and a separate output matrix.
   olmoe: { architecture: 'olmoe', numHeads: 4, numKvHeads: 4, attentionGain: 1, tied: false },
   'olmoe, odd sizes, 20 experts': {
     architecture: 'olmoe',
@@ -159,16 +156,12 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
     attentionGain: 1,
     tied: false,
   },
-  // Nine layers, three of which see all; the last three share keys. The text is several windows long.
+  // Nine layers, three with full attention; the last three share keys. The text is several windows long.
   gemma4: {
     architecture: 'gemma4',
     numLayers: 9,
-    hiddenSize: 128,
-    intermediateSize: 96,
-    headDim: 64,
     attentionGain: 1,
     ropeTheta: 1e6,
-    tokenizer: 'llama',
   },
   'gemma4, heads of 512 and of 256': {
     architecture: 'gemma4',
@@ -181,15 +174,12 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
     attentionGain: 1,
     ropeTheta: 1e6,
   },
-  // Eight layers, two of which see all; the text is several windows long.
+  // Eight layers, two with full attention. The text is several windows long.
   gemma3: {
     architecture: 'gemma3',
     numLayers: 8,
-    hiddenSize: 128,
-    intermediateSize: 192,
     attentionGain: 1,
     ropeTheta: 1e6,
-    tokenizer: 'llama',
   },
   'gemma3, heads of 256, window over pages': {
     architecture: 'gemma3',
@@ -206,7 +196,7 @@ const MODELS: Record<string, Omit<TinyModelOptions, 'type' | 'seed'>> = {
   },
 };
 
-/** The first model of each architecture. */
+/** The first model of each architecture. They share sizes if possible, so that kernels compile once. */
 const ONE_OF_EACH = Object.keys(MODELS).filter(
   (name, i, names) => names.findIndex((other) => MODELS[other]?.architecture === MODELS[name]?.architecture) === i,
 );
@@ -215,19 +205,19 @@ describe('F32 models against the reference, and llama.cpp', () => {
   test.each(byTier(ONE_OF_EACH, Object.keys(MODELS)))('%s', async (name) => {
     const options = MODELS[name] as (typeof MODELS)[string];
     const bytes = tinyModel({ ...options, type: 'F32', seed: name.length });
-    // More than two pages of the cache, and than a batch of prefill.
+    // Longer than two cache pages, and than a prefill batch.
     const tokens = randomTokens(75, 270, name.length);
     const reference = forward(await readReferenceModel([sourceOf(bytes)]), tokens);
-    // Of the length that llama.cpp opens it with: LongRoPE goes by it.
+    // The context length that llama.cpp opens the model with: LongRoPE depends on it.
     const engine = await engineUnderTest(bytes, { contextLength: tokens.length + 1 });
-    // The last tokens one by one: both the batch's and the single token's kernels are compared.
+    // The last tokens one by one, to compare both the prefill and the decode kernels.
     const logits = await logitsOf(engine, tokens, { pieces: [72, 1, 1, 1] });
     expect(nmse(logits, reference)).toBeLessThan(NMSE.reference);
     if (TIER === 'change') return;
     const path = temporaryFile();
     writeFileSync(path, bytes);
     const llama = await centredLogProbs(path, tokens);
-    // llama.cpp looks GELU up in a table of halves.
+    // llama.cpp reads GELU from an f16 table.
     expect(nmse(reference, llama)).toBeLessThan(
       options.architecture.startsWith('gemma') ? NMSE.llamaFloat : NMSE.referenceToLlama,
     );

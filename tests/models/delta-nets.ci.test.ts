@@ -1,12 +1,11 @@
 import { expect, test } from 'vitest';
 import { pagesFor } from '../../src/cache/kv-cache.ts';
 import { kvBytes } from '../../src/cache/kv-report.ts';
-import { mostStates, STATE_TOKENS } from '../../src/cache/text-states.ts';
-import { stateBytes } from '../../src/config/delta-net.ts';
+import { STATE_TOKENS, mostRecurrentStates } from '../../src/cache/recurrent-states.ts';
+import { stateBytes } from '../../src/config/model-config.ts';
 import { pageBytes } from '../../src/kernels/heads.ts';
-import { prefillAndDraw } from '../../src/measure/decode-run.ts';
-import type { DrawnToken } from '../../src/session/sampling/draw-request.ts';
-import { greedy } from '../../src/session/sampling/greedy-draw.ts';
+import { prefillAndSample } from '../../src/measure/steps.ts';
+import { type SampledToken, greedy } from '../../src/session/sampling/sampler.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
@@ -26,7 +25,7 @@ import {
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
-/** Attention in the second and fifth of six layers; key heads serve two value heads each. */
+/** Attention in the second and fifth of six layers; two value heads per key head. */
 const SIZES = {
   ...({
     architecture: 'qwen35',
@@ -44,17 +43,18 @@ const SIZES = {
 const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 72, neverEnds: true });
 const config = readModelConfig(await openGguf([sourceOf(bytes)]));
 const tokens = randomTokens(300, 270, 13);
-/** Shorter than the convolution, odd, of whole pages, and over several; a state is kept in the middle of the last. */
+/** Pieces shorter than the convolution, odd, of whole pages, and over several pages; the last one keeps a state midway. */
 const PIECES = [1, 2, 61, 64, 3, 70, 1, 90];
 const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(6);
 const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) =>
-  expectReference(MODEL, deviceClass),
+test.each(['cpu', 'gpu'] as const)(
+  'logits in pieces, at once and token by token match the reference: class %s',
+  (deviceClass) => expectReference(MODEL, deviceClass),
 );
 
-test('states are kept where they may be gone on from, and given back else', async () => {
+test('recurrent states are kept where a text may resume, and freed otherwise', async () => {
   const session = await (await engineUnderTest(bytes)).session();
   const sequence = new Sequence();
   const places = () => sequence.states.map((state) => state.tokens);
@@ -66,7 +66,7 @@ test('states are kept where they may be gone on from, and given back else', asyn
   expect(stateBytesOf()).toBe(places().length);
   session.release(sequence);
   expect(places()).toEqual([]);
-  // A prompt, and an answer whose last step is thrown away.
+  // A prompt, and an answer whose last step is discarded.
   const { sequences } = session;
   const turn = sequences.take(tokens);
   await session.prefill(turn, tokens, () => undefined);
@@ -85,30 +85,30 @@ test('states are kept where they may be gone on from, and given back else', asyn
   }
   session.release(turn);
   const { layers, numPages } = session.transformer.cache;
-  // Each turn's end would be kept, but for the room.
+  // Each turn's end would be kept if there were room.
   for (let turn = 0; turn < 60; turn++) await session.prefill(sequence, [turn], () => undefined);
-  expect(places()).toHaveLength(mostStates(numPages));
-  expect(layers[0]!.buffer.size).toBeLessThanOrEqual(mostStates(numPages) * stateBytes(config.deltaNet!));
+  expect(places()).toHaveLength(mostRecurrentStates(numPages));
+  expect(layers[0]!.buffer.size).toBeLessThanOrEqual(mostRecurrentStates(numPages) * stateBytes(config.deltaNet!));
   session.release(sequence);
   expect(layers[0]!.buffer.size).toBeLessThanOrEqual(2 * stateBytes(config.deltaNet!));
 });
 
-test('what a step reads stays, however many states a text beside it keeps', async () => {
+test('the state that a step reads stays, however many states another text keeps', async () => {
   const session = await (await engineUnderTest(bytes)).session();
   const { sequences } = session;
-  const { states } = session.transformer.cache;
+  const { recurrentStates: states } = session.transformer.cache;
   const prompt = tokens.slice(0, 5);
   const stepsOf = async (beside: boolean): Promise<number[]> => {
     const short = sequences.take(prompt);
-    const drawn = [(await prefillAndDraw(session, short, prompt)).token];
+    const drawn = [(await prefillAndSample(session, short, prompt)).token];
     const long = sequences.take([9, 9], { slot: 1 });
     // Each turn's end is kept, until there is no room for more.
     while (beside && states.room > 0) await session.prefill(long, [9], () => undefined);
     const streams = beside ? [short, long] : [short];
     for (let step = 0; step < 4; step++) {
       const [result] = await session.decode(streams.map((each) => greedy(each, each.tokens.length + 1)));
-      drawn.push((result as DrawnToken).token);
-      for (const { tokens: own } of streams) own.push(7); // any: only places matter
+      drawn.push((result as SampledToken).token);
+      for (const { tokens: own } of streams) own.push(7); // any token: only positions matter
     }
     for (const each of [short, long]) {
       sequences.giveBack(each);
@@ -120,10 +120,10 @@ test('what a step reads stays, however many states a text beside it keeps', asyn
   expect(await stepsOf(true)).toEqual(alone);
 });
 
-test('a text that went back goes on from there, however many states a text beside it keeps', async () => {
+test('a text that rolled back resumes from that position, however many states another text keeps', async () => {
   const session = await (await engineUnderTest(bytes)).session();
   const { sequences } = session;
-  const { states } = session.transformer.cache;
+  const { recurrentStates: states } = session.transformer.cache;
   const text = sequences.take(tokens);
   await session.prefill(text, tokens.slice(0, 5), () => undefined);
   for (const token of tokens.slice(5, 8)) {
@@ -134,18 +134,18 @@ test('a text that went back goes on from there, however many states a text besid
   const long = sequences.take([9, 9], { slot: 1 });
   while (states.room > 0) await session.prefill(long, [9], () => undefined);
   await session.prefill(long, [9], () => undefined);
-  const drawn = await prefillAndDraw(session, text, tokens.slice(5, 40));
+  const drawn = await prefillAndSample(session, text, tokens.slice(5, 40));
   const alone = new Sequence(undefined, 2);
   await session.prefill(alone, tokens.slice(0, 5), () => undefined);
-  expect(drawn.token).toBe((await prefillAndDraw(session, alone, tokens.slice(5, 40))).token);
+  expect(drawn.token).toBe((await prefillAndSample(session, alone, tokens.slice(5, 40))).token);
 });
 
-test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
+test.each(KV)('a second turn gives equal answers cached, saved and loaded, or uncached: %s', async (_name, kv) => {
   const { end } = await expectSecondTurn(bytes, STORY, kv);
   expect(end.usage.cachedTokens).toBeGreaterThanOrEqual(STATE_TOKENS);
 });
 
-test('a budget of memory that all of its pages keep to changes no page and gives none up', async () => {
+test('a memory budget that all pages fit changes and evicts none', async () => {
   const dense = await ask(await engineUnderTest(bytes), STORY);
   const kvMemoryBudget = dense.end.report.kv.bytes.f16;
   expect(kvMemoryBudget).toBe(2 * pagesFor(dense.end.usage.promptTokens + 40 - 1) * pageBytes(config));
@@ -156,21 +156,21 @@ test('a budget of memory that all of its pages keep to changes no page and gives
   expect(less.end.report.kv.memoryOverrode).toBe(true);
 });
 
-test('a text that parts behind a kept state goes on from there, and one that parts before is computed anew', async () => {
+test('a text that diverges after a kept state resumes from it; one that diverges before is recomputed', async () => {
   expect(await expectPartingTexts(bytes, QUESTION)).toBe(STATE_TOKENS);
 });
 
-test('streams side by side, further answers, what asks for drafts, and what comes after an abort are each alone', async () => {
+test('concurrent sequences, further answers, requests with drafts and requests after an abort do not affect each other', async () => {
   const first = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`, 'Winds']);
   expect(await expectFurtherAlone(bytes, QUESTION, first)).toBe(STATE_TOKENS);
   await expectAloneAfterAbort(bytes, QUESTION, first);
 });
 
-test('a text goes on past its context', async () => {
+test('a text continues past its context', async () => {
   expect(
     await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 72, neverEnds: true, contextLength: 256 }), 400),
   ).toBeGreaterThan(100);
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () =>
+test('with the adapter off, results equal the base bit for bit; with it on, in pieces and at once agree', () =>
   expectAdapterApart(MODEL));

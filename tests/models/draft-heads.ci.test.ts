@@ -2,12 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { type Answer, answer } from '../support/answer.ts';
-import { draftLogits } from '../../src/reference/draft-head.ts';
-import { forward } from '../../src/reference/forward.ts';
-import { readReferenceDraftHead, readReferenceModel, type ReferenceModel } from '../../src/reference/model.ts';
-import { prefillAndDraw } from '../../src/measure/decode-run.ts';
-import type { DrawnToken } from '../../src/session/sampling/draw-request.ts';
-import { greedy } from '../../src/session/sampling/greedy-draw.ts';
+import { draftLogits } from '../reference/draft-head.ts';
+import { forward } from '../reference/forward.ts';
+import { readReferenceDraftHead, readReferenceModel, type ReferenceModel } from '../reference/model.ts';
+import { prefillAndSample } from '../../src/measure/steps.ts';
+import { type SampledToken, greedy } from '../../src/session/sampling/sampler.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { Session } from '../../src/session/session.ts';
 import { ModelDrafts } from '../../src/session/speculation/model-drafts.ts';
@@ -37,7 +36,7 @@ const MODEL = {
   draftHead: true,
 } as const;
 
-/** Of all tokens but six the embeddings are nothing, so that a random head is right now and then. */
+/** Only these six tokens have embeddings other than zero, so that a random head is sometimes right. */
 const FEW = { from: 54, to: 60 };
 
 async function fewTokens(): Promise<Uint8Array> {
@@ -51,7 +50,10 @@ async function fewTokens(): Promise<Uint8Array> {
 const likeliest = (logits: ArrayLike<number>): number =>
   Array.from(logits).reduce((best, logit, token) => (logit > logits[best]! ? token : best), 0);
 
-/** The head expects behind `text`, of which the model has read all but the last, what the reference does. Returns how many tokens it went on from. */
+/**
+ * Compares the head's logits after `text` with the reference; the model has read all but the last token. Returns the
+ * length of the reused prefix.
+ */
 const expectKnown = async (
   session: Session,
   text: readonly number[],
@@ -60,7 +62,7 @@ const expectKnown = async (
   const drafter = session.draftModel!;
   const sequence = drafter.sequences.take(text);
   const { length } = sequence.tokens;
-  drafter.transformer.kept!.keepFrom(text.length, 0);
+  drafter.transformer.hiddenStates!.keepFrom(text.length, 0);
   let logits: Promise<Float32Array> | undefined;
   await drafter.prefill(sequence, text.slice(length), (start, count) => {
     if (length + start + count === text.length) logits = drafter.logits(count - 1, 1);
@@ -71,7 +73,7 @@ const expectKnown = async (
 };
 
 describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass) => {
-  test('expects what the reference does', async () => {
+  test('matches the reference', async () => {
     const bytes = tinyModel(MODEL);
     const session = await (await engineUnderTest(bytes, { deviceClass })).session();
     const head = session.draftModel!;
@@ -80,7 +82,7 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     expect(session.keepStates(text)).toBe(true);
     expect(session.keepStates(new Sequence())).toBe(false);
     await session.prefill(text, tokens, () => undefined);
-    head.transformer.kept!.keepFrom(tokens.length, 0);
+    head.transformer.hiddenStates!.keepFrom(tokens.length, 0);
     const { vocabSize } = head.plan.config;
     const got: Float32Array[] = [];
     await head.prefill(new Sequence(), tokens, async (_start, length) => {
@@ -96,7 +98,7 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     expect(nmse(got, want)).toBeLessThan(1e-7);
   });
 
-  test('expects it too behind what was drafted, right or wrong', async () => {
+  test('matches the reference after drafted tokens, accepted or not', async () => {
     const bytes = await fewTokens();
     const session = await (await engineUnderTest(bytes, { deviceClass })).session();
     const drafter = session.draftModel!;
@@ -108,7 +110,7 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     const sequence = new Sequence();
     const [prompt, last] = [text.slice(0, -1), text.at(-1)!];
     session.keepStates(sequence);
-    session.draws.sampler.begin(0, GREEDY, text);
+    session.samples.sampler.begin(0, GREEDY, text);
     await session.prefill(sequence, prompt, () => undefined);
     session.device.gpuDevice.queue.writeBuffer(session.transformer.activations.tokens, 0, new Uint32Array([last]));
     const drafts = new ModelDrafts(text, {
@@ -137,16 +139,16 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
       expect(text.at(-1)).toBe(likeliest(forward(model, text.slice(0, -1)).at(-1)!));
       given.push(drawn.length);
     }
-    expect(Math.max(...given)).toBeGreaterThan(1); // some of a draft was right
+    expect(Math.max(...given)).toBeGreaterThan(1); // some drafted tokens are accepted
     expect(Math.min(...given)).toBe(1);
     await drafts.close();
-    // Behind all that it has read, of what was drafted and was right, too, it knows what the model does.
+    // After all tokens it has read, accepted drafts among them, it has the hidden states of the model.
     const whole = text.slice(0, read + 1);
     expect(await expectKnown(session, whole, [model, head])).toBe(read);
   });
 });
 
-describe('what a draft head reads of a text is what the model knows of it', () => {
+describe('a draft head reads the hidden states of the model', () => {
   const opened = async () => {
     const bytes = await fewTokens();
     const session = await (await engineUnderTest(bytes)).session();
@@ -165,7 +167,7 @@ describe('what a draft head reads of a text is what the model knows of it', () =
     return { session, reference, text, draftsOf };
   };
 
-  test('behind a prompt', async () => {
+  test('after a prompt', async () => {
     const { session, reference, text, draftsOf } = await opened();
     const sequence = new Sequence();
     session.keepStates(sequence);
@@ -181,12 +183,12 @@ describe('what a draft head reads of a text is what the model knows of it', () =
     const { session, reference, text, draftsOf } = await opened();
     const sequence = new Sequence();
     session.keepStates(sequence);
-    session.draws.sampler.begin(0, GREEDY, text);
-    let drawn = [await prefillAndDraw(session, sequence, text)];
+    session.samples.sampler.begin(0, GREEDY, text);
+    let drawn = [await prefillAndSample(session, sequence, text)];
     const drafts = draftsOf(text);
     drafts.begin();
     let read = 0;
-    // Until one of a draft was right, which the head has read as its own guess.
+    // Until a drafted token is accepted, which the head has read as its own guess.
     do {
       for (const { token } of drawn) drafts.push(token);
       text.push(...drawn.map(({ token }) => token));
@@ -205,23 +207,23 @@ describe('what a draft head reads of a text is what the model knows of it', () =
     expect(await expectKnown(session, text, reference)).toBe(read);
   });
 
-  test('where it was computed in steps with others', async () => {
+  test('after steps with other sequences', async () => {
     const { session, reference, text } = await opened();
     const [sequence, other] = [new Sequence(), new Sequence(undefined, 1)];
     session.keepStates(sequence);
-    text.push((await prefillAndDraw(session, sequence, text)).token);
-    await prefillAndDraw(session, other, text.slice(0, 30));
+    text.push((await prefillAndSample(session, sequence, text)).token);
+    await prefillAndSample(session, other, text.slice(0, 30));
     for (let step = 0; step < 4; step++) {
       const drawn = await session.decode([other, sequence].map((each) => greedy(each, each.tokens.length + 1)));
       sequence.tokens.push(text.at(-1)!);
-      other.tokens.push(7); // any: only places matter
-      text.push((drawn[1] as DrawnToken).token);
+      other.tokens.push(7); // any token: only positions matter
+      text.push((drawn[1] as SampledToken).token);
     }
     await expectKnown(session, text, reference);
   });
 });
 
-/** Over all rows. */
+/** NMSE over all rows. */
 function nmse(got: readonly ArrayLike<number>[], want: readonly ArrayLike<number>[]): number {
   let [error, power] = [0, 0];
   want.forEach((row, t) =>
@@ -247,7 +249,7 @@ async function opened(options: EngineTestOptions = {}) {
   const sampling = { ...GREEDY, logitBias };
   const ask = (more: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
     answer(engine.complete(prompt, { sampling, stop: [], maxTokens: 60, speculate: true, ...more }));
-  /** With and without its drafts; gives tokens a step. */
+  /** Compares answers with and without drafts. Returns tokens per step. */
   const expectSame = async (more: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<number> => {
     const plain = await ask({ ...more, speculate: false }, prompt);
     const { tokens, end } = await ask(more, prompt);
@@ -257,7 +259,7 @@ async function opened(options: EngineTestOptions = {}) {
   return { engine, sampling, ask, expectSame };
 }
 
-describe('an answer is the same with its drafts', () => {
+describe('drafts do not change answers', () => {
   test.each(['cpu', 'gpu'] as const)('in turns, class %s', async (deviceClass) => {
     const { engine, ask, expectSame } = await opened({ deviceClass });
     expect(await expectSame()).toBeGreaterThan(1.1);
@@ -281,7 +283,7 @@ describe('an answer is the same with its drafts', () => {
     await short.expectSame({ kv: 'policy', maxTokens: 300 });
   });
 
-  test('of streams side by side, of which it drafts one, and after one was aborted', async () => {
+  test('with concurrent sequences, one of them with drafts, and after an abort', async () => {
     const { engine, ask } = await opened();
     const prompts = [PROMPT, 'The tide, a lamp', 'Who goes there'];
     const alone: number[][] = [];
@@ -293,19 +295,19 @@ describe('an answer is the same with its drafts', () => {
     const { end, tokens } = await ask();
     expect(tokens).toEqual(alone[0]);
     expect(end.report.tokensPerStep).toBeGreaterThan(1.1);
-    expect((await engine.session()).keepStates(new Sequence())).toBe(true); // none is left behind
+    expect((await engine.session()).keepStates(new Sequence())).toBe(true); // no drafter keeps any
   });
 });
 
-test("it lies on the model's device, and its memory is the model's", async () => {
+test("a draft head uses the model's device, and its memory counts as the model's", async () => {
   const bytes = tinyModel(MODEL);
   const { engine } = await opened();
   const session = await engine.session();
   expect(session.devices).toEqual([session.device]);
   const without = await engineUnderTest(bytes, { draftModel: [sourceOf(tinyModel({ ...MODEL, draftHead: false }))] });
   const other = await without.session();
-  expect(other.draftModel!.device).not.toBe(other.device); // what the caller names drafts instead
-  expect(other.transformer.kept).toBeUndefined();
+  expect(other.draftModel!.device).not.toBe(other.device); // a draft model that the caller names is used instead
+  expect(other.transformer.hiddenStates).toBeUndefined();
   const own = [...session.plan.draftHead!.tensors.values()].filter(({ name }) => name.startsWith('blk.'));
   const { weights } = session.device.buffers.report();
   expect(weights - other.device.buffers.report().weights).toBe(own.reduce((sum, tensor) => sum + gpuBytes(tensor), 0));
@@ -313,7 +315,7 @@ test("it lies on the model's device, and its memory is the model's", async () =>
   expect(session.device.buffers.report().total).toBe(0);
 });
 
-test('it is left out where it does not fit, or has what is not run; where it is damaged the file is refused', async () => {
+test('a draft head is skipped if it does not fit or is unsupported; a damaged one is refused', async () => {
   const bytes = tinyModel(MODEL);
   const { plan } = await (await engineUnderTest(bytes)).session();
   const headOf = async (options: EngineTestOptions, model = bytes) =>
@@ -328,13 +330,13 @@ test('it is left out where it does not fit, or has what is not run; where it is 
   const halved = file.tensors.map((tensor) =>
     tensor.name.endsWith('nextn.enorm.weight') ? { ...tensor, type: 'F16' as const, bytes: tensor.bytes / 2 } : tensor,
   );
-  expect(draftHeadTensors({ ...file, tensors: halved }, plan.config)).toBeUndefined(); // vectors in F32 are read
+  expect(draftHeadTensors({ ...file, tensors: halved }, plan.config)).toBeUndefined(); // F32 vectors are supported
   await expectError(() => headOf({}, renamed('blk.4.attn_k.weight', 'blk.5.attn_k.weight')), 'bad_file', {
     field: 'blk.4.attn_k.weight',
   });
 });
 
-/** A file in which one name stands in place of another of its length. */
+/** A file with one name replaced by another of equal length. */
 function replaced(bytes: Uint8Array, from: string, to: string): Uint8Array {
   const copy = bytes.slice();
   const at = Buffer.from(copy.buffer).indexOf(from);
@@ -342,7 +344,7 @@ function replaced(bytes: Uint8Array, from: string, to: string): Uint8Array {
   return copy;
 }
 
-test('of safetensors it is the layer whose names begin with mtp', async () => {
+test('in safetensors files the tensors of a draft head have the prefix mtp', async () => {
   const files = modelFolder('qwen35');
   const without = await openSafetensorsModel(files, 'F16');
   const config = readModelConfig(without);
@@ -371,7 +373,7 @@ test('of safetensors it is the layer whose names begin with mtp', async () => {
       [`${layer}mlp.up_proj.weight`]: [intermediateSize, hiddenSize],
       [`${layer}mlp.down_proj.weight`]: [hiddenSize, intermediateSize],
     },
-    'mtp.layers.1.input_layernorm.weight': [hiddenSize], // of several layers the first is run
+    'mtp.layers.1.input_layernorm.weight': [hiddenSize], // only the first of several layers runs
   };
   const tensors = Object.entries(shapes).map(([name, shape]) => ({
     name,
@@ -389,7 +391,7 @@ test('of safetensors it is the layer whose names begin with mtp', async () => {
   expect(readModelConfig(header)).toEqual(config);
   expect(draftHeadTensors(without, config)).toBeUndefined();
   const head = draftHeadTensors(header, config)!;
-  // With what is not run, or without its input, the head is left out, and the model is as it was.
+  // With unsupported parts, or without its input, the head is omitted, and the model is unchanged.
   const left = [
     [...tensors, { ...tensors[0]!, name: 'mtp.embed_tokens.weight' }],
     [...tensors, { ...tensors[0]!, name: 'mtp.layers.0.mlp.router.weight' }],
@@ -406,7 +408,7 @@ test('of safetensors it is the layer whose names begin with mtp', async () => {
   const norm = head.tensors.get('blk.0.nextn.hnorm.weight')!;
   const found = new Float32Array((await norm.source.read(norm.offset, norm.bytes)).slice().buffer);
   const stored = new Float32Array(tensors.find(({ name }) => name === 'mtp.pre_fc_norm_hidden.weight')!.bytes.buffer);
-  expect(found).toEqual(stored.map((weight) => weight + 1)); // as the architecture's norms are stored
+  expect(found).toEqual(stored.map((weight) => weight + 1)); // the architecture stores norm weights minus one
   const engine = await engineUnderTest([...files, more]);
   expect((await engine.session()).draftModel).toBeDefined();
 });

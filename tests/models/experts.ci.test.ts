@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { forward } from '../../src/reference/forward.ts';
-import { readReferenceModel } from '../../src/reference/model.ts';
+import { forward } from '../reference/forward.ts';
+import { readReferenceModel } from '../reference/model.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import type { ModelHeader } from '../../src/weights/model-header.ts';
@@ -38,16 +38,17 @@ const SIZES = {
 const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 73, neverEnds: true });
 const config = readModelConfig(await openGguf([sourceOf(bytes)]));
 const tokens = randomTokens(150, 270, 13);
-/** Odd, of whole pages, one, and as many as are decoded at once. */
+/** Pieces of odd length, of whole pages, of one token, and of a full decode batch. */
 const PIECES = [1, 2, 61, 64, 3, 8, 1];
 const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(3);
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) =>
-  expectReference(MODEL, deviceClass),
+test.each(['cpu', 'gpu'] as const)(
+  'logits in pieces, at once and token by token match the reference: class %s',
+  (deviceClass) => expectReference(MODEL, deviceClass),
 );
 
-test('shares of all experts, where a file says so', async () => {
+test('shares are normalized over all experts, if a file says so', async () => {
   const whole = tinyModel({ ...SIZES, type: 'F32', seed: 73, metadata: { 'qwen3moe.expert_weights_norm': false } });
   const logits = await logitsOf(await engineUnderTest(whole), tokens);
   const reference = forward(await readReferenceModel([sourceOf(whole)]), tokens);
@@ -55,24 +56,24 @@ test('shares of all experts, where a file says so', async () => {
   expect(nmse(forward(await readReferenceModel([sourceOf(bytes)]), tokens), reference)).toBeGreaterThan(1e-3);
 });
 
-test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
+test.each(KV)('a second turn gives equal answers cached, saved and loaded, or uncached: %s', async (_name, kv) => {
   const { end } = await expectSecondTurn(bytes, STORY, { ...kv, maxTokens: 24 });
   expect(end.usage.cachedTokens).toBeGreaterThan(100);
 });
 
-test('a text goes on past its context', async () => {
+test('a text continues past its context', async () => {
   expect(
     await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 73, neverEnds: true, contextLength: 256 }), 400),
   ).toBeGreaterThan(100);
 });
 
-test('streams side by side, further answers, speculation, and what comes after an abort, are each alone', async () => {
+test('concurrent sequences, further answers, speculation and requests after an abort do not affect each other', async () => {
   const first = await expectEachAlone(bytes, [STORY, `${PROSE}A third`, 'Winds'], { maxTokens: 24 });
   expect(await expectFurtherAlone(bytes, STORY, first, { maxTokens: 24 })).toBeGreaterThan(100);
   await expectAloneAfterAbort(bytes, STORY, first, { maxTokens: 24 });
 });
 
-describe('experts behind convolutions and attention (LFM2-MoE)', () => {
+describe('experts after convolutions and attention (LFM2-MoE)', () => {
   const mixed = tinyModel({
     ...SIZES,
     architecture: 'lfm2moe',
@@ -83,12 +84,12 @@ describe('experts behind convolutions and attention (LFM2-MoE)', () => {
     neverEnds: true,
   });
 
-  test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
+  test.each(KV)('a second turn gives equal answers cached, saved and loaded, or uncached: %s', async (_name, kv) => {
     const { end } = await expectSecondTurn(mixed, PROSE.repeat(4), { ...kv, maxTokens: 24 });
     expect(end.usage.cachedTokens).toBeGreaterThan(150);
   });
 
-  test('streams side by side, further answers, speculation, and what comes after an abort, are each alone', async () => {
+  test('concurrent sequences, further answers, speculation and requests after an abort do not affect each other', async () => {
     const first = await expectEachAlone(mixed, [STORY, `${PROSE}A third`, 'Winds'], { maxTokens: 24 });
     expect(await expectFurtherAlone(mixed, STORY, first, { maxTokens: 24 })).toBeGreaterThan(100);
     await expectAloneAfterAbort(mixed, STORY, first, { maxTokens: 24 });
@@ -96,7 +97,7 @@ describe('experts behind convolutions and attention (LFM2-MoE)', () => {
 });
 
 test.each(['cpu', 'gpu'] as const)(
-  'with an adapter off it is the base, bit for bit; on it is the same in pieces and at once: class %s',
+  'with the adapter off, results equal the base bit for bit; with it on, in pieces and at once agree: class %s',
   (deviceClass) => expectAdapterApart(MODEL, { deviceClass, gain: 0.2 }),
 );
 
@@ -122,15 +123,15 @@ test('an adapter of experts is refused by name', async () => {
   }
 });
 
-test('a layer takes ten dispatches', async () => {
+test('a layer has ten dispatches', async () => {
   const engine = await engineUnderTest(bytes);
-  // q, k and v, storing, attention, merging, output; then the router, its choice, gate and up, down, their sum.
+  // q/k/v, store, attention, merge, output; then router, selection, gate and up, down, sum.
   await ask(engine, 'Winds');
   expect((await engine.session()).transformer.dispatchesPerLayer).toBeLessThanOrEqual(10);
 });
 
-test('quantized, with few experts, it is the reference', async () => {
-  // With this seed no two experts are so near that keys and values in f16 exchange them: of others one token of 150 has such.
+test('a quantized model with few experts matches the reference', async () => {
+  // With this seed, no two scores are so close that f16 keys and values swap two experts. With others, one token of 150 has such scores.
   const quantized = tinyModel({
     ...SIZES,
     hiddenSize: 256,
@@ -148,7 +149,7 @@ test('quantized, with few experts, it is the reference', async () => {
   }
 });
 
-test('experts that are missing, of another number, or with gates of another type are refused before anything is loaded', async () => {
+test('missing experts, wrong numbers of them, and gates of another type are refused before loading', async () => {
   const refused = (file: ModelHeader, code: 'bad_file' | 'unsupported', field: string, reason: RegExp): void => {
     const detail = { file: 'tiny.gguf', field, reason: expect.stringMatching(reason) as string };
     expect(() => checkTensors(file, readModelConfig(file))).toThrow(
@@ -171,17 +172,17 @@ test('experts that are missing, of another number, or with gates of another type
     await open({ metadata: { 'qwen3moe.expert_count': 9 } }),
     'bad_file',
     'blk.0.ffn_gate_inp.weight',
-    /\[10, 64\], but the metadata call for \[9, 64\]/,
+    /\[10, 64\], but the metadata require \[9, 64\]/,
   );
   refused(
     await open({ metadata: { 'qwen3moe.expert_feed_forward_length': 64 } }),
     'bad_file',
     'blk.0.ffn_gate_exps.weight',
-    /\[10, 96, 64\], but the metadata call for \[10, 64, 64\]/,
+    /\[10, 96, 64\], but the metadata require \[10, 64, 64\]/,
   );
 });
 
-test('of every layer it is known what a change of its attention does to the residual stream', async () => {
+test('the residual share of every layer is measured', async () => {
   const { residualShares } = (await (await engineUnderTest(bytes)).session()).trials;
   expect(residualShares).toHaveLength(SIZES.numLayers);
   for (const share of residualShares) expect(share).toBeGreaterThan(0);

@@ -10,8 +10,8 @@ import { Random } from '../support/random.ts';
 import { answer } from '../support/answer.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 
-/** What tests/fuzz does as far as a file goes without a GPU, goes on here: to the plan, and two models to an answer. */
-test('60 mutated models have a plan or are refused by name, and of those that have one two answer, or are refused', async () => {
+/** Continues tests/fuzz, which loads files without a GPU: up to the plan, and for two models up to an answer. */
+test('60 mutated models load or are refused by name, and two that load answer or are refused', async () => {
   const random = new Random(77);
   const bases = await ggufBases();
   const device = await openDevice(nodeGpu());

@@ -23,25 +23,22 @@ const { tokens, cases } = JSON.parse(readFileSync(join(FOLDER, 'cases.json'), 'u
 
 const peftLogits = (file: string): Float32Array[] => storedLogits(join(FOLDER, file), tokens.length);
 
-describe.each([...new Set(cases.map(({ model }) => model))])(
-  'logits of %s with adapters are those of PEFT',
-  (model) => {
-    const ofModel = cases.filter((one) => one.model === model);
-    const base = peftLogits(`${model}/base.f32`);
-    let worst = 0;
-    afterAll(() => console.log(`${model}: worst NMSE ${worst.toExponential(1)}`));
+describe.each([...new Set(cases.map(({ model }) => model))])('logits of %s with adapters match PEFT', (model) => {
+  const ofModel = cases.filter((one) => one.model === model);
+  const base = peftLogits(`${model}/base.f32`);
+  let worst = 0;
+  afterAll(() => console.log(`${model}: worst NMSE ${worst.toExponential(1)}`));
 
-    test.each(ofModel)('$name', async ({ adapters, logits }) => {
-      const expected = peftLogits(logits);
-      if (adapters.length > 0) expect(nmse(expected, base)).toBeGreaterThan(1e-3);
-      const engine = await engineUnderTest(bytesOf(join(FOLDER, `${model}.gguf`)));
-      for (const { name } of adapters) {
-        const { warnings } = await engine.loadAdapter(name, peftFolder(join(FOLDER, model, name)));
-        expect(warnings).toEqual([]);
-      }
-      const error = nmse(await logitsOf(engine, tokens, { adapters }), expected);
-      worst = Math.max(worst, error);
-      expect(error).toBeLessThan(NMSE.reference);
-    });
-  },
-);
+  test.each(ofModel)('$name', async ({ adapters, logits }) => {
+    const expected = peftLogits(logits);
+    if (adapters.length > 0) expect(nmse(expected, base)).toBeGreaterThan(1e-3);
+    const engine = await engineUnderTest(bytesOf(join(FOLDER, `${model}.gguf`)));
+    for (const { name } of adapters) {
+      const { warnings } = await engine.loadAdapter(name, peftFolder(join(FOLDER, model, name)));
+      expect(warnings).toEqual([]);
+    }
+    const error = nmse(await logitsOf(engine, tokens, { adapters }), expected);
+    worst = Math.max(worst, error);
+    expect(error).toBeLessThan(NMSE.reference);
+  });
+});

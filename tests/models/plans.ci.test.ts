@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { meanRank, type ChunkPlan } from '../../src/chunking/chunk-plan.ts';
 import { loadPlan, savePlan } from '../../src/chunking/plan-file.ts';
-import { eachLogits } from '../../src/measure/evaluate.ts';
+import { eachLogits } from '../../cli/measure/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterUse, PlanEvent, RankOptions } from '../../src/engine/types.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
@@ -14,11 +14,11 @@ import { ADAPTER, adaptedEngine, planOf, VARIED_TEXT } from '../support/plan-cas
 import { logitsOf } from '../support/engine-under-test.ts';
 import { NMSE } from '../support/tolerances.ts';
 
-/** The answer is six tokens long, whatever the model would rather say. */
+/** Suppresses the end of an answer, so that it is always six tokens long. */
 const logitBias = new Map(Array.from({ length: 3 }, (_, control) => [control, -100]));
 const options = { maxTokens: 6, sampling: { ...GREEDY, logitBias }, stop: [], adapters: [ADAPTER] };
 
-/** Logits of the text, the plan they were computed by, and the mean rank that the GPU counted. */
+/** Logits of the text, the plan they were computed with, and the mean rank that the GPU counted. */
 async function run(engine: LocalEngine, ranks: RankOptions = {}, uses: readonly AdapterUse[] = [ADAPTER]) {
   const recorder = new PlanRecorder();
   const adaptation = await engine.adapt(uses, { ...ranks, onPlan: recorder.add });
@@ -40,7 +40,7 @@ async function run(engine: LocalEngine, ranks: RankOptions = {}, uses: readonly 
 
 const levelsOf = (plan: ChunkPlan): Set<number> => new Set(plan.chunks.map(({ level }) => level));
 
-describe('what the GPU counts is what the plan says', () => {
+describe('ranks counted on the GPU match the plan', () => {
   test.each<[string, RankOptions]>([
     ['chunkwise', {}],
     ['a larger budget', { rankErrorBudget: 0.9 }],
@@ -58,7 +58,7 @@ describe('what the GPU counts is what the plan says', () => {
     if (ranks.ranks === undefined) expect(levelsOf(plan).size).toBeGreaterThanOrEqual(3);
   });
 
-  test('of two adapters, one of which changes some linears only', async () => {
+  test('with two adapters, one of which changes only some linears', async () => {
     const engine = await adaptedEngine([
       { seed: 22, rank: 8, gain: 0.1, targets: ['q_proj', 'down_proj'] },
       { seed: 23, rank: 16, gain: 0.1 },
@@ -67,7 +67,7 @@ describe('what the GPU counts is what the plan says', () => {
     expect(counted).toBeCloseTo(meanRank(plan.table, plan.ladder!), 6);
   });
 
-  test('of an answer, prompt and decoded tokens together', async () => {
+  test('for an answer, over prompt and decoded tokens', async () => {
     const engine = await adaptedEngine();
     const recorder = new PlanRecorder();
     const { end, tokens } = await answer(engine.complete(VARIED_TEXT, { ...options, onPlan: recorder.add }));
@@ -81,7 +81,7 @@ describe('what the GPU counts is what the plan says', () => {
 });
 
 describe('plans', () => {
-  test('an equal plan gives equal logits, one that is saved and read again too; another plan others', async () => {
+  test('an equal plan, also saved and loaded, gives equal logits; another plan gives others', async () => {
     const engine = await adaptedEngine();
     const first = await run(engine);
     expect((await run(engine)).logits).toEqual(first.logits);
@@ -96,7 +96,7 @@ describe('plans', () => {
     ['rank 3', { ranks: 3 }],
     ['equal mean rank', { ranks: 'uniform', equalMeanRank: true }],
     ['a budget', { rankErrorBudget: 0.8 }],
-  ])('of %s bring their level table along', async (_name, ranks) => {
+  ])('with %s include their level table', async (_name, ranks) => {
     const engine = await adaptedEngine();
     const first = await run(engine, ranks);
     const replayed = await run(engine, { plan: first.plan });
@@ -104,7 +104,7 @@ describe('plans', () => {
     expect(replayed.counted).toBe(first.counted);
   });
 
-  test('full rank is the whole adapter, and rank 0 the base', async () => {
+  test('full rank equals the whole adapter, and rank 0 the base', async () => {
     const engine = await adaptedEngine();
     const tokens = engine.tokenizer.encode(VARIED_TEXT);
     const whole = await logitsOf(engine, tokens, { adapters: [ADAPTER] });
@@ -113,7 +113,7 @@ describe('plans', () => {
     expect(nmse((await run(engine)).logits, whole)).toBeGreaterThan(1e-6);
   });
 
-  test('one of another text is refused', async () => {
+  test('a plan for another text is refused', async () => {
     const engine = await adaptedEngine();
     const tokens = engine.tokenizer.encode(VARIED_TEXT);
     const changed = planOf(tokens.with(40, tokens[40] === 9 ? 8 : 9), [0, 1], 0.5);
@@ -123,7 +123,7 @@ describe('plans', () => {
     await expectError(() => run(engine, { plan: planOf(tokens.slice(0, 50), [1], 0.5) }), 'bad_request', { field });
   });
 
-  test('options out of range are refused, in the plain form ranks too, and the next request works', async () => {
+  test('options out of range are refused, unfused ranks too, and the next request works', async () => {
     const engine = await adaptedEngine();
     const ask = (ranks: RankOptions) => answer(engine.complete('Hello', { ...options, ...ranks }));
     await expectError(() => ask({ chunks: { minLength: 0 } }), 'bad_request', { field: 'minLength' });
@@ -140,7 +140,7 @@ describe('plans', () => {
 });
 
 describe('a request', () => {
-  test('tells of chunks and ranks as they become known, in the answer too', async () => {
+  test('reports chunks and ranks as they become known, in the answer too', async () => {
     const engine = await adaptedEngine();
     const told: PlanEvent[] = [];
     const ranks: unknown[] = [];
@@ -161,7 +161,7 @@ describe('a request', () => {
     for (const values of ranks) expect(values).toEqual([expect.any(Number), expect.any(Number), expect.any(Number)]);
   });
 
-  test('goes on from cached tokens of the same plan options only, and creates nothing', async () => {
+  test('reuses prefixes of equal plan options only, and creates no buffers', async () => {
     const engine = await adaptedEngine(undefined, { model: { contextLength: 4096 } });
     const cached = async (ranks: RankOptions) =>
       (await answer(engine.complete(VARIED_TEXT, { ...options, ...ranks }))).end.usage.cachedTokens;
@@ -175,7 +175,7 @@ describe('a request', () => {
     expect(await cached({ ranks: 5 })).toBe(0);
   });
 
-  test('answers alike with and without a cache', async () => {
+  test('gives equal answers with and without a cache', async () => {
     const engine = await adaptedEngine();
     const ask = (text: string) => answer(engine.complete(text, options));
     const more = `${VARIED_TEXT} Then 7 more: q#9 x!2 and the same words again and again.`;
@@ -187,12 +187,12 @@ describe('a request', () => {
   });
 });
 
-describe('of an adapter of more ranks than its levels have', () => {
+describe('an adapter with a higher rank than its levels', () => {
   const LARGE = { seed: 24, rank: 48, gain: 0.1 };
   const SMALL = { seed: 25, rank: 3, gain: 0.1 };
   const text = (engine: LocalEngine) => engine.tokenizer.encode(VARIED_TEXT).slice(0, 70);
 
-  test('what they have lies on the GPU; all of it from the first request on that takes all, and nothing else changes', async () => {
+  test('keeps only the components of its levels on the GPU; the first request for the whole adapter uploads the rest', async () => {
     const engine = await adaptedEngine([LARGE, SMALL]);
     const bytes = (): number => engine.memory().adapters;
     const [large, small] = [[ADAPTER], [{ name: 'b', scale: 1 }]];
@@ -215,7 +215,7 @@ describe('of an adapter of more ranks than its levels have', () => {
     expect(bytes()).toBe(all);
   });
 
-  test('a request that takes all of it does not disturb an answer that is being given', async () => {
+  test('does not disturb a running answer if another request uses the whole adapter', async () => {
     const engine = await adaptedEngine([LARGE]);
     const want = [
       await answer(engine.complete('Snow', { ...options, maxTokens: 24 })),

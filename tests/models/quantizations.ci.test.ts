@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { forward } from '../../src/reference/forward.ts';
-import { readReferenceModel } from '../../src/reference/model.ts';
+import { forward } from '../reference/forward.ts';
+import { readReferenceModel } from '../reference/model.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
 import { centredLogProbs, ensureLlama } from '../llama/llama.ts';
 import { f32 } from '../support/models/gguf-writer.ts';
@@ -14,13 +14,13 @@ import { NMSE } from '../support/tolerances.ts';
 
 beforeAll(ensureLlama, 300_000);
 
-/** The last six tokens one by one: both the batch's and the single token's kernels are compared. */
+/** The last six tokens one by one, to compare both the prefill and the decode kernels. */
 const TOKENS = randomTokens(72, 270, 5);
 const PIECES = [66, 1, 1, 1, 1, 1, 1];
 
 /**
- * Attention is kept blunt: at the usual gain it amplifies llama.cpp's rounding of activations so much that llama.cpp is
- * 1e-3 (2e-3 with K-quants) from the exact logits, which ours are within 1e-6 of.
+ * A low gain: at the usual one, attention amplifies llama.cpp's rounding of activations so much that llama.cpp is 1e-3
+ * (2e-3 with K-quants) from the exact logits, while ours are within 1e-6.
  */
 const ATTENTION_GAIN = 0.5;
 
@@ -39,7 +39,7 @@ async function compare(
   expect(figures.llama).toBeLessThan(NMSE.llamaQuantized);
 }
 
-/** Of mixtures: most experts of each token, and shares that differ little. */
+/** Mixtures in which each token uses most experts, with similar weights. */
 const SMOOTH = { routerGain: 1, experts: { count: 8, used: 7, intermediateSize: 256 } };
 
 describe('against llama.cpp and the reference on the same bytes', () => {
@@ -61,8 +61,8 @@ describe('against llama.cpp and the reference on the same bytes', () => {
   };
   test.each(['Q8_0', 'Q4_K'] as const)('gemma4, %s', (type) => compare({ architecture: 'gemma4', type, ...whole }));
 
-  // What a head finds in a state that is nearly empty is small. Were that normed up, in deep models, llama.cpp's rounding of activations
-  // would turn signs: in four layers with an epsilon of 1e-5 it is 3e-3 from the exact logits.
+  // A head reads small values from a nearly empty state. If the norm scales them up, llama.cpp's rounding of activations flips signs in
+  // deep models: in four layers with an epsilon of 1e-5 it is 3e-3 from the exact logits.
   const blunt = {
     numLayers: 2,
     attending: [1],
@@ -73,7 +73,7 @@ describe('against llama.cpp and the reference on the same bytes', () => {
     compare({ architecture: 'qwen35', type, deltaHeads: [2, 8, 32], rotaryDim: 32, ropeTheta: 1e6, ...blunt }),
   );
 
-  // Where two scores are close, what llama.cpp rounds decides which expert it is. Here one is left out, whose share would be small.
+  // If two scores are close, llama.cpp's rounding decides which expert is used. Here only one is omitted, with a small weight.
   test.each(['F16', 'Q8_0', 'Q4_K', 'Q6_K'] as const)('qwen3moe, %s', (type) =>
     compare({ architecture: 'qwen3moe', type, ...SMOOTH }),
   );
@@ -85,17 +85,17 @@ describe('against llama.cpp and the reference on the same bytes', () => {
   test('olmoe, Q4_K', () =>
     compare({ architecture: 'olmoe', type: 'Q4_K', numHeads: 4, numKvHeads: 4, tied: false, ...SMOOTH }));
 
-  test('qwen3moe, down apart from gate and up', () =>
+  test('qwen3moe, down in another type than gate and up', () =>
     compare({ architecture: 'qwen3moe', type: 'Q4_K', ...SMOOTH, types: { ffn_down_exps: 'Q6_K' } }));
 
-  test('mixed: v apart from q and k, up apart from gate, an embedding and a down of their own', () =>
+  test('mixed types: v unlike q and k, up unlike gate, and other types for the embedding and one down', () =>
     compare({
       type: 'Q4_K',
       embeddingType: 'Q8_0',
       types: { attn_v: 'Q6_K', ffn_up: 'Q5_K', 'blk.1.ffn_down': 'Q6_K' },
     }));
 
-  test('mixed from layer to layer, untied', () =>
+  test('types mixed across layers, untied', () =>
     compare({
       type: 'Q4_0',
       tied: false,

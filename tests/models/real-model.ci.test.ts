@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../src/node/file-source.ts';
-import { budgetPolicy } from '../../src/cache/budget-policy.ts';
+import { errorBudgetPolicy } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { eachLogits } from '../../src/measure/evaluate.ts';
+import { eachLogits } from '../../cli/measure/evaluate.ts';
 import { ensureLlama, perplexity, tokenize } from '../llama/llama.ts';
 import { REAL_MODEL } from '../support/models/real-model.ts';
 import { answer, USER } from '../support/answer.ts';
@@ -31,17 +31,17 @@ test("perplexity of 512 tokens of prose is within 0.5 % of llama.cpp's, on the s
   const ours = Math.exp(nlls.reduce((sum, nll) => sum + nll, 0) / nlls.length);
   const llama = await perplexity(REAL_MODEL, tokens);
   expect(Math.abs(ours / llama.perplexity - 1)).toBeLessThan(PERPLEXITY.relative);
-  // Not by errors that cancel: the likelihood of each token is near llama.cpp's too.
+  // Errors do not merely cancel: each token's likelihood is close to llama.cpp's too.
   const differences = nlls.map((nll, i) => Math.abs(nll - llama.nlls[i]!));
   const mean = differences.reduce((sum, difference) => sum + difference, 0) / differences.length;
   expect(mean).toBeLessThan(PERPLEXITY.meanNatsOfAToken);
 });
 
-test('the error that the cache is estimated to make is within a factor of two of the true one, in the median layer', async () => {
+test('the estimated error of the cache is within a factor of two of the true error in the median layer', async () => {
   const engine = await realEngine();
   const tokens = engine.tokenizer.encode(prose);
   for (const loss of [0.002, 0.02]) {
-    const policy = budgetPolicy(loss);
+    const policy = errorBudgetPolicy(loss);
     const { kv } = await engine.alone((session) =>
       eachLogits(session, tokens, () => undefined, { policy, shadows: true, from: tokens.length - 1 }),
     );
@@ -56,7 +56,7 @@ test('the error that the cache is estimated to make is within a factor of two of
   }
 });
 
-test('it answers a question, and ends the answer itself', async () => {
+test('the model answers a question and ends the answer', async () => {
   const engine = await realEngine();
   const question = [USER('What is the capital of France?')];
   const { text, end } = await answer(engine.chat(question, { sampling: GREEDY, stop: [], maxTokens: 64 }));

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { KvOptions } from '../../src/cache/kv-options.ts';
-import { forward } from '../../src/reference/forward.ts';
-import { referenceOf } from '../../src/reference/model.ts';
+import type { KvOptions } from '../../src/cache/policy.ts';
+import { forward } from '../reference/forward.ts';
+import { referenceOf } from '../reference/model.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { checkPages } from '../../src/session/checks/session-checks.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
@@ -21,7 +21,7 @@ import { NMSE } from '../support/tolerances.ts';
 
 /** Written by tools/fixtures/rope_models.py. */
 const FOLDER = join(import.meta.dirname, '../fixtures/rope');
-/** Of any model with as many tokens: what is in the text does not matter here. */
+/** The tokenizer of any model with the same vocabulary size; the text does not matter here. */
 const TOKENIZER = join(import.meta.dirname, '../fixtures/safetensors/llama/tokenizer.json');
 const LOGITS = 8;
 
@@ -48,11 +48,11 @@ function filesOf(model: string): BytesSource[] {
   return Object.entries(paths).map(([name, path]) => new BytesSource(name, bytesOf(path)));
 }
 
-describe('scaled rotations are those of transformers, with adapters those of PEFT', () => {
+describe('scaled RoPE matches transformers, and PEFT with adapters', () => {
   test.each(cases)('$model, $adapter, $tokens tokens', async ({ model, adapter, tokens: length, logits }) => {
     const expected = storedLogits(join(FOLDER, logits), LOGITS);
     const text = tokens.slice(0, length);
-    // A text no longer than the original context is one whose context was opened with as much.
+    // A text within the original context uses a context of that length.
     const engine = await engineUnderTest(filesOf(model), {
       weights: 'stored',
       contextLength: length <= original ? original : 256,
@@ -66,7 +66,7 @@ describe('scaled rotations are those of transformers, with adapters those of PEF
     expect(nmse(inPieces.slice(-LOGITS), expected)).toBeLessThan(NMSE.reference);
   });
 
-  test('on kernels for GPUs', async () => {
+  test('with the GPU kernels', async () => {
     for (const { model, tokens: length, logits } of cases.filter(
       (one) => one.adapter === null && one.tokens > original,
     )) {
@@ -86,7 +86,7 @@ describe('scaled rotations are those of transformers, with adapters those of PEF
 test.each<[string, object]>([
   ['YaRN', { rope_type: 'yarn', factor: 6.4 }],
   ['LongRoPE', { rope_type: 'longrope', factor: 6.4, short_factor: Array(8).fill(1), long_factor: Array(8).fill(3) }],
-])('SmolLM3, %s: what is not rotated is not scaled as rotations are', async (_, scaling) => {
+])('SmolLM3, %s: layers without rotation are not scaled as rotations are', async (_, scaling) => {
   const rope = { rope_theta: 10_000, original_max_position_embeddings: original, ...scaling };
   const files = modelFolder('smollm3', {
     'config.json': (text) => JSON.stringify({ ...(JSON.parse(text) as object), rope_parameters: rope }),
@@ -98,7 +98,7 @@ test.each<[string, object]>([
 });
 
 test.each(['phi3-longrope', 'ministral3'])(
-  '%s: ids are those of the tokenizer that was saved, which cuts words where their case changes',
+  '%s: ids match the saved tokenizer, which splits words at case changes',
   async (model) => {
     const { text, ids } = JSON.parse(readFileSync(join(FOLDER, model, 'expected.json'), 'utf8')) as {
       text: string;
@@ -109,7 +109,7 @@ test.each(['phi3-longrope', 'ministral3'])(
   },
 );
 
-test('the checks of a new device know how scores are scaled', async () => {
+test('the self-check of a new device uses the attention scale', async () => {
   for (const model of ['phi3-longrope', 'ministral3']) {
     for (const deviceClass of ['cpu', 'gpu'] as const) {
       const engine = await engineUnderTest(filesOf(model), {
@@ -123,7 +123,7 @@ test('the checks of a new device know how scores are scaled', async () => {
   }
 });
 
-test('LongRoPE goes by the length that the context was opened with, not by the text', async () => {
+test('LongRoPE depends on the context length, not on the text', async () => {
   const text = tokens.slice(0, original);
   const of = async (contextLength: number) =>
     (await logitsOf(await engineUnderTest(filesOf('phi3-longrope'), { weights: 'stored', contextLength }), text)).slice(
@@ -134,7 +134,7 @@ test('LongRoPE goes by the length that the context was opened with, not by the t
   expect(nmse(long, short)).toBeGreaterThan(1e-3);
 });
 
-test('a saved text is refused where the other frequencies are in use', async () => {
+test('a saved cache is refused with other RoPE frequencies', async () => {
   const savedCaches = new MemoryStore();
   const open = (contextLength: number) =>
     engineUnderTest(filesOf('phi3-longrope'), { weights: 'stored', contextLength, savedCaches });
@@ -148,7 +148,7 @@ test('a saved text is refused where the other frequencies are in use', async () 
   });
 });
 
-test('where all layers have a window no page takes a smaller form, whatever a request allows', async () => {
+test('if all layers have a window, no page is quantized', async () => {
   const engine = await engineUnderTest(filesOf('phi3-window'), { weights: 'stored', contextLength: 256 });
   const ask = (kv: KvOptions) =>
     answer(

@@ -6,8 +6,8 @@ import { nmse } from '../support/nmse.ts';
 import { NMSE } from '../support/tolerances.ts';
 
 /**
- * NMSE of the logits. A block of 32 normal weights spans four of their deviations, so that rounding them to 16 steps is
- * off by 6e-3 of their square, to 255 by 3e-5: times the linears on the way, which are nine in one layer and 16 in two.
+ * NMSE of the logits. A block of 32 normal weights spans four standard deviations, so that rounding to 16 steps has a
+ * relative squared error of 6e-3, to 255 steps 3e-5; times the linears in sequence: nine in one layer, 16 in two.
  */
 const BOUNDS: Record<WeightType, [above: number, below: number]> = {
   stored: [0, NMSE.reference],
@@ -31,7 +31,7 @@ describe.each([
   'qwen3moe',
   'lfm2moe',
   'olmoe',
-])('logits of %s as transformers saved it are those of transformers', (model) => {
+])('logits of %s as saved by transformers match transformers', (model) => {
   const { ids } = expectedOf(model);
   const figures: string[] = [];
   afterAll(() => console.log(`${model}: NMSE ${figures.join(', ')}`));
@@ -49,7 +49,7 @@ describe.each([
   );
 });
 
-test('8 bits a weight by default, 4 where memory does not allow them', async () => {
+test('8 bits per weight by default, 4 if memory is short', async () => {
   const sources = modelFolder('qwen2');
   const bytes = (await engineUnderTest(sources)).memory().total;
   const weights = async (memoryLimitBytes: number) =>

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { policyOf } from '../../src/cache/kv-options.ts';
-import { pagesBehind } from '../../src/cache/windows.ts';
+import { policyOf } from '../../src/cache/policy.ts';
+import { pagesBeforeWindow } from '../../src/cache/cache-page.ts';
 import { sharesKeys, windowOfLayer } from '../../src/config/model-config.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
@@ -21,7 +21,7 @@ import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
-/** Gemma 4: two layers of three attend within a window, and the last three of nine to keys of the fifth and the sixth. */
+/** Gemma 4: two of three layers have a window; the last three of nine share the keys of the fifth and sixth. */
 const WINDOW = 40;
 const SIZES = {
   architecture: 'gemma4',
@@ -44,11 +44,12 @@ const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(5);
 const QUESTION = `${STORY}Which of the winds is warm, and who has heard it?`;
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) =>
-  expectReference(MODEL, deviceClass),
+test.each(['cpu', 'gpu'] as const)(
+  'logits in pieces, at once and token by token match the reference: class %s',
+  (deviceClass) => expectReference(MODEL, deviceClass),
 );
 
-test('where no layer shares keys either', async () => {
+test('without shared keys', async () => {
   const bytes = tinyModel({ ...SIZES, numLayers: 6, type: 'F32', seed: 72, shared: 0 });
   const config = readModelConfig(await openGguf([sourceOf(bytes)]));
   expect(config.sharedKeys).toBeUndefined();
@@ -60,13 +61,13 @@ test('where no layer shares keys either', async () => {
 });
 
 test.each(['cpu', 'gpu'] as const)(
-  'pages behind a window are given back, by the layer whose they are, and NaN in them changes nothing: class %s',
+  'pages before a window are freed by the layer that owns them, and NaN in them changes nothing: class %s',
   async (deviceClass) => {
     const { poisoned } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) =>
       new Uint16Array(bytes / 2).fill(0x7e00),
     );
     const [count = 0] = poisoned;
-    expect(count).toBeGreaterThanOrEqual(pagesBehind(config, tokens.length - 62));
+    expect(count).toBeGreaterThanOrEqual(pagesBeforeWindow(config, tokens.length - 62));
     expect(poisoned).toEqual(
       poisoned.map((_, layer) =>
         windowOfLayer(config, layer) !== undefined && !sharesKeys(config, layer) ? count : 0,
@@ -75,7 +76,7 @@ test.each(['cpu', 'gpu'] as const)(
   },
 );
 
-test('rows of the layers’ embeddings are read as their tokens come, and take no memory of the GPU', async () => {
+test('rows of the per-layer embeddings are read on demand, and take no GPU memory', async () => {
   const {
     offset,
     bytes: size,
@@ -93,7 +94,7 @@ test('rows of the layers’ embeddings are read as their tokens come, and take n
   const text = [7, 9, 7, 11];
   await logitsOf(engine, text);
   const rowBytes = size / rows;
-  // Those that a warm-up did not ask for are read, a row each; and of a token that was read none again.
+  // Rows that the warm-up did not read are read, one per token; no token's row is read again.
   expect(reads.slice(opened)).toEqual([7, 9, 11].map((id) => [offset + id * rowBytes, rowBytes]));
   await logitsOf(engine, text);
   expect(reads).toHaveLength(opened + 3);
@@ -101,18 +102,18 @@ test('rows of the layers’ embeddings are read as their tokens come, and take n
   expect(Math.abs(engine.memory().weights - others)).toBeLessThan(size / 4);
 });
 
-test('a second turn, cached, saved and loaded, or neither', async () => {
+test('a second turn gives equal answers cached, saved and loaded, or uncached', async () => {
   const { end } = await expectSecondTurn(bytes, STORY, {});
   expect(end.usage.cachedTokens).toBeGreaterThan(5 * WINDOW);
 });
 
-test('streams side by side, further answers, speculation, and what comes after an abort, are each alone', async () => {
+test('concurrent sequences, further answers, speculation and requests after an abort do not affect each other', async () => {
   const first = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`]);
   expect(await expectFurtherAlone(bytes, QUESTION, first)).toBeGreaterThan(5 * WINDOW);
   await expectAloneAfterAbort(bytes, QUESTION, first);
 });
 
-test('an answer that keeps to a grammar, whose draws wait for steps that wait for rows', async () => {
+test('an answer with a grammar works while samples wait for steps that wait for rows', async () => {
   const engine = await engineUnderTest(bytes);
   const responseFormat = {
     type: 'json_schema',
@@ -121,7 +122,7 @@ test('an answer that keeps to a grammar, whose draws wait for steps that wait fo
       properties: { a: { enum: [1, 22] }, b: { enum: ['x', 'y'] } },
       required: ['a', 'b'],
       additionalProperties: false,
-      'x-guidance': { whitespace_flexible: false }, // a model that knows nothing likes white space as well as anything
+      'x-guidance': { whitespace_flexible: false }, // a random model would often choose white space
     },
   } as const;
   const alone = await ask(engine, PROSE, { responseFormat, maxTokens: 90 });
@@ -137,7 +138,7 @@ test('an answer that keeps to a grammar, whose draws wait for steps that wait fo
   expect([beside.tokens, other.tokens]).toEqual([alone.tokens, free.tokens]);
 });
 
-test('keys and values that layers share stay as they are: other forms are refused by name', async () => {
+test('shared keys and values stay in f16: other forms are refused by name', async () => {
   const engine = await engineUnderTest(bytes);
   for (const kv of ['policy', 'q4'] as const) {
     await expectError(() => ask(engine, STORY, { kv }), 'unsupported', { field: 'kv', reason: /gemma4/ });
@@ -149,7 +150,7 @@ test('keys and values that layers share stay as they are: other forms are refuse
   expect((await ask(engine, STORY, { kv: 'dense' })).tokens).toHaveLength(40);
 });
 
-test('adapters of what layers take in are refused by name', async () => {
+test('adapters of per-layer input weights are refused by name', async () => {
   const engine = await engineUnderTest(bytes);
   const adapter = tinyAdapter(config, { seed: 3, targets: ['q_proj'], layers: [0] });
   const name = 'model.layers.0.per_layer_input_gate';
@@ -168,5 +169,5 @@ test('adapters of what layers take in are refused by name', async () => {
   });
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () =>
+test('with the adapter off, results equal the base bit for bit; with it on, in pieces and at once agree', () =>
   expectAdapterApart(MODEL));

@@ -33,18 +33,19 @@ const SIZES = {
 const bytes = tinyModel({ ...SIZES, type: 'F32', seed: 71, neverEnds: true });
 const config = readModelConfig(await openGguf([sourceOf(bytes)]));
 const tokens = randomTokens(250, 270, 13);
-/** Shorter than a convolution, odd, of whole pages, and over several. */
+/** Pieces shorter than a convolution, odd, of whole pages, and over several pages. */
 const PIECES = [1, 2, 61, 64, 3, 70, 1, 33];
 const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(5);
 const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) =>
-  expectReference(MODEL, deviceClass),
+test.each(['cpu', 'gpu'] as const)(
+  'logits in pieces, at once and token by token match the reference: class %s',
+  (deviceClass) => expectReference(MODEL, deviceClass),
 );
 
 test.each(['cpu', 'gpu'] as const)(
-  'pages that convolutions are past are given back, and NaN in them changes nothing: class %s',
+  'pages that convolutions no longer read are freed, and NaN in them changes nothing: class %s',
   async (deviceClass) => {
     const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) =>
       new Float32Array(bytes / 4).fill(NaN),
@@ -54,35 +55,35 @@ test.each(['cpu', 'gpu'] as const)(
     expect(poisoned).toEqual(poisoned.map((_, layer) => (isConvolved(config, layer) ? count : 0)));
     const ofPage = layerPageBytes(config, { numPages: 1 });
     expect(ofPage[0]).toBe(PAGE_TOKENS * config.hiddenSize * 4);
-    // What is kept, a batch, and what is spare.
+    // The kept pages, a batch, and spare pages.
     sizes
       .at(-1)!
       .forEach((size, layer) => expect(size / ofPage[layer]!).toBeLessThanOrEqual(isConvolved(config, layer) ? 9 : 12));
   },
 );
 
-test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
+test.each(KV)('a second turn gives equal answers cached, saved and loaded, or uncached: %s', async (_name, kv) => {
   const { end } = await expectSecondTurn(bytes, STORY, kv);
   expect(end.usage.cachedTokens).toBeGreaterThan(200);
 });
 
-test('a text that parts within the kept pages goes on, and one that parts before them is computed anew', async () => {
+test('a text that diverges within the kept pages resumes; one that diverges before is recomputed', async () => {
   expect(await expectPartingTexts(bytes, QUESTION)).toBeGreaterThan(200);
 });
 
-test('streams side by side, speculation, and what comes after an abort are each alone', async () => {
+test('concurrent sequences, speculation and requests after an abort do not affect each other', async () => {
   const first = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`, 'Winds']);
   expect(await expectFurtherAlone(bytes, QUESTION, first)).toBeGreaterThan(200);
   await expectAloneAfterAbort(bytes, QUESTION, first);
 });
 
-test('a text goes on past its context', async () => {
+test('a text continues past its context', async () => {
   expect(
     await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 71, neverEnds: true, contextLength: 256 }), 400),
   ).toBeGreaterThan(100);
 });
 
-test('a budget of memory counts what convolutions keep, and what they give back for what comes', async () => {
+test('a memory budget counts the pages of convolutions, and those freed for the next batch', async () => {
   const withBudget = async (kvMemoryBudget: number) =>
     (await ask(await engineUnderTest(bytes), STORY, { kv: 'policy', kvMemoryBudget })).end.report.kv;
   const { peakBytes } = (await ask(await engineUnderTest(bytes), STORY)).end.report.kv;
@@ -94,10 +95,10 @@ test('a budget of memory counts what convolutions keep, and what they give back 
   }
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () =>
+test('with the adapter off, results equal the base bit for bit; with it on, in pieces and at once agree', () =>
   expectAdapterApart(MODEL));
 
-test('memory that is reported holds what convolutions keep', async () => {
+test('the memory report includes the pages of convolutions', async () => {
   const engine = await engineUnderTest(bytes);
   const { device } = await engine.session();
   const before = engine.memory().kv;

@@ -4,7 +4,7 @@ import { checkTensors } from '../../src/weights/model-tensors.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 
-/** Wide enough that small vectors' padding does not count. */
+/** Wide enough for the padding of small vectors to be negligible. */
 const SIZES = {
   type: 'Q4_K',
   numLayers: 3,
@@ -30,7 +30,7 @@ const MODELS: Record<string, TinyModelOptions> = {
   },
 };
 
-test.each(Object.entries(MODELS))('what is uploaded of %s is what the file holds', async (_, options) => {
+test.each(Object.entries(MODELS))('uploaded weights of %s match the file', async (_, options) => {
   const bytes = tinyModel(options);
   const engine = await engineUnderTest(bytes);
   const { plan } = await engine.session();

@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest';
-import { type CachePage, isGivenBack } from '../../src/cache/cache-page.ts';
+import { type CachePage, isFreed, pagesBeforeWindow } from '../../src/cache/cache-page.ts';
 import { KvCache } from '../../src/cache/kv-cache.ts';
 import { pagesBeyondContext } from '../../src/cache/policy.ts';
-import { pagesBehind } from '../../src/cache/windows.ts';
 import { windowOfLayer } from '../../src/config/model-config.ts';
 import { PAGE_TOKENS, pageBytes } from '../../src/kernels/heads.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
@@ -47,21 +46,22 @@ const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to
 
 const isWindowed = (layer: number): boolean => windowOfLayer(config, layer) !== undefined;
 
-test.each(['cpu', 'gpu'] as const)('in pieces, at once and one by one are the reference: class %s', (deviceClass) =>
-  expectReference(MODEL, deviceClass),
+test.each(['cpu', 'gpu'] as const)(
+  'logits in pieces, at once and token by token match the reference: class %s',
+  (deviceClass) => expectReference(MODEL, deviceClass),
 );
 
 test.each(['cpu', 'gpu'] as const)(
-  'pages behind a window are given back, and NaN in them changes nothing: class %s',
+  'pages before a window are freed, and NaN in them changes nothing: class %s',
   async (deviceClass) => {
     const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) =>
       new Uint16Array(bytes / 2).fill(0x7e00),
     );
     const [count = 0] = poisoned;
-    expect(count).toBeGreaterThanOrEqual(pagesBehind(config, tokens.length - 62));
+    expect(count).toBeGreaterThanOrEqual(pagesBeforeWindow(config, tokens.length - 62));
     expect(count).toBeGreaterThan(4);
     expect(poisoned).toEqual(poisoned.map((_, layer) => (isWindowed(layer) ? count : 0)));
-    // The window, what is kept behind it, a batch, and what is spare.
+    // The window, the tokens kept before it, a batch, and spare pages.
     const most = Math.ceil((WINDOW + 64 + 130) / PAGE_TOKENS) + 4;
     for (const ofLayers of sizes)
       expect(ofLayers.every((size, layer) => !isWindowed(layer) || size / pageBytes(config) <= most)).toBe(true);
@@ -69,53 +69,53 @@ test.each(['cpu', 'gpu'] as const)(
   },
 );
 
-test.each(KV)('a second turn, cached, saved and loaded, or neither: %s', async (_name, kv) => {
+test.each(KV)('a second turn gives equal answers cached, saved and loaded, or uncached: %s', async (_name, kv) => {
   const { end } = await expectSecondTurn(bytes, STORY, kv);
   expect(end.usage.cachedTokens).toBeGreaterThan(5 * WINDOW);
   const { pages, bytes: kvBytes } = end.report.kv;
-  // Layers with a window have a few pages each, in f16; the one without has all.
+  // Windowed layers have a few f16 pages each; the layer without a window has all pages.
   expect(pages.f16).toBeLessThan(7 * 8);
   expect(kvBytes.f16).toBe(pages.f16 * pageBytes(config));
 });
 
-test('a text that parts long before its end is computed anew', async () => {
+test('a text that diverges long before its end is recomputed', async () => {
   const engine = await engineUnderTest(bytes);
   await ask(engine, QUESTION);
   const other = `${PROSE.repeat(2)}And then?`;
   const { tokens: found, end } = await ask(engine, other);
   expect(end.usage.cachedTokens).toBe(0);
   expect(found).toEqual((await ask(await engineUnderTest(bytes), other)).tokens);
-  // One that parts within what is kept goes on.
+  // A text that diverges within the kept pages reuses the prefix.
   await ask(engine, QUESTION, { maxTokens: 2 });
   expect((await ask(engine, `${QUESTION.slice(0, -10)}!`)).end.usage.cachedTokens).toBeGreaterThan(5 * WINDOW);
 });
 
-test('streams side by side, further answers, speculation, and what comes after an abort, are each alone', async () => {
+test('concurrent sequences, further answers, speculation and requests after an abort do not affect each other', async () => {
   const first = await expectEachAlone(bytes, [QUESTION, `${PROSE.repeat(3)}A third`]);
   expect(await expectFurtherAlone(bytes, QUESTION, first)).toBeGreaterThan(5 * WINDOW);
   await expectAloneAfterAbort(bytes, QUESTION, first);
 });
 
-test('copies of a text take as much as it has: of a layer with a window what its window sees', async () => {
+test('a copy of a text takes as much memory as the text, in sliding-window layers as much as the window', async () => {
   const { device } = await (await engineUnderTest(bytes)).session();
   const cache = new KvCache(device, config, { numPages: 64, batchTokens: 64 });
   const pages: CachePage[] = [];
   expect(cache.resize(pages, 20 * PAGE_TOKENS)).toBe(true);
-  cache.giveBackBehind(pages, 20 * PAGE_TOKENS);
+  cache.freeBeforeWindow(pages, 20 * PAGE_TOKENS);
   cache.shrink();
   const copies = cache.copyOf(pages)!;
   cache.layers.forEach(({ buffer }, layer) => {
-    const own = [...pages, ...copies].filter((page) => !isGivenBack(page.layers[layer]!)).length;
-    expect(own).toBe(isWindowed(layer) ? 2 * (20 - pagesBehind(config, 20 * PAGE_TOKENS)) : 40);
-    expect(buffer.size / pageBytes(config)).toBeLessThanOrEqual(Math.max(8, own + 2)); // and what is spare
+    const own = [...pages, ...copies].filter((page) => !isFreed(page.layers[layer]!)).length;
+    expect(own).toBe(isWindowed(layer) ? 2 * (20 - pagesBeforeWindow(config, 20 * PAGE_TOKENS)) : 40);
+    expect(buffer.size / pageBytes(config)).toBeLessThanOrEqual(Math.max(8, own + 2)); // and spare pages
   });
 });
 
-test('a text goes on past its context', async () => {
+test('a text continues past its context', async () => {
   expect(
     await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 61, neverEnds: true, contextLength: 256 }), 500),
   ).toBeGreaterThan(200);
-  // A single windowed layer, and so one that does not know what was before: dropping what is behind it changes nothing.
+  // A single windowed layer sees no earlier tokens, so that dropping the pages before its window changes nothing.
   const single = await engineUnderTest(
     tinyModel({ ...SIZES, numLayers: 1, type: 'F32', seed: 62, contextLength: 256 }),
   );
@@ -124,5 +124,5 @@ test('a text goes on past its context', async () => {
   expect(nmse(shifted, await logitsOf(roomy, tokens))).toBeLessThan(NMSE.sameModel);
 });
 
-test('with an adapter off it is the base, bit for bit; on it is the same in pieces and at once', () =>
+test('with the adapter off, results equal the base bit for bit; with it on, in pieces and at once agree', () =>
   expectAdapterApart(MODEL));

@@ -1,43 +1,42 @@
-import { attentionKernels } from '../../src/kernels/attention/attention-kernels.ts';
+import { attentionKernels } from '../../src/kernels/attention.ts';
 import { attentionMergeKernels } from '../../src/kernels/attention-merge.ts';
-import { MULTIPLY_ADD_WAYS, multiplyAddKernel, type Precision } from '../../src/kernels/ceilings/multiply-add.ts';
-import { neverSeenKernel } from '../../src/kernels/ceilings/never-seen.ts';
-import { streamCopyKernel } from '../../src/kernels/ceilings/stream-copy.ts';
-import { READ_WAYS, streamReadKernel } from '../../src/kernels/ceilings/stream-read.ts';
-import { condensePageKernel } from '../../src/kernels/condense-page.ts';
-import { joinNormsKernel } from '../../src/kernels/draft/join-norms.ts';
-import { keepStatesKernel } from '../../src/kernels/draft/keep-states.ts';
-import { embedKernel } from '../../src/kernels/embed.ts';
-import { activateKernel } from '../../src/kernels/encoder/activate.ts';
-import { addPositionsKernel } from '../../src/kernels/encoder/add-positions.ts';
-import { attentionTextsKernel } from '../../src/kernels/encoder/attention-texts.ts';
-import { layerNormKernel } from '../../src/kernels/encoder/layer-norm.ts';
-import { poolTextsKernel } from '../../src/kernels/encoder/pool-texts.ts';
-import { rotateHeadsKernel } from '../../src/kernels/encoder/rotate-heads.ts';
-import { groupExpertsKernel } from '../../src/kernels/experts/group-experts.ts';
-import { routeExpertsKernel } from '../../src/kernels/experts/route-experts.ts';
-import { sumExpertsKernel } from '../../src/kernels/experts/sum-experts.ts';
-import { capLogitsKernel } from '../../src/kernels/gemma/cap-logits.ts';
-import { takeInputKernel } from '../../src/kernels/gemma/take-input.ts';
+import {
+  MULTIPLY_ADD_WAYS,
+  multiplyAddKernel,
+  neverSeenKernel,
+  type Precision,
+  READ_WAYS,
+  streamCopyKernel,
+  streamReadKernel,
+} from '../../src/kernels/ceilings.ts';
+import { mergePageTokensKernel, probePageKernel, quantizePageKernel, storeKvKernel } from '../../src/kernels/pages.ts';
+import { joinNormsKernel, keepStatesKernel } from '../../src/kernels/draft.ts';
+import {
+  capLogitsKernel,
+  embedKernel,
+  gatedActivationKernel,
+  normQkKernel,
+  rmsNormKernel,
+  sigmoidMulKernel,
+  takeInputKernel,
+} from '../../src/kernels/element-wise.ts';
+import {
+  activateKernel,
+  addPositionsKernel,
+  attentionTextsKernel,
+  layerNormKernel,
+  poolTextsKernel,
+  rotateHeadsKernel,
+} from '../../src/kernels/encoder.ts';
+import { groupExpertsKernel, routeExpertsKernel, sumExpertsKernel } from '../../src/kernels/experts.ts';
 import type { Heads } from '../../src/kernels/heads.ts';
-import { decodeKernel, loweringKernel, prefillKernel, tokensAtOnce } from '../../src/kernels/linears/linear-kernels.ts';
-import { loraDeltaKernel } from '../../src/kernels/lora-delta.ts';
+import { decodeKernel, tokensAtOnce } from '../../src/kernels/linear-decode.ts';
+import { loraDeltaKernel, loweringKernel } from '../../src/kernels/lora.ts';
+import { prefillKernel } from '../../src/kernels/linear-prefill.ts';
 import type { LoraSite } from '../../src/kernels/lora-layout.ts';
-import { probePageKernel } from '../../src/kernels/probe-page.ts';
-import { quantizePageKernel } from '../../src/kernels/quantize-page.ts';
-import { normQkKernel } from '../../src/kernels/attention/norm-qk.ts';
-import { rmsNormKernel } from '../../src/kernels/rms-norm.ts';
-import { sampleLevelKernel } from '../../src/kernels/sample-level.ts';
-import { samplingKernels } from '../../src/kernels/sampling.ts';
-import { causalConvKernel } from '../../src/kernels/delta-net/causal-conv.ts';
-import { deltaRuleKernel } from '../../src/kernels/delta-net/delta-rule.ts';
-import { gatedNormKernel } from '../../src/kernels/delta-net/gated-norm.ts';
-import { sigmoidMulKernel } from '../../src/kernels/sigmoid-mul.ts';
-import { shortConvKernel } from '../../src/kernels/short-conv.ts';
-import { siluMulKernel } from '../../src/kernels/silu-mul.ts';
-import { storeKvKernel } from '../../src/kernels/store-kv.ts';
-import { randomWordsKernel } from '../../src/kernels/formats/random-words.ts';
-import { repackKernel } from '../../src/kernels/formats/repack-kernel.ts';
+import { sampleLevelKernel, samplingKernels } from '../../src/kernels/sampling.ts';
+import { causalConvKernel, deltaRuleKernel, gatedNormKernel, shortConvKernel } from '../../src/kernels/recurrent.ts';
+import { randomWordsKernel, repackKernel } from '../../src/kernels/upload.ts';
 import { WEIGHT_FORMATS } from '../../src/kernels/formats/weight-formats.ts';
 import type { DeltaNet } from '../../src/config/model-config.ts';
 import type { Device } from '../../src/gpu/device.ts';
@@ -46,13 +45,13 @@ import type { GgmlType } from '../../src/weights/ggml-types.ts';
 
 const TYPES = Object.keys(WEIGHT_FORMATS) as GgmlType[];
 const codesOf = (type: GgmlType): string | undefined => WEIGHT_FORMATS[type].sources.at(-2);
-/** Of each choice of codes the first type: adapters' texts have nothing to do with scales. */
+/** The first type of each variant of codes. Adapters' texts do not depend on scales. */
 const ADAPTED = new Set(TYPES.filter((type) => TYPES.find((other) => codesOf(other) === codesOf(type)) === type));
 const NORM_EPS = 1e-5;
 const WIDTH = 576;
 const VOCABULARY = 49_152;
 
-/** Shapes in which the attention kernels' loops are written out differently. */
+/** Shapes that unroll the attention kernels' loops differently. */
 const HEADS: Heads[] = [
   { numHeads: 9, numKvHeads: 3, headDim: 64, qkNorm: false, rmsNormEps: NORM_EPS },
   { numHeads: 16, numKvHeads: 8, headDim: 128, qkNorm: true, rmsNormEps: NORM_EPS },
@@ -68,7 +67,7 @@ const HEADS: Heads[] = [
   },
 ];
 
-/** Heads as large as they come, and small ones. */
+/** The largest heads, and small ones. */
 const DELTA_NETS: DeltaNet[] = [128, 16].map((headDim) => ({
   numKeyHeads: 16,
   numValueHeads: 32,
@@ -78,7 +77,7 @@ const DELTA_NETS: DeltaNet[] = [128, 16].map((headDim) => ({
   layers: [0],
 }));
 
-/** Of the attention's inputs, the gated ones, one linear, and a delta net's inputs. */
+/** Sites of the attention inputs, the gated linears, one linear, and a delta net's inputs. */
 const SITES: LoraSite[] = [
   { first: 0, widths: [WIDTH, 192, 192] },
   { first: 4, widths: [1536, 1536] },
@@ -86,7 +85,7 @@ const SITES: LoraSite[] = [
   { first: 9, widths: [8192, 4096, 32, 32] },
 ];
 
-/** Gemma 4's, of layers without a window. */
+/** Heads of Gemma 4's layers without a window. */
 const WIDE_HEADS: Heads = {
   numHeads: 8,
   numKvHeads: 1,
@@ -99,7 +98,7 @@ const WIDE_HEADS: Heads = {
 
 const BOTH = [false, true];
 
-/** What devices are measured with. */
+/** Kernels that measure devices. */
 function ceilings({ features }: Device): Kernel[] {
   const precisions: Precision[] = features.has('shader-f16') ? ['f32', 'f16'] : ['f32'];
   const products = precisions.flatMap((precision) => MULTIPLY_ADD_WAYS.map((way) => multiplyAddKernel(precision, way)));
@@ -112,7 +111,7 @@ function ceilings({ features }: Device): Kernel[] {
   ];
 }
 
-/** Every kernel in every form that its options give on this device, at a few shapes. */
+/** Every kernel with all its options on this device, at a few shapes. */
 export function allKernels(device: Device): Kernel[] {
   return [
     ...TYPES.flatMap((type) => weightKernels(device, type)),
@@ -126,7 +125,7 @@ export function allKernels(device: Device): Kernel[] {
     ...BOTH.map((accumulate) => rmsNormKernel(device, WIDTH, NORM_EPS, accumulate)),
     joinNormsKernel(device, WIDTH, NORM_EPS),
     keepStatesKernel(device, WIDTH, NORM_EPS),
-    ...(['silu', 'gelu'] as const).map((activation) => siluMulKernel(device, WIDTH, activation)),
+    ...(['silu', 'gelu'] as const).map((activation) => gatedActivationKernel(device, WIDTH, activation)),
     ...[1, 3].map((taps) => shortConvKernel(device, WIDTH, taps)),
     ...DELTA_NETS.flatMap((net) => [
       causalConvKernel(device, net),
@@ -139,9 +138,9 @@ export function allKernels(device: Device): Kernel[] {
     ...(['softmax', 'sigmoid'] as const).flatMap((shares) =>
       BOTH.map((normalizes) => routeExpertsKernel(device, { count: 128, used: 8, shares, normalizes })),
     ),
-    ...BOTH.map((isApart) => sumExpertsKernel(device, WIDTH, 8, isApart)),
+    ...BOTH.map((readsResidual) => sumExpertsKernel(device, WIDTH, 8, readsResidual)),
     groupExpertsKernel(device, 128),
-    ...Object.values(attentionKernels(device, WIDE_HEADS, { halfOnly: true, stores: false })),
+    ...Object.values(attentionKernels(device, WIDE_HEADS, { allF16: true, stores: false })),
     ...Object.values(attentionMergeKernels(device, WIDE_HEADS)),
     ...BOTH.map((stores) => storeKvKernel(device, WIDE_HEADS, stores)),
     takeInputKernel(device, 256, 35, 'gelu'),
@@ -167,7 +166,7 @@ function weightKernels(device: Device, type: GgmlType): Kernel[] {
     for (const hasBias of BOTH) {
       const shape = { type, columns: WIDTH, accumulate, hasBias };
       for (const adds of [undefined, ...sites]) kernels.push(prefillKernel(device, { ...shape, adds }));
-      // What is gated has no bias, and adds to nothing.
+      // Gated linears have no bias and do not accumulate.
       const gates = accumulate || hasBias ? [undefined] : ([undefined, 'silu', 'gelu'] as const);
       for (const gate of gates) {
         for (const tokens of new Set([1, 2, 4, 8].map((tokens) => tokensAtOnce(device, tokens)))) {
@@ -199,14 +198,14 @@ const encoderKernels = (device: Device): Kernel[] => [
 ];
 
 const headKernels = (device: Device, heads: Heads): Kernel[] => [
-  ...BOTH.flatMap((halfOnly) =>
-    BOTH.flatMap((stores) => Object.values(attentionKernels(device, heads, { halfOnly, stores }))),
+  ...BOTH.flatMap((allF16) =>
+    BOTH.flatMap((stores) => Object.values(attentionKernels(device, heads, { allF16, stores }))),
   ),
-  ...Object.values(attentionKernels(device, heads, { halfOnly: true, stores: false, window: 512 })),
+  ...Object.values(attentionKernels(device, heads, { allF16: true, stores: false, window: 512 })),
   ...Object.values(attentionMergeKernels(device, heads)),
   storeKvKernel(device, heads),
   quantizePageKernel(device, heads),
-  condensePageKernel(device, heads),
+  mergePageTokensKernel(device, heads),
   probePageKernel(device, heads),
 ];
 

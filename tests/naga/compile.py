@@ -1,7 +1,7 @@
 """Compiles modules with naga, by way of wgpu-native: compile.py PACKAGES < {"features": [...], "modules": [...]}.
 
-A module has its code and, where its pipeline is to be made as well, "pipeline": true. Prints a list with null, or what
-naga says, for each.
+A module has its code and, to create its pipeline as well, "pipeline": true. Prints a list with null or naga's error for
+each.
 """
 import json
 import sys

@@ -20,7 +20,7 @@ const folder = diskCacheForTests();
 afterAll(() => hub.close());
 beforeEach(() => hub.forget());
 
-/** Node with a GPU, as far as anybody asks for one. */
+/** Node with a GPU, as far as the checks ask. */
 const platformWith = (changes: Partial<Platform> = {}): Platform => ({
   ...NODE,
   gpu: async () => ({ requestAdapter: async () => ({}) }) as unknown as GPU,
@@ -30,7 +30,7 @@ const options = () => ({ model: 'owner/tiny', hub: { endpoint: hub.endpoint } })
 const ask = (more: object = {}, changes: Partial<Platform> = {}) =>
   checkAvailability({ ...options(), ...more }, platformWith(changes));
 
-it('is unavailable without WebGPU, and without an adapter, before anybody is asked for the model', async () => {
+it('is unavailable without WebGPU or an adapter, before any request for the model', async () => {
   const none = async (): Promise<never> => {
     throw new ChunkwiseError('no_webgpu', { reason: 'this browser has none' });
   };
@@ -45,7 +45,7 @@ it('is unavailable without WebGPU, and without an adapter, before anybody is ask
   expect(await checkAvailability({}, platformWith())).toMatchObject({ status: 'available' });
 });
 
-it('is downloadable until the model is stored, tells how much is missing, and downloads nothing', async () => {
+it('is downloadable until the model is stored, reports the missing bytes, and downloads nothing', async () => {
   expect(await ask()).toMatchObject({ status: 'downloadable', bytes: SIZE, missingBytes: SIZE });
   expect(await ask({ model: hub.fileUrl(FILE) })).toMatchObject({ status: 'downloadable', missingBytes: SIZE });
   expect(hub.sentBytes(FILE)).toBe(0);
@@ -80,13 +80,13 @@ it.each([
     reason: expect.stringMatching(reason) as string,
   });
   expect(await ask({ model: modelUrl(file) })).toMatchObject({ status: 'available' });
-  // Who does not tell all of its memory may have enough.
+  // A system that does not report all of its memory may have enough.
   expect(await ask({ model: modelUrl(file) }, { memory: () => ({ gib: 0.002, isAll: false }) })).toMatchObject({
     status: 'available',
   });
 });
 
-it('is unavailable where the storage has no room, or a file is not there; refuses a wrong option', async () => {
+it('is unavailable if the storage has no room or a file is missing; refuses a wrong option', async () => {
   const file = new File([new Uint8Array(10)], 'x.gguf');
   expect(await ask({ model: file })).toMatchObject({ status: 'available' });
   expect(await ask({ model: modelUrl('nowhere.gguf') })).toMatchObject({ status: 'unavailable', code: 'bad_file' });
@@ -101,7 +101,7 @@ it('is unavailable where the storage has no room, or a file is not there; refuse
   storageHost.estimate = estimate;
 });
 
-it('the recommended models are hub files, smallest first, each with what there is to know of it', () => {
+it('the recommended models are hub files, smallest first, each with complete data', () => {
   const parameters = RECOMMENDED_MODELS.map((model) => model.parameters);
   expect(parameters).toEqual([...parameters].sort((a, b) => a - b));
   for (const { id, bytes, parameters, license, source } of RECOMMENDED_MODELS) {

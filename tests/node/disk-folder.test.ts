@@ -14,7 +14,7 @@ afterEach(() => rmSync(path, { recursive: true }));
 
 const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => Uint8Array.from(values);
 
-it('finds what was made, and throws a browser’s errors for what is not there', async () => {
+it('finds created files, and throws a browser’s errors for missing ones', async () => {
   await expect(folder.getFileHandle('a')).rejects.toMatchObject({ name: 'NotFoundError' });
   await expect(folder.removeEntry('a')).rejects.toMatchObject({ name: 'NotFoundError' });
   await folder.getFileHandle('a', { create: true });
@@ -26,7 +26,7 @@ it('finds what was made, and throws a browser’s errors for what is not there',
   await expect(folder.getFileHandle('a')).rejects.toBeInstanceOf(DOMException);
 });
 
-it('keeps what a file holds when it is made again, and writes and reads at places of it', async () => {
+it('keeps a file’s content when it is created again, and writes and reads at offsets', async () => {
   const file = await folder.getFileHandle('a', { create: true });
   const access = await file.createSyncAccessHandle();
   expect(access.write(bytes(1, 2, 3), { at: 2 })).toBe(3);
@@ -40,7 +40,7 @@ it('keeps what a file holds when it is made again, and writes and reads at place
   expect([...new Uint8Array(await (await file.getFile()).arrayBuffer())]).toEqual([0, 0, 1]);
 });
 
-it('gives a file whose parts are read when they are asked for, unless it has changed since', async () => {
+it('returns a file that is read on demand, unless it has changed since', async () => {
   const place = join(path, 'made/at/once/a');
   writeFileSync(place, '0123456789');
   const file = await (await folder.getFileHandle('a')).getFile();
@@ -52,10 +52,10 @@ it('gives a file whose parts are read when they are asked for, unless it has cha
   await expect(part.text()).rejects.toMatchObject({ name: 'NotFoundError' });
 });
 
-it('reads a file behind its first 4 GiB', async () => {
+it('reads a file after its first 4 GiB', async () => {
   const place = join(path, 'made/at/once/large');
   writeFileSync(place, '');
-  truncateSync(place, 5 * 2 ** 30); // takes no room
+  truncateSync(place, 5 * 2 ** 30); // sparse
   const file = await folder.getFileHandle('large');
   const access = await file.createSyncAccessHandle();
   access.write(bytes(7), { at: 4.5 * 2 ** 30 });
@@ -66,7 +66,7 @@ it('reads a file behind its first 4 GiB', async () => {
   expect([...new Uint8Array(await part.arrayBuffer())]).toEqual([0, 7, 0]);
 });
 
-it('puts what is written whole in the place of a file, or leaves the file as it was', async () => {
+it('replaces a file completely or leaves it unchanged', async () => {
   const file = await folder.getFileHandle('a', { create: true });
   for (const [text, end] of [
     ['first', 'close'],

@@ -27,7 +27,7 @@ const load = async (phases: string[] = []): Promise<Uint8Array> => {
   return source!.read(0, source!.size);
 };
 
-it('keeps a download in the cache folder, finds it without its server, lists and deletes it', async () => {
+it('stores a download in the cache folder, finds it offline, lists and deletes it', async () => {
   const phases: string[] = [];
   expect(Buffer.compare(await load(phases), FILE)).toBe(0);
   expect(phases).toContain('download');
@@ -45,14 +45,14 @@ it('keeps a download in the cache folder, finds it without its server, lists and
   expect(readdirSync(join(folder, 'chunkwise-models'))).toEqual([]);
 });
 
-it('lets two loads of one file take turns: each byte is sent once', async () => {
+it('serialises two loads of one file: each byte is sent once', async () => {
   const loads = await Promise.all([load(), load()]);
   for (const bytes of loads) expect(Buffer.compare(bytes, FILE)).toBe(0);
   expect(hub.sentTwice(PATH)).toBe(0);
   expect(readdirSync(join(folder, 'chunkwise-locks'))).toEqual([]);
 });
 
-it('has a lock for one at a time, says so where nobody waits, and takes one that was left behind', async () => {
+it('has exclusive locks, fails with ifAvailable, and takes over a stale lock', async () => {
   const seen: string[] = [];
   let waited: Promise<void> | undefined;
   await storageHost.lock('a', {}, async (lock) => {
@@ -67,7 +67,7 @@ it('has a lock for one at a time, says so where nobody waits, and takes one that
   });
   await waited;
   expect(seen).toEqual(['first with', 'second without', 'other object', 'third']);
-  // What a process left behind that was killed.
+  // The lock of a killed process.
   const locks = join(folder, 'chunkwise-locks');
   let name = '';
   await storageHost.lock('c', {}, async () => void (name = readdirSync(locks)[0] ?? ''));
@@ -76,7 +76,7 @@ it('has a lock for one at a time, says so where nobody waits, and takes one that
   await storageHost.lock('c', { ifAvailable: true }, async (lock) => expect(lock).not.toBe(null));
 });
 
-it('passes over a manifest that is damaged, and knows how much room there is', async () => {
+it('skips a damaged manifest, and reports the free space', async () => {
   await storageHost.manifests.set('a/b', { files: ['x'] });
   expect(await storageHost.manifests.get('a/b')).toEqual({ files: ['x'] });
   const [file = ''] = readdirSync(join(folder, 'chunkwise-manifests'));

@@ -8,14 +8,14 @@ const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 const WHEEL = 'xllamacpp==2026.10.11549';
 const PACKAGES = `${FOLDER}.cache/packages`;
 
-/** A server that is no part of this project. */
+/** A server from outside this project. */
 export interface OpenaiServer {
-  /** Up to `/v1`. */
+  /** URL up to `/v1`. */
   baseURL: string;
   close(): Promise<void>;
 }
 
-/** Starts llama.cpp's OpenAI-compatible server on loopback; the first time it is installed (34 MB), apart from the package. */
+/** Starts llama.cpp's OpenAI-compatible server on loopback. The first call installs it (34 MB), outside the package. */
 export async function startOpenaiServer(model: string, key: string): Promise<OpenaiServer> {
   installWheels(PACKAGES, WHEEL);
   const child = spawn('python3', [`${FOLDER}serve.py`, PACKAGES, model, key], { stdio: ['pipe', 'pipe', 'pipe'] });

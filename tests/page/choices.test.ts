@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { type Choice, closestTo, inOrder, parametersOf } from '../../demo/models/choices.ts';
 import { type DeviceRoom, type Fit, fitOf, fitWords, hasRoomBeside } from '../../demo/models/device-fit.ts';
 import { MODELS } from '../../demo/models/models.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
+import { BlobSource } from '../../src/weights/byte-source.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { openModelFile } from '../../src/weights/open-model-file.ts';
 import { REAL_MODEL } from '../support/models/real-model.ts';
@@ -33,7 +33,7 @@ const choice = (name: string, fit: Fit = 'fits', created?: string): Choice => {
 };
 const names = (choices: Choice[]): string[] => choices.map(({ model }) => model.name);
 
-test('a model fits with the cache of a full context, in half of the memory, and its file in the storage', () => {
+test('a model fits if it takes at most half of the memory with the cache of a full context, and its file fits the storage', () => {
   const half = 2 * 2 ** 30;
   const size = { bytes: half - 4096 * 100_000, cachePerToken: 100_000 };
   expect(fitOf(size, ROOM)).toBe('fits');
@@ -44,11 +44,11 @@ test('a model fits with the cache of a full context, in half of the memory, and 
   expect(fitOf(size, { ...ROOM, memoryBytes: undefined })).toBe('untold');
   expect(fitOf(size, { ...ROOM, gpu: 'none' })).toBe('no-gpu');
   expect(fitWords('memory', { bytes: 3 * GB, cachePerToken: 100_000 }, ROOM)).toContain(
-    'takes 3.41 GB of memory with its cache, and 2.15 GB',
+    'takes 3.41 GB of memory with its cache; this device has 2.15 GB',
   );
 });
 
-test('the newest comes first, what has no date behind it, and what cannot run last, newest first too', () => {
+test('the newest models come first, then undated ones, then those that cannot run, also newest first', () => {
   const choices = [
     choice('Old', 'fits', '2023-01-01'),
     choice('Unknown'),
@@ -73,8 +73,8 @@ test.each<[string, number | undefined]>([
 describe('the closest model', () => {
   const all = MODELS.map(({ name }) => choice(name, 'fits'));
   test.each<[failed: string, isTooLarge: boolean, expected: string | undefined]>([
-    ['unsloth/Qwen3-30B-A3B-GGUF', false, 'Qwen3 4B'], // of its family the largest
-    ['https://example.org/Qwen3-1.7B-Q4_K_M.gguf', true, 'Qwen3 0.6B'], // what is too large is not offered in another type
+    ['unsloth/Qwen3-30B-A3B-GGUF', false, 'Qwen3 4B'], // the largest of its family
+    ['https://example.org/Qwen3-1.7B-Q4_K_M.gguf', true, 'Qwen3 0.6B'], // a model that is too large is not offered in another type
     ['models/Qwen3-1.7B-IQ2_XXS.gguf', false, 'Qwen3 1.7B'],
     ['owner/Meta-Llama-3.1-8B', true, 'Llama 3.2 1B'], // another version of it
     ['DeepSeek-R1-Distill-Qwen-7B.gguf', false, 'Qwen3 4B'],
@@ -88,7 +88,7 @@ describe('the closest model', () => {
     expect(closestTo(failed, all, isTooLarge)?.model.name).toBe(expected);
   });
 
-  test('is none that does not fit', () => {
+  test('is one that fits, or none', () => {
     const choices = all.map((each): Choice => ({
       ...each,
       fit: each.model.name === 'Qwen3 4B' ? 'memory' : each.model.name === 'Qwen3 1.7B' ? 'untold' : 'fits',
@@ -104,7 +104,7 @@ describe('the closest model', () => {
   });
 });
 
-test('the list is by size, and what a token of the context takes is what the header says', async () => {
+test('the list is sorted by size, and the cache size of a token matches the header', async () => {
   const sizes = MODELS.map(({ name }) => parametersOf(name) ?? NaN);
   expect(sizes).toEqual([...sizes].sort((a, b) => a - b));
   const file = new BlobSource(REAL_MODEL, await openAsBlob(REAL_MODEL));
@@ -112,7 +112,7 @@ test('the list is by size, and what a token of the context takes is what the hea
   expect(MODELS[0]?.cachePerToken).toBe(4 * numLayers * numKvHeads * headDim);
 });
 
-test('two models are open at once where they take at most half of the memory, of which little is taken to be where none is told', () => {
+test('two models are open at once if they take at most half of the memory; an unknown memory size counts as small', () => {
   const gib = 2 ** 30;
   expect(hasRoomBeside(gib / 4, [{ total: gib / 2 }])).toBe(true);
   expect(hasRoomBeside(gib / 4, [{ total: gib / 2 + 1 }])).toBe(false);

@@ -4,7 +4,7 @@ import type { Way } from '../../demo/chat/request.ts';
 
 const run = (tokens: number, tokensPerSecond = 10): Run => ({ tokens, ttftMs: 100, tokensPerSecond });
 
-/** Measures answers of so many tokens, after a first one of each way: which way was asked when, and what came of it. */
+/** Measures answers of `tokens` tokens, after one warm-up of each way: the order of the ways, and their runs. */
 async function measure(tokens: number, answer: (way: Way, at: number) => Run | undefined = () => run(tokens)) {
   const first = (way: Way, at: number): Run[] => [answer(way, at) ?? run(tokens)];
   const runs: Runs = { chunkwise: first('chunkwise', -1), ordinary: first('ordinary', 0) };
@@ -18,22 +18,22 @@ async function measure(tokens: number, answer: (way: Way, at: number) => Run | u
   return { runs, asked: asked.map((way) => way[0]).join(''), pairs };
 }
 
-test('both ways take turns, each pair begins with the other one, until there are five runs and 64 tokens of each', async () => {
+test('both ways alternate, pairs take turns in which way begins, until each has five runs and 64 tokens', async () => {
   expect((await measure(100)).asked).toBe('occooc' + 'co');
   const { runs, asked, pairs } = await measure(8);
   expect(asked).toBe('occo'.repeat(3) + 'oc');
   expect([runs.chunkwise.length, runs.ordinary.length, pairs]).toEqual([8, 8, 7]);
-  // Of four tokens each, 64 are sixteen runs; shorter answers end there too.
+  // At four tokens each, 64 tokens take sixteen runs; shorter answers end there too.
   expect((await measure(4)).runs.ordinary).toHaveLength(16);
   expect((await measure(1)).runs.ordinary).toHaveLength(16);
 });
 
-test('a machine that grows slower all the while is no difference between the ways', async () => {
+test('a machine that slows down steadily shows no difference between the ways', async () => {
   const { runs } = await measure(64, (_way, at) => run(64, 100 / (1 + at / 4)));
   expect(verdictOf(runs)).toMatch(/: no difference is seen\.$/);
 });
 
-test('half a pair is not kept, and a run without times ends it', async () => {
+test('half a pair is dropped, and a run without times ends the comparison', async () => {
   const { runs } = await measure(64, (_way, at) => (at < 4 ? run(64) : undefined));
   expect([runs.chunkwise.length, runs.ordinary.length]).toEqual([2, 2]);
   const failing = measure(64, (_way, at) => {
@@ -43,7 +43,7 @@ test('half a pair is not kept, and a run without times ends it', async () => {
   await expect(failing).rejects.toThrow('stopped');
 });
 
-test('a difference is told where all but chance is on one side, as an interval where it is wide', () => {
+test('a difference is reported if the whole interval is on one side, as an interval if it is wide', () => {
   const runs = (ratios: number[]): Runs => ({
     chunkwise: ratios.map((ratio) => run(64, 10 * ratio)),
     ordinary: ratios.map(() => run(64, 10)),
@@ -55,7 +55,7 @@ test('a difference is told where all but chance is on one side, as an interval w
     'Chunkwise writes 0.90–1.40 times as fast: no difference is seen.',
   );
   expect(verdictOf(runs([1, 1.01, 1, 0.99, 1]))).toBe('Chunkwise writes 1.00 times as fast: no difference is seen.');
-  expect(verdictOf(runs([2, 2, 2, 2]))).toBeUndefined(); // too few to tell
+  expect(verdictOf(runs([2, 2, 2, 2]))).toBeUndefined(); // too few runs
   const none = runs([1, 1, 1, 1, 1]);
   none.ordinary[2] = run(1, 0); // an answer of one token has no speed
   expect(verdictOf(none)).toBeUndefined();

@@ -11,7 +11,7 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 const opening = (error: unknown): string => errorWords(error, 'opening').title;
 const error = (code: ErrorCode, detail: Partial<ErrorDetail> = {}) =>
   new ChunkwiseError(code, { reason: 'it is so', ...detail });
-/** What is thrown. */
+/** The error that `work` throws. */
 const thrownBy = async (work: () => unknown): Promise<unknown> => {
   try {
     await work();
@@ -23,7 +23,7 @@ const thrownBy = async (work: () => unknown): Promise<unknown> => {
 const read = (bytes: Uint8Array) => openModelFile([new BytesSource('model.gguf', bytes)]);
 
 describe('a model that cannot be opened', () => {
-  test('is told to be not found, and not that the network is at fault', async () => {
+  test('is reported as not found, not as a network error', async () => {
     expect(opening(error('network', { reason: 'status 404' }))).toBe('The model was not found');
     expect(opening(error('network', { reason: 'status 401: the file needs a token' }))).toBe(
       'The model was not found, or is not public',
@@ -39,7 +39,7 @@ describe('a model that cannot be opened', () => {
     );
   });
 
-  test('is told to be none, or of a kind or a type of file that does not run', async () => {
+  test('is reported as no model, or as an unsupported kind or file type', async () => {
     const page = new TextEncoder().encode('<!doctype html><title>A model</title>'.repeat(9));
     expect(opening(await thrownBy(() => read(page)))).toBe('This file is not a model');
     const metadata = { 'general.architecture': 'mamba' };
@@ -53,7 +53,7 @@ describe('a model that cannot be opened', () => {
     expect(opening(await thrownBy(() => read(future)))).toBe('This type of file is not supported');
   });
 
-  test('is told to be too large, for the device or for the storage', () => {
+  test('is reported as too large for the device or the storage', () => {
     expect(opening(error('over_limit', { field: 'rope table' }))).toBe('This model is too large for this device');
     expect(opening(error('over_limit', { field: 'storage' }))).toBe('The browser has no room left');
   });

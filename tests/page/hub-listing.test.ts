@@ -20,7 +20,7 @@ const LISTING = {
 };
 const read = (listing: unknown) => readListing(listing, REPO, FILE);
 
-test('date, size and licence come from the listing; the date is that of the repository, not of its last change', () => {
+test('date, size and licence come from the listing; the date is the creation of the repository, not its last change', () => {
   expect(read(LISTING)).toEqual({ created: Date.parse(CREATED), bytes: 1234, license: 'apache-2.0', licenseUrl: PAGE });
   expect(read({ ...LISTING, createdAt: undefined }).created).toBe(Date.parse(LISTING.lastModified));
 });
@@ -59,7 +59,7 @@ test.each<[unknown, string]>([
   [{ ...LISTING, createdAt: null, lastModified: {} }, 'createdAt'],
 ])('%j is refused for its %s', (listing, field) => expectError(() => read(listing), 'bad_file', { file: REPO, field }));
 
-/** `value` with each thing in it in turn replaced by `odd`. */
+/** Copies of `value` in which each nested value in turn is replaced by `odd`. */
 function* mutations(value: unknown, odd: unknown): Generator<unknown> {
   yield odd;
   if (Array.isArray(value))
@@ -70,7 +70,7 @@ function* mutations(value: unknown, odd: unknown): Generator<unknown> {
   }
 }
 
-test('whatever stands anywhere in a listing, it is read or refused by name', () => {
+test('a listing with any value anywhere is read or refused by name', () => {
   const wrong: unknown[] = [];
   let accepted = 0;
   for (const odd of [

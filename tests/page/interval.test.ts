@@ -4,29 +4,29 @@ import { formatMs, formatRate } from '../../demo/basics/format.ts';
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
 
-/** Probability that so many fair coins show at most `heads` heads. */
+/** Probability that `count` fair coins show at most `heads` heads. */
 function tail(count: number, heads: number): number {
   let sum = 0;
   for (let i = 0, ways = 1; i <= heads; ways = (ways * (count - i)) / (i + 1), i++) sum += ways;
   return sum / 2 ** count;
 }
 
-test('the interval holds the median of what might be measured with 93 in 100, and no narrower one does', () => {
+test('the interval contains the true median with a probability of at least 93 %, and no narrower one does', () => {
   for (let count = 5; count <= 40; count++) {
     const { low, high } = medianInterval(upTo(count))!;
-    expect(low + high).toBe(count + 1); // as many left out on both sides
+    expect(low + high).toBe(count + 1); // symmetric
     expect(1 - 2 * tail(count, low - 1)).toBeGreaterThanOrEqual(CONFIDENCE);
     expect(1 - 2 * tail(count, low)).toBeLessThan(CONFIDENCE);
   }
 });
 
-test('five values are enclosed by the least and the greatest, sixteen by the fourth from either end; four are too few', () => {
+test('the interval of five values is minimum to maximum, of sixteen from the fourth to the fourth last; four are too few', () => {
   expect(medianInterval([3, 9, 1, 7, 5])).toEqual({ median: 5, low: 1, high: 9 });
   expect(medianInterval(upTo(16).reverse())).toEqual({ median: 8.5, low: 4, high: 13 });
   expect(medianInterval([1, 2, 3, 4])).toBeUndefined();
 });
 
-test('where values differ by more than a tenth their ends are told, else the median', () => {
+test('an interval wider than a tenth is shown by its ends, otherwise by the median', () => {
   expect(isWide({ median: 100, low: 95, high: 105 })).toBe(false);
   expect(isWide({ median: 100, low: 95, high: 105.1 })).toBe(true);
   expect(formatInterval({ median: 12, low: 11.8, high: 12.2 }, formatRate)).toBe('12.0 tokens/s');

@@ -2,11 +2,11 @@ import { marked, type Token } from 'marked';
 import { expect, test } from 'vitest';
 import { blocksOf } from '../../demo/chat/markdown-blocks.ts';
 
-/** What lies in a token. */
+/** The child tokens of a token. */
 const within = (token: Token): readonly Token[] =>
   'items' in token ? (token.items as Token[]) : 'tokens' in token ? (token.tokens ?? []) : [];
 
-/** How deep tokens lie in one another. */
+/** Nesting depth of tokens. */
 function depthOf(tokens: readonly Token[]): number {
   let depth = 0;
   for (let level = tokens; level.length > 0; depth++) level = level.flatMap(within);
@@ -22,7 +22,7 @@ test.each([
   ['strong and emphasis', '**a *b ', ' b* a**'],
   ['struck out', '~~a *b ', ' b* a~~'],
   ['brackets', '[', '](b)'],
-])('%s in one another 3,000 deep are text from some depth on', (_, open, close) => {
+])('%s nested 3,000 deep become text below some depth', (_, open, close) => {
   const text = `${open.repeat(3000)}a${close.repeat(3000)}`;
   const blocks = blocksOf(text);
   expect(blocks.map(({ raw }) => raw).join('')).toBe(text);
@@ -30,7 +30,7 @@ test.each([
   expect(marked.parser(blocks)).toContain('a');
 });
 
-test('ten levels of each are drawn', () => {
+test('ten levels of quotations are rendered', () => {
   expect(marked.parser(blocksOf('> '.repeat(10))).match(/<blockquote>/g)).toHaveLength(10);
   expect(marked.parser(blocksOf(`${'- '.repeat(10)}a`)).match(/<ul>/g)).toHaveLength(10);
 });

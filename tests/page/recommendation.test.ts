@@ -9,7 +9,7 @@ import { REAL_MODEL } from '../support/models/real-model.ts';
 const GIB = 2 ** 30;
 const ROOM: DeviceRoom = { storageBytes: 100 * GIB, memoryBytes: 8 * GIB, gpu: 'real' };
 
-/** The page's list on a device, where models of these names wrote so many tokens a second. */
+/** The recommended model on a device, given measured tokens per second by model name. */
 function best(room: DeviceRoom, rates: Record<string, number> = {}): string | undefined {
   const choices = MODELS.map((model): Choice => ({
     model,
@@ -25,10 +25,10 @@ function best(room: DeviceRoom, rates: Record<string, number> = {}): string | un
   )?.model.name;
 }
 
-test('the page knows the size of each model of its list, and of its own exactly', () => {
+test('the page knows the size of each listed model, and the exact size of its own', () => {
   expect(statSync(REAL_MODEL).size).toBe(MODELS[0]?.bytes);
   expect(DEFAULT_MODEL_BYTES).toBe(MODELS[0]?.bytes);
-  // Of 4 bits a weight at least, and of 8 and a half with their scales at most, with some that are kept more exactly.
+  // At least 4 bits per weight, at most 8.5 with scales; some tensors are stored more exactly.
   const bits = MODELS.map(({ name, bytes }) => {
     const [, count = '', unit = ''] = /([\d.]+)([MB])$/.exec(name) ?? [];
     return (8 * bytes) / (Number(count) * (unit === 'B' ? 1e9 : 1e6));
@@ -38,20 +38,20 @@ test('the page knows the size of each model of its list, and of its own exactly'
 });
 
 describe('the speed of a model', () => {
-  test('nothing is said of a software adapter before one was measured on it; then weights decide', () => {
+  test('is unknown on a software adapter until a model was measured; then it follows the weights', () => {
     expect(estimatedRate(1e9, 'software', undefined)).toBeUndefined();
     expect(estimatedRate(1e9, 'software', { bytes: 1e8, tokensPerSecond: 10 })).toBeCloseTo(1);
   });
-  test('a real GPU is taken to read 20 GB a second', () => {
+  test('is estimated from 20 GB per second on a real GPU', () => {
     expect(estimatedRate(1e9, 'real', undefined)).toBeCloseTo(20);
-    // What a small model takes is mostly not its weights: 10 ms, and 45 ms for 0.9 GB more.
+    // A small model spends most time on other work than weights: 10 ms, plus 45 ms for 0.9 GB more.
     expect(estimatedRate(1e9, 'real', { bytes: 1e8, tokensPerSecond: 100 })).toBeCloseTo(1000 / 55);
-    // One that has read more is taken to do so again: 100 GB a second.
+    // A higher measured bandwidth counts for a larger model too: 100 GB per second.
     expect(estimatedRate(2e9, 'real', { bytes: 1e9, tokensPerSecond: 100 })).toBeCloseTo(50);
-    // A smaller one is quicker.
+    // A smaller model is faster.
     expect(estimatedRate(5e8, 'real', { bytes: 1e9, tokensPerSecond: 100 })).toBeCloseTo(200);
   });
-  test('is what was measured of it, else by the largest that was measured', () => {
+  test('is its measured speed, else an estimate from the largest measured model', () => {
     const choices = MODELS.map((model): Choice => ({
       model,
       address: model.name,
@@ -73,20 +73,20 @@ describe('the speed of a model', () => {
 });
 
 describe('the model that is recommended', () => {
-  test('of a software adapter the page’s own, until another was quick enough on it', () => {
+  test('on a software adapter is the page’s own, until another was measured fast enough', () => {
     const room: DeviceRoom = { ...ROOM, gpu: 'software' };
     expect(best(room)).toBe('SmolLM2 135M');
     expect(best(room, { 'SmolLM2 135M': 12 })).toBe('SmolLM2 135M');
     expect(best(room, { 'SmolLM2 135M': 120 })).toBe('Qwen3 0.6B');
   });
-  test('of a real GPU the most able that writes 15 tokens a second, by what is known of it so far', () => {
+  test('on a real GPU is the most capable that reaches 15 tokens per second, by measurements so far', () => {
     expect(best(ROOM)).toBe('SmolLM2 1.7B');
     expect(best(ROOM, { 'SmolLM2 135M': 20 })).toBe('SmolLM2 360M');
     expect(best(ROOM, { 'SmolLM2 135M': 200, 'SmolLM2 1.7B': 100 })).toBe('Qwen3 4B');
-    // What was measured of a model itself says more than any estimate.
+    // A model's own measurement takes precedence over any estimate.
     expect(best(ROOM, { 'SmolLM2 135M': 200, 'SmolLM2 1.7B': 14 })).toBe('Llama 3.2 1B');
   });
-  test('fits the memory and the storage; where the browser does not tell, it fits what phones have', () => {
+  test('fits the memory and the storage; if the browser does not report them, it fits a typical phone', () => {
     expect(best({ ...ROOM, memoryBytes: 2 * GIB })).toBe('Llama 3.2 1B');
     expect(best({ ...ROOM, memoryBytes: undefined })).toBe('Llama 3.2 1B');
     expect(best({ ...ROOM, memoryBytes: GIB / 2 })).toBe('SmolLM2 135M');

@@ -12,7 +12,7 @@ import { countGpu } from '../support/gpu/gpu-counts.ts';
 const SIZES = { seed: 3, numLayers: 1, hiddenSize: 64, intermediateSize: 64, numHeads: 2, numKvHeads: 1 };
 const SUPER = { ...SIZES, hiddenSize: 256, intermediateSize: 256 };
 
-/** By either class of device: the GPU looks at what it repacks, JavaScript at what it repacks for software adapters. */
+/** On either class of device: the GPU checks weights that it repacks, JavaScript those for software adapters. */
 async function expectRefused(options: TinyModelOptions, name: string): Promise<void> {
   const model = tinyModel(options);
   const tensor = (await openGguf([new BytesSource('tiny.gguf', model)])).tensors.find((each) => each.name === name)!;
@@ -47,11 +47,11 @@ test.each([
   ['llama', 'rope_freqs.weight'],
   ['qwen2', 'blk.0.attn_k.bias'],
   ['qwen3', 'blk.0.attn_q_norm.weight'],
-] as const)('%s: a NaN in %s', (architecture, name) =>
+] as const)('%s: a model with a NaN in %s is refused', (architecture, name) =>
   expectRefused({ ...SIZES, architecture, type: 'F32', tied: false, ropeFreqs: true }, name),
 );
 
-test('divisors of frequencies that are 0 would turn every position into NaN', async () => {
+test('frequency divisors of 0, which would turn every position into NaN, are refused', async () => {
   const model = tinyModel({ ...SIZES, architecture: 'llama', type: 'F32', ropeFreqs: true });
   const { offset } = (await openGguf([new BytesSource('tiny.gguf', model)])).tensors.find(
     ({ name }) => name === 'rope_freqs.weight',
@@ -64,7 +64,7 @@ test('divisors of frequencies that are 0 would turn every position into NaN', as
   });
 });
 
-test('weights so large that logits are not finite are refused by the first of them', async () => {
+test('weights so large that logits are not finite are refused at the first logits', async () => {
   const model = tinyModel({ ...SIZES, architecture: 'llama', type: 'F32' });
   const { offset, bytes } = (await openGguf([new BytesSource('tiny.gguf', model)])).tensors.find(
     ({ name }) => name === 'blk.0.ffn_down.weight',
@@ -77,7 +77,7 @@ test('weights so large that logits are not finite are refused by the first of th
   });
 });
 
-test('safetensors: an infinity in a matrix that is quantized as it is read', async () => {
+test('safetensors: an infinity in a matrix that is quantized while it is read is refused', async () => {
   const files = await Promise.all(
     modelFolder('llama').map(async (file) => {
       if (!file.name.endsWith('.safetensors')) return file;

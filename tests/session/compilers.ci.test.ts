@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { OPTIONAL_FEATURES } from '../../src/gpu/features.ts';
+import { OPTIONAL_FEATURES } from '../../src/gpu/device.ts';
 import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer } from '../support/answer.ts';
 import { derivedGpu } from '../support/gpu/derived-gpu.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 
-/** Small, with all that an optional feature is used for. */
+/** Small, and uses every optional feature. */
 const bytes = tinyModel({
   architecture: 'llama',
   type: 'F32',
@@ -17,14 +17,14 @@ const bytes = tinyModel({
   contextLength: 64,
 });
 
-/** The software adapter with a compiler that does not know what `unknown` finds in a module. */
+/** The software adapter with a compiler that rejects modules that match `unknown`. */
 const gpuWithout = (unknown: RegExp): GPU =>
   derivedGpu((gpuDevice) => ({
     createShaderModule: ({ code, ...rest }) =>
       gpuDevice.createShaderModule({ ...rest, code: code.replace(unknown, (text) => `unknown_${text}`) }),
   }));
 
-test('what is offered and does not compile is done without', async () => {
+test('an offered feature that does not compile is not used', async () => {
   const say = async (options: Parameters<typeof engineUnderTest>[1]) => {
     const engine = await engineUnderTest(bytes, options);
     const { tokens } = await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 8 }));
@@ -33,14 +33,14 @@ test('what is offered and does not compile is done without', async () => {
   const without = await say({ without: OPTIONAL_FEATURES });
   expect(without).toMatchObject({ features: [], tokens: { length: 8 } });
   expect(await say({ gpu: gpuWithout(/vec4<f16>|subgroup(Elect|Broadcast)|unpack4xI8/) })).toEqual(without);
-  // Each is tried by itself.
+  // Each feature is tried by itself.
   expect((await say({ gpu: gpuWithout(/subgroupBroadcast/) })).features).toEqual([
     'shader-f16',
     'packed_4x8_integer_dot_product',
   ]);
 });
 
-test('a kernel that does not compile is refused by its name, in words of its own', async () => {
+test('a kernel that does not compile throws an error with its name and the compiler message', async () => {
   const loading = (): Promise<unknown> => engineUnderTest(bytes, { gpu: gpuWithout(/\battend_page\b/) });
   await expectError(loading, 'kernel_refused', { field: 'attention', reason: /attend_page/ });
 });

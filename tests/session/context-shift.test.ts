@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { type CachePolicy, pagesBeyondContext } from '../../src/cache/policy.ts';
-import type { KvOptions } from '../../src/cache/kv-options.ts';
+import { type CachePolicy, type KvOptions, pagesBeyondContext } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { eachLogits } from '../../src/measure/evaluate.ts';
+import { eachLogits } from '../../cli/measure/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import type { ChatTurn } from '../../src/tokenizer/chat-template.ts';
@@ -17,7 +16,7 @@ import { byTier, restOnly } from '../support/tier.ts';
 
 const CONTEXT = 256;
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 52, contextLength: CONTEXT, neverEnds: true });
-/** The same with room for more than is asked of it. */
+/** The same model with room for the whole text. */
 const roomy = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 52, contextLength: 1024, neverEnds: true });
 const SHIFTING: CachePolicy = { key: 'shifting', drops: pagesBeyondContext };
 
@@ -39,9 +38,9 @@ const total = (counts: Record<string, number>): number => Object.values(counts).
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
 test.each(byTier(['cpu'] as const, ['cpu', 'gpu'] as const))(
-  'what is given up is as if it had never been, where keys and values do not depend on what was before them: class %s',
+  'eviction equals a text without the evicted tokens, where keys and values do not depend on earlier tokens: class %s',
   async (deviceClass) => {
-    // Of a single layer: those of deeper ones have seen what is given up.
+    // A single layer: deeper ones have seen evicted tokens.
     const single = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 53, contextLength: CONTEXT, numLayers: 1 });
     const engine = await engineUnderTest(single, { deviceClass });
     const { batchTokens } = (await engine.session()).transformer;
@@ -49,17 +48,18 @@ test.each(byTier(['cpu'] as const, ['cpu', 'gpu'] as const))(
     const given = Math.ceil(100 / PAGE_TOKENS) * PAGE_TOKENS;
     const without = [...tokens.slice(0, PAGE_TOKENS), ...tokens.slice(PAGE_TOKENS + given)];
     const shifted = await lastLogits(engine, tokens, SHIFTING);
-    // Of a text that shifts a batch has a quarter of the context; or nothing would have been given up behind the first one.
+    // A text that may shift is computed in batches of a quarter of the context; otherwise nothing would be evicted
+    // after the first batch.
     expect(tokens.length).toBeGreaterThan(Math.min(batchTokens, CONTEXT / 4));
     expect(nmse([shifted], [await lastLogits(engine, without)])).toBeLessThan(NMSE.sameModel);
-    // Which token is given up matters.
+    // It matters which token is evicted.
     expect(nmse([shifted], [await lastLogits(engine, tokens.slice(given))])).toBeGreaterThan(1e-3);
   },
 );
 
 describe('an answer', () => {
   test.each(byTier([63], [33, 63, 97]))(
-    'in a context of %i tokens, too short to give pages up, ends as without a policy',
+    'in a context of %i tokens, too short for eviction, ends as without a policy',
     async (contextLength) => {
       const engine = await engineUnderTest(bytes, { contextLength });
       const ask = (prompt: string, kv: KvOptions) => answer(engine.complete(prompt, options(kv)));
@@ -70,11 +70,12 @@ describe('an answer', () => {
     },
   );
 
-  test('goes on past the context with a policy; the same memory serves it', async () => {
+  test('exceeds the context with a policy, in the same memory', async () => {
     const engine = await engineUnderTest(bytes);
+    const [contexts = 3] = byTier([2], [3]);
     const sizes: number[] = [];
     let events = 0;
-    for await (const event of engine.complete(PROSE, options({ kv: 'policy' }, 3 * CONTEXT))) {
+    for await (const event of engine.complete(PROSE, options({ kv: 'policy' }, contexts * CONTEXT))) {
       if (event.type === 'token') {
         events++;
         expect(event.contextUsed).toBeLessThanOrEqual(CONTEXT);
@@ -83,15 +84,15 @@ describe('an answer', () => {
       }
       expect(event.finishReason).toBe('length');
       const { droppedTokens } = event.report.kv;
-      expect(droppedTokens).toBeGreaterThan(2 * CONTEXT - PAGE_TOKENS);
+      expect(droppedTokens).toBeGreaterThan((contexts - 1) * CONTEXT - PAGE_TOKENS);
       expect(droppedTokens % PAGE_TOKENS).toBe(0);
       expect(event.report.kv.memoryOverrode).toBe(false);
     }
-    expect(events).toBe(3 * CONTEXT);
+    expect(events).toBe(contexts * CONTEXT);
     expect(Math.max(...sizes) / Math.min(...sizes)).toBeLessThan(1.3);
   });
 
-  test('ends with the context without one', async () => {
+  test('ends with the context without a policy', async () => {
     const engine = await engineUnderTest(bytes);
     const { tokens, end } = await answer(engine.complete(PROSE, options({})));
     expect(end.finishReason).toBe('length');
@@ -99,7 +100,7 @@ describe('an answer', () => {
     expect(end.report.kv.droppedTokens).toBe(0);
   });
 
-  test('to a prompt longer than the context: with a policy; without one there is an error before anything runs', async () => {
+  test('to a prompt longer than the context needs a policy; without one there is an error before anything runs', async () => {
     const engine = await engineUnderTest(bytes);
     const prompt = PROSE.repeat(12);
     await expectError(() => answer(engine.complete(prompt, options({}))), 'context_overflow', { field: 'prompt' });
@@ -108,7 +109,7 @@ describe('an answer', () => {
     expect(tokens).toHaveLength(8);
   });
 
-  test('to such a prompt has pages that shrink as the text moves on, though ever as many are held', async () => {
+  test('to a prompt longer than the context shrinks pages as the context shifts, though their number is constant', async () => {
     const engine = await engineUnderTest(bytes);
     const { kv } = (await answer(engine.complete(PROSE.repeat(12), options({ kv: 'policy', kvErrorBudget: 16 }, 1))))
       .end.report;
@@ -116,30 +117,28 @@ describe('an answer', () => {
     expect(kv.pages.f16).toBeLessThan(0.7 * total(kv.pages));
   });
 
-  test('of a default length is at most a context long', async () => {
+  test('is at most as long as the context by default', async () => {
     const { tokens } = await answer((await engineUnderTest(bytes)).complete(PROSE, options({ kv: 'policy' })));
     expect(tokens).toHaveLength(CONTEXT);
   });
 
-  restOnly(() =>
-    test('a sequence that gave tokens up is gone on from behind them, or from its kept pages', async () => {
-      const engine = await engineUnderTest(bytes);
-      const kv: KvOptions = { kv: 'policy' };
-      const prompt = PROSE.repeat(12);
-      const first = await answer(engine.complete(prompt, options(kv, 8)));
-      const { promptTokens } = first.end.usage;
-      const again = await answer(engine.complete(prompt + first.text, options(kv, 8)));
-      expect(again.end.usage.cachedTokens).toBeGreaterThan(promptTokens - 2 * PAGE_TOKENS);
-      // Only the first page is kept of what both begin with.
-      const other = await answer(engine.complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)));
-      expect(other.end.usage.cachedTokens).toBe(PAGE_TOKENS);
-      expect(other.end.report.kv.droppedTokens).toBe(0);
-      const anew = await answer(
-        (await engineUnderTest(bytes)).complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)),
-      );
-      expect(other.tokens).toEqual(anew.tokens);
-    }),
-  );
+  test('reuses a sequence with evicted tokens whole, or else its kept pages of the prefix', async () => {
+    const engine = await engineUnderTest(bytes);
+    const kv: KvOptions = { kv: 'policy' };
+    const prompt = PROSE.repeat(12);
+    const first = await answer(engine.complete(prompt, options(kv, 8)));
+    const { promptTokens } = first.end.usage;
+    const again = await answer(engine.complete(prompt + first.text, options(kv, 8)));
+    expect(again.end.usage.cachedTokens).toBeGreaterThan(promptTokens - 2 * PAGE_TOKENS);
+    // Only the first page of the common prefix is kept.
+    const other = await answer(engine.complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)));
+    expect(other.end.usage.cachedTokens).toBe(PAGE_TOKENS);
+    expect(other.end.report.kv.droppedTokens).toBe(0);
+    const anew = await answer(
+      (await engineUnderTest(bytes)).complete(`${PROSE.repeat(2)}But not today.`, options(kv, 8)),
+    );
+    expect(other.tokens).toEqual(anew.tokens);
+  });
 });
 
 describe('a memory budget', () => {
@@ -149,13 +148,13 @@ describe('a memory budget', () => {
     return (await answer((await engineUnderTest(roomy)).complete(prompt, options(kv, maxTokens)))).end.report.kv;
   }
 
-  test('that there is room for changes nothing', async () => {
+  test('that is large enough changes nothing', async () => {
     const dense = await ask({});
     expect(await ask({ kv: 'policy', kvMemoryBudget: dense.peakBytes })).toEqual(dense);
   });
 
   restOnly(() =>
-    test('that wins is kept to, first by quantizing, then by giving up; the report says so', async () => {
+    test('with priority is met, first by quantization, then by eviction; the report says so', async () => {
       const { peakBytes } = await ask({});
       for (const share of [0.7, 0.32]) {
         const budget = Math.round(share * peakBytes);
@@ -170,7 +169,7 @@ describe('a memory budget', () => {
   );
 
   restOnly(() => {
-    test('that does not win leaves the error budget alone', async () => {
+    test('without priority leaves the error budget in force', async () => {
       const report = await ask({ kv: 'policy', kvMemoryBudget: 1000, kvErrorBudget: 0, kvPriority: 'error' });
       expect(report.memoryOverrode).toBe(false);
       expect(total(report.bytes)).toBe(report.bytes.f16);
@@ -180,7 +179,7 @@ describe('a memory budget', () => {
 });
 
 restOnly(() => {
-  test('a chat of a hundred turns keeps to its memory and to what the system says', async () => {
+  test('a chat of a hundred turns keeps its memory budget and the system prompt', async () => {
     const engine = await engineUnderTest(roomy);
     const system: ChatTurn = {
       role: 'system',
@@ -197,7 +196,7 @@ restOnly(() => {
       turns.push({ role: 'assistant', content: text });
       memory.push(engine.memory().total);
       expect(end.report.kv.peakBytes).toBeLessThanOrEqual(BUDGET);
-      // Nothing but the new turn, and at most a page, is computed.
+      // Computes only the new turn, and at most a page.
       if (turn > 0) expect(end.usage.promptTokens - end.usage.cachedTokens).toBeLessThan(120);
       if (turn > 50) expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
     }
@@ -208,7 +207,7 @@ restOnly(() => {
   });
 });
 
-test('a context too small to keep anything in refuses what does not fit, and answers what does', async () => {
+test('a context too small for eviction refuses texts that do not fit, and answers those that do', async () => {
   const small = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 52, contextLength: 40, neverEnds: true });
   const engine = await engineUnderTest(small);
   await expectError(() => answer(engine.complete(PROSE.repeat(3), options({ kv: 'policy' }, 8))), 'context_overflow', {

@@ -2,10 +2,10 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../src/node/file-source.ts';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { layerPageBytes } from '../../src/cache/kv-cache.ts';
-import { shortSighted } from '../../src/cache/windows.ts';
+import { slidingWindowLayers } from '../../src/cache/cache-page.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { anyTokens, fill } from '../../src/measure/decode-run.ts';
-import { checkModel } from '../../src/session/check-model.ts';
+import { anyTokens, fill } from '../../src/measure/steps.ts';
+import { checkModel } from '../../src/session/open-session.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
@@ -18,7 +18,7 @@ import { failingGpu } from '../support/gpu/failing-gpu.ts';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
 
 describe('memoryLimitBytes', () => {
-  test('refuses a model from its header, with the numbers', async () => {
+  test('refuses a model by its header, and the error states the sizes', async () => {
     const file = await FileSource.open(REAL_MODEL);
     onTestFinished(() => file.close());
     const { tensors } = await openGguf([file]);
@@ -43,11 +43,11 @@ describe('memoryLimitBytes', () => {
     await expectError(() => engineUnderTest(counting, { memoryLimitBytes }), 'over_limit', error);
     await expectError(() => checkModel([counting], { gpu: nodeGpu(), memoryLimitBytes }), 'over_limit', error);
     expect(gpu.buffersCreated).toBe(0);
-    // The header is read in pieces; what the last one reaches beyond it is a small part of the weights.
+    // The header is read in pieces; the last one reads only a small part of the weights.
     expect(read).toBeLessThan(header + tensorBytes / 20);
   });
 
-  test('a device that refuses memory, though nothing foretold it: the error says how much was asked for', async () => {
+  test('when a device refuses memory within its limits, the error says how much was requested', async () => {
     const { gpu, failures } = failingGpu();
     const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 71 });
     failures.arm('createBuffer', 8);
@@ -57,7 +57,7 @@ describe('memoryLimitBytes', () => {
     });
   });
 
-  test('a model with a full cache is within what was foretold of it', async () => {
+  test('a model with a full cache takes the predicted memory, within 5 percent', async () => {
     const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 71 });
     const engine = await engineUnderTest(bytes);
     const { plan, sequences } = await engine.session();
@@ -70,7 +70,7 @@ describe('memoryLimitBytes', () => {
   });
 
   test.each(['gemma3', 'lfm2'] as const)(
-    'layers that see the latest tokens alone take what was foretold of them, however many texts there are: %s',
+    'layers that see only the latest tokens take at most the predicted memory for any number of texts: %s',
     async (architecture) => {
       const engine = await engineUnderTest(
         tinyModel({ architecture, type: 'Q4_1', seed: 71, numLayers: 6, contextLength: 4096 }),
@@ -81,7 +81,7 @@ describe('memoryLimitBytes', () => {
       const most = layerPageBytes(config, { numPages, batchTokens });
       const whole = layerPageBytes(config, { numPages });
       expect(most.map((bytes, layer) => bytes < 0.3 * whole[layer]!)).toEqual(
-        most.map((_, layer) => shortSighted(config).includes(layer)),
+        most.map((_, layer) => slidingWindowLayers(config).includes(layer)),
       );
       const { cache } = session.transformer;
       const shares: number[] = [];
@@ -92,7 +92,7 @@ describe('memoryLimitBytes', () => {
         note();
         return sequence;
       };
-      // Short ones, which have their pages in every layer, are kept while there is room.
+      // Short texts, which have pages in every layer, are kept while there is room.
       for (let i = 0; i < 40; i++) session.sequences.giveBack(await filled(0, 90));
       const kept = session.sequences.idle.length;
       expect(kept).toBeGreaterThan(4);

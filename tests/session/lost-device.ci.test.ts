@@ -21,7 +21,7 @@ const bytes = tinyModel({
 const ask = async (engine: LocalEngine): Promise<string> =>
   (await answer(engine.complete('The wind blows.', { sampling: GREEDY, stop: [], maxTokens: 6 }))).text;
 
-/** Loses the device as the engine sees it, which has not closed it. */
+/** Destroys the device while the engine holds it. */
 async function lose(engine: LocalEngine): Promise<void> {
   const { device } = await engine.session();
   device.gpuDevice.destroy();
@@ -29,7 +29,7 @@ async function lose(engine: LocalEngine): Promise<void> {
 }
 
 describe('a device that is lost', () => {
-  it('takes the computed text with it, which saving says until there is another', async () => {
+  it('loses the computed text, and saving throws `device_lost` until another text exists', async () => {
     const engine = await engineUnderTest(bytes, { gpu: nodeGpu(), savedCaches: new MemoryStore() });
     const text = await ask(engine);
     await expect(engine.savedCaches.save('nothing')).resolves.toBeDefined();
@@ -37,17 +37,17 @@ describe('a device that is lost', () => {
     const before = await engine.session();
     for (let i = 0; i < 2; i++)
       await expect(engine.savedCaches.save('lost')).rejects.toMatchObject({ code: 'device_lost' });
-    expect(await engine.session()).toBe(before); // the new one is whole
+    expect(await engine.session()).toBe(before); // the new session is complete
     expect(await ask(engine)).toBe(text);
     expect((await engine.savedCaches.save('found')).tokens).toBeGreaterThan(6);
   });
 
-  it('fails what is under way with `device_lost`: loading a text or an adapter, embedding; what comes next is right', async () => {
+  it('ends work in progress with `device_lost`: loading a text or an adapter, embedding; later requests are right', async () => {
     const engine = await engineUnderTest(bytes, { gpu: nodeGpu(), savedCaches: new MemoryStore() });
     const text = await ask(engine);
     await engine.savedCaches.save('text');
     const { vector } = await embedded(engine);
-    // Destroyed between two calls of the engine's, before it can have been told.
+    // Destroys the device between two of the engine's calls, before the loss is reported.
     const during = async (work: () => Promise<unknown>): Promise<void> => {
       const { device } = await engine.session();
       const create = device.buffers.create.bind(device.buffers);
@@ -80,7 +80,7 @@ describe('a device that is lost', () => {
 });
 
 describe('opening a device', () => {
-  /** WebGPU that gives no adapter at first. */
+  /** WebGPU that has no adapter for the first `failures` requests. */
   const late = (failures: number): GPU => {
     const gpu = nodeGpu();
     let left = failures;
@@ -89,12 +89,12 @@ describe('opening a device', () => {
     });
   };
 
-  it('asks again where there is no adapter at first, as right after the end of the GPU’s process', async () => {
+  it('asks again if there is no adapter at first, such as just after the GPU process ended', async () => {
     (await openDevice(late(2))).close();
     await expect(openDevice(late(Infinity))).rejects.toMatchObject({ code: 'no_webgpu' });
   });
 
-  it('says that the GPU is lost where it gave a device before', async () => {
+  it('reports a lost GPU if it gave a device before', async () => {
     let isThere = true;
     const gpu = Object.assign(Object.create(nodeGpu()) as GPU, {
       requestAdapter: async (options: GPURequestAdapterOptions) => (isThere ? nodeGpu().requestAdapter(options) : null),

@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../src/node/file-source.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import type { AdapterUse } from '../../src/engine/types/requests.ts';
+import type { AdapterUse } from '../../src/engine/types.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
 import { REAL_MODEL } from '../support/models/real-model.ts';
@@ -15,7 +15,7 @@ import { countGpu } from '../support/gpu/gpu-counts.ts';
 const QUESTION = [USER('How many sheep does the shepherd count before she sleeps?')];
 const DRAWN: SamplingOptions = { ...GREEDY, temperature: 1, topK: 20, topP: 0.9, repetitionPenalty: 1.1, seed: 3 };
 
-/** An answer of 40 tokens: none ends it. */
+/** An answer of 40 tokens; no token ends it. */
 function ask(engine: LocalEngine, sampling: SamplingOptions): Promise<Answer> {
   const logitBias = new Map([...engine.tokenizer.eosIds].map((id) => [id, -1000]));
   return answer(engine.chat(QUESTION, { sampling: { ...sampling, logitBias }, stop: [], maxTokens: 40 }));
@@ -26,7 +26,7 @@ async function weightsRatio(engine: LocalEngine): Promise<number> {
   return engine.memory().weights / plan.tensorBytes;
 }
 
-describe('bytes of weights on the GPU against those of the file', () => {
+describe('the bytes of weights on the GPU are those of the file, within 5 percent', () => {
   test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s', async (type) => {
     const ratio = await weightsRatio(await engineUnderTest(tinyModel({ architecture: 'llama', type, seed: 41 })));
     expect(ratio).toBeGreaterThan(0.99);
@@ -50,7 +50,7 @@ describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3'] as con
     numLayers: { smollm3: 4, gemma3: 6 }[architecture as string] ?? 2,
   });
 
-  test('memory() is what lives, tokens make nothing but room in the cache, dispose() leaves nothing', async () => {
+  test('memory() equals the live bytes, tokens only grow the cache, and dispose() frees everything', async () => {
     const gpu = countGpu();
     const engine = await engineUnderTest(bytes);
     const loaded = engine.memory();
@@ -74,7 +74,7 @@ describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3'] as con
     expect(engine.memory().total).toBe(0);
   });
 
-  // Two of them norm what attention and MLP add.
+  // Gemma 3 has norms after attention and MLP as well.
   const most = architecture === 'gemma3' ? 10 : 8;
   test(`a layer takes at most ${most} dispatches a token, as the report says`, async () => {
     const gpu = countGpu();
@@ -83,7 +83,7 @@ describe.each(['llama', 'qwen2', 'qwen3', 'granite', 'smollm3', 'gemma3'] as con
     const few = await ask(engine, GREEDY);
     const before = gpu.dispatches;
     const { end } = await ask(engine, GREEDY);
-    // All but one token of the prompt are cached: as many steps of one token as there are tokens.
+    // All but one token of the prompt are cached: one step for each token.
     const perToken = (gpu.dispatches - before) / end.usage.completionTokens;
     expect(few.end.report.dispatchesPerToken).toBeCloseTo(perToken, 6);
     expect(end.report.dispatchesPerLayer).toBeLessThanOrEqual(most);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { buildAdapterLadder, type LadderBuilder } from '../../src/adapters/ladder/adapter-ladder.ts';
-import { ranksByRule } from '../../src/adapters/ladder/ladder-levels.ts';
+import { buildAdapterLadder, type LadderBuilder } from '../../src/adapters/rank-ladder.ts';
+import { ranksByRule } from '../../src/adapters/level-ranks.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { answer } from '../support/answer.ts';
 import { logitsOf } from '../support/engine-under-test.ts';
@@ -10,7 +10,7 @@ const NAN = 0x7e00;
 const BUDGET = 0.9;
 const LEVELS = [0, 1, 0, 2, 1, 3];
 
-/** Ladders whose components above the ranks of `level` are NaN. */
+/** Ladders with NaN in all components above the ranks of `level`. */
 const poisoned =
   (level: number): LadderBuilder =>
   async (adapter, options) => {
@@ -29,7 +29,7 @@ const poisoned =
 
 const SPECTRUM = [{ seed: 31, rank: 24, gain: 0.1 }];
 
-/** Tokens before the first that takes more than `level`. */
+/** Tokens before the first one above `level`. */
 function tokensUpTo(plan: ReturnType<typeof planOf>, level: number): number {
   const first = plan.table.findIndex((row) => row.levelHi > level);
   return first < 0 ? plan.table.length : first;
@@ -40,7 +40,7 @@ test.each<[string, (count: number) => number[]]>([
   ['tokens one by one', (count) => Array<number>(count).fill(1)],
   ['tokens two by two', (count) => Array<number>(count / 2).fill(2)],
   ['uneven pieces, tiles across chunks', () => [3, 9, 21, 5, 33, 7]],
-])('what is above the rank of a token is not read: %s', async (_name, piecesOf) => {
+])('components above the rank of a token are not read: %s', async (_name, piecesOf) => {
   const clean = await adaptedEngine(SPECTRUM);
   const tokens = clean.tokenizer.encode(VARIED_TEXT).slice(0, 90);
   const plan = planOf(tokens, LEVELS, BUDGET);
@@ -54,12 +54,12 @@ test.each<[string, (count: number) => number[]]>([
     const got = await logitsOf(engine, tokens, { adapters: [ADAPTER], pieces, plan });
     expect(got.slice(0, unharmed)).toEqual(want.slice(0, unharmed));
     for (const logits of got.slice(0, unharmed)) expect(logits.every(Number.isFinite)).toBe(true);
-    // The poison is there.
+    // The poison has an effect.
     expect(got.at(-1)?.some(Number.isNaN)).toBe(true);
   }
 });
 
-test('what is above the rank of an answer is not read', async () => {
+test('components above the rank of an answer are not read', async () => {
   const clean = await adaptedEngine(SPECTRUM);
   const logitBias = new Map([...clean.tokenizer.eosIds].map((id) => [id, -100]));
   const prompt = clean.tokenizer.encode(VARIED_TEXT);

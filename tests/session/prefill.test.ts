@@ -12,7 +12,7 @@ const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 31 });
 /** Five pages and part of a sixth; two batches and part of a third. */
 const tokens = randomTokens(165, 270, 7);
 
-describe('the same tokens, prefilled otherwise', () => {
+describe('prefill of the same tokens in other batches gives the same logits', () => {
   let atOnce: Float32Array[];
   beforeAll(async () => {
     const engine = await engineUnderTest(bytes);
@@ -43,7 +43,7 @@ describe('a second turn', () => {
     const first = session.sequences.take(tokens.slice(0, 100));
     await session.prefill(first, tokens.slice(0, 100), () => session.recorder.submit());
     session.sequences.giveBack(first);
-    // Where the second turn leaves the first: within a page, at its end, one after.
+    // The second turn diverges from the first within a page, at its end, and one token after.
     for (const shared of [77, 96, 97]) {
       const prompt = [...tokens.slice(0, shared), ...tokens.slice(120)];
       const sequence = session.sequences.take(prompt);
@@ -57,20 +57,20 @@ describe('a second turn', () => {
       const fresh = await logitsOf(await engineUnderTest(bytes), prompt);
       const difference = nmse(rows, fresh.slice(shared));
       expect(difference).toBeLessThan(NMSE.sameModel);
-      // The next round begins with the first turn again.
+      // The next round starts with the first turn again.
       const again = session.sequences.take(tokens.slice(0, 100));
       await session.prefill(again, tokens.slice(again.tokens.length, 100), () => session.recorder.submit());
       session.sequences.giveBack(again);
     }
   });
 
-  test('answers the same text, and says what was cached', async () => {
+  test('answers the same text, and reports the cached tokens', async () => {
     const engine = await engineUnderTest(bytes, { contextLength: 400 });
     const options = { sampling: GREEDY, stop: [], maxTokens: 24 };
     const opening = [USER('Tell me of the seven winds, and of the sea.')];
     const first = await answer(engine.chat(opening, options));
     expect(first.end.usage.cachedTokens).toBe(0);
-    // Under the same tokens, whatever the text decodes to: the prompt is its own continuation.
+    // The same tokens, independent of their text: the prompt is its own prefix.
     const repeated = await answer(engine.chat(opening, options));
     expect(repeated.text).toBe(first.text);
     expect(repeated.end.usage.cachedTokens).toBe(first.end.usage.promptTokens - 1);

@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest';
-import { policyOf } from '../../src/cache/kv-options.ts';
-import { UNADAPTED } from '../../src/engine/adaptation.ts';
-import { timeSteps } from '../../src/measure/measure.ts';
+import { policyOf } from '../../src/cache/policy.ts';
+import { UNADAPTED } from '../../src/engine/adapters.ts';
+import { timeSteps } from '../../cli/measure/timings.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
-/** Small, so that a long prompt is soon computed. */
+/** Sizes of a small model, which computes a long prompt fast. */
 const SIZES = { hiddenSize: 64, intermediateSize: 128, numHeads: 2, numKvHeads: 1, numLayers: 1 };
 const DECODED = 8;
 
-/** Bytes of the largest buffer ever, and of everything but weights and pages when most lived, while the context is filled. */
+/** Bytes of the largest buffer, and the peak of everything but weights and pages, while the context fills. */
 async function scratch(context: number) {
   const gpu = countGpu();
   const bytes = tinyModel({ architecture: 'llama', type: 'F32', seed: 61, contextLength: context, ...SIZES });
@@ -19,7 +19,7 @@ async function scratch(context: number) {
   const session = await engine.session();
   const text = randomTokens(context, 270, 7);
   session.device.buffers.watchPeak();
-  // It decodes three steps more than it times.
+  // `timeSteps` decodes three more steps untimed.
   await timeSteps(session, context - DECODED, DECODED - 3, [UNADAPTED], { policy: policyOf({ kv: 'policy' }), text });
   const { total, kv, weights } = session.device.buffers.peak;
   engine.dispose();

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { forward } from '../../src/reference/forward.ts';
-import { readReferenceModel } from '../../src/reference/model.ts';
+import { forward } from '../reference/forward.ts';
+import { readReferenceModel } from '../reference/model.ts';
 import { answer } from '../support/answer.ts';
 import { expectError } from '../support/expect-error.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
@@ -13,7 +13,7 @@ import { NMSE } from '../support/tolerances.ts';
 
 /** 256 rows of 512 columns in Q8_0: the smallest slice. */
 const BINDING_BYTES = 256 * 512;
-/** Activations of this model fit such a binding. */
+/** A model whose activations fit such a binding. */
 const SMALL = { hiddenSize: 512, headDim: 16, intermediateSize: 128, vocabSize: 1101, type: 'Q8_0', seed: 51 } as const;
 const TOKENS = randomTokens(70, 1101, 9);
 const PIECES = [68, 1, 1];
@@ -35,18 +35,18 @@ test('an embedding and an output in five slices give the same logits, bit for bi
   expect(split).toEqual(whole);
 });
 
-test('an odd number of scales a row, tied', async () => {
+test('an odd number of scales per row, with tied embeddings: equal logits, bit for bit', async () => {
   const { whole, split } = await both({ type: 'Q5_0', hiddenSize: 480, numHeads: 6, numKvHeads: 2 });
   expect(split).toEqual(whole);
 });
 
-test('gate and up in two slices, which cannot be one dispatch', async () => {
+test('gate and up in two slices, which one dispatch cannot compute: equal logits up to rounding', async () => {
   const { whole, split } = await both({ intermediateSize: 192 });
   const difference = nmse(split, whole);
   expect(difference).toBeLessThan(NMSE.sameModel);
 });
 
-test('experts in two slices, each whole in one of them, bit for bit', async () => {
+test('experts in two slices, none of them split: equal logits, bit for bit', async () => {
   const { whole, split } = await both({
     architecture: 'qwen3moe',
     hiddenSize: 128,
@@ -55,7 +55,7 @@ test('experts in two slices, each whole in one of them, bit for bit', async () =
   expect(split).toEqual(whole);
 });
 
-test('what no slice can help is refused with the numbers', async () => {
+test('buffers that slices cannot make small enough are refused, and the error states the sizes', async () => {
   const refused = (options: Partial<TinyModelOptions>, field: string, reason: RegExp): Promise<void> => {
     const bytes = tinyModel({ architecture: 'llama', ...SMALL, ...options });
     const open = () => engineUnderTest(bytes, { gpu: gpuWithBindings(BINDING_BYTES) });
@@ -94,14 +94,14 @@ test.each(['cpu', 'gpu'] as const)(
     expect(
       nmse(await logitsOf(engine, tokens), forward(await readReferenceModel([sourceOf(bytes)]), tokens)),
     ).toBeLessThan(NMSE.reference);
-    // Drawn, and gone on from: greedily, and by a search over all of them.
+    // Sampled and then computed: greedily, and with filters over the whole vocabulary.
     for (const token of [7, 261_900, vocabSize - 1]) {
       for (const sampling of [GREEDY, { ...GREEDY, temperature: 1, topK: 40, topP: 0.9, seed: 3 }]) {
         const logitBias = new Map([[token, 1000]]);
-        const { tokens: drawn } = await answer(
+        const { tokens: sampled } = await answer(
           engine.complete('a', { sampling: { ...sampling, logitBias }, stop: [], maxTokens: 3 }),
         );
-        expect(drawn).toEqual([token, token, token]);
+        expect(sampled).toEqual([token, token, token]);
       }
     }
   },

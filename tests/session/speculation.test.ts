@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { prefillAndDraw } from '../../src/measure/decode-run.ts';
-import type { DrawnToken } from '../../src/session/sampling/draw-request.ts';
-import { greedy } from '../../src/session/sampling/greedy-draw.ts';
+import { prefillAndSample } from '../../src/measure/steps.ts';
+import { type SampledToken, greedy } from '../../src/session/sampling/sampler.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { Session } from '../../src/session/session.ts';
 import { ModelDrafts } from '../../src/session/speculation/model-drafts.ts';
@@ -14,14 +13,14 @@ import { restOnly } from '../support/tier.ts';
 
 const SOFTWARE = { variant: { lanes: 1 } } as ConstructorParameters<typeof StepCosts>[0];
 
-/** What a session answers to `text`, greedily, computed from its beginning. */
+/** Greedy answer of a session to `text`, without the prefix cache. */
 async function answered(session: Session, text: readonly number[], count: number): Promise<number[]> {
   const sequence = new Sequence(undefined, 1);
-  const tokens = [(await prefillAndDraw(session, sequence, text)).token];
+  const tokens = [(await prefillAndSample(session, sequence, text)).token];
   while (tokens.length < count) {
     const asked = session.decode([greedy(sequence, text.length + tokens.length)]);
     sequence.tokens.push(tokens.at(-1)!);
-    tokens.push(((await asked)[0] as DrawnToken).token);
+    tokens.push(((await asked)[0] as SampledToken).token);
   }
   session.release(sequence);
   return tokens;
@@ -34,7 +33,7 @@ describe('drafts', () => {
     return drafts;
   };
 
-  test('are what followed the last tokens where they stood before', () => {
+  test('are the tokens that followed an earlier occurrence of the last tokens', () => {
     const drafts = draftsOf([5, 1, 2, 3, 4, 6, 7, 1, 2]);
     expect(drafts.next(3)).toEqual([3, 4, 6]);
     expect(drafts.matched).toBe(2);
@@ -48,13 +47,13 @@ describe('drafts', () => {
     expect(draftsOf([2, 3, 40, 9, 2, 3, 50, 8, 2, 3]).next(1)).toEqual([50]);
   });
 
-  test('are none where nothing of the kind came before', () => {
+  test('are empty without an earlier occurrence', () => {
     const drafts = draftsOf([1, 2, 3, 4]);
     expect([drafts.next(4), drafts.matched, drafts.expected]).toEqual([[], 0, undefined]);
     expect(new TextDrafts().next(4)).toEqual([]);
   });
 
-  test('go on behind a word that was changed, left out or put in', () => {
+  test('resume after a changed, omitted or inserted word', () => {
     const copied = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 20, 1, 2, 3];
     expect(draftsOf([...copied, 99, 5]).next(2)).toEqual([6, 7]);
     expect(draftsOf([...copied, 6]).next(2)).toEqual([7, 8]);
@@ -62,7 +61,7 @@ describe('drafts', () => {
   });
 });
 
-describe('how many tokens are verified', () => {
+describe('the number of verified tokens', () => {
   const copied = Array.from({ length: 40 }, (_, i) => i);
   const costsOf = (of: Partial<Record<2 | 4 | 8, number>>): StepCosts => {
     const costs = new StepCosts(SOFTWARE, () => 10);
@@ -75,7 +74,7 @@ describe('how many tokens are verified', () => {
     return speculation;
   };
 
-  test('goes by what was right so far, and by what steps cost', async () => {
+  test('follows the acceptance so far and the step costs', async () => {
     const sure = copied.slice(0, 20);
     expect(await after(costsOf({ 8: 2 }), sure).draft(7)).toEqual([20, 21, 22, 23, 24, 25, 26]);
     expect(await after(costsOf({ 8: 2 }), sure).draft(3)).toEqual([20, 21, 22]);
@@ -84,7 +83,7 @@ describe('how many tokens are verified', () => {
     expect(await after(costsOf({ 8: 2 }), copied.slice(0, 2)).draft(7)).toEqual([]);
   });
 
-  test('where what is expected does not come, drafts end', async () => {
+  test('falls to none when drafts are rejected', async () => {
     const wrong = Array.from({ length: 30 }, (_, i) => [(2 * i) % 30, ((2 * i) % 30) + 1, 1000 + i]).flat();
     const costs = costsOf({ 2: 1.5, 4: 2, 8: 3 });
     const speculation = after(costs, wrong);
@@ -94,7 +93,7 @@ describe('how many tokens are verified', () => {
     expect(speculation.isLikely).toBe(false);
   });
 
-  test('a model drafts where that gives more than what stands in the text, and reads nothing where it gives nothing', async () => {
+  test('a draft model runs if it saves more time than copies of the text, and reads nothing if it saves none', async () => {
     const costs = costsOf({ 2: 1.1, 4: 1.2, 8: 1.5 });
     const asked: number[] = [];
     const speculating = (text: readonly number[], { isReady = true, chance = 0.9, cost = 0.1 }) => {
@@ -119,14 +118,14 @@ describe('how many tokens are verified', () => {
     expect(await speculating([1, 2, 3], { chance: 0.5 }).speculation.draft(7)).toHaveLength(3);
     const unready = speculating([1, 2, 3], { isReady: false });
     expect([await unready.speculation.draft(7), unready.speculation.isLikely]).toEqual([[], false]);
-    // A drafted token takes as long as a step does; what was timed counts.
+    // A drafted token takes as long as a step; timed costs replace the assumed one.
     const dear = speculating([1, 2, 3], { cost: 1 });
     expect([dear.model.begun, await dear.speculation.draft(7), dear.speculation.isLikely]).toEqual([0, [], false]);
     expect(asked).toEqual([7, 2, 3]);
     for (let i = 0; i < 10; i++) costs.drafted(4, 4);
     expect(costs.ofDrafted(1)).toBeCloseTo(0.1);
     expect(speculating([1, 2, 3], { cost: 1 }).model.begun).toBe(1);
-    // What is being copied costs no drafting.
+    // Copies cost no drafting.
     const copying = speculating([...copied, ...copied.slice(0, 20)], { chance: 0.8 }).speculation;
     expect(await copying.draft(7)).toEqual(copied.slice(20, 27));
     expect(await speculating([...copied, 0, 1], { chance: 0.95 }).speculation.draft(7)).toEqual(
@@ -134,7 +133,7 @@ describe('how many tokens are verified', () => {
     );
   });
 
-  test('costs are those of timed steps, whichever were slow once', () => {
+  test('costs are medians of timed steps, unaffected by a single slow step', () => {
     const costs = new StepCosts(SOFTWARE, () => 10);
     const assumed = costs.of(8);
     costs.timed(8, 5000); // compiled
@@ -152,16 +151,16 @@ restOnly(() => {
 
     async function prefilled(session: Session, slot: number): Promise<{ sequence: Sequence; first: number }> {
       const sequence = new Sequence(undefined, slot);
-      const { token } = await prefillAndDraw(session, sequence, PROMPT);
+      const { token } = await prefillAndSample(session, sequence, PROMPT);
       return { sequence, first: token };
     }
 
-    // Past the end of a page, in the form of decoding and in that of prefill.
+    // Past the end of a page, in decode and in prefill form.
     test.each([
       ...[1, 2, 3, 7].map((length) => ['cpu', length] as const),
       ...[1, 7].map((length) => ['gpu', length] as const),
     ])(
-      'keeps, on class %s, of %d tokens those that are right, and nothing attends to the others',
+      'keeps, on class %s, the accepted ones of %d tokens, and nothing attends to the others',
       async (deviceClass, length) => {
         const session = await (await engineUnderTest(bytes, { deviceClass })).session();
         const expected = await answered(session, PROMPT, 30);
@@ -182,8 +181,8 @@ restOnly(() => {
           sequence.tokens.push(tokens.at(-1)!, ...kept.slice(0, -1).map(({ token }) => token));
           tokens.push(...kept.map(({ token }) => token));
         }
-        // A plain step goes on from the last token that was kept.
-        const [next] = (await session.decode([greedy(sequence, PROMPT.length + tokens.length)])) as DrawnToken[];
+        // A plain step continues after the last accepted token.
+        const [next] = (await session.decode([greedy(sequence, PROMPT.length + tokens.length)])) as SampledToken[];
         expect(next?.token).toBe(expected[tokens.length]);
         session.release(sequence);
       },
@@ -195,9 +194,9 @@ restOnly(() => {
   describe('a draft model', () => {
     const TEXT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
 
-    // Layers that see a window, convolve, take in rows of what was drawn, or have states.
+    // Models with sliding windows, convolutions, per-layer inputs, or recurrent states.
     test.each(['llama', 'gemma3', 'lfm2', 'gemma4', 'qwen35'] as const)(
-      'of %s drafts what it would answer itself, wherever the text went',
+      'of %s drafts its own greedy answer, wherever the text went',
       async (architecture) => {
         const numLayers = architecture === 'lfm2' ? 3 : 6;
         const engine = await engineUnderTest(
@@ -213,7 +212,7 @@ restOnly(() => {
         });
         drafts.begin();
         await drafts.settled();
-        // The text goes on with none of what is drafted, some of it, or all, and with what nothing was drafted for.
+        // The text continues with none, some or all of the drafted tokens, and with tokens that were not drafted.
         for (const [count, right, others] of [
           [3, 3, 1],
           [7, 0, 1],
@@ -232,7 +231,7 @@ restOnly(() => {
           text.push(...more);
         }
         await drafts.close();
-        // Behind the prompt, where the text was read to before, and where it is read to.
+        // After the prompt, at the last token of the previous read, and at the last token of this one.
         const { states } = session.sequences.idle.at(-1)!;
         expect(states.length).toBeLessThanOrEqual(3);
         expect(states.length > 0).toBe(architecture === 'qwen35');

@@ -2,12 +2,11 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';
-import { Governor } from '../../src/gpu/governor.ts';
 import { Recorder } from '../../src/gpu/recorder.ts';
-import { prefillAndDraw } from '../../src/measure/decode-run.ts';
+import { prefillAndSample } from '../../src/measure/steps.ts';
 import { Batches } from '../../src/session/batches.ts';
-import { layerFlops, PrefillSizes } from '../../src/session/prefill-sizes.ts';
-import { greedy } from '../../src/session/sampling/greedy-draw.ts';
+import { layerFlops, PrefillSizes } from '../../src/session/prefill.ts';
+import { greedy } from '../../src/session/sampling/sampler.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { answer } from '../support/answer.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
@@ -16,8 +15,10 @@ import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 import { restOnly } from '../support/tier.ts';
+import { Loop } from '../../src/engine/loop.ts';
+import { SubmissionSizer } from '../../src/gpu/submissions.ts';
 
-describe('submissions of a prompt, by the FLOPs of each', () => {
+describe('submissions of a prompt are sized by their FLOPs', () => {
   type Sizes = Pick<
     ModelConfig,
     'numLayers' | 'hiddenSize' | 'intermediateSize' | 'numHeads' | 'numKvHeads' | 'headDim'
@@ -29,17 +30,17 @@ describe('submissions of a prompt, by the FLOPs of each', () => {
   } satisfies Record<string, Sizes>;
   const PROMPT = 4096;
 
-  /** Milliseconds of each on a device of so many FLOPs a second, and the tokens of each batch. */
+  /** Milliseconds of each submission on a device of `flopsPerSecond`, and tokens of each batch. */
   function submissions(sizes: Sizes, flopsPerSecond: number, batchTokens: number): { ms: number[]; batches: number[] } {
     const config = sizes as ModelConfig;
     let now = 0;
     let free = 0;
     const underWay: { at: number; done: () => void }[] = [];
-    const governor = new Governor(() => now);
-    const prefill = new PrefillSizes(config, governor);
+    const submissionSize = new SubmissionSizer(() => now);
+    const prefill = new PrefillSizes(config, submissionSize);
     const ms: number[] = [];
     const batches: number[] = [];
-    /** As prefill does before it sizes the next submission. */
+    /** Does what prefill does before it sizes the next submission. */
     const room = (): void => {
       if (underWay.length < 2) return;
       const { at, done } = underWay.shift()!;
@@ -49,7 +50,7 @@ describe('submissions of a prompt, by the FLOPs of each', () => {
     const submit = (flops: number): void => {
       const taken = (flops / flopsPerSecond) * 1000;
       free = Math.max(free, now) + taken;
-      underWay.push({ at: free, done: governor.submitted(flops) });
+      underWay.push({ at: free, done: submissionSize.submitted(flops) });
       ms.push(taken);
     };
     for (let position = 0; position < PROMPT; position += batches.at(-1)!) {
@@ -78,9 +79,9 @@ describe('submissions of a prompt, by the FLOPs of each', () => {
     (model, flopsPerSecond, batchTokens, largest) => {
       const config = MODELS[model];
       const { ms, batches } = submissions(config, flopsPerSecond, batchTokens);
-      expect(Math.max(...ms)).toBeLessThan(400); // the first ones, of which nothing is known
+      expect(Math.max(...ms)).toBeLessThan(400); // the first ones, before anything is measured
       expect(Math.max(...ms.slice(3))).toBeLessThanOrEqual(100);
-      // No more of them than the time needs: cutting a batch evenly, and at layers, at most doubles that.
+      // No more submissions than the time needs: even cuts of batches, and of layers, at most double their number.
       const total = ms.reduce((sum, each) => sum + each, 0);
       const needed = Math.max(total / 45, 2 * batches.length);
       expect(ms.length).toBeLessThan(needed + 40);
@@ -88,41 +89,41 @@ describe('submissions of a prompt, by the FLOPs of each', () => {
     },
   );
 
-  test('the first batch of a 1B model is a whole tile of tokens: its weights are read for no half of one', () => {
+  test('the first batch of a 1B model is a whole tile of tokens, so that no weights are read for half a tile', () => {
     expect(submissions(MODELS['1B'], 0.5e12, 512).batches[0]).toBe(64);
   });
 
-  test('a device that slows down is followed when two submissions say so', () => {
+  test('submissions shrink once two of them show that the device has slowed down', () => {
     let now = 0;
-    const governor = new Governor(() => now);
+    const submissionSize = new SubmissionSizer(() => now);
     const run = (flops: number, ms: number): void => {
-      const done = governor.submitted(flops);
+      const done = submissionSize.submitted(flops);
       now += ms;
       done();
     };
-    for (let i = 0; i < 20; i++) run(governor.flops, governor.flops / 1e9); // a TFLOPS
-    expect(governor.flops / 1e9).toBeCloseTo(90, 0);
-    run(9e9, 900); // compiled something
-    expect(governor.flops / 1e9).toBeCloseTo(90, 0);
+    for (let i = 0; i < 20; i++) run(submissionSize.flops, submissionSize.flops / 1e9); // one TFLOPS
+    expect(submissionSize.flops / 1e9).toBeCloseTo(90, 0);
+    run(9e9, 900); // compiled kernels
+    expect(submissionSize.flops / 1e9).toBeCloseTo(90, 0);
     run(90e9, 90);
     run(90e9, 900);
     run(90e9, 900);
-    expect(governor.flops / 1e9).toBeCloseTo(9, 1);
-    run(1e6, 5); // too brief to say anything
-    expect(governor.flops / 1e9).toBeCloseTo(9, 1);
+    expect(submissionSize.flops / 1e9).toBeCloseTo(9, 1);
+    run(1e6, 5); // too short to measure
+    expect(submissionSize.flops / 1e9).toBeCloseTo(9, 1);
     for (let i = 0; i < 5; i++) run(1e6, 5000);
-    expect(governor.flops).toBeCloseTo(1e9, -3);
+    expect(submissionSize.flops).toBeCloseTo(1e9, -3);
   });
 
-  test('what waits behind another submission is not counted as long', () => {
+  test('the time that a submission waits for another is not counted', () => {
     let now = 0;
-    const governor = new Governor(() => now);
-    const [first, second] = [governor.submitted(5e9), governor.submitted(5e9)];
+    const submissionSize = new SubmissionSizer(() => now);
+    const [first, second] = [submissionSize.submitted(5e9), submissionSize.submitted(5e9)];
     now = 50;
     first();
     now = 100;
     second();
-    expect(governor.flops).toBeCloseTo(9e9, -6);
+    expect(submissionSize.flops).toBeCloseTo(9e9, -6);
   });
 });
 
@@ -130,11 +131,11 @@ const numLayers = 4;
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 31, numLayers, neverEnds: true });
 const tokens = randomTokens(165, 270, 7);
 
-/** From here on a submission holds one layer of a whole batch. */
+/** From now on a submission holds one layer of a whole batch. */
 async function slowDown(engine: LocalEngine): Promise<void> {
-  const { governor, plan, transformer } = await engine.session();
+  const { submissionSize, plan, transformer } = await engine.session();
   const flops = layerFlops(plan.config, transformer.batchTokens, plan.contextLength);
-  const spy = vi.spyOn(governor, 'flops', 'get').mockReturnValue(flops);
+  const spy = vi.spyOn(submissionSize, 'flops', 'get').mockReturnValue(flops);
   onTestFinished(() => spy.mockRestore());
 }
 
@@ -156,7 +157,7 @@ describe('a prompt whose batches take several submissions', () => {
   const OTHER = 'A third wind blows from the hills. '.repeat(4);
 
   restOnly(() =>
-    test('others may run, and adapters come and go meanwhile: nobody notices', async () => {
+    test('other requests and adapter uploads in between are unaffected', async () => {
       const engine = await engineUnderTest(bytes);
       const { config } = (await engine.session()).plan;
       const load = (name: string, seed: number) =>
@@ -182,27 +183,28 @@ describe('a prompt whose batches take several submissions', () => {
     }),
   );
 
-  test('a draw whose allowed tokens come while a batch is cut waits for its own step', async () => {
+  test('a sample whose mask arrives while a prompt batch is submitted in parts waits for a step of its own', async () => {
     const engine = await engineUnderTest(bytes);
     const session = await engine.session();
+    const loop = new Loop(session);
     const anything = new Uint32Array(Math.ceil(session.plan.config.vocabSize / 32)).fill(-1);
     const began = async (slot: number): Promise<{ sequence: Sequence; answer: number[] }> => {
       const sequence = new Sequence(undefined, slot);
-      return { sequence, answer: [(await prefillAndDraw(session, sequence, tokens.slice(0, 40))).token] };
+      return { sequence, answer: [(await prefillAndSample(session, sequence, tokens.slice(0, 40))).token] };
     };
     const goOn = async (
       { sequence, answer }: Awaited<ReturnType<typeof began>>,
       allowedLater?: Promise<typeof anything>,
     ): Promise<void> => {
-      const asked = session.steps.ask({ ...greedy(sequence, 40 + answer.length), allowedLater });
+      const asked = loop.ask({ ...greedy(sequence, 40 + answer.length), allowedLater });
       sequence.tokens.push(answer.at(-1)!);
       answer.push((await asked).token);
     };
     const plain = await began(0);
     for (let step = 0; step < 4; step++) await goOn(plain);
-    session.steps.leave(plain.sequence);
+    loop.leave(plain.sequence);
     session.release(plain.sequence);
-    expect(new Set(plain.answer).size).toBeGreaterThan(3); // or what a step before left would do as well
+    expect(new Set(plain.answer).size).toBeGreaterThan(3); // otherwise logits of an earlier step would give the same
     const allowed = await began(0);
     await slowDown(engine);
     for (let step = 0; step < 4; step++) {

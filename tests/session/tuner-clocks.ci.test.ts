@@ -1,5 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
-import { autotune, type Contest } from '../../src/gpu/autotuner.ts';
+import { autotune, type TuningCase } from '../../src/gpu/autotuner.ts';
 import type { Device } from '../../src/gpu/device.ts';
 import { Recorder } from '../../src/gpu/recorder.ts';
 import { openPaperDevice } from '../../tools/instruments/paper-gpu.ts';
@@ -15,12 +15,13 @@ beforeAll(async () => {
 
 const CANDIDATES = 7;
 const TRIALS = 400;
-/** Contests of a load. */
-const CONTESTS = 4;
+/** Tuned kernels of a load. */
+const TUNED_KERNELS = 4;
 
 /**
- * A device whose candidates take so many milliseconds a run. Each run is off by some percent, each submission takes as long
- * again as it takes to hear of it, and one of thirty stalls. The page's clock ticks, and hears between two ticks.
+ * A device whose candidates take `costs` milliseconds a run. Runs vary by a few percent, each submission adds the
+ * latency of its readback, and one in thirty stalls. The page's clock advances in ticks, and results arrive between
+ * ticks.
  */
 class SimulatedDevice {
   #ms = 0;
@@ -34,11 +35,11 @@ class SimulatedDevice {
     this.#ms = random.next() * 10;
   }
 
-  /** Asking takes time too, or who waits for a tick would wait forever. */
+  /** Reading the clock takes time: otherwise a wait for the next tick would never end. */
   now = (): number => {
     this.#ms += 0.0002;
     const ticks = Math.floor(this.#ms / this.tick);
-    // Of a tick that is shown early or late, as browsers do, lest it be guessed.
+    // Some ticks appear early or late: browsers add jitter against timing attacks.
     const turn = new Random(this.seed + ticks).next();
     return (ticks + Number(this.#ms / this.tick - ticks >= turn)) * this.tick;
   };
@@ -47,7 +48,7 @@ class SimulatedDevice {
     return this.#ms;
   }
 
-  contest(name: string): Contest {
+  tuningCase(name: string): TuningCase {
     const kernel = () => ({
       ...{ name, bindings: [], params: {}, constants: { WORKGROUP: device.variant.workgroup } },
       sources: ['@compute @workgroup_size(WORKGROUP) fn main() {}'],
@@ -71,7 +72,7 @@ class SimulatedDevice {
   }
 }
 
-/** In how many of the trials what is chosen is within 3 % of the best, and the milliseconds that a trial takes at most. */
+/** Share of trials whose choice is within 3 % of the best, and the milliseconds of the longest trial. */
 async function tried(tick: number): Promise<{ share: number; ms: number }> {
   const random = new Random(17);
   const own = device.variant;
@@ -84,11 +85,11 @@ async function tried(tick: number): Promise<{ share: number; ms: number }> {
     device.variant = { ...own, workgroup: 1 + random.below(CANDIDATES) };
     const tuning = new MemoryTuning();
     const began = simulated.ms;
-    const names = Array.from({ length: CONTESTS }, (_, i) => `${trial} ${i}`);
+    const names = Array.from({ length: TUNED_KERNELS }, (_, i) => `${trial} ${i}`);
     await autotune(
       device,
       recorder,
-      names.map((name) => simulated.contest(name)),
+      names.map((name) => simulated.tuningCase(name)),
       tuning,
       simulated.now,
     );
@@ -98,11 +99,11 @@ async function tried(tick: number): Promise<{ share: number; ms: number }> {
       near += Number((costs[workgroup - 1] as number) <= 1.03 * best);
     device.variant = own;
   }
-  return { share: near / (TRIALS * CONTESTS), ms };
+  return { share: near / (TRIALS * TUNED_KERNELS), ms };
 }
 
 test.each([1, 0.1, 0.005])(
-  'with a clock of %f ms the choice is within 3 percent of the best, in nearly all of the trials',
+  'with a clock of %f ms the choice is within 3 percent of the best in nearly all trials',
   async (tick) => {
     const { share, ms } = await tried(tick);
     console.info(`a clock of ${tick} ms: ${(100 * share).toFixed(1)} %, ${ms.toFixed(0)} ms at most`);

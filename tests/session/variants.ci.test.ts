@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest';
-import { policyOf } from '../../src/cache/kv-options.ts';
-import { OPTIONAL_FEATURES } from '../../src/gpu/features.ts';
+import { policyOf } from '../../src/cache/policy.ts';
+import { OPTIONAL_FEATURES } from '../../src/gpu/device.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { type EngineTestOptions, engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { nmse } from '../support/nmse.ts';
@@ -16,7 +16,7 @@ const VARIANTS: Record<string, EngineTestOptions> = {
   'gpu class, none of them': { deviceClass: 'gpu', without: OPTIONAL_FEATURES },
 };
 
-/** Every library of the formats between its matrices, and one width, so that few pipelines are compiled. */
+/** The matrices cover every library of the weight formats in one width, so that few pipelines are compiled. */
 const bytes = tinyModel({
   architecture: 'qwen3',
   type: 'Q4_K',
@@ -35,7 +35,7 @@ beforeAll(async () => {
   engine.dispose();
 });
 
-test.each(Object.entries(VARIANTS))('%s: the logits are those of the default', async (_, options) => {
+test.each(Object.entries(VARIANTS))('%s: the logits equal those of the default', async (_, options) => {
   const engine = await engineUnderTest(bytes, options);
   const { device } = await engine.session();
   expect(device.deviceClass).toBe(options.deviceClass ?? 'cpu');
@@ -49,13 +49,13 @@ const shared = { architecture: 'llama', type: 'Q4_1', seed: 23, numLayers: 2 } a
 test.each([
   ['heads whose keys and values attention stores itself', { numHeads: 4, numKvHeads: 2 }],
   ['more heads that share them than a workgroup has', { numHeads: 6, numKvHeads: 1, headDim: 32 }],
-])('gpu class, %s: the logits are those of the default, with pages in every form', async (_, heads) => {
+])('gpu class, %s: the logits equal those of the default, with pages in every form', async (_, heads) => {
   const model = tinyModel({ ...shared, ...heads });
   const text = randomTokens(150, 270, 7);
   const [gpu, own] = [await engineUnderTest(model, { deviceClass: 'gpu' }), await engineUnderTest(model)];
   for (const kv of ['dense', 'q8', 'q4', 'q3', 'k3v2'] as const) {
     const options = { pieces: [64, 60, 1, 1, 2, 1, 4], policy: policyOf({ kv }) };
-    // A number that rounding tips over to the next code moves by more where there are few codes.
+    // With fewer codes a rounding error that moves a value to the next code is larger.
     const most = kv === 'dense' || kv === 'q8' ? NMSE.sameModel : 5 * NMSE.sameModel;
     expect(nmse(await logitsOf(gpu, text, options), await logitsOf(own, text, options)), kv).toBeLessThan(most);
   }

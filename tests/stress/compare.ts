@@ -3,30 +3,30 @@ import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import type { Asked } from './random-round.ts';
 
-/** What came of a request. */
+/** Result of a request. */
 export interface Answered {
   tokens: number[];
   logprobs: (TokenLogprobs | undefined)[];
   text: string;
   end?: Extract<GenerateEvent, { type: 'end' }>;
   error?: unknown;
-  /** It went on otherwise than alone, from two tokens that were as likely. */
+  /** It diverged from the answer alone at two equally likely tokens. */
   isTie?: boolean;
 }
 
-/** In a word. */
+/** The outcome in one word. */
 export const outcomeOf = ({ end, error, isTie }: Answered): string =>
   error ? codeOf(error) : isTie ? 'tie' : end ? 'whole' : 'left';
 
 /**
- * How far logits may differ between a text computed alone and beside others: other kernels add up in another order. Where
- * pages are rounded to few bits, what is between two of them can go either way.
+ * Largest difference of log-probabilities between a text computed alone and next to others: other kernels sum in another
+ * order. In quantized pages, values midway between two codes can round either way.
  */
-const TOLERANCE = { dense: 0.02, q8: 0.1, q4: 0.3, q3: 0.4, k3v2: 0.5, policy: 0.5 };
+const TOLERANCE = { dense: 0.02, q8: 0.1, q4: 0.3, q3: 0.4, k3v2: 0.5, sparse: 0.5, policy: 0.5 };
 const SHADOW_TOLERANCE = 0.1;
 const EMBEDDING_TOLERANCE = 1e-3;
 
-/** What is wrong with an answer, where `want` is the whole one, computed alone. */
+/** Faults of an answer, compared with `want`, the complete answer computed alone. */
 export function faultsOf({ options, reader }: Asked, got: Answered, want: Answered, tokenizer: Tokenizer): string[] {
   const fault = (text: string): string[] => [`${text}; ${JSON.stringify({ options, reader })}`];
   if (want.error && !(want.error instanceof ChunkwiseError)) return fault(`alone it threw ${describe(want.error)}`);
@@ -49,7 +49,7 @@ export function faultsOf({ options, reader }: Asked, got: Answered, want: Answer
   }
   if (parting >= 0) {
     const scores = scoresOf(options, want, parting, tokenizer);
-    // The two tokens that part the answers were as good as equally likely.
+    // The answers diverge at two tokens of almost equal likelihood.
     if (Math.abs(scores(got.tokens[parting]) - scores(want.tokens[parting])) <= tolerance) {
       got.isTie = true;
       return [];
@@ -82,7 +82,7 @@ export const embeddingFaults = (got: readonly Float32Array[], want: readonly Flo
     return difference <= EMBEDDING_TOLERANCE ? [] : [`embedding ${i} is ${difference} from what it is alone`];
   });
 
-/** The log-probability of a token as token `at` of the answer `want`, with bias and penalties; NaN for one that is not known. */
+/** Returns the log-probability of a token at position `at` of the answer `want`, with bias and penalties; NaN if unknown. */
 function scoresOf(
   { sampling }: Asked['options'],
   want: Answered,

@@ -1,13 +1,13 @@
-import type { KvOptions } from '../../src/cache/kv-options.ts';
+import type { KvOptions } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { Random } from '../support/random.ts';
 
-/** Of the tiny model: pages of its two layers in f16. */
+/** f16 pages of the tiny model's two layers. */
 const PAGE_BYTES = 2 * 16384;
 const CONTEXT = 512;
 
-/** How an answer is read. `after`: tokens; or, where an abort may come before the first, turns of the event loop. */
+/** How an answer is read. `after`: tokens; for `abort early`, turns of the event loop. */
 export type Reader =
   { does: 'read' } | { does: 'leave' | 'abort' | 'stay away'; after: number } | { does: 'abort early'; after: number };
 
@@ -15,17 +15,17 @@ export type Reader =
 export interface Asked {
   prompt: string;
   options: Omit<GenerateOptions, 'signal'>;
-  /** Answers to it. */
+  /** Number of answers. */
   count: number;
   reader: Reader;
-  /** Turns of the event loop before it begins. */
+  /** Turns of the event loop before the request. */
   delay: number;
 }
 
-/** What goes on beside the answers. */
+/** Other operations during the answers. */
 export type Beside =
   | { does: 'embed'; texts: string[]; adapters: GenerateOptions['adapters'] }
-  /** Loads the adapter that nobody uses, or unloads it. */
+  /** Loads or unloads an unused adapter. */
   | { does: 'load or unload' }
   | { does: 'save' | 'load'; name: string };
 
@@ -36,7 +36,7 @@ export interface Round {
 
 const WORDS =
   'wind sea cave harbour clerk map lamp snow letter 17 {"a": "Zürich" — and, of the not who; where? I'.split(' ');
-/** What several requests of a round, and of others, begin with. */
+/** Prefixes that requests share, within a round and across rounds. */
 const STORIES = [
   'Seven winds blow over the sea, and the eighth waits in a cave. ',
   'Two clerks argued over maps: ',
@@ -56,7 +56,7 @@ const FORMATS = [
   { type: 'json_object' },
 ] as const;
 
-/** The requests of a round. The same seed gives the same ones. */
+/** The requests of a round, determined by the seed. */
 export function randomRound(seed: number): Round {
   const random = new Random(seed);
   const asked = Array.from({ length: 2 + random.below(5) }, (_, i) =>
@@ -82,7 +82,7 @@ function randomRequest(random: Random, head: string): Asked {
   const shifts = kv.kv === 'policy' && random.next() < 0.1;
   const count = dense && random.next() < 0.15 ? 2 + random.below(3) : 1;
   const adapters = randomAdapters(random);
-  // Cached tokens keep the forms and ranks that they were computed with: what begins alike must not have any.
+  // Cached tokens keep the forms and ranks they were computed with, so that prompts with a shared prefix must use neither.
   const alike = dense && !adapters.adapters && random.next() < 0.4;
   const length = shifts ? CONTEXT - 30 + random.below(25) : 10 + random.below(random.next() < 0.2 ? 300 : 120);
   const prompt = alike
@@ -125,7 +125,7 @@ function randomReader(random: Random): Reader {
   return does === 'read' ? { does } : { does, after: 1 + random.below(does === 'abort early' ? 60 : 12) };
 }
 
-/** Nothing for a dense cache. */
+/** Empty for a dense cache. */
 function randomKv(random: Random): KvOptions {
   const kv = oneOf(random, [undefined, undefined, 'q8', 'q4', 'q3', 'k3v2', 'policy', 'policy'] as const);
   if (kv === undefined) return {};

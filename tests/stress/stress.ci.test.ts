@@ -2,10 +2,10 @@ import { expect, onTestFinished, test } from 'vitest';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { Stress } from './stress.ts';
 
-/** More, and other ones: npm run stress -- ROUNDS SEED. */
+/** For more rounds and other seeds: npm run stress -- ROUNDS SEED. */
 const ROUNDS = 40;
 
-test('requests of all kinds at once: every answer is as alone, or a typed error; memory is as before', async () => {
+test('with concurrent requests of all kinds, every answer equals the one alone, or is a typed error; memory returns to its start', async () => {
   const gpu = countGpu();
   const stress = await Stress.open();
   onTestFinished(() => stress.dispose());
@@ -15,7 +15,7 @@ test('requests of all kinds at once: every answer is as alone, or a typed error;
     if (seed % 10 === 9) faults.push(...(await stress.memoryFaults()));
   }
   expect(faults).toEqual([]);
-  // It is not that they were all cut short.
+  // Enough answers are complete.
   const { whole = 0, tie = 0 } = stress.outcomes;
   expect(whole).toBeGreaterThan(1.5 * ROUNDS);
   expect(tie).toBeLessThan(whole / 10);

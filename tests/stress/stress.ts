@@ -1,10 +1,12 @@
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { GREEDY } from '../../src/config/sampling.ts';
 import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
+import { answer } from '../support/answer.ts';
 import { fixedMemory } from '../support/fixed-memory.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { BytesSource } from '../support/bytes-source.ts';
@@ -12,20 +14,20 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 import { type Answered, embeddingFaults, faultsOf, outcomeOf } from './compare.ts';
 import { type Asked, type Beside, randomRound, type Reader } from './random-round.ts';
 
-/** Of the shape that most tests have, whose kernels are compiled once. */
+/** The shape that most tests use, so that its kernels compile once. */
 const MODEL = tinyModel({ architecture: 'llama', type: 'F32', seed: 7, neverEnds: true });
-/** Of a layer, in f16. */
+/** An f16 page of one layer. */
 const PAGE_BYTES = 16384;
-/** So short that nothing waits long for those that stay away; who reads on at once is never away. */
+/** Short, so that nothing waits long for readers that stay away. A reader that reads on at once never times out. */
 const READ_TIMEOUT_MS = 30;
 
 const turns = async (count: number): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise(setImmediate);
 };
 
-/** An engine that is asked for much at once, and one that is asked for the same one by one. */
+/** An engine with concurrent requests, and one with the same requests one by one. */
 export class Stress {
-  /** How many answers came to what. */
+  /** Number of answers per outcome. */
   readonly outcomes: Record<string, number> = {};
   #isSpareLoaded = false;
   #atRest: unknown;
@@ -50,10 +52,15 @@ export class Stress {
       await engine.loadAdapter('a', stress.adapter(1, 4));
       await engine.loadAdapter('b', stress.adapter(2, 9));
     }
+    // Forced text is verified like a draft. The buffers of that come with the first draft: now, not in a later round.
+    const responseFormat = { type: 'json_schema', schema: { const: 'A draft of forced text.' } } as const;
+    const options = { sampling: GREEDY, stop: [], maxTokens: 24, responseFormat };
+    const { end } = await answer(stress.engine.complete('Begin.', options));
+    if (end.report.tokensPerStep <= 1) throw new Error('no draft was verified');
     return stress;
   }
 
-  /** Does everything of a round at once, and each answer and embedding again alone; gives what was not the same. */
+  /** Runs a round concurrently, then each answer and embedding again alone. Returns the differences. */
   async round(seed: number): Promise<string[]> {
     const { asked, beside } = randomRound(seed);
     const reading = (away: boolean) =>
@@ -78,7 +85,7 @@ export class Stress {
     return faults.map((fault) => `round ${seed}: ${fault}`);
   }
 
-  /** What is kept though nobody uses it. */
+  /** Memory that is held without a user. */
   async memoryFaults(): Promise<string[]> {
     if (this.#isSpareLoaded) await this.#toggleSpare();
     const { engine } = this;
@@ -87,7 +94,7 @@ export class Stress {
       cache.shrink();
       const pages =
         cache.freePages === cache.numPages ? [] : [`${cache.numPages - cache.freePages} pages are nobody's`];
-      // Of an empty layer at most what is spare, and what is not worth packing: two pages each.
+      // An empty layer keeps at most its spare pages and the pages not worth packing: two each.
       const large = cache.layers
         .filter(({ buffer }) => buffer.size > 4 * PAGE_BYTES)
         .map(({ buffer }) => `${buffer.label} has ${buffer.size} bytes`);
@@ -140,7 +147,7 @@ export class Stress {
       else await this.engine.savedCaches.load(beside.name);
       return [];
     } catch (error) {
-      // Nothing is computed yet or saved, or it cannot be.
+      // Nothing is computed or saved yet, or saving is unsupported.
       const isExpected = error instanceof ChunkwiseError && ['bad_request', 'unsupported'].includes(error.code);
       return isExpected ? [] : [`${beside.does}: ${String(error)}`];
     }
@@ -163,7 +170,7 @@ export class Stress {
   }
 }
 
-/** `others`: settles once nobody else is left. `begun`: at the first token. */
+/** `others` settles once no other reader is left. `begun` is called at the first token. */
 async function readAnswer(
   engine: LocalEngine,
   { prompt, options, reader }: Asked,

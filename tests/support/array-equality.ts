@@ -1,8 +1,8 @@
 import { expect } from 'vitest';
 
 /**
- * Arrays of numbers that are equal byte by byte are found equal at once: `toEqual` otherwise visits every element as a
- * property, which takes longer than the kernels that made them. Whatever differs is left to it, with its own words.
+ * A fast path for typed arrays that are equal byte by byte: `toEqual` otherwise visits every element as a property, which
+ * takes longer than the kernels under test. Differences are left to `toEqual` and its messages.
  */
 function sameBytes(a: unknown, b: unknown): boolean | undefined {
   if (!isTypedArray(a) || !isTypedArray(b) || a.constructor !== b.constructor) return undefined;

@@ -1,7 +1,7 @@
 import { checkReadRange } from '../../src/weights/byte-source.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 
-/** A file that already lies in memory. Reads are views, not copies. */
+/** A file in memory. Reads are views, not copies. */
 export class BytesSource implements ByteSource {
   readonly size: number;
 

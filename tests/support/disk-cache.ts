@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeEach, vi } from 'vitest';
 import { keepOnDisk } from '../../src/node/storage-host.ts';
 
-/** A folder of this file's own, in which Node keeps what a browser would store; empty before each test. */
+/** A folder for this test file, in which Node keeps what a browser would store; emptied before each test. */
 export function diskCacheForTests(): string {
   const folder = mkdtempSync(join(tmpdir(), 'chunkwise-cache-'));
   vi.stubEnv('CHUNKWISE_CACHE', folder);

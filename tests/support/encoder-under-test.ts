@@ -1,9 +1,9 @@
 import { afterEach, expect } from 'vitest';
 import { napping } from '../../cli/node-gpu.ts';
 import { type EncoderEngine, openEncoderEngine } from '../../src/engine/encoder-engine.ts';
-import { openAnyEngine } from '../../src/engine/open-model.ts';
+import { openAnyEngine } from '../../src/engine/open-engine.ts';
 import type { EngineCoreOptions } from '../../src/engine/types.ts';
-import { readOnce } from '../../src/gpu/readback.ts';
+import { readOnce } from '../../src/gpu/recorder.ts';
 import { type EncoderSession, openEncoderSession } from '../../src/session/encoder/encoder-session.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
 import { lastingGpu } from './gpu/lasting-gpu.ts';
@@ -16,10 +16,10 @@ export type EncoderTestOptions = Partial<Omit<EngineCoreOptions, 'sources'>>;
 const opened: { close: () => void }[] = [];
 afterEach(() => opened.splice(0).forEach(({ close }) => close()));
 
-/** Closes what a test opened itself after that test. */
+/** Closes a resource after the current test. */
 export const closeAfterTest = (open: { close: () => void }): void => void opened.push(open);
 
-/** An encoder's session on the software adapter, closed after the test; weights as they are stored, where `options` do not say else. */
+/** An encoder's session on the software adapter, closed after the test. Default: weights as stored. */
 export async function encoderSession(
   sources: readonly ByteSource[],
   options: EncoderTestOptions = {},
@@ -35,7 +35,7 @@ export async function encoderSession(
   return session;
 }
 
-/** NMSE of the states of what was encoded last, which lie in `states` row by row, beside those that are `expected`. */
+/** NMSE of the last encoded states, stored row by row in `states`, against `expected`. */
 export async function stateError(
   { device, encoder }: EncoderSession,
   states: GPUBuffer,
@@ -51,7 +51,7 @@ export async function stateError(
   );
 }
 
-/** The same as an engine. */
+/** The same, as an engine. */
 export async function encoderEngine(
   sources: readonly ByteSource[],
   options: EncoderTestOptions = {},
@@ -61,7 +61,7 @@ export async function encoderEngine(
   return engine;
 }
 
-/** The engine that is opened where a caller does not say that the model is an encoder. */
+/** The engine opened if the caller does not specify that the model is an encoder. */
 export async function encoderAmongModels(
   sources: readonly ByteSource[],
   options: EncoderTestOptions = {},
@@ -71,10 +71,10 @@ export async function encoderAmongModels(
   return engine as EncoderEngine;
 }
 
-/** What comes out is another where this is replaced in a kernel, or in what stands in for it. */
+/** A replacement that changes the result of a kernel, or of its stand-in. */
 export type Broken = [kernel: string, from: RegExp, to: string, standIn?: string];
 
-/** A kernel that computes wrong is found, and named. */
+/** Expects a faulty kernel to be detected and named. */
 export async function expectFound(
   sources: readonly ByteSource[],
   [kernel, from, to, standIn = kernel]: Broken,
@@ -87,7 +87,7 @@ export async function expectFound(
   expect(changed()).toBeGreaterThan(0);
 }
 
-/** Attention that shares keys out, which devices of class `gpu` have in place of the other, is not used where it computes wrong. */
+/** Expects the attention kernel with shared keys, the default on devices of class `gpu`, not to be used if it is faulty. */
 export async function expectNotShared(sources: readonly ByteSource[], from: RegExp, to: string): Promise<void> {
   const { gpu, changed } = miscompiling(from, to, ['attention-texts-shared']);
   const { device } = await encoderSession(sources, { gpu, tuning: new MemoryTuning(), deviceClass: 'gpu' });
@@ -95,7 +95,7 @@ export async function expectNotShared(sources: readonly ByteSource[], from: RegE
   expect(device.variant.sharedPages).toBe(false);
 }
 
-/** A device that computes right is asked once, and keeps nothing of it. */
+/** Expects a correct device to be checked once, without memory left from the check. */
 export async function expectAskedOnce(sources: readonly ByteSource[]): Promise<void> {
   const tuning = new MemoryTuning();
   const session = await encoderSession(sources, { tuning });
@@ -105,23 +105,23 @@ export async function expectAskedOnce(sources: readonly ByteSource[]): Promise<v
   expect(tuning.known.size).toBe(1);
 }
 
-/** Vectors of texts, or of tokens. */
+/** Vectors of texts or token lists. */
 export async function embedded(engine: EncoderEngine, inputs: readonly (string | number[])[]): Promise<Float32Array[]> {
   const vectors = [];
   for await (const { vector } of engine.embed(inputs, {})) vectors.push(vector);
   return vectors;
 }
 
-/** Scores of documents in their order. */
+/** Scores of documents, in document order. */
 export async function scored(engine: EncoderEngine, query: string, documents: readonly string[]): Promise<number[]> {
   const scores = [];
   for await (const { score } of engine.rerank(query, documents, {})) scores.push(score);
   return scores;
 }
 
-/** Places of scores, the best first. */
+/** Indices of scores, best first. */
 export const orderOf = (scores: readonly number[]): number[] =>
   [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
 
-/** To length one. */
+/** Normalized to length one. */
 export const scaled = (vector: Float32Array): Float32Array => vector.map((value) => value / Math.hypot(...vector));

@@ -5,8 +5,7 @@ import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
 import type { AdapterUse, EngineCoreOptions, RankOptions } from '../../src/engine/types.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
-import type { ByteSource } from '../../src/weights/byte-source.ts';
+import { BlobSource, type ByteSource } from '../../src/weights/byte-source.ts';
 import { lastingGpu } from './gpu/lasting-gpu.ts';
 
 export type EngineTestOptions = Partial<Omit<EngineCoreOptions, 'sources'>>;
@@ -23,7 +22,7 @@ export function sourceOf(bytes: Uint8Array): ByteSource {
   return new BlobSource('tiny.gguf', new Blob([bytes as BlobPart]));
 }
 
-/** The engine over a GGUF file or a model's files, on the software adapter; disposed after the test. Name a `gpu` for a device that may be lost. */
+/** An engine over a GGUF file or a model's files, on the software adapter, disposed after the test. Tests that lose the device pass a `gpu`. */
 export async function engineUnderTest(
   model: Uint8Array | ByteSource | readonly ByteSource[],
   options: EngineTestOptions = {},
@@ -37,13 +36,13 @@ export async function engineUnderTest(
 export interface LogitsOptions extends RankOptions {
   pieces?: readonly number[];
   adapters?: readonly AdapterUse[];
-  /** Of the cache; default: dense. */
+  /** Cache policy; default: dense. */
   policy?: CachePolicy;
 }
 
 /**
- * Logits of every token, `[T][vocabSize]`, computed without a cached prefix. `pieces`: lengths of the calls the tokens
- * are prefilled in (the last takes the rest); default: one. Adapters are taken whole unless other ranks are named.
+ * Logits of every token, `[T][vocabSize]`, computed without a cached prefix. `pieces`: lengths of the prefill calls (the
+ * last takes the rest); default: one call. Adapters have full rank unless other ranks are given.
  */
 export async function logitsOf(
   engine: LocalEngine,

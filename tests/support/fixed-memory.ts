@@ -1,6 +1,6 @@
-import type { MemoryReport } from '../../src/config/memory-report.ts';
+import type { MemoryReport } from '../../src/gpu/buffers.ts';
 
-/** What does not change with the tokens in the cache. */
+/** The parts of the memory report that do not depend on cached tokens. */
 export const fixedMemory = ({ weights, adapters, activations, staging }: MemoryReport) => ({
   weights,
   adapters,

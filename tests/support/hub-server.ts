@@ -21,32 +21,32 @@ export interface Asked {
 /** How the server misbehaves. */
 export interface Behaviour {
   ranges?: boolean;
-  /** Tells no length either. */
+  /** Omits the length too. */
   length?: boolean;
-  /** Answers, in its own way, and says so. */
+  /** Sends its own answer, and returns true. */
   instead?: (asked: Asked) => boolean;
-  /** In place of the ETag. */
+  /** Headers instead of the ETag. */
   headers?: (asked: Asked) => Record<string, string>;
-  /** Bytes sent in place of the true ones, from `asked.from`. */
+  /** Bytes sent instead of the true ones, from `asked.from`. */
   tampered?: (bytes: Uint8Array, asked: Asked) => Uint8Array;
   /** The connection breaks when this byte of the file is reached. */
   cutAt?: (asked: Asked) => number | undefined;
   token?: string;
-  /** The status of an answer to another token; default 401. */
+  /** The status for a wrong token; default 401. */
   refusal?: number;
 }
 
 /**
  * A hub of one repository on the loopback interface: its API, files behind a redirect to another origin, their SHA-256
- * in the listing, CORS. It counts how often it has sent each byte of each file.
+ * in the listing, CORS. It counts how often it sends each byte of each file.
  */
 export class HubServer {
   behaviour: Behaviour = {};
-  /** Of each file and byte. */
+  /** Send count of each byte, by file. */
   readonly sent = new Map<string, Uint8Array>();
-  /** Of both origins: what was asked, with the Authorization it came with. */
+  /** Requests to both origins, with their Authorization header. */
   readonly requests: { origin: 'hub' | 'cdn'; path: string; range?: string; authorization?: string }[] = [];
-  /** What it says of other repositories, of which it has no files: text, or what becomes JSON. */
+  /** Listings of other repositories, which have no files: text, or a value sent as JSON. */
   readonly listed = new Map<string, unknown>();
   private count = 0;
   private hub!: Server;
@@ -74,8 +74,8 @@ export class HubServer {
   }
 
   /**
-   * Keeps the first answer waiting that goes from byte `least` or later to its file's end: `held` once it is asked for;
-   * `release` has it asked for again.
+   * Holds back the first response from byte `least` or later to the end of its file. `held` resolves once it is requested;
+   * `release` makes the client request it again.
    */
   holdEnd(least: number): { held: Promise<void>; release: () => void } {
     let waiting: ServerResponse | undefined;
@@ -90,7 +90,7 @@ export class HubServer {
     return { held, release: () => void waiting?.writeHead(503, { 'Retry-After': '0' }).end() };
   }
 
-  /** Counts from zero again, and behaves well. */
+  /** Resets the counts and the behaviour. */
   forget(): void {
     this.behaviour = {};
     this.requests.length = 0;
@@ -181,7 +181,7 @@ export class HubServer {
       ...(isPart && { 'Content-Range': `bytes ${from}-${to - 1}/${bytes.length}` }),
     });
     const part = bytes.slice(from, end);
-    // What a description of the file asks for is no download of it.
+    // Requests for a file's description do not count as downloads.
     const sent = this.sent.get(path);
     if (sent && request.headers.range !== 'bytes=0-1') for (let i = from; i < end; i++) sent[i]!++;
     response.write(tampered?.(part, asked) ?? part, () => {
@@ -201,7 +201,7 @@ export class HubServer {
   }
 }
 
-/** CORS as the hub has it. */
+/** CORS headers like the hub's. */
 function allow(request: IncomingMessage, response: ServerResponse, headers: string): boolean {
   response.setHeader('Access-Control-Allow-Origin', '*');
   response.setHeader('Access-Control-Allow-Headers', headers);

@@ -1,6 +1,6 @@
 import type { CacheStore } from '../../src/cache/saved-cache.ts';
 
-/** Keeps saved caches in memory: what `files` holds can be damaged. */
+/** Keeps saved caches in memory, in `files`, where tests can damage them. */
 export class MemoryStore implements CacheStore {
   readonly files = new Map<string, Uint8Array<ArrayBuffer>>();
 

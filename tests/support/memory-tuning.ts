@@ -1,15 +1,15 @@
 import type { TuningStore } from '../../src/gpu/autotuner.ts';
 
-/** Whether what is kept under a key is the self-check's, and not a choice of the autotuner. */
+/** Whether a key belongs to the self-check rather than the autotuner. */
 export const isOfSelfCheck = (key: string): boolean => key.includes(': right');
 
-/** Keeps in memory what was found on a device: what it holds can be damaged. */
+/** Keeps a device's tuning results in memory, where tests can damage them. */
 export class MemoryTuning implements TuningStore {
   readonly known = new Map<string, unknown>();
-  /** Choices of the autotuner that were made: not those that were kept. */
+  /** Number of choices that the autotuner measured, without those it reused. */
   made = 0;
 
-  /** Of the autotuner, by key. */
+  /** The autotuner's choices by key. */
   get choices(): ReadonlyMap<string, unknown> {
     return new Map([...this.known].filter(([key]) => !isOfSelfCheck(key)));
   }

@@ -1,6 +1,6 @@
 /**
- * Normalized mean squared error of logits, or of log-probabilities, by position: both sides are centred first, so that
- * what softmax does not see does not count. Σ (a − b)² / Σ b² over all positions.
+ * Normalized mean squared error of logits or log-probabilities: Σ (a − b)² / Σ b² over all positions. Both sides are
+ * centred per position first, since softmax ignores a constant.
  */
 export function nmse(actual: readonly ArrayLike<number>[], expected: readonly ArrayLike<number>[]): number {
   if (actual.length !== expected.length) throw new RangeError(`${actual.length} positions against ${expected.length}`);

@@ -10,7 +10,7 @@ import { tinyModel, type TinyModelOptions } from './models/tiny-model.ts';
 
 const EASY = 'The same words again and again. '.repeat(4);
 const HARD = 'a1X9 zQ7!k 83-Wv;p0 ~Jq 5#mmK(2 }vU=4 ^tB@6 ';
-/** Easy and hard by turns: its plan has several levels, also in the bytes that a tiny tokenizer makes of it. */
+/** Alternates easy and hard parts, so that its plan has several levels, also with a tiny byte-level tokenizer. */
 export const VARIED_TEXT = `${EASY}${HARD}${EASY}Snow fell on the harbour while two clerks argued over maps. ${EASY}`;
 
 export const ADAPTER = { name: 'a', scale: 1 };
@@ -29,7 +29,7 @@ export async function adaptedEngine(
   return engine;
 }
 
-/** A plan of chunks of these levels, each `length` tokens long. */
+/** A plan whose chunks have these levels, each `length` tokens long. */
 export function planOf(tokens: readonly number[], levels: readonly number[], rankErrorBudget: number): ChunkPlan {
   const length = Math.ceil(tokens.length / levels.length);
   const chunks = levels.map((level, i) => ({

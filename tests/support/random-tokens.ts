@@ -1,6 +1,6 @@
 import { Random } from './random.ts';
 
-/** Ids from 3 on: below are control tokens in the tiny vocabularies. */
+/** Random ids from 3 on; lower ids are control tokens in the tiny vocabularies. */
 export function randomTokens(count: number, vocabSize: number, seed = 1): number[] {
   const random = new Random(seed);
   return Array.from({ length: count }, () => 3 + random.below(vocabSize - 3));

@@ -1,12 +1,12 @@
 /**
- * What a run of the tests is for: `change` is what a change needs (`npm test`), `rest` what CI runs after it
+ * Tier of a test run: `change` runs the tests that a change needs (`npm test`), `rest` those that CI runs afterwards
  * (`npm run test:rest`), `all` both.
  */
 export type Tier = 'change' | 'rest' | 'all';
 
 const TIERS: readonly string[] = ['change', 'rest', 'all'] satisfies Tier[];
 
-/** The tier of this run, from CHUNKWISE_TIER. Who calls vitest by hand has all tests. */
+/** The tier of this run, from CHUNKWISE_TIER. Without it, vitest runs all tests. */
 export const TIER = readTier(process.env['CHUNKWISE_TIER'] ?? 'all');
 
 function readTier(name: string): Tier {
@@ -17,7 +17,7 @@ function readTier(name: string): Tier {
 /** The cases of a parametrised test: `few` in the change tier, `all` otherwise. */
 export const byTier = <T>(few: readonly T[], all: readonly T[]): readonly T[] => (TIER === 'change' ? few : all);
 
-/** Defines tests that the change tier does without. */
+/** Defines tests that the change tier skips. */
 export function restOnly(define: () => void): void {
   if (TIER !== 'change') define();
 }

@@ -1,4 +1,4 @@
-/** Largest NMSE of centred logits between two ways to compute the same; the one table of this folder. */
+/** Largest NMSE of centred logits between two computations of the same; the only such table in this folder. */
 export const NMSE = {
   /** F32 models against llama.cpp. */
   llamaFloat: 1e-6,
@@ -8,7 +8,7 @@ export const NMSE = {
   reference: 1e-5,
   /** The f64 reference against llama.cpp on F32 models. */
   referenceToLlama: 1e-9,
-  /** Kernel variants, cuts of the prompt, cached prefixes: the same sums in another order. */
+  /** Kernel variants, prompts in pieces, cached prefixes: the same sums in another order. */
   sameModel: 1e-6,
 } as const;
 

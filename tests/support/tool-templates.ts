@@ -1,4 +1,4 @@
-/** Chat templates with tools, short, in the forms of five families. */
+/** Short chat templates with tools, in the formats of five model families. */
 
 /** After Qwen2.5's and Hermes 2 Pro's. */
 export const HERMES = `{%- if tools %}
@@ -69,7 +69,7 @@ export const MISTRAL = `{{- bos_token }}
 {%- endif %}
 {%- endfor %}`;
 
-/** After LFM2.5's: tools are shown, calls are only what an assistant said. */
+/** After LFM2.5's: tools are listed, and calls appear only as the assistant's text. */
 export const LFM2 = `{{- bos_token -}}
 {%- set ns = namespace(system="") -%}
 {%- if messages[0].role == "system" -%}{%- set ns.system = messages[0].content -%}{%- set messages = messages[1:] -%}{%- endif -%}
@@ -82,7 +82,7 @@ export const LFM2 = `{{- bos_token -}}
 {%- for message in messages -%}{{- "<|im_start|>" + message.role + "\\n" + message.content + "<|im_end|>\\n" -}}{%- endfor -%}
 {%- if add_generation_prompt -%}{{- "<|im_start|>assistant\\n" -}}{%- endif -%}`;
 
-/** After Gemma 4's: what calls gave is of the turn that called, which goes on behind it. */
+/** After Gemma 4's: tool results belong to the turn of the call, which continues after them. */
 export const GEMMA4 = `{%- macro value(it) -%}
 {%- if it is string -%}{{- '<|"|>' + it + '<|"|>' -}}
 {%- elif it is boolean -%}{{- 'true' if it else 'false' -}}

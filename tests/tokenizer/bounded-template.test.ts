@@ -21,7 +21,7 @@ const often = (body: string): string =>
 /** `ns.a` holds 2 ** 40 lists, two in each. */
 const NESTED = '{% set ns = namespace(a=[]) %}{% for i in range(40) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}';
 const range = (length: number): number[] => Array.from({ length }, (_, i) => i);
-/** The same through namespaces, filled in after what holds them. */
+/** The same through namespaces that are filled in after they were stored. */
 const NESTED_LATER =
   range(40)
     .map((i) => `{% set n${i} = namespace(a=1) %}{% set b${i} = [n${i}, n${i}] %}`)
@@ -69,7 +69,7 @@ const HOSTILE: Record<string, string> = {
   'a file of templates': 'x'.repeat(1_000_000),
 };
 
-describe('what a template may do is bounded', () => {
+describe('a template’s work is limited', () => {
   it.each(Object.entries(HOSTILE))('%s', async (_, template) => {
     const before = process.cpuUsage().user;
     await expectError(() => renderChat(withTemplate(template), [user]), 'bad_file', {
@@ -78,7 +78,7 @@ describe('what a template may do is bounded', () => {
     expect((process.cpuUsage().user - before) / 1000).toBeLessThan(1000);
   });
 
-  it('and nothing of it is remembered: another conversation is written as ever', async () => {
+  it('and nothing of it persists: another conversation renders as usual', async () => {
     const model = withTemplate(
       '{% if messages | length > 1 %}{{ range(1000000000) }}{% endif %}{{ messages[0].content }}',
     );
@@ -88,9 +88,9 @@ describe('what a template may do is bounded', () => {
   });
 });
 
-/** Turns of a user and an assistant, who calls a tool in every other one. */
+/** Turns of a user and an assistant, with a tool call in every other one. */
 function conversation(turns: number, characters: number): ChatTurn[] {
-  const content = 'word '.repeat(characters / 5).trim(); // as some templates would
+  const content = 'word '.repeat(characters / 5).trim(); // as some templates trim
   return range(turns).flatMap((i): ChatTurn[] => [
     { role: 'user', content },
     ...(i % 2 === 0
@@ -123,13 +123,13 @@ const TOOLS: ToolDefinition[] = range(300).map((i) => ({
   },
 }));
 
-describe('long conversations are written whole', () => {
+describe('long conversations are rendered completely', () => {
   it.each([
     ['chatml', undefined],
     ['hermes', HERMES],
     ['llama', LLAMA],
     ['mistral', MISTRAL],
-    // Each message looks at all before it.
+    // Each message reads all earlier ones.
     [
       'one that looks back',
       "{% for m in messages %}{% if messages[:loop.index0] | selectattr('role', 'equalto', 'user') | list | length > 0 %}{% endif %}{{ m.content }}{% endfor %}",
@@ -146,7 +146,7 @@ describe('long conversations are written whole', () => {
   });
 });
 
-it.each(['messages', 'tools'])('%s without an end are refused', async (field) => {
+it.each(['messages', 'tools'])('endless %s are refused', async (field) => {
   let inside: Record<string, unknown> = {};
   for (let depth = 0; depth < 20_000; depth++) inside = { inside };
   const call = { type: 'function' as const, function: { name: 'f', arguments: inside } };

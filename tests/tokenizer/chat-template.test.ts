@@ -2,7 +2,7 @@ import { openAsBlob } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
+import { BlobSource } from '../../src/weights/byte-source.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { expectError } from '../support/expect-error.ts';
@@ -40,7 +40,7 @@ describe('a template', () => {
     expect(renderChat(withTemplate(template), [user])).toBe(`<|im_start|>|<|im_end|>|${new Date().getFullYear()}`);
   });
 
-  it('that is missing is ChatML without a system message', () => {
+  it('defaults to ChatML without a system message', () => {
     expect(renderChat(withTemplate(undefined), [user])).toBe(
       '<|im_start|>user\nHi {{ there }}<|im_end|>\n<|im_start|>assistant\n',
     );

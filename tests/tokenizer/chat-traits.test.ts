@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { asShown } from '../../src/api/chat/written-calls.ts';
+import { asShown } from '../../src/api/chat/parse-chat.ts';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { type ChatTurn, renderChat, type ToolDefinition } from '../../src/tokenizer/chat-template.ts';
 import { chatTraits, withMarkers } from '../../src/tokenizer/chat-traits.ts';
@@ -39,9 +39,9 @@ describe.each([
   ['llama', LLAMA, '{"name": "get_time", "parameters": {"zone": "UTC"}}<|eot_id|>', '"12"'],
   ['mistral', MISTRAL, '"name": "get_time", "arguments": {"zone": "UTC"}', '{"content": 12, "call_id": "abcdefghi"}'],
 ] as const)("%s's template", (format, template, written, answered) => {
-  it('tells how calls are written, and shows tools, calls and what they gave', async () => {
+  it('shows the format of calls, and renders tools, calls and results', async () => {
     const model = await metadata(template);
-    expect(chatTraits(model)).toEqual({ toolFormat: format, opensReasoning: false, showsCalls: true });
+    expect(chatTraits(model)).toEqual({ toolFormat: format, opensReasoning: false, showsCalls: true, ...NO_DOCUMENTS });
     expect(renderChat(model, [user], { tools })).toContain('get_time');
     expect(renderChat(model, [user])).not.toContain('get_time');
     const prompt = renderChat(model, [user, call, result], { tools });
@@ -50,20 +50,23 @@ describe.each([
   });
 });
 
-it("lfm2's template tells how calls are written where the vocabulary has their markers, and shows tools", async () => {
+/** A template without documents that writes any role. */
+const NO_DOCUMENTS = { readsDocuments: false, showsDocuments: true };
+
+it("lfm2's template shows the format of calls if the vocabulary has their markers, and renders tools", async () => {
   const plain = await metadata(LFM2);
   expect(chatTraits(plain).toolFormat).toBeUndefined();
   const model = { ...plain, tokens: [...plain.tokens.slice(0, -1), '<|tool_call_start|>'] };
-  expect(chatTraits(model)).toEqual({ toolFormat: 'lfm2', opensReasoning: false, showsCalls: false });
+  expect(chatTraits(model)).toEqual({ toolFormat: 'lfm2', opensReasoning: false, showsCalls: false, ...NO_DOCUMENTS });
   expect(renderChat(model, [user], { tools })).toContain(
     'List of tools: [{"type": "function", "function": {"name": "get_time"',
   );
 });
 
-it("gemma4's template shows tools, calls, and what they gave in the turn that called", async () => {
+it("gemma4's template renders tools, calls, and results in the calling turn", async () => {
   const model = await metadata(GEMMA4);
   const traits = chatTraits(model);
-  expect(traits).toEqual({ toolFormat: 'gemma4', opensReasoning: false, showsCalls: true });
+  expect(traits).toEqual({ toolFormat: 'gemma4', opensReasoning: false, showsCalls: true, ...NO_DOCUMENTS });
   const prompt = renderChat(model, asShown([user, call, result], traits), { tools });
   expect(prompt).toContain('<|tool>declaration:get_time{');
   expect(prompt).toMatch(
@@ -72,7 +75,7 @@ it("gemma4's template shows tools, calls, and what they gave in the turn that ca
 });
 
 describe('a template', () => {
-  it('may know no tools, or another form of calls', async () => {
+  it('may have no tools, or another format of calls', async () => {
     for (const template of ['{{ messages[0].content }}', `${HERMES}<function=`, `${MISTRAL}[ARGS]`, '{% broken']) {
       expect(chatTraits(await metadata(template))).toMatchObject({ toolFormat: undefined, opensReasoning: false });
     }

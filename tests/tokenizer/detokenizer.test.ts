@@ -1,18 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { Detokenizer } from '../../src/tokenizer/detokenizer.ts';
-import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { Detokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer } from '../support/models/tiny-tokenizer.ts';
 import { randomTexts, TEXTS } from './texts.ts';
 import { vocabularyFile } from './vocabularies.ts';
 
-/** Nearly a token a byte in both: every character of more than one byte comes in parts. */
+/** Nearly one token per byte in both: every longer character comes in parts. */
 const tokenizers: [string, Promise<{ tokenizer: Tokenizer }>][] = [
   ['byte-level', vocabularyFile('bytes', byteLevelTokenizer('smollm'))],
   ['SentencePiece', vocabularyFile('pieces', sentencePieceTokenizer())],
 ];
 
 describe.each(tokenizers)('streaming %s tokens', (_, made) => {
-  it('gives whole characters which join to the decoded text', async () => {
+  it('returns whole characters that join to the decoded text', async () => {
     const { tokenizer } = await made;
     for (const text of [...TEXTS, ...randomTexts(200, 5, 40)]) {
       const ids = tokenizer.encode(text, { parseSpecial: true });
@@ -25,8 +24,8 @@ describe.each(tokenizers)('streaming %s tokens', (_, made) => {
   });
 });
 
-describe('a character that stays unfinished', () => {
-  it('gives nothing until flush, then U+FFFD, and leaves nothing behind', async () => {
+describe('an incomplete character', () => {
+  it('returns nothing until flush, then U+FFFD, and leaves no state', async () => {
     const { tokenizer } = await vocabularyFile('bytes-unfinished', byteLevelTokenizer('smollm'));
     const [first] = tokenizer.encode('é');
     const detokenizer = new Detokenizer(tokenizer);

@@ -2,13 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
-import { BoundedTemplate } from '../../src/tokenizer/bounded-template.ts';
-import { renderChat } from '../../src/tokenizer/chat-template.ts';
+import { BoundedTemplate, renderChat } from '../../src/tokenizer/chat-template.ts';
 import { UnsupportedError } from '../../src/tokenizer/jinja/errors.ts';
-import { strftime } from '../../src/tokenizer/jinja/strftime.ts';
+import { strftime } from '../../src/tokenizer/jinja/format.ts';
 import { expectError } from '../support/expect-error.ts';
 
-/** What Python's Jinja2 made of it, as tools/fixtures/jinja_reference.py has it; null where it refused. */
+/** Output of Python's Jinja2 from tools/fixtures/jinja_reference.py; null if it refused. */
 type Expected = string | null;
 type Variables = Record<string, unknown>;
 
@@ -21,7 +20,7 @@ const refuse = (reason: string): never => {
 const render = (template: string, variables: Variables = {}): string =>
   new BoundedTemplate(template).render(variables, JSON.stringify(variables).length, refuse);
 
-/** What was written, `null` where it was refused, or what engine and Jinja2 differ in, by name. */
+/** The output, `null` if refused, or the name of a difference between the engine and Jinja2. */
 function result(template: string, variables: Variables): string | null {
   try {
     return render(template, variables);
@@ -36,10 +35,10 @@ it.each(cases)('%s', (template, expected) => {
   expect(result(template, variables)).toBe(expected);
 });
 
-describe('templates put together at random', () => {
+describe('random templates', () => {
   const random = fixture<{ variables: Variables; cases: [string, Expected][] }>('generated');
 
-  it('are written as Jinja2 writes them, refused where it refuses, or refused by name', () => {
+  it('render as in Jinja2, fail where it fails, or are refused by name', () => {
     const differing = random.cases.filter(([template, expected]) => {
       const got = result(template, random.variables);
       return got !== expected && got?.endsWith('is not supported') !== true;
@@ -47,13 +46,13 @@ describe('templates put together at random', () => {
     expect(differing).toEqual([]);
   });
 
-  it('and all but one in four are supported', () => {
+  it('and three in four are supported', () => {
     const refused = random.cases.filter(([template, expected]) => result(template, random.variables) !== expected);
     expect(refused.length / random.cases.length).toBeLessThan(0.25);
   });
 });
 
-describe('chat templates write conversations as Jinja2 does', () => {
+describe('chat templates render conversations as Jinja2 does', () => {
   const chats = fixture<{
     templates: Record<string, string>;
     conversations: Record<string, Variables>;
@@ -74,7 +73,7 @@ describe('chat templates write conversations as Jinja2 does', () => {
 describe('a date', () => {
   const date = new Date(2026, 0, 5, 15, 4, 9);
 
-  it('is written in English, as in the locale C', () => {
+  it('is in English, as in the C locale', () => {
     expect(strftime(date, '%Y-%m-%d %d %b %Y %B %A %a %H:%M:%S %I %p %y|%-d %-m %-I %% %F %T %R')).toBe(
       '2026-01-05 05 Jan 2026 January Monday Mon 15:04:09 03 PM 26|5 1 3 % 2026-01-05 15:04:09 15:04',
     );
@@ -85,7 +84,7 @@ describe('a date', () => {
   });
 });
 
-describe('what Jinja2 has and this engine has not is refused by name', () => {
+describe('features of Jinja2 that this engine lacks are refused by name', () => {
   it.each([
     ["{% include 'a' %}", "the tag 'include'"],
     ['{% block a %}{% endblock %}', "the tag 'block'"],

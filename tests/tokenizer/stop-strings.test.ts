@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { StopStrings } from '../../src/tokenizer/stop-strings.ts';
+import { StopStrings } from '../../src/tokenizer/tokenizer.ts';
 import { Random } from '../support/random.ts';
 
 /** Feeds `pieces` until a stop string is found. */
@@ -19,7 +19,7 @@ describe('StopStrings', () => {
     expect(run(['END'], ['one E', 'N', 'D two'])).toEqual({ shown: 'one ', stopped: true });
   });
 
-  it('holds back only what may become a stop string', () => {
+  it('holds back only text that may begin a stop string', () => {
     const matcher = new StopStrings(['\n\nUser:']);
     expect(matcher.push('Hello\n')).toEqual({ text: 'Hello', stopped: false });
     expect(matcher.push('\n')).toEqual({ text: '', stopped: false });
@@ -27,7 +27,7 @@ describe('StopStrings', () => {
     expect(matcher.flush()).toBe('');
   });
 
-  it('gives nothing more once stopped', () => {
+  it('returns nothing after the stop', () => {
     const matcher = new StopStrings(['.']);
     expect(matcher.push('a.b')).toEqual({ text: 'a', stopped: true });
     expect(matcher.push('c')).toEqual({ text: '', stopped: true });
@@ -43,7 +43,7 @@ describe('StopStrings', () => {
     expect(run(['aab'], ['a', 'a', 'a', 'b'])).toEqual({ shown: 'a', stopped: true });
   });
 
-  it('shows, however the text is cut into pieces, what stands before a stop string and nothing of it', () => {
+  it('shows the text before a stop string and nothing of it, for every split of the text', () => {
     const random = new Random(7);
     const word = (length: number): string => Array.from({ length }, () => 'ab'[random.below(2)]).join('');
     for (let round = 0; round < 2000; round++) {

@@ -64,7 +64,7 @@ const PARTS = [
   ...['\u0301', '\u200d', '<|im_end|>', '</s>'],
 ];
 
-/** Strings strewn together from pieces at which tokenizers differ, and from `more` of them. */
+/** Random strings from pieces at which tokenizers differ, and from `more`. */
 export function randomTexts(count: number, seed: number, maxParts = 24, more: readonly string[] = []): string[] {
   const random = new Random(seed);
   const parts = [...PARTS, ...more];

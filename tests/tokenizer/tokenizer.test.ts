@@ -1,9 +1,8 @@
 import { openAsBlob } from 'node:fs';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
-import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
-import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
+import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { BlobSource } from '../../src/weights/byte-source.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { detokenize, endTokens, ensureLlama, tokenize } from '../llama/llama.ts';
@@ -35,7 +34,7 @@ describe('SmolLM2', () => {
     lists.forEach((ids, i) => expect(tokenizer.decode(ids)).toBe(expected[i]));
   });
 
-  it('gives back every text that is well-formed', () => {
+  it('decodes every well-formed text back', () => {
     for (const text of TEXTS.filter((text) => !/\p{Cs}/u.test(text))) {
       expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
     }
@@ -55,7 +54,7 @@ describe('SmolLM2', () => {
     expect(tokenizer.tokenBytes(49_152)).toHaveLength(0);
   });
 
-  it('adds BOS and EOS where the file asks for them, unless told not to', () => {
+  it('adds BOS and EOS if the file asks for them and the options allow it', () => {
     const adding = createTokenizer({ ...metadata, addBos: true, addEos: true });
     const ids = tokenizer.encode('Hello');
     expect(adding.encode('Hello')).toEqual([1, ...ids, 2]);
@@ -85,7 +84,7 @@ describe('a prompt that is too long', () => {
     expect(performance.now() - start).toBeLessThan(2000);
   });
 
-  it('is one with more tokens than maxTokens, not one with as many', async () => {
+  it('has more tokens than maxTokens; an equal number is allowed', async () => {
     expect(tokenizer.encode('one two three', { maxTokens: 3 })).toHaveLength(3);
     await expectError(() => tokenizer.encode('one two three', { maxTokens: 2 }), 'context_overflow', {});
   });
@@ -123,6 +122,19 @@ describe('a file that contradicts itself is refused', () => {
     const file = 'SmolLM2.gguf';
     await expectError(() => createTokenizer({ ...metadata, ...change }), code, { file, field });
   });
+});
+
+it('takes the longest of the special tokens that stand at one place, whichever is listed first', () => {
+  const tokens = ['<unk>', '<call>', '<call>end', '</s>', 'e', 'n', 'd'];
+  const spm = createTokenizer({
+    file: 'f',
+    model: 'llama',
+    tokens,
+    tokenTypes: [2, 3, 3, 3, 1, 1, 1],
+    scores: tokens.map((_, id) => -id),
+    bosId: 3,
+  });
+  expect(spm.encode('<call>end<call>', { addSpecial: false, parseSpecial: true })).toEqual([2, 1]);
 });
 
 it('does not merge typed text into a control token', () => {

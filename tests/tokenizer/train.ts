@@ -1,6 +1,6 @@
 /**
- * Learns up to `count` merges from texts given as lists of symbols, most frequent pair first, without cutting the texts
- * into words: so that the tokens lie across every boundary at which a pre-tokenizer should have cut.
+ * Learns up to `count` merges from texts as lists of symbols, most frequent pair first, without cutting them into
+ * words, so that tokens cross every boundary at which a pre-tokenizer should cut.
  */
 export function trainMerges(texts: readonly string[][], count: number): [string, string][] {
   const merges: [string, string][] = [];
@@ -16,7 +16,7 @@ export function trainMerges(texts: readonly string[][], count: number): [string,
   return merges;
 }
 
-/** Leaves out pairs whose joined text is a token already. */
+/** Skips pairs whose joined text is a token already. */
 function mostFrequentPair(texts: readonly string[][], known: ReadonlySet<string>): [string, string] | undefined {
   const counts = new Map<string, { pair: [string, string]; count: number }>();
   for (const text of texts) {

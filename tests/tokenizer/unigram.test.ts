@@ -15,7 +15,7 @@ interface Normalizer {
   precompiled_charsmap: string;
 }
 
-/** What transformers writes into a `tokenizer.json`, with changes. */
+/** transformers' `tokenizer.json`, with changes. */
 const FILE = encoderFixture('xlmr', 'tokenizer.json') as {
   model: { vocab: [string, number][] } & Record<string, unknown>;
   normalizer: Normalizer;
@@ -53,20 +53,20 @@ test('the kinds differ', () => {
   expect(new Set(Object.values(expected).map((ids) => JSON.stringify(ids))).size).toBe(Object.keys(KINDS).length);
 });
 
-test('texts stand between their two tokens, and come back', async () => {
+test('texts are put between their two tokens, and decode back', async () => {
   const tokenizer = await encoderTokenizer(JSON.stringify(FILE));
   const { texts: sentences, ids } = expectedTexts('xlmr');
   expect(sentences.map((text) => tokenizer.encode(text))).toEqual(ids);
   expect(tokenizer.decode(tokenizer.encode('the  thing'))).toBe(' the thing');
 });
 
-test('what is typed stays text: the name of a control token is none', async () => {
+test('typed text stays text: the name of a control token is not the token', async () => {
   const tokenizer = await encoderTokenizer(JSON.stringify(FILE));
   expect(tokenizer.encode('<s> </s>', { addSpecial: false }).filter((id) => id < 3)).toEqual([]);
   expect(tokenizer.encode('</s>', { addSpecial: false, parseSpecial: true })).toEqual([2]);
 });
 
-/** Of a GGUF file: `<unk>`, `</s>` and these pieces with their scores. */
+/** A GGUF vocabulary: `<unk>`, `</s>` and these pieces with their scores. */
 function ggufTokenizer(pieces: Record<string, number>, more: Partial<TokenizerMetadata> = {}) {
   const tokens = ['<unk>', '</s>', ...Object.keys(pieces)];
   return createTokenizer({
@@ -81,7 +81,7 @@ function ggufTokenizer(pieces: Record<string, number>, more: Partial<TokenizerMe
   });
 }
 
-test('of all ways to cut a word the one with the largest sum of scores is taken, of equal ones the one whose last token is longest', () => {
+test('a word is split with the largest sum of scores, and for equal sums with the longest last token', () => {
   const tokenizer = ggufTokenizer({ '▁': -2, a: -1, b: -1, ab: -3, '▁a': -2.5, bb: -2 });
   expect(tokenizer.encode('ab')).toEqual([6, 4, 1]);
   expect(tokenizer.encode('abb')).toEqual([6, 7, 1]);
@@ -94,7 +94,7 @@ test('an unknown character costs 10 more than the worst token', () => {
   expect(tokenizer.encode('ppqr')).toEqual([2, 7, 0, 1]);
 });
 
-test('a word without a known character takes time and memory in line with its length', () => {
+test('a word without a known character takes linear time and memory', () => {
   const tokenizer = ggufTokenizer({ '▁': -2, ['a'.repeat(256)]: -1 });
   const started = performance.now();
   expect(tokenizer.encode('☃'.repeat(300_000)).slice(0, 2)).toEqual([2, 0]);
@@ -149,7 +149,7 @@ test.each(REFUSED)('%s is refused by name', async (_, change, field) => {
   await expect(encoderTokenizer(JSON.stringify({ ...FILE, ...change }))).rejects.toMatchObject({ detail: { field } });
 });
 
-describe('the map of what is replaced', () => {
+describe('the map of replacements', () => {
   const bytes = Uint8Array.from(atob(normalizer.precompiled_charsmap), (char) => char.charCodeAt(0));
   const refuse = (reason: string): never => {
     throw new Error(`refused: ${reason}`);
@@ -163,7 +163,7 @@ describe('the map of what is replaced', () => {
     return copy;
   };
 
-  test('has the rules that sentencepiece made it of', () => {
+  test('has the rules that sentencepiece compiled', () => {
     const map = readCharsmap(bytes, refuse);
     const texts = (find: 'shortest' | 'longest', keys: readonly string[]) =>
       keys.map((key) => map[find](new TextEncoder().encode(`-${key}-`), 1)?.text);
@@ -192,16 +192,16 @@ describe('the map of what is replaced', () => {
     expect(() => readCharsmap(broken(), refuse)).toThrow(/^refused/);
   });
 
-  test('that leads in circles is refused, not followed', () => {
-    // Every unit is the child by its own byte, and its children are where it is itself.
+  test('with a cycle is refused, not followed', () => {
+    // Every unit is the child by its own byte, and its children are at its own place.
     const circle = new Uint8Array(4 + 4 * 256);
     const view = new DataView(circle.buffer);
     view.setUint32(0, 4 * 256, true);
     for (let byte = 1; byte < 256; byte++) view.setUint32(4 + 4 * byte, byte | (byte << 10), true);
-    expect(() => readCharsmap(circle, refuse)).toThrow(/circles/);
+    expect(() => readCharsmap(circle, refuse)).toThrow(/cycle/);
   });
 
-  test('any unit may be broken: it is read or refused', () => {
+  test('with any broken unit it is read or refused', () => {
     for (let place = 0; place < numUnits; place++) {
       for (const unit of [0xffffffff, 0x7fffffff, 0x1ff, 0x80000000]) {
         try {

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { TOKEN_TYPES } from '../../src/config/tokenizer-metadata.ts';
-import { toByteAlphabet } from '../../src/tokenizer/byte-alphabet.ts';
+import { toByteAlphabet } from '../../src/tokenizer/schemes.ts';
 import { PRE_TOKENIZERS } from '../../src/tokenizer/pre-tokenizers.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { endTokens, ensureLlama, tokenize } from '../llama/llama.ts';
@@ -44,8 +44,8 @@ function byteLevel(pre: string): Record<string, MetadataValue> {
 }
 
 /**
- * A SentencePiece vocabulary with ties among its scores; characters beyond U+0400 have no token of their own. No piece
- * leads towards a control token: llama.cpp would merge typed text into it, we do not (tested on its own).
+ * A SentencePiece vocabulary with ties among its scores; characters beyond U+0400 have no token. No piece leads to a
+ * control token: llama.cpp would merge typed text into it, this tokenizer does not (tested separately).
  */
 function sentencePiece(spacesLead: boolean): Record<string, MetadataValue> {
   const chars = [...new Set(CORPUS.join(''))].filter((char) => char.codePointAt(0)! < 0x400 && char !== ' ');
@@ -66,7 +66,7 @@ function sentencePiece(spacesLead: boolean): Record<string, MetadataValue> {
   };
 }
 
-/** The same pieces, and one of line ends, by a list of merges: Gemma 4's. */
+/** The same pieces and line ends with a list of merges: Gemma 4's tokenizer. */
 function mergedSentencePiece(): Record<string, MetadataValue> {
   const base = sentencePiece(false);
   const scored = base['tokenizer.ggml.tokens'] as string[];
@@ -122,7 +122,7 @@ describe("ids of a vocabulary whose tokens cross word boundaries are llama.cpp's
     await expectSameIds(path, tokenizer);
     for (const text of SAMPLE.filter((text) => !/\p{Cs}/u.test(text)))
       expect(tokenizer.decode(tokenizer.encode(text, { addSpecial: false }))).toBe(text);
-    // Some of its tokens are there twice: the last counts.
+    // Some of its tokens occur twice; the last counts.
     const twice = mergedSentencePiece();
     const tokens = twice['tokenizer.ggml.tokens'] as string[];
     const again = await vocabularyFile('gemma4-twice', { ...twice, 'tokenizer.ggml.tokens': tokens.with(-1, '▁') });

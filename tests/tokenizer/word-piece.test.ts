@@ -11,7 +11,7 @@ const { texts, ...expected } = encoderFixture('word-piece.json') as { texts: str
 
 test('WordPiece of odd strings is that of huggingface/tokenizers', async () => {
   const tokenizer = createTokenizer(readTokenizerMetadata(await openModelFile(encoderFolder())));
-  // What is typed stays text: a control token's name is no control token.
+  // Typed text stays text: a control token's name is not the token.
   const typed = texts.filter((text) => !text.includes('[CLS]'));
   expect(typed.map((text) => tokenizer.encode(text))).toEqual(
     typed.map((text) => expected.uncased[texts.indexOf(text)]),
@@ -21,21 +21,21 @@ test('WordPiece of odd strings is that of huggingface/tokenizers', async () => {
   expect(tokenizer.encode('[CLS]', { addSpecial: false, parseSpecial: true })).toEqual([tokenizer.bosId]);
 });
 
-test('texts stand between their two tokens, and come back', async () => {
+test('texts are put between their two tokens, and decode back', async () => {
   const tokenizer = createTokenizer(readTokenizerMetadata(await openModelFile(encoderFolder())));
   const { texts: sentences, ids } = expectedTexts();
   expect(sentences.map((text) => tokenizer.encode(text))).toEqual(ids);
   expect(tokenizer.decode(tokenizer.encode('Thinging, then!'))).toBe(' thinging , then !');
 });
 
-test('a vocabulary with capitals tells them apart, and accents', async () => {
+test('a vocabulary with capitals distinguishes case and accents', async () => {
   const tokenizer = await encoderTokenizer(JSON.stringify(encoderFixture('cased', 'tokenizer.json')));
   const typed = texts.filter((text) => !text.includes('[CLS]'));
   expect(typed.map((text) => tokenizer.encode(text))).toEqual(typed.map((text) => expected.cased[texts.indexOf(text)]));
   expect(expected.cased).not.toEqual(expected.uncased);
 });
 
-test('a GGUF file says nothing of capitals: its tokens do', () => {
+test('a GGUF file has no key for case: its tokens decide', () => {
   const of = (...words: string[]): ((text: string) => number[]) => {
     const tokens = ['[UNK]', '[CLS]', '[SEP]', ...words];
     const tokenizer = createTokenizer({

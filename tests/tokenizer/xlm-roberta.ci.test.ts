@@ -18,7 +18,7 @@ import { idsOf } from './real-tokenizers.ts';
 import { randomTexts, TEXTS } from './texts.ts';
 import { vocabularyFile } from './vocabularies.ts';
 
-/** At which ways to replace characters differ. */
+/** Strings that distinguish ways to replace characters. */
 const CHARACTERS = [
   ...[
     'Ａ',
@@ -98,7 +98,7 @@ test.each(['cut', 'merged', 'trimmed'] satisfies Kind[])(
   },
 );
 
-test('and in llama.cpp, of a GGUF file', async () => {
+test('and in llama.cpp, from a GGUF file', async () => {
   const values = asGguf(await xlmRobertaMetadata(xlmRobertaTokenizer(pieces, 'cut'), VOCAB_SIZE));
   const { path, tokenizer } = await vocabularyFile(
     'xlm-roberta',

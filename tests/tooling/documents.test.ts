@@ -13,9 +13,7 @@ const documents = [
 
 const read = (document: string): string => readFileSync(join(ROOT, document), 'utf8');
 
-/** As wc counts them. */
-
-/** What a heading is linked to as. */
+/** Anchor of a heading. */
 const anchorOf = (heading: string): string =>
   heading
     .toLowerCase()
@@ -26,7 +24,7 @@ const anchorOf = (heading: string): string =>
 const anchors = (text: string): string[] =>
   [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchorOf(heading));
 
-/** Links within the repository that lead nowhere. */
+/** Broken links within the repository. */
 function brokenLinks(document: string, text: string): string[] {
   return [...text.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
     if (/^[a-z]+:/.test(link)) return [];
@@ -37,7 +35,7 @@ function brokenLinks(document: string, text: string): string[] {
   });
 }
 
-/** Files and folders that are named and not there; in `x.ts` and `NAME.ts` a name is to be put. */
+/** Named files and folders that do not exist; `x.ts` and `NAME.ts` are placeholders. */
 function missingPaths(text: string): string[] {
   const paths = [...text.matchAll(/`((?:src|workers|demo|tests|e2e|tools|cli|shaders|bench)\/[\w./-]+)`/g)].map(
     ([, path = '']) => path,
@@ -45,12 +43,12 @@ function missingPaths(text: string): string[] {
   return paths.filter((path) => !/\b(x|NAME)\b/.test(path) && !existsSync(join(ROOT, path)));
 }
 
-it.each(documents)('%s: every link leads somewhere, and what it names is there', (document) => {
+it.each(documents)('%s: every link works, and every named file exists', (document) => {
   expect(brokenLinks(document, read(document))).toEqual([]);
   expect(missingPaths(read(document))).toEqual([]);
 });
 
-it('would see a link that leads nowhere, and a file that is not there', () => {
+it('finds a broken link and a missing file', () => {
   const text =
     '# One\n[a](missing.md) [b](#two) [c](#one) [d](https://example.org) `src/missing.ts` `src/kernels/x.ts`';
   expect(brokenLinks('README.md', text)).toEqual(['missing.md', '#two']);

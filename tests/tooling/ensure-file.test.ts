@@ -33,7 +33,7 @@ function sendRange(request: IncomingMessage, response: ServerResponse, body = co
   response.writeHead(start > 0 ? 206 : 200, { 'content-length': rest.length });
   if (cutAfter >= rest.length) return void response.end(rest);
   response.write(rest.subarray(0, cutAfter));
-  // What has not been read by then is lost with the connection.
+  // Unread bytes are lost with the connection.
   void vi
     .waitFor(async () => expect((await stat(`${path}.part`)).size).toBe(start + cutAfter), {
       timeout: 10_000,
@@ -48,7 +48,7 @@ function source(): FileSource {
   return { name: url, get: (part) => download(url, part, { connectTimeoutMs: 500, stallTimeoutMs: 500 }) };
 }
 
-/** By hash, since comparing megabytes element by element takes seconds. */
+/** By hash, because comparing megabytes element by element takes seconds. */
 async function expectContent(expected: Buffer): Promise<void> {
   const hash = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
   expect(hash(await readFile(path))).toBe(hash(expected));
@@ -69,34 +69,34 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-it('takes a broken connection up where it broke', async () => {
+it('resumes a broken connection', async () => {
   respond = (request, response) => sendRange(request, response, content, ranges.length <= 2 ? 1_000_000 : Infinity);
   await ensureFile({ path, sha256 }, [source()]);
   await expectContent(content);
   expect(ranges).toEqual([undefined, 'bytes=1000000-', 'bytes=2000000-']);
 });
 
-it('goes on from what an earlier process left', async () => {
+it('resumes an earlier process’s download', async () => {
   await writeFile(`${path}.part`, content.subarray(0, 2_500_000));
   await ensureFile({ path, sha256 }, [source()]);
   await expectContent(content);
   expect(ranges).toEqual(['bytes=2500000-']);
 });
 
-it('takes a part that is whole already', async () => {
+it('accepts a complete part', async () => {
   await writeFile(`${path}.part`, content);
   await ensureFile({ path, sha256 }, [source()]);
   await expectContent(content);
 });
 
-it('starts over where the server knows no ranges', async () => {
+it('starts over if the server has no ranges', async () => {
   await writeFile(`${path}.part`, content.subarray(0, 1000));
   respond = (_request, response) => void response.end(content);
   await ensureFile({ path, sha256 }, [source()]);
   await expectContent(content);
 });
 
-it('starts over when the part was of another file', async () => {
+it('starts over if the part belongs to another file', async () => {
   await writeFile(`${path}.part`, randomBytes(1000));
   await ensureFile({ path, sha256 }, [source()]);
   await expectContent(content);
@@ -117,7 +117,7 @@ it.each([
   ['is silent', () => undefined],
   ['breaks off at once', (response: ServerResponse) => void response.destroy()],
   ['sends other bytes', (response: ServerResponse) => void response.end(randomBytes(5000))],
-])('goes on to the next source when one %s', async (_what, answer) => {
+])('tries the next source when one %s', async (_what, answer) => {
   respond = (_request, response) => answer(response);
   const second: FileSource = { name: 'second', get: (part) => writeFile(part, content) };
   await ensureFile({ path, sha256 }, [source(), second, unused]);
@@ -140,7 +140,7 @@ it('does not hash a verified file again, and notices when it changes', async () 
   const spoilt = Buffer.alloc(content.length);
   await writeFile(path, spoilt);
   await utimes(path, time, time);
-  await ensureFile({ path, sha256 }, [unused]); // same size and time: taken as verified
+  await ensureFile({ path, sha256 }, [unused]); // same size and time: treated as verified
   await expectContent(spoilt);
 
   await utimes(path, time + 1, time + 1);

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 
 const eslint = new ESLint({ cwd: resolve(import.meta.dirname, '../..') });
 
-/** The rules that `code` breaks when it stands in `file`, an existing file of this repository. */
+/** The rules that `code` breaks as the content of `file`, an existing file of this repository. */
 async function brokenRules(file: string, code: string): Promise<(string | null)[]> {
   const [result] = await eslint.lintText(code, { filePath: file });
   return result?.messages.map((message) => message.ruleId) ?? [];
@@ -12,8 +12,8 @@ async function brokenRules(file: string, code: string): Promise<(string | null)[
 
 const LEAF = 'src/errors/chunkwise-error.ts';
 const LEAF_FROM_API = '../errors/chunkwise-error.ts';
-const API = 'src/api/types.ts';
-const STORAGE = 'src/storage/file-locks.ts';
+const API = 'src/api/index.ts';
+const STORAGE = 'src/storage/storage-host.ts';
 const WORKER = 'workers/locks.ts';
 const TEST = 'tests/tooling/lint.test.ts';
 
@@ -51,6 +51,6 @@ it.each([
     [null, 'eqeqeq'],
   ],
   ['a silenced compiler', API, '// @ts-ignore\nexport const a: number = "";', ['@typescript-eslint/ban-ts-comment']],
-])('lint sees %s', async (_what, file, code, rules) => {
+])('lint detects %s', async (_what, file, code, rules) => {
   expect(await brokenRules(file, code)).toEqual(rules);
 });

@@ -7,7 +7,7 @@ import { FAULTS } from '../../tools/mutants/faults.ts';
 const ROOT = resolve(import.meta.dirname, '../..');
 const all = Object.values(FAULTS).flat();
 
-test('what each fault replaces stands once in its file', () => {
+test('each fault’s text occurs exactly once in its file', () => {
   const misplaced = all.flatMap((fault) => {
     const texts = new Map<string, string>();
     try {
@@ -23,13 +23,13 @@ test('what each fault replaces stands once in its file', () => {
   expect(misplaced).toEqual([]);
 });
 
-test('the test files that should find faults are there', () => {
+test('the test files of the faults exist', () => {
   const files = all.flatMap(({ id, tests }) => tests.map((file) => `${id}: ${file}`));
   expect(files.filter((each) => !existsSync(join(ROOT, each.replace(/^.*: /, ''))))).toEqual([]);
   expect(all.filter(({ tests }) => tests.length === 0)).toEqual([]);
 });
 
-test('no two faults have one name, and no edit leaves its file as it is', () => {
+test('faults have distinct names, and every edit changes its file', () => {
   const ids = all.map(({ id }) => id);
   expect(ids.filter((id, i) => ids.indexOf(id) !== i || !/^[a-z\d]+(-[a-z\d]+)*$/.test(id))).toEqual([]);
   expect(all.flatMap(editsOf).filter(({ find, replace }) => find === replace)).toEqual([]);

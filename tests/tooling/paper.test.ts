@@ -12,7 +12,7 @@ import { NOT_MEASURED } from '../../bench/support/paper/tables.ts';
 const ROOT = join(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
 
-it('the documents show what was recorded last, and no other picture', async () => {
+it('the documents show the last results, and no other picture', async () => {
   const files = drawn(await readSections());
   for (const [file, text] of Object.entries(files)) {
     if (file.endsWith('.md')) expect(between(read(file), MARK), file).toBe(text);
@@ -42,7 +42,7 @@ const sectionOf = (modes: Record<string, Speed>): PaperSection => ({
   ranks: { 16: { speed: { contexts: [256], steps: 8, rounds: 3, prefillTokens: 64, modes } } },
 });
 
-describe('what is drawn of results', () => {
+describe('generated documents', () => {
   it('tables with shares of ordinary LoRA, of tasks too, and pictures', () => {
     const section = sectionOf(SPEEDS);
     const { prefill: timed } = SPEEDS.all;
@@ -60,7 +60,7 @@ describe('what is drawn of results', () => {
     expect(Object.keys(files).filter((file) => file.endsWith('.svg'))).toHaveLength(2);
   });
 
-  it('nothing of what was not measured', () => {
+  it('omit missing measurements', () => {
     expect(drawn({ acme: { date: '2026-01-02', ranks: {} } })).toEqual({
       'README.md': '',
       'docs/decisions/paper.md': NOT_MEASURED,
@@ -68,7 +68,7 @@ describe('what is drawn of results', () => {
   });
 });
 
-it('ratios are to ordinary LoRA, and one that is worse than recorded by more than the tolerance is told', () => {
+it('ratios are relative to ordinary LoRA; those worse than recorded by more than the tolerance are reported', () => {
   const ratios = ratiosOf(SPEEDS);
   expect(ratios['all: cache bytes at 256']).toBe(0.25);
   expect(ratios['all: time at 256']).toBe(0.7);
@@ -84,17 +84,17 @@ it('ratios are to ordinary LoRA, and one that is worse than recorded by more tha
 });
 
 describe('BLEU', () => {
-  it('is 100 of the same texts, 0 of texts without a word in common, and between them as Papineni et al. have it', () => {
+  it('is 100 for equal texts, 0 without a common word, and otherwise as in Papineni et al.', () => {
     const texts = ['the lamp burned colza oil until 1911', 'in 1868'];
     expect(bleu(texts, texts).value).toBeCloseTo(100);
     expect(bleu(['one two three four'], ['five six seven eight']).value).toBe(0);
-    expect(bleu(['the lamp burned whale oil until 1911'], ['the lamp burned colza oil until 1911']).value).toBe(0); // no run of four is there
+    expect(bleu(['the lamp burned whale oil until 1911'], ['the lamp burned colza oil until 1911']).value).toBe(0); // no common 4-gram
     expect(bleu(['a b c d e f x'], ['a b c d e f g']).value).toBeCloseTo(
       100 * ((6 / 7) * (5 / 6) * (4 / 5) * (3 / 4)) ** (1 / 4),
     );
   });
 
-  it('a text that is too short is held for it', () => {
+  it('a text that is too short is penalised', () => {
     expect(bleu(['a b c d'], ['a b c d e f g h']).value).toBeCloseTo(100 * Math.exp(1 - 8 / 4));
   });
 });

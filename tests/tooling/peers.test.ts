@@ -8,7 +8,7 @@ import { figuresOf } from '../../bench/support/peers/rounds.ts';
 import { readSections } from '../../bench/support/peers/sections.ts';
 import { ratiosOf } from '../../bench/support/peers/short.ts';
 
-it('the document shows what was recorded last', async () => {
+it('the document shows the last results', async () => {
   const document = readFileSync(join(import.meta.dirname, '../..', DOCUMENT), 'utf8');
   expect(between(document, MARK)).toBe(drawn(await readSections()));
 });
@@ -18,7 +18,7 @@ const answer = (promptMs: number, stepMs: number[], text = 'one two'): Answer =>
   cpu: { promptMs: 2 * promptMs, stepsMs: 2 * stepMs.reduce((sum, ms) => sum + ms, 0) },
 });
 
-it('ratios of times are medians of those of one round, and of processor times those of the least', () => {
+it('ratios of times are medians over rounds, and of CPU times those of the minima', () => {
   const answers = {
     ours: [answer(10, [1, 1, 1]), answer(20, [2, 2, 2]), answer(30, [9, 9, 9])],
     Vulkan: [answer(20, [4, 4, 4]), answer(80, [8, 8, 8]), answer(60, [9, 9, 9])],
@@ -34,7 +34,7 @@ it('ratios of times are medians of those of one round, and of processor times th
   expect(loose['peak memory, to CPU']).toBe(1.5);
 });
 
-describe('what is told of a peer', () => {
+describe('a peer’s row', () => {
   const peer = {
     name: 'Acme',
     host: 'Node',
@@ -50,7 +50,7 @@ describe('what is told of a peer', () => {
     answers: [answer(128, [4, 5, 60], text)],
   });
 
-  it('is milliseconds a token, and how far its answers are the expected ones', () => {
+  it('has milliseconds per token, and the share of expected answers', () => {
     const figures = figuresOf(peer, [round('one two'), round('one ten')], [['one two'], ['one two']], {
       contexts: [64],
     });
@@ -68,7 +68,7 @@ describe('what is told of a peer', () => {
     );
   });
 
-  it('is in its own words why it cannot run, in as many cells', () => {
+  it('has its own error if it cannot run, with the same number of cells', () => {
     const figures = figuresOf(peer, 'Failed to fetch | x', [], { contexts: [64, 128] });
     const [heads = '', , row = ''] = drawn({
       card: { date: '2026-01-02', full: { contexts: [64, 128], steps: 3, rounds: 2, peers: [figures] } },

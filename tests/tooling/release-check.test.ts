@@ -26,7 +26,7 @@ const CHANGELOG = `# Changelog
 
 const problems = (version: string, tag?: string) => releaseProblems({ version, changelog: CHANGELOG, tag });
 
-it('lets a version go whose tag and changelog agree with it', () => {
+it('accepts a version that agrees with its tag and changelog', () => {
   expect(problems('1.2.0', 'v1.2.0')).toEqual([]);
 });
 
@@ -41,10 +41,10 @@ it.each([
   expect(problems(version, tag)).toEqual(expected);
 });
 
-it('asks for no date before there is a tag', () => {
+it('requires no date before there is a tag', () => {
   expect(problems('1.1.0')).toEqual([]);
 });
 
-it('finds the section of the version that this repository is at', () => {
+it('finds the section of this repository’s version', () => {
   expect(releaseProblems(readRelease())).toEqual([]);
 });

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
-it('names in one line what is missing and cannot be installed', () => {
+it('names missing packages that cannot be installed in one line', () => {
   const code = `import('./tools/setup/system.ts').then((system) => system.ensureSystem()).catch((e) => console.log(e.message))`;
   // Without a PATH there is neither a compiler nor apt-get.
   const { stdout } = spawnSync(process.execPath, ['--import', 'tsx', '--eval', code], {

@@ -10,14 +10,14 @@ let folder = '';
 
 beforeEach(() => {
   mkdirSync(join(ROOT, '.cache'), { recursive: true });
-  folder = mkdtempSync(join(ROOT, '.cache/test-counts-')); // inside the repository, so that vitest is found
+  folder = mkdtempSync(join(ROOT, '.cache/test-counts-')); // inside the repository, so that vitest resolves
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
 /** Runs vitest on one file with this body and counts what it reports. */
 function countsOf(body: string) {
   writeFileSync(join(folder, 'a.test.ts'), `import { beforeAll, it, expect } from 'vitest';\n${body}`);
-  writeFileSync(join(folder, 'vitest.config.ts'), 'export default {};'); // else it takes the repository's
+  writeFileSync(join(folder, 'vitest.config.ts'), 'export default {};'); // overrides the repository's
   const report = join(folder, 'report.json');
   const args = ['vitest', 'run', '--root', folder, '--reporter=json', `--outputFile=${report}`];
   const { status } = spawnSync('npx', args, { cwd: ROOT, stdio: 'ignore' });
@@ -46,11 +46,11 @@ it.each([
   expect(sumLine(countsOf(body))).toBe(line);
 });
 
-it('takes a missing report for a failure', () => {
+it('treats a missing report as a failure', () => {
   expect(readVitestCounts(join(folder, 'none.json'), true)).toEqual({ passed: 0, failed: 1, skipped: 0 });
 });
 
-it('is a success only when something ran and nothing failed or was skipped', () => {
+it('succeeds only if tests ran and none failed or was skipped', () => {
   const sum = addCounts({ passed: 1, failed: 0, skipped: 0 }, { passed: 2, failed: 0, skipped: 0 });
   expect(sumLine(sum)).toBe('3 passed, 0 failed, 0 skipped');
   expect(isSuccess(sum)).toBe(true);

@@ -1,16 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { unroll } from '../../src/gpu/unroll.ts';
+import { unroll } from '../../src/gpu/kernel.ts';
 
 const lines = (...text: string[]): string => text.join('\n');
 
 describe('loops of a shader', () => {
-  test('are written out once for each number below the constant', () => {
+  test('are unrolled once for each number below the constant', () => {
     expect(unroll(lines('a', '#for n in THREE', 'let x#n = y[2u * #n];', '#end', 'b'), { THREE: 3 })).toBe(
       lines('a', 'let x0 = y[2u * 0];', 'let x1 = y[2u * 1];', 'let x2 = y[2u * 2];', 'b'),
     );
   });
 
-  test('may stand within each other, and one after another', () => {
+  test('may nest and follow each other', () => {
     const source = lines(
       '#for g in TWO',
       '  #for n in ONE',
@@ -25,7 +25,7 @@ describe('loops of a shader', () => {
     expect(unroll(source, { ONE: 1, TWO: 2 })).toBe(lines('q0_0;', 'r0;', 'q1_0;', 'r1;', 's0;'));
   });
 
-  test('need a whole constant and an end', () => {
+  test('need an integer constant and an end', () => {
     expect(() => unroll(lines('#for n in MISSING', '#end'), {})).toThrow('MISSING');
     expect(() => unroll(lines('#for n in HALF', '#end'), { HALF: { f32: 0.5 } })).toThrow('HALF');
     expect(() => unroll(lines('#for n in TWO', '#for g in TWO', '#end'), { TWO: 2 })).toThrow('#end');

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { ownFormat } from '../../src/web-llm/response-format.ts';
+import { ownFormat } from '../../src/web-llm/conversions.ts';
 
-it("takes web-llm's forms, whose schemas are text", () => {
+it("converts web-llm's formats, whose schemas are text", () => {
   const schema = { type: 'object', properties: { a: { type: 'integer' } } };
   expect(ownFormat({ type: 'json_object', schema: JSON.stringify(schema) })).toEqual({
     type: 'json_schema',
@@ -15,7 +15,7 @@ it("takes web-llm's forms, whose schemas are text", () => {
   expect(ownFormat({})).toEqual({ type: 'text' });
 });
 
-it('refuses what it cannot keep to', () => {
+it('refuses invalid formats', () => {
   const code = (code: string, field: string) =>
     expect.objectContaining({ code, detail: expect.objectContaining({ field }) as object }) as Error;
   expect(() => ownFormat({ type: 'json_object', schema: '{' })).toThrow(code('bad_request', 'response_format.schema'));

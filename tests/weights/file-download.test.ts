@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FileDownload } from '../../src/downloads/file-download.ts';
-import { MemoryPieces } from '../../src/downloads/memory-pieces.ts';
+import { MemoryPieces } from '../../src/downloads/piece-store.ts';
 import { describeRemote } from '../../src/downloads/remote-file.ts';
 import { HubServer, sha256Of } from '../support/hub-server.ts';
 import { expectError } from '../support/expect-error.ts';
@@ -35,7 +35,7 @@ async function download(store: MemoryPieces, options = {}, sha256: string | unde
   return sha256Of(new Uint8Array(await (await file.blob()).arrayBuffer()));
 }
 
-test('brings a file through parallel ranges, each byte once, and says how far it is', async () => {
+test('downloads a file by parallel ranges, each byte once, and reports progress', async () => {
   const store = new MemoryPieces();
   const file = await open(store);
   expect([file.size, file.missing]).toEqual([SIZE, SIZE]);
@@ -47,13 +47,13 @@ test('brings a file through parallel ranges, each byte once, and says how far it
   expect(sha256Of(new Uint8Array(await (await file.blob()).arrayBuffer()))).toBe(SHA256);
   expect([hub.sentBytes(PATH), hub.sentTwice(PATH)]).toEqual([SIZE, 0]);
   expect(store.isVerified).toBe(true);
-  // Another visit asks for nothing but the file's description.
+  // Another visit requests only the file's description.
   hub.forget();
   expect(await download(store)).toBe(SHA256);
   expect(hub.sentBytes(PATH)).toBe(0);
 });
 
-test('cut at every twentieth of the file, in one visit: no byte comes twice', async () => {
+test('interrupted at every twentieth of the file in one visit: no byte is sent twice', async () => {
   const cuts = new Set(Array.from({ length: 19 }, (_, i) => Math.round(((i + 1) * SIZE) / 20)));
   hub.behaviour.cutAt = ({ from, to }) => {
     const cut = [...cuts].find((at) => at > from && at < to);
@@ -65,13 +65,13 @@ test('cut at every twentieth of the file, in one visit: no byte comes twice', as
   expect([hub.sentBytes(PATH), hub.sentTwice(PATH)]).toEqual([SIZE, 0]);
 });
 
-test('ended at every twentieth of the file and taken up in another visit: no piece held comes twice', async () => {
+test('ended at every twentieth of the file and resumed in another visit: no held piece is sent twice', async () => {
   const store = new MemoryPieces();
   const heldAt: number[] = [];
   for (let part = 1; part < 20; part++) {
     const control = new AbortController();
     const file = await open(store, { signal: control.signal });
-    // Each of four connections has a piece under way, and brings it to its end.
+    // Each of four connections finishes its current piece.
     if (SIZE - file.missing >= (part * SIZE) / 20 || file.missing < 8 * PIECE) continue;
     const work = file.complete((bytes) => {
       if (bytes >= (part * SIZE) / 20) control.abort();
@@ -89,7 +89,7 @@ test('ended at every twentieth of the file and taken up in another visit: no pie
   expect(hub.sentTwice(PATH)).toBe(0);
 });
 
-test.each([429, 500, 503])('status %i is asked again', async (status) => {
+test.each([429, 500, 503])('status %i is retried', async (status) => {
   hub.behaviour.instead = ({ count, response }) => {
     if (count % 2 === 0) return false;
     response.writeHead(status).end();
@@ -104,7 +104,7 @@ test.each([429, 500, 503])('status %i is asked again', async (status) => {
   });
 });
 
-test('waits as long as Retry-After asks, and not for an hour', async () => {
+test('waits for Retry-After, but not for an hour', async () => {
   let asked = 0;
   hub.behaviour.instead = ({ response }) => {
     if (asked !== 0) return false;
@@ -117,7 +117,7 @@ test('waits as long as Retry-After asks, and not for an hour', async () => {
   hub.behaviour.instead = ({ response }) => Boolean(response.writeHead(429, { 'Retry-After': '3600' }).end());
   await expectError(() => open(new MemoryPieces()), 'network', {
     file: hub.fileUrl(PATH),
-    reason: /429: .* in 3600 seconds/,
+    reason: /429: .* after 3600 seconds/,
   });
 });
 
@@ -130,7 +130,7 @@ test.each([401, 403, 404, 416])('status %i is an error at once', async (status) 
   expect(hub.requests.filter(({ origin }) => origin === 'cdn')).toHaveLength(1);
 });
 
-test('a body that ends early, and one that is longer than it says', async () => {
+test('a body that ends early, and one longer than its length', async () => {
   hub.behaviour.instead = ({ from, to, size, count, response }) => {
     if (count % 3 === 0) return false;
     response.writeHead(206, { 'Content-Range': `bytes ${from}-${to - 1}/${size}` });
@@ -156,7 +156,7 @@ test.each<[string, (from: number, to: number, size: number) => string | undefine
   await expectError(() => file.complete(), 'network', { file: hub.fileUrl(PATH), reason });
 });
 
-test('an answer that is compressed: right where it is all of the file, an error where it is a part', async () => {
+test('a compressed response: accepted for the whole file, an error for a part', async () => {
   const zipped = gzipSync(BYTES);
   hub.behaviour.instead = ({ response }) =>
     Boolean(response.writeHead(200, { 'Content-Encoding': 'gzip', 'Content-Length': zipped.length }).end(zipped));
@@ -172,7 +172,7 @@ test('an answer that is compressed: right where it is all of the file, an error 
   });
 });
 
-test('an answer that is longer than its server told: an error, not the beginning of another file', async () => {
+test('a response longer than announced: an error, not the start of another file', async () => {
   hub.behaviour = { ranges: false };
   const file = await open(new MemoryPieces());
   hub.behaviour.instead = ({ response }) =>
@@ -183,10 +183,10 @@ test('an answer that is longer than its server told: an error, not the beginning
   });
 });
 
-test('a server that falls silent, before its answer or within it', async () => {
+test('a server that falls silent before or within its response', async () => {
   hub.behaviour.instead = ({ from, to, size, count, response }) => {
     if (count % 3 === 0) return false;
-    if (count % 3 === 1) return true; // never answers
+    if (count % 3 === 1) return true; // never responds
     response.writeHead(206, { 'Content-Range': `bytes ${from}-${to - 1}/${size}`, 'Content-Length': to - from });
     response.write(BYTES.subarray(from, from + 100));
     return true;
@@ -199,7 +199,7 @@ test('a server that falls silent, before its answer or within it', async () => {
   });
 });
 
-test('a slow server is waited for as long as it sends', async () => {
+test('a slow server has time as long as it sends', async () => {
   hub.behaviour.instead = ({ from, to, size, response }) => {
     if (to - from < 100) return false;
     response.writeHead(206, { 'Content-Range': `bytes ${from}-${to - 1}/${size}`, 'Content-Length': to - from });
@@ -216,7 +216,7 @@ test('a slow server is waited for as long as it sends', async () => {
   expect(await download(new MemoryPieces(), { stallMs: 500 })).toBe(SHA256);
 });
 
-test.each([true, false])('a server without ranges, that tells the length: %s', async (length) => {
+test.each([true, false])('a server without ranges that sends the length: %s', async (length) => {
   const misbehaves = { ranges: false, length };
   hub.behaviour = misbehaves;
   const store = new MemoryPieces();
@@ -228,7 +228,7 @@ test.each([true, false])('a server without ranges, that tells the length: %s', a
   expect(await download(new MemoryPieces())).toBe(SHA256);
 });
 
-test('bytes tampered with on their way: the piece is found and fetched again', async () => {
+test('bytes corrupted in transit: the piece is found and fetched again', async () => {
   let isTampered = false;
   hub.behaviour.tampered = (bytes, { from, to }) => {
     const at = 200_000;
@@ -238,11 +238,11 @@ test('bytes tampered with on their way: the piece is found and fetched again', a
   };
   expect(await download(new MemoryPieces())).toBe(SHA256);
   expect(isTampered).toBe(true);
-  // Nothing tells which piece came wrong: they come again, one by one, as far as that one.
+  // Nothing shows which piece was wrong: pieces are fetched again one by one up to that one.
   expect(hub.sent.get(PATH)!.findLastIndex((times) => times > 1)).toBe(210_000 - 1);
 });
 
-test('a server that always gives other bytes than the hub says: an error, and nothing is kept', async () => {
+test('a server whose bytes never match the hub’s SHA-256: an error, and nothing is stored', async () => {
   const store = new MemoryPieces();
   hub.behaviour.tampered = (bytes, { from }) =>
     from <= 5 && bytes.length > 5 ? bytes.map((byte, i) => (from + i === 5 ? byte ^ 1 : byte)) : bytes;
@@ -269,7 +269,7 @@ test.each<[string, (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>]>
   expect(hub.sentBytes(PATH)).toBe(PIECE);
   expect(hub.sent.get(PATH)!.indexOf(1)).toBe(21 * PIECE);
 
-  // Its server gone, a damaged file is an error that names the place, and a whole one is read.
+  // Offline a damaged file is an error that names the place, and an intact one is read.
   expect(FileDownload.offline(store)?.missing).toBe(0);
   await FileDownload.offline(store)!.verify();
   store.bytes.set(21, damage(store.bytes.get(21)!));
@@ -277,7 +277,7 @@ test.each<[string, (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>]>
     file: hub.fileUrl(PATH),
     reason: /bytes from 210000 on/,
   });
-  // A server that gives other bytes than those once verified is not believed.
+  // A server whose bytes differ from verified ones is not trusted.
   hub.behaviour.tampered = (bytes, { from }) => bytes.map((byte) => (from === 21 * PIECE ? byte ^ 1 : byte));
   await expectError(() => download(store), 'bad_file', {
     file: hub.fileUrl(PATH),
@@ -286,7 +286,7 @@ test.each<[string, (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>]>
   });
 });
 
-test('reading brings only the pieces that are read, and they count', async () => {
+test('reading fetches only the pieces that are read, and they count as downloaded', async () => {
   const file = await open(new MemoryPieces());
   expect(await file.read(95_000, 12_000)).toEqual(BYTES.slice(95_000, 107_000));
   expect(await file.read(0, 0)).toEqual(new Uint8Array());
@@ -297,7 +297,7 @@ test('reading brings only the pieces that are read, and they count', async () =>
   expect([hub.sentBytes(PATH), hub.sentTwice(PATH)]).toEqual([SIZE, 0]);
 });
 
-test('another version on the server is fetched anew', async () => {
+test('a new version on the server is downloaded again', async () => {
   const store = new MemoryPieces();
   await download(store, {}, undefined);
   const held = await open(store, {}, undefined);
@@ -306,7 +306,7 @@ test('another version on the server is fetched anew', async () => {
   expect((await open(store, {}, undefined)).missing).toBe(SIZE);
 });
 
-test('a full store ends the download, with the figures; what is held stays', async () => {
+test('a full store ends the download with the numbers; held pieces stay', async () => {
   class SmallStore extends MemoryPieces {
     override async put(index: number, bytes: Uint8Array<ArrayBuffer>, sha256: string): Promise<void> {
       if (this.pieces.size === 30) throw new DOMException('full', 'QuotaExceededError');

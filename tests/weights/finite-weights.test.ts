@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { checkFinite } from '../../src/kernels/formats/finite-planes.ts';
+import { checkFinite } from '../../src/kernels/formats/finite-weights.ts';
 import { repack } from '../../src/kernels/formats/repack.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
-import { quantized } from '../../src/weights/quantized-tensor.ts';
+import { quantized } from '../../src/weights/quantize.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
 import { BITS, FLOATS, writeBits } from '../support/models/poisoned.ts';
@@ -26,7 +26,7 @@ test.each(types)(
       source: new BytesSource('model.gguf', whole),
     };
     const { kind, at } = FLOATS[type];
-    // Codes and scales of blocks are whole numbers: any bits are right.
+    // Codes and scales of blocks are integers, so any bits are valid.
     const codes = whole.map((byte, i) =>
       at.some((place) => i % blockBytes === place || (i % blockBytes === place + 1 && kind === 'F16')) ||
       blockSize === 1
@@ -80,7 +80,7 @@ test.each(['F16', 'Q8_0', 'Q4_1'] as const)(
   },
 );
 
-test('bytes of floats that begin between words are copied, others are not', () => {
+test('unaligned bytes of floats are copied, others are not', () => {
   const bytes = new Uint8Array(Float32Array.of(1, 2, 3).buffer);
   expect(repack('F32', bytes).weight?.buffer).toBe(bytes.buffer);
   const shifted = new Uint8Array(13);

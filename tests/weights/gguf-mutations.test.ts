@@ -10,7 +10,7 @@ import { Random } from '../support/random.ts';
 import { REAL_MODEL } from '../support/models/real-model.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
-/** Of the processor: what else the machine does takes none of it. */
+/** Limit in CPU seconds, which other load does not use. */
 const TIME_LIMIT_MS = 2000;
 const FILE = 'mutated.gguf';
 
@@ -66,12 +66,12 @@ async function headerLength(bytes: Uint8Array): Promise<number> {
   return Math.min(...tensors.map(({ offset }) => offset));
 }
 
-test('a file truncated at 50 random lengths is refused, and says so', async () => {
+test('a file truncated at 50 random lengths is refused with that reason', async () => {
   const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 1, tied: false });
   const header = await headerLength(bytes);
   const random = new Random(50);
   for (let i = 0; i < 50; i++) {
-    // The last tensor is followed by less than a whole alignment of padding.
+    // The padding after the last tensor is shorter than the alignment.
     const length = random.below(i % 2 === 0 ? header : bytes.byteLength - 32);
     const outcome = await load(bytes.slice(0, length), `${length} bytes`);
     expect(outcome, `${length} bytes`).toBeInstanceOf(ChunkwiseError);
@@ -96,17 +96,17 @@ test('1,000 header mutations each load or are refused by name, in time and in bo
   let refused = 0;
   for (let i = 0; i < 1000; i++) {
     const bytes = original.slice();
-    // Half of them among the fields that counts and types live in: the first bytes and the tensor infos.
+    // Half of them hit the fields of counts and types: the first bytes and the tensor infos.
     const what = i % 2 === 0 ? mutate(bytes, header, random) : mutateFields(bytes, header, random);
     if ((await load(bytes, `mutation ${i}: ${what}`)) !== 'loaded') refused++;
   }
-  // Most must matter, or the mutations test nothing; flips within a token's text must not.
+  // Most must have an effect, or the mutations test nothing; flips within a token's text must not.
   expect(refused).toBeGreaterThan(300);
   expect(refused).toBeLessThan(1000);
   expect(process.memoryUsage().rss - memory).toBeLessThan(400 * 2 ** 20);
 });
 
-/** The front, where counts lie, or the back, where tensor infos lie. */
+/** The start with the counts, or the end with the tensor infos. */
 function mutateFields(bytes: Uint8Array, header: number, random: Random): string {
   if (random.below(2) === 0) return mutate(bytes, 1200, random);
   const start = header - 1600;
@@ -155,7 +155,7 @@ test('ten mutations of the real model', async () => {
     ['architecture', (v) => v.setUint8(64, 0x78)],
   ];
   for (const [what, edit] of edits) {
-    // The edits reach no further than this, and are undone after each.
+    // Edits stay within this range and are undone after each.
     const front = original.slice(0, 128);
     edit(new DataView(original.buffer, original.byteOffset));
     expect(await load(original, what), what).toBeInstanceOf(ChunkwiseError);

@@ -76,7 +76,7 @@ test.each([
   await expectSameAsHuggingFace(path);
 });
 
-test('the bytes of a tensor are where the header says', async () => {
+test('a tensor’s bytes are at the header’s offset', async () => {
   const second = { ...TENSOR, name: 'b.weight', bytes: Uint8Array.from({ length: 6 * 18 }, (_, i) => i) };
   const { tensors } = await read({ tensors: [TENSOR, second], alignment: 64 });
   const tensor = tensors[1];
@@ -101,7 +101,7 @@ test('metadata of every type', async () => {
       i64: { type: 'i64', value: -4n },
       huge: { type: 'u64', value: 2n ** 53n },
       yes: true,
-      // A byte-order mark is a token like any other.
+      // A byte-order mark is an ordinary token.
       text: '\ufeffĠ é 🙂',
       strings: ['', '\ufeff', 'b'],
       booleans: [true, false],
@@ -138,7 +138,7 @@ test('metadata of every type', async () => {
   await expectError(() => metadata.strings('booleans'), 'bad_file', { field: 'booleans', reason: /2 booleans/ });
 });
 
-test('what is no GGUF file, or not of a version that is read, is refused by name', async () => {
+test('other files and other GGUF versions are refused by name', async () => {
   const file = 'x.gguf';
   const source = (edit: (view: DataView) => void): BytesSource => edited(edit);
   await expectError(() => readGguf(new BytesSource(file, new Uint8Array(0))), 'bad_file', { file, field: 'magic' });
@@ -169,7 +169,7 @@ test.each<[string, (view: DataView, at: number) => void, 'bad_file' | 'unsupport
   ['known type', (v, at) => v.setUint32(at + TYPE, 16, true), 'unsupported', 'a.weight', /IQ2_XXS \(number 16\)/],
   ['unknown type', (v, at) => v.setUint32(at + TYPE, 4711, true), 'unsupported', 'a.weight', /4711/],
   ['unaligned', (v, at) => v.setBigUint64(at + OFFSET, 8n, true), 'bad_file', 'a.weight', /alignment 32/],
-  ['outside', (v, at) => v.setBigUint64(at + OFFSET, 3200n, true), 'bad_file', 'a.weight', /calls for 96/],
+  ['outside', (v, at) => v.setBigUint64(at + OFFSET, 3200n, true), 'bad_file', 'a.weight', /must begin at byte 96/],
 ])('a bad header is refused: %s', async (_, edit, code, field, reason) => {
   await expectError(() => readGguf(edited(edit)), code, { file: 'x.gguf', field, reason });
 });
@@ -184,7 +184,7 @@ test('tensors apart, names and alignments', async () => {
   for (const offset of [32n, 256n]) {
     const bytes = writeGguf({ metadata: {}, tensors: [TENSOR, { ...TENSOR, name: 'b.weight' }] });
     new DataView(bytes.buffer).setBigUint64(24 + 48 + OFFSET, offset, true);
-    const expected = { file, field: 'b.weight', reason: /but the tensor before it calls for/ };
+    const expected = { file, field: 'b.weight', reason: /after the tensor before it/ };
     await expectError(() => readGguf(new BytesSource(file, bytes)), 'bad_file', expected);
   }
   for (const alignment of [4, 48, 2 ** 31 + 1, f32(32.5), 'x'] as MetadataValue[]) {
@@ -204,7 +204,7 @@ test('a key that occurs twice is refused', async () => {
   await expectError(() => readGguf(new BytesSource('x.gguf', bytes)), 'bad_file', expected);
 });
 
-test('a header over several windows is read in few pieces', async () => {
+test('a header over several windows is read in few reads', async () => {
   const long = Array.from({ length: 300_000 }, (_, i) => `token number ${i}`);
   const bytes = writeGguf({ metadata: { long, after: 'end' }, tensors: [TENSOR] });
   const reads: number[] = [];

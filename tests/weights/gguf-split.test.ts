@@ -12,7 +12,7 @@ interface ShardOptions {
   tensors?: string[];
 }
 
-/** A shard as llama.cpp's gguf-split writes it: the model's own metadata are in the first one only. */
+/** A shard in the form of llama.cpp's gguf-split: only the first one has the model's metadata. */
 function shard({ no, count = 3, total = 4, tensors = [`blk.${no}.x`] }: ShardOptions): BytesSource {
   const metadata: Record<string, MetadataValue> = {
     'split.no': { type: 'u16', value: no },
@@ -33,7 +33,7 @@ function shard({ no, count = 3, total = 4, tensors = [`blk.${no}.x`] }: ShardOpt
 const SHARDS = [shard({ no: 0, tensors: ['token_embd.weight', 'blk.0.x'] }), shard({ no: 1 }), shard({ no: 2 })];
 const at = (i: number): BytesSource => SHARDS[i] ?? shard({ no: i });
 
-test('shards in any order make one file, whose tensors know where they lie', async () => {
+test('shards in any order form one file, whose tensors have their own sources', async () => {
   const file = await openGguf([at(2), at(0), at(1)]);
   expect(file.metadata.string('general.architecture')).toBe('llama');
   expect(file.tensors.map(({ name, source }) => [name, source.name])).toEqual([
@@ -48,7 +48,7 @@ test('shards in any order make one file, whose tensors know where they lie', asy
   }
 });
 
-test('what does not make a whole model is refused', async () => {
+test('an incomplete set of shards is refused', async () => {
   const bad = (sources: BytesSource[], field: string, reason: RegExp): Promise<void> =>
     expectError(() => openGguf(sources), 'bad_file', { field, reason });
   await bad([at(0), at(2)], 'split.no', /part 2 is missing/);
@@ -65,7 +65,7 @@ test('what does not make a whole model is refused', async () => {
   await expectError(() => openGguf([]), 'bad_request', { reason: /no file/ });
 });
 
-test('names of all shards from that of one', async () => {
+test('one shard’s name gives all names', async () => {
   const url = 'https://host/a/m-00001-of-00003.gguf?download=true';
   expect(shardNames(url)).toEqual([1, 2, 3].map((i) => `https://host/a/m-0000${i}-of-00003.gguf?download=true`));
   expect(shardNames('m-00002-of-00002.gguf')).toEqual(['m-00001-of-00002.gguf', 'm-00002-of-00002.gguf']);

@@ -7,7 +7,7 @@ import { modelFiles, openSources } from '../../src/node/model-files.ts';
 import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
-/** A folder of these files, until the test is finished. */
+/** A folder of these files until the test ends. */
 function folderOf(...names: string[]): (name?: string) => string {
   const folder = mkdtempSync(join(tmpdir(), 'chunkwise-model-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -20,12 +20,12 @@ const TEXTS = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'chat_t
 const SHARDS = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors', 'model.safetensors.index.json'];
 const PARTS = ['x-Q8_0-00001-of-00002.gguf', 'x-Q8_0-00002-of-00002.gguf'];
 
-test('a file is itself, or all parts of a split one', async () => {
+test('a file is read alone, or with all shards of a split model', async () => {
   expect(await modelFiles('some/x.gguf')).toEqual(['some/x.gguf']);
   expect(await namesOf(join('some', PARTS[1]!))).toEqual(PARTS);
 });
 
-test('a folder holds one GGUF model, else safetensors with what belongs to them', async () => {
+test('a folder has one GGUF model, else safetensors with their side files', async () => {
   const gguf = folderOf('x.gguf', 'mmproj-x.gguf', 'x.imatrix.gguf', 'README.md', 'config.json');
   expect(await namesOf(gguf())).toEqual(['x.gguf']);
   expect(await namesOf(folderOf(...PARTS)())).toEqual(PARTS);
@@ -34,7 +34,7 @@ test('a folder holds one GGUF model, else safetensors with what belongs to them'
   expect((await namesOf(folderOf(...TEXTS, ...SHARDS)())).sort()).toEqual([...TEXTS, ...SHARDS].sort());
 });
 
-test('a file of safetensors brings what lies beside it; a part or the index all parts', async () => {
+test('a safetensors file includes its side files; a shard or the index includes all shards', async () => {
   const at = folderOf(...TEXTS, ...SHARDS, 'model.safetensors', 'tuned.safetensors', 'x.gguf');
   expect((await namesOf(at('tuned.safetensors'))).sort()).toEqual([...TEXTS, 'tuned.safetensors'].sort());
   expect((await namesOf(at('model.safetensors'))).sort()).toEqual([...TEXTS, 'model.safetensors'].sort());
@@ -43,7 +43,7 @@ test('a file of safetensors brings what lies beside it; a part or the index all 
   expect((await namesOf(at(SHARDS[2]))).sort()).toEqual([...TEXTS, ...SHARDS].sort());
 });
 
-test('several models, none, pickles, and what is not there', async () => {
+test('several models, none, pickles, and missing files', async () => {
   const several = folderOf('a.gguf', 'b.gguf');
   await expectError(() => modelFiles(several()), 'bad_request', {
     file: several(),
@@ -72,7 +72,7 @@ interface Inspected {
 }
 const inspected = async (path: string): Promise<Inspected> => (await inspect([path])).json as Inspected;
 
-test('inspect says of a GGUF model whether it runs here', async () => {
+test('inspect reports whether a GGUF model runs here', async () => {
   const at = folderOf();
   const small = { type: 'F32', seed: 1, hiddenSize: 64, intermediateSize: 96, numLayers: 1 } as const;
   writeFileSync(at('a.gguf'), tinyModel({ architecture: 'llama', ...small }));
@@ -104,7 +104,7 @@ test('inspect says of a GGUF model whether it runs here', async () => {
   await expectError(() => inspect([at('d.gguf')]), 'unsupported', { reason: /pickle/ });
 });
 
-test('inspect shows safetensors as they are stored, and whether they run', async () => {
+test('inspect shows stored safetensors and whether they run', async () => {
   const fixture = join(import.meta.dirname, '../fixtures/safetensors/llama3');
   const model = await inspected(fixture);
   expect(model).toMatchObject({ format: 'safetensors', architecture: 'llama', supported: true, reason: null });

@@ -136,7 +136,7 @@ test.each<[string, MetadataValue, 'bad_file' | 'unsupported', RegExp]>([
   await expectError(() => load({ metadata: { [field]: value } }), code, { file: 'x.gguf', field, reason });
 });
 
-test('a multiplier of 0 is none, and of another architecture nothing; one out of bounds is refused', async () => {
+test('a multiplier of 0 means none; one of another architecture is ignored; one out of bounds is refused', async () => {
   const none = Object.fromEntries(
     ['attention.scale', 'embedding_scale', 'residual_scale', 'logit_scale'].map((key) => [`granite.${key}`, f32(0)]),
   );
@@ -154,7 +154,7 @@ test('a multiplier of 0 is none, and of another architecture nothing; one out of
   }
 });
 
-test('a count may be given layer by layer, where all are the same', async () => {
+test('a count may be listed per layer if all are equal', async () => {
   const metadata = { 'llama.attention.head_count_kv': Int32Array.of(2, 2) };
   expect(await load({ metadata })).toMatchObject({ numKvHeads: 2 });
 });
@@ -200,7 +200,7 @@ test('YaRN is read as llama.cpp reads it', async () => {
   await refused('yarn_attn_factor', { yarn_attn_factor: f32(2) }, 'unsupported', /attn_factor is/);
 });
 
-test('Phi-3 is rotated in part, has LongRoPE’s divisors, fused linears and a window in every layer', async () => {
+test('Phi-3 has partial rotation, LongRoPE’s divisors, fused linears and a window in every layer', async () => {
   const metadata = { 'phi3.attention.sliding_window': 48 };
   const config = await load({
     architecture: 'phi3',
@@ -257,13 +257,13 @@ test('Phi-3 is rotated in part, has LongRoPE’s divisors, fused linears and a w
   }
 });
 
-test('layers that are not rotated', async () => {
+test('layers without rotation', async () => {
   expect((await load({ architecture: 'smollm3', numLayers: 9 })).unrotatedLayers).toEqual([3, 7]);
   const metadata = { 'granite.rope.scaling.finetuned': false };
   expect((await load({ architecture: 'granite', numLayers: 3, metadata })).unrotatedLayers).toEqual([0, 1, 2]);
 });
 
-test('layers with a window, and what of Gemma 3 its files do not say', async () => {
+test('sliding-window layers, and values that Gemma 3’s files omit', async () => {
   const gemma = (metadata: Record<string, MetadataValue> = {}) =>
     load({ architecture: 'gemma3', numLayers: 9, metadata });
   const window = { tokens: 24, layers: [0, 1, 2, 3, 4, 6, 7, 8], ropeTheta: 10_000 };
@@ -280,7 +280,7 @@ test('layers with a window, and what of Gemma 3 its files do not say', async () 
   const flags = [true, false, true, false, false, false, false, false, false];
   expect((await gemma({ 'gemma3.attention.sliding_window_pattern': flags })).window).toMatchObject({ layers: [0, 2] });
   expect((await gemma({ 'gemma3.attention.sliding_window': 0 })).window).toBeUndefined();
-  // The one with 62 layers scales scores by what heads would be that share the hidden size out.
+  // The model with 62 layers scales scores by the head size that hiddenSize / numHeads would give.
   const large = await open({ architecture: 'gemma3', metadata: { 'gemma3.block_count': 62 } });
   expect(readModelConfig(large).attentionScale).toBeCloseTo(1 / Math.sqrt(64 / 4), 12);
   const field = 'gemma3.attention.sliding_window_pattern';
@@ -335,7 +335,7 @@ test('experts of every layer', async () => {
   await expectError(() => lfm2moe({ [field]: false }), 'unsupported', { file: 'x.gguf', field, reason: /sigmoids/ });
 });
 
-test('Gemma 4: heads of two sizes, layers that share keys, and what each layer takes in', async () => {
+test('Gemma 4: two head sizes, shared keys, and per-layer embeddings', async () => {
   const sizes = { architecture: 'gemma4', numLayers: 9, headDim: 32 } as const;
   const gemma = (metadata: Record<string, MetadataValue> = {}) => load({ ...sizes, metadata });
   const window = { tokens: 24, layers: [0, 1, 3, 4, 6, 7], ropeTheta: 5000, headDim: 16 };
@@ -361,7 +361,7 @@ test('Gemma 4: heads of two sizes, layers that share keys, and what each layer t
     await open({ ...sizes, shared: 0, metadata: { 'gemma4.final_logit_softcapping': f32(0) } }),
   );
   expect([none.sharedKeys, none.logitCap]).toEqual([undefined, undefined]);
-  // Files have keys and values of layers that share others' all the same.
+  // Files contain keys and values of sharing layers anyway.
   const file = await open(sizes);
   const own = file.tensors.find(({ name }) => name === 'blk.5.attn_k.weight')!;
   const tensors = [
@@ -375,12 +375,12 @@ test('Gemma 4: heads of two sizes, layers that share keys, and what each layer t
   ).toEqual([]);
   const refused = (code: 'bad_file' | 'unsupported', key: string, value: MetadataValue, reason: RegExp) =>
     expectError(() => gemma({ [`gemma4.${key}`]: value }), code, { file: 'x.gguf', field: `gemma4.${key}`, reason });
-  await refused('bad_file', 'attention.shared_kv_layers', 9, /none has any/);
+  await refused('bad_file', 'attention.shared_kv_layers', 9, /no layer has keys/);
   const field = 'gemma4.attention.shared_kv_layers';
   await expectError(() => gemma({ [field]: 7, 'gemma4.feed_forward_length': 96 }), 'bad_file', {
     file: 'x.gguf',
     field,
-    reason: /layer 2 has no layer of its kind/,
+    reason: /layer 2 shares keys/,
   });
   await refused('unsupported', 'feed_forward_length', Int32Array.of(96, 96, 96, 96, 96, 96, 192, 96, 192), /differs/);
   await refused('bad_file', 'feed_forward_length', Int32Array.of(96, 96), /each of 9 layers/);
@@ -447,7 +447,7 @@ test('layers without key heads have a convolution', async () => {
   });
 });
 
-test('all but every n-th layer have a delta net, or those that a file flags; layers that draft are left out', async () => {
+test('all but every n-th layer, or the flagged ones, have a delta net; draft layers are skipped', async () => {
   const sizes = { architecture: 'qwen35', numLayers: 5, headDim: 32, rotaryDim: 16 } as const;
   const qwen = async (metadata: Record<string, MetadataValue>) => readModelConfig(await open({ ...sizes, metadata }));
   const deltaNet = {
@@ -481,7 +481,7 @@ test('all but every n-th layer have a delta net, or those that a file flags; lay
   await refused('unsupported', 'ssm.state_size', 40, /multiple of 16/);
   await refused('unsupported', 'ssm.time_step_rank', 12, /multiple of 8/);
   await refused('bad_file', 'ssm.group_count', 3, /do not divide/);
-  await refused('unsupported', 'ssm.inner_size', 256, /another size than keys/);
+  await refused('unsupported', 'ssm.inner_size', 256, /size of key heads/);
   await refused('unsupported', 'ssm.conv_kernel', 1, /one token/);
   await expectError(() => qwen({ 'qwen35.nextn_predict_layers': 5 }), 'bad_file', {
     file: 'x.gguf',
@@ -493,12 +493,12 @@ test('all but every n-th layer have a delta net, or those that a file flags; lay
     await refused('bad_file', 'nextn_predict_layers', count, /from 0 to 1024/);
 });
 
-test('a window as wide as the context is none, and rope scaling "none" has no factor', async () => {
+test('a window as wide as the context counts as none, and rope scaling "none" has no factor', async () => {
   const metadata = { 'llama.attention.sliding_window': 512, 'llama.rope.scaling.type': 'none' };
   expect((await load({ metadata })).ropeLinearScale).toBeUndefined();
 });
 
-test('tensors that are missing, misshapen or would be left out are refused by name', async () => {
+test('missing, misshapen or unknown tensors are refused by name', async () => {
   const file = await open({ architecture: 'qwen2', tied: false });
   const config = readModelConfig(file);
   const tensors = file.tensors.filter(({ name }) => name !== 'blk.1.attn_k.bias');
@@ -513,16 +513,21 @@ test('tensors that are missing, misshapen or would be left out are refused by na
     renamed('blk.0.ffn_up.weight', 'blk.0.attn_output.bias'),
     'unsupported',
     'blk.0.attn_output.bias',
-    /left out/,
+    /would ignore it/,
   );
-  await check(renamed('blk.0.ffn_up.weight', 'blk.2.ffn_up.weight'), 'unsupported', 'blk.2.ffn_up.weight', /left out/);
+  await check(
+    renamed('blk.0.ffn_up.weight', 'blk.2.ffn_up.weight'),
+    'unsupported',
+    'blk.2.ffn_up.weight',
+    /would ignore it/,
+  );
   const changed = (name: string, change: object): GgufFile => ({
     ...file,
     tensors: file.tensors.map((tensor) => (tensor.name === name ? { ...tensor, ...change } : tensor)),
   });
   const transposed = changed('blk.1.ffn_down.weight', { shape: [96, 64] });
   await check(transposed, 'bad_file', 'blk.1.ffn_down.weight', /\[96, 64\].*\[64, 96\]/);
-  await check(changed('output_norm.weight', { type: 'F16' }), 'unsupported', 'output_norm.weight', /F16; F32/);
+  await check(changed('output_norm.weight', { type: 'F16' }), 'unsupported', 'output_norm.weight', /F16; only F32/);
   await check(changed('output.weight', { shape: [272, 64] }), 'bad_file', 'output.weight', /\[273, 64\]/);
 });
 

@@ -1,12 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { floatToHalf as referenceHalf, halfToFloat } from '../../src/reference/half.ts';
+import { floatToHalf as referenceHalf, halfToFloat } from '../reference/half.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
 import { decodeFloats, floatToHalf } from '../../src/weights/float-tensor.ts';
-import { quantize } from '../../src/weights/quantize.ts';
-import { quantized } from '../../src/weights/quantized-tensor.ts';
+import { quantize, quantized } from '../../src/weights/quantize.ts';
 import { JsonFields } from '../../src/weights/safetensors/json-file.ts';
 import { tokenizerMetadata } from '../../src/weights/safetensors/hf-tokenizer.ts';
 import { GgufMetadata } from '../../src/weights/gguf/gguf-metadata.ts';
@@ -37,7 +36,7 @@ const MODELS = [
 ];
 
 describe('texts', () => {
-  test.each(MODELS)('%s: ids and chat are those of the tokenizer that was saved', async (model) => {
+  test.each(MODELS)('%s: ids and chat equal the saved tokenizer’s', async (model) => {
     const metadata = readTokenizerMetadata(await openSafetensorsModel(modelFolder(model)));
     const { text, ids, chat, chatText } = expectedOf(model);
     const tokenizer = createTokenizer(metadata);
@@ -48,7 +47,7 @@ describe('texts', () => {
     expect([...tokenizer.eosIds]).toContain(isGemma ? 5 : 2);
   });
 
-  test('llama2: SentencePiece, whose merges stand for its scores', async () => {
+  test('llama2: SentencePiece, whose merges give its scores', async () => {
     const files = modelFolder('llama2');
     const read = (name: string) => JsonFields.read(files.find((file) => file.name === name)!);
     const config = await JsonFields.read(
@@ -63,7 +62,7 @@ describe('texts', () => {
   });
 });
 
-test('a token of another part of a model, for which its text has no row, is text to it', async () => {
+test('a token of another modality without an embedding row is plain text', async () => {
   const added = (text: string): string => {
     const tokenizer = JSON.parse(text) as { added_tokens: { id: number }[] };
     return JSON.stringify({
@@ -79,7 +78,7 @@ test('a token of another part of a model, for which its text has no row, is text
   expect(await ids({ 'tokenizer.json': added })).toEqual(await ids({}));
 });
 
-test('the config is the model’s, rows in their own order', async () => {
+test('the config equals the model’s, with rows in their own order', async () => {
   const model = await openSafetensorsModel(modelFolder('llama3'));
   const config = readModelConfig(model);
   expect(config).toMatchObject({
@@ -112,7 +111,7 @@ const change =
 const configOf = async (model: string, edited: (text: string) => string) =>
   readModelConfig(await openSafetensorsModel(modelFolder(model, { 'config.json': edited })));
 
-test('keys that are missing are what transformers takes for them', async () => {
+test('missing keys have transformers’ defaults', async () => {
   const without = [
     'rms_norm_eps',
     'max_position_embeddings',
@@ -138,7 +137,7 @@ test('keys that are missing are what transformers takes for them', async () => {
   expect((await configOf('qwen3', change(['head_dim']))).headDim).toBe(128);
 });
 
-test('multipliers are read under transformers’ names, and are what it takes for them where they are missing', async () => {
+test('multipliers have transformers’ names and defaults', async () => {
   const names = ['attention_multiplier', 'embedding_multiplier', 'residual_multiplier', 'logits_scaling'];
   expect(await configOf('granite', change([]))).toMatchObject({
     attentionScale: 0.35,
@@ -161,7 +160,7 @@ test('multipliers are read under transformers’ names, and are what it takes fo
   expect(await configOf('llama', change([], { embedding_multiplier: 6 }))).toMatchObject({ embeddingScale: 1 });
 });
 
-test('a config may say which layers are not rotated', async () => {
+test('a config may list layers without rotation', async () => {
   const layers = async (edited: (text: string) => string) => (await configOf('smollm3', edited)).unrotatedLayers;
   expect(await layers(change([]))).toEqual([1]);
   expect(await layers(change(['no_rope_layers']))).toEqual([1]); // every second
@@ -179,7 +178,7 @@ test('a config may say which layers are not rotated', async () => {
     file: 'config.json',
     reason: /sliding-window/,
   });
-  // transformers gives such layers a window, whether it is said to be used or not, and ends where it has no size.
+  // transformers gives such layers a window, used or not, and fails without its size.
   const types = ['sliding_attention', 'full_attention'];
   for (const [values, code, field] of [
     [{ sliding_window: 16 }, 'unsupported', 'use_sliding_window'],
@@ -193,7 +192,7 @@ test('a config may say which layers are not rotated', async () => {
   expect((await configOf('smollm3', change(['rope_parameters']))).ropeTheta).toBe(2_000_000);
 });
 
-test('an output matrix of other values than the embeddings is read, whatever the config ties', async () => {
+test('an output matrix with other values than the embeddings is used even if the config ties them', async () => {
   const tied = { 'config.json': edit('tie_word_embeddings', true) };
   expect(readModelConfig(await openSafetensorsModel(modelFolder('qwen2', tied))).tiedEmbeddings).toBe(false);
   const model = modelFolder('llama', tied);
@@ -216,7 +215,7 @@ test('an output matrix of other values than the embeddings is read, whatever the
   expect(await isTied(twice)).toBe(false);
 });
 
-test('an output matrix without embeddings is refused for what is missing, whatever the config ties', async () => {
+test('an output matrix without embeddings is refused, naming the missing tensor, even if the config ties them', async () => {
   for (const ties of [true, false]) {
     const folder = modelFolder('llama', { 'config.json': edit('tie_word_embeddings', ties) });
     const file = folder.find(({ name }) => name === 'model.safetensors')!;
@@ -253,7 +252,7 @@ test('YaRN and LongRoPE are read as transformers reads them', async () => {
     truncate: false,
   });
   expect((await of({ ...yarn, factor: null }, { max_position_embeddings: 256 })).yarn?.factor).toBe(8);
-  // What stands beside the rope's own fields goes first, and before version 5 these had another name.
+  // Top-level fields have priority over the rope's, and before version 5 these had another name.
   expect((await of(yarn, { original_max_position_embeddings: 64 })).yarn?.originalContext).toBe(64);
   expect(
     (await of({ rope_type: 'default' }, { rope_scaling: { ...yarn, rope_type: undefined, type: 'yarn' } })).yarn,
@@ -268,7 +267,7 @@ test('YaRN and LongRoPE are read as transformers reads them', async () => {
   expect(config).toMatchObject({ shortContext: 32, rotaryScale: Math.sqrt(1 + Math.log(4) / Math.log(32)) });
 });
 
-test('Ministral 3 beside an image model', async () => {
+test('Ministral 3 with a vision model', async () => {
   const wrap = (text: string): string =>
     JSON.stringify({
       model_type: 'mistral3',
@@ -285,7 +284,7 @@ test('Ministral 3 beside an image model', async () => {
   expect(config.rotaryScale).toBeUndefined();
 });
 
-test('Gemma 3: windows, rotations and scales, under the names of every version, and of the text of a model with images', async () => {
+test('Gemma 3: windows, rotations and scales, under the names of every version, and in a vision model', async () => {
   const window = { tokens: 5, layers: [0, 1, 3], ropeTheta: 10_000 };
   const wanted = {
     attentionScale: 24 ** -0.5,
@@ -319,16 +318,16 @@ test('Gemma 3: windows, rotations and scales, under the names of every version, 
   const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
     expectError(() => configOf('gemma3', change([], values)), code, { file: 'config.json', field, reason });
   await refused({ final_logit_softcapping: 30 }, 'unsupported', 'final_logit_softcapping', /soft caps/);
-  await refused({ use_bidirectional_attention: true }, 'bad_file', 'modules.json', /how a text's states/); // an encoder is
+  await refused({ use_bidirectional_attention: true }, 'bad_file', 'modules.json', /names its pooling/); // an encoder is
   await refused({ layer_types: ['full_attention'] }, 'bad_file', 'layer_types', /each of 4 layers/);
   await refused({ sliding_window: null }, 'bad_file', 'sliding_window', /null/);
   const flat = { rope_parameters: { rope_type: 'linear', factor: 8, rope_theta: 1e6 } };
-  await refused(flat, 'unsupported', 'rope_parameters.rope_type', /rotated in two ways/);
+  await refused(flat, 'unsupported', 'rope_parameters.rope_type', /two rotations/);
   const scaled = { rope_parameters: { sliding_attention: { rope_type: 'linear', factor: 2 }, full_attention: {} } };
-  await refused(scaled, 'unsupported', 'rope_parameters.sliding_attention.rope_type', /without scaling/);
+  await refused(scaled, 'unsupported', 'rope_parameters.sliding_attention.rope_type', /no RoPE scaling/);
 });
 
-test('Gemma 4: heads of two sizes as Google and as transformers write them, shared keys, and what larger models have', async () => {
+test('Gemma 4: two head sizes in Google’s and in transformers’ form, shared keys, and features of larger models', async () => {
   const window = { tokens: 5, layers: [0, 2, 3, 5, 6], ropeTheta: 10_000, headDim: 16 };
   const wanted = {
     headDim: 32,
@@ -358,7 +357,7 @@ test('Gemma 4: heads of two sizes as Google and as transformers write them, shar
   const of = (name: string) => header.tensors.find((tensor) => tensor.name === name)!;
   const divisors = decodeFloats('F32', await of('rope_freqs.weight').source.read(0, 64));
   expect([...divisors]).toEqual([1, 1, 1, 1, ...Array<number>(12).fill(Math.fround(1e30))]);
-  // What takes no memory of the GPU stays as it is.
+  // Tensors that stay off the GPU keep their type.
   expect([
     of('per_layer_token_embd.weight').type,
     of('blk.0.inp_gate.weight').type,
@@ -367,7 +366,7 @@ test('Gemma 4: heads of two sizes as Google and as transformers write them, shar
   const refused = (values: object, code: 'bad_file' | 'unsupported', field: string, reason: RegExp) =>
     expectError(() => configOf('gemma4', change([], values)), code, { file: 'config.json', field, reason });
   await refused({ enable_moe_block: true }, 'unsupported', 'enable_moe_block', /experts/);
-  await refused({ attention_k_eq_v: true }, 'unsupported', 'attention_k_eq_v', /keys that are values/);
+  await refused({ attention_k_eq_v: true }, 'unsupported', 'attention_k_eq_v', /shared key and value/);
   await refused({ hidden_size_per_layer_input: 0 }, 'unsupported', 'hidden_size_per_layer_input', /E2B and E4B/);
   await refused(
     { vocab_size_per_layer_input: 100 },
@@ -392,20 +391,20 @@ test('Gemma 4: heads of two sizes as Google and as transformers write them, shar
     { per_layer_config: { 1: { head_dim: 64 }, 4: { head_dim: 32 }, 7: { head_dim: 32 } } },
     'unsupported',
     'per_layer_config',
-    /differ in heads/,
+    /equal heads/,
   );
   await refused(
     { per_layer_config: { 1: { num_key_value_heads: 2 } } },
     'unsupported',
     'per_layer_config.1',
-    /more than the size/,
+    /head size only/,
   );
   await refused({ attn_logit_softcapping: 30 }, 'unsupported', 'attn_logit_softcapping', /soft caps/);
   for (const other of ['gemma4_unified', 'gemma3n'])
     await refused({ model_type: other }, 'unsupported', 'model_type', new RegExp(`"${other}" is not supported`));
 });
 
-test('LFM2: which layers have a convolution, and how wide its MLP is', async () => {
+test('LFM2: convolution layers and the MLP width', async () => {
   const convolution = { taps: 3, layers: [0, 2, 3] };
   expect(await configOf('lfm2', change([]))).toMatchObject({
     convolution,
@@ -444,7 +443,7 @@ test('LFM2: which layers have a convolution, and how wide its MLP is', async () 
   await refused({ tie_embedding: false }, 'bad_file', 'tie_word_embeddings', /lm_head/);
 });
 
-test('Qwen3-MoE: an expert at a time in the files, all of a layer in one tensor', async () => {
+test('Qwen3-MoE: one tensor per expert in the files, one per layer after reading', async () => {
   const experts = { count: 6, used: 2, intermediateSize: 32, firstLayer: 0, shares: 'softmax', normalizes: true };
   expect(await configOf('qwen3moe', change([]))).toMatchObject({
     architecture: 'qwen3moe',
@@ -462,7 +461,7 @@ test('Qwen3-MoE: an expert at a time in the files, all of a layer in one tensor'
   await refused({ num_experts_per_tok: 0 }, 'bad_file', 'num_experts_per_tok', /1 to 64/);
 });
 
-test('OLMoE: its experts are as wide as its config says of an MLP, and q and k are normed whole', async () => {
+test('OLMoE: experts have the config’s MLP width, and q and k are normed over all heads', async () => {
   const experts = { count: 6, used: 2, intermediateSize: 64, firstLayer: 0, shares: 'softmax', normalizes: false };
   const model = await openSafetensorsModel(modelFolder('olmoe'));
   const config = readModelConfig(model);
@@ -577,7 +576,7 @@ test.each<[string, string, string, (text: string) => string | undefined, ['bad_f
       'llama',
       'config.json',
       edit('partial_rotary_factor', 0.5),
-      ['unsupported', 'partial_rotary_factor', /in part/],
+      ['unsupported', 'partial_rotary_factor', /partial rotation/],
     ],
     [
       'an output that is not there',
@@ -630,7 +629,7 @@ test.each<[string, string, string, (text: string) => string | undefined, ['bad_f
   else await expectError(opening, code, { ...(change('{}') !== undefined && { file }), field, reason });
 });
 
-test('a text that is no JSON, a shard that is missing, a tensor that is unknown', async () => {
+test('invalid JSON, a missing shard, an unknown tensor', async () => {
   await expectError(
     () => openSafetensorsModel(modelFolder('llama', { 'config.json': () => '{"model_type": ' })),
     'bad_file',
@@ -653,7 +652,7 @@ describe('quantizing', () => {
     expect(quantize(type, values)).toEqual(quantizeIndependently(type, values));
   });
 
-  test('every half comes back, and what lies between is rounded as the reference rounds it', () => {
+  test('every half is exact, and other values round as in the reference', () => {
     const wrong: number[] = [];
     for (let half = 0; half < 65_536; half++) {
       const value = halfToFloat(half);
@@ -666,7 +665,7 @@ describe('quantizing', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('a tensor is read from any byte, as if it had been quantized at once', async () => {
+  test('a tensor reads the same from any byte', async () => {
     const many = random.normals(3 * 2 ** 17 + 64, 1);
     const source = new BytesSource('model.safetensors', new Uint8Array(many.buffer));
     const tensor = {

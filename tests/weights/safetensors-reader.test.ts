@@ -63,7 +63,7 @@ test.each(['I64', 'F8_E4M3', 'toString', '__proto__'])('dtype %s is unsupported'
   await expectError(() => readSafetensors(open(bytes)), 'unsupported', { file: FILE, field: 'a' });
 });
 
-test('numbers of positions are left out, and still have their place', async () => {
+test('position ids are skipped but keep their place', async () => {
   const header = `{"embeddings.position_ids":${T('[1,2]', 0, 16, 'I64')},"a":${T('[1]', 16, 20)}}`;
   const { tensors } = await readSafetensors(open(assemble(header, [new Uint8Array(20)])));
   expect(tensors.map(({ name, bytes }) => [name, bytes])).toEqual([['a', 4]]);
@@ -74,7 +74,7 @@ test('numbers of positions are left out, and still have their place', async () =
   });
 });
 
-test('a header longer than the file, or than any header, is not read', async () => {
+test('a header longer than the file, or than the limit, is not read', async () => {
   const claim = async (length: bigint, size: number, reason: RegExp): Promise<void> => {
     const bytes = new Uint8Array(size);
     new DataView(bytes.buffer).setBigUint64(0, length, true);
@@ -86,7 +86,7 @@ test('a header longer than the file, or than any header, is not read', async () 
   await expectError(() => readSafetensors(open(new Uint8Array(7))), 'bad_file', { file: FILE, field: 'header length' });
 });
 
-test('keys are found where strings hold brackets, quotes and commas', async () => {
+test('keys are found in spite of brackets, quotes and commas in strings', async () => {
   const header = `{"a{\\"],": ${T('[1]', 0, 4)} , "__metadata__":{"a{\\"],":"}, {\\\\","b":"x"}}`;
   const { tensors, metadata } = await readSafetensors(open(assemble(header, [new Uint8Array(4)])));
   expect(tensors.map(({ name }) => name)).toEqual(['a{"],']);

@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../src/node/file-source.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
-import type { ByteSource } from '../../src/weights/byte-source.ts';
+import { BlobSource, type ByteSource } from '../../src/weights/byte-source.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
 
@@ -41,7 +40,7 @@ test.each<[string, () => Promise<ByteSource>]>([
   await expectError(() => source.read(NaN, 1), 'bad_file', { file });
 });
 
-test('a file that is not there, is a folder, or shrinks while it is open', async () => {
+test('a missing file, a folder, and a file that shrinks while it is open', async () => {
   const path = await temporaryFile();
   await expectError(() => FileSource.open(`${path}.none`), 'bad_file', { file: `${path}.none`, reason: /ENOENT/ });
   await expectError(() => FileSource.open(tmpdir()), 'bad_file', { file: tmpdir(), reason: /not a regular file/ });

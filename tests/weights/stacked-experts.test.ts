@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { qwen3moe } from '../../src/architectures/qwen3moe.ts';
+import { qwen3moe } from '../../src/architectures/qwen.ts';
 import { stackExperts } from '../../src/weights/safetensors/stacked-experts.ts';
 import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { BytesSource } from '../support/bytes-source.ts';
@@ -8,13 +8,13 @@ const { paths } = qwen3moe.experts!;
 const nameOf = (layer: number, expert: number, linear: string): string =>
   `model.layers.${layer}.mlp.experts.${expert}.${linear}.weight`;
 
-/** Two rows of three, whose bytes are `first`, `first` + 1 and so on; before them lie `offset` others. */
+/** Two rows of three bytes `first`, `first` + 1 and so on, after `offset` other bytes. */
 function tensorOf(file: string, name: string, first: number, offset = 0): TensorInfo {
   const bytes = Uint8Array.from({ length: offset + 24 }, (_, i) => (i < offset ? 255 : first + i - offset));
   return { name, shape: [2, 3], type: 'F32', bytes: 24, offset, source: new BytesSource(file, bytes) };
 }
 
-test('experts lie one after another, whatever their order and whichever files they are in', async () => {
+test('experts are stacked in order, for any order and files of their tensors', async () => {
   const other = tensorOf('a', 'model.layers.0.mlp.gate.weight', 0);
   const parts = [
     tensorOf('b', nameOf(0, 2, 'up_proj'), 48, 5),
@@ -30,7 +30,7 @@ test('experts lie one after another, whatever their order and whichever files th
   expect([...(await first!.source.read(20, 40))]).toEqual(Array.from({ length: 40 }, (_, i) => 20 + i));
 });
 
-test('an expert that is missing or unlike the others is refused by name', () => {
+test('a missing expert, or one unlike the others, is refused by name', () => {
   const refused = (tensors: readonly TensorInfo[], file: string, field: string, reason: RegExp): void => {
     const detail = { file, field, reason: expect.stringMatching(reason) as string };
     expect(() => stackExperts(tensors, paths)).toThrow(

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
-import { APPLE_PHONE_GIB, isApplePhone } from '../../workers/apple-phones.ts';
-import { modelBudget } from '../../workers/model-budget.ts';
+import { APPLE_PHONE_GIB, isApplePhone, modelBudget } from '../../workers/browser-device.ts';
 
 const OF_MAC = 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0';
 
@@ -18,7 +17,7 @@ test.each([
   ],
 ])('%s', (_, userAgent, maxTouchPoints, isPhone) => expect(isApplePhone({ userAgent, maxTouchPoints })).toBe(isPhone));
 
-test('a model that is chosen there leaves room for the rest of the page', () => {
+test('a model chosen on an Apple phone leaves room for the rest of the page', () => {
   expect(modelBudget(APPLE_PHONE_GIB)).toBeLessThan(0.4e9);
   expect(modelBudget(undefined)).toBeGreaterThan(1e9);
 });

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { journalHead, readJournal } from '../../src/storage/piece-journal.ts';
+import { journalHead, readJournal } from '../../src/storage/opfs-pieces.ts';
 
 const NOTE = { url: 'https://example.org/m.gguf', size: 2500, version: '"1"', pieceBytes: 1000 };
 const HEAD = JSON.stringify(journalHead(NOTE));
 
-test('comes back as it was written; of a piece the last line counts', () => {
+test('is read as it was written; the last line of a piece counts', () => {
   const lines = [
     HEAD,
     '{"piece":2,"sha256":"aa"}',
@@ -20,7 +20,7 @@ test('comes back as it was written; of a piece the last line counts', () => {
   expect(readJournal(lines.join('\n'))).toEqual({ note: NOTE, pieces, isVerified: true });
 });
 
-test('cut off anywhere it says no more than what was written before', () => {
+test('holds only complete lines if it is cut off anywhere', () => {
   const text = `${HEAD}\n{"piece":0,"sha256":"aa"}\n{"piece":1,"sha256":"bb"}\n`;
   for (let end = 0; end <= text.length; end++) {
     const read = readJournal(text.slice(0, end));
@@ -39,7 +39,7 @@ test.each([
   HEAD.replace('"url"', '"other"'),
 ])('a head such as %s is none', (head) => expect(readJournal(`${head}\n{"piece":0,"sha256":"aa"}\n`)).toBeUndefined());
 
-test('lines that make no sense are passed over', () => {
+test('skips invalid lines', () => {
   const lines = [
     HEAD,
     '{"piece":9,"sha256":"aa"}',

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { readStream, serveStream } from '../../workers/port-stream.ts';
+import { readStream, serveStream } from '../../workers/wire.ts';
 
 const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
@@ -33,11 +33,11 @@ function countingStream(
       seen.closed = true;
     }
   }
-  void serveStream(port2, produce, options.readerGone);
+  void serveStream(port2, produce, { gone: options.readerGone });
   return { seen, stream: readStream<number>(port1, { signal, gone }) };
 }
 
-it('brings every item in order, then ends', async () => {
+it('yields every item in order, then ends', async () => {
   const { stream } = countingStream({ length: 50 });
   const items: number[] = [];
   for await (const item of stream) items.push(item);
@@ -79,7 +79,7 @@ it('ends with `aborted` when the signal fires, also while the reader waits', asy
   await expect.poll(() => seen.closed).toBe(true);
 });
 
-it('tells no reason where the signal has none of its own', async () => {
+it('names no reason if the signal has none', async () => {
   const { stream } = countingStream({ signal: AbortSignal.abort() });
   await expect(stream.next()).rejects.toMatchObject({
     message: 'the caller aborted the request',
@@ -87,7 +87,7 @@ it('tells no reason where the signal has none of its own', async () => {
   });
 });
 
-it('waits for no word of a thread that is busy: neither an abort nor leaving the loop does', async () => {
+it('does not wait for a busy thread after an abort, or after leaving the loop', async () => {
   const abort = new AbortController();
   const { port1, port2 } = new MessageChannel(); // nothing is served on it
   const gone = new AbortController().signal;
@@ -127,7 +127,7 @@ it('ends with the given error when the serving thread is gone, before and during
   await stream.next();
   gone.abort(new ChunkwiseError('disposed', { reason: 'over' }));
   await expect(stream.next()).rejects.toMatchObject({ code: 'disposed' });
-  // Nothing is left open that keeps a process of Node alive, whoever goes on reading or does not.
+  // No open port keeps a Node process alive, whether the reader goes on or not.
   const { port1, port2 } = new MessageChannel();
   const closed = new Promise((resolve) => port2.addEventListener('close', resolve));
   void readStream(port1, { gone: gone.signal })
@@ -138,7 +138,7 @@ it('ends with the given error when the serving thread is gone, before and during
   await expect(late.stream.next()).rejects.toMatchObject({ code: 'disposed' });
 });
 
-it('stops when the reader is gone without a word', async () => {
+it('stops when the reader is gone without telling', async () => {
   const reader = new AbortController();
   const { seen, stream } = countingStream({ readerGone: reader.signal });
   await stream.next();

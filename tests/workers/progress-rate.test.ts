@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import type { LoadProgress } from '../../src/engine/types.ts';
-import { withRate } from '../../workers/progress-rate.ts';
+import type { LoadProgress } from '../../src/session/session-options.ts';
+import { withRate } from '../../workers/model-store.ts';
 
-test('tells the rate of the last seconds and what is left, of each phase anew', () => {
+test('reports the rate of the last seconds and the time left, for each phase', () => {
   let now = 0;
   const told: LoadProgress[] = [];
   const tell = withRate(
@@ -16,7 +16,7 @@ test('tells the rate of the last seconds and what is left, of each phase anew', 
   step('download', 0, 0);
   step('download', 1000, 1000);
   step('download', 2000, 1000);
-  // Faster from here on: what is older than three seconds counts no more.
+  // Faster from here on; the rate ignores events older than three seconds.
   for (let i = 1; i <= 4; i++) step('download', 2000 + i * 1500, 1000);
   step('verify', 100, 10);
   step('verify', 600, 500);

@@ -1,7 +1,7 @@
 import { afterEach, expect, it } from 'vitest';
 import type { PlanRequest } from '../../src/chunking/prompt-plan.ts';
 import { inlinePlans } from '../../src/engine/plan-service.ts';
-import { SchedulerPlans } from '../../workers/scheduler-plans.ts';
+import { SchedulerPlans } from '../../workers/scheduler.ts';
 import { expectError } from '../support/expect-error.ts';
 import { type NodeScheduler, startNodeScheduler } from '../support/workers/scheduler-thread.ts';
 
@@ -25,7 +25,7 @@ const request = (options: PlanRequest['options'] = {}): PlanRequest => ({
   options,
 });
 
-it('plans in its thread what it plans here, several prompts at once', async () => {
+it('makes the same plans in its thread as here, for several prompts at once', async () => {
   const plans = plansInThreads();
   const requests = [request(), request({ ranks: 3 }), request({ ranks: 'uniform' })];
   const here = await Promise.all(requests.map((each) => inlinePlans.begin(each)));
@@ -39,7 +39,7 @@ it('plans in its thread what it plans here, several prompts at once', async () =
   expect(threads).toHaveLength(1);
 });
 
-it('brings errors across', () =>
+it('sends errors across threads', () =>
   expectError(() => plansInThreads().begin(request({ chunker: { minLength: 0 } })), 'bad_request', {
     field: 'minLength',
   }));
@@ -48,7 +48,7 @@ it('ends with `scheduler_lost` when its thread is killed; the next request start
   const plans = plansInThreads();
   const session = await plans.begin(request());
   const first = await session.part(64);
-  // Killed first: asked before, a thread may answer before it dies.
+  // Killed first, because a thread that was already asked may still answer.
   await Promise.all([threads[0]?.kill(), expectError(() => session.part(128), 'scheduler_lost', {})]);
   await expectError(() => session.part(200), 'scheduler_lost', {});
   const next = await plans.begin(request());

@@ -1,12 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { LoadProgress } from '../../src/engine/types.ts';
+import type { LoadProgress } from '../../src/session/session-options.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { PIECE_BYTES as PIECE } from '../../src/downloads/file-download.ts';
 import { deleteModel, listModels } from '../../src/storage/model-files.ts';
 import { openStored } from '../../workers/model-store.ts';
-import { readJournal } from '../../src/storage/piece-journal.ts';
-import type { Asked } from '../support/hub-server.ts';
-import { HubServer } from '../support/hub-server.ts';
+import { readJournal } from '../../src/storage/opfs-pieces.ts';
+import { type Asked, HubServer } from '../support/hub-server.ts';
 import { expectError } from '../support/expect-error.ts';
 import { Random } from '../support/random.ts';
 import { Killed, NodeStorage } from './node-storage.ts';
@@ -17,7 +16,7 @@ const FOLDER = 'chunkwise-models';
 const random = new Random(4);
 const FIRST = Uint8Array.from({ length: SIZE }, () => random.below(256));
 
-/** The file as it is after so many changes, which leave its beginning. */
+/** The file after a number of changes, which leave its beginning. */
 const version = (changes: number): Uint8Array => FIRST.map((byte, i) => (i < PIECE / 2 ? byte : byte ^ changes));
 const SECOND = version(1);
 const isSame = (bytes: Uint8Array, expected: Uint8Array): boolean => Buffer.compare(bytes, expected) === 0;
@@ -52,7 +51,7 @@ async function load(onProgress: (progress: LoadProgress) => void = () => undefin
   return source!.read(0, source!.size);
 }
 
-/** Bytes of the pieces that the journals tell of. */
+/** Bytes of the pieces in the journals. */
 function held(): number {
   const journals = storage.names(FOLDER).filter((name) => name.endsWith('.journal'));
   const pieces = journals.map(
@@ -63,7 +62,7 @@ function held(): number {
     .reduce((sum, index) => sum + (index === 0 ? PIECE : SIZE - PIECE), 0);
 }
 
-describe('a file that changes on its server while it comes', () => {
+describe('a file that changes on its server during its download', () => {
   /** The first piece is older than what is asked for after it; each description of the file is newer again, up to `last`. */
   function changes(validators: (version: number) => Record<string, string>, last: number): void {
     let described = -1;
@@ -105,7 +104,7 @@ describe('a file that changes on its server while it comes', () => {
     },
   );
 
-  it('between two visits, with nothing that tells', async () => {
+  it('between two visits, without a sign', async () => {
     hub.behaviour.headers = () => ({});
     hub.behaviour.cutAt = ({ from, to }) => (to === SIZE && from < SIZE - 1000 ? SIZE - 1000 : undefined);
     hub.behaviour.instead = ({ from, response }) => from > PIECE && Boolean(response.writeHead(404).end());
@@ -116,7 +115,7 @@ describe('a file that changes on its server while it comes', () => {
     expect(isSame(await load(), SECOND)).toBe(true);
   });
 
-  it('behind a connection that broke, without ranges and with nothing that tells', async () => {
+  it('after a broken connection, without ranges and without a sign', async () => {
     hub.behaviour = { ranges: false, headers: () => ({}) };
     hub.behaviour.cutAt = () => {
       hub.files[PATH] = SECOND;
@@ -137,7 +136,7 @@ describe('a file that changes on its server while it comes', () => {
     expect(isSame(await load(), short)).toBe(true);
   });
 
-  it('or does not: the file’s beginning and a little more of each early piece come twice where nothing tells', async () => {
+  it('or does not: without a sign, the file’s beginning and a little more of each early piece are downloaded twice', async () => {
     hub.behaviour.headers = () => ({});
     expect(isSame(await load(), FIRST)).toBe(true);
     expect(hub.sentTwice(PATH)).toBe(PIECE + 65_536);
@@ -167,7 +166,7 @@ describe.each(['killed', 'full'] as const)('a tab that is %s at each change of i
     }
   }
 
-  it('with a first download: the next visit goes on, and no piece that is held comes again', async () => {
+  it('with a first download: the next visit continues, and downloads no stored piece again', async () => {
     const kept: number[] = [];
     const count = await atEach(
       async () => undefined,
@@ -204,7 +203,7 @@ describe.each(['killed', 'full'] as const)('a tab that is %s at each change of i
 });
 
 describe('two tabs', () => {
-  it('that load one file: one downloads it, the other is told how far it is', async () => {
+  it('that load one file: one downloads it and reports its progress to the other', async () => {
     const told: LoadProgress[][] = [[], []];
     const [first, second] = await Promise.all(told.map((events) => load((event) => events.push(event))));
     expect([isSame(first!, FIRST), isSame(second!, FIRST)]).toEqual([true, true]);
@@ -212,7 +211,7 @@ describe('two tabs', () => {
     for (const events of told) expect(events).toContainEqual({ phase: 'download', bytes: SIZE, total: SIZE });
   });
 
-  it('of which one deletes what the other downloads: refused until that is done', async () => {
+  it('of which one deletes what the other downloads: refused until the download ends', async () => {
     const asked = new Promise<void>((resolve) => {
       hub.behaviour.headers = () => (resolve(), {});
     });
@@ -226,7 +225,7 @@ describe('two tabs', () => {
   });
 });
 
-it('site data that are cleared while a file comes: it is begun anew, and an error where they are cleared again', async () => {
+it('starts a download again if site data are cleared meanwhile, and throws if they are cleared twice', async () => {
   let times = 1;
   hub.behaviour.instead = ({ from }) => {
     if (from < PIECE || times-- <= 0) return false;

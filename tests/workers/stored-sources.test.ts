@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
-import { lastingSources, type StoredFile } from '../../workers/stored-sources.ts';
+import { BlobSource } from '../../src/weights/byte-source.ts';
+import { lastingSources, type StoredFile } from '../../workers/model-store.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'chunkwise-stored-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -21,7 +21,7 @@ const store = (version: string, ...texts: string[]): Promise<StoredFile[]> =>
 const remove = (part: number): void => rmSync(join(folder, `part ${part}`));
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-it('brings all files again, once, when one is deleted', async () => {
+it('downloads all files again, once, when one is deleted', async () => {
   let reopened = 0;
   const [first, second] = lastingSources(await store('1', 'one', 'two'), async () => {
     reopened++;
@@ -51,7 +51,7 @@ it.each([
   await expect(file?.read(0, 3)).rejects.toEqual(error);
 });
 
-it('says that the copy is gone where it cannot come again, and tries again at the next read', async () => {
+it('reports a lost copy that cannot be downloaded again, and tries again at the next read', async () => {
   let isOnline = false;
   const [file] = lastingSources(await store('1', 'one'), async () => {
     if (isOnline) return store('1', 'one');

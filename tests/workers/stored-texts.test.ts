@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { decodeLadder, encodeLadder } from '../../src/adapters/ladder/ladder-bytes.ts';
-import type { LadderContent } from '../../src/adapters/ladder/ladder-bytes.ts';
+import { decodeLadder, encodeLadder, type LadderContent } from '../../src/adapters/ladder-cache.ts';
 import { cacheStore } from '../../src/storage/cache-store.ts';
-import { ladderStore } from '../../src/storage/ladder-store.ts';
+import { ladderStore } from '../../src/storage/result-stores.ts';
 import { Killed, NodeStorage } from './node-storage.ts';
 
 const OLD = new Uint8Array(3000).fill(1);
@@ -71,7 +70,7 @@ describe.each(['killed', 'full'] as const)('a tab that is %s at each change of i
     expect(count).toBe(before ? 3 : 4);
   });
 
-  it('while it keeps a ladder: it is whole or none, the others stay, and it can be kept again', async () => {
+  it('while it stores a ladder: the ladder is complete or absent, the others stay, and it can be stored again', async () => {
     const ladder = (rank: number): LadderContent => {
       const values = {
         a: new Uint16Array(rank * 4).fill(1),
@@ -102,7 +101,7 @@ describe.each(['killed', 'full'] as const)('a tab that is %s at each change of i
   });
 });
 
-it('two tabs that save under one name, read and delete it: one of the two is there, whole', async () => {
+it('keeps one complete text when two tabs save, read and delete one name', async () => {
   await cacheStore.put('text', OLD);
   const works = [
     cacheStore.put('text', NEW),

@@ -1,7 +1,7 @@
 import { expose, wrap } from 'comlink';
 import { afterAll, expect, it } from 'vitest';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import { carryErrors } from '../../workers/wire-error.ts';
+import { carryErrors } from '../../workers/wire.ts';
 
 carryErrors();
 
@@ -15,7 +15,7 @@ const failures = {
     throw new TypeError('not a function');
   },
   text(): void {
-    // What a library may do, though nothing here does.
+    // A library may throw a value that is no Error.
     const thrown: unknown = 'just words';
     throw thrown as Error;
   },
@@ -27,7 +27,7 @@ afterAll(() => {
   port1.close();
 });
 
-it('carries a ChunkwiseError through comlink whole, with its cause', async () => {
+it('sends a whole ChunkwiseError through comlink, with its cause', async () => {
   const error: unknown = await remote.typed().catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(ChunkwiseError);
   expect(error).toMatchObject({
@@ -39,7 +39,7 @@ it('carries a ChunkwiseError through comlink whole, with its cause', async () =>
   expect((error as Error).stack).toContain('wire-error.test.ts');
 });
 
-it('keeps the name and message of other errors, and of what is no error', async () => {
+it('keeps the name and message of other errors, and text of other values', async () => {
   await expect(remote.plain()).rejects.toMatchObject({ name: 'TypeError', message: 'not a function' });
   await expect(remote.text()).rejects.toMatchObject({ message: 'just words' });
 });

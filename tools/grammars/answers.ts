@@ -1,10 +1,10 @@
 /**
- * Draws answers at random from random schemas, and holds those that end against Ajv:
+ * Samples random answers to random schemas, and validates complete ones with Ajv:
  *
  *     node --import tsx tools/grammars/answers.ts SCHEMAS.jsonl [--answers 1000] [--tokens 400] [--seed 1]
  *         [--vocabulary smollm2] [--only NAME] [--json FILE]
  *
- * Any token of a mask may be drawn; the longer an answer is, the more often one that brings its end nearer.
+ * Any token of a mask may be sampled; the longer an answer is, the more often a token that brings its end closer.
  */
 import type { ValidateFunction } from 'ajv';
 import type { Grammar } from '../../src/grammar/grammar.ts';
@@ -39,11 +39,11 @@ const bits = (is: (text: string, id: number) => boolean): Uint32Array =>
 const texts = vocabulary.tokens.map((bytes) => new TextDecoder().decode(bytes));
 const ends = bits((_, id) => vocabulary.eosIds.includes(id));
 const others = bits((_, id) => !vocabulary.eosIds.includes(id));
-/** What closes something, and what is short: they bring an end nearer. */
+/** Closing and short tokens, which bring the end closer. */
 const closing = bits((text) => /^["\]}]+$/.test(text));
 const short = bits((text) => text.length === 1 && text > ' ');
 
-/** An answer, or undefined where it has not ended after so many tokens. */
+/** An answer, or undefined if it exceeds the limit of tokens. */
 function draw(grammar: Grammar): string | undefined {
   const matcher = new Matcher(grammar, trie);
   const tokens: number[] = [];
@@ -77,7 +77,7 @@ function open({ schema }: JudgedSchema): Opened {
   }
 }
 
-/** Has numbers that JSON.parse rounds: what Ajv says of their multiples is no matter. */
+/** Whether an answer has numbers that JSON.parse rounds; Ajv's verdict on their multiples does not count. */
 const hasGreatNumbers = (answer: string): boolean => /\d{16}/.test(answer.replace(/"(?:[^"\\]|\\.)*"/g, ''));
 
 const only = options.get('only');

@@ -2,7 +2,7 @@ import { Ajv, type Options, type ValidateFunction } from 'ajv';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { fullFormats } from 'ajv-formats/dist/formats.js';
-import { isRecord } from '../../src/config/is-record.ts';
+import { isRecord } from '../../src/util/values.ts';
 
 /** Keywords whose value is a schema, schemas by name, or a list of schemas. */
 const ONE = [
@@ -20,8 +20,8 @@ const BY_NAME = ['definitions', '$defs', 'dependencies', 'patternProperties', 'p
 const LISTS = ['allOf', 'anyOf', 'items', 'oneOf'];
 
 /**
- * Ajv's validator of a schema, of the draft that `$schema` names, 2020-12 where it names none. Draft 4, which Ajv no longer
- * reads, is first written as draft 7. Throws what Ajv throws where it cannot compile the schema.
+ * Ajv's validator of a schema for the draft in `$schema`, by default 2020-12. Draft 4, which Ajv no longer reads, is
+ * converted to draft 7 first. Throws Ajv's error if the schema does not compile.
  */
 export function validatorOf(schema: object): ValidateFunction {
   const draft = (schema as Record<string, unknown>)['$schema'];
@@ -29,7 +29,7 @@ export function validatorOf(schema: object): ValidateFunction {
   const isOld = /draft-0[3467]\/schema/.test(name);
   const options: Options = {
     ...{ strict: false, allErrors: true, validateSchema: false, logger: false, formats: fullFormats },
-    // A schema's own name, and a name given twice, are of no matter here.
+    // The schema's own id, and duplicate ids, are irrelevant here.
     ...{ addUsedSchema: false, multipleOfPrecision: 9 },
   };
   const open = (unicodeRegExp: boolean): ValidateFunction => {
@@ -40,7 +40,7 @@ export function validatorOf(schema: object): ValidateFunction {
   try {
     return open(true);
   } catch (error) {
-    // Patterns that are none with the flag u may be some without.
+    // A pattern that is invalid with the flag u may be valid without it.
     if (/Invalid regular expression/.test(String(error))) return open(false);
     throw error;
   }
@@ -52,7 +52,7 @@ function asDraft7(schema: unknown, isDraft4: boolean): object {
     if (!isRecord(value)) return value;
     const result: Record<string, unknown> = { ...value };
     delete result['$schema'];
-    // Draft 7 and those before ignore what stands beside a reference.
+    // Draft 7 and earlier drafts ignore keywords beside a reference.
     if (typeof value['$ref'] === 'string')
       for (const key of Object.keys(result))
         if (!['$ref', '$id', 'id', ...BY_NAME.slice(0, 2)].includes(key)) delete result[key];

@@ -1,6 +1,6 @@
 import type { Format } from './product.ts';
 
-/** A grammar that asks for much: by name, and made only when its turn comes. */
+/** A grammar that needs many resources: its name, and a function that creates it when its turn comes. */
 export interface HostileCase {
   name: string;
   make: () => Format;
@@ -9,7 +9,7 @@ export interface HostileCase {
 const range = (length: number): number[] => Array.from({ length }, (_, i) => i);
 const named = (count: number, value: (i: number) => unknown): Record<string, unknown> =>
   Object.fromEntries(range(count).map((i) => [`p${i}`, value(i)]));
-/** `inner` within `count` of what `outer` makes. */
+/** `inner` within `count` nested applications of `outer`. */
 const nested = (count: number, inner: unknown, outer: (inner: unknown) => unknown): unknown =>
   range(count).reduce<unknown>((value) => outer(value), inner);
 const object = (properties: unknown, rest: object = {}): unknown => ({ type: 'object', properties, ...rest });
@@ -18,7 +18,7 @@ const closed = (properties: unknown, rest: object = {}): unknown =>
 const S = { type: 'string' };
 const N = { type: 'number' };
 const I = { type: 'integer' };
-/** Words that share little, always the same. */
+/** Words that share few prefixes; the same in each run. */
 const word = (i: number, length = 12): string =>
   range(length)
     .map((at) => 'abcdefghijklmnopqrstuvwxyz'[(Math.imul(i + 1, 2654435761 + 97 * at) >>> (at % 13)) % 26])
@@ -475,7 +475,7 @@ const SCHEMAS: Record<string, () => unknown> = {
 
 const lines = (...rules: (string | string[])[]): string => rules.flat().join('\n');
 
-/** Grammars in both notations: rules by `=`, which stands for `::=` or `:`, and `root` for the rule to begin with. */
+/** Grammars for both notations: `=` stands for `::=` or `:`, and `root` for the start rule. */
 const GRAMMARS: Record<string, () => string> = {
   'the issue: 60 nested rules': () =>
     lines(
@@ -639,7 +639,7 @@ const GRAMMARS: Record<string, () => string> = {
 };
 
 const asEbnf = (text: string): string => text.replace(/^(\w+) = /gm, '$1 ::= ');
-/** Lark has classes in regular expressions alone, and begins with `start`. */
+/** Lark has character classes only in regular expressions, and its start rule is `start`. */
 const asLark = (text: string): string =>
   text
     .replace(/^(\w+) = /gm, '$1: ')
@@ -696,7 +696,7 @@ const LARK: Record<string, () => string> = {
   'flags in flags': () => `start: /${'(?i:'.repeat(500)}a${')'.repeat(500)}/`,
 };
 
-/** All of them. */
+/** All cases. */
 export const HOSTILE_CASES: readonly HostileCase[] = [
   ...Object.entries(PATTERNS).map(([name, pattern]) => ({
     name: `pattern: ${name}`,

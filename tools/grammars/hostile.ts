@@ -1,12 +1,12 @@
 /**
- * Holds grammars that ask for much to their bounds:
+ * Checks that grammars that need many resources stay within their bounds:
  *
  *     node --import tsx tools/grammars/hostile.ts [--only NAME] [--from NAME] [--vocabulary smollm2] [--steps 200] [--json FILE]
  *
- * Each compiles within 2 s of the processor's time and 64 MB, or is refused by a GrammarError, and each of the first masks
- * along random tokens, and each token taken, is there within 10 ms. A case over a bound is run again, with nothing kept of the
- * first time: only what is over a bound both times counts, since a collector or another process may come in between. A
- * process of its own runs the cases, so that one that hangs can be ended.
+ * Each compiles within 2 s of CPU time and 64 MB, or is refused by a GrammarError. Each of the first masks along random
+ * tokens, and each accepted token, takes at most 10 ms. A case over a bound is run again from scratch, because a garbage
+ * collection or another process may interfere: only bounds exceeded every time count. The cases run in their own process, so
+ * that one that hangs can be ended.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,18 +22,18 @@ import { openVocabulary } from './vocabularies.ts';
 const MOST_COMPILE_MS = 2000;
 const MOST_BYTES = 64 << 20;
 const MOST_MASK_MS = 10;
-/** What takes so much of the processor at once is ended. */
+/** CPU time of a single step after which its process is ended. */
 const HANG_MS = 20_000;
-/** A run of a case ends with a mask that takes so long. */
+/** Time of a mask after which the run of its case ends. */
 const ENOUGH_MS = 10 * MOST_MASK_MS;
-/** Processor time of this process, in ms, when the running step began; 0 between steps. */
+/** CPU time of this process, in ms, when the current step began; 0 between steps. */
 const begun = new Int32Array(new SharedArrayBuffer(4));
 
 /** One run of a case. */
 interface Run {
-  /** Why it was refused; undefined where it compiled. */
+  /** The reason why it was refused; undefined if it compiled. */
   refused?: string;
-  /** Why a mask was not made. */
+  /** The reason why a mask was not computed. */
   refusedLater?: string;
   /** An error that is no refusal. */
   broken?: string;
@@ -58,13 +58,13 @@ const from = options.get('from');
 const begin = from === undefined ? 0 : HOSTILE_CASES.findIndex(({ name }) => name.includes(from));
 const cases = HOSTILE_CASES.slice(begin).filter(({ name }) => only === undefined || name.includes(only));
 
-/** Memory in use and how much more of it this process has ever had than now, in bytes. */
+/** Memory in use, resident memory and its peak, in bytes. */
 function memory(): { used: number; resident: number; peak: number } {
   const { heapUsed, external, rss } = process.memoryUsage();
   return { used: heapUsed + external, resident: rss, peak: process.resourceUsage().maxRSS * 1024 };
 }
 
-/** What `work` took more than there was before: what is left, or what there was for a time. */
+/** Result of `work`, and the memory that it keeps or needed at its peak, in bytes. */
 function withMemory<T>(work: () => T): [result: T, bytes: number] {
   global.gc?.();
   const before = memory();
@@ -146,12 +146,12 @@ function violationsOf(runs: readonly Run[]): string[] {
   ];
 }
 
-/** In the process of its own. */
+/** Runs in the child process. */
 async function runCases(first: number): Promise<void> {
   process.once('disconnect', () => process.exit());
   const vocabulary = await openVocabulary(options.get('vocabulary') ?? 'smollm2');
   const trie = trieOf(vocabulary);
-  run({ schema: { type: 'object' } }, trie, vocabulary.eosIds); // the engine's code is compiled by the first that runs
+  run({ schema: { type: 'object' } }, trie, vocabulary.eosIds); // the first run compiles the engine's code
   new Worker(new URL('../../tests/fuzz/watchdog.mjs', import.meta.url), {
     workerData: { begun, most: HANG_MS },
     execArgv: [],
@@ -164,7 +164,7 @@ async function runCases(first: number): Promise<void> {
       runs.push(run(make(), trie, vocabulary.eosIds));
     } while (runs.length < 3 && violationsOf(runs).length > 0);
     process.send?.({ outcome: { name, runs, violations: violationsOf(runs) } });
-    await new Promise(setImmediate); // who is no longer awaited ends here
+    await new Promise(setImmediate); // a process without a parent ends here
   }
   process.disconnect();
 }

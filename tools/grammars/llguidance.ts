@@ -9,16 +9,16 @@ import type { Vocabulary } from './vocabularies.ts';
 const WHEEL = 'llguidance==1.9.1';
 const WHEELS = join(import.meta.dirname, '../../.cache', WHEEL);
 
-/** What llguidance says along one list of tokens. */
+/** Results of llguidance along one list of tokens. */
 export interface Followed {
-  /** Why it refuses the grammar, or gives up on the way. */
+  /** The reason why it refuses the grammar or stops on the way. */
   error: string | null;
   /** The answer may end after the last token. */
   ends: boolean;
   /** CPU ms. */
   compile_ms: number;
   mask_ms: number[];
-  /** Before each token, and after the last; it ends with the token that is refused. */
+  /** Masks before each token and after the last; they end at a refused token. */
   masks: Uint32Array[];
 }
 

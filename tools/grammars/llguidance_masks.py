@@ -1,12 +1,12 @@
-"""What llguidance says, for masks.ts: one process a vocabulary.
+"""Masks of llguidance for masks.ts: one process per vocabulary.
 
     python llguidance_masks.py WHEELS VOCABULARY.json
 
 The vocabulary is {"tokens": [base64], "eos": [id]}. Each line of standard input is {"schema": JSON text} or {"lark": text},
 and "paths": lists of tokens. The answer to a line is, for each path, a frame: the length of a header (uint32), the header
-(JSON: "masks", how many follow; "error", where it refuses or gives up; "ends", whether the answer may end there; "compile_ms";
-"mask_ms", of each) and the masks before each token and after the last, each a bit for each token, lowest first, in whole words
-of 32 bits. A path ends with the token that is refused.
+(JSON: "masks", the number of masks; "error", if it refuses or stops; "ends", whether the answer may end there; "compile_ms";
+"mask_ms", of each) and the masks before each token and after the last, each with a bit per token, lowest first, in whole words
+of 32 bits. A path ends at a refused token.
 """
 
 import base64
@@ -20,7 +20,7 @@ import llguidance  # noqa: E402
 
 
 class Vocabulary:
-    """What LLTokenizer asks of a tokenizer."""
+    """The tokenizer interface that LLTokenizer requires."""
 
     is_tokenizer_wrapper = True
     bos_token_id = None
@@ -39,12 +39,12 @@ with open(sys.argv[2]) as file:
     vocabulary = json.load(file)
 tokens = [base64.b64decode(token) for token in vocabulary["tokens"]]
 tokenizer = llguidance.LLTokenizer(Vocabulary(tokens, vocabulary["eos"]), eos_token=vocabulary["eos"])
-# compute_bitmask may give a word more.
+# compute_bitmask may return an extra word.
 MASK_BYTES = (len(tokens) + 31) // 32 * 4
 
 
 def grammar_of(request):
-    # Without no_forcing a mask has nothing but the token that the tokenizer would give where the text is forced.
+    # Without no_forcing a mask for forced text has only the token that the tokenizer would give.
     text = request["lark"] if "lark" in request else "start: %json " + request["schema"]
     return '%llguidance { "no_forcing": true }\n' + text
 

@@ -1,11 +1,11 @@
 /**
- * Holds schemas against values that are as they want them, or are not:
+ * Checks that the masks of schemas accept valid values and reject invalid ones:
  *
  *     node --import tsx tools/grammars/maskbench.ts SCHEMAS.jsonl [--vocabulary smollm2] [--only NAME] [--json FILE]
  *
- * Each value is written as Python writes it, cut into a real model's tokens, and goes through the masks one by one. A schema
- * that was slow is judged again, compiled anew, and the lesser time of each step counts: a collector or another process may
- * come in between.
+ * Each value is written as by Python, tokenized for a real model, and checked by the masks token by token. A slow schema is
+ * compiled and checked again, and the lesser time of each step counts: a garbage collection or another process may
+ * interfere.
  */
 import { Matcher } from '../../src/grammar/parser/matcher.ts';
 import { commandLine, timed, Timings, writeReport } from './measures.ts';
@@ -13,12 +13,12 @@ import { compiled, has, trieOf } from './product.ts';
 import { type JudgedSchema, readSchemas } from './schemas.ts';
 import { openVocabulary } from './vocabularies.ts';
 
-/** What is judged again, and how often. */
+/** Times from which a schema is checked again, and the number of repetitions. */
 const [SLOW_COMPILE_MS, SLOW_MASK_MS, AGAIN] = [50, 5, 2];
 
 interface Verdict {
   name: string;
-  /** Why the schema is refused. */
+  /** The reason why the schema is refused. */
   refused?: string;
   /** An error that is no refusal. */
   broken?: string;
@@ -33,14 +33,14 @@ const [trie, trieMs] = timed(() => trieOf(vocabulary));
 const only = options.get('only');
 const schemas = readSchemas(args[0] ?? '').filter(({ name }) => only === undefined || name.includes(only));
 
-/** What a schema gave, and the CPU ms of what it took: to compile, and each mask along its valid values. */
+/** Verdict on a schema, and CPU ms of its compilation and of each mask along its valid values. */
 interface Judged {
   verdict: Verdict;
   compileMs: number;
   maskMs: number[];
 }
 
-/** Where a value is no more followed: undefined where it is taken to its end. */
+/** Index of the first rejected token; undefined if the whole value is accepted. */
 function stoppedAt(matcher: Matcher, tokens: readonly number[], maskMs: number[]): number | undefined {
   for (const [step, token] of [...tokens, undefined].entries()) {
     const [mask, ms] = timed(() => matcher.mask());
@@ -57,7 +57,7 @@ function stoppedAt(matcher: Matcher, tokens: readonly number[], maskMs: number[]
   return undefined;
 }
 
-/** Compiles a schema anew, nothing kept of those before, and follows its values. */
+/** Compiles a schema from scratch, and follows its values. */
 function judge({ name, schema, instances }: JudgedSchema): Judged {
   const verdict: Verdict = { name, falseAccepts: [], falseRejects: [], right: 0 };
   const judged: Judged = { verdict, compileMs: 0, maskMs: [] };

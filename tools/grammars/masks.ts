@@ -1,11 +1,11 @@
 /**
- * Holds the masks of schemas beside llguidance's, bit for bit:
+ * Compares the masks of schemas with llguidance's, bit for bit:
  *
  *     node --import tsx tools/grammars/masks.ts SCHEMAS.jsonl [--vocabulary smollm2] [--schemas 200] [--steps 50] [--seed 1]
  *         [--only NAME] [--json FILE]
  *
- * Paths are the values that the schema's file calls valid, and tokens drawn from our own masks: from the beginning, and from
- * somewhere in a value.
+ * Paths are the values marked valid in the file of schemas, and tokens sampled from our own masks: from the start, and from
+ * a random place in a value.
  */
 import { Random } from '../../tests/support/random.ts';
 import { Matcher } from '../../src/grammar/parser/matcher.ts';
@@ -42,7 +42,7 @@ const llguidance = new Llguidance(vocabulary);
 const random = new Random(seed ?? 1);
 const STEPS = steps ?? 50;
 
-/** Tokens drawn from our masks after `path`, every other one of few bytes, so that values end. */
+/** Tokens sampled from our masks after `path`, every other one short, so that values end. */
 function drawn(grammar: Grammar, path: readonly number[]): number[] {
   const matcher = new Matcher(grammar, trie);
   const tokens: number[] = [];

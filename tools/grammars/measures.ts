@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 
 /**
- * What `work` gives, and the CPU time it took, in ms: an upper bound, the lesser of the time that passed and of the
- * processor time of the whole process, whose compiler and collector have threads of their own.
+ * Result of `work`, and an upper bound of its CPU time in ms: the lesser of the elapsed time and the CPU time of the whole
+ * process, whose compiler and garbage collector have their own threads.
  */
 export function timed<T>(work: () => T): [result: T, cpuMs: number] {
   const cpu = process.cpuUsage();
@@ -13,14 +13,14 @@ export function timed<T>(work: () => T): [result: T, cpuMs: number] {
   return [result, Math.min(passed, (user + system) / 1000)];
 }
 
-/** A time, of what, and where in it. */
+/** A measured time: its case, and the place within it. */
 export interface Timing {
   name: string;
   ms: number;
   detail: string;
 }
 
-/** The times of one kind of work: their median, 99 % and most, and which took longest. */
+/** Times of one kind of work: median, 99th percentile, maximum, and the longest cases. */
 export class Timings {
   readonly all: Timing[] = [];
 
@@ -34,7 +34,7 @@ export class Timings {
     return { count: sorted.length, median: at(0.5), p99: at(0.99), most: sorted.at(-1) ?? 0 };
   }
 
-  /** The longest, at most one of each name. */
+  /** The longest times, at most one per name. */
   worst(count: number): Timing[] {
     const longest = new Map<string, Timing>();
     for (const timing of this.all)
@@ -49,7 +49,7 @@ export class Timings {
   }
 }
 
-/** Options of a command line: `--name value`, or `--name` alone; the rest are its arguments. */
+/** Parses a command line: options `--name value`, flags `--name`, and arguments. */
 export function commandLine(flags: readonly string[] = []): { args: string[]; options: Map<string, string> } {
   const args: string[] = [];
   const options = new Map<string, string>();
@@ -63,7 +63,7 @@ export function commandLine(flags: readonly string[] = []): { args: string[]; op
   return { args, options };
 }
 
-/** Writes what a judge found as JSON, where it is asked for. */
+/** Writes a report as JSON if a path is given. */
 export function writeReport(path: string | undefined, report: unknown): void {
   if (path !== undefined) writeFileSync(path, `${JSON.stringify(report, null, 2)}\n`);
 }

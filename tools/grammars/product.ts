@@ -1,4 +1,4 @@
-import { grammarVocabulary } from '../../src/engine/grammar-vocabulary.ts';
+import { grammarVocabulary } from '../../src/engine/features/grammar.ts';
 import { GrammarBuilder, type Grammar } from '../../src/grammar/grammar.ts';
 import { schemaGrammar } from '../../src/grammar/json-schema/schema-grammar.ts';
 import { GrammarError } from '../../src/grammar/limits.ts';
@@ -8,17 +8,17 @@ import { TokenTrie } from '../../src/grammar/parser/token-trie.ts';
 import type { Random } from '../../tests/support/random.ts';
 import type { Vocabulary } from './vocabularies.ts';
 
-/** What is judged: a grammar in one of the notations that a request may bring. */
+/** A grammar in one of the notations that a request may have. */
 export type Format = { schema: unknown } | { ebnf: string } | { lark: string };
 
-/** A grammar of its own, nothing shared with those before. Throws GrammarError. */
+/** Compiles a grammar that shares nothing with earlier ones. Throws GrammarError. */
 export function compile(format: Format): Grammar {
   const builder = new GrammarBuilder();
   if ('schema' in format) return builder.build(schemaGrammar(format.schema, builder).root);
   return builder.build('ebnf' in format ? ebnfGrammar(format.ebnf, builder) : larkGrammar(format.lark, builder));
 }
 
-/** What it gives, or why it is refused. Other errors are faults and are thrown. */
+/** The compiled grammar, or the reason why it is refused. Other errors are faults and are thrown. */
 export function compiled(format: Format): Grammar | string {
   try {
     return compile(format);
@@ -32,7 +32,7 @@ export function compiled(format: Format): Grammar | string {
 export const trieOf = ({ tokenizer, vocabSize }: Vocabulary): TokenTrie =>
   new TokenTrie(grammarVocabulary(tokenizer, vocabSize));
 
-/** Whether a mask has a token. */
+/** Whether a mask allows a token. */
 export const has = (mask: Uint32Array, token: number): boolean => ((mask[token >> 5]! >>> (token & 31)) & 1) === 1;
 
 /** The tokens of a mask. */
@@ -43,14 +43,14 @@ export function tokensOf(mask: Uint32Array): number[] {
   return tokens;
 }
 
-/** The bits of tokens, as a mask has them. */
+/** A mask with the bits of `tokens`. */
 export function bitsOf(tokens: Iterable<number>, words: number): Uint32Array {
   const bits = new Uint32Array(words);
   for (const token of tokens) bits[token >> 5]! |= 1 << (token & 31);
   return bits;
 }
 
-/** A token of a mask that is one of `among` too, each as likely; undefined where there is none. */
+/** A token sampled uniformly from those in both masks; undefined if there is none. */
 export function drawn(mask: Uint32Array, among: Uint32Array, random: Random): number | undefined {
   let count = 0;
   for (let word = 0; word < mask.length; word++) count += onesOf(mask[word]! & among[word]!);

@@ -15,7 +15,7 @@ export function asPython(text: string): string {
     return JSON.parse(text.slice(from, ++at)) as string;
   }
 
-  /** What lies between brackets, each read by `item`. */
+  /** Items between brackets, each read by `item`. */
   function list(item: () => void): void {
     at++;
     space();

@@ -1,18 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { asPython, membersOf } from './python-json.ts';
 
-/** A schema and values that are as it wants them, or are not. */
+/** A schema with valid and invalid instances. */
 export interface JudgedSchema {
   name: string;
   schema: unknown;
-  /** As the file has it: JSON.parse puts names that are numbers first. */
+  /** The schema's text in the file: JSON.parse would put numeric names first. */
   schemaText: string;
   instances: { text: string; valid: boolean; description: string }[];
 }
 
 /**
- * Reads a file of JSON lines, `{ name, schema, tests: [{ description, valid, data }] }`, as MaskBench has its schemas. An
- * instance's text is what Python's json.dumps makes of it.
+ * Reads a file of JSON lines, `{ name, schema, tests: [{ description, valid, data }] }`, in the format of MaskBench. An
+ * instance's text is the output of Python's json.dumps.
  */
 export function readSchemas(path: string): JudgedSchema[] {
   const lines = readFileSync(path, 'utf8')

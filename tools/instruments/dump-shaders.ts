@@ -1,4 +1,4 @@
-// Child of spirv.ts: compiles the WGSL texts of a JSON file with a GPU object that prints what Dawn makes of them.
+// Child process of spirv.ts: compiles the WGSL texts of a JSON file with a GPU object that prints Dawn's SPIR-V.
 import { readFileSync, writeSync } from 'node:fs';
 import { create, globals } from 'webgpu';
 

@@ -5,7 +5,7 @@ import { FEATURE_SETS, type FeatureSet } from './paper-gpu.ts';
 import { type ShapeName, SHAPES } from './shapes.ts';
 import { spirvOf } from './spirv.ts';
 
-/** A pipeline, by where it was seen first. */
+/** A pipeline, and the place of its first use. */
 export interface SeenPipeline {
   kernel: string;
   /** The matrix that it reads, if any. */
@@ -30,7 +30,7 @@ export interface IsaSurvey {
   phases?: readonly Phase[];
 }
 
-/** Compiles every pipeline that these models make, each text once. */
+/** Compiles every pipeline of these models, each text once. */
 export async function surveyIsa(survey: IsaSurvey): Promise<IsaRow[]> {
   const seen = await pipelinesOf(survey);
   const assemblies = spirvOf([...seen.keys()]);
@@ -77,13 +77,13 @@ async function pipelinesOf({
   return seen;
 }
 
-/** The matrix's name, without its layer's. */
+/** The matrix's name without its layer. */
 const siteOf = (labels: readonly string[]): string =>
   labels
     .map((label) => /^(?:blk\.0\.(\w+)|(token_embd|output))(?:\.weight)?$/.exec(label))
     .flatMap((found) => found?.[1] ?? found?.[2] ?? [])
     .find((name) => !name.endsWith('norm')) ?? '';
 
-/** Those first that keep least of a SIMD busy: what spills, then what lies in scratch memory, then few waves. */
+/** Worst rows first: the most spilled registers, then the most scratch memory, then the fewest waves. */
 export const worstFirst = (rows: readonly IsaRow[]): IsaRow[] =>
   [...rows].sort((a, b) => b.spilled - a.spilled || b.scratch - a.scratch || a.waves - b.waves || b.vgprs - a.vgprs);

@@ -1,7 +1,7 @@
-// Has Mesa's AMD driver compile a compute shader for a card that need not be there, and prints the compiler's statistics:
-// a line `NAME: VALUE` each. Nothing is run.
+// Compiles a compute shader with Mesa's AMD driver for a card that the machine may lack, and prints the compiler's
+// statistics, one line `NAME: VALUE` each. Runs nothing.
 //   RADV_FORCE_FAMILY=navi31 VK_ICD_FILENAMES=…/radeon_icd.json isa SHADER.spv ENTRY BINDINGS
-// BINDINGS: a letter each, S for storage and U for uniform; groups are parted by '/', as in SSSS/U.
+// BINDINGS: one letter each, S for storage and U for uniform; '/' separates groups, as in SSSS/U.
 #include <stdio.h>
 #include <stdlib.h>
 #include <vulkan/vulkan.h>
@@ -26,7 +26,7 @@ static VkPhysicalDevice null_card(void) {
   return card;
 }
 
-// With every feature of Vulkan 1.3 that the card has.
+// Enables every feature of Vulkan 1.3 that the card has.
 static VkDevice open_device(VkPhysicalDevice card) {
   VkPhysicalDevicePipelineExecutablePropertiesFeaturesKHR statistics = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_EXECUTABLE_PROPERTIES_FEATURES_KHR};
   VkPhysicalDeviceVulkan13Features v13 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES, .pNext = &statistics};
@@ -66,7 +66,7 @@ static VkShaderModule read_shader(VkDevice device, const char *path) {
   return module;
 }
 
-// Parameters are bound with dynamic offsets, as the recorder binds them.
+// Params have dynamic offsets, as in the recorder.
 static VkPipelineLayout layout_of(VkDevice device, const char *letters) {
   VkDescriptorSetLayout groups[MOST_GROUPS];
   uint32_t count = 0;

@@ -10,23 +10,23 @@ import { radvIcd } from '../setup/system.ts';
 export const FAMILIES = ['navi31', 'navi21', 'renoir'] as const;
 export type Family = (typeof FAMILIES)[number];
 
-/** What the compiler says of a shader. */
+/** The compiler's statistics of a shader. */
 export interface IsaFigures {
-  /** Vector registers an invocation has, and those of them that went to memory instead. */
+  /** Vector registers of an invocation, and how many are spilled to memory. */
   vgprs: number;
   spilled: number;
-  /** Bytes of memory a wave uses for variables that have no register. */
+  /** Bytes of memory of a wave for variables without a register. */
   scratch: number;
   /** Bytes of workgroup memory. */
   lds: number;
-  /** Waves of 64 that a SIMD holds at once: at most 16, of GCN 10. */
+  /** Waves of 64 that a SIMD holds at once: at most 16, on GCN 10. */
   waves: number;
   instructions: number;
   valu: number;
   vmem: number;
 }
 
-/** By Mesa's names. */
+/** Mesa's names of the statistics. */
 const STATISTICS: Record<keyof IsaFigures, string> = {
   vgprs: 'VGPRs',
   spilled: 'Spilled VGPRs',
@@ -38,7 +38,7 @@ const STATISTICS: Record<keyof IsaFigures, string> = {
   vmem: 'VMEM',
 };
 
-/** What Mesa counts a wave of 64 as: of RDNA it tells waves of 32 (radv_get_max_waves in radv_shader.c), whatever it compiles for. */
+/** Waves that Mesa counts for a wave of 64: on RDNA it counts waves of 32 (radv_get_max_waves in radv_shader.c). */
 const COUNTED_AS: Record<Family, number> = { navi31: 2, navi21: 2, renoir: 1 };
 
 const SOURCE = join(import.meta.dirname, 'isa.c');
@@ -46,13 +46,13 @@ const CACHE = join(import.meta.dirname, '../../.cache/isa');
 
 const run = promisify(execFile);
 
-/** Compiles shaders for cards that are not there. */
+/** Compiles shaders for graphics cards that this machine lacks. */
 export class IsaCompiler {
   readonly #program = builtProgram();
   readonly #folder = mkdtempSync(join(tmpdir(), 'isa-'));
   #next = 0;
 
-  /** What each family makes of a shader's SPIR-V, in assembly. */
+  /** Compiles SPIR-V assembly for each family. */
   async compile(assembly: string, families: readonly Family[]): Promise<Record<string, IsaFigures>> {
     const file = await this.#assembled(assembly);
     const figures: Record<string, IsaFigures> = {};
@@ -61,7 +61,7 @@ export class IsaCompiler {
     return figures;
   }
 
-  /** The instructions that a family runs, as Mesa prints them. */
+  /** The instructions of a family, as Mesa prints them. */
   async disassemble(assembly: string, family: Family): Promise<string> {
     const { stderr } = await this.#ask(await this.#assembled(assembly), assembly, family, { RADV_DEBUG: 'asm' });
     return stderr.slice(stderr.indexOf('disasm:'));
@@ -117,14 +117,14 @@ function figuresIn(output: string, family: Family): IsaFigures {
   const said = new Map([...output.matchAll(/^(.+): (\d+)$/gm)].map(([, name = '', value]) => [name, Number(value)]));
   const entries = Object.entries(STATISTICS).map(([figure, name]) => {
     const value = said.get(name);
-    if (value === undefined) throw new Error(`the compiler says nothing of ${name}`);
+    if (value === undefined) throw new Error(`the compiler does not print ${name}`);
     return [figure, value];
   });
   const figures = Object.fromEntries(entries) as IsaFigures;
   return { ...figures, waves: Math.floor(figures.waves / COUNTED_AS[family]) };
 }
 
-/** As isa.c wants them: what a group does not use counts as storage. */
+/** Bindings in the format of isa.c; bindings that a group does not use count as storage. */
 function bindingLetters(assembly: string): string {
   const uniforms = new Set([...assembly.matchAll(/^ *%(\S+) = OpVariable %\S+ Uniform\b/gm)].map(([, id]) => id));
   const places = new Map(

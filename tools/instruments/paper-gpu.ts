@@ -1,10 +1,8 @@
 import { globals } from 'webgpu';
-import { type Device, openDevice } from '../../src/gpu/device.ts';
-import type { DeviceClass } from '../../src/gpu/device-variant.ts';
-import type { OptionalFeature } from '../../src/gpu/features.ts';
+import { type Device, type DeviceClass, openDevice, type OptionalFeature } from '../../src/gpu/device.ts';
 import { workgroupOf } from './workgroup.ts';
 
-/** What a device may have of what kernels use where it is there. */
+/** Sets of optional features that a device may have. */
 export const FEATURE_SETS = {
   all: ['shader-f16', 'subgroups', 'packed_4x8_integer_dot_product'],
   'no subgroups': ['shader-f16', 'packed_4x8_integer_dot_product'],
@@ -13,7 +11,7 @@ export const FEATURE_SETS = {
 } as const satisfies Record<string, readonly OptionalFeature[]>;
 export type FeatureSet = keyof typeof FEATURE_SETS;
 
-/** A storage buffer as a kernel binds it, and what was written into it by then: undefined where nothing was. */
+/** A bound storage buffer, and its contents at the dispatch; undefined if it was never written. */
 export interface NotedBinding {
   label: string;
   /** Bytes. */
@@ -29,12 +27,12 @@ export interface NotedDispatch {
   code: string;
   /** Group 0, in the order of its bindings. */
   bindings: readonly NotedBinding[];
-  /** What group 1 holds. */
+  /** Contents of group 1. */
   params: Uint8Array<ArrayBuffer> | undefined;
   groups: readonly [number, number, number];
 }
 
-/** What every device has: WebGPU's defaults. */
+/** WebGPU's default limits, which every device has. */
 export const DEFAULT_LIMITS = {
   maxBufferSize: 2 ** 28,
   maxStorageBufferBindingSize: 2 ** 27,
@@ -50,7 +48,7 @@ export const DEFAULT_LIMITS = {
 };
 export type PaperLimits = typeof DEFAULT_LIMITS;
 
-/** A graphics card's. */
+/** Limits of a graphics card. */
 const CARD_LIMITS: PaperLimits = {
   ...DEFAULT_LIMITS,
   maxBufferSize: 2 ** 31,
@@ -63,9 +61,9 @@ const CARD_LIMITS: PaperLimits = {
 };
 
 export interface PaperOptions {
-  /** Default: a graphics card's. */
+  /** Default: the limits of a graphics card. */
   limits?: PaperLimits;
-  /** Told what is asked for beyond the limits; default: it is an error. */
+  /** Called for each request beyond the limits; default: throws. */
   onOver?: (what: string) => void;
   /** Default: `gpu`. */
   deviceClass?: DeviceClass;
@@ -75,7 +73,7 @@ class PaperBuffer {
   readonly label: string;
   readonly size: number;
   #contents: Uint8Array<ArrayBuffer> | undefined;
-  /** Of what it holds now, until it is written to. */
+  /** A copy of its contents, valid until the next write. */
   #snapshot: Uint8Array<ArrayBuffer> | undefined;
 
   constructor({ label = '', size }: GPUBufferDescriptor) {
@@ -111,9 +109,9 @@ interface PaperPipeline {
   code: string;
 }
 
-/** Tells what is over a limit. */
+/** Reports what exceeds a limit. */
 class Bounds {
-  /** Texts that were found within them. */
+  /** Texts that were checked. */
   readonly #known = new Set<string>();
 
   constructor(
@@ -222,7 +220,7 @@ function paperDevice(features: ReadonlySet<string>, note: (dispatch: NotedDispat
     createPipelineLayout: () => ({}),
     createShaderModule: (descriptor: GPUShaderModuleDescriptor) => descriptor,
     createComputePipeline: pipeline,
-    createComputePipelineAsync: async (descriptor: GPUComputePipelineDescriptor) => pipeline(descriptor),
+    createComputePipelineAsync: (descriptor: GPUComputePipelineDescriptor) => Promise.resolve(pipeline(descriptor)),
     createBindGroup: ({ label = '', entries }: { label?: string; entries: { resource: PaperBinding }[] }) =>
       entries.map(({ resource }) => {
         const { buffer, offset = 0, size = buffer.size - offset } = resource;
@@ -240,8 +238,8 @@ function paperDevice(features: ReadonlySet<string>, note: (dispatch: NotedDispat
 }
 
 /**
- * A graphics card that computes nothing: whatever is submitted is told to `note`, and what is read back is zeros. So what
- * a model of any size asks of a GPU can be known without one.
+ * A graphics card that computes nothing: `note` gets each submitted dispatch, and readbacks are zeros. It records the requests of a
+ * model of any size without a GPU.
  */
 export async function openPaperDevice(
   features: readonly OptionalFeature[],

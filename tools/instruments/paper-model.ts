@@ -1,20 +1,20 @@
-import type { AdapterModule } from '../../src/adapters/formats/adapter-file.ts';
-import { architectureOf } from '../../src/architectures/index.ts';
+import type { AdapterModule } from '../../src/adapters/adapter-file.ts';
+import { architectureOf } from '../../src/architectures/registry.ts';
 import { type CachePolicy, oldPagesAs } from '../../src/cache/policy.ts';
 import { pagesFor } from '../../src/cache/kv-cache.ts';
-import { DEFAULT_THRESHOLDS } from '../../src/chunking/levels.ts';
+import { DEFAULT_THRESHOLDS } from '../../src/chunking/chunk-plan.ts';
 import { linearShape, linearsOfLayer, linearsOfModel } from '../../src/architectures/linears.ts';
 import type { EncoderConfig } from '../../src/config/encoder-config.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import type { OptionalFeature } from '../../src/gpu/features.ts';
+import type { OptionalFeature } from '../../src/gpu/device.ts';
 import { Recorder } from '../../src/gpu/recorder.ts';
 import { loadEncoder } from '../../src/models/load-encoder.ts';
 import { type LoadedLora, loadLora } from '../../src/models/load-lora.ts';
 import { loadDraftHead, loadTransformer } from '../../src/models/load-transformer.ts';
 import { type AdapterMix, NO_ADAPTERS } from '../../src/session/adapter-mix.ts';
 import type { ModelPlan } from '../../src/session/model-plan.ts';
-import { greedy } from '../../src/session/sampling/greedy-draw.ts';
+import { greedy } from '../../src/session/sampling/sampler.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import { Session } from '../../src/session/session.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
@@ -23,7 +23,7 @@ import { wantedTensors } from '../../src/weights/model-tensors.ts';
 import type { TensorInfo } from '../../src/weights/tensor-info.ts';
 import { type NotedDispatch, openPaperDevice, type PaperOptions } from './paper-gpu.ts';
 
-/** What a model does when a dispatch is noted. */
+/** Phases of a model in which dispatches run. */
 export type Phase =
   | 'loading'
   | 'prefill'
@@ -45,7 +45,7 @@ export const PHASES: readonly Phase[] = [
   'adapters',
   'encoder',
 ];
-/** With what is no other kernel, but other shapes of them: adapters as two linears, and what verifies and drafts several tokens. */
+/** Also phases with other shapes of the same kernels: adapters as two linears; verification and drafts of several tokens. */
 export const ALL_PHASES: readonly Phase[] = [...PHASES, 'plain adapters', 'drafts'];
 
 export interface PhasedDispatch extends NotedDispatch {
@@ -54,31 +54,31 @@ export interface PhasedDispatch extends NotedDispatch {
 
 export interface PaperRun {
   config: ModelConfig;
-  /** Of every matrix. */
+  /** Type of every matrix. */
   type: GgmlType;
   features: readonly OptionalFeature[];
   phases?: readonly Phase[];
   /** Tokens of the prompt; default: a few more than one batch. */
   promptTokens?: number;
-  /** Whether prompts came before it, by which the device's speed is known. */
+  /** Whether earlier prompts have measured the device's speed. */
   isMeasured?: boolean;
   gpu?: PaperOptions;
 }
 
 const PROMPT_TOKENS = 300;
-/** Of a sequence's text, and all that is in the cache at once, in prompts. */
+/** Most tokens of a sequence, and of the whole cache, in prompts. */
 const LONGEST = 3;
 const IN_CACHE = 10;
 const ADAPTER_RANK = 16;
 const BERT_HEAD = 64;
-/** A matrix's bytes are read as none at all: uploading them would take minutes, and nobody looks at them. A convolution's taps are smaller. */
+/** Larger tensors are read as empty: uploading them would take minutes, and no kernel runs. A convolution's taps are smaller. */
 const SMALL_BYTES = 1 << 18;
 
 /** Whether the rows of all of a model's matrices are whole blocks of `type`. */
 export const fits = (config: ModelConfig, type: GgmlType): boolean =>
   linearsOfModel(config).every((name) => linearShape(config, name)[1] % GGML_TYPES[type].blockSize === 0);
 
-/** What a model with one layer of these shapes submits in each phase; it is loaded and has a prompt in any case. */
+/** Dispatches of a model with one layer of these shapes in each phase. It always loads and prefills a prompt. */
 export async function dispatchesOf({
   config: { ...config },
   type,
@@ -93,7 +93,10 @@ export async function dispatchesOf({
   const noted: PhasedDispatch[] = [];
   let phase: Phase = 'loading';
   const note = (dispatch: NotedDispatch): void => void noted.push({ ...dispatch, phase });
-  const session = await openSession(config, type, features, note, { gpu, keepsStates: phases.includes('drafts') });
+  const session = await openSession(config, type, features, note, {
+    gpu,
+    keepsHiddenStates: phases.includes('drafts'),
+  });
   const prompt = new Array<number>(promptTokens).fill(0);
   const prefill = async (sequence: Sequence): Promise<Sequence> => {
     await session.prefill(sequence, prompt, () => undefined);
@@ -107,7 +110,7 @@ export async function dispatchesOf({
   for (phase of phases) {
     if (phase === 'decode') await decode(plain);
     if (phase === 'two streams') await decode(plain, await prefill(new Sequence(NO_ADAPTERS, 1)));
-    if (phase === 'sampling') await drawEveryWay(session, plain);
+    if (phase === 'sampling') await sampleEveryWay(session, plain);
     if (phase === 'encoder')
       for (const encoder of encodersOf(config, promptTokens)) await encode(session, encoder, type, promptTokens);
     if (phase === 'page forms' && config.perLayerInputs === undefined) {
@@ -139,7 +142,7 @@ export async function dispatchesOf({
   return noted;
 }
 
-/** A BERT of the same sizes, and an encoder of such layers, of which the one has a window: none of models whose layers no encoder has. */
+/** A BERT of the same sizes, and an encoder of the model's layers with a window; none for models whose layers no encoder has. */
 function encodersOf(model: ModelConfig, contextLength: number): EncoderConfig[] {
   if (model.convolution || model.deltaNet || model.experts || model.perLayerInputs) return [];
   const { hiddenSize, intermediateSize, vocabSize } = model;
@@ -168,7 +171,7 @@ function encodersOf(model: ModelConfig, contextLength: number): EncoderConfig[] 
   ];
 }
 
-/** A text of so many tokens. */
+/** Encodes a text of `tokens` tokens. */
 async function encode(
   { device, recorder }: Session,
   config: EncoderConfig,
@@ -186,7 +189,7 @@ async function encode(
   encoder.forward(recorder, tokens, 1);
 }
 
-/** Some pages are written as codes, others tried as sparse ones. */
+/** Quantizes some pages, and tries others as sparse pages. */
 const EVERY_FORM: CachePolicy = {
   key: 'every form',
   changes: (view) => oldPagesAs(view, 'q4').filter(({ page }) => page % 2 === 0),
@@ -194,7 +197,7 @@ const EVERY_FORM: CachePolicy = {
   choose: () => [],
 };
 
-async function drawEveryWay(session: Session, sequence: Sequence): Promise<void> {
+async function sampleEveryWay(session: Session, sequence: Sequence): Promise<void> {
   const { vocabSize } = session.transformer.config;
   const filters: Partial<SamplingOptions> = { temperature: 1, topK: 40, topP: 0.9, minP: 0.1 };
   const allowed = new Uint32Array(Math.ceil(vocabSize / 32));
@@ -215,7 +218,7 @@ async function drawEveryWay(session: Session, sequence: Sequence): Promise<void>
   }
 }
 
-/** Steps of every number of tokens that has a kernel of its own. */
+/** Verifies steps of every number of tokens that has its own kernel. */
 async function verify(session: Session, sequence: Sequence): Promise<void> {
   for (const count of [1, 3, 7]) {
     const draft = { tokens: new Array<number>(count).fill(0), rows: undefined, text: { prompt: [], answer: [] } };
@@ -223,7 +226,7 @@ async function verify(session: Session, sequence: Sequence): Promise<void> {
   }
 }
 
-/** What a draft head of such a layer does. */
+/** Runs a draft head of the model's layer. */
 async function draft(session: Session, model: ModelConfig, type: GgmlType, prompt: readonly number[]): Promise<void> {
   const { device, plan, transformer } = session;
   const config: ModelConfig = { ...model, isDraftHead: true };
@@ -270,7 +273,7 @@ async function openSession(
   type: GgmlType,
   features: readonly OptionalFeature[],
   note: (dispatch: NotedDispatch) => void,
-  { gpu, keepsStates }: { gpu?: PaperOptions | undefined; keepsStates: boolean },
+  { gpu, keepsHiddenStates }: { gpu?: PaperOptions | undefined; keepsHiddenStates: boolean },
 ): Promise<Session> {
   const device = await openPaperDevice(features, note, gpu);
   const tensors = tensorsOf(config, type);
@@ -281,7 +284,7 @@ async function openSession(
     numPages: pagesFor((IN_CACHE / LONGEST) * contextLength),
   };
   const recorder = new Recorder(device);
-  const states = keepsStates
+  const states = keepsHiddenStates
     ? device.buffers.storage('states', 'activations', (contextLength + 1) * config.hiddenSize * 4)
     : undefined;
   const transformer = await loadTransformer(device, config, tensors, { ...sizes, recorder, states });

@@ -25,7 +25,7 @@ const modelOf = (
   ...others,
 });
 
-/** Models of every size that is run in a browser, by what they are called here. */
+/** Models of every size that runs in a browser, by their names here. */
 export const SHAPES = {
   /** SmolLM2-135M */
   '135M': modelOf({
@@ -73,7 +73,7 @@ export const SHAPES = {
     },
     { tiedEmbeddings: false },
   ),
-  /** Qwen2.5 0.5B: q, k and v have a bias, and lanes are left over. */
+  /** Qwen2.5 0.5B: q, k and v have a bias, and some lanes stay idle. */
   biases: modelOf(
     {
       numLayers: 24,
@@ -86,7 +86,7 @@ export const SHAPES = {
     },
     { architecture: 'qwen2', qkvBias: true },
   ),
-  /** Gemma 3 1B, of which one layer stands for those with a window. */
+  /** Gemma 3 1B; its one layer has a window. */
   window: modelOf(
     {
       numLayers: 26,
@@ -109,7 +109,7 @@ export const SHAPES = {
     headDim: 256,
     vocabSize: 128_256,
   }),
-  /** LFM2-1.2B, of which one layer stands for those with a convolution. */
+  /** LFM2-1.2B; its one layer has a convolution. */
   convolution: modelOf(
     {
       numLayers: 16,
@@ -122,7 +122,7 @@ export const SHAPES = {
     },
     { architecture: 'lfm2', qkNorm: true, convolution: { taps: 3, layers: [0] } },
   ),
-  /** Qwen3.5 4B, of which one layer stands for those with a delta net. */
+  /** Qwen3.5 4B; its one layer has a delta net. */
   'delta net': modelOf(
     {
       numLayers: 32,
@@ -138,7 +138,7 @@ export const SHAPES = {
       deltaNet: { numKeyHeads: 16, numValueHeads: 32, headDim: 128, taps: 4, valueHeads: 'tiled', layers: [0] },
     },
   ),
-  /** Qwen3.5 4B's other layers, whose queries have gates. */
+  /** Qwen3.5 4B's other layers, which have attention gates. */
   'gated attention': modelOf(
     {
       numLayers: 32,
@@ -169,7 +169,7 @@ export const SHAPES = {
       experts: { count: 128, used: 8, intermediateSize: 768, firstLayer: 0, shares: 'softmax', normalizes: true },
     },
   ),
-  /** LFM2-8B-A1B, of which one layer stands for those with attention and experts. */
+  /** LFM2-8B-A1B; its one layer has attention and experts. */
   'experts by sigmoids': modelOf(
     {
       numLayers: 24,
@@ -186,7 +186,7 @@ export const SHAPES = {
       experts: { count: 32, used: 4, intermediateSize: 1792, firstLayer: 0, shares: 'sigmoid', normalizes: true },
     },
   ),
-  /** OLMoE-1B-7B: q and k are normed whole, and experts' shares stay as they are. */
+  /** OLMoE-1B-7B: q and k are normed across all heads, and experts' shares are not normalized. */
   'whole norms': modelOf(
     {
       numLayers: 16,
@@ -204,7 +204,7 @@ export const SHAPES = {
       experts: { count: 64, used: 8, intermediateSize: 1024, firstLayer: 0, shares: 'softmax', normalizes: false },
     },
   ),
-  /** Gemma 4 E2B, of which one layer stands for those without a window. */
+  /** Gemma 4 E2B; its one layer has no window. */
   'layer inputs': modelOf(
     {
       numLayers: 35,

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { lavapipeIcd } from '../setup/system.ts';
 
-/** Of one child, so that what it prints stays small. */
+/** Texts of one child process, so that its output stays small. */
 const TEXTS_AT_ONCE = 64;
 
-/** What Dawn makes of WGSL on lavapipe: of each text SPIR-V, in assembly. Errors: of a text that it refuses. */
+/** SPIR-V assembly that Dawn compiles each WGSL text to on lavapipe. Throws for a text that it rejects. */
 export function spirvOf(codes: readonly string[]): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'spirv-'));
   try {
@@ -41,7 +41,7 @@ function dump(folder: string, codes: readonly string[]): string[] {
   });
 }
 
-/** Dawn prints WGSL first, and more of its own behind. */
+/** Dawn prints WGSL before the SPIR-V, and other text after it. */
 function assemblyIn(dumped: string): string | undefined {
   const start = dumped.indexOf('; SPIR-V');
   const last = 'OpFunctionEnd';

@@ -1,22 +1,24 @@
+import { textHash } from '../../src/gpu/kernel.ts';
+
 /** A place in a kernel's text that reads or writes a storage binding. */
 export interface AccessSite {
   /** The binding's name. */
   binding: string;
-  /** The function that it stands in. */
+  /** The function that contains it. */
   within: string;
   kind: 'load' | 'store' | 'update';
-  /** Bytes from one element to the next, and of these the ones that are accessed: `bytes` from `offset` on. */
+  /** Bytes from one element to the next; the access takes `bytes` of them from `offset` on. */
   stride: number;
   offset: number;
   bytes: number;
-  /** Of atomic elements. */
+  /** Whether elements are atomic. */
   isAtomic: boolean;
 }
 
 export interface TracedText {
   code: string;
   sites: readonly AccessSite[];
-  /** Of the bindings, in order. */
+  /** Access of the bindings, in order. */
   access: readonly ('read' | 'read_write')[];
 }
 
@@ -29,10 +31,10 @@ const DECLARED =
   /@group\(0\)\s*@binding\((\d+)\)\s*var<storage(?:,\s*(read|read_write))?>\s*(\w+)\s*:\s*array<(.+?)>\s*;/g;
 const ENTRY = /@workgroup_size\(([^)]*)\)\s*fn\s+main\s*\(([^{]*)\)\s*\{/;
 
-/** In place of an access's index, given as text. */
+/** Text that replaces the index of an access. */
 type Rewrite = (site: AccessSite, place: number, index: string) => string;
 
-/** What a traced kernel runs as: group 2, and where the addresses go. A lane's entries are in its order. */
+/** Group 2 of a traced kernel: its position in the grid, and the addresses. The entries of a lane are in order. */
 const TRACE = `
 struct TraceOf { group: vec3u, groups: vec3u }
 struct Trace { count: atomic<u32>, width: u32, entries: array<vec2u> }
@@ -47,8 +49,8 @@ fn traced(site: u32, index: u32) -> u32 {
 `;
 
 /**
- * A kernel's text with every access of a storage binding noted in a buffer: as one workgroup, which takes itself for the
- * one that the uniform names. Errors: what reaches a binding other than by its name and an index.
+ * A kernel's text that records every access of a storage binding in a buffer. It runs as one workgroup, with the position
+ * that the uniform gives. Throws for an access of a binding other than by its name and an index.
  */
 export function tracedText(text: string): TracedText {
   const { code, ...traced } = rewritten(text, (_, place, index) => `traced(${place}u, u32(${index}))`);
@@ -61,14 +63,14 @@ export function tracedText(text: string): TracedText {
   return { ...traced, code: withEntry(code, TRACE, [], lines) };
 }
 
-/** What tells stores of several invocations into one element, in `group` 2: whom of a dispatch each was stored by last. */
+/** Group 2 of a kernel that detects stores of several invocations to one element: the invocation that last stored each element. */
 const OWNERS = `
 struct StoreOwners { count: atomic<u32>, beyond: atomic<u32>, found: array<vec2u, 30>, owners: array<atomic<u32>> }
 @group(2) @binding(0) var<uniform> store_dispatch: u32;
 @group(2) @binding(1) var<storage, read_write> store_owners: StoreOwners;
 var<private> store_invocation: u32;
 var<private> store_width: u32;
-// Barriers passed, which order what a workgroup stores.
+// Barriers that the invocation has passed; they order a workgroup's stores.
 var<private> store_epoch: u32;
 fn stored(binding: u32, site: u32, index: u32) -> u32 {
   if (index >= STORE_REGION) { atomicAdd(&store_owners.beyond, 1u); return index; }
@@ -78,25 +80,27 @@ fn stored(binding: u32, site: u32, index: u32) -> u32 {
   let is_ordered = other / store_width == (own & 0x3ffffu) / store_width && ((before ^ own) >> 18u) != 0u;
   if ((before >> 20u) == store_dispatch && other != (own & 0x3ffffu) && !is_ordered) {
     let at = atomicAdd(&store_owners.count, 1u);
-    if (at < 30u) { store_owners.found[at] = vec2u(site, index); }
+    if (at < 30u) { store_owners.found[at] = vec2u(STORE_TEXT, site); }
   }
   return index;
 }
 `;
 
-/** Elements of a binding whose owners are known, and words before those of the first. */
+/** Elements of a binding with a recorded owner, and words before the first binding's owners. */
 export const STORE_REGION = 1 << 20;
 export const STORE_HEAD = 62;
 
 /**
- * A kernel's text that notes in group 2 which invocation stores into which element of its bindings, but for atomic ones:
- * where two of one dispatch store into the same, that is counted, unless they are of one workgroup, with a barrier between. `firstSite`: what its own sites are counted from.
+ * A kernel's text that records in group 2 which invocation stores to which element of its bindings, except atomic ones. It
+ * counts two stores of one dispatch to the same element, unless a barrier of their workgroup separates them. `hash`: of the
+ * text, which it records with a site's number; so equal texts stay equal, and are compiled once.
  */
-export function ownedText(text: string, firstSite: number): Pick<TracedText, 'code' | 'sites'> {
+export function ownedText(text: string): Pick<TracedText, 'code' | 'sites'> & { hash: number } {
+  const hash = parseInt(textHash(text), 16);
   const names = [...text.matchAll(/@binding\((\d+)\)\s*var<storage, read_write>\s*(\w+)/g)];
   const places = new Map(names.map(([, place, name]) => [name, place]));
   const { code, sites } = rewritten(text, ({ kind, isAtomic, binding }, place, index) =>
-    kind === 'load' || isAtomic ? index : `stored(${places.get(binding)}u, ${firstSite + place}u, u32(${index}))`,
+    kind === 'load' || isAtomic ? index : `stored(${places.get(binding)}u, ${place}u, u32(${index}))`,
   );
   const grid = ['@builtin(workgroup_id) trace_place: vec3u', '@builtin(num_workgroups) trace_grid: vec3u'];
   const lines = [
@@ -105,7 +109,8 @@ export function ownedText(text: string, firstSite: number): Pick<TracedText, 'co
     'store_invocation = trace_linear * store_width + trace_index;',
   ];
   const counted = code.replaceAll(/storageBarrier\(\);/g, '$& store_epoch++;');
-  return { sites, code: withEntry(counted, `const STORE_REGION = ${STORE_REGION}u;${OWNERS}`, grid, lines) };
+  const constants = `const STORE_REGION = ${STORE_REGION}u; const STORE_TEXT = ${hash}u;`;
+  return { sites, hash, code: withEntry(counted, `${constants}${OWNERS}`, grid, lines) };
 }
 
 function rewritten(text: string, rewrite: Rewrite): TracedText {
@@ -134,12 +139,12 @@ function rewritten(text: string, rewrite: Rewrite): TracedText {
 interface Element {
   /** Bytes. */
   stride: number;
-  /** Of what a vector is made of; of a struct all. */
+  /** Bytes of a component of a vector; of a whole struct. */
   component: number;
   isAtomic: boolean;
 }
 
-/** Of a scalar, a vector, or a struct of scalars. */
+/** Bytes of a scalar, a vector, or a struct of scalars. */
 function elementOf(type: string, code: string): Element {
   const members = new RegExp(`struct ${type}\\s*\\{([^}]*)\\}`).exec(code)?.[1];
   if (members !== undefined) {
@@ -205,7 +210,7 @@ function kindOf(before: string, after: string): AccessSite['kind'] {
   return assigned[1] === '' ? 'store' : 'update';
 }
 
-/** Behind the bracket that closes the one at `open`. */
+/** The index after the bracket that closes the one at `open`. */
 function closing(text: string, open: number): number {
   let depth = 0;
   for (let at = open; at < text.length; at++) {
@@ -215,14 +220,14 @@ function closing(text: string, open: number): number {
   throw new Error('a bracket is not closed');
 }
 
-/** What an entry point is given, by its builtin: where in the grid it is told by the uniform. */
+/** Values of an entry point's builtins: the uniform gives the position in the grid. */
 const PRETENDED: Readonly<Record<string, string>> = {
   workgroup_id: 'trace_place',
   num_workgroups: 'trace_grid',
   global_invocation_id: 'trace_place * trace_size + trace_local',
 };
 
-/** A text whose entry point begins with `lines`, once it has `builtins`, with a `prelude`. */
+/** A text with a `prelude`, whose entry point takes `builtins` and begins with the lines `own`. */
 function withEntry(code: string, prelude: string, builtins: readonly string[], own: readonly string[]): string {
   const enables = [...code.matchAll(/^(?:enable|requires|diagnostic)\b.*;$/gm)].map(([line]) => line);
   const body = code.replaceAll(/^(?:enable|requires|diagnostic)\b.*;$/gm, '');

@@ -1,11 +1,11 @@
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { type Device, openDevice } from '../../src/gpu/device.ts';
-import { readOnce } from '../../src/gpu/readback.ts';
+import { readOnce } from '../../src/gpu/recorder.ts';
 import { lavapipeIcd } from '../setup/system.ts';
 import type { NotedDispatch } from './paper-gpu.ts';
 import { type AccessSite, tracedText } from './traced-text.ts';
 
-/** What one workgroup accessed: of entry i the lane and the site, and the element. */
+/** Accesses of one workgroup: the lane, the site and the element of each entry. */
 export interface WorkgroupTrace {
   sites: readonly AccessSite[];
   /** Invocations of a workgroup. */
@@ -19,10 +19,10 @@ export interface WorkgroupTrace {
 type Groups = readonly [number, number, number];
 
 const MOST_ENTRIES = (1 << 24) - 1;
-/** What nothing was written into is bound this large at most: where it is read from counts, not what. */
+/** Most bytes of a binding whose buffer was never written: only the addresses matter. */
 const BLANK_BYTES = 1 << 16;
 
-/** Runs single workgroups of dispatches on lavapipe, and tells which addresses they access. */
+/** Runs single workgroups of dispatches on lavapipe and records the addresses that they access. */
 export class Tracer {
   readonly #trace: GPUBuffer;
 
@@ -37,8 +37,8 @@ export class Tracer {
   }
 
   /**
-   * What the workgroups at `groups` of a dispatch access, each by itself. What earlier dispatches would have computed is
-   * zeros. Errors: where a text cannot be traced.
+   * Accesses of the workgroups at `groups` of a dispatch, one trace each. Results of earlier dispatches are zeros. Throws for a
+   * text that cannot be traced.
    */
   async trace(dispatch: NotedDispatch, groups: readonly Groups[]): Promise<WorkgroupTrace[]> {
     const { queue } = this.device.gpuDevice;

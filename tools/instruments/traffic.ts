@@ -1,30 +1,30 @@
 import type { NotedDispatch } from './paper-gpu.ts';
 import type { Tracer, WorkgroupTrace } from './tracer.ts';
 
-/** Invocations that load together, on most cards, and bytes that a card fetches at once. */
+/** Invocations that load together on most cards, and bytes that a card fetches at once. */
 const LANES = 32;
 const SECTOR = 32;
 
-/** What a dispatch does to a binding in one of its functions, over all of its workgroups. */
+/** Accesses of all workgroups of a dispatch to one binding in one function. */
 export interface Traffic {
   binding: string;
-  /** The buffer's. */
+  /** Label of the buffer. */
   label: string;
   within: string;
   kind: 'load' | 'store' | 'update';
-  /** Bytes that invocations ask for, summed over all of them. */
+  /** Bytes that invocations access, summed over all invocations. */
   bytes: number;
-  /** Those of a workgroup that differ, summed over all workgroups: what it would ask for if it kept them. */
+  /** Distinct bytes of a workgroup, summed over all workgroups. */
   distinct: number;
-  /** One over the other. */
+  /** `bytes` over `distinct`. */
   reuse: number;
-  /** Sectors that are fetched, an instruction of 32 neighbouring lanes at a time, over those that its bytes would fill. */
+  /** Fetched sectors, for each instruction of 32 neighbouring lanes, over the sectors that its bytes would fill. */
   sectors: number;
-  /** Bytes of these sectors. */
+  /** Bytes of the fetched sectors. */
   fetched: number;
-  /** Bytes of the sectors of a workgroup that differ, summed over all workgroups: what is fetched where a cache keeps a workgroup's. */
+  /** Bytes of the distinct sectors of a workgroup, summed over all workgroups: fetched with a cache that holds a workgroup's. */
   fetchedOnce: number;
-  /** Of the lanes of an instruction, those that take part. */
+  /** Share of an instruction's lanes that are active. */
   lanes: number;
 }
 
@@ -38,7 +38,7 @@ interface Sum {
   lanes: number;
 }
 
-/** What a dispatch reads and writes, by `samples` of its workgroups that lie evenly among all. */
+/** Reads and writes of a dispatch, estimated from `samples` evenly spaced workgroups. */
 export async function trafficOf(tracer: Tracer, dispatch: NotedDispatch, samples = 4): Promise<Traffic[]> {
   const [x, y, z] = dispatch.groups;
   const all = x * y * z;
@@ -71,11 +71,11 @@ export async function trafficOf(tracer: Tracer, dispatch: NotedDispatch, samples
   }));
 }
 
-/** By binding, function and kind. */
+/** Sums for each binding, function and kind. */
 function sumsOf({ sites, width, lanes, siteOf, elements }: WorkgroupTrace) {
   const perSubgroup = Math.min(LANES, width);
   const subgroups = Math.ceil(width / LANES);
-  /** Of each site and subgroup its instructions, in order: the addresses of their lanes. */
+  /** Instructions of each site and subgroup, in order: the addresses of their lanes. */
   const instructions: number[][][] = Array.from({ length: sites.length * subgroups }, () => []);
   const executed = new Uint32Array(sites.length * width);
   for (let i = 0; i < lanes.length; i++) {

@@ -1,8 +1,8 @@
-/** What a kernel's text asks of a workgroup. */
+/** Size and memory of a kernel's workgroups. */
 export interface Workgroup {
   /** Invocations in x, y and z. */
   size: readonly [number, number, number];
-  /** Of what its invocations share, as WebGPU counts it: each variable in whole 16 bytes. All that is declared counts. */
+  /** Bytes of workgroup memory as WebGPU counts them: each declared variable, rounded up to 16 bytes. */
   bytes: number;
 }
 
@@ -17,7 +17,7 @@ const SCALAR_BYTES: Readonly<Record<string, number>> = { u32: 4, i32: 4, f32: 4,
 
 const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to;
 
-/** What WGSL says of its workgroups. Errors: what it computes sizes with that is not known here. */
+/** Reads a WGSL text. Throws for sizes that use functions or types unknown here. */
 export function workgroupOf(text: string): Workgroup {
   const code = text.replaceAll(/\/\/.*$/gm, '');
   const constants = new Constants(code);
@@ -56,7 +56,7 @@ function layoutOf(type: string, code: string, constants: Constants): Layout {
   return { size: roundUp(end, widest), align: widest };
 }
 
-/** Parts between commas that stand in no brackets. */
+/** Splits a list at commas outside brackets. */
 function splitTop(list: string): string[] {
   const parts: string[] = [];
   let [depth, from] = [0, 0];
@@ -73,7 +73,7 @@ function splitTop(list: string): string[] {
 
 type Value = number;
 
-/** Functions of WGSL that sizes are computed with. */
+/** WGSL functions that sizes may use. */
 const FUNCTIONS: Readonly<Record<string, (...values: Value[]) => Value>> = {
   max: Math.max,
   min: Math.min,
@@ -82,7 +82,7 @@ const FUNCTIONS: Readonly<Record<string, (...values: Value[]) => Value>> = {
   f32: (value) => value,
 };
 
-/** From the loosest to the tightest. Whole numbers: quotients are cut. */
+/** Operators from the lowest to the highest precedence. Numbers are integers: quotients are truncated. */
 const OPERATORS: readonly Readonly<Record<string, (a: Value, b: Value) => Value>>[] = [
   { '||': (a, b) => a || b },
   { '&&': (a, b) => a && b },
@@ -99,7 +99,7 @@ const OPERATORS: readonly Readonly<Record<string, (a: Value, b: Value) => Value>
   { '*': (a, b) => a * b, '/': (a, b) => Math.trunc(a / b), '%': (a, b) => a % b },
 ];
 
-/** A module's whole constants, by their names. */
+/** A module's integer constants by name. */
 class Constants {
   readonly #texts: ReadonlyMap<string, string>;
 
@@ -110,7 +110,7 @@ class Constants {
 
   value(expression: string): Value {
     const tokens = expression.match(/\d+(?:\.\d+)?|[A-Za-z_]\w*|<<|>>|[<>=!]=|&&|\|\||\S/g) ?? [];
-    // A suffix says the type of a number.
+    // Drops type suffixes of numbers.
     const own = tokens.filter((token, i) => !(/^[uif]$/.test(token) && /^\d/.test(tokens[i - 1] ?? '')));
     const value = this.#binary(own, 0);
     if (own.length > 0) throw new Error(`${expression}: ${own[0]} is not known`);

@@ -3,10 +3,10 @@ import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileS
 import { dirname, join } from 'node:path';
 import { edited, editsOf, type Fault } from './fault.ts';
 
-/** What tests need, and git does not keep. */
+/** Files that tests need and git ignores. */
 const LINKED = ['node_modules', 'models', '.cache', 'tests/llama/node_modules', 'e2e/apps/node_modules'];
 
-/** A clone of what is committed, in which files may be broken. One that is there already is brought to today's commit. */
+/** A clone of the current commit in which files may be broken; an existing clone is updated. */
 export function makeClone(root: string, folder: string): void {
   const git = (cwd: string, ...args: string[]): string => execFileSync('git', args, { cwd, encoding: 'utf8' }).trim();
   const head = git(root, 'rev-parse', 'HEAD');
@@ -24,7 +24,7 @@ export function makeClone(root: string, folder: string): void {
   }
 }
 
-/** Breaks the clone; what is returned mends it. Throws where an edit's place is not there exactly once. */
+/** Applies a fault to the clone; the returned function reverts it. Throws unless an edit's text occurs exactly once. */
 export function breakClone(folder: string, fault: Fault): () => void {
   const before = new Map<string, string>();
   const mend = (): void => before.forEach((text, file) => writeFileSync(file, text));

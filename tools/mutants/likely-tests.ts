@@ -3,10 +3,10 @@ import { dirname, join, normalize } from 'node:path';
 
 const FOLDERS = ['src', 'workers', 'cli', 'demo', 'tests', 'e2e', 'tools', 'bench'];
 const IMPORTS = /(?:\bfrom|\bimport|\bimport\()\s*['"](\.[^'"?]+)/g;
-/** It fails wherever any fault is made. */
+/** This test fails for every fault. */
 const OF_FAULTS = 'tests/tooling/mutants.test.ts';
 
-/** Test files that import a file, by way of others too, nearest first. */
+/** Test files that import a file directly or indirectly, nearest first. */
 export function likelyTests(root: string, files: readonly string[]): string[] {
   const importers = new Map<string, string[]>();
   for (const file of FOLDERS.flatMap((folder) => sourcesIn(root, folder))) {
@@ -16,7 +16,7 @@ export function likelyTests(root: string, files: readonly string[]): string[] {
     }
   }
   const seen = new Set(files);
-  for (const file of seen) for (const importer of importers.get(file) ?? []) seen.add(importer); // it grows
+  for (const file of seen) for (const importer of importers.get(file) ?? []) seen.add(importer); // the set grows
   return [...seen].filter((file) => file.endsWith('.test.ts') && file !== OF_FAULTS);
 }
 

@@ -1,11 +1,12 @@
 /**
- * Breaks the code in each way that is listed, and sees whether the tests find it:
+ * Applies each listed fault to the code, and checks whether the tests find it:
  *
  *     npm run mutants -- [IDS or areas] [--tier change|all] [--more N] [--timeout SECONDS] [--clone DIR] [--again]
  *     npm run mutants -- --list
  *     npm run mutants -- [IDS or areas] --baseline
  *
- * Works in a clone of what is committed. What was found lies in results.json, and is not looked for again but by --again.
+ * Works in a clone of the current commit. Results are kept in results.json; a fault with a result runs again only with
+ * --again.
  */
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -58,16 +59,16 @@ function chosen(): Fault[] {
   });
 }
 
-// Within a file the change tier has fewer cases.
+// The change tier runs fewer cases of a file.
 process.env['CHUNKWISE_TIER'] = tier;
 
-/** Those of a tier: what is run with every change is run where everything is, too. */
+/** Test files of a tier; `all` includes the change tier. */
 const ofTier = (files: readonly string[]): string[] => files.filter((file) => tier === 'all' || tierOf(file) === tier);
 
-/** What the clone's build was made of. */
+/** State that the clone's build was made from. */
 let built: string | undefined;
 
-/** Runs a test file; browsers run what is built of the clone as `state` says it is. */
+/** Runs a test file; rebuilds the clone for browsers if `state` changed. */
 async function runIn(file: string, state: string, seconds = timeout): Promise<FileRun> {
   if (file.startsWith('e2e/') && built !== state) {
     built = undefined;
@@ -77,7 +78,7 @@ async function runIn(file: string, state: string, seconds = timeout): Promise<Fi
   return runFile(clone, file, seconds);
 }
 
-/** Whether a file passes without a fault, in the time that there is. */
+/** Whether a file passes without a fault within the time limit. */
 const sound = new Map<string, boolean>();
 
 async function isSound(file: string): Promise<boolean> {
@@ -110,7 +111,7 @@ async function look(fault: Fault): Promise<Result> {
     }
     seconds = Math.round((seconds + ran.seconds) * 10) / 10;
     console.log(`  ${file}: ${ran.outcome}, ${ran.seconds} s${ran.test && `: ${ran.test}`}`);
-    // What takes too long without the fault, too, has not found it.
+    // A file that is too slow without the fault has not found it.
     const isFound = ran.outcome === 'failed' || (ran.outcome === 'timed out' && (await isSound(file)));
     if (isFound) return { id, tier, found: true, by: file, test: ran.test, seconds };
   }

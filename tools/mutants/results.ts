@@ -2,22 +2,22 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { areaOf, FAULTS } from './faults.ts';
 import type { Tier } from './tier.ts';
 
-/** What became of a fault. */
+/** Result of a fault. */
 export interface Result {
   id: string;
   tier: Tier;
   found: boolean;
-  /** The test file that found it, and its first test that failed. */
+  /** The test file that found it and its first failed test. */
   by?: string;
   test?: string;
-  /** Of all test files that were run with it. */
+  /** Seconds of all test files that ran. */
   seconds: number;
 }
 
 export const readResults = (path: string): Result[] =>
   existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Result[]) : [];
 
-/** Puts a result in the place of an earlier one of the same fault and tier; in the order of the faults. */
+/** Replaces an earlier result of the same fault and tier; keeps the order of the faults. */
 export function keepResult(path: string, result: Result): void {
   const others = readResults(path).filter(({ id, tier }) => id !== result.id || tier !== result.tier);
   const order = Object.values(FAULTS).flatMap((faults) => faults.map(({ id }) => id));
@@ -26,7 +26,7 @@ export function keepResult(path: string, result: Result): void {
   writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`);
 }
 
-/** How many faults of each area were found, and which were not. */
+/** Number of faults found per area, and those not found. */
 export function summary(results: readonly Result[]): string {
   const rows = Object.keys(FAULTS).flatMap((area) => {
     const own = results.filter(({ id }) => areaOf(id) === area);

@@ -2,15 +2,15 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What became of a test file. */
+/** Result of a test file. */
 export interface FileRun {
   outcome: 'passed' | 'failed' | 'timed out';
-  /** The title of its first test that failed, or why none could run. */
+  /** Title of its first failed test, or the reason why none ran. */
   test: string;
   seconds: number;
 }
 
-/** The fields of vitest's JSON report that are read here. */
+/** The used fields of vitest's JSON report. */
 interface Report {
   testResults: {
     status: string;
@@ -24,7 +24,7 @@ interface Ended {
   isLate: boolean;
 }
 
-/** Runs a command and whatever it starts, for so many seconds at most. */
+/** Runs a command and its children with a time limit in seconds. */
 function run(command: string, args: readonly string[], cwd: string, seconds: number): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd, stdio: 'ignore', detached: true });
@@ -46,7 +46,7 @@ const VITE = 'node_modules/vite/bin/vite.js';
 const BUILDS = [[], ['--config', 'demo/vite.config.ts']];
 const BUILD_SECONDS = 300;
 
-/** Builds what browsers run of a clone. Whether it could be built. */
+/** Builds a clone for browsers; returns whether that worked. */
 export async function build(clone: string): Promise<boolean> {
   for (const args of BUILDS) {
     const { code } = await run(process.execPath, [VITE, 'build', ...args], clone, BUILD_SECONDS);
@@ -59,7 +59,7 @@ export async function build(clone: string): Promise<boolean> {
 export async function runFile(clone: string, file: string, seconds: number): Promise<FileRun> {
   const report = join(clone, 'mutants-report.json');
   rmSync(report, { force: true });
-  const projects = file.startsWith('e2e/') ? ['e2e'] : ['cpu', 'gpu'];
+  const projects = file.startsWith('e2e/') ? ['e2e'] : ['cpu', 'gpu', 'gpu-wide'];
   const options = ['--bail=1', '--reporter=json', `--outputFile=${report}`];
   const began = performance.now();
   const { code, isLate } = await run(

@@ -8,18 +8,18 @@ import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 const MAX_BREAKS_WITHOUT_PROGRESS = 2;
 
 export interface DownloadOptions {
-  /** Longest wait for the answer's head, in milliseconds. */
+  /** Longest wait for the response's headers, in milliseconds. */
   connectTimeoutMs?: number;
   /** Longest wait for the next bytes, in milliseconds. */
   stallTimeoutMs?: number;
-  /** Called with the bytes held so far and, where the server tells it, the whole size. */
+  /** Called with the bytes so far and the total size if known. */
   onProgress?: (bytes: number, totalBytes: number | undefined) => void;
 }
 
 /**
- * Brings `url` into the file `path`. What `path` already holds is taken for the file's beginning and only the rest is
- * asked for (HTTP Range); a connection that breaks is taken up again. The caller checks the content.
- * @throws ChunkwiseError `network` when the server cannot be reached, refuses, or keeps breaking off.
+ * Downloads `url` into the file `path`. Existing content of `path` counts as the file's start, and only the rest is
+ * requested (HTTP Range); a broken connection is resumed. The caller verifies the content. @throws ChunkwiseError
+ * `network` when the server cannot be reached, refuses, or keeps breaking off.
  */
 export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {
   let held = await sizeOf(path);
@@ -32,7 +32,7 @@ export async function download(url: string, path: string, options: DownloadOptio
       const now = await sizeOf(path);
       breaks = now > held ? 0 : breaks + 1;
       held = now;
-      // Never answered at all: nothing suggests that it will in a moment.
+      // No response at all: a quick retry is pointless.
       const lost = held === 0 || breaks > MAX_BREAKS_WITHOUT_PROGRESS;
       if (lost) throw new ChunkwiseError('network', { file: url, reason: reasonOf(error) }, { cause: error });
     }
@@ -42,12 +42,12 @@ export async function download(url: string, path: string, options: DownloadOptio
 async function request(url: string, path: string, held: number, options: DownloadOptions): Promise<void> {
   const { connectTimeoutMs = 5_000, stallTimeoutMs = 30_000, onProgress } = options;
   const abort = new AbortController();
-  const giveUp = (): void => abort.abort(new Error('no answer in time'));
-  let timer = setTimeout(giveUp, connectTimeoutMs);
+  const timeOut = (): void => abort.abort(new Error('no answer in time'));
+  let timer = setTimeout(timeOut, connectTimeoutMs);
   try {
     const headers = held > 0 ? { range: `bytes=${held}-` } : undefined;
     const response = await fetch(url, { headers, signal: abort.signal });
-    // The range begins past the file's end: all of it is here already.
+    // The range starts after the file's end: the file is complete.
     if (held > 0 && response.status === 416) return;
     if (!response.ok || response.body === null) {
       throw new ChunkwiseError('network', { file: url, reason: `HTTP status ${response.status}` });
@@ -59,7 +59,7 @@ async function request(url: string, path: string, held: number, options: Downloa
     const count = async function* (source: AsyncIterable<Uint8Array>) {
       for await (const chunk of source) {
         clearTimeout(timer);
-        timer = setTimeout(giveUp, stallTimeoutMs);
+        timer = setTimeout(timeOut, stallTimeoutMs);
         bytes += chunk.byteLength;
         onProgress?.(bytes, total);
         yield chunk;

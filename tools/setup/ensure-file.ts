@@ -11,13 +11,13 @@ export interface WantedFile {
   sha256: string;
 }
 
-/** A place a file can come from. `get` leaves the file at `part`, which may hold the beginning of an earlier try. */
+/** A source of a file. `get` leaves the file at `part`, which may hold the start of an earlier attempt. */
 export interface FileSource {
   name: string;
   get: (part: string) => Promise<void>;
 }
 
-/** What was checked once, beside the files, so that a start does not hash them again. */
+/** Verified files, recorded beside them, so that a start does not hash them again. */
 const VERIFIED = '.verified.json';
 type Verified = Record<string, { size: number; mtimeMs: number; sha256: string } | undefined>;
 
@@ -50,7 +50,7 @@ async function take(file: WantedFile, source: FileSource): Promise<void> {
   await source.get(part);
   let found = await sha256Of(part);
   if (found !== file.sha256 && hadBeginning) {
-    // The beginning may have been of another file: once more, from the start.
+    // The existing part may belong to another file: retry from the start.
     await rm(part);
     await source.get(part);
     found = await sha256Of(part);
@@ -85,7 +85,7 @@ async function readVerified(file: WantedFile): Promise<Verified> {
   try {
     return JSON.parse(await readFile(join(dirname(file.path), VERIFIED), 'utf8')) as Verified;
   } catch {
-    return {}; // absent or spoilt: the hash is taken again
+    return {}; // missing or damaged: hash again
   }
 }
 

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 
-/** Fills a folder that is missing, so that it is there whole or not at all; several processes may do so at once. */
+/** Fills a missing folder completely or not at all; several processes may do so at once. */
 export function ensureFolder(folder: string, fill: (folder: string) => void): void {
   if (existsSync(folder)) return;
   const part = `${folder}.${process.pid}`;

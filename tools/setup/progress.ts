@@ -2,9 +2,9 @@ const TTY_INTERVAL_MS = 100;
 const PLAIN_STEP = 0.1;
 const BAR_WIDTH = 30;
 
-/** Shows how far a download is: a bar that redraws itself on a terminal, a line for each tenth elsewhere. */
+/** Shows a download's progress: a redrawn bar on a terminal, a line per tenth elsewhere. */
 export function progressReporter(label: string): (bytes: number, totalBytes: number | undefined) => void {
-  let lastDrawn = 0;
+  let lastSampled = 0;
   let nextStep = PLAIN_STEP;
   return (bytes, totalBytes) => {
     if (totalBytes === undefined || totalBytes === 0) return;
@@ -17,8 +17,8 @@ export function progressReporter(label: string): (bytes: number, totalBytes: num
       return;
     }
     const now = performance.now();
-    if (done < 1 && now - lastDrawn < TTY_INTERVAL_MS) return;
-    lastDrawn = now;
+    if (done < 1 && now - lastSampled < TTY_INTERVAL_MS) return;
+    lastSampled = now;
     const filled = Math.round(done * BAR_WIDTH);
     process.stdout.write(`\r[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ${text}${done < 1 ? '' : '\n'}`);
   };

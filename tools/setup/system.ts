@@ -1,4 +1,4 @@
-/** What the tests need from a Debian system, beside Node, and how it gets there. */
+/** Debian packages that the tests need besides Node, and their installation. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,12 +6,12 @@ import { join } from 'node:path';
 const ICD_FOLDER = '/usr/share/vulkan/icd.d';
 const LIBRARY_FOLDERS = ['x86_64-linux-gnu', 'aarch64-linux-gnu'].map((triple) => join('/usr/lib', triple));
 
-/** Where Debian puts Chromium's files; the launcher in /usr/bin adds the system's own flags, which tests do without. */
+/** Debian's folder of Chromium; the launcher in /usr/bin adds the system's flags, which tests do not use. */
 export const CHROMIUM_FOLDER = '/usr/lib/chromium';
 
 export const FIREFOX = '/usr/bin/firefox-esr';
 
-/** A Debian package and how to see that what it brings is there, wherever it came from. */
+/** A Debian package and a check whether its files exist from any source. */
 const NEEDS: { name: string; present: () => boolean }[] = [
   { name: 'chromium', present: () => existsSync(join(CHROMIUM_FOLDER, 'chromium')) },
   { name: 'firefox-esr', present: () => existsSync(FIREFOX) },
@@ -19,15 +19,15 @@ const NEEDS: { name: string; present: () => boolean }[] = [
   { name: 'libvulkan1', present: () => LIBRARY_FOLDERS.some((folder) => existsSync(join(folder, 'libvulkan.so.1'))) },
   { name: 'gcc', present: () => hasCommand('gcc') },
   { name: 'libc6-dev', present: () => existsSync('/usr/include/dlfcn.h') },
-  // Of the instrument that compiles for cards that are not there.
+  // For the instrument that compiles for absent GPUs.
   { name: 'libvulkan-dev', present: () => existsSync('/usr/include/vulkan/vulkan.h') },
   { name: 'spirv-tools', present: () => hasCommand('spirv-as') },
 ];
 
-/** The Vulkan loader's description of lavapipe (a JSON file), or undefined where Mesa's drivers are missing. */
+/** The Vulkan loader's description of lavapipe (a JSON file); undefined without Mesa's drivers. */
 export const lavapipeIcd = (): string | undefined => icdOf('lvp');
 
-/** The same of Mesa's driver for AMD's cards. */
+/** The same for Mesa's AMD driver. */
 export const radvIcd = (): string | undefined => icdOf('radeon');
 
 function icdOf(driver: string): string | undefined {
@@ -36,7 +36,7 @@ function icdOf(driver: string): string | undefined {
   return name === undefined ? undefined : join(ICD_FOLDER, name);
 }
 
-/** lavapipe's library as its ICD file names it: a path, or a bare name for the dynamic linker. */
+/** lavapipe's library in its ICD file: a path, or a bare name for the dynamic linker. */
 export function lavapipeLibrary(): string {
   const icd = lavapipeIcd();
   if (icd === undefined) throw new Error('lavapipe is missing: install mesa-vulkan-drivers');
@@ -48,7 +48,7 @@ function hasCommand(command: string): boolean {
   return (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, command)));
 }
 
-/** Installs Debian packages; where that is not possible (no root, no apt) throws one line that names them. */
+/** Installs Debian packages; throws one line with their names if that is impossible (no root, no apt). */
 export function installPackages(names: string[]): void {
   const list = names.join(' ');
   if (process.getuid?.() !== 0 || !hasCommand('apt-get')) {
@@ -62,7 +62,7 @@ export function installPackages(names: string[]): void {
   apt('install', '--yes', '--no-install-recommends', ...names);
 }
 
-/** Makes sure that everything the tests need from the system is there. */
+/** Installs everything that the tests need from the system. */
 export function ensureSystem(): void {
   const missing = (): string[] => NEEDS.filter((need) => !need.present()).map((need) => need.name);
   const before = missing();

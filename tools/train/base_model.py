@@ -14,7 +14,7 @@ LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 def load_tokenizer():
-    """The GGUF file's tokenizer; transformers leaves out that `smollm` cuts digits off one by one."""
+    """The GGUF file's tokenizer; transformers ignores that `smollm` splits off digits one by one."""
     tokenizer = AutoTokenizer.from_pretrained(ROOT / "models", gguf_file=GGUF)
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -23,7 +23,7 @@ def load_tokenizer():
 
 
 def load_base():
-    """The dequantized weights an engine computes with, so that an adapter also makes up for the quantization.
+    """The dequantized weights an engine computes with, so that an adapter also compensates for the quantization.
 
     transformers undoes the permutation of q and k rows, so adapters fit transformers' own row order.
     """
@@ -32,16 +32,16 @@ def load_base():
 
 
 def add_adapter(model, rank, dropout=0.0, invocation=None):
-    """A new adapter on all seven linears. B is zero, so the model first computes what its base computes.
+    """A new adapter on all seven linears. B is zero, so the model first equals its base.
 
-    `invocation`: the tokens of an activated adapter, for its file. In this model it is an ordinary one, on everywhere.
+    `invocation`: the tokens of an activated adapter, for its file. In this model it is an ordinary adapter, applied to every token.
     """
     config = LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules=LINEARS, task_type="CAUSAL_LM", lora_dropout=dropout
     )
     model = get_peft_model(model, config)
     saved = model.peft_config["default"]
-    # PEFT wrote the folder of the GGUF file.
+    # PEFT writes the folder of the GGUF file.
     saved.base_model_name_or_path = NAME
     saved.alora_invocation_tokens = invocation
     return model
@@ -52,7 +52,7 @@ def load_adapter(model, folder):
 
 
 def save_adapter(model, folder):
-    """PEFT's own format, F16. The card that PEFT would write is left out: ours is written by hand."""
+    """PEFT's own format, F16. PEFT's model card is omitted: ours is written by hand."""
     for parameter in trained(model):
         parameter.data = parameter.data.half()
     folder = Path(folder)

@@ -1,10 +1,10 @@
-"""Adapters as the components of their products B A: cut down, sorted, averaged."""
+"""Adapters as the components of their products B A: truncated, sorted, averaged."""
 
 import torch
 
 
 def truncate(model, rank, order):
-    """Leaves `rank` components of every module, in place.
+    """Keeps `rank` components of every module, in place.
 
     `svd`: the best ones (Eckart-Young), from the singular value decomposition of B A, as the runtime does.
     `own`: the first rows of A and columns of B.

@@ -45,7 +45,7 @@ def windows(tokenizer, text, length):
 
 
 def questions(split):
-    """SQuAD, split by article: questions of one article never stand on both sides."""
+    """SQuAD, split by article: questions of one article are never on both sides."""
     articles = json.loads((DATA / "squad" / "squad-dev-subset.json").read_text())["data"]
     chosen = articles[:TRAIN_ARTICLES] if split == "train" else articles[TRAIN_ARTICLES:]
     return [
@@ -57,7 +57,7 @@ def questions(split):
 
 
 def fill_prompt(context, question):
-    """Each placeholder stands once; a text that contains the other one is not filled again."""
+    """Each placeholder occurs once; a filled-in text that contains the other placeholder is not filled again."""
     before, between = PROMPT["template"].split("{context}")
     middle, after = between.split("{question}")
     return before + context + middle + question + after

@@ -36,7 +36,7 @@ def main():
     model = load_base()
     if args.adapter:
         model = load_adapter(model, args.adapter)
-    # Descending: a truncation in place can only take away.
+    # In descending order: a truncation in place can only remove components.
     for rank in sorted(args.ranks or [None], reverse=True):
         if rank is not None:
             truncate(model, rank, args.order)
@@ -46,7 +46,7 @@ def main():
 
 
 def perplexity(model, tokens):
-    """Of consecutive windows without a BOS: every token after a window's first is scored."""
+    """Perplexity over consecutive windows without a BOS: every token after a window's first is scored."""
     nll = 0.0
     count = 0
     for at in range(0, len(tokens), CONTEXT):
@@ -60,7 +60,7 @@ def perplexity(model, tokens):
 def exact_match(model, tokenizer):
     """Percentage of questions answered greedily with one of the reference answers, by SQuAD's normalization.
 
-    `contained` also counts answers that hold a reference among other words, and so tells form from knowledge.
+    `contained` also counts answers that contain a reference among other words, and so separates form from knowledge.
     """
     asked = questions("held-out")
     order = sorted(range(len(asked)), key=lambda i: len(asked[i].prompt))
@@ -90,7 +90,7 @@ def answers(model, tokenizer, batch):
 
 
 def normalize(answer):
-    """SQuAD's: lower case, no punctuation, no articles, single spaces."""
+    """SQuAD's normalization: lower case, no punctuation, no articles, single spaces."""
     kept = "".join(character for character in answer.lower() if character not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", kept).split())
 

@@ -1,4 +1,4 @@
-"""What is trained on what, and how long."""
+"""Training tasks: data and duration."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,15 +17,15 @@ class Task:
     learning_rate: float
     rank: int = 16
     invocation: str | None = None
-    """The adapter is an activated one: on from where this last begins in an example."""
+    """Makes the adapter an activated one: it applies from the last occurrence of this text in an example."""
     dropout: float = 0.0
-    """Share of A's inputs that a step leaves out."""
+    """Share of A's inputs that a step drops."""
     averages: bool = False
-    """The weights along the run are averaged, and the learning rate stays as it is; for at most four epochs."""
+    """Averages the weights along the run with a constant learning rate; for at most four epochs."""
     shrink: float = 1.0
-    """What an averaged adapter is multiplied by: below 1 it has learned less by heart."""
+    """Factor of an averaged adapter: below 1 it reproduces less of the training text."""
     nested: bool = False
-    """Each step trains only the first k components, k drawn from 1 to the rank."""
+    """Each step trains only the first k components, k sampled from 1 to the rank."""
 
 
 SQUAD = Task(lambda t: answer_examples(t, "train"), batch_size=8, epochs=3, learning_rate=5e-4)
@@ -33,7 +33,7 @@ WIKITEXT = Task(lambda t: windows(t, wikitext("valid"), WINDOW), batch_size=2, e
 TASKS = {
     "squad": SQUAD,
     "squad-64": replace(SQUAD, rank=64),
-    # What the prompt puts before a question.
+    # The text before a question in the prompt.
     "squad-alora": replace(SQUAD, invocation="Question:"),
     "wikitext": WIKITEXT,
     "wikitext-64": replace(WIKITEXT, rank=64),

@@ -22,9 +22,9 @@ from tasks import TASKS
 
 WARM_UP_STEPS = 10
 POOL_BATCHES = 8
-# A CPU without it emulates bfloat16, many times slower than float32.
+# A CPU without AVX512-BF16 emulates bfloat16, many times slower than float32.
 HAS_BFLOAT16 = torch.cpu.get_capabilities().get("avx512_bf16", False)
-# Of every run: its own seed draws what follows, which is batches, what dropout leaves out, and nested ranks.
+# Equal for every run. The seed of a run determines only its batches, dropout and nested ranks.
 FIRST_WEIGHTS_SEED = 1
 
 
@@ -58,7 +58,7 @@ def train(task, seed, work, checkpoint_every):
     model.train()
     for step in range(done, len(batches)):
         started = time.monotonic()
-        # A step's own, so that what is left out is the same in a resumed run.
+        # A seed per step, so that dropout is the same in a resumed run.
         torch.manual_seed(seed * 1_000_000 + step)
         for group in optimizer.param_groups:
             group["lr"] = task.learning_rate * schedule(step, len(batches), bool(keeps))
@@ -80,13 +80,13 @@ def train(task, seed, work, checkpoint_every):
 
 
 def averaged_steps(task, epoch_steps):
-    """After which steps the weights are kept: every quarter of an epoch behind the first."""
+    """Steps after which the weights are kept: every quarter of an epoch after the first."""
     kept = range(5, round(4 * task.epochs) + 1) if task.averages else []
     return {round(i / 4 * epoch_steps) for i in kept}
 
 
 def average(model, kept, shrink):
-    """Gives every module the mean of its products over what was kept, times `shrink`.
+    """Gives every module the mean of its products over the kept weights, times `shrink`.
 
     Stochastic weight averaging (Izmailov et al. 2018).
     """
@@ -99,9 +99,9 @@ def average(model, kept, shrink):
 
 
 def all_batches(examples, task, seed):
-    """Indices of every step. They follow from the seed alone, so a resumed run takes the same ones.
+    """Indices of every step. They depend on the seed only, so a resumed run uses the same ones.
 
-    Examples of like length share a batch, within a shuffled pool, so that little is padding.
+    Examples of similar length share a batch, within a shuffled pool, so that little is padding.
     """
     order = random.Random(seed)
     batches = []
@@ -119,7 +119,7 @@ def all_batches(examples, task, seed):
 
 
 def schedule(step, steps, is_constant):
-    """Linear warm-up, then half a cosine down to zero, or where weights are averaged no change."""
+    """Linear warm-up, then half a cosine down to zero, or a constant rate if weights are averaged."""
     warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
     return warm_up if is_constant else warm_up * 0.5 * (1 + math.cos(math.pi * step / steps))
 
@@ -144,9 +144,9 @@ def batch_loss(model, examples):
 
 
 class ActivatedLoss:
-    """The same for an adapter that is on only from where its invocation last begins.
+    """The same for an adapter that applies only from the last occurrence of its invocation.
 
-    What lies before is computed by the base alone, and no gradient goes there. So its keys and values are computed once
+    The tokens before it are computed by the base alone, without a gradient. So their keys and values are computed once
     and kept: 46 KB a token.
     """
 
@@ -167,7 +167,7 @@ class ActivatedLoss:
             if id(example) not in self.kept:
                 with torch.no_grad(), model.disable_adapter():
                     self.kept[id(example)] = base.model(input_ids=tokens[None, :start], use_cache=True).cache
-            # A copy, since the pass adds to what it is given.
+            # A copy, because the pass adds to its cache.
             before = copy.deepcopy(self.kept[id(example)])
             hidden = base.model(input_ids=tokens[None, start:], cache=before).last_hidden_state
             logits = base.lm_head(hidden[0, example.first_target - 1 - start : -1])
@@ -175,7 +175,7 @@ class ActivatedLoss:
 
 
 def last_start(tokens, part):
-    """Where PEFT switches an activated adapter on: at the first token of the invocation's last occurrence."""
+    """Index at which PEFT activates an adapter: the first token of the invocation's last occurrence."""
     return max(at for at in range(len(tokens)) if tokens[at : at + len(part)] == part)
 
 

@@ -1,9 +1,9 @@
 import { bootstrap, type Estimate } from '../../../cli/statistics.ts';
 
-/** Longest runs of words that are compared. */
+/** Longest compared n-grams. */
 const LONGEST = 4;
 
-/** Of one pair of texts, by length of run: those that the reference has too, and all. */
+/** Matching and total n-grams of a pair of texts, by length. */
 interface Counts {
   matched: number[];
   all: number[];
@@ -12,15 +12,15 @@ interface Counts {
 }
 
 /**
- * How near `texts` are to `references`, one of each, 0 to 100: corpus BLEU of runs of up to four words (Papineni et al.
- * 2002), with an interval over the texts. Texts of fewer than four words count by the runs they have.
+ * Corpus BLEU of `texts` against one reference each, 0 to 100, with n-grams up to four words (Papineni et al. 2002) and
+ * an interval over the texts. Texts of fewer than four words count with shorter n-grams.
  */
 export function bleu(texts: readonly string[], references: readonly string[]): Estimate {
   const counts = texts.map((text, i) => countsOf(wordsOf(text), wordsOf(references[i] ?? '')));
   return bootstrap(counts.length, (indices) => 100 * corpusBleu(indices.map((i) => counts[i]!)));
 }
 
-/** Words, numbers and single signs. */
+/** Splits a text into words, numbers and signs. */
 const wordsOf = (text: string): string[] => text.match(/[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu) ?? [];
 
 function countsOf(words: readonly string[], reference: readonly string[]): Counts {
@@ -45,14 +45,14 @@ function runsOf(words: readonly string[], length: number): Map<string, number> {
   return runs;
 }
 
-/** Geometric mean of the shares that match, times the penalty for being short. */
+/** Geometric mean of the matching shares, times the brevity penalty. */
 function corpusBleu(pairs: readonly Counts[]): number {
   const sum = (of: (pair: Counts) => number): number => pairs.reduce((total, pair) => total + of(pair), 0);
   let logs = 0;
   let lengths = 0;
   for (let i = 0; i < LONGEST; i++) {
     const all = sum((pair) => pair.all[i]!);
-    if (all === 0) break; // no text is that long
+    if (all === 0) break; // all texts are shorter
     logs += Math.log(sum((pair) => pair.matched[i]!) / all);
     lengths++;
   }

@@ -5,22 +5,22 @@ import { type PaperSection, readSections } from './sections.ts';
 import { fullTables, NOT_MEASURED, shortTable } from './tables.ts';
 
 const ROOT = new URL('../../../', import.meta.url);
-/** Pictures of the device that was recorded first. */
+/** Pictures show the first recorded device. */
 const PICTURES = 'docs/paper/';
 const README_WORDS = [
   'Each mechanism beside ordinary LoRA, on a software adapter ([figures](docs/decisions/paper.md)). Time and memory are shares of',
   "ordinary LoRA's; of these and of perplexity lower is better, of exact match (percent of answers) higher:",
 ].join('\n');
-/** Of what is drawn here, in documents. */
+/** Mark of the generated parts of documents. */
 export const MARK = 'paper';
 
-/** What the documents show of the sections, by file from the repository's root: a picture whole, of a document what lies between its marks. */
+/** Generated content by file path from the repository's root: a whole picture, or a document's marked part. */
 export function drawn(sections: Record<string, PaperSection>): Record<string, string> {
   const measured = Object.entries(sections).filter(([, { ranks }]) => Object.values(ranks).some(({ speed }) => speed));
   const [first] = measured;
   if (!first) return { 'README.md': '', 'docs/decisions/paper.md': NOT_MEASURED };
   const pictured = Object.entries(first[1].ranks).filter(([, { speed }]) => speed);
-  const [lowest] = pictured; // there is room in the README for one rank
+  const [lowest] = pictured; // the README shows one rank
   const pictures = pictured.flatMap(([rank, section]): [string, string][] => [
     [`${PICTURES}speed-${rank}.svg`, speedPlot(rank, section)],
     [`${PICTURES}memory-${rank}.svg`, memoryPlot(rank, section)],
@@ -39,7 +39,7 @@ const titleOf = (file: string): string => {
   return `${what === 'speed' ? 'Time' : 'Memory'}, rank ${rank}`;
 };
 
-/** Writes tables and pictures of bench/results/paper.json into the documents. */
+/** Writes the tables and pictures of bench/results/paper.json into the documents. */
 export async function draw(): Promise<void> {
   for (const [file, text] of Object.entries(drawn(await readSections()))) {
     const url = new URL(file, ROOT);

@@ -1,32 +1,25 @@
-import {
-  type AdapterLadder,
-  buildAdapterLadder,
-  type LadderBuilder,
-} from '../../../src/adapters/ladder/adapter-ladder.ts';
+import { type AdapterLadder, buildAdapterLadder, type LadderBuilder } from '../../../src/adapters/rank-ladder.ts';
 import type { LocalEngine } from '../../../src/engine/open-engine.ts';
-import type { KvOptions } from '../../../src/cache/kv-options.ts';
+import type { KvOptions } from '../../../src/cache/policy.ts';
 import type { AdapterUse, GenerateOptions, RankOptions } from '../../../src/engine/types.ts';
 import { loadAdapter, openInNode } from '../engine.ts';
 
-/** How a request is computed. */
+/** Configuration of a request. */
 interface Mode {
-  /** What it is, in few words and in more. */
+  /** Short and long description. */
   brief: string;
   about: string;
   /** Default: fused. */
   lora?: 'unfused';
-  /** Without it the base answers. */
+  /** Without ranks the base model answers. */
   ranks?: RankOptions;
   cache?: KvOptions;
   speculate?: boolean;
-  /** Of which mode's mechanism it is the control: the plainest thing of equal cost. */
+  /** Mode whose mechanism it controls: the simplest variant of equal cost. */
   controls?: string;
 }
 
-/**
- * The rows of the paper's tables. Each mechanism stands alone beside `fused`, so that what it changes is its own; `all` has
- * them together.
- */
+/** Rows of the paper's tables. Each mechanism is compared with `fused` alone; `all` combines them. */
 export const MODES = {
   base: { brief: 'base', about: 'without an adapter' },
   ordinary: {
@@ -58,31 +51,31 @@ export const MODES = {
 export type ModeName = keyof typeof MODES;
 export const MODE_NAMES = Object.keys(MODES) as ModeName[];
 
-/** What the others are held against. */
+/** The baseline. */
 export const BASELINE = 'ordinary' satisfies ModeName;
 
-/** A mode with an engine of its own, so that its memory and its cached texts are its alone. */
+/** A mode with its own engine, so that memory and prefix cache are separate. */
 export interface OpenMode {
   name: ModeName;
   engine: LocalEngine;
-  /** Of the adapter's modules the highest; 0 without one. */
+  /** Highest rank of the adapter's modules; 0 without one. */
   rank: number;
   adapters: readonly AdapterUse[];
   how: RankOptions & KvOptions;
-  /** All of it, as a request has it. */
+  /** All options of the request. */
   request: RankOptions & KvOptions & Pick<GenerateOptions, 'adapters' | 'speculate'>;
 }
 
 const ladders = new Map<string, AdapterLadder>();
 
-/** An adapter's ladders are the same in all engines: they are built once. */
+/** Ladders are equal in all engines and built once. */
 const buildLadders: LadderBuilder = async (adapter) => {
   const built = ladders.get(adapter.contentHash) ?? buildAdapterLadder(adapter);
   ladders.set(adapter.contentHash, built);
   return built;
 };
 
-/** `adapter`: its folder; it is loaded under its mode's name. */
+/** `adapter`: its folder; loaded under its mode's name. */
 export async function openMode(name: ModeName, adapter: string, contextLength: number): Promise<OpenMode> {
   const { lora, ranks, cache, speculate = false }: Mode = MODES[name];
   const engine = await openInNode({ contextLength, buildLadders, ...(lora && { lora }) });
@@ -92,7 +85,7 @@ export async function openMode(name: ModeName, adapter: string, contextLength: n
   return { name, engine, rank, adapters, how, request: { adapters, ...how, speculate } };
 }
 
-/** Opens `names`, hands them over, and disposes of them. */
+/** Opens `names`, passes them to `use`, and disposes of them. */
 export async function withModes<T>(
   names: readonly ModeName[],
   adapter: string,

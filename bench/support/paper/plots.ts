@@ -3,7 +3,7 @@ import type { RankSection } from './sections.ts';
 import { baselineAt, longest } from './tables.ts';
 
 const WIDTH = 760;
-/** Where bars begin, and how far they may go. */
+/** Start and greatest length of bars. */
 const LEFT = 330;
 const ROOM = WIDTH - LEFT - 80;
 const ROW = 26;
@@ -12,14 +12,14 @@ const COLOURS = ['#4c78a8', '#f58518', '#54a24b', '#b279a2'];
 
 interface Bar {
   label: string;
-  /** Side by side along the bar. */
+  /** Parts in a row along the bar. */
   parts: readonly number[];
   told: string;
-  /** Of the first part, where it is an estimate. */
+  /** Interval of the first part, if it is an estimate. */
   interval?: readonly [number, number];
 }
 
-/** Time a token of each mode at the longest context, as a share of ordinary LoRA's, with its interval. */
+/** Time per token of each mode at the longest context relative to ordinary LoRA, with its interval. */
 export function speedPlot(rank: string, section: RankSection): string {
   const context = longest(section);
   const bars = barsOf(section, (at) => ({
@@ -34,7 +34,7 @@ export function speedPlot(rank: string, section: RankSection): string {
   );
 }
 
-/** GPU bytes of each mode at the longest context, by category, as a share of ordinary LoRA's. */
+/** GPU bytes of each mode at the longest context, by category, relative to ordinary LoRA. */
 export function memoryPlot(rank: string, section: RankSection): string {
   const context = longest(section);
   const { total } = baselineAt(section, context).memory;
@@ -59,7 +59,7 @@ function barsOf(section: RankSection, of: (at: ReturnType<typeof baselineAt>) =>
   });
 }
 
-/** Bars from 0, with a line at 1; colours that are read on light and on dark. */
+/** Bars from 0 with a line at 1, in colours readable on light and dark. */
 function plot(title: string, bars: readonly Bar[], legend: readonly string[]): string {
   const most = Math.max(1, ...bars.map(({ parts, interval }) => Math.max(sum(parts), interval?.[1] ?? 0)));
   const x = (value: number): string => (LEFT + (ROOM * value) / most).toFixed(1);

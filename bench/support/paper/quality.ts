@@ -2,24 +2,24 @@ import { cachedPerplexity, increaseOver } from '../../../cli/evaluations/kv.ts';
 import { answerQuestions, type Answers, formatAnswers } from '../../../cli/evaluations/squad.ts';
 import { type Question, readPrompt } from '../../../cli/evaluations/squad-file.ts';
 import { type Estimate, formatEstimate } from '../../../cli/statistics.ts';
-import { policyOf } from '../../../src/cache/kv-options.ts';
-import { MAX_STREAMS } from '../../../src/config/max-streams.ts';
+import { policyOf } from '../../../src/cache/policy.ts';
+import { MAX_SEQUENCES } from '../../../src/config/limits.ts';
 import type { LocalEngine } from '../../../src/engine/open-engine.ts';
-import type { Perplexity } from '../../../src/measure/evaluate.ts';
+import type { Perplexity } from '../../../cli/measure/evaluate.ts';
 import { elementsOf, pageBytes } from '../answers.ts';
 import { bleu } from './bleu.ts';
 import { BASELINE, type ModeName, type OpenMode, withModes } from './modes.ts';
 
-/** Tokens: room for four questions with their paragraphs. */
+/** Context in tokens: four questions with their paragraphs. */
 const ANSWER_CONTEXT = 4096;
 
 export interface TextQuality {
   tokens: number;
   perplexity: number;
-  /** Over the baseline's, as a fraction, with its interval over blocks of tokens. */
+  /** Rise above the baseline as a fraction, with its interval over blocks of tokens. */
   increase?: Estimate;
   meanRank: number;
-  /** Of the cache at the end of the last window. */
+  /** Cache pages at the end of the last window. */
   bitsPerElement: number;
 }
 
@@ -29,10 +29,10 @@ export interface Windows {
   windows: number;
 }
 
-/** The first tokens of a text, as a model reads them. */
+/** The first tokens of a text. */
 export type ReadText = (engine: LocalEngine, count: number) => Promise<readonly number[]>;
 
-/** Perplexity of a text with each mode; speculation changes no likelihood and is left out. */
+/** Perplexity of a text with each mode except speculation, which changes no likelihood. */
 export async function measurePerplexity(
   names: readonly ModeName[],
   adapter: string,
@@ -65,11 +65,11 @@ export async function measurePerplexity(
 }
 
 export interface AnswerQuality extends Pick<Answers, 'exactMatch' | 'f1' | 'meanRank'> {
-  /** Against the baseline's answers. */
+  /** Difference from the baseline's answers. */
   bleu?: Estimate;
 }
 
-/** Questions for an adapter that answers from a paragraph. Speculation takes one at a time: steps that are shared verify nothing. */
+/** Questions for a reading adapter. Speculation runs one question at a time, because shared steps verify no drafts. */
 export async function measureAnswers(
   names: readonly ModeName[],
   adapter: string,
@@ -82,7 +82,7 @@ export async function measureAnswers(
     await withModes([name], adapter, ANSWER_CONTEXT, async ([mode]) => {
       const { engine, rank, request } = mode as OpenMode;
       const answered = await answerQuestions(engine, questions, prompt, request, {
-        streams: name === 'speculation' ? 1 : MAX_STREAMS,
+        streams: name === 'speculation' ? 1 : MAX_SEQUENCES,
       });
       const texts = answered.answers.map(({ answer }) => answer);
       if (name === BASELINE) baseline = texts;

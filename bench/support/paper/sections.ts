@@ -3,27 +3,27 @@ import type { AnswerQuality, TextQuality, Windows } from './quality.ts';
 import { BASELINE } from './modes.ts';
 import type { AtTask, Speed, SpeedSettings, TaskSettings } from './speed.ts';
 
-/** What was measured of adapters of one rank: each part when it was, by mode. */
+/** Results of adapters of one rank by mode, with the date of each part. */
 export interface RankSection {
   speed?: SpeedSettings & { modes: Record<string, Speed> };
-  /** By task, of each mode. */
+  /** Results by task and mode. */
   tasks?: TaskSettings & { tasks: Record<string, Record<string, AtTask>> };
-  /** By text, with the adapter that read it. */
+  /** Results by text, with its adapter. */
   perplexity?: Windows & { texts: Record<string, { adapter: string; modes: Record<string, TextQuality> }> };
   answers?: { questions: number; modes: Record<string, AnswerQuality> };
 }
 
-/** A device's in bench/results/paper.json. */
+/** A device's section of bench/results/paper.json. */
 export interface PaperSection {
   date: string;
   ranks: Record<string, RankSection>;
-  /** Ratios to the baseline of the short measurement, by what they are of; lower is better. */
+  /** Ratios of the short measurement to the baseline, by name; lower is better. */
   short?: Record<string, number>;
 }
 
 export const readSections = (): Promise<Record<string, PaperSection>> => recorded<PaperSection>('paper');
 
-/** Puts parts beside those of the device that are there. */
+/** Merges parts into a device's section. */
 export async function keepParts(device: string, rank: number, parts: RankSection): Promise<void> {
   const { ranks = {}, ...section } = (await readSections())[device] ?? {};
   await record('paper', device, {
@@ -40,7 +40,10 @@ export async function keepShort(device: string, short: Record<string, number>): 
 
 const today = (): string => new Date().toISOString().slice(0, 10);
 
-/** Each mode's figures over the baseline's: lower is better. Counts and bytes are the same in every run, times are not. */
+/**
+ * Ratios of each mode's figures to the baseline: lower is better. Counts and bytes are equal in every run, times are
+ * not.
+ */
 export function ratiosOf(speeds: Record<string, Speed>): Record<string, number> {
   const ratios: Record<string, number> = {};
   for (const [name, { contexts, prefill }] of Object.entries(speeds)) {

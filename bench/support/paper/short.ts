@@ -4,15 +4,15 @@ import { type ModeName, withModes } from './modes.ts';
 import { measureSpeed } from './speed.ts';
 import { ratiosOf } from './sections.ts';
 
-/** Speculation decides by time, so its steps are others in each run. */
+/** Speculation decides by time, so its steps vary between runs. */
 const SHORT_MODES: readonly ModeName[] = ['ordinary', 'all'];
-/** Counts are the same in every round. The policy has decided by then. */
+/** Counts are equal in every round, after the policy has decided. */
 const SETTINGS = { contexts: [640], steps: 6, rounds: 1, prefillTokens: 0 };
 const CONTEXT_LENGTH = 768;
-/** The repository's own text: no other is there in CI. */
+/** The repository's own text, the only one in CI. */
 const TEXT = new URL('../../../tests/support/prose.txt', import.meta.url);
 
-/** What can be told of a short run: the baseline's bytes, dispatches and ranks beside the others'. Times need a quiet machine. */
+/** Results of a short run: bytes, dispatches and ranks relative to the baseline. Times need a quiet machine. */
 export async function measureShort(): Promise<{ device: string; ratios: Record<string, number> }> {
   const prose = await readFile(TEXT, 'utf8');
   return withModes(SHORT_MODES, demoAdapter('wikitext'), CONTEXT_LENGTH, async (modes) => {
@@ -25,7 +25,7 @@ export async function measureShort(): Promise<{ device: string; ratios: Record<s
   });
 }
 
-/** A line for each ratio that is worse than the recorded one by more than `tolerance`, or was not found. */
+/** A line per ratio that is worse than recorded by more than `tolerance`, or missing. */
 export function worseThan(
   recorded: Record<string, number>,
   found: Record<string, number>,

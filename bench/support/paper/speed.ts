@@ -1,6 +1,6 @@
-import { policyOf } from '../../../src/cache/kv-options.ts';
-import type { MemoryReport } from '../../../src/config/memory-report.ts';
-import { timePrefill } from '../../../src/measure/measure.ts';
+import { policyOf } from '../../../src/cache/policy.ts';
+import type { MemoryReport } from '../../../src/gpu/buffers.ts';
+import { timePrefill } from '../../../cli/measure/timings.ts';
 import { elementsOf, goOn, pageBytes } from '../answers.ts';
 import { estimate, type Estimate } from '../statistics.ts';
 import { type Task, TASKS } from '../tasks.ts';
@@ -12,24 +12,24 @@ export interface SpeedSettings {
   /** Tokens of a timed answer. */
   steps: number;
   rounds: number;
-  /** Tokens of the prompt that is timed; 0: none. */
+  /** Tokens of the timed prompt; 0: none. */
   prefillTokens: number;
 }
 
-/** Milliseconds a token, and how many times the baseline's of the same round. */
+/** Milliseconds per token, and the ratio to the baseline of the same round. */
 export interface Timed {
   msPerToken: Estimate;
   ratio: Estimate;
 }
 
 export interface AtContext extends Timed {
-  /** More than one where drafts were right. */
+  /** Above one if drafts were accepted. */
   tokensPerStep: number;
   dispatchesPerToken: number;
-  /** When an answer ends. */
+  /** Memory at an answer's end. */
   memory: MemoryReport;
   bitsPerElement: number;
-  /** Over the prompt and the first answer, as the GPU counted; of the plain form, the adapter's. */
+  /** Mean rank over the prompt and the first answer, counted by the GPU; the adapter's rank for the unfused form. */
   meanRank: number;
 }
 
@@ -38,13 +38,13 @@ export interface Speed {
   prefill?: Timed;
 }
 
-/** Whose cache is the mode's. */
+/** KV cache options of the mode. */
 export const PAPER_TASKS = ['edits', 'json', 'summary', 'free'] as const satisfies readonly (keyof typeof TASKS)[];
 
-/** Of each mode, one value a round. */
+/** One value per round and mode. */
 type Rounds = Record<string, number[]>;
 
-/** Decoding behind each context, and prefill, of each mode in turn: a round has all of them, every other one backwards. */
+/** Decode after each context, and prefill, of each mode in turn; every other round runs backwards. */
 export async function measureSpeed(
   modes: readonly OpenMode[],
   text: readonly number[],
@@ -62,16 +62,16 @@ export async function measureSpeed(
 }
 
 export interface TaskSettings {
-  /** Tokens of a text and the task behind it. */
+  /** Tokens of a text and the task after it. */
   context: number;
-  /** Tokens of a timed answer, at most. */
+  /** Most tokens of a timed answer. */
   steps: number;
   rounds: number;
 }
 
 export type AtTask = Timed & Pick<AtContext, 'tokensPerStep'>;
 
-/** Answers to tasks at the end of a long text, as `measureSpeed` takes what goes on with it: by task, of each mode. */
+/** Timed answers to tasks at the end of a long text, by task and mode. */
 export async function measureTasks(
   modes: readonly OpenMode[],
   text: readonly number[],
@@ -99,7 +99,7 @@ export async function measureTasks(
   return tasks;
 }
 
-/** The first round reads the prompt, and compiles: it is not timed. Those behind it go on from the cached prompt. */
+/** The first round computes the prompt and compiles, untimed; later rounds reuse the cached prefix. */
 async function measureDecoding(modes: readonly OpenMode[], text: readonly number[], { rounds, steps }: SpeedSettings) {
   const found: Record<string, Omit<AtContext, keyof Timed>> = {};
   const times = await interleaved(modes, rounds, async ({ name, engine, rank, request }, round) => {
@@ -127,7 +127,7 @@ async function measurePrompts(
   return Object.fromEntries(modes.map(({ name }) => [name, timed(times, name)]));
 }
 
-/** Calls `time` of each mode in each round; the first round is not counted. */
+/** Calls `time` for each mode in each round; the first round does not count. */
 async function interleaved(
   modes: readonly OpenMode[],
   rounds: number,

@@ -7,13 +7,13 @@ import type { AtContext, AtTask, Speed, Timed } from './speed.ts';
 export const NOT_MEASURED = 'Not measured yet.';
 const NONE = '–';
 
-/** A row's name: a control says of what. */
+/** A row's name; a control names its mechanism. */
 export function labelOf(name: ModeName): string {
   const { about, ...mode } = MODES[name];
   return 'controls' in mode ? `${about} (control of ${mode.controls})` : about;
 }
 
-/** The tables of a device, of each rank: what it takes, and what it gives. */
+/** A device's tables per rank: cost and quality. */
 export function fullTables(device: string, { ranks }: PaperSection): string {
   const ofRanks = Object.entries(ranks).map(([rank, section]) => {
     const tables = [speedTable(section), memoryTable(section), taskTable(section), qualityTable(section)];
@@ -22,7 +22,7 @@ export function fullTables(device: string, { ranks }: PaperSection): string {
   return [`### ${device}`, ...ofRanks].join('\n\n');
 }
 
-/** The mechanisms alone, at the longest context, time and memory as shares of the baseline. In few words: the README has room for no more. */
+/** Short table for the README: each mechanism at the longest context, time and memory relative to the baseline. */
 export function shortTable(rank: string, section: RankSection): string {
   const { speed, perplexity, answers } = section;
   const context = longest(section);
@@ -126,7 +126,7 @@ function qualityTable({ perplexity, answers }: RankSection): string {
   ].join('\n\n');
 }
 
-/** What speculation and all together take where answers take much of their prompts, and where they do not. */
+/** Times of speculation and of all mechanisms, for answers that copy from their prompts and for free text. */
 function taskTable({ tasks }: RankSection): string {
   if (!tasks) return '';
   const names = Object.keys(tasks.tasks);

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 
 const INTERVAL_MS = 500;
 
-/** Watches the memory of all processes of a browser that this one has started: what they share is counted once. Linux. */
+/** Watches the memory of all processes of a browser started by this one; shared pages count once. Linux. */
 export function watchBrowserMemory(): { stop(): Promise<number> } {
   let peak = 0;
   let isStopped = false;
@@ -39,7 +39,7 @@ const parentOf = async (pid: string): Promise<string | undefined> =>
 const isBrowser = async (pid: string): Promise<boolean> =>
   basename(await readlink(`/proc/${pid}/exe`).catch(() => '')).startsWith('chrom');
 
-/** Its proportional set size. */
+/** Proportional set size of a process. */
 async function sharedOutBytes(pid: string): Promise<number> {
   const [, kilobytes = 0] =
     /^Pss:\s*(\d+) kB/m.exec(await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '')) ?? [];

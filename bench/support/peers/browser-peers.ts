@@ -22,10 +22,10 @@ interface Opening {
 }
 
 declare global {
-  /** What each of the pages brings. */
+  /** Interface of the peers' pages. */
   var peer: {
     open(opening: Opening): Promise<string>;
-    /** When each token's text came, in milliseconds since it was asked. */
+    /** Arrival time of each token's text, in milliseconds since the request. */
     answer(prompt: string, count: number): Promise<{ text: string; at: number[] }>;
   };
 }
@@ -33,10 +33,10 @@ declare global {
 interface BrowserPeer {
   name: string;
   type: string;
-  /** Of its page, a module in `pages`. */
+  /** Name of its page, a module in `pages`. */
   page: string;
   gpu: boolean;
-  /** Whether there is a call that loads a LoRA adapter. */
+  /** Whether the runtime can load a LoRA adapter. */
   takesAdapters: boolean;
 }
 
@@ -48,7 +48,7 @@ export const BROWSER_PEERS: readonly BrowserPeer[] = [
   { name: 'web-llm', type: 'q0f16 (MLC)', page: 'web-llm', gpu: true, takesAdapters: false },
 ];
 
-/** `gguf`: the adapter's GGUF form; without it none is loaded. The page is visited once before, which stores the model. */
+/** `gguf`: the adapter's GGUF form; without it no adapter is loaded. A first visit stores the model. */
 export function inChromium({ name, type, page, gpu }: BrowserPeer, contextLength: number, gguf?: string): Peer {
   let profile: string | undefined;
   const opening: Opening = {
@@ -81,7 +81,7 @@ export function inChromium({ name, type, page, gpu }: BrowserPeer, contextLength
 
 const built = new Map<string, Promise<string>>();
 
-/** Builds a page as an app would, and gives its folder. */
+/** Builds a page as an app would, and returns its folder. */
 function builtPage(page: string): Promise<string> {
   const folder = join(BUILT, page);
   const make = async (): Promise<string> => {
@@ -123,7 +123,7 @@ async function visit({ server, page: name, profile, opening }: Visit): Promise<O
   const failed: string[] = [];
   const close = async (): Promise<void> => {
     await memory.stop();
-    await context.close().catch(() => undefined); // it may have ended, which another error tells
+    await context.close().catch(() => undefined); // it may have crashed, which another error reports
   };
   try {
     const page = await context.newPage();

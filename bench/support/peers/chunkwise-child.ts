@@ -1,4 +1,4 @@
-// Chunkwise in a process of its own, as llama.cpp is: what it takes is its alone.
+// Chunkwise in its own process, like llama.cpp, so that its memory is measured alone.
 import { GREEDY } from '../../../src/config/sampling.ts';
 import type { LocalEngine } from '../../../src/engine/open-engine.ts';
 import { serveCalls } from '../../../tests/support/processes/serve-calls.mjs';
@@ -25,7 +25,7 @@ serveCalls({
 
   async answer({ text, count }: { text: string; count: number }) {
     if (!engine) throw new Error('load first');
-    // All ranks, as others have them: the same computation.
+    // All ranks, the same computation as in other runtimes.
     const options = {
       maxTokens: count,
       sampling: GREEDY,

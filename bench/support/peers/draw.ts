@@ -6,13 +6,13 @@ import type { PeerFigures } from './peer.ts';
 import { type PeersSection, readSections } from './sections.ts';
 
 export const DOCUMENT = 'docs/decisions/peers.md';
-/** Of what is drawn here, in the document. */
+/** Mark of the generated part of the document. */
 export const MARK = 'peers';
 
 const NOT_MEASURED = 'Not measured yet.';
 const NONE = '–';
 
-/** The tables of every device. */
+/** Tables of every device. */
 export function drawn(sections: Record<string, PeersSection>): string {
   const parts = Object.entries(sections).map(([device, { full, short }]) =>
     [`### ${device}`, ...(full ? [fullTables(full)] : []), ...(short ? [shortTable(short)] : [])].join('\n\n'),

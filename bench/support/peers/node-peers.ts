@@ -8,7 +8,7 @@ import type { Answer, OpenPeer, Peer } from './peer.ts';
 
 const ADAPTER = 'wikitext';
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-/** How TypeScript and shaders are read. */
+/** Node's loaders for TypeScript and shaders. */
 const LOADERS = ['--import', 'tsx', '--import', `${ROOT}tools/wgsl-loader.mjs`];
 
 interface Loaded {

@@ -12,7 +12,7 @@ const TYPES: Record<string, string> = {
   '.wasm': 'application/wasm',
   '.json': 'application/json',
 };
-/** Without these a page has no memory that threads share. */
+/** Headers for shared memory between threads. */
 const ISOLATED = {
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',
@@ -21,12 +21,12 @@ const ISOLATED = {
 
 export interface PageServer {
   root: string;
-  /** Of the code that pages fetched since the last call: bytes as they are, and by gzip. */
+  /** Bytes of code fetched since the last call, raw and compressed by gzip. */
   payload(): { bytes: number; gzipBytes: number };
   close(): Promise<void>;
 }
 
-/** Serves a built page, and `files` beside it, by their paths: data, which do not count as code. */
+/** Serves a built page, and data `files` by path, which do not count as code. */
 export async function servePage(folder: string, files: Record<string, string>): Promise<PageServer> {
   let payload = { bytes: 0, gzipBytes: 0 };
   const answer = async (path: string, response: ServerResponse): Promise<void> => {

@@ -1,32 +1,32 @@
 import type { Estimate } from '../statistics.ts';
 
-/** What each peer is asked: to go on with a text, greedily, for a fixed number of tokens. */
+/** A peer's question: continue a text greedily for a fixed number of tokens. */
 export interface Question {
   text: string;
   tokens: readonly number[];
-  /** Tokens to answer with: the first is the prompt's, the others are decoded. */
+  /** Tokens to generate: the first comes from prefill, the others from decode. */
   count: number;
 }
 
 export interface Answer {
   text: string;
-  /** Until the first token was there. */
+  /** Milliseconds to the first token. */
   promptMs: number;
-  /** Between each token and the next. */
+  /** Milliseconds between tokens. */
   stepMs: readonly number[];
-  /** Processor time of the prompt, and of all steps; where the runtime has a process of its own. */
+  /** CPU time of the prompt and of all steps, if the runtime has its own process. */
   cpu?: { promptMs: number; stepsMs: number };
 }
 
-/** A runtime with its model, and with the adapter where it was asked for one. */
+/** A runtime with its model, and optionally an adapter. */
 export interface OpenPeer {
   device: string;
-  /** In Node from the call to the model's being ready; in a browser from the visit of the page, with the model in its storage. */
+  /** Load time: in Node from the call until the model is ready; in a browser from the visit, with a stored model. */
   loadMs: number;
-  /** Of code that the page fetched, as it is and compressed by gzip; nothing of it in Node. */
+  /** Bytes of code fetched by the page, raw and by gzip; undefined in Node. */
   payload?: { bytes: number; gzipBytes: number };
   answer(question: Question): Promise<Answer>;
-  /** Most bytes of memory that its processes had at one time. */
+  /** Peak memory of its processes in bytes. */
   peakBytes(): Promise<number>;
   close(): Promise<void>;
 }
@@ -35,26 +35,26 @@ export interface OpenPeer {
 export interface Peer {
   name: string;
   host: 'Node' | 'Chromium';
-  /** Of its weights. */
+  /** Type of its weights. */
   type: string;
   adapted: boolean;
-  /** Starts it anew, in processes of its own. Rejects with what the runtime says where it cannot run. */
+  /** Starts new processes. Rejects with the runtime's own error if it cannot run. */
   open(): Promise<OpenPeer>;
-  /** Gives up what is kept from one start to the next; nothing of it in Node. */
+  /** Releases state kept between starts; nothing in Node. */
   forget?(): Promise<void>;
 }
 
 export interface AtContext {
-  /** Milliseconds a token: of one that is decoded, and of the prompt's. */
+  /** Milliseconds per token: decode and prefill. */
   decode: Estimate;
   prefill: Estimate;
-  /** Of the answers, how many are llama.cpp's on the CPU, with the same adapter, and how many characters they share with it. */
+  /** Number of answers equal to llama.cpp's on the CPU with the same adapter, and number of common characters. */
   sameAnswers: number;
   sharedCharacters: number;
   answers: number;
 }
 
-/** What was found of one of them: figures, or why there are none, in the runtime's own words. */
+/** Results of one peer: figures, or the runtime's own error. */
 export type PeerFigures = Pick<Peer, 'name' | 'host' | 'type' | 'adapted'> &
   (
     | { error: string }

@@ -5,25 +5,28 @@ import { questionOf } from './questions.ts';
 export interface RoundSettings {
   /** Tokens of the prompts. */
   contexts: readonly number[];
-  /** Tokens of an answer that are timed. */
+  /** Timed tokens of an answer. */
   steps: number;
   rounds: number;
 }
 
-/** Tokens of a first answer that is not timed: it compiles. */
+/** Tokens of a first untimed answer, which compiles. */
 const WARM = { tokens: 32, count: 3 };
 
-/** What a peer did in one round. */
+/** A peer's results of one round. */
 interface Round {
   device: string;
   loadMs: number;
   payload?: OpenPeer['payload'];
   peakBytes: number;
-  /** In the order of the contexts. */
+  /** In order of the contexts. */
   answers: Answer[];
 }
 
-/** Each peer in turn, started anew in each round; every other round goes backwards. One that fails is not asked again. */
+/**
+ * Runs each peer in turn with a fresh start per round; every other round runs backwards. A failed peer is not run
+ * again.
+ */
 export async function measureRounds(
   peers: readonly Peer[],
   reference: (adapted: boolean) => Peer,
@@ -108,7 +111,7 @@ function sharedCharacters(one: string, other: string): number {
   return length;
 }
 
-/** What a runtime says, without where in its code. */
+/** A runtime's error without its stack. */
 const firstLine = (error: unknown): string =>
   String(error instanceof Error ? error.message : error)
     .split('\n')[0]!

@@ -3,17 +3,17 @@ import type { PeerFigures } from './peer.ts';
 import type { RoundSettings } from './rounds.ts';
 import type { ShortFigures } from './short.ts';
 
-/** A device's in bench/results/peers.json: what was asked, and of each peer what was found. */
+/** A device's section of bench/results/peers.json: the questions, and each peer's results. */
 export interface PeersSection {
   date: string;
-  /** Of the whole measurement. */
+  /** Result of the full measurement. */
   full?: RoundSettings & { peers: PeerFigures[] };
   short?: Omit<ShortFigures, 'device'>;
 }
 
 export const readSections = (): Promise<Record<string, PeersSection>> => recorded<PeersSection>('peers');
 
-/** Puts one of them beside the other, which stays. */
+/** Replaces one part and keeps the other. */
 export async function keep(
   device: string,
   part: Pick<PeersSection, 'full'> | Pick<PeersSection, 'short'>,

@@ -4,23 +4,23 @@ import type { Answer, OpenPeer } from './peer.ts';
 import { questionOf } from './questions.ts';
 
 const CONTEXT = 32;
-/** Tokens of an answer. Ours take a sixth of the time that llama.cpp's on Vulkan take, and a short time scatters. */
+/** Tokens of an answer. Our decode takes a sixth of llama.cpp's time on Vulkan, and short times scatter. */
 const COUNTS: Record<string, number> = { ours: 49, Vulkan: 9, CPU: 33 };
 const ROUNDS = 4;
-/** Another job can only make figures worse: where they are not good enough, more rounds tell whether it was one. */
+/** Other load only makes results worse, so bad ones get more rounds. */
 const MOST_ROUNDS = 16;
 
 export interface ShortFigures {
   device: string;
-  /** Chunkwise's over llama.cpp's, by what of; lower is better. A test repeats them. */
+  /** Ratios of Chunkwise to llama.cpp by name; lower is better. A test repeats them. */
   ratios: Record<string, number>;
-  /** Those that depend on the processor or on what else the machine does. */
+  /** Ratios that depend on the CPU or on other load. */
   loose: Record<string, number>;
 }
 
 /**
- * Chunkwise on lavapipe beside llama.cpp on lavapipe and on the processor, in turn: every other round goes backwards.
- * There are more rounds than usual while `isEnough` says so of the ratios.
+ * Chunkwise on lavapipe against llama.cpp on lavapipe and on the CPU, in turn; every other round runs backwards.
+ * Further rounds run while `isEnough` rejects the ratios.
  */
 export async function measureShort(
   isEnough: (ratios: Record<string, number>) => boolean = () => true,
@@ -53,14 +53,14 @@ export async function measureShort(
   }
 }
 
-/** Of times the median of those of one round, of processor times the least of all rounds, ours over theirs. */
+/** Ratio of ours to theirs: for times the median over rounds, for CPU times of the minima. */
 export function ratiosOf(
   answers: Record<string, readonly Answer[]>,
   peaks: Record<string, number>,
 ): Omit<ShortFigures, 'device'> {
   const over = (other: string, figure: (answer: Answer) => number): number =>
     estimate(answers['ours']!.map((answer, i) => figure(answer) / figure(answers[other]![i]!))).median;
-  // Other jobs only add to it, by the processor's caches and by the core that two threads share.
+  // Other load only adds CPU time, by caches and shared cores.
   const least = (name: string, figure: (answer: Answer) => number): number => Math.min(...answers[name]!.map(figure));
   const leastOver = (other: string, figure: (answer: Answer) => number): number =>
     least('ours', figure) / least(other, figure);

@@ -1,17 +1,20 @@
 import { GREEDY } from '../../../src/config/sampling.ts';
-import { anyTokens } from '../../../src/measure/decode-run.ts';
+import { anyTokens } from '../../../src/measure/steps.ts';
 import {
   type KernelTiming,
   measureDecode,
   measureKernels,
   measurePrefill,
   type Timing,
-} from '../../../src/measure/measure.ts';
+} from '../../../cli/measure/timings.ts';
 import { openEngine } from '../../../src/engine/open-engine.ts';
-import type { Adaptation } from '../../../src/engine/adaptation.ts';
-import { BlobSource } from '../../../src/weights/blob-source.ts';
+import type { Adaptation } from '../../../src/engine/adapters.ts';
+import { BlobSource } from '../../../src/weights/byte-source.ts';
 
-/** What the benchmarks, and a test of the engine in browsers, call in the page. The engine runs in the page itself: there is nothing else for it to hold up. */
+/**
+ * Functions that benchmarks and a browser test call in the page. The engine runs in the page itself, which has nothing
+ * else to do.
+ */
 export interface EnginePage {
   open(modelUrl: string): Promise<string>;
   /** Loads a PEFT adapter from a folder. */
@@ -34,7 +37,7 @@ let engine: Awaited<ReturnType<typeof openEngine>> | undefined;
 let adaptations: Record<'chunkwise' | 'uniform', Adaptation> | undefined;
 
 async function session() {
-  if (!engine) throw new Error('open a model first');
+  if (!engine) throw new Error('no model is open');
   return engine.session();
 }
 
@@ -45,7 +48,7 @@ window.enginePage = {
     return engine.device;
   },
   async adapt(folderUrl) {
-    if (!engine) throw new Error('open a model first');
+    if (!engine) throw new Error('no model is open');
     const read = async (name: string): Promise<BlobSource> =>
       new BlobSource(name, await (await fetch(`${folderUrl}/${name}`)).blob());
     const [config, weights] = await Promise.all([read('adapter_config.json'), read('adapter_model.safetensors')]);
@@ -54,12 +57,12 @@ window.enginePage = {
     adaptations = { chunkwise: await engine.adapt(uses), uniform: await engine.adapt(uses, { ranks: 'uniform' }) };
   },
   async decode(context, steps, ranks) {
-    if (ranks && !adaptations) throw new Error('load an adapter first');
+    if (ranks && !adaptations) throw new Error('no adapter is loaded');
     return measureDecode(await session(), context, steps, ranks && adaptations && [adaptations[ranks]]);
   },
   kernels: async (context) => measureKernels(await session(), context, 1),
   async greedy(prompt, maxTokens) {
-    if (!engine) throw new Error('open a model first');
+    if (!engine) throw new Error('no model is open');
     const tokens: number[] = [];
     const options = { maxTokens, sampling: GREEDY, stop: [] };
     for await (const event of engine.chat([{ role: 'user', content: prompt }], options)) {

@@ -3,7 +3,7 @@ import { createServer } from 'vite';
 import { type AdapterKind, launchBrowser } from '../browser.ts';
 import type { EnginePage } from './main.ts';
 
-/** A model open in a page of a real browser; calls run there. */
+/** A model that is open in a page of a real browser; calls run there. */
 export interface OpenBrowser extends Omit<EnginePage, 'open'> {
   device: string;
   close(): Promise<void>;

@@ -1,18 +1,18 @@
 import type { IncomingText, Waiting } from './incoming-text.ts';
 
-/** A call as the model wrote it; `arguments` is the text of a JSON object. */
+/** A call from the model's text; `arguments` is the text of a JSON object. */
 export interface WrittenCall {
   name: string;
   arguments: string;
 }
 
-/** How deep lists and dictionaries may be nested. */
+/** Maximum nesting of lists and dictionaries. */
 const MOST_DEPTH = 100;
 
 const NAME = /^[\p{L}_][\p{L}\p{N}_.-]*$/u;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 const CONSTANT = /^(?:True|true|False|false|None|null)$/;
-/** What no name, number or constant has in it; of a character of two units, which may come in two pieces, each is looked at. */
+/** A character that ends a name, number or constant. Surrogates do not: their two halves may come in two pieces. */
 const NO_WORD = /[^\p{L}\p{N}_.+\-\ud800-\udfff]/u;
 const ESCAPES: Record<string, string> = {
   n: '\n',
@@ -27,22 +27,22 @@ const ESCAPES: Record<string, string> = {
 };
 const HEX_DIGITS: Record<string, number> = { x: 2, u: 4, U: 8 };
 
-/** Something else is written than calls. */
+/** The text is no call. */
 export class NoCalls extends Error {}
 
-/** Gemma 4's quotes, behind which nothing is escaped. */
+/** Gemma 4's quotes; nothing inside them is escaped. */
 const GEMMA_QUOTE = '<|"|>';
 
 /**
- * Calls as Python would write them, behind the bracket that opens their list: `name(key="value", other=[1, 2])]`. Values are
- * literals; numbers are passed on as they stand there. Throws `NoCalls` where something else is written.
+ * Reads calls in Python's notation, after the bracket that opens their list: `name(key="value", other=[1, 2])]`. Values are
+ * literals; numbers keep their notation. Throws `NoCalls` for other text.
  */
 export const pythonicCalls = (text: IncomingText): Waiting<WrittenCall[]> => new LiteralReader(text).pythonicCalls();
 
-/** A call as Gemma 4 writes it: `call:name{key:<|"|>value<|"|>,other:[1,2]}`. Throws `NoCalls` where something else is written. */
+/** Reads a call in Gemma 4's notation: `call:name{key:<|"|>value<|"|>,other:[1,2]}`. Throws `NoCalls` for other text. */
 export const gemmaCall = (text: IncomingText): Waiting<WrittenCall> => new LiteralReader(text).gemmaCall();
 
-/** Reads literals, Python's and Gemma 4's, as JSON. */
+/** Converts literals in Python's and Gemma 4's notation to JSON. */
 class LiteralReader {
   #depth = 0;
 
@@ -74,7 +74,7 @@ class LiteralReader {
     return yield* this.#items(close, item);
   }
 
-  /** What stands before a closing bracket, with commas between and maybe behind. */
+  /** Items before a closing bracket, separated by commas; a trailing comma is allowed. */
   *#items<T>(close: string, item: () => Waiting<T>): Waiting<T[]> {
     if (++this.#depth > MOST_DEPTH) throw new NoCalls();
     const items: T[] = [];
@@ -104,7 +104,7 @@ class LiteralReader {
     return `{${members.join(', ')}}`;
   }
 
-  /** Gemma 4's have names without quotes as keys. */
+  /** Gemma 4 writes keys without quotes. */
   *#member(): Waiting<string> {
     const isQuoted = /["'<]/.test(yield* this.text.next());
     const key = isQuoted ? yield* this.#string() : yield* this.#word(NAME);
@@ -133,7 +133,7 @@ class LiteralReader {
     let value = '';
     for (;;) {
       value += yield* this.text.until(/</);
-      // What the quote shares with what stands there has no other beginning of a quote in it.
+      // A partial match of the quote cannot contain the start of another match.
       let shared = 0;
       while (shared < GEMMA_QUOTE.length && (yield* this.text.char()) === GEMMA_QUOTE[shared]) {
         this.text.skip();
@@ -144,7 +144,7 @@ class LiteralReader {
     }
   }
 
-  /** Behind a backslash. An unknown character stands for itself with it, as in Python. */
+  /** The character after a backslash. As in Python, an unknown escape keeps its backslash. */
   *#escaped(): Waiting<string> {
     const char = yield* this.text.char();
     this.text.skip();
@@ -167,7 +167,7 @@ class LiteralReader {
     this.text.skip();
   }
 
-  /** A name, a number or a constant: it ends where another character comes. */
+  /** Reads a name, a number or a constant. */
   *#word(kind: RegExp): Waiting<string> {
     yield* this.text.next();
     const word = yield* this.text.until(NO_WORD);

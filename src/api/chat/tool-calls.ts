@@ -1,55 +1,61 @@
 import type { ToolFormat } from '../../tokenizer/chat-traits.ts';
-import { isRecord } from '../../config/is-record.ts';
+import { beginningAtEnd } from '../../tokenizer/tokenizer.ts';
+import { isRecord } from '../../util/values.ts';
 import { gemmaCall, NoCalls, pythonicCalls, type WrittenCall } from './call-literals.ts';
-import { IncomingText, Unfinished, type Waiting } from './incoming-text.ts';
-import { jsonEnd, jsonMembers } from './json-span.ts';
-import { beginningAtEnd } from './reasoning.ts';
+import { IncomingText, Unfinished, type Waiting, jsonEnd, jsonMembers } from './incoming-text.ts';
+
+export interface ToolCall {
+  id: string;
+  type: 'function';
+  /** `arguments`: text of a JSON object. */
+  function: { name: string; arguments: string };
+}
 
 export type CallOrText = WrittenCall | string;
 
-/** What came before a text that is read. */
+/** Kind of text before the text being read. */
 type Before = 'nothing' | 'calls' | 'text';
 
-/** Reads calls of known tools; undefined where something else is written. */
+/** Reads calls of known tools; returns undefined for other text. */
 type ReadCalls = (text: IncomingText, known: ReadonlySet<string>) => Waiting<WrittenCall[] | undefined>;
 
-/** How a format writes calls: what they begin with, and what follows it; `isBare`: nothing, and text before calls makes them text. */
+/** A notation for calls: the text that opens them, and the reader of what follows. `isBare`: nothing opens them, and after other text they are text. */
 interface Format {
   open: string;
   read: ReadCalls;
   isBare?: true;
 }
 
-/** Calls that are being read. */
+/** Calls being read. */
 interface Reading {
   text: IncomingText;
   calls: Waiting<WrittenCall[] | undefined>;
 }
 
-/** Of beginnings within a text that was read in vain, how many are tried: each may be read to the end of the answer. */
+/** Number of openings to try inside text that turned out to be no call; each try may read to the answer's end. */
 const MOST_TRIES = 8;
 
 /**
- * Finds the calls in an answer as pieces of any length arrive. A call is given once it is whole. What is no call of a
- * known tool in the model's format is plain text, to the letter; only white space around calls goes. A character is looked
- * at once, and where calls turn out to be none, as often as `MOST_TRIES` says.
+ * Finds tool calls in an answer that arrives in pieces of any length. Returns a call once it is complete. Everything else is
+ * text, unchanged except that white space around calls is dropped. Reads each character once, or up to `MOST_TRIES` times
+ * if text only looks like calls.
  */
 export class ToolCallReader {
   readonly #format: Format;
-  /** What has not been given: a beginning of `open`, or all of a call that is being read. */
+  /** Text held back: a possible beginning of `open`, or the whole call being read. */
   #held = '';
   #reading: Reading | undefined;
-  /** How much of that was read in vain already, and how many beginnings in it were tried. */
+  /** Length of held text that is known to be no call, and openings tried in it. */
   #vain = 0;
   #tries = 0;
-  /** White space that goes when a call follows. */
+  /** White space that is dropped if a call follows. */
   #space = '';
   #before: Before = 'nothing';
-  #behindCall = false;
+  #afterCall = false;
 
   constructor(
     format: ToolFormat,
-    /** Names of the tools that the model was told of. */
+    /** Names of the tools shown to the model. */
     private readonly known: ReadonlySet<string>,
   ) {
     this.#format = FORMATS[format];
@@ -59,10 +65,10 @@ export class ToolCallReader {
     return this.#parts(piece, false);
   }
 
-  /** What was held back at the end of the answer. */
+  /** Returns what was held back, at the end of the answer. */
   flush(): CallOrText[] {
     const parts = this.#parts('', true);
-    return this.#space !== '' && !this.#behindCall ? [...parts, this.#space] : parts;
+    return this.#space !== '' && !this.#afterCall ? [...parts, this.#space] : parts;
   }
 
   #parts(piece: string, isEnd: boolean): CallOrText[] {
@@ -87,7 +93,7 @@ export class ToolCallReader {
     return parts;
   }
 
-  /** Gives what stands before the next calls, and begins to read these, if there are any. */
+  /** Gives the text before the next calls, and begins to read them. */
   #begin(parts: CallOrText[], isEnd: boolean): Reading | undefined {
     const { open, read, isBare } = this.#format;
     for (;;) {
@@ -100,7 +106,7 @@ export class ToolCallReader {
       this.#giveText(parts, open.length);
     }
     const text = new IncomingText(this.#held.slice(open.length));
-    const readNext = isBare && this.#before === 'calls' ? behindSemicolon : read;
+    const readNext = isBare && this.#before === 'calls' ? afterSemicolon : read;
     return { text, calls: orNone(readNext(text, this.known)) };
   }
 
@@ -108,7 +114,7 @@ export class ToolCallReader {
     for (const call of calls) parts.push(call);
     this.#take(length);
     this.#space = '';
-    this.#behindCall = true;
+    this.#afterCall = true;
     if (this.#before === 'nothing') this.#before = 'calls';
   }
 
@@ -122,7 +128,7 @@ export class ToolCallReader {
     parts.push(this.#space + kept);
     this.#space = text.slice(kept.length);
     this.#before = 'text';
-    this.#behindCall = false;
+    this.#afterCall = false;
   }
 
   #take(length: number): string {
@@ -133,7 +139,7 @@ export class ToolCallReader {
   }
 }
 
-/** None where something else is written, or the text ends before they do. */
+/** Returns undefined for other text, or if the text ends within a call. */
 function* orNone(calls: Waiting<WrittenCall[] | undefined>): Waiting<WrittenCall[] | undefined> {
   try {
     return yield* calls;
@@ -151,7 +157,7 @@ const FORMATS: Record<ToolFormat, Format> = {
   llama: { open: '', read: bareCalls, isBare: true },
 };
 
-/** Calls before a closing tag, with which models may end or not. */
+/** Calls before a closing tag, which models may leave out. */
 function closedBy(close: string, read: ReadCalls): ReadCalls {
   return function* (text, known) {
     const calls = yield* read(text, known);
@@ -167,7 +173,7 @@ function jsonCalls(bracket: '{' | '['): ReadCalls {
   };
 }
 
-/** Python's calls, or JSON, which LFM2 writes where its system prompt asks for it. */
+/** Calls in Python's notation, or in JSON, which LFM2 writes if its system prompt asks for it. */
 function* pythonicOrJson(text: IncomingText, known: ReadonlySet<string>): Waiting<WrittenCall[] | undefined> {
   const first = yield* text.next();
   if (first === '{') return parseCalls(yield* text.json(), 'arguments', known);
@@ -187,19 +193,19 @@ const ofKnown = (calls: WrittenCall[], known: ReadonlySet<string>): WrittenCall[
 
 const PYTHON_TAG = '<|python_tag|>';
 
-/** An answer that is nothing but JSON. */
+/** An answer that is JSON only. */
 function* bareCalls(text: IncomingText, known: ReadonlySet<string>): Waiting<WrittenCall[] | undefined> {
   if ((yield* text.next()) === PYTHON_TAG[0] && !(yield* text.begins(PYTHON_TAG))) return undefined;
   return (yield* text.next()) === '{' ? parseCalls(yield* text.json(), 'parameters', known) : undefined;
 }
 
-/** Another call of such an answer: semicolons are between them. */
-function* behindSemicolon(text: IncomingText, known: ReadonlySet<string>): Waiting<WrittenCall[] | undefined> {
+/** A further call, after a semicolon. */
+function* afterSemicolon(text: IncomingText, known: ReadonlySet<string>): Waiting<WrittenCall[] | undefined> {
   if ((yield* text.char()) === ';') text.skip();
   return yield* bareCalls(text, known);
 }
 
-/** The call, or array of calls, of known tools that `json` is; else undefined. */
+/** Parses a call or an array of calls of known tools; returns undefined for anything else. */
 function parseCalls(json: string, argumentsName: string, known: ReadonlySet<string>): WrittenCall[] | undefined {
   let parsed: unknown;
   try {
@@ -211,7 +217,7 @@ function parseCalls(json: string, argumentsName: string, known: ReadonlySet<stri
   const texts = Array.isArray(parsed) ? jsonItems(json) : [json];
   const calls = values.map((value, i) => {
     if (!isRecord(value) || typeof value['name'] !== 'string' || !known.has(value['name'])) return undefined;
-    // Arguments are passed on as they were written: numbers keep their digits.
+    // Arguments keep the model's own notation, so numbers keep their digits.
     return isRecord(value[argumentsName])
       ? { name: value['name'], arguments: jsonMembers(texts[i] ?? '').get(argumentsName) ?? '' }
       : undefined;
@@ -220,7 +226,7 @@ function parseCalls(json: string, argumentsName: string, known: ReadonlySet<stri
   return whole.length > 0 && whole.length === values.length ? whole : undefined;
 }
 
-/** The texts of an array's objects; `array` must be JSON. */
+/** Returns the source text of each object in `array`, which must be JSON. */
 function jsonItems(array: string): string[] {
   const items: string[] = [];
   for (let at = array.indexOf('{'); at >= 0;) {

@@ -1,13 +1,12 @@
-import { checked, checkList, describe, refuse } from '../checks.ts';
-import { parseAdapters } from '../requests.ts';
-import type { Calibration, CalibrationRequest } from '../types.ts';
+import { checked, checkFilledList, describe, fieldsOf, refuse } from '../checks.ts';
+import { parseAdapters } from '../adapters.ts';
+import type { Calibration, CalibrationRequest } from './types.ts';
 import { type DecisionClient, readQuestions } from './decide.ts';
 import { calibrationError, fitTemperature, type Judged, meanNll } from './distribution.ts';
-import { knownFields, parsePermutations, parseQuestion } from './parse-decisions.ts';
-import { parseInput } from './parse-input.ts';
+import { parseInput, parsePermutations, parseQuestion } from './parse-decisions.ts';
 import type { Question } from './questions.ts';
 
-/** Reads labelled questions, and fits a temperature to each type. Errors: `bad_request`, naming the field, and those of the engine. */
+/** Reads labelled questions and fits a temperature for each type. Errors: `bad_request`, naming the field, and those of the engine. */
 export async function calibrate(
   client: DecisionClient,
   request: CalibrationRequest,
@@ -24,7 +23,7 @@ export async function calibrate(
   return Object.fromEntries([...judged].map(([type, own]) => [type, fit(own)]));
 }
 
-/** Of questions of one type. */
+/** Fits a temperature to questions of one type. */
 function fit(judged: readonly Judged[]) {
   const temperature = fitTemperature(judged);
   const beforeAndAfter = (of: typeof meanNll) => ({ before: of(judged, 1), after: of(judged, temperature) });
@@ -37,20 +36,19 @@ function fit(judged: readonly Judged[]) {
 }
 
 export function parseCalibration(request: unknown) {
-  const fields = knownFields(request, 'request', ['examples', 'adapter', 'permutations']);
-  const examples = checkList(fields['examples'], 'examples');
-  if (examples.length === 0) refuse('examples', 'is empty');
+  const fields = fieldsOf(request, 'request', ['examples', 'adapter', 'permutations']);
+  const examples = checkFilledList(fields['examples'], 'examples');
   const adapters = parseAdapters(fields['adapter']);
   return {
     permutations: parsePermutations(fields['permutations']),
     examples: examples.map((example, i) => {
       const at = `examples[${i}]`;
-      const { input, question: asked, answer } = knownFields(example, at, ['input', 'question', 'answer']);
+      const { input, question: asked, answer } = fieldsOf(example, at, ['input', 'question', 'answer']);
       const question = parseQuestion(asked, `${at}.question`, adapters);
       const isRight = ({ value, name }: Question['options'][number]): boolean =>
         value === answer || (question.type === 'score' && name === answer);
       const right = question.options.findIndex(isRight);
-      if (right < 0) refuse(`${at}.answer`, `is none of the question's: ${describe(answer)}`);
+      if (right < 0) refuse(`${at}.answer`, `is not an answer to the question: ${describe(answer)}`);
       return { messages: parseInput(input), question, right };
     }),
   };

@@ -1,15 +1,15 @@
 import type { LabelRead, LabelScores } from '../../engine/types.ts';
 import { checked } from '../checks.ts';
-import type { EngineClient } from '../engine-client.ts';
-import type { Decision, DecisionAnswer, DecisionRequest } from '../types.ts';
+import type { RemoteEngine } from '../../../workers/protocol.ts';
+import type { Decision, DecisionAnswer, DecisionRequest } from './types.ts';
 import { indexOfLargest, logSum, probabilities, type Readings } from './distribution.ts';
 import { parseDecisions, type ParsedDecisions } from './parse-decisions.ts';
 import { type Question, readingsOf } from './questions.ts';
 
-/** What decisions need of an engine's client. */
-export type DecisionClient = Pick<EngineClient, 'stream' | 'adapters'>;
+/** The engine's methods that decisions use. */
+export type DecisionClient = Pick<RemoteEngine, 'scoreLabels' | 'adapters'>;
 
-/** A question's readings, each an order of its options. */
+/** The readings of a question, one for each order of its options. */
 export interface ReadQuestion {
   readings: Readings;
   labelMass: number;
@@ -51,7 +51,7 @@ export async function decide(
   };
 }
 
-/** Asks the engine for all readings of all questions at once. */
+/** Reads all questions in all orders with one call of the engine. */
 export async function readQuestions(
   client: DecisionClient,
   { messages, questions, permutations }: Pick<ParsedDecisions, 'messages' | 'questions' | 'permutations'>,
@@ -62,8 +62,7 @@ export async function readQuestions(
     (asked[i] ?? []).map(({ text, spellings }): LabelRead => ({ text, labels: spellings.flat(), adapters })),
   );
   const scores = new Array<LabelScores>(reads.length);
-  const scored = client.stream<LabelScores>((calls, port) => calls.scoreLabels(port, messages, reads), signal);
-  for await (const each of scored) scores[each.read] = each;
+  for await (const each of client.scoreLabels(messages, reads, { signal })) scores[each.read] = each;
   let next = 0;
   return asked.map((readings) => {
     const own = scores.slice(next, (next += readings.length));
@@ -79,7 +78,7 @@ export async function readQuestions(
   });
 }
 
-/** Of each question its own, or what comes with its one adapter. */
+/** Returns the temperature of each question: its own, or that of its only adapter, or 1. */
 async function temperaturesOf(client: DecisionClient, questions: readonly Question[]): Promise<number[]> {
   const asks = questions.some(({ adapters, temperature }) => temperature === undefined && adapters.length === 1);
   const loaded = new Map(asks ? (await client.adapters()).map((info) => [info.name, info]) : []);

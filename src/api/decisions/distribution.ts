@@ -1,4 +1,4 @@
-/** What the readings of a question say: of each, the log-probability of each option. */
+/** Log-probability of each option, for each reading of a question. */
 export type Readings = readonly (readonly number[])[];
 
 export const logSum = (logs: readonly number[]): number => {
@@ -6,7 +6,7 @@ export const logSum = (logs: readonly number[]): number => {
   return most === -Infinity ? most : most + Math.log(logs.reduce((sum, log) => sum + Math.exp(log - most), 0));
 };
 
-/** The probability of each option among them: the mean of the readings', each of log-probabilities over `temperature`. */
+/** Probability of each option: the mean over the readings of softmax(log-probabilities / `temperature`). */
 export function probabilities(readings: Readings, temperature: number): number[] {
   const each = readings.map((logs) => {
     const most = Math.max(...logs);
@@ -19,13 +19,13 @@ export function probabilities(readings: Readings, temperature: number): number[]
 
 export const indexOfLargest = (values: readonly number[]): number => values.indexOf(Math.max(...values));
 
-/** Readings of a question, and the place of its right answer. */
+/** Readings of a question, and the index of its right option. */
 export interface Judged {
   readings: Readings;
   right: number;
 }
 
-/** Of what probabilities cannot tell from none. */
+/** Smallest probability, which keeps the logarithm finite. */
 const LEAST = 1e-300;
 
 /** Mean negative log-probability of the right answers. */
@@ -52,10 +52,10 @@ export function calibrationError(judged: readonly Judged[], temperature: number)
 
 const LEAST_TEMPERATURE = 0.05;
 const MOST_TEMPERATURE = 20;
-/** Of the logarithm. */
+/** Tolerance of the temperature's logarithm. */
 const TOLERANCE = 1e-4;
 
-/** The temperature of the least mean NLL, by golden sections of its logarithm. */
+/** Finds the temperature with the lowest mean NLL by golden-section search over its logarithm. */
 export function fitTemperature(judged: readonly Judged[]): number {
   const share = (Math.sqrt(5) - 1) / 2;
   const loss = (log: number): number => meanNll(judged, Math.exp(log));

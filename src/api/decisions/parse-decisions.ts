@@ -1,13 +1,28 @@
 import type { ChatTurn } from '../../tokenizer/chat-template.ts';
 import type { AdapterUse } from '../../engine/types.ts';
-import { isRecord } from '../../config/is-record.ts';
-import { checkBoolean, checkInteger, checkList, checkNumber, describe, refuse } from '../checks.ts';
-import { parseAdapters } from '../requests.ts';
-import { parseContent, parseInput, textOf } from './parse-input.ts';
+import {
+  checkBoolean,
+  checkInteger,
+  checkList,
+  checkNumber,
+  describe,
+  refuse,
+  checkJson,
+  checkFilled,
+  checkPositive,
+  checkText,
+  fieldsOf,
+  checkOneOf,
+  checkFilledList,
+  checkRecord,
+} from '../checks.ts';
+import { parseAdapters } from '../adapters.ts';
 import { MOST_PERMUTATIONS, type Option, type Question } from './questions.ts';
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
+import { parseArguments } from '../chat/parse-chat.ts';
 
 const MOST_QUESTIONS = 400;
-/** Of all questions, in all their orders. */
+/** Maximum number of readings: all questions in all orders. */
 const MOST_READINGS = 1024;
 const MOST_OPTIONS = 255;
 const MOST_TEMPERATURE = 100;
@@ -26,7 +41,7 @@ const FIELDS = [
   'user',
 ];
 const QUESTION_FIELDS = ['type', 'name', 'instructions', 'adapter', 'temperature'];
-/** Of each type, where its options stand. */
+/** Field that holds the options of each type. */
 const OPTIONS = { predicate: 'criteria', choice: 'choices', score: 'levels' } as const;
 
 export interface ParsedDecisions {
@@ -39,15 +54,14 @@ export interface ParsedDecisions {
 
 /** Checks a request. Throws `bad_request`, naming the field; `unsupported` for images. */
 export function parseDecisions(request: unknown): ParsedDecisions {
-  const fields = knownFields(request, 'request', FIELDS);
-  const questions = checkList(fields['questions'], 'questions');
-  if (questions.length === 0) refuse('questions', 'is empty');
+  const fields = fieldsOf(request, 'request', FIELDS);
+  const questions = checkFilledList(fields['questions'], 'questions');
   if (questions.length > MOST_QUESTIONS)
     refuse('questions', `has ${questions.length} entries; at most ${MOST_QUESTIONS} are allowed`);
   const adapters = parseAdapters(fields['adapter']);
   const permutations = parsePermutations(fields['permutations']);
   if (questions.length * permutations > MOST_READINGS)
-    refuse('permutations', `of ${questions.length} questions are more than ${MOST_READINGS} readings`);
+    refuse('permutations', `makes more than ${MOST_READINGS} readings of ${questions.length} questions`);
   const returnsTokens = checkBoolean(fields['return_prompt_token_ids'], 'return_prompt_token_ids');
   if (returnsTokens && permutations > 1) refuse('return_prompt_token_ids', 'is only allowed with one permutation');
   const { min_label_mass: leastMass = 0 } = fields;
@@ -63,13 +77,12 @@ export function parseDecisions(request: unknown): ParsedDecisions {
 export const parsePermutations = (value: unknown = 1): number =>
   checkInteger(value, 'permutations', 1, MOST_PERMUTATIONS);
 
-/** `adapters`: of one that names none. */
+/** `adapters`: default for a question without any. */
 export function parseQuestion(question: unknown, at: string, adapters: readonly AdapterUse[]): Question {
-  if (!isRecord(question)) refuse(at, `must be an object, but is ${describe(question)}`);
-  const { type } = question;
+  const { type } = checkRecord(question, at);
   if (type !== 'predicate' && type !== 'choice' && type !== 'score')
     refuse(`${at}.type`, `must be predicate, choice or score, but is ${describe(type)}`);
-  const given = knownFields(question, at, [...QUESTION_FIELDS, OPTIONS[type]]);
+  const given = fieldsOf(question, at, [...QUESTION_FIELDS, OPTIONS[type]]);
   const { name = null, adapter, temperature } = given;
   const parse = { predicate: parseCriteria, choice: parseChoices, score: parseLevels }[type];
   const instructions = parseContent(given['instructions'], `${at}.instructions`);
@@ -77,21 +90,17 @@ export function parseQuestion(question: unknown, at: string, adapters: readonly 
   if (instructions === '' && !isDescribed && type === 'predicate') refuse(`${at}.instructions`, 'is empty');
   return {
     type,
-    name: name === null ? null : textOf(name, `${at}.name`, true),
+    name: name === null ? null : checkText(name, `${at}.name`),
     instructions,
     options: parse(given[OPTIONS[type]], `${at}.${OPTIONS[type]}`),
     adapters: adapter === undefined ? adapters : parseAdapters(adapter, `${at}.adapter`),
-    temperature: temperature === undefined ? undefined : parseTemperature(temperature, `${at}.temperature`),
+    temperature:
+      temperature === undefined ? undefined : checkPositive(temperature, `${at}.temperature`, MOST_TEMPERATURE),
   };
 }
 
-function parseTemperature(value: unknown, at: string): number {
-  const temperature = checkNumber(value, at, 0, MOST_TEMPERATURE);
-  return temperature === 0 ? refuse(at, 'must be above 0') : temperature;
-}
-
 function parseCriteria(criteria: unknown = {}, at: string): Option[] {
-  const described = knownFields(criteria, at, ['true', 'false']);
+  const described = fieldsOf(criteria, at, ['true', 'false']);
   return [true, false].map((value) => ({
     ...{ value, name: value ? 'yes' : 'no' },
     description: description(described[String(value)], `${at}.${value}`),
@@ -100,7 +109,7 @@ function parseCriteria(criteria: unknown = {}, at: string): Option[] {
 
 function parseChoices(choices: unknown, at: string): Option[] {
   const options = parseList(choices, at, 1).map((choice, i): Option => {
-    const { value, ...rest } = knownFields(choice, `${at}[${i}]`, ['value', 'description']);
+    const { value, ...rest } = fieldsOf(choice, `${at}[${i}]`, ['value', 'description']);
     if (typeof value !== 'string' && typeof value !== 'boolean')
       refuse(`${at}[${i}].value`, `must be a string, true or false, but is ${describe(value)}`);
     if (value === '') refuse(`${at}[${i}].value`, 'is empty');
@@ -108,7 +117,7 @@ function parseChoices(choices: unknown, at: string): Option[] {
   });
   const seen = new Set<unknown>();
   for (const [i, { value }] of options.entries()) {
-    if (seen.has(value)) refuse(`${at}[${i}].value`, `${describe(value)} is there already`);
+    if (seen.has(value)) refuse(`${at}[${i}].value`, `repeats ${describe(value)}`);
     seen.add(value);
   }
   return options;
@@ -116,10 +125,10 @@ function parseChoices(choices: unknown, at: string): Option[] {
 
 const parseLevels = (levels: unknown, at: string): Option[] =>
   parseList(levels, at, 2).map((level, i) => {
-    const { label, ...rest } = knownFields(level, `${at}[${i}]`, ['label', 'description']);
+    const { label, ...rest } = fieldsOf(level, `${at}[${i}]`, ['label', 'description']);
     return {
       value: i,
-      name: textOf(label, `${at}[${i}].label`),
+      name: checkFilled(label, `${at}[${i}].label`),
       description: description(rest['description'], `${at}[${i}].description`),
     };
   });
@@ -130,18 +139,80 @@ function parseList(value: unknown, at: string, least: number): unknown[] {
   return refuse(at, `has ${list.length} entries; ${least} to ${MOST_OPTIONS} are allowed`);
 }
 
-/** Undefined where there is none. */
+/** Returns undefined for an absent or empty description. */
 function description(value: unknown, at: string): string | undefined {
-  const text = value === undefined ? '' : textOf(value, at, true);
+  const text = value === undefined ? '' : checkText(value, at);
   return text === '' ? undefined : text;
 }
 
-/** An object's fields but for those that are null, which is as good as absent. */
-export function knownFields(value: unknown, at: string, known: readonly string[]): Record<string, unknown> {
-  if (!isRecord(value)) refuse(at, `must be an object, but is ${describe(value)}`);
-  const fields = Object.entries(value).filter(([, own]) => own !== undefined && own !== null);
-  for (const [name] of fields) {
-    if (!known.includes(name)) refuse(at === 'request' ? name : `${at}.${name}`, 'is not a field of this request');
-  }
-  return Object.fromEntries(fields);
+const ROLES = ['user', 'system', 'developer', 'assistant'] as const;
+
+/** Converts the input to turns of a chat. Throws `bad_request`, naming the field; `unsupported` for images. */
+export function parseInput(input: unknown): ChatTurn[] {
+  if (typeof input === 'string') return [{ role: 'user', content: checkFilled(input, 'input') }];
+  const items = checkFilledList(input, 'input', 'a string or an array');
+  /** Kinds of the calls so far, by id. */
+  const calls = new Map<string, 'function' | 'custom'>();
+  return items.map((given, i) => {
+    const at = `input[${i}]`;
+    const item = checkRecord(given, at);
+    const { type = 'message' } = item;
+    if (type === 'message') return parseMessage(item, at);
+    if (type === 'function_call' || type === 'custom_tool_call') return parseCall(item, at, calls);
+    if (type === 'function_call_output' || type === 'custom_tool_call_output') return parseOutput(item, at, calls);
+    return refuse(`${at}.type`, `must be the type of a message, a call or an output, but is ${describe(type)}`);
+  });
+}
+
+function parseMessage({ role, content }: Record<string, unknown>, at: string): ChatTurn {
+  const known = checkOneOf(ROLES, role, `${at}.role`);
+  return { role: known === 'developer' ? 'system' : known, content: parseContent(content, `${at}.content`) };
+}
+
+function parseCall(item: Record<string, unknown>, at: string, calls: Map<string, 'function' | 'custom'>): ChatTurn {
+  const id = checkFilled(item['call_id'], `${at}.call_id`);
+  const name = checkFilled(item['name'], `${at}.name`);
+  const isFunction = item['type'] === 'function_call';
+  const given = isFunction
+    ? parseArguments(item['arguments'], `${at}.arguments`)
+    : { input: checkText(item['input'], `${at}.input`) };
+  calls.set(id, isFunction ? 'function' : 'custom');
+  return {
+    role: 'assistant',
+    content: '',
+    tool_calls: [{ id, type: 'function', function: { name, arguments: given } }],
+  };
+}
+
+function parseOutput(
+  { type, call_id, output }: Record<string, unknown>,
+  at: string,
+  calls: ReadonlyMap<string, 'function' | 'custom'>,
+): ChatTurn {
+  const id = checkFilled(call_id, `${at}.call_id`);
+  const kind = type === 'function_call_output' ? 'function' : 'custom';
+  if (calls.get(id) !== kind) refuse(`${at}.call_id`, `must be the id of an earlier ${kind} call`);
+  return { role: 'tool', content: parseContent(output, `${at}.output`), tool_call_id: id };
+}
+
+/** Returns a text, or its parts joined with an empty line between them. */
+export function parseContent(content: unknown, at: string): string {
+  if (typeof content === 'string') return content;
+  const parts = checkList(content, at, 'a string or an array of parts').map((part, i) => {
+    const place = `${at}[${i}]`;
+    const { type, text, refusal, data } = checkRecord(part, place);
+    if (type === 'input_text' || type === 'output_text') return checkText(text, `${place}.text`);
+    if (type === 'refusal') return checkText(refusal, `${place}.refusal`);
+    if (type === 'input_json') return jsonOf(data, `${place}.data`);
+    if (type === 'input_image')
+      throw new ChunkwiseError('unsupported', { field: place, reason: 'is an image; only text is supported' });
+    return refuse(`${place}.type`, `must be input_text or input_json, but is ${describe(type)}`);
+  });
+  return parts.join('\n\n');
+}
+
+function jsonOf(data: unknown, at: string): string {
+  if (typeof data !== 'object' || data === null) refuse(at, `must be an object or an array, but is ${describe(data)}`);
+  checkJson(data, at);
+  return JSON.stringify(data);
 }

@@ -1,5 +1,5 @@
 import type { AdapterUse } from '../../engine/types.ts';
-import type { DecisionQuestion } from '../types.ts';
+import type { DecisionQuestion } from './types.ts';
 
 export interface Option {
   value: string | boolean | number;
@@ -11,33 +11,33 @@ export interface Question {
   type: DecisionQuestion['type'];
   name: string | null;
   instructions: string;
-  /** Of a predicate yes and no; of a score the levels, the lowest first. */
+  /** A predicate has yes and no; a score has its levels, lowest first. */
   options: readonly Option[];
   adapters: readonly AdapterUse[];
-  /** Undefined: what comes with the adapter. */
+  /** Undefined: the adapter's. */
   temperature: number | undefined;
 }
 
-/** A question as the model reads it, with its options in one order. */
+/** A question's prompt, with its options in one order. */
 export interface Reading {
   text: string;
-  /** Of each option, in the question's order, the ways to write its label. */
+  /** The spellings of each option's label, in the question's order. */
   spellings: readonly (readonly string[])[];
 }
 
-/** Orders of choices that are told apart by letters, at most. */
+/** Maximum number of orders of a question's options. */
 export const MOST_PERMUTATIONS = 16;
 
 const LETTERS = Array.from({ length: 26 }, (_, i) => String.fromCharCode(65 + i));
 
-/** Single letters; of more options a letter and a digit, which tokenizers cut between. */
+/** Single letters; for more options a letter and a digit, which tokenizers split. */
 const lettersOf = (count: number): string[] =>
   count <= LETTERS.length
     ? LETTERS.slice(0, count)
     : Array.from({ length: count }, (_, i) => `${LETTERS[Math.floor(i / 10)]}${i % 10}`);
 
 /**
- * A question in `permutations` orders of its options, or in as many as there are. The texts are those of vLLM
+ * Returns a question in `permutations` orders of its options, or in all orders if there are fewer. The texts are vLLM's
  * (vllm/entrypoints/generate/structured_decisions/question_types.py).
  */
 export function readingsOf(question: Question, permutations: number): Reading[] {
@@ -46,13 +46,13 @@ export function readingsOf(question: Question, permutations: number): Reading[] 
     const count = Math.min(permutations, options.length);
     return Array.from({ length: count }, (_, i) => choiceReading(question, Math.floor((i * options.length) / count)));
   }
-  // The labels mean something: only the order in which they are told turns round.
+  // These labels have a meaning, so only the order in which the prompt lists them reverses.
   const isTold = type === 'score' || options.every(({ description }) => description !== undefined);
   const both = [false, true].slice(0, isTold ? permutations : 1);
   return both.map((isTurned) => (type === 'score' ? scoreReading : predicateReading)(question, isTurned));
 }
 
-/** The options from `first` on, and then those before it. */
+/** Lists the options from `first` on, then those before it. */
 function choiceReading({ instructions, options }: Question, first: number): Reading {
   const letters = lettersOf(options.length);
   const labels = options.map((_, i) => letters[(i - first + options.length) % options.length] as string);

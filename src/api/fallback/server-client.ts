@@ -1,11 +1,10 @@
 import { EventSourceParserStream } from 'eventsource-parser/stream';
-import { abortError } from '../../errors/abort-error.ts';
-import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
-import { isRecord } from '../../config/is-record.ts';
+import { abortError, ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
+import { isRecord } from '../../util/values.ts';
 import { checked, checkJson } from '../checks.ts';
-import type { FallbackOptions } from '../types.ts';
+import type { FallbackOptions } from '../engine-types.ts';
 
-/** Calls of an OpenAI-compatible server. Its key is in no error. */
+/** Client of an OpenAI-compatible server. No error shows its key. */
 export class ServerClient {
   /** Ends with a slash. */
   readonly baseURL: string;
@@ -15,7 +14,7 @@ export class ServerClient {
     this.baseURL = options.baseURL.replace(/\/*$/, '/');
   }
 
-  /** The response, whatever its status. Errors: `network`, `aborted`, `disposed`. */
+  /** Returns the response, whatever its status. Errors: `network`, `aborted`, `disposed`. */
   async send(route: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Response> {
     const { apiKey, fetch: send = globalThis.fetch } = this.options;
     const headers = new Headers({ ...(init.body ? { 'content-type': 'application/json' } : {}) });
@@ -29,13 +28,13 @@ export class ServerClient {
     }
   }
 
-  /** What the server answers. Errors: those of `send`, and the server's own by its status. */
+  /** Returns the server's answer. Errors: those of `send`, and those of the server by its status. */
   async call<T>(route: string, body?: object, signal?: AbortSignal): Promise<T> {
     const response = await this.#sendChecked(route, body, signal);
     return this.#reading(signal, async () => (await response.json()) as T);
   }
 
-  /** What the server streams, until it is done. Errors: those of `call`. */
+  /** Returns the chunks that the server streams. Errors: those of `call`. */
   async stream<T>(route: string, body: object, signal?: AbortSignal): Promise<AsyncGenerator<T, void>> {
     const response = await this.#sendChecked(route, body, signal);
     return this.#chunks(response, signal);
@@ -62,7 +61,7 @@ export class ServerClient {
         yield chunk as T;
       }
     } finally {
-      await events?.cancel().catch(() => undefined); // of a body that failed
+      await events?.cancel().catch(() => undefined); // the body may have failed already
     }
   }
 
@@ -88,7 +87,7 @@ export class ServerClient {
     return new ChunkwiseError('network', { file: this.baseURL, reason: this.#clean(String(cause)) });
   }
 
-  /** The server's error as one of this package's. */
+  /** Converts the server's error to one of this package. */
   #refusal(status: number, said: unknown): ChunkwiseError {
     const error = isRecord(said) && isRecord(said['error']) ? said['error'] : {};
     const { message, param, code, type } = error;

@@ -1,15 +1,59 @@
-import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
-import { parseHubId } from '../../hub/model-id.ts';
+import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
+import { parseHubId } from '../../hub/hub-api.ts';
 import { describeError } from '../http/http-error.ts';
-import { baseId } from '../http/models.ts';
-import { ANSWERED_BY } from '../http/serve.ts';
-import { checked, describe, refuse } from '../checks.ts';
-import { parseCall, parseName } from '../options.ts';
-import type { LoadedEngine } from '../reloadable.ts';
-import { OWN_FIELDS, parseAdapters } from '../requests.ts';
-import type { AdapterInfo, CallOptions, Engine, FallbackOptions } from '../types.ts';
-import { isRecord } from '../../config/is-record.ts';
+import { baseId, ANSWERED_BY } from '../http/serve.ts';
+import { checked, describe, refuse, checkRecord } from '../checks.ts';
+import { parseCall, refuseUnknown } from '../options.ts';
+import { parseName, type ToUrl } from '../names.ts';
+import type { LoadedEngine, CallOptions, Engine, FallbackOptions } from '../engine-types.ts';
+import { parseAdapters } from '../adapters.ts';
+import type { AdapterInfo } from '../../engine/types.ts';
+import { isRecord } from '../../util/values.ts';
 import { ServerClient } from './server-client.ts';
+import { isOwnField } from '../requests.ts';
+
+const FIELDS: Record<keyof FallbackOptions, true> = { baseURL: true, apiKey: true, model: true, fetch: true };
+
+/** Checks the fallback's options. Throws `bad_request`, naming the field; the error never shows the key. */
+export function parseFallback(value: unknown, toUrl: ToUrl): FallbackOptions | undefined {
+  if (value === undefined) return undefined;
+  const options = checkRecord(value, 'fallback');
+  refuseUnknown(options, FIELDS, 'fallback');
+  const { baseURL, apiKey, model, fetch } = options;
+  const url = typeof baseURL === 'string' ? urlOf(baseURL, toUrl) : undefined;
+  if (!url) refuse('fallback.baseURL', `must be a URL, but is ${describe(baseURL)}`);
+  if (apiKey !== undefined && (typeof apiKey !== 'string' || !/^[\x20-\x7e]*$/.test(apiKey)))
+    refuse('fallback.apiKey', 'must be a string that a header can hold');
+  if (model !== undefined && typeof model !== 'string')
+    refuse('fallback.model', `must be a string, but is ${describe(model)}`);
+  if (fetch !== undefined && typeof fetch !== 'function')
+    refuse('fallback.fetch', `must be a function, but is ${describe(fetch)}`);
+  return {
+    baseURL: url.href,
+    ...(apiKey !== undefined && { apiKey }),
+    ...(model !== undefined && { model }),
+    ...(fetch !== undefined && { fetch: fetch as typeof globalThis.fetch }),
+  };
+}
+
+/** Returns undefined for text that is no URL. */
+function urlOf(text: string, toUrl: ToUrl): URL | undefined {
+  try {
+    return toUrl(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const REASONS: readonly ErrorCode[] = ['no_webgpu', 'kernel_refused', 'wrong_results', 'over_limit', 'device_lost'];
+
+/**
+ * Whether a server should answer: the device has no WebGPU, does not compile the kernels, computes them wrong or stops
+ * during loading, or the model is too large for it.
+ */
+export function canFallBack(error: unknown): error is ChunkwiseError {
+  return error instanceof ChunkwiseError && REASONS.includes(error.code);
+}
 
 const ANSWERED = { chunkwise: { answeredBy: 'server' } } as const;
 
@@ -17,12 +61,12 @@ interface ServerModels {
   data: { id: string; max_model_len?: number }[];
 }
 
-/** What the server is sent of a request. `named`: the model that it names, which may be an adapter that is loaded. */
+/** Returns the fields of a request that the server gets. `named`: the request's model, which may be a loaded adapter. */
 type FieldsOf = (request: unknown, named?: unknown) => Record<string, unknown>;
 
 /**
- * An engine whose calls a server answers, since the device cannot (`cause`). Adapters are models of the server's, as
- * vLLM names them. What only a device has is `unsupported`. Errors: `network` where the server cannot be reached, `aborted`.
+ * An engine whose calls a server answers, because the device cannot (`cause`). Adapters are models of the server, as in
+ * vLLM. Features that need a device throw `unsupported`. Errors: `network` if the server cannot be reached, `aborted`.
  */
 export async function serverEngine(
   options: FallbackOptions,
@@ -35,10 +79,10 @@ export async function serverEngine(
   const found = (await modelsOf(server, signal)).find(({ id }) => id === base);
   const loaded = new Map<string, AdapterInfo>();
   const fieldsOf: FieldsOf = (request, named) => {
-    if (!isRecord(request)) refuse('request', `must be an object, but is ${describe(request)}`);
-    const adapter = adapterOf(request);
+    const fields = checkRecord(request, 'request');
+    const adapter = adapterOf(fields);
     const given = typeof named === 'string' && loaded.has(named) ? named : undefined;
-    return { ...serverFields(request), model: adapter ?? given ?? base };
+    return { ...serverFields(fields), model: adapter ?? given ?? base };
   };
   return {
     model: base,
@@ -56,7 +100,8 @@ export async function serverEngine(
       calibrate: refused(cause, 'decisions.calibrate'),
     },
     fetch: fetches(server, fieldsOf),
-    adapters: adaptersOf(server, loaded),
+    adapters: { ...adaptersOf(server, loaded), library: refused(cause, 'adapters.library') },
+    functions: { list: refused(cause, 'functions'), call: refused(cause, 'functions') },
     ...onlyOnDevice(cause),
     dispose: async () => server.dispose(),
   };
@@ -65,11 +110,11 @@ export async function serverEngine(
 const modelsOf = async (server: ServerClient, signal?: AbortSignal): Promise<ServerModels['data']> =>
   (await server.call<ServerModels>('models', undefined, signal)).data;
 
-/** OpenAI's fields and vLLM's, without those of our own. */
+/** The fields of OpenAI and vLLM, without those of this package. */
 const serverFields = (request: object): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(request).filter(([name]) => !OWN_FIELDS.has(name)));
+  Object.fromEntries(Object.entries(request).filter(([name]) => !isOwnField(name)));
 
-/** The calls that a route of the server's answers. */
+/** A method that a route of the server answers. */
 const creates =
   (server: ServerClient, route: string, fieldsOf: FieldsOf) =>
   async (request: object, call?: CallOptions): Promise<object> => {
@@ -102,8 +147,8 @@ const fetches =
     }
   };
 
-/** The adapters that `loaded` holds, by name. */
-const adaptersOf = (server: ServerClient, loaded: Map<string, AdapterInfo>): Engine['adapters'] => ({
+/** Adapters by name, kept in `loaded`. */
+const adaptersOf = (server: ServerClient, loaded: Map<string, AdapterInfo>): Omit<Engine['adapters'], 'library'> => ({
   load: async (given) => {
     const name = parseName(given);
     if (!(await modelsOf(server)).some(({ id }) => id === name)) {
@@ -131,7 +176,7 @@ const adaptersOf = (server: ServerClient, loaded: Map<string, AdapterInfo>): Eng
   list: async () => [...loaded.values()],
 });
 
-/** What a server has none of. */
+/** Methods that need a device. */
 function onlyOnDevice(cause: ChunkwiseError) {
   const refuses = (field: string): (() => Promise<never>) => refused(cause, field);
   return {
@@ -145,16 +190,16 @@ function onlyOnDevice(cause: ChunkwiseError) {
 }
 
 const refused = (cause: ChunkwiseError, field: string) => async (): Promise<never> => {
-  const reason = `is not there where a server answers; the device could not: ${cause.message}`;
+  const reason = `is not available while a server answers; the device could not run the model: ${cause.message}`;
   throw new ChunkwiseError('unsupported', { field, reason });
 };
 
-/** The one adapter that a request names. Errors: `bad_request`; `unsupported` for what a model's name cannot say. */
-function adapterOf(request: object): string | undefined {
-  const uses = parseAdapters('adapter' in request ? (request.adapter ?? undefined) : undefined);
+/** The adapter that a request names. Errors: `bad_request`; `unsupported` for several adapters or a scale, which a model's name cannot express. */
+function adapterOf({ adapter }: Record<string, unknown>): string | undefined {
+  const uses = parseAdapters(adapter ?? undefined);
   const [use] = uses;
   if (uses.length < 2 && (use?.scale ?? 1) === 1) return use?.name;
-  const reason = 'must be one adapter, without a scale, where a server answers';
+  const reason = 'must be one adapter without a scale while a server answers';
   throw new ChunkwiseError('unsupported', { field: 'adapter', reason });
 }
 

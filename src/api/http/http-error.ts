@@ -1,6 +1,6 @@
 import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
 
-/** What a route refuses that is no error of the engine's. */
+/** An error of a route, not of the engine. */
 export class HttpError extends Error {
   override readonly name = 'HttpError';
 
@@ -21,8 +21,8 @@ const STATUS: Record<ErrorCode, number> = {
   context_overflow: 400,
   queue_full: 429,
   busy: 409,
-  aborted: 499, // as proxies say that the client closed the connection
-  abandoned: 408, // the client did not take the answer in time
+  aborted: 499, // proxies use it for "client closed the connection"
+  abandoned: 408, // the client did not read the answer in time
   bad_file: 500,
   network: 502,
   storage_lost: 503,
@@ -40,7 +40,7 @@ export interface ErrorBody {
   error: { message: string; type: string; param: string | null; code: string };
 }
 
-/** The status of an error, and what a response or an event says of it. */
+/** Returns the HTTP status, body and headers for an error. */
 export function describeError(error: unknown): { status: number; body: ErrorBody; headers: Record<string, string> } {
   const { status, code, param, headers } = of(error);
   const message = error instanceof Error ? error.message : String(error);
@@ -50,7 +50,7 @@ export function describeError(error: unknown): { status: number; body: ErrorBody
 function of(error: unknown): Pick<HttpError, 'status' | 'code' | 'param' | 'headers'> {
   if (error instanceof HttpError) return error;
   if (!(error instanceof ChunkwiseError)) return { status: 500, code: 'internal_error', param: null, headers: {} };
-  // Under OpenAI's name clients know to shorten the conversation.
+  // Clients know OpenAI's name, and shorten the conversation.
   const code = error.code === 'context_overflow' ? 'context_length_exceeded' : error.code;
   return { status: STATUS[error.code], code, param: error.detail.field ?? null, headers: {} };
 }

@@ -1,28 +1,22 @@
-import { isRecord } from '../../config/is-record.ts';
-import type {
-  ChatCompletionRequest,
-  CompletionRequest,
-  DecisionRequest,
-  EmbeddingRequest,
-  Engine,
-  RerankRequest,
-} from '../types.ts';
-import { eventStream } from './event-stream.ts';
+import { isRecord } from '../../util/values.ts';
+import type { Engine, CallOptions } from '../engine-types.ts';
 import { describeError, HttpError } from './http-error.ts';
-import { findModel, listModels } from './models.ts';
+import type { AdapterInfo } from '../../engine/types.ts';
+import { describe } from '../checks.ts';
+import type { Decision } from '../decisions/types.ts';
 
-/** What the routes need of an engine. */
+/** The members of an engine that the routes use. */
 export type Served = Pick<
   Engine,
   'model' | 'contextLength' | 'adapters' | 'chat' | 'completions' | 'embeddings' | 'rerank' | 'decisions'
 >;
 
-/** Says who answered, the device or the server that stands in for it. */
+/** Response header that names the source of the answer: `device`, or `server` for a fallback. */
 export const ANSWERED_BY = 'chunkwise-answered-by';
 
 /**
- * Answers a request as an OpenAI-compatible server does, whatever its origin and the path before `/v1`. Rejects as
- * fetch does when its signal aborts; every other error is a response.
+ * Answers a request like an OpenAI-compatible server, under any origin and any path before `/v1`. Rejects like fetch when the
+ * signal aborts; every other error becomes a response.
  */
 export async function serve(engine: Served, request: Request): Promise<Response> {
   const { signal } = request;
@@ -51,15 +45,20 @@ async function answer(engine: Served, request: Request): Promise<Response> {
     allow(request, 'GET');
     return Response.json((await findModel(engine, nameIn(route.slice('models/'.length)))).entry);
   }
-  const create = Object.hasOwn(ROUTES, route) ? ROUTES[route] : undefined;
-  if (!create) throw new HttpError(404, 'not_found', null, `there is nothing at ${pathname}`);
+  const method = Object.hasOwn(METHODS, route) ? METHODS[route] : undefined;
+  if (!method) throw new HttpError(404, 'not_found', null, `there is nothing at ${pathname}`);
   allow(request, 'POST');
-  const { model, ...fields } = await bodyOf(request);
+  const { model, ...body } = await bodyOf(request);
   const { entry, adapter } = await findModel(engine, model);
-  return create(engine, withAdapter(fields, adapter), entry.id, request.signal);
+  const fields = withAdapter(body, adapter);
+  const { signal } = request;
+  if (route !== 'systemone') return respond(await method(engine, fields as never, { signal }), entry.id, signal);
+  const { decisionsOf, systemOneOf } = await import('./system-one.ts');
+  const decision = await method(engine, decisionsOf(fields) as never, { signal });
+  return Response.json(systemOneOf(decision as Decision, entry.id));
 }
 
-/** A name in a path; one whose escapes are no UTF-8 is no model's, as it stands. */
+/** Decodes a name in a path. Invalid escapes stay, and match no model. */
 function nameIn(path: string): string {
   try {
     return decodeURIComponent(path);
@@ -68,62 +67,45 @@ function nameIn(path: string): string {
   }
 }
 
-/** With the adapter that the model's name stands for. */
+/** Adds the adapter that the request's `model` names. */
 function withAdapter(fields: Record<string, unknown>, adapter: string | undefined): Record<string, unknown> {
   if (adapter === undefined) return fields;
   if (fields['adapter'] === undefined || fields['adapter'] === null) return { ...fields, adapter };
   throw new HttpError(400, 'bad_request', 'adapter', `model already names the adapter ${adapter}`);
 }
 
-type Create = (engine: Served, fields: unknown, model: string, signal: AbortSignal) => Promise<Response>;
+type Method = (engine: Served, request: never, options: CallOptions) => Promise<object>;
 
-const ROUTES: Record<string, Create> = {
-  'chat/completions': ({ chat }, fields, model, signal) =>
-    respond(chat.completions.create(fields as ChatCompletionRequest & { stream: true }, { signal }), model, signal),
-  completions: ({ completions }, fields, model, signal) =>
-    respond(completions.create(fields as CompletionRequest & { stream: true }, { signal }), model, signal),
-  embeddings: ({ embeddings }, fields, model, signal) =>
-    respond(embeddings.create(fields as EmbeddingRequest, { signal }), model, signal),
-  rerank: ({ rerank }, fields, model, signal) => respond(rerank(fields as RerankRequest, { signal }), model, signal),
-  decisions: ({ decisions }, fields, model, signal) =>
-    respond(decisions.create(fields as DecisionRequest, { signal }), model, signal),
-  systemone: async ({ decisions }, fields, model, signal) => {
-    const { decisionsOf, systemOneOf } = await import('./system-one.ts');
-    return Response.json(systemOneOf(await decisions.create(decisionsOf(fields), { signal }), model));
-  },
+/** The engine's method for each route. */
+const METHODS: Record<string, Method> = {
+  'chat/completions': ({ chat }, ...asked) => chat.completions.create(...asked),
+  completions: ({ completions }, ...asked) => completions.create(...asked),
+  embeddings: ({ embeddings }, ...asked) => embeddings.create(...asked),
+  rerank: ({ rerank }, ...asked) => rerank(...asked),
+  decisions: ({ decisions }, ...asked) => decisions.create(...asked),
+  systemone: ({ decisions }, ...asked) => decisions.create(...asked),
 };
 
-/** An answer, whole or in chunks. */
-async function respond(answering: Promise<object>, model: string, signal: AbortSignal): Promise<Response> {
-  const answered = await answering;
+/** Responds with a whole answer, or with its chunks, that name the model as the request does. */
+async function respond(answered: object, model: string, signal: AbortSignal): Promise<Response> {
   if (!isStream(answered)) return Response.json({ ...answered, model });
-  const chunks = named(answered, model);
-  // What is refused at once has a status of its own.
-  const first = await chunks.next();
-  const body = eventStream(startingWith(first, chunks), signal);
-  return new Response(body, {
+  const chunks = answered[Symbol.asyncIterator]();
+  // Waiting for the first chunk gives a refused request its own status.
+  let taken: IteratorResult<object, void> | undefined = await chunks.next();
+  const named: AsyncIterator<object, void> = {
+    async next() {
+      const next = taken ?? (await chunks.next());
+      taken = undefined;
+      return next.done ? next : { done: false, value: { ...next.value, model } };
+    },
+    return: async () => (await chunks.return?.()) ?? { done: true, value: undefined },
+  };
+  return new Response(eventStream(named, signal), {
     headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' },
   });
 }
 
-const isStream = (answer: object): answer is AsyncIterable<object> => Symbol.asyncIterator in answer;
-
-async function* named(chunks: AsyncIterable<object>, model: string): AsyncGenerator<object, void> {
-  for await (const chunk of chunks) yield { ...chunk, model };
-}
-
-/** An iteration of which one item was taken. */
-function startingWith<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void>): AsyncIterator<T, void> {
-  let taken: IteratorResult<T, void> | undefined = first;
-  return {
-    async next() {
-      const next = taken ?? (await rest.next());
-      taken = undefined;
-      return next;
-    },
-    return: () => rest.return(),
-  };
-}
+const isStream = (answer: object): answer is AsyncIterable<object, void> => Symbol.asyncIterator in answer;
 
 function allow(request: Request, method: string): void {
   if (request.method === method) return;
@@ -140,9 +122,84 @@ async function bodyOf(request: Request): Promise<Record<string, unknown>> {
   } catch (error) {
     throw new HttpError(400, 'bad_request', null, `the body is not JSON: ${String(error)}`);
   }
-  return isRecord(body) ? body : badBody();
+  if (!isRecord(body)) throw new HttpError(400, 'bad_request', null, 'the body must be a JSON object');
+  return body;
 }
 
-function badBody(): never {
-  throw new HttpError(400, 'bad_request', null, 'the body must be a JSON object');
+/**
+ * Sends each item as a server-sent event in JSON, then `[DONE]`. An error becomes a last event in OpenAI's form. Pulls items
+ * as the reader asks for them; cancelling the stream ends the iteration.
+ */
+export function eventStream(items: AsyncIterator<unknown, void>, signal: AbortSignal): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  const event = (data: string): Uint8Array => encoder.encode(`data: ${data}\n\n`);
+  return new ReadableStream({
+    start(controller) {
+      // The body of an aborted fetch fails the same way.
+      const onAbort = (): void => {
+        controller.error(signal.reason);
+        void items.return?.();
+      };
+      if (signal.aborted) onAbort(); // between the first item and now
+      signal.addEventListener('abort', onAbort);
+    },
+    async pull(controller) {
+      try {
+        const { done, value } = await items.next();
+        if (signal.aborted) return;
+        controller.enqueue(event(done ? '[DONE]' : JSON.stringify(value)));
+        if (done) controller.close();
+      } catch (error) {
+        if (signal.aborted) return;
+        controller.enqueue(event(JSON.stringify(describeError(error).body)));
+        controller.close();
+      }
+    },
+    async cancel() {
+      await items.return?.();
+    },
+  });
+}
+
+/** A model as vLLM lists it. An adapter's parent is the base model. */
+export interface ModelEntry {
+  id: string;
+  object: 'model';
+  created: number;
+  owned_by: 'chunkwise';
+  root: string;
+  parent: string | null;
+  max_model_len: number;
+}
+
+type Models = Pick<Engine, 'model' | 'contextLength' | 'adapters'>;
+
+/** The base model's name: a file's name without folder and extension, or the hub id. */
+export function baseId(model: string): string {
+  const file = model.replace(/[?#].*$/, '');
+  return /([^/\\]+)\.gguf$/i.exec(file)?.[1] ?? model;
+}
+
+/** Lists the base model and the loaded adapters. */
+export async function listModels(engine: Models): Promise<ModelEntry[]> {
+  const base = baseId(engine.model);
+  const entry = (id: string, root: string, parent: string | null): ModelEntry => ({
+    ...{ id, object: 'model', created: 0, owned_by: 'chunkwise', root, parent, max_model_len: engine.contextLength },
+  });
+  const adapters: AdapterInfo[] = await engine.adapters.list();
+  return [entry(base, engine.model, null), ...adapters.map(({ name }) => entry(name, name, base))];
+}
+
+/**
+ * Finds the model that a request names; the default is the base model. If an adapter has the base model's short name, the
+ * adapter wins; the base model's full name still finds it. Throws 404 `model_not_found`.
+ */
+export async function findModel(engine: Models, name: unknown): Promise<{ entry: ModelEntry; adapter?: string }> {
+  const models = await listModels(engine);
+  const [base, ...adapters] = models as [ModelEntry, ...ModelEntry[]];
+  const found = adapters.find(({ id }) => id === name);
+  if (found) return { entry: found, adapter: found.id };
+  if (name === undefined || name === null || name === base.id || name === engine.model) return { entry: base };
+  const known = models.map(({ id }) => id).join(', ');
+  throw new HttpError(404, 'model_not_found', 'model', `there is no model ${describe(name)}; these are: ${known}`);
 }

@@ -1,9 +1,7 @@
-import { isRecord } from '../../config/is-record.ts';
-import { checkJson, describe, refuse } from '../checks.ts';
-import { knownFields } from '../decisions/parse-decisions.ts';
-import type { Decision, DecisionAnswer, DecisionQuestion, DecisionRequest } from '../types.ts';
+import { checkJson, describe, refuse, fieldsOf, checkRecord, checkText, optional } from '../checks.ts';
+import type { Decision, DecisionAnswer, DecisionQuestion, DecisionRequest } from '../decisions/types.ts';
 
-/** `state`, `questions` and `instructions` say what is asked; the others are as in a request for decisions, or of no effect. */
+/** `state`, `questions` and `instructions` are the request; the other fields mean the same as in a decisions request, or have no effect. */
 const FIELDS = [
   'state',
   'questions',
@@ -20,34 +18,33 @@ const FIELDS = [
 const MOST_QUESTIONS = 64;
 
 /**
- * A request to `/v1/systemone`, as vLLM has it (docs/serving/online_serving/structured_decisions.md), as one for decisions. Its
- * questions are named by their ids. Throws `bad_request`, naming the field.
+ * Converts a request to `/v1/systemone`, as in vLLM (docs/serving/online_serving/structured_decisions.md), to a decisions
+ * request whose questions are named by their ids. Throws `bad_request`, naming the field.
  */
 export function decisionsOf(body: unknown): DecisionRequest {
-  const fields = knownFields(body, 'request', FIELDS);
+  const fields = fieldsOf(body, 'request', FIELDS);
   const { questions, instructions, adapter, permutations, return_prompt_token_ids: returnsTokens } = fields;
-  if (!isRecord(questions)) refuse('questions', `must be an object, but is ${describe(questions)}`);
-  const asked = Object.entries(questions);
+  const asked = Object.entries(checkRecord(questions, 'questions'));
   if (asked.length === 0) refuse('questions', 'is empty');
   if (asked.length > MOST_QUESTIONS)
     refuse('questions', `has ${asked.length} entries; at most ${MOST_QUESTIONS} are allowed`);
-  if (instructions !== undefined && typeof instructions !== 'string')
-    refuse('instructions', `must be a string, but is ${describe(instructions)}`);
+  const system = optional(instructions, 'instructions', checkText);
   checkThinking(fields['chat_template_kwargs']);
   return {
     input: [
-      ...(instructions ? [{ role: 'system' as const, content: instructions }] : []),
+      ...(system ? [{ role: 'system' as const, content: system }] : []),
       { role: 'user', content: textOf(fields['state'], 'state') },
     ],
     questions: asked.map(([id, question]) => questionOf(id, question)),
-    // What these are is the engine's to check.
+    // The engine checks these.
     ...({ adapter, permutations, return_prompt_token_ids: returnsTokens } as Partial<DecisionRequest>),
   };
 }
 
 function checkThinking(value: unknown = {}): void {
-  const { enable_thinking: thinks = false } = knownFields(value, 'chat_template_kwargs', ['enable_thinking']);
-  if (thinks !== false) refuse('chat_template_kwargs.enable_thinking', 'must be false: an answer is its first token');
+  const { enable_thinking: thinks = false } = fieldsOf(value, 'chat_template_kwargs', ['enable_thinking']);
+  if (thinks !== false)
+    refuse('chat_template_kwargs.enable_thinking', 'must be false: the answer is read from its first token');
 }
 
 function questionOf(id: string, question: unknown): DecisionQuestion {
@@ -58,18 +55,20 @@ function questionOf(id: string, question: unknown): DecisionQuestion {
     instructions = '',
     criteria,
     adapter,
-  } = knownFields(question, at, ['type', 'instructions', 'criteria', 'adapter']);
+  } = fieldsOf(question, at, ['type', 'instructions', 'criteria', 'adapter']);
   const own = { name: id, instructions: textOf(instructions, `${at}.instructions`), adapter };
   const place = `${at}.criteria`;
   const described = (value: unknown): object => (value === null ? {} : { description: textOf(value, place) });
   if (type === 'noul') {
-    const entries = Object.entries(knownFields(criteria ?? {}, place, ['true', 'false']));
+    const entries = Object.entries(fieldsOf(criteria ?? {}, place, ['true', 'false']));
     const told = Object.fromEntries(entries.map(([name, value]) => [name, textOf(value, place)]));
     return { type: 'predicate', ...own, criteria: told } as DecisionQuestion;
   }
   if (type === 'choice') {
-    if (!isRecord(criteria)) refuse(place, `must be an object, but is ${describe(criteria)}`);
-    const choices = Object.entries(criteria).map(([value, about]) => ({ value, ...described(about) }));
+    const choices = Object.entries(checkRecord(criteria, place)).map(([value, about]) => ({
+      value,
+      ...described(about),
+    }));
     return { type, ...own, choices } as DecisionQuestion;
   }
   if (type !== 'score') refuse(`${at}.type`, `must be choice, noul or score, but is ${describe(type)}`);
@@ -78,7 +77,7 @@ function questionOf(id: string, question: unknown): DecisionQuestion {
   return { type, ...own, levels } as DecisionQuestion;
 }
 
-/** A text, or JSON as its text. */
+/** Returns a text as it is, and other values as JSON. */
 function textOf(value: unknown, at: string): string {
   if (typeof value === 'string') return value;
   if (value === undefined) refuse(at, 'is missing');
@@ -86,7 +85,7 @@ function textOf(value: unknown, at: string): string {
   return JSON.stringify(value);
 }
 
-/** The answers by the ids of their questions, in vLLM's shape. */
+/** Converts a decision to vLLM's shape, with answers by the ids of their questions. */
 export function systemOneOf({ answers, usage, chunkwise }: Decision, model: string): object {
   const byId = <T>(of: (answer: DecisionAnswer) => T): Record<string, T> =>
     Object.fromEntries(answers.map((answer) => [answer.name ?? '', of(answer)]));

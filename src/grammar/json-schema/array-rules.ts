@@ -3,9 +3,9 @@ import { GrammarError } from '../limits.ts';
 import { type ArrayPart, type Contained, type Node, NOTHING, type Shape } from './shapes.ts';
 import type { RuleWriter } from './rule-writer.ts';
 
-/** Different values of which the different ones are counted, each of which doubles the rules. */
+/** Most different values of unique items: each doubles the rules. */
 const MOST_UNIQUE = 8;
-/** Schemas that are looked for among items, and rules that count what was found. */
+/** Most `contains` schemas of an array, and most rules that count their matches. */
 const MOST_CONTAINED = 5;
 const MOST_STATES = 20_000;
 
@@ -20,7 +20,7 @@ export function arrayAlternatives(writer: RuleWriter, part: ArrayPart, at: strin
   return alternatives;
 }
 
-/** One item or more, and whether there may be none. */
+/** The symbol of one or more items, and whether there may be none. */
 interface Items {
   readonly some: Sym | undefined;
   readonly canBeNone: boolean;
@@ -35,7 +35,7 @@ function itemsOf(writer: RuleWriter, part: ArrayPart): Items {
   if (most === 0) return { some: undefined, canBeNone };
   const isClosed = writer.nodes.isEmpty(part.items);
   const fixed = prefix.slice(0, most);
-  // Behind the items of the prefix.
+  // After the items of the prefix.
   let rest: Sym;
   const { length } = fixed;
   if (isClosed || most === length) {
@@ -44,30 +44,30 @@ function itemsOf(writer: RuleWriter, part: ArrayPart): Items {
   } else {
     const item = writer.symbolOf(part.items);
     const first = length === 0 ? 1 : 0;
-    const more = writer.repeatedBehindCommas(item, Math.max(0, least - length - first), most - length - first);
+    const more = writer.repeatedAfterCommas(item, Math.max(0, least - length - first), most - length - first);
     if (first === 1) return { some: writer.ruleOf([[item, more]]), canBeNone };
     rest = more;
   }
   for (let i = length - 1; i >= 0; i--) {
-    // The array may end before an item where it has enough.
+    // The array may end before an item if it has `least` items.
     const item = writer.symbolOf(fixed[i] ?? NOTHING);
     rest = writer.ruleOf(i === 0 ? [[item, rest]] : i >= least ? [[], [comma, item, rest]] : [[comma, item, rest]]);
   }
   return { some: rest, canBeNone };
 }
 
-/** Items of which those that are of some nodes are counted. */
+/** Items with a count of those that match each `contains` schema. */
 function containingItems(writer: RuleWriter, part: ArrayPart, contains: readonly Contained[]): Items {
   const { nodes, punctuation } = writer;
   if (contains.length > MOST_CONTAINED)
     throw new GrammarError(`contains is supported ${MOST_CONTAINED} times for an array, and no more`);
   const { prefix, least, most } = part;
-  /** Counts above this are all alike. */
+  /** Highest count of each schema that is distinguished. */
   const caps = contains.map((each) => (each.most === Infinity ? each.least : each.most));
   const mostCounted = most === Infinity ? Math.max(1, least, prefix.length, ...contains.map(({ from }) => from)) : most;
   const rules = new Map<string, Sym>();
   const waiting: { rule: Sym; index: number; counts: readonly number[] }[] = [];
-  /** What follows `index` items; so many that no more can be told apart are one. */
+  /** The rule after `index` items. Indexes from `mostCounted` on share one. */
   const after = (index: number, counts: readonly number[]): Sym => {
     const key = `${index},${counts.join()}`;
     let rule = rules.get(key);
@@ -92,7 +92,7 @@ function containingItems(writer: RuleWriter, part: ArrayPart, contains: readonly
     writer.builder.define(rule, alternatives);
   };
   const nodesOfChoices = new Map<string, Node>();
-  /** An item that is counted where `chosen` has a bit. What is counted only up to a least number may be left uncounted. */
+  /** An item that counts for the schemas with a bit in `chosen`. A match need not count if its schema has no maximum. */
   const nodeOfChoice = (index: number, chosen: number): Node => {
     const key = `${Math.min(index, prefix.length)},${contains.map(({ from }) => index < from).join()},${chosen}`;
     let node = nodesOfChoices.get(key);
@@ -107,7 +107,7 @@ function containingItems(writer: RuleWriter, part: ArrayPart, contains: readonly
     }
     return node;
   };
-  /** What an item may be, by what it is counted as, and what comes after it. */
+  /** Nodes of the next item, one for each set of schemas that it counts for, and the rules after it. */
   function* choices(index: number, counts: readonly number[]): Generator<{ node: Node; next: Sym }> {
     const nextIndex = Math.min(index + 1, mostCounted);
     for (let chosen = 0; chosen < 2 ** contains.length; chosen++) {
@@ -126,7 +126,7 @@ function containingItems(writer: RuleWriter, part: ArrayPart, contains: readonly
   return { some, canBeNone: least === 0 && contains.every((each) => each.least === 0) };
 }
 
-/** Whether no two items can be the same, whatever they are. */
+/** Whether all items are certainly distinct. */
 function isSurelyUnique({ nodes }: RuleWriter, { prefix, items, most }: ArrayPart): boolean {
   if (most <= 1) return true;
   if (most > prefix.length && !nodes.isEmpty(items)) return false;
@@ -134,7 +134,7 @@ function isSurelyUnique({ nodes }: RuleWriter, { prefix, items, most }: ArrayPar
   return fixed.every((node, i) => fixed.slice(i + 1).every((other) => nodes.isEmpty(nodes.all(node, other))));
 }
 
-/** Arrays of few values, each at most once: a rule for each set of those that are left. */
+/** Arrays of a few values, each at most once: one rule for each set of values taken. */
 function uniqueItems(writer: RuleWriter, part: ArrayPart, at: string): Items {
   const { nodes, punctuation } = writer;
   const values =
@@ -148,7 +148,7 @@ function uniqueItems(writer: RuleWriter, part: ArrayPart, at: string): Items {
   const most = Math.min(part.most, values.length);
   const rules: Sym[] = [];
   const all = 2 ** values.length - 1;
-  // From the sets with most values taken to those with fewest.
+  // A rule refers to sets with one more value, which have higher numbers.
   for (let taken = all; taken >= 0; taken--) {
     const count = values.filter((_, i) => ((taken >> i) & 1) === 1).length;
     const alternatives: Sym[][] = [];
@@ -163,7 +163,7 @@ function uniqueItems(writer: RuleWriter, part: ArrayPart, at: string): Items {
   return { some: rules[0], canBeNone: part.least === 0 };
 }
 
-/** The values of a shape that has no more than are listed. */
+/** The values of a shape, if it lists all of them. */
 function valuesOf(shape: Shape): unknown[] | undefined {
   const { numbers, strings, arrays, objects } = shape;
   if (numbers.ranges.length > 0 || strings.parts.length > 0 || arrays.length > 0 || objects.length > 0)

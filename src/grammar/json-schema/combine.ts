@@ -22,7 +22,7 @@ import {
 } from './shapes.ts';
 import { ALL_STRINGS, hasNoString, NO_STRINGS, patternStrings, type StringSet, stringPattern } from './strings.ts';
 
-/** Cases of one type that a schema may come to: what `anyOf`, `oneOf`, `not` and `if` multiply. */
+/** Most parts of one type in a shape: `anyOf`, `oneOf`, `not` and `if` multiply them. */
 const MOST_PARTS = 1000;
 
 export function intersectShapes(nodes: Nodes, a: Shape, b: Shape): Shape {
@@ -78,10 +78,14 @@ export function complementShape(nodes: Nodes, shape: Shape): Shape {
   };
 }
 
-/** The values that are in one of the sets and in no other. */
-export function exactlyOne(nodes: Nodes, shapes: readonly Shape[]): Shape {
-  const { fuel } = nodes;
-  const countOf = (has: (shape: Shape) => boolean): number => shapes.filter(has).length;
+/** The values that are in exactly one of the sets. Only those in `base` matter: the result may have wrong others. */
+export function exactlyOne(nodes: Nodes, shapes: readonly Shape[], base: Shape): Shape {
+  const { fuel, reading } = nodes;
+  const isInOne = (has: (shape: Shape) => boolean): boolean => {
+    const { length } = shapes.filter(has);
+    if (length > 1 && has(base)) reading.isForValidators = true;
+    return length === 1;
+  };
   let [numbers, strings] = [NO_NUMBERS, NO_STRINGS];
   const arrays: ArrayPart[] = [];
   const objects: ObjectPart[] = [];
@@ -91,14 +95,18 @@ export function exactlyOne(nodes: Nodes, shapes: readonly Shape[]): Shape {
     for (const [j, other] of shapes.entries()) {
       if (i === j) continue;
       fuel.use(4);
-      if (!hasNoNumber(intersectNumbers(ownNumbers, other.numbers, fuel)))
+      const sharedNumbers = intersectNumbers(ownNumbers, other.numbers, fuel);
+      if (!hasNoNumber(intersectNumbers(sharedNumbers, base.numbers, fuel))) {
         ownNumbers = intersectNumbers(ownNumbers, complementNumbers(other.numbers, fuel), fuel);
-      if (!hasNoString(nodes.strings.intersect(ownStrings, other.strings)))
+        reading.isForValidators = true;
+      }
+      const sharedStrings = nodes.strings.intersect(ownStrings, other.strings);
+      if (!hasNoString(nodes.strings.intersect(sharedStrings, base.strings))) {
         ownStrings = nodes.strings.intersect(ownStrings, nodes.strings.complement(other.strings));
-      for (const part of other.arrays)
-        ownArrays = subtract(nodes, ownArrays, part, intersectTwoArrays, complementOfArray);
-      for (const part of other.objects)
-        ownObjects = subtract(nodes, ownObjects, part, intersectTwoObjects, complementOfObject);
+        reading.isForValidators = true;
+      }
+      for (const part of other.arrays) ownArrays = subtract(nodes, ownArrays, part, base.arrays, ARRAYS);
+      for (const part of other.objects) ownObjects = subtract(nodes, ownObjects, part, base.objects, OBJECTS);
     }
     numbers = uniteNumbers(numbers, ownNumbers);
     strings = nodes.strings.unite(strings, ownStrings);
@@ -106,9 +114,9 @@ export function exactlyOne(nodes: Nodes, shapes: readonly Shape[]): Shape {
     objects.push(...ownObjects);
   }
   return {
-    nulls: countOf((shape) => shape.nulls) === 1,
-    falses: countOf((shape) => shape.falses) === 1,
-    trues: countOf((shape) => shape.trues) === 1,
+    nulls: isInOne((shape) => shape.nulls),
+    falses: isInOne((shape) => shape.falses),
+    trues: isInOne((shape) => shape.trues),
     numbers,
     strings,
     arrays,
@@ -116,18 +124,32 @@ export function exactlyOne(nodes: Nodes, shapes: readonly Shape[]): Shape {
   };
 }
 
-/** `parts` without what `other` has; parts that share nothing with it stay as they are. */
+interface PartSets<Part> {
+  /** The intersection; undefined if the parts certainly share no value. */
+  readonly intersect: (nodes: Nodes, a: Part, b: Part) => Part | undefined;
+  readonly complement: (nodes: Nodes, part: Part) => readonly Part[];
+}
+const ARRAYS: PartSets<ArrayPart> = { intersect: intersectTwoArrays, complement: complementOfArray };
+const OBJECTS: PartSets<ObjectPart> = { intersect: intersectTwoObjects, complement: complementOfObject };
+
+/** `parts` without the values of `other`. Parts that share no value of `base` with it stay as they are. */
 function subtract<Part>(
   nodes: Nodes,
   parts: readonly Part[],
   other: Part,
-  intersect: (nodes: Nodes, a: Part, b: Part) => Part | undefined,
-  complement: (nodes: Nodes, part: Part) => readonly Part[],
+  base: readonly Part[],
+  { intersect, complement }: PartSets<Part>,
 ): readonly Part[] {
-  if (!parts.some((part) => intersect(nodes, part, other) !== undefined)) return parts;
-  return parts.flatMap((part) =>
-    intersect(nodes, part, other) === undefined ? [part] : product(nodes, [part], complement(nodes, other), intersect),
-  );
+  const shares = (part: Part): boolean => {
+    const both = intersect(nodes, part, other);
+    nodes.fuel.use(1 + base.length);
+    return both !== undefined && base.some((each) => intersect(nodes, both, each) !== undefined);
+  };
+  return parts.flatMap((part) => {
+    if (!shares(part)) return [part];
+    nodes.reading.isForValidators = true;
+    return product(nodes, [part], complement(nodes, other), intersect);
+  });
 }
 
 function product<Part>(
@@ -160,7 +182,7 @@ export const intersectObjects = (
   b: readonly ObjectPart[],
 ): readonly ObjectPart[] => (a === ANY_OBJECTS ? b : b === ANY_OBJECTS ? a : product(nodes, a, b, intersectTwoObjects));
 
-/** Undefined where it is certain that they share no array. */
+/** The intersection; undefined if the parts certainly share no array. */
 function intersectTwoArrays(nodes: Nodes, a: ArrayPart, b: ArrayPart): ArrayPart | undefined {
   if (a === ANY_ARRAY || a === b) return b;
   if (b === ANY_ARRAY) return a;
@@ -179,7 +201,7 @@ function intersectTwoArrays(nodes: Nodes, a: ArrayPart, b: ArrayPart): ArrayPart
   });
 }
 
-/** The part, unless it is certain that it has no array. */
+/** The part; undefined if it certainly has no array. */
 export function possibleArray(nodes: Nodes, part: ArrayPart): ArrayPart | undefined {
   const { prefix, items, least, most, contains } = part;
   if (least > most || contains.some((each) => each.least > each.most || each.from + each.least > most))
@@ -211,12 +233,12 @@ function complementOfArray(nodes: Nodes, part: ArrayPart): ArrayPart[] {
   return parts.filter((each) => possibleArray(nodes, each) !== undefined);
 }
 
-/** Undefined where it is certain that they share no object. */
+/** The intersection; undefined if the parts certainly share no object. */
 function intersectTwoObjects(nodes: Nodes, a: ObjectPart, b: ObjectPart): ObjectPart | undefined {
   if (a === ANY_OBJECT || a === b) return b;
   if (b === ANY_OBJECT) return a;
   nodes.fuel.use(4);
-  // What tells most objects apart is a property that one of them asks for: found before more is made of them.
+  // Most disjoint parts conflict in a required property: a check of these first saves the rest of the work.
   for (const name of new Set([...a.required, ...b.required])) {
     if (nodes.isEmpty(nodes.all(nodeOfName(nodes, a, name), nodeOfName(nodes, b, name)))) return undefined;
   }
@@ -232,7 +254,7 @@ function intersectTwoObjects(nodes: Nodes, a: ObjectPart, b: ObjectPart): Object
   });
 }
 
-/** The layers and one more, which is made one with the last where one can say what both say. */
+/** Adds a layer: merged with the last one if a single layer can express both. */
 function withLayer(nodes: Nodes, layers: readonly Layer[], next: Layer): Layer[] {
   const last = layers.at(-1);
   const canMerge =
@@ -259,7 +281,7 @@ function withLayer(nodes: Nodes, layers: readonly Layer[], next: Layer): Layer[]
 const bothOf = (nodes: Nodes, a: Layer, b: Layer, name: string): Node =>
   nodes.all(nodeIn(nodes, a, name), nodeIn(nodes, b, name));
 
-/** What a layer says of the value of a property. */
+/** The values that a layer allows for a property. */
 function nodeIn(nodes: Nodes, layer: Layer, name: string): Node {
   const own = layer.properties.get(name);
   if (layer.patterns.length === 0) return own ?? layer.rest;
@@ -268,7 +290,7 @@ function nodeIn(nodes: Nodes, layer: Layer, name: string): Node {
   return nodes.all(own ?? EVERYTHING, ...matching.map(({ node }) => node));
 }
 
-/** What a part says of the value of a property, if it is there. */
+/** The values that a part allows for a property, if present. */
 export function nodeOfName(nodes: Nodes, part: ObjectPart, name: string): Node {
   if (part.names !== ALL_STRINGS && !nodes.strings.has(part.names, name)) return NOTHING;
   const [first, ...others] = part.layers;
@@ -277,7 +299,7 @@ export function nodeOfName(nodes: Nodes, part: ObjectPart, name: string): Node {
   return others.length === 0 ? node : nodes.all(node, ...others.map((layer) => nodeIn(nodes, layer, name)));
 }
 
-/** Names that are spoken of, in the order in which they are written: first the properties', then others that are required. */
+/** Names given in a part, in the order in which rules write them: first `properties`, then other required names. */
 export function namesOf(part: ObjectPart): Set<string> {
   const names = new Set<string>();
   for (const { properties } of part.layers) for (const name of properties.keys()) names.add(name);
@@ -285,11 +307,11 @@ export function namesOf(part: ObjectPart): Set<string> {
   return names;
 }
 
-/** Whether it is certain that every property's name is among `namesOf`. */
+/** Whether every property's name is certainly among `namesOf`. */
 export const isClosed = (part: ObjectPart): boolean =>
   part.layers.some(({ patterns, rest }) => patterns.length === 0 && rest === NOTHING);
 
-/** The part, unless it is certain that it has no object. */
+/** The part; undefined if it certainly has no object. */
 export function possibleObject(nodes: Nodes, part: ObjectPart): ObjectPart | undefined {
   const { required, least, most, some } = part;
   if (least > most || required.size > most) return undefined;

@@ -1,10 +1,10 @@
-/** A number as decimal digits: `digits` times ten to the power of `-places`, which is 0 or more. */
+/** A decimal number: `digits` times ten to the power of `-places`; `places` is 0 or more. */
 export interface Decimal {
   readonly digits: bigint;
   readonly places: number;
 }
 
-/** What a double's shortest decimal writing says, exactly; it must be finite. */
+/** The exact value of a finite double's shortest decimal text. */
 export function decimalOf(value: number): Decimal {
   const [mantissa = '0', exponent = '0'] = String(value).split('e');
   const [whole = '0', fraction = ''] = mantissa.split('.');
@@ -14,7 +14,7 @@ export function decimalOf(value: number): Decimal {
   return whole.startsWith('-') && digits > 0n ? { ...written, digits: -written.digits } : written;
 }
 
-/** The same number with that many places, of which it must not need more. */
+/** Digits of the number at `wanted` decimal places; it must not need more. */
 export const withPlaces = ({ digits, places }: Decimal, wanted: number): bigint =>
   digits * 10n ** BigInt(wanted - places);
 
@@ -24,7 +24,7 @@ export function isMultiple(value: number, of: number): boolean {
   return withPlaces(a, places) % withPlaces(b, places) === 0n;
 }
 
-/** The least common multiple of positive numbers; of none, undefined. */
+/** The least common multiple of positive numbers; undefined if there are none. */
 export function commonMultiple(values: readonly number[]): Decimal | undefined {
   const decimals = values.map(decimalOf);
   const places = Math.max(0, ...decimals.map((decimal) => decimal.places));
@@ -41,7 +41,7 @@ function greatestDivisor(a: bigint, b: bigint): bigint {
   return a;
 }
 
-/** Digits of a number that is not negative, before and after the point; the latter without zeros at their end. */
+/** Digits of a non-negative number before and after the point; the fraction without trailing zeros. */
 export function digitsOf({ digits, places }: Decimal): { whole: string; fraction: string } {
   const all = String(digits).padStart(places + 1, '0');
   return {
@@ -50,7 +50,7 @@ export function digitsOf({ digits, places }: Decimal): { whole: string; fraction
   };
 }
 
-/** The number as JSON writes it without an exponent. */
+/** JSON text of the number, without an exponent. */
 export function plainText(value: number): string {
   const decimal = decimalOf(value);
   const { whole, fraction } = digitsOf({ ...decimal, digits: decimal.digits < 0n ? -decimal.digits : decimal.digits });

@@ -4,7 +4,7 @@ const hex = '[0-9a-fA-F]';
 const byte = '(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])';
 const ipv4 = `${byte}(\\.${byte}){3}`;
 const group = `${hex}{1,4}`;
-/** RFC 4291, 2.2, but for the mixed notation: eight groups, or fewer with a gap of zeros. */
+/** RFC 4291, 2.2, except the mixed notation: eight groups, or fewer with a `::` for zeros. */
 const ipv6 = [
   `${group}(:${group}){7}`,
   ...Array.from({ length: 8 }, (_, before) => {
@@ -20,7 +20,7 @@ const date = [
   `${leapYear}-02-29`,
 ].join('|');
 const offset = '([zZ]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])';
-/** A leap second is where UTC has one; that of other time zones is left out. */
+/** Leap seconds are allowed at 23:59:60 UTC; those in other time zones are left out. */
 const time = [
   `([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]+)?${offset}`,
   '23:59:60(\\.[0-9]+)?([zZ]|[+-]00:00)',
@@ -38,13 +38,13 @@ const duration = `P((${years}|${months}|${days})(${timeSpan})?|${timeSpan}|[0-9]
 
 const atom = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+";
 const domainPart = '[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?';
-/** RFC 5321, 4.1.2, but for quoted local parts, addresses in place of a domain, and domains of one part. */
+/** RFC 5321, 4.1.2, except quoted local parts, addresses instead of a domain, and domains of one part. */
 const email = `${atom}(\\.${atom})*@${domainPart}(\\.${domainPart})+`;
 const label = '[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?';
 const hostname = `${label}(\\.${label})*`;
 const uuid = `${hex}{8}-${hex}{4}-${hex}{4}-${hex}{4}-${hex}{12}`;
 
-// RFC 3986, appendix A, but for an empty path without an authority.
+// RFC 3986, appendix A, except an empty path without an authority.
 const escaped = `%${hex}{2}`;
 const ordinary = "a-zA-Z0-9._~!$&'()*+,;=\\-";
 const segmentCharacter = `([${ordinary}:@]|${escaped})`;
@@ -57,12 +57,12 @@ const hierarchy = `(${absolute}|${rootless})`;
 const tail = `([${ordinary}:@/?]|${escaped})*`;
 const query = `(\\?${tail})?(#${tail})?`;
 const uri = `[a-zA-Z][a-zA-Z0-9+.-]*:${hierarchy}${query}`;
-/** Its first segment has no colon, which would be the end of a scheme. */
+/** The first segment has no colon, which would end a scheme. */
 const relative = `(${absolute}|([${ordinary}@]|${escaped})+${segments})?${query}`;
 
 const word = 'a-zA-Z0-9\\x{a1}-\\x{d7ff}';
 const nameOfUrl = `([${word}]+-)*[${word}]+`;
-/** As ajv-formats has it, but for users and addresses in place of a name. */
+/** As in ajv-formats, except user names, and addresses instead of a host name. */
 const url = `(?i:https?|ftp)://${nameOfUrl}(\\.${nameOfUrl})*\\.[a-zA-Z\\x{a1}-\\x{d7ff}]{2,}(:[0-9]{2,5})?(/[^\\s\\x{feff}]*)?`;
 
 const base64 = '[a-zA-Z0-9+/]';
@@ -87,11 +87,25 @@ const SOURCES: Readonly<Record<string, string>> = {
   'relative-json-pointer': `(0|[1-9][0-9]*)(#|${pointer})`,
 };
 
+/** Formats that generators such as llguidance know too. */
+export const GENERATOR_FORMATS: ReadonlySet<string> = new Set([
+  'date',
+  'time',
+  'date-time',
+  'duration',
+  'email',
+  'hostname',
+  'ipv4',
+  'ipv6',
+  'uuid',
+  'uri',
+]);
+
 const PATTERNS = new Map<string, CharRegex>();
-/** Characters of a host's name (RFC 1123, 2.1, and RFC 1035, 2.3.4). */
+/** Most characters of a host name (RFC 1123, 2.1, and RFC 1035, 2.3.4). */
 const MOST_HOSTNAME = 253;
 
-/** What the strings of a `format` match; undefined for formats that are not looked at, as a validator may ignore any. */
+/** The pattern of a `format`; undefined for formats that are not checked, as a validator may ignore any format. */
 export function formatPattern(format: string): CharRegex | undefined {
   const source = Object.hasOwn(SOURCES, format) ? SOURCES[format] : undefined;
   if (source === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Keywords that hold schemas for others to refer to, or name them. */
+/** Keywords that hold schemas for references, or name schemas. */
 export const DEFINITIONS: ReadonlySet<string> = new Set([
   '$schema',
   '$id',
@@ -11,7 +11,7 @@ export const DEFINITIONS: ReadonlySet<string> = new Set([
   'definitions',
 ]);
 
-/** Keywords that say nothing about which values are valid. */
+/** Keywords that do not affect which values are valid. */
 export const ANNOTATIONS: ReadonlySet<string> = new Set([
   '$comment',
   'title',
@@ -26,7 +26,7 @@ export const ANNOTATIONS: ReadonlySet<string> = new Set([
   'contentSchema',
 ]);
 
-/** Keywords that say which values are valid. */
+/** Assertions and applicators: keywords that affect which values are valid. */
 export const ASSERTIONS: ReadonlySet<string> = new Set([
   'type',
   'enum',
@@ -68,6 +68,26 @@ export const ASSERTIONS: ReadonlySet<string> = new Set([
   'required',
   'minProperties',
   'maxProperties',
+  'dependencies',
+  'dependentRequired',
+  'dependentSchemas',
+]);
+
+/** Assertions that only validators read: a generator such as llguidance refuses a schema that has one. */
+export const VALIDATOR_KEYWORDS: ReadonlySet<string> = new Set([
+  'not',
+  'if',
+  'then',
+  'else',
+  '$dynamicRef',
+  '$recursiveRef',
+  'unevaluatedItems',
+  'contains',
+  'minContains',
+  'maxContains',
+  'uniqueItems',
+  'unevaluatedProperties',
+  'propertyNames',
   'dependencies',
   'dependentRequired',
   'dependentSchemas',

@@ -3,42 +3,47 @@ import type { Base, Document } from './references.ts';
 import type { Node, Shape } from './shapes.ts';
 import type { StringSets } from './strings.ts';
 
-/** What reads the schemas of one document. */
+/** How the schemas of one document are read. */
 export interface Reading {
   readonly document: Document;
   readonly strict: boolean;
-  /** `oneOf` is read as `anyOf`. */
+  /** Reads `oneOf` as `anyOf`. */
   readonly coerceOneOf: boolean;
-  /** What is not supported is ignored. */
+  /** Ignores unsupported keywords. */
   readonly lenient: boolean;
-  /** Places of keywords that say nothing about values: they are not known, or are formats that are not known. */
+  /** Places of ignored keywords: unknown ones, `format` with an unknown value, and, if `lenient`, unsupported ones. */
   readonly ignored: string[];
+  /**
+   * Set when a schema is read that validators take and generators such as llguidance do not: it has a keyword of
+   * `VALIDATOR_KEYWORDS`, a string's `format` that is not in `GENERATOR_FORMATS`, or a `oneOf` whose schemas share values.
+   */
+  isForValidators: boolean;
 }
 
-/** Sets of JSON values by number; `SchemaNodes` holds them. */
+/** Sets of JSON values, each with a number; implemented by `SchemaNodes`. */
 export interface Nodes {
   readonly reading: Reading;
   readonly fuel: Fuel;
   readonly strings: StringSets;
-  /** The values that a schema of the document allows, which stands at `at`. */
+  /** The values that the document's schema at `at` allows. */
   schema(schema: unknown, base: Base, at: string): Node;
-  /** This value alone. */
+  /** The set of a single value. */
   value(value: unknown): Node;
-  /** What is in each. */
+  /** The intersection. */
   all(...nodes: readonly Node[]): Node;
-  /** What is in one or more. */
+  /** The union. */
   any(...nodes: readonly Node[]): Node;
-  /** What is not in it. */
+  /** The complement. */
   not(node: Node): Node;
-  /** Where a schema that has to do with the node stands. */
+  /** The place of a schema that the node is made of; empty if there is none. */
   placeOf(node: Node): string;
-  /** The values type by type. Throws a `GrammarError` where it would need itself, or says what is not supported. */
+  /** The node's values by type. Throws a `GrammarError` if the node refers to itself or is not supported. */
   shapeOf(node: Node): Shape;
-  /** True where it is certain that no value is in it. */
+  /** Whether the node certainly has no values. */
   isEmpty(node: Node): boolean;
 }
 
-/** One schema, while it is read. */
+/** A schema that is being read. */
 export interface Reader {
   readonly nodes: Nodes;
   readonly schema: Readonly<Record<string, unknown>>;

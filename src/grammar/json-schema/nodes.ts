@@ -8,9 +8,9 @@ import { StringSets } from './strings.ts';
 import { shapeOfValue } from './values.ts';
 import { ANNOTATIONS, DEFINITIONS } from './keywords.ts';
 
-/** Schemas within one another that need no property or item between them: allOf, $ref, and so on. */
+/** Most nested schemas that apply to the same value, with no property or item between them: allOf, $ref, and so on. */
 const MOST_DEPTH = 100;
-/** So many properties deep it is looked for what makes a required property impossible. */
+/** Most levels of properties in the search for an impossible required property. */
 const EMPTINESS_DEPTH = 10;
 
 type Definition =
@@ -19,7 +19,7 @@ type Definition =
   | { readonly kind: 'all' | 'any'; readonly parts: readonly Node[] }
   | { readonly kind: 'not'; readonly part: Node };
 
-/** Sets of JSON values by number. Equal ones are mostly one number, so that recursion comes to an end. */
+/** Sets of JSON values, each with a number. Equal sets mostly share one, so that recursion ends. */
 export class SchemaNodes implements Nodes {
   readonly strings: StringSets;
   readonly #definitions: (Definition | undefined)[] = [undefined, undefined];
@@ -38,7 +38,6 @@ export class SchemaNodes implements Nodes {
     this.strings = new StringSets(fuel);
   }
 
-  /** The values that a schema of the document allows, which stands at `at`. */
   schema(schema: unknown, base: Base, at: string): Node {
     for (let hops = 0; ; hops++) {
       if (schema === true) return EVERYTHING;
@@ -60,14 +59,12 @@ export class SchemaNodes implements Nodes {
     return node;
   }
 
-  /** This value alone. */
   value(value: unknown): Node {
     let node = this.#valueNodes.get(value);
     if (node === undefined) this.#valueNodes.set(value, (node = this.#add({ kind: 'value', value })));
     return node;
   }
 
-  /** What is in each. */
   all(...nodes: readonly Node[]): Node {
     const parts = new Set<Node>();
     for (const node of nodes) {
@@ -79,7 +76,6 @@ export class SchemaNodes implements Nodes {
     return this.#group('all', [...parts], EVERYTHING);
   }
 
-  /** What is in one or more. */
   any(...nodes: readonly Node[]): Node {
     const parts = new Set<Node>();
     for (const node of nodes) {
@@ -102,7 +98,6 @@ export class SchemaNodes implements Nodes {
     return node;
   }
 
-  /** What is not in it. */
   not(node: Node): Node {
     if (node === EVERYTHING) return NOTHING;
     if (node === NOTHING) return EVERYTHING;
@@ -119,7 +114,6 @@ export class SchemaNodes implements Nodes {
     return this.#definitions.push(definition) - 1;
   }
 
-  /** Where a schema that has to do with the node stands. */
   placeOf(node: Node): string {
     for (let definition = this.#definitions[node]; definition;) {
       if (definition.kind === 'schema') return definition.at;
@@ -129,7 +123,6 @@ export class SchemaNodes implements Nodes {
     return '';
   }
 
-  /** The values type by type. Throws a `GrammarError` where it would need itself, or says what is not supported. */
   shapeOf(node: Node): Shape {
     const known = this.#shapes[node];
     if (known) return known;
@@ -167,7 +160,6 @@ export class SchemaNodes implements Nodes {
     }
   }
 
-  /** True where it is certain that no value is in it. */
   isEmpty(node: Node): boolean {
     const known = this.#isEmpty[node];
     if (known !== undefined) return known;
@@ -179,7 +171,7 @@ export class SchemaNodes implements Nodes {
       this.#isEmpty[node] = isEmpty;
       return isEmpty;
     } catch (error) {
-      // What is not supported is refused where it is written, if it is.
+      // An unsupported schema is refused when its rules are written, if ever.
       if (error instanceof GrammarError && this.fuel.left > 0) return false;
       throw error;
     } finally {
@@ -188,7 +180,7 @@ export class SchemaNodes implements Nodes {
   }
 }
 
-/** What a schema refers to that says nothing else. */
+/** The `$ref` of a schema that has no other assertions. */
 function onlyReference(schema: object): string | undefined {
   if (!('$ref' in schema) || typeof schema.$ref !== 'string') return undefined;
   for (const keyword of Object.keys(schema)) {

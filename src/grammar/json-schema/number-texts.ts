@@ -4,16 +4,16 @@ import type { Regex, Regexes } from '../regex/regexes.ts';
 import { commonMultiple, type Decimal, decimalOf, digitsOf, floorDivided, plainText } from './decimals.ts';
 import type { NumberRange, NumberSet } from './numbers.ts';
 
-/** States of an automaton that tells multiples from other numbers. */
+/** Most states of an automaton that recognizes multiples. */
 const MOST_STATES = 20_000;
-/** Digits that a double tells apart: so many bytes of a number that must be a multiple, or must not. */
+/** Digits that a double distinguishes: the most bytes of a number that must be a multiple, or must not be one. */
 const MOST_DIGITS = 15;
-/** Where more rests are told apart, digits are not counted beside them: rules would be too many. */
+/** Most remainders beside which digits are counted: with more, the rules would be too many. */
 const MOST_LIMITED = 20n;
-/** So many last digits say whether a number is a multiple, and are written out. */
+/** Most last digits that are enumerated to recognize multiples. */
 const MOST_LAST_DIGITS = 3;
 
-/** How JSON writes numbers: an expression, and rules for what is none. */
+/** JSON texts of numbers: an expression, and rules for texts without one. */
 export interface NumberTexts {
   readonly regex: Regex;
   readonly rules: readonly Sym[];
@@ -25,9 +25,7 @@ export class NumberWriter {
 
   constructor(private readonly builder: GrammarBuilder) {}
 
-  /**
-   * Only where nothing is asked of a number may it have an exponent, and none is written as an integer with a point.
-   */
+  /** The texts of a set. Only an unconstrained number may have an exponent, and an integer has no point. */
   textsOf({ values, ranges }: NumberSet): NumberTexts {
     const { regexes } = this.builder;
     const parts = Array.from(values, (value) => regexes.text(plainText(value)));
@@ -54,7 +52,7 @@ export class NumberWriter {
     const base = textsWithin(regexes, range);
     const multiple = reduced(commonMultiple(range.multiples));
     const multiples = multiple && multiplesAsRegex(regexes, multiple);
-    // What has more digits than a double may be read as a multiple, or as none.
+    // A double rounds a number with more digits, which may then be read as a multiple, or as none.
     const units = [...range.notMultiples.map(decimalOf), ...(multiple ? [multiple] : [])].map(({ digits }) => digits);
     const product = units.reduce((all, unit) => all * unit, 1n);
     const isLimited = (product > 1n || range.notMultiples.length > 0) && product <= MOST_LIMITED;
@@ -81,7 +79,7 @@ const digitsFrom = (regexes: Regexes, first: number, last: number): Regex =>
   regexes.bytes([[0x30 + first, 0x30 + last]]);
 const optional = (regexes: Regexes, regex: Regex): Regex => regexes.repeat(regex, 0, 1);
 
-/** A number that does not have an exponent: all but its multiples and exceptions. */
+/** Texts of the numbers in a range, regardless of multiples. Only an unconstrained number may have an exponent. */
 function textsWithin(regexes: Regexes, range: NumberRange): Regex {
   const { least, most, integer, except, multiples, notMultiples } = range;
   let texts: Regex;
@@ -121,7 +119,7 @@ function integersWithin(regexes: Regexes, { least, most, aboveLeast, belowMost }
     return regexes.concat(optional(regexes, minus), wholeNumbers(regexes, 0n, undefined));
   const parts: Regex[] = [];
   if (low === undefined || low < 0n) {
-    // -0 is taken where both bounds are there, or none.
+    // -0 is allowed if both bounds are set, or neither.
     const nearest = high !== undefined && high < 0n ? -high : low !== undefined && high !== undefined ? 0n : 1n;
     parts.push(regexes.concat(minus, wholeNumbers(regexes, nearest, low === undefined ? undefined : -low)));
   }
@@ -130,14 +128,14 @@ function integersWithin(regexes: Regexes, { least, most, aboveLeast, belowMost }
   return regexes.or(...parts);
 }
 
-/** The greatest integer that is not above it, and where `isBelow` not it either. */
+/** The greatest integer that is at most the number or, if `isBelow`, below it. */
 function floorInteger({ digits, places }: Decimal, isBelow: boolean): bigint {
   const unit = 10n ** BigInt(places);
   const floor = floorDivided(digits, unit);
   return isBelow && floor * unit === digits ? floor - 1n : floor;
 }
 
-/** Whole numbers of `low`, not below 0, to `high`. */
+/** Whole numbers from `low`, which is 0 or more, to `high`. */
 function wholeNumbers(regexes: Regexes, low: bigint, high: bigint | undefined): Regex {
   if (high !== undefined && low > high) return regexes.nothing;
   const first = String(low);
@@ -151,7 +149,7 @@ function wholeNumbers(regexes: Regexes, low: bigint, high: bigint | undefined): 
   return regexes.or(...parts);
 }
 
-/** Strings of digits between two of the same length. */
+/** Digit strings between two of the same length. */
 function sameLength(regexes: Regexes, low: string, high: string): Regex {
   if (low === '') return regexes.empty;
   const [first, last] = [Number(low[0]), Number(high[0])];
@@ -176,7 +174,7 @@ const ZERO: Decimal = { digits: 0n, places: 0 };
 function decimalsWithin(regexes: Regexes, { least, most, aboveLeast, belowMost }: NumberRange): Regex {
   const parts: Regex[] = [];
   if (least < 0) {
-    // A negative number is below zero: -0 is left out.
+    // Negative numbers are below zero: -0 is left out.
     const [nearest, isAbove] = most < 0 ? [decimalOf(-most), belowMost] : [ZERO, true];
     const farthest = least === -Infinity ? undefined : decimalOf(-least);
     parts.push(regexes.concat(regexes.text('-'), magnitudes(regexes, nearest, isAbove, farthest, aboveLeast)));
@@ -189,7 +187,7 @@ function decimalsWithin(regexes: Regexes, { least, most, aboveLeast, belowMost }
   return regexes.or(...parts);
 }
 
-/** Numbers without sign from `low` to `high`, or above and below them. */
+/** Numbers without a sign from `low` to `high`. `isAbove` and `isBelow` exclude the bounds. */
 function magnitudes(
   regexes: Regexes,
   low: Decimal,
@@ -220,7 +218,7 @@ function magnitudes(
   );
 }
 
-/** Digits behind the point of a number that is not below 0.`bound`, and where `isAbove` not it either. */
+/** Fraction digits of numbers that are at least 0.`bound` or, if `isAbove`, above it. */
 function atLeast(regexes: Regexes, bound: string, isAbove: boolean): Regex {
   if (bound === '') {
     if (!isAbove) return digits(regexes);
@@ -232,7 +230,10 @@ function atLeast(regexes: Regexes, bound: string, isAbove: boolean): Regex {
   return regexes.or(same, regexes.concat(digitsFrom(regexes, first + 1, 9), digits(regexes)));
 }
 
-/** The same for not above. The bound does not end in 0, so that any shorter beginning of it is below it. */
+/**
+ * Fraction digits of numbers that are at most 0.`bound` or, if `isBelow`, below it. The bound does not end in 0, so
+ * that a shorter prefix of it is below it.
+ */
 function atMost(regexes: Regexes, bound: string, isBelow: boolean): Regex {
   if (bound === '') return isBelow ? regexes.nothing : regexes.repeat(regexes.text('0'), 0, Infinity);
   const first = Number(bound[0]);
@@ -244,7 +245,7 @@ function atMost(regexes: Regexes, bound: string, isBelow: boolean): Regex {
   return regexes.or(...parts);
 }
 
-/** Multiples, of any sign and without exponents, where few last digits tell: 10, 5, 0.01. */
+/** Multiples of either sign, without exponents, if a few last digits determine them, as for 10, 5 and 0.01. */
 function multiplesAsRegex(regexes: Regexes, { digits: unit, places }: Decimal): Regex | undefined {
   const sign = optional(regexes, regexes.text('-'));
   const some = regexes.repeat(digit(regexes), 1, Infinity);
@@ -268,18 +269,21 @@ function multiplesAsRegex(regexes: Regexes, { digits: unit, places }: Decimal): 
   return undefined;
 }
 
-/** A number that is a multiple, or is none. */
+/** A unit of which a number must be a multiple or, unless `isMultiple`, must not. */
 interface Constraint extends Decimal {
   readonly isMultiple: boolean;
 }
 
-/** Rules for the texts of `base` that keep to the constraints: a rule for each state of an automaton that reads digits. */
+/** Rules for the texts of `base` that meet the constraints: one rule for each state of an automaton over digits. */
 function multiplesAsRules(builder: GrammarBuilder, base: Regex, constraints: readonly Constraint[]): Sym {
   const { regexes } = builder;
   if (constraints.some(({ digits }) => digits > MOST_STATES))
     throw new GrammarError(`multipleOf of more than ${MOST_STATES} units is not supported`);
   const units = constraints.map(({ digits }) => Number(digits));
-  /** What is left to match, digits behind the point (-1 before it), and of each constraint the rest: -1 when it is never 0. */
+  /**
+   * The expression left to match, the digits after the point (-1 before it), and the remainder for each constraint
+   * (-1 if it can no longer be 0).
+   */
   interface State {
     readonly regex: Regex;
     readonly places: number;
@@ -321,7 +325,7 @@ function multiplesAsRules(builder: GrammarBuilder, base: Regex, constraints: rea
       return isMultiple === constraint.isMultiple;
     });
   const signs = ['-', '.'].map((char) => [char, builder.terminal(regexes.text(char))] as const);
-  /** By the bits of digits. */
+  /** Terminals by the bit set of their digits. */
   const terminals = new Map<number, Sym>();
   const digitTerminal = (digits: number): Sym => {
     let symbol = terminals.get(digits);
@@ -336,7 +340,7 @@ function multiplesAsRules(builder: GrammarBuilder, base: Regex, constraints: rea
   const start = ruleOf({ regex: base, places: -1, rests: constraints.map(() => 0) });
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     const { state, rule } = next;
-    /** Of each rule that may come next the digits before it, a bit for each. */
+    /** For each next rule, one bit for each digit that leads to it. */
     const digitsTo = new Map<Sym, number>();
     for (let value = 0; value < 10; value++) {
       const after = afterDigit(state, value);

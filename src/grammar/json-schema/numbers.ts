@@ -1,30 +1,30 @@
 import { type Fuel, GrammarError } from '../limits.ts';
 import { commonMultiple, decimalOf, floorDivided, isMultiple, withPlaces } from './decimals.ts';
 
-/** Numbers within bounds that all else holds of too. */
+/** Numbers that meet all of these conditions. */
 export interface NumberRange {
   readonly least: number;
   readonly most: number;
-  /** The bound itself is not in the range. */
+  /** Excludes the bound itself. */
   readonly aboveLeast: boolean;
   readonly belowMost: boolean;
   /** Written as an integer: without point and exponent. */
   readonly integer: boolean;
-  /** Positive; a number is a multiple of each. */
+  /** Positive; a number must be a multiple of each. */
   readonly multiples: readonly number[];
-  /** Positive; a number is a multiple of none. */
+  /** Positive; a number must be a multiple of none. */
   readonly notMultiples: readonly number[];
   readonly except: ReadonlySet<number>;
 }
 
-/** Numbers that are listed, and those of any of the ranges. */
+/** The union of listed numbers and of ranges. */
 export interface NumberSet {
   readonly values: ReadonlySet<number>;
   readonly ranges: readonly NumberRange[];
 }
 
 const NONE: ReadonlySet<number> = new Set();
-/** What anyOf, oneOf and not multiply. */
+/** Most ranges of a set: anyOf, oneOf and not multiply them. */
 const MOST_RANGES = 200;
 
 export const ANY_NUMBER: NumberRange = {
@@ -42,7 +42,7 @@ export const NO_NUMBERS: NumberSet = { values: NONE, ranges: [] };
 
 export const numberValues = (values: Iterable<number>): NumberSet => ({ values: new Set(values), ranges: [] });
 
-/** The numbers of a range, written so that what it cannot hold is not there. */
+/** The numbers of a range in their simplest form: none, a single value, or the range. */
 export function rangeSet(range: NumberRange): NumberSet {
   if (isEmptyRange(range)) return NO_NUMBERS;
   if (range.least === range.most) return isInRange(range.least, range) ? numberValues([range.least]) : NO_NUMBERS;
@@ -77,16 +77,20 @@ export function intersectNumbers(a: NumberSet, b: NumberSet, fuel: Fuel): Number
   const work = a.ranges.length * b.ranges.length;
   if (work > MOST_RANGES ** 2) throw new GrammarError(`comes to more than ${MOST_RANGES} ranges of numbers`);
   fuel.use(4 + 4 * work + a.values.size * (1 + b.ranges.length) + b.values.size * (1 + a.ranges.length));
-  let common = numberValues([
+  const values = new Set([
     ...[...a.values].filter((value) => isNumberIn(value, b)),
     ...[...b.values].filter((value) => isNumberIn(value, a)),
   ]);
+  const ranges = new Set<NumberRange>();
   for (const left of a.ranges) {
-    for (const right of b.ranges) common = uniteNumbers(common, rangeSet(intersectRanges(left, right)));
-    if (common.ranges.length > MOST_RANGES)
-      throw new GrammarError(`comes to more than ${MOST_RANGES} ranges of numbers`);
+    for (const right of b.ranges) {
+      const both = rangeSet(intersectRanges(left, right));
+      for (const value of both.values) values.add(value);
+      for (const range of both.ranges) ranges.add(range);
+    }
+    if (ranges.size > MOST_RANGES) throw new GrammarError(`comes to more than ${MOST_RANGES} ranges of numbers`);
   }
-  return common;
+  return { values, ranges: [...ranges] };
 }
 
 function intersectRanges(a: NumberRange, b: NumberRange): NumberRange {
@@ -100,11 +104,14 @@ function intersectRanges(a: NumberRange, b: NumberRange): NumberRange {
     most: upper.most,
     belowMost: upper.belowMost,
     integer: a.integer || b.integer,
-    multiples: [...new Set([...a.multiples, ...b.multiples])],
-    notMultiples: [...new Set([...a.notMultiples, ...b.notMultiples])],
-    except: new Set([...a.except, ...b.except]),
+    multiples: unionOf(a.multiples, b.multiples),
+    notMultiples: unionOf(a.notMultiples, b.notMultiples),
+    except: a.except.size === 0 ? b.except : b.except.size === 0 ? a.except : new Set([...a.except, ...b.except]),
   };
 }
+
+const unionOf = (a: readonly number[], b: readonly number[]): readonly number[] =>
+  a.length === 0 ? b : b.length === 0 ? a : [...new Set([...a, ...b])];
 
 /** The numbers that are not in the set. */
 export function complementNumbers({ values, ranges }: NumberSet, fuel: Fuel): NumberSet {
@@ -123,7 +130,7 @@ function complementRange(range: NumberRange): NumberSet {
   return { values: range.except, ranges: parts };
 }
 
-/** True where it is certain that no number is in the range. */
+/** Whether the range certainly has no numbers. */
 function isEmptyRange(range: NumberRange): boolean {
   const { least, most, aboveLeast, belowMost, integer } = range;
   if (least > most || (least === most && (aboveLeast || belowMost))) return true;

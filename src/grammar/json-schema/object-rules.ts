@@ -6,13 +6,13 @@ import { EVERYTHING, layerOf, type Node, NOTHING, type ObjectPart } from './shap
 import { ALL_STRINGS, ANY_STRING, hasNoString, type StringPart, type StringSet } from './strings.ts';
 import type { RuleWriter } from './rule-writer.ts';
 
-/** Kinds of names that several patterns tell apart. */
+/** Most kinds of names that patterns distinguish. */
 const MOST_CELLS = 64;
-/** Properties of names that are asked for by pattern: each doubles the rules. */
+/** Most properties that are required by a pattern of their name: each doubles the rules. */
 const MOST_SOME = 5;
-/** Required properties that may come in any order: each doubles the rules. */
+/** Most properties that may come in any order, each only once: each doubles the rules. */
 const MOST_FREE = 6;
-/** Cases that properties which are asked for by pattern come to. */
+/** Most cases for properties that are required by a pattern of their name. */
 const MOST_CASES = 256;
 
 /** The alternatives of a rule for the objects of a part. */
@@ -21,8 +21,9 @@ export function objectAlternatives(writer: RuleWriter, part: ObjectPart, at: str
 }
 
 /**
- * Parts in which each property that is asked for by pattern is one of those that are named, or has another name: then the
- * part still has it in `some`. Of such a name nothing can be said but that it is there, since it may be written twice.
+ * Splits a part by the properties that it requires by a pattern of their name. In each case such a property has either
+ * one of the given names, or another name and stays in `some`. A property with another name can only be required to
+ * exist: its value cannot be constrained, since it may be written twice.
  */
 function casesOf(nodes: Nodes, part: ObjectPart, at: string): ObjectPart[] {
   let cases: ObjectPart[] = [{ ...part, some: [] }];
@@ -46,7 +47,7 @@ function casesOf(nodes: Nodes, part: ObjectPart, at: string): ObjectPart[] {
   return cases;
 }
 
-/** Names of which the same is said, none of them named. */
+/** Names that are not given in the schema and share a constraint. */
 interface Cell {
   readonly keys: StringSet;
   readonly node: Node;
@@ -63,7 +64,7 @@ class ObjectRules {
   readonly #cells: readonly Cell[];
   readonly #least: number;
   readonly #most: number;
-  /** Properties are counted up to here, and those beyond are all alike: 0 where they need not be counted. */
+  /** Highest number of properties that is distinguished; 0 if properties need not be counted. */
   readonly #cap: number;
 
   constructor(
@@ -99,30 +100,32 @@ class ObjectRules {
   }
 
   /**
-   * Properties in any order: a rule for each set of required ones that are there. An optional one may be written twice, of
-   * which a reader takes the last: both are valid.
+   * Properties in any order: one rule for each set of those present that count, which are the required ones or, if there
+   * are few, all that are named. Another one may be written twice; a reader takes the last, and both are valid.
    */
   #inAnyOrder(): Sym[][] {
     const { writer } = this;
     const { openBrace, closeBrace, closeEmptyBrace, comma, colon } = writer.punctuation;
     const pairOf = ({ name, node }: Named): Sym[] => [this.#key(name), colon, writer.symbolOf(node)];
-    const required = this.#named.filter(({ isRequired }) => isRequired).map(pairOf);
-    const optional = this.#named.filter(({ isRequired }) => !isRequired).map(pairOf);
-    if (this.#cells.length > 0) optional.push([this.#pair(ALL_STRINGS)]);
-    const other = writer.ruleOf(optional);
-    const all = 2 ** required.length - 1;
-    const after = Array.from({ length: all + 1 }, () => writer.builder.rule());
-    /** The next property, where those in `there` are there. */
+    const areFew = this.#named.length <= MOST_FREE;
+    const counted = this.#named.filter(({ isRequired }) => areFew || isRequired);
+    const pairs = counted.map(pairOf);
+    const others = this.#named.filter((each) => !counted.includes(each)).map(pairOf);
+    if (this.#cells.length > 0) others.push([this.#pair(ALL_STRINGS)]);
+    const other = writer.ruleOf(others);
+    const required = counted.reduce((set, { isRequired }, i) => (isRequired ? set | (1 << i) : set), 0);
+    const after = Array.from({ length: 2 ** counted.length }, () => writer.builder.rule());
+    /** The next property, if those in `there` are present. */
     const next = (there: number): Sym[][] => [
       [other, after[there] ?? 0],
-      ...required.flatMap((pair, i) => ((there >> i) & 1 ? [] : [[...pair, after[there | (1 << i)] ?? 0]])),
+      ...pairs.flatMap((pair, i) => ((there >> i) & 1 ? [] : [[...pair, after[there | (1 << i)] ?? 0]])),
     ];
     for (const [there, rule] of after.entries()) {
-      const ends = there === all ? [[]] : [];
+      const ends = (there & required) === required ? [[]] : [];
       writer.builder.define(rule, [...ends, ...next(there).map((symbols) => [comma, ...symbols])]);
     }
     const alternatives = [[openBrace, writer.ruleOf(next(0)), closeBrace]];
-    if (all === 0) alternatives.push([openBrace, closeEmptyBrace]);
+    if (required === 0) alternatives.push([openBrace, closeEmptyBrace]);
     return alternatives;
   }
 
@@ -130,9 +133,9 @@ class ObjectRules {
     const { openBrace, closeBrace, closeEmptyBrace, comma, colon } = this.writer.punctuation;
     const named = this.#named;
     const { length } = named;
-    /** After some of the properties, of which so many are there: what may come next, without a comma. */
+    /** Rules for the remaining properties, by the number of properties present: without a leading comma. */
     let next: Sym[] = [];
-    /** The same where one is there before it: with a comma, or nothing. */
+    /** The same after a property: with a leading comma, or the end. */
     let after: Sym[] = [];
     for (let count = 0; count <= Math.min(length, this.#cap); count++) {
       const others = this.#others(count);
@@ -173,17 +176,17 @@ class ObjectRules {
     return builder.terminal(name.isWellFormed() ? regexes.text(JSON.stringify(name)) : regexes.nothing);
   }
 
-  /** One property or more of other names, where `count` come before; undefined where there can be none. */
+  /** One or more properties of other names, after `count` properties; undefined if there can be none. */
   #others(count: number): Sym | undefined {
     const { writer } = this;
     if (this.#cells.length === 0 || count >= this.#most) return undefined;
     if (this.part.some.length > 0) return this.#othersWithSome(count);
     const pair = this.#pair(ALL_STRINGS);
     const least = Math.max(1, this.#least - count);
-    return writer.ruleOf([[pair, writer.repeatedBehindCommas(pair, least - 1, this.#most - count - 1)]]);
+    return writer.ruleOf([[pair, writer.repeatedAfterCommas(pair, least - 1, this.#most - count - 1)]]);
   }
 
-  /** A property whose name is one of `names` and in a cell. */
+  /** A property whose name is in `names` and in a cell. */
   #pair(names: StringSet): Sym {
     const { nodes, builder, quoting, punctuation } = this.writer;
     const alternatives: Sym[][] = [];
@@ -195,7 +198,7 @@ class ObjectRules {
     return this.writer.ruleOf(alternatives);
   }
 
-  /** Other properties among which all of `some` are: a rule for each count and each set of those that were met. */
+  /** Other properties that include all of `some`: one rule for each count and each set of those already present. */
   #othersWithSome(before: number): Sym {
     const { writer, part } = this;
     const { some } = part;
@@ -238,7 +241,7 @@ class ObjectRules {
   }
 }
 
-/** The kinds of names that no property has, where the layers' patterns and `names` tell them apart. */
+/** Splits the names that are not given into cells, by the layers' patterns and by `names`. */
 function cellsOf(nodes: Nodes, part: ObjectPart, named: ReadonlySet<string>, at: string): Cell[] {
   if (isClosed(part)) return [];
   const { strings } = nodes;
@@ -248,7 +251,7 @@ function cellsOf(nodes: Nodes, part: ObjectPart, named: ReadonlySet<string>, at:
   let kinds: Kind[] = [{ ...ANY_STRING, matched: new Set() }];
   const patterns = [...new Set(part.layers.flatMap((layer) => layer.patterns.map(({ pattern }) => pattern)))];
   for (const [i, pattern] of patterns.entries()) {
-    // Whether what is left of the last one holds any name is seen when it is written, and so it is of a single one.
+    // No check of the names outside the last pattern, or inside a single one: writing them shows whether there are any.
     const isLast = i === patterns.length - 1;
     kinds = kinds.flatMap((kind) => {
       const inside = { ...kind, patterns: [...kind.patterns, pattern] };
@@ -261,7 +264,7 @@ function cellsOf(nodes: Nodes, part: ObjectPart, named: ReadonlySet<string>, at:
     if (kinds.length > MOST_CELLS)
       throw new GrammarError(`has patternProperties that come to more than ${MOST_CELLS} kinds of names`, at);
   }
-  /** Names of which the same is said are one cell. */
+  /** Names that share a constraint are one cell. */
   const keysOf = new Map<Node, StringSet>();
   for (const { matched, ...kind } of kinds) {
     const said = part.layers.map((layer) => {

@@ -3,7 +3,7 @@ import { type CharRegex, lower } from '../regex/syntax.ts';
 import { intersection } from '../regex/utf8.ts';
 import { ANY_CHARACTER, type StringPart, type StringSet } from './strings.ts';
 
-/** Escapes of two characters, and what they stand for. */
+/** Two-character escapes, and their code points. */
 const SHORT: readonly (readonly [escape: string, code: number])[] = [
   ['"', 0x22],
   ['\\', 0x5c],
@@ -13,7 +13,7 @@ const SHORT: readonly (readonly [escape: string, code: number])[] = [
   ['r', 0x0d],
   ['t', 0x09],
 ];
-/** What JSON does not write as it is; the last is DEL, which only we leave out. */
+/** Characters that are always escaped. JSON requires this of all but the last, DEL. */
 const ESCAPED: readonly Range[] = [
   [0, 0x1f],
   [0x22, 0x22],
@@ -26,7 +26,7 @@ const RAW: readonly Range[] = [
   [0x5d, 0x7e],
   [0x80, 0x10ffff],
 ];
-/** Of these, what may be escaped by number where it must be escaped. */
+/** Characters of `ESCAPED` that may be escaped as \uXXXX. */
 const BY_NUMBER: readonly Range[] = [
   [0, 0x1f],
   [0x7f, 0x7f],
@@ -35,12 +35,12 @@ const SCALARS: readonly Range[] = [
   [0, 0xd7ff],
   [0xe000, 0x10ffff],
 ];
-/** Letters behind a backslash that strings are written with; `u` stands for an escape by number. */
+/** Letters that may follow a backslash in a string; `u` stands for \uXXXX. */
 export const ALL_ESCAPES = 'nrbtf\\"u';
-/** Texts that are written as they are, without an escape. */
+/** Texts that need no escape. */
 const PLAIN = /^[^\0-\x1f"\\\x7f]*$/;
 
-/** How JSON writes strings of one grammar. */
+/** Expressions of JSON strings for one grammar. */
 export class Quoting {
   readonly #strings = new Map<StringSet, Regex>();
   readonly #lowered = new Map<CharRegex, Regex>();
@@ -49,8 +49,8 @@ export class Quoting {
   readonly #isGeneral: boolean;
 
   /**
-   * `escapes` are the letters that may stand behind a backslash. Where `general`, strings that no pattern holds may have
-   * any character escaped by its number too, and one beyond 0xFFFF by two.
+   * `escapes`: letters that may follow a backslash. `general`: strings without a pattern may also have any character
+   * escaped as \uXXXX, and one above 0xFFFF as two of them.
    */
   constructor(
     private readonly regexes: Regexes,
@@ -62,7 +62,7 @@ export class Quoting {
     this.#anyChar = this.#isGeneral ? regexes.or(any, this.#numbered([[0, 0x10ffff]])) : any;
   }
 
-  /** A string of the set, with its quotes. */
+  /** A string of the set, with quotes. */
   string(set: StringSet): Regex {
     let regex = this.#strings.get(set);
     if (regex === undefined) this.#strings.set(set, (regex = this.#string(set)));
@@ -96,7 +96,7 @@ export class Quoting {
     return regexes.and(...all);
   }
 
-  /** The text of a string in any writing; where `general`, also with characters escaped that need not be. */
+  /** All JSON texts of a string, without quotes; if `general`, also those with unnecessary escapes. */
   #literal(value: string, general: boolean): Regex {
     const { regexes } = this;
     if (!value.isWellFormed()) return regexes.nothing;
@@ -109,7 +109,7 @@ export class Quoting {
     return regexes.concat(...chars);
   }
 
-  /** A character of these ranges as it is, or escaped where it must be. */
+  /** A character of these ranges, escaped if it must be. */
   #char(ranges: readonly Range[]): Regex {
     const key = ranges.join();
     let regex = this.#chars.get(key);
@@ -119,7 +119,7 @@ export class Quoting {
       const escaped = intersection(ESCAPED, ranges);
       const has = (code: number): boolean => escaped.some(([first, last]) => first <= code && code <= last);
       const short = SHORT.filter(([escape, code]) => this.escapes.includes(escape) && has(code));
-      // Quotes and backslashes have no number, as there is one way to write them.
+      // Quotes and backslashes have no \uXXXX form, so that there is one way to write them.
       const numbered = this.escapes.includes('u') ? intersection(escaped, BY_NUMBER) : [];
       if (short.length > 0 || numbered.length > 0) {
         const letters = regexes.bytes(short.map(([escape]) => [escape.charCodeAt(0), escape.charCodeAt(0)] as const));
@@ -134,7 +134,7 @@ export class Quoting {
     return regex;
   }
 
-  /** Escapes by number of these code points: \u and four digits, or two such that are surrogates. */
+  /** \uXXXX escapes of these code points: one, or a pair of surrogates. */
   #numbered(ranges: readonly Range[]): Regex {
     const { regexes } = this;
     const parts: Regex[] = [];
@@ -161,7 +161,7 @@ export class Quoting {
     return regexes.or(...parts);
   }
 
-  /** \u and four hexadecimal digits, in small or capital letters, of these numbers. */
+  /** \u and four hexadecimal digits, in lower or upper case, from `first` to `last`. */
   #unit(first: number, last: number): Regex {
     const { regexes } = this;
     const digits = (low: number, high: number): Regex => {

@@ -1,6 +1,6 @@
 import { GrammarError } from '../limits.ts';
 import { complementShape, exactlyOne, intersectObjects, intersectShapes, uniteShapes } from './combine.ts';
-import { ANNOTATIONS, ASSERTIONS, DEFINITIONS } from './keywords.ts';
+import { ANNOTATIONS, ASSERTIONS, DEFINITIONS, VALIDATOR_KEYWORDS } from './keywords.ts';
 import type { Nodes, Reader } from './node-set.ts';
 import { readArrays, readNumbers, readObjects, readStrings, withUnevaluated } from './read-types.ts';
 import { type Base, isObject, placeIn, resolveReference } from './references.ts';
@@ -8,8 +8,8 @@ import { ANY_OBJECTS, ANY_SHAPE, NO_SHAPE, requiring, type Shape, without } from
 import { shapeOfValues } from './values.ts';
 
 const TYPES = new Set(['null', 'boolean', 'number', 'integer', 'string', 'array', 'object']);
-/** Keywords whose place among the others says in which order properties come. */
-const ORDERED: Readonly<Record<string, (reader: Reader, value: unknown, at: string) => Shape>> = {
+/** Keywords whose position determines the order of properties. */
+const ORDERED: Readonly<Record<string, (reader: Reader, value: unknown, at: string, before: Shape) => Shape>> = {
   enum: (reader, values, at) => shapeOfValues(reader.nodes, listOf(values, at)),
   const: (reader, value) => shapeOfValues(reader.nodes, [value]),
   allOf: (reader, schemas, at) =>
@@ -18,12 +18,13 @@ const ORDERED: Readonly<Record<string, (reader: Reader, value: unknown, at: stri
       ANY_SHAPE,
     ),
   anyOf: readAnyOf,
-  oneOf: (reader, schemas, at) =>
+  oneOf: (reader, schemas, at, before) =>
     reader.nodes.reading.coerceOneOf
       ? readAnyOf(reader, schemas, at)
       : exactlyOne(
           reader.nodes,
           listOf(schemas, at).map((schema, i) => innerShape(reader, schema, `${at}[${i}]`)),
+          withRequired(reader, before),
         ),
   $ref: readReference,
   $dynamicRef: readReference,
@@ -58,7 +59,7 @@ export function readSchema(nodes: Nodes, source: object, base: Base, at: string)
   };
   if (types === ANY_TYPE && isAny(shape)) shape = ANY_SHAPE;
 
-  // Objects are read in the order of the keywords, since properties come in the order in which they are met.
+  // Object keywords are read in their order in the schema, since it determines the order of properties.
   let pending: string[] = [];
   const intersect = (other: Shape): void => void (shape = intersectShapes(nodes, shape, other));
   const readPending = (): void => {
@@ -72,11 +73,11 @@ export function readSchema(nodes: Nodes, source: object, base: Base, at: string)
     if (read) {
       readPending();
       const inner = placeIn(at, keyword);
-      leniently(reader, keyword, () => intersect(read(reader, schema[keyword], inner)));
+      leniently(reader, keyword, () => intersect(read(reader, schema[keyword], inner, shape)));
     } else if (OBJECT_KEYWORDS.has(keyword)) pending.push(keyword);
   }
   readPending();
-  // These say nothing about the order.
+  // These do not affect the order.
   const later = (keyword: string, read: () => Shape): void => {
     if (keyword in schema) leniently(reader, keyword, () => intersect(read()));
   };
@@ -91,7 +92,7 @@ export function readSchema(nodes: Nodes, source: object, base: Base, at: string)
   return withUnevaluated(reader, shape);
 }
 
-/** Where what is not supported is to be ignored, ignores it. */
+/** Runs `read`; if `lenient`, ignores the keyword if it is not supported. */
 function leniently(reader: Reader, keyword: string, read: () => void): void {
   try {
     read();
@@ -110,6 +111,7 @@ function isAny(shape: Shape): boolean {
 }
 
 function checkKeyword({ nodes: { reading }, schema, at }: Reader, keyword: string): void {
+  if (VALIDATOR_KEYWORDS.has(keyword)) reading.isForValidators = true;
   if (ASSERTIONS.has(keyword) || ANNOTATIONS.has(keyword) || DEFINITIONS.has(keyword)) return;
   if (keyword === 'x-guidance' && schema === reading.document.root.schema) return;
   if (reading.strict) throw new GrammarError('is not a keyword of JSON Schema', placeIn(at, keyword));
@@ -127,7 +129,7 @@ function typesOf({ schema, at }: Reader): ReadonlySet<string> {
   return new Set(types as string[]);
 }
 
-/** A schema within another, of which no property or item is meant. */
+/** The shape of a subschema that applies to the same value, not to a property or an item. */
 export function innerShape({ nodes, base }: Reader, schema: unknown, at: string): Shape {
   return nodes.shapeOf(nodes.schema(schema, base, at));
 }
@@ -140,7 +142,7 @@ export function listOf(value: unknown, at: string): readonly unknown[] {
 function readAnyOf(reader: Reader, schemas: unknown, at: string): Shape {
   const { nodes } = reader;
   const shapes = listOf(schemas, at).map((schema, i) => innerShape(reader, schema, `${at}[${i}]`));
-  // Where several hold, each says which properties are evaluated: none of them may be lost in another.
+  // A value may match several subschemas, and the properties that each evaluates all count: no part may absorb another.
   const counts = 'unevaluatedProperties' in reader.schema || 'unevaluatedItems' in reader.schema;
   let all = NO_SHAPE;
   for (const shape of shapes) {
@@ -149,6 +151,14 @@ function readAnyOf(reader: Reader, schemas: unknown, at: string): Shape {
     all = uniteShapes(nodes, uniteShapes(nodes, all, own), both);
   }
   return all;
+}
+
+/** The shape's values that have the schema's required properties, wherever `required` is in the schema. */
+function withRequired({ nodes, schema }: Reader, shape: Shape): Shape {
+  const { required } = schema;
+  if (!Array.isArray(required)) return shape;
+  const names = required.filter((name) => typeof name === 'string');
+  return { ...shape, objects: intersectObjects(nodes, shape.objects, [requiring(names)]) };
 }
 
 const copied = <Part extends object>(part: Part): Part => ({ ...part });

@@ -1,7 +1,7 @@
 import { GrammarError } from '../limits.ts';
 import { parsePattern } from '../regex/syntax.ts';
 import { possibleArray, possibleObject } from './combine.ts';
-import { formatPattern } from './formats.ts';
+import { formatPattern, GENERATOR_FORMATS } from './formats.ts';
 import { ALL_NUMBERS, ANY_NUMBER, type NumberSet, rangeSet } from './numbers.ts';
 import type { Reader } from './node-set.ts';
 import { isObject, placeIn } from './references.ts';
@@ -19,7 +19,7 @@ import {
 import { ALL_STRINGS, ANY_STRING, type StringSet } from './strings.ts';
 import type { CharRegex } from '../regex/syntax.ts';
 
-/** What the keywords of numbers allow. */
+/** The numbers that a schema's keywords allow. */
 export function readNumbers(reader: Reader, integer: boolean): NumberSet {
   const number = (keyword: string): number | undefined => {
     const value = reader.schema[keyword];
@@ -28,7 +28,7 @@ export function readNumbers(reader: Reader, integer: boolean): NumberSet {
     throw new GrammarError('must be a number', placeIn(reader.at, keyword));
   };
   const [minimum, maximum, of] = [number('minimum'), number('maximum'), number('multipleOf')];
-  // In draft 4 they are booleans, which say how the other bound is meant.
+  // In draft 4 these are booleans: `true` makes `minimum` or `maximum` exclusive.
   const bound = (keyword: string, other: number | undefined): number | undefined =>
     reader.schema[keyword] === true ? other : number(keyword);
   const above = bound('exclusiveMinimum', minimum);
@@ -46,7 +46,7 @@ export function readNumbers(reader: Reader, integer: boolean): NumberSet {
   });
 }
 
-/** What the keywords of strings allow. */
+/** The strings that a schema's keywords allow. */
 export function readStrings(reader: Reader): StringSet {
   const { schema, at, nodes } = reader;
   const least = countOf(reader, 'minLength') ?? 0;
@@ -59,6 +59,7 @@ export function readStrings(reader: Reader): StringSet {
     if (known) patterns.push(known);
     else if (nodes.reading.strict) throw new GrammarError('is not a format that is known', placeIn(at, 'format'));
     else nodes.reading.ignored.push(placeIn(at, 'format'));
+    if (typeof format === 'string' && !GENERATOR_FORMATS.has(format)) nodes.reading.isForValidators = true;
   }
   if (least === 0 && most === Infinity && patterns.length === 0) return ALL_STRINGS;
   const part = { ...ANY_STRING, patterns, least, most };
@@ -70,14 +71,14 @@ function patternOf({ nodes }: Reader, source: unknown, at: string): CharRegex {
   return nodes.strings.pattern(source, () => parsePattern(source, 'ecma', { at, fuel: nodes.fuel }));
 }
 
-/** What the keywords of arrays allow. */
+/** The arrays that a schema's keywords allow. */
 export function readArrays(reader: Reader): readonly ArrayPart[] {
   const { schema, nodes, base, at } = reader;
   const { items, additionalItems, prefixItems, contains } = schema;
   const node = (value: unknown, place: string): Node => nodes.schema(value, base, place);
   const { lenient, ignored } = nodes.reading;
   if (lenient && schema['uniqueItems'] === true) ignored.push(placeIn(at, 'uniqueItems'));
-  // Up to 2019-09 a list of `items` is what `prefixItems` is since, and `additionalItems` what `items` is.
+  // Up to 2019-09, a list in `items` has the role of today's `prefixItems`, and `additionalItems` that of `items`.
   const keyword = Array.isArray(items) ? 'items' : 'prefixItems';
   const list = keyword === 'items' ? items : prefixItems;
   if (list !== undefined && !Array.isArray(list)) throw new GrammarError('must be an array', placeIn(at, keyword));
@@ -114,10 +115,10 @@ export function readArrays(reader: Reader): readonly ArrayPart[] {
   return possible ? [possible] : [];
 }
 
-/** What those of `keywords` that speak of objects allow. */
+/** The objects that the schema's keywords in `keywords` allow. */
 export function readObjects(reader: Reader, keywords: ReadonlySet<string>): readonly ObjectPart[] {
   const { schema, nodes, at } = reader;
-  // They belong together wherever they stand: at the place of the first that names properties.
+  // The keywords of a layer are read together, at the position of the first one that names properties.
   const leader = Object.keys(schema).find(
     (keyword) =>
       keyword === 'properties' ||
@@ -161,7 +162,7 @@ function readLayer(reader: Reader): Layer[] {
   return [{ properties, patterns, rest, evaluates: true, coversRest: additional !== undefined }];
 }
 
-/** The shape with what `unevaluatedProperties` and `unevaluatedItems` say of what nothing else speaks of. */
+/** Applies `unevaluatedProperties` and `unevaluatedItems` to properties and items that no other keyword evaluates. */
 export function withUnevaluated(reader: Reader, shape: Shape): Shape {
   const { schema, nodes, base, at } = reader;
   let { objects, arrays } = shape;
@@ -204,7 +205,7 @@ export function withUnevaluated(reader: Reader, shape: Shape): Shape {
   return objects === shape.objects && arrays === shape.arrays ? shape : { ...shape, objects, arrays };
 }
 
-/** A count that a keyword gives. */
+/** The value of a keyword that takes a count. */
 function countOf({ schema, at }: Reader, keyword: string): number | undefined {
   const value = schema[keyword];
   if (value === undefined) return undefined;

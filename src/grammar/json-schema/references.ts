@@ -1,23 +1,23 @@
 import { GrammarError } from '../limits.ts';
 
-/** A schema that references within it begin at: the whole document, or a part that has an identifier. */
+/** A schema resource: the whole document, or a part with an identifier. References in it are resolved from here. */
 export interface Base {
   readonly schema: unknown;
-  /** Of absolute form. */
+  /** Absolute. */
   readonly uri: string;
   readonly at: string;
 }
 
-/** A document and what is in it that can be referred to by name. */
+/** A document, and the schemas in it that can be referred to by name. */
 export interface Document {
   readonly root: Base;
-  /** Schemas that are bases, but for the root. */
+  /** Schema resources by their schema, without the root. */
   readonly bases: ReadonlyMap<object, Base>;
-  /** By absolute URI without fragment. */
+  /** Schema resources by absolute URI without fragment. */
   readonly byUri: ReadonlyMap<string, Base>;
-  /** By absolute URI with the anchor as fragment. */
+  /** Schemas with an anchor, by absolute URI with the anchor as fragment. */
   readonly anchors: ReadonlyMap<string, Target>;
-  /** How often a name is a `$dynamicAnchor`; `$recursiveAnchor` counts as the name ''. */
+  /** Number of schemas with each `$dynamicAnchor`; `$recursiveAnchor` counts as the name ''. */
   readonly dynamicAnchors: ReadonlyMap<string, number>;
 }
 
@@ -28,10 +28,10 @@ export interface Target {
 }
 
 const NO_URI = 'schema:///';
-/** Keywords whose values are no schemas. */
+/** Keywords whose values are not schemas. */
 const VALUES = new Set(['enum', 'const', 'default', 'examples', 'example', 'required']);
 
-/** Finds the identifiers and anchors of a document. `id` is one in drafts up to 4 only. */
+/** Finds the identifiers and anchors of a document. `id` is an identifier only up to draft 4. */
 export function openDocument(schema: unknown): Document {
   const $schema = isObject(schema) ? schema['$schema'] : undefined;
   const idKeyword = typeof $schema === 'string' && /draft-0[1-4]/.test($schema) ? 'id' : '$id';
@@ -42,7 +42,7 @@ export function openDocument(schema: unknown): Document {
   const anchors = new Map<string, Target>();
   const dynamicAnchors = new Map<string, number>();
   const waiting: { value: object; base: Base; at: string; isNamed: boolean }[] = [];
-  /** An object that stands in several places is looked at in the first. */
+  /** An object that stands in several places is visited only in the first. */
   const seen = new Set<object>();
   const add = (value: unknown, base: Base, at: string, isNamed: boolean): void => {
     if (typeof value !== 'object' || value === null || seen.has(value)) return;
@@ -58,7 +58,7 @@ export function openDocument(schema: unknown): Document {
       continue;
     }
     const record = value as Record<string, unknown>;
-    // What maps names to schemas has no keywords: a property may be called $id.
+    // A map of names to schemas has no keywords: a property may be called $id.
     if (!isNamed) {
       const id = record[idKeyword];
       if (typeof id === 'string' && value !== schema) {
@@ -90,10 +90,10 @@ const MAPS = new Set(['properties', 'patternProperties', '$defs', 'definitions',
 export const placeIn = (at: string, key: string | number): string =>
   typeof key === 'number' ? `${at}[${key}]` : at === '' ? key : `${at}.${key}`;
 
-/** Where references begin within a schema that stands in `base`. */
+/** The schema resource of a schema in `base`: its own, if it has an identifier, else `base`. */
 export const baseWithin = (document: Document, schema: object, base: Base): Base => document.bases.get(schema) ?? base;
 
-/** What a reference that stands at `at` means. Throws a `GrammarError` where it is not in the document. */
+/** Resolves a reference that stands at `at`. Throws a `GrammarError` if its target is not in the document. */
 export function resolveReference(document: Document, reference: string, base: Base, at: string): Target {
   const [location = '', fragment = ''] = split(reference);
   let target: Base | undefined = base;
@@ -105,7 +105,7 @@ export function resolveReference(document: Document, reference: string, base: Ba
   }
   const found = fragment.startsWith('/')
     ? (pointed(document, fragment, target) ??
-      // Where it would be an error to a validator, the document's root is what was meant.
+      // A validator would fail here: the pointer is meant from the document's root.
       (location === '' ? pointed(document, fragment, document.root) : undefined))
     : document.anchors.get(`${withoutFragment(target.uri)}#${decoded(fragment)}`);
   if (!found) throw new GrammarError(`refers to '${reference}', which is not in this schema`, at);

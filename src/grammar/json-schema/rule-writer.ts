@@ -9,25 +9,25 @@ export interface Punctuation {
   readonly closeBrace: Sym;
   readonly openBracket: Sym;
   readonly closeBracket: Sym;
-  /** The same closing ones right behind the opening ones: white space stands there already. */
+  /** The closing ones directly after the opening ones, which include the white space. */
   readonly closeEmptyBrace: Sym;
   readonly closeEmptyBracket: Sym;
   readonly comma: Sym;
   readonly colon: Sym;
 }
 
-/** What rules of arrays and objects are written with; `GrammarWriter` is one. */
+/** Writes the rules of arrays and objects; implemented by `GrammarWriter`. */
 export interface RuleWriter {
   readonly nodes: Nodes;
   readonly builder: GrammarBuilder;
   readonly quoting: Quoting;
   readonly punctuation: Punctuation;
-  /** Properties may come in any order, not only in that of the schema. */
+  /** Properties may come in any order, not only in the schema's. */
   readonly anyOrder: boolean;
-  /** The symbol of a node's values. */
+  /** The symbol that matches a node's values. */
   symbolOf(node: Node): Sym;
-  /** What matches any of the alternatives: equal ones are one rule, and a symbol alone is itself. */
+  /** A symbol that matches any of the alternatives. Equal alternatives share a rule; a single symbol needs none. */
   ruleOf(alternatives: readonly (readonly Sym[])[]): Sym;
-  /** `symbol` from `least` to `most` times, each time behind a comma. */
-  repeatedBehindCommas(symbol: Sym, least: number, most: number): Sym;
+  /** `symbol` from `least` to `most` times, each time after a comma. */
+  repeatedAfterCommas(symbol: Sym, least: number, most: number): Sym;
 }

@@ -1,41 +1,44 @@
 import type { GrammarBuilder, Sym } from '../grammar.ts';
 import { JSON_SPACES } from '../json-style.ts';
-import { GrammarError } from '../limits.ts';
+import { GrammarError, withinLimits } from '../limits.ts';
 import type { Regex } from '../regex/regexes.ts';
 import { lower, parsePattern } from '../regex/syntax.ts';
+import type { Reading } from './node-set.ts';
 import { SchemaNodes } from './nodes.ts';
 import { ALL_ESCAPES, Quoting } from './quoting.ts';
 import { isObject, openDocument } from './references.ts';
 import type { Punctuation } from './rule-writer.ts';
 import { GrammarWriter } from './write-grammar.ts';
 
-/** How a schema is read, and how JSON is written. A schema's own `x-guidance` says the same and goes before. */
+/** How a schema is read, and how JSON is written. A schema's own `x-guidance` sets the same and takes precedence. */
 export interface SchemaOptions {
-  /** Refuses keywords and formats that are not known, which are ignored otherwise. */
+  /** Refuses unknown keywords and formats, which are ignored otherwise. */
   strict?: boolean;
   /** `flexible`: any white space between tokens; `compact`: none. */
   whitespace?: 'flexible' | 'compact';
-  /** The expression, as in Rust, of the white space that may stand between two tokens; goes before `whitespace`. */
+  /** Expression, in Rust's syntax, of the white space between two tokens; overrides `whitespace`. */
   whitespacePattern?: string;
-  /** Expressions, as in Rust, of what stands between items and behind keys; white space may stand around them. */
+  /** Expressions, in Rust's syntax, of the separators between items and after keys; white space may surround them. */
   itemSeparator?: string;
   keySeparator?: string;
   /**
-   * `schema`: properties come in the order in which the schema names them, others behind them. `any`: in any order, where
-   * at most six are required and none are counted; one that is optional may then be written twice.
+   * `schema`: properties come in the order in which the schema names them, others after them. `any`: in any order, if
+   * at most six are required and none are counted; of more than six, an optional one may be written twice. Otherwise
+   * `any` for a schema that validators take and generators do not (`Reading.isForValidators`), unless it is `strict`,
+   * `lenient` or so large that this takes too much work; `schema` for all others.
    */
   propertyOrder?: 'schema' | 'any';
   /** Reads `oneOf` as `anyOf`. */
   coerceOneOf?: boolean;
-  /** Ignores what is not supported, and reads `oneOf` as `anyOf`. */
+  /** Ignores unsupported keywords, and reads `oneOf` as `anyOf`. */
   lenient?: boolean;
-  /** Letters that may stand behind a backslash in a string: of `nrbtf\"u`. */
+  /** Letters that may follow a backslash in a string: some of `nrbtf\"u`. */
   escapes?: string;
-  /** Strings that no pattern holds may have any character as \u and its number. */
+  /** Strings without a pattern may have any character escaped as \uXXXX. */
   generalEscapes?: boolean;
 }
 
-/** Names of `x-guidance`, llguidance's and `property_order`, and what they are here. */
+/** Keys of `x-guidance`, which are llguidance's and `property_order`, and the options that they set. */
 const GUIDANCE: Readonly<Record<string, (value: unknown) => SchemaOptions | undefined>> = {
   whitespace_flexible: (value) =>
     typeof value === 'boolean' ? { whitespace: value ? 'flexible' : 'compact' } : undefined,
@@ -50,12 +53,12 @@ const GUIDANCE: Readonly<Record<string, (value: unknown) => SchemaOptions | unde
 };
 
 /**
- * Writes the rules of the JSON texts that a JSON Schema of drafts 4 to 2020-12 allows into `builder`. The root matches a
- * text without white space around it. Every text is valid, and but for these every valid one is taken: properties come in
- * the order in which the schema names them, others behind them; numbers that have bounds have no exponent, and integers
- * no point; characters are escaped only where they must be; formats are checked where they are known. Throws a
- * `GrammarError` with the place in the schema where it cannot keep to what stands there. `ignored` are the places of
- * keywords and formats that are not known, which a validator ignores too.
+ * Writes rules into `builder` for the JSON texts that a JSON Schema of drafts 4 to 2020-12 allows. The root matches a
+ * text without white space around it. Every text that it matches is valid. It matches every valid text, with these
+ * exceptions: properties come in the order that `propertyOrder` says; numbers with bounds have
+ * no exponent, and integers no point; characters are escaped only if they must be; known formats are checked. Throws a
+ * `GrammarError` with the place in the schema that cannot be enforced. `ignored`: the places of unknown keywords and
+ * formats, which a validator ignores too.
  */
 export function schemaGrammar(
   schema: unknown,
@@ -67,13 +70,27 @@ export function schemaGrammar(
     const ignored: string[] = [];
     const document = openDocument(schema);
     const { strict = false, lenient = false, coerceOneOf = lenient } = all;
-    const nodes = new SchemaNodes({ document, strict, lenient, coerceOneOf, ignored }, builder.fuel);
+    const reading: Reading = { document, strict, lenient, coerceOneOf, ignored, isForValidators: false };
+    const nodes = new SchemaNodes(reading, builder.fuel);
     const quoting = new Quoting(builder.regexes, escapesOf(all), all.generalEscapes ?? false);
-    const writer = new GrammarWriter(nodes, builder, quoting, punctuationOf(builder, all), all.propertyOrder === 'any');
-    const root = writer.write(nodes.schema(schema, document.root, ''));
+    const punctuation = punctuationOf(builder, all);
+    const write = (anyOrder: boolean): Sym =>
+      new GrammarWriter(nodes, builder, quoting, punctuation, anyOrder).write(nodes.schema(schema, document.root, ''));
+    let root = write(all.propertyOrder === 'any');
+    // Only now is all read that matters.
+    if (all.propertyOrder === undefined && !strict && !lenient && reading.isForValidators) {
+      const reserve = builder.fuel.left / 2;
+      builder.fuel.left -= reserve;
+      const inOrder = root;
+      root = withinLimits(
+        () => write(true),
+        () => inOrder,
+      );
+      builder.fuel.left += reserve;
+    }
     return { root, ignored: [...new Set(ignored)] };
   } catch (error) {
-    // The stack ends in values of const that are nested thousands deep.
+    // Values of `const` that are nested thousands deep exhaust the stack.
     if (error instanceof RangeError) throw new GrammarError('is nested too deep');
     throw error;
   }
@@ -101,7 +118,7 @@ function escapesOf({ escapes = ALL_ESCAPES }: SchemaOptions): string {
   return escapes;
 }
 
-/** White space that may stand between two tokens: the one place that says so. */
+/** White space between two tokens, defined only here. */
 function whitespace({ regexes, fuel }: GrammarBuilder, options: SchemaOptions): Regex {
   if (options.whitespacePattern !== undefined)
     return regexes.repeat(lower(parsePattern(options.whitespacePattern, 'rust', { fuel }), regexes), 0, 1);

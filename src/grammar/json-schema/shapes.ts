@@ -2,40 +2,40 @@ import type { CharRegex } from '../regex/syntax.ts';
 import { ALL_NUMBERS, hasNoNumber, NO_NUMBERS, type NumberSet } from './numbers.ts';
 import { ALL_STRINGS, hasNoString, NO_STRINGS, type StringSet } from './strings.ts';
 
-/** A set of JSON values that is looked at when it is needed: a schema of the document, or what is made of such. */
+/** A set of JSON values that is evaluated on demand: a schema of the document, a value, or a combination of these. */
 export type Node = number;
 /** Any value. */
 export const EVERYTHING: Node = 0;
 /** No value. */
 export const NOTHING: Node = 1;
 
-/** JSON values, type by type: a value is in the set where its type's part has it. */
+/** A set of JSON values, type by type. */
 export interface Shape {
   readonly nulls: boolean;
   readonly falses: boolean;
   readonly trues: boolean;
   readonly numbers: NumberSet;
   readonly strings: StringSet;
-  /** Arrays of any of these. */
+  /** The union of these parts. */
   readonly arrays: readonly ArrayPart[];
-  /** Objects of any of these. */
+  /** The union of these parts. */
   readonly objects: readonly ObjectPart[];
 }
 
-/** Arrays of which all of this holds. */
+/** Arrays that meet all of these conditions. */
 export interface ArrayPart {
   readonly prefix: readonly Node[];
-  /** Items behind the prefix. */
+  /** Items after the prefix. */
   readonly items: Node;
   readonly least: number;
   readonly most: number;
   readonly contains: readonly Contained[];
   readonly unique: boolean;
-  /** So many items, from the first on, `unevaluatedItems` does not speak of. */
+  /** Number of items, from the first on, that are evaluated: `unevaluatedItems` does not apply to them. */
   readonly evaluated: number;
 }
 
-/** Of the items from the index `from` on, `least` to `most` are of this node. */
+/** Between `least` and `most` of the items from index `from` on are in `node`. */
 export interface Contained {
   readonly node: Node;
   readonly from: number;
@@ -43,26 +43,26 @@ export interface Contained {
   readonly most: number;
 }
 
-/** Objects of which all of this holds. */
+/** Objects that meet all of these conditions. */
 export interface ObjectPart {
   readonly layers: readonly Layer[];
-  /** Names that must be there, in the order in which they were met. */
+  /** Names of required properties, in the order in which they were read. */
   readonly required: ReadonlySet<string>;
   readonly least: number;
   readonly most: number;
-  /** Every name is one of these. */
+  /** Every property's name is one of these. */
   readonly names: StringSet;
-  /** For each, some property of such a name has such a value. */
+  /** For each entry, at least one property has a name in `names` and a value in `node`. */
   readonly some: readonly { readonly names: StringSet; readonly node: Node }[];
 }
 
-/** What `properties`, `patternProperties` and `additionalProperties` of one schema say. */
+/** The `properties`, `patternProperties` and `additionalProperties` of one schema. */
 export interface Layer {
   readonly properties: ReadonlyMap<string, Node>;
   readonly patterns: readonly { readonly pattern: CharRegex; readonly node: Node }[];
-  /** Values of names that are neither among the properties nor match a pattern. */
+  /** Values of properties whose names are not in `properties` and match no pattern. */
   readonly rest: Node;
-  /** `unevaluatedProperties` does not speak of the names that are spoken of here; and where `coversRest`, of none. */
+  /** `unevaluatedProperties` does not apply to the names covered here or, if `coversRest`, to any name. */
   readonly evaluates: boolean;
   readonly coversRest: boolean;
 }
@@ -106,7 +106,7 @@ export const NO_SHAPE: Shape = {
   objects: [],
 };
 
-/** Whether no value is in it, as far as its parts tell. */
+/** Whether a shape has no values, judged by the presence of parts. */
 export const isEmptyShape = (shape: Shape): boolean =>
   !shape.nulls &&
   !shape.falses &&

@@ -2,27 +2,27 @@ import { Fuel, GrammarError } from '../limits.ts';
 import { type Regex, Regexes } from '../regex/regexes.ts';
 import { type CharRegex, lower } from '../regex/syntax.ts';
 
-/** Strings of which all of this holds. */
+/** Strings that meet all of these conditions. */
 export interface StringPart {
   /** Each matches the whole string. */
   readonly patterns: readonly CharRegex[];
-  /** Characters: code points. */
+  /** Length in code points. */
   readonly least: number;
   readonly most: number;
   readonly except: ReadonlySet<string>;
 }
 
-/** Strings that are listed, and those of any of the parts. */
+/** The union of listed strings and of parts. */
 export interface StringSet {
   readonly values: ReadonlySet<string>;
   readonly parts: readonly StringPart[];
 }
 
 const NONE: ReadonlySet<string> = new Set();
-/** Work that one look at whether a part holds any string may take, and all of them; what takes more counts as if it did. */
+/** Most work of one emptiness check, and of all checks. A part whose check needs more counts as not empty. */
 const LOOK_FUEL = 10_000;
 const ALL_LOOKS_FUEL = 400_000;
-/** What anyOf, oneOf and not multiply. */
+/** Most parts of a set: anyOf, oneOf and not multiply them. */
 const MOST_PARTS = 200;
 const ENCODER = new TextEncoder();
 
@@ -38,16 +38,16 @@ export const patternStrings = (pattern: CharRegex): StringSet => ({
 });
 export const hasNoString = ({ values, parts }: StringSet): boolean => values.size === 0 && parts.length === 0;
 
-/** Code points. */
+/** Length in code points. */
 export function lengthOf(text: string): number {
   let length = text.length;
   for (let i = 0; i < text.length - 1; i++) if ((text.codePointAt(i) ?? 0) > 0xffff) length--;
   return length;
 }
 
-/** Operations on sets of strings, and what they find out about patterns. */
+/** Operations on sets of strings, with caches of their results for patterns. */
 export class StringSets {
-  /** Expressions over plain text, not as JSON writes it: made when they are needed. */
+  /** Expressions over plain text, not over JSON's escaped text; created when needed. */
   #own: Regexes | undefined;
   readonly #lowered = new Map<CharRegex, Regex>();
   readonly #others = new Map<ReadonlySet<string>, Regex>();
@@ -59,7 +59,7 @@ export class StringSets {
 
   constructor(private readonly fuel: Fuel) {}
 
-  /** The pattern of a source: the same for the same source. */
+  /** The pattern of a source; equal sources share one. */
   pattern(source: string, parse: () => CharRegex): CharRegex {
     let pattern = this.#patterns.get(source);
     if (!pattern) this.#patterns.set(source, (pattern = parse()));
@@ -105,7 +105,7 @@ export class StringSets {
     return values.has(text) || parts.some((part) => this.isInPart(text, part));
   }
 
-  /** True where it is certain that the part holds no string. */
+  /** Whether the part certainly has no strings. */
   isEmptyPart(part: StringPart): boolean {
     const { patterns, least, most, except } = part;
     if (least > most) return true;
@@ -199,7 +199,7 @@ export class StringSets {
     return { values: except, parts };
   }
 
-  /** Equal patterns have equal complements, and that of a complement is the pattern. */
+  /** The complement of a pattern: always the same object. The complement of a complement is the pattern itself. */
   not(pattern: CharRegex): CharRegex {
     if (pattern.kind === 'not') return pattern.part;
     let complement = this.#complements.get(pattern);
@@ -216,7 +216,7 @@ const literalPattern = (text: string): CharRegex => ({
   }),
 });
 
-/** A pattern that the strings of a set match, and no others. */
+/** A pattern that matches exactly the strings of a set. */
 export function stringPattern({ values, parts }: StringSet): CharRegex {
   const alternatives: CharRegex[] = Array.from(values, literalPattern);
   for (const { patterns, least, most, except } of parts) {

@@ -15,7 +15,7 @@ import { stringValues } from './strings.ts';
 
 export const shapeOfValue = (nodes: Nodes, value: unknown): Shape => shapeOfValues(nodes, [value]);
 
-/** These values and no others: those of `const` and `enum`. */
+/** The shape of exactly these values, from `const` or `enum`. */
 export function shapeOfValues(nodes: Nodes, values: readonly unknown[]): Shape {
   nodes.fuel.use(values.length);
   const ofType = <T>(is: (value: unknown) => value is T): T[] => values.filter(is);

@@ -7,14 +7,14 @@ import type { Quoting } from './quoting.ts';
 import type { Punctuation, RuleWriter } from './rule-writer.ts';
 import type { ArrayPart, Node, ObjectPart, Shape } from './shapes.ts';
 
-/** Writes the rules of nodes: those of properties and items when they are met, so that recursion comes to an end. */
+/** Writes the rules of nodes. Rules of arrays and objects are defined later, from a list, so that recursion ends. */
 export class GrammarWriter implements RuleWriter {
   readonly #symbols = new Map<Node, Sym>();
   readonly #parts = new Map<ArrayPart | ObjectPart, Sym>();
   readonly #rules = new Map<string, Sym>();
   readonly #waiting: (() => void)[] = [];
   readonly #numbers: NumberWriter;
-  /** Of a symbol any number of times behind commas, and of symbols up to a count. */
+  /** Rules that repeat a symbol any number of times, each after a comma; rules that repeat symbols up to a count. */
   readonly #loops = new Map<Sym, Sym>();
   readonly #counted = new Map<string, Sym>();
 
@@ -23,20 +23,20 @@ export class GrammarWriter implements RuleWriter {
     readonly builder: GrammarBuilder,
     readonly quoting: Quoting,
     readonly punctuation: Punctuation,
-    /** Properties may come in any order, not only in that of the schema. */
+    /** Properties may come in any order, not only in the schema's. */
     readonly anyOrder: boolean,
   ) {
     this.#numbers = new NumberWriter(builder);
   }
 
-  /** The symbol of the whole grammar. */
+  /** Writes all rules of the grammar, and returns its start symbol. */
   write(root: Node): Sym {
     const symbol = this.symbolOf(root);
     for (let define = this.#waiting.pop(); define; define = this.#waiting.pop()) define();
     return symbol;
   }
 
-  /** The symbol of a node's values. */
+  /** The symbol that matches a node's values. */
   symbolOf(node: Node): Sym {
     let symbol = this.#symbols.get(node);
     if (symbol === undefined) {
@@ -77,7 +77,7 @@ export class GrammarWriter implements RuleWriter {
     return rule;
   }
 
-  /** What matches any of the alternatives: equal ones are one rule, and a symbol alone is itself. */
+  /** A symbol that matches any of the alternatives. Equal alternatives share a rule; a single symbol needs none. */
   ruleOf(alternatives: readonly (readonly Sym[])[]): Sym {
     const [first] = alternatives;
     if (alternatives.length === 1 && first?.length === 1) return first[0] ?? 0;
@@ -91,8 +91,8 @@ export class GrammarWriter implements RuleWriter {
     return rule;
   }
 
-  /** `symbol` from `least` to `most` times, each time behind a comma. */
-  repeatedBehindCommas(symbol: Sym, least: number, most: number): Sym {
+  /** `symbol` from `least` to `most` times, each time after a comma. */
+  repeatedAfterCommas(symbol: Sym, least: number, most: number): Sym {
     const { comma } = this.punctuation;
     const once = [comma, symbol];
     if (most < Infinity) return this.ruleOf([[this.#exactly(once, least), this.#upTo(once, most - least)]]);
@@ -111,7 +111,7 @@ export class GrammarWriter implements RuleWriter {
     return this.ruleOf([count % 2 === 0 ? [half, half] : [half, half, ...symbols]]);
   }
 
-  /** Up to a few a chain, which is fast to follow; of more, halves. */
+  /** Repeats up to `count` times: a few as a chain, which is fast to follow, more by halves. */
   #upTo(symbols: readonly Sym[], count: number): Sym {
     const key = `${symbols.join()}*${count}`;
     let rule = this.#counted.get(key);
@@ -119,7 +119,7 @@ export class GrammarWriter implements RuleWriter {
     if (count <= LONGEST_CHAIN) {
       rule = this.ruleOf(count === 0 ? [[]] : [[], [...symbols, this.#upTo(symbols, count - 1)]]);
     } else {
-      // Of a count the highest bit says whether 2**bit come first and the rest then, or fewer than 2**bit.
+      // Either 2**bit repetitions and then up to the rest, or fewer than 2**bit; `bit` is the highest bit of the count.
       const power = 2 ** Math.floor(Math.log2(count));
       rule = this.ruleOf([
         [this.#exactly(symbols, power), this.#upTo(symbols, count - power)],

@@ -14,10 +14,10 @@ import { without } from './free-text.ts';
 
 const NAME = /^[\p{L}_][\p{L}\p{N}_.-]*$/u;
 
-/** Whether a text can stand where names do in calls that are not JSON. */
+/** Whether a text can be a name in calls that are not JSON. */
 export const isName = (text: string): boolean => NAME.test(text);
 
-/** What stands between arguments, and how keys are written; undefined where one cannot be. */
+/** The punctuation of arguments, and the terminals of keys; undefined for a key that cannot be written. */
 interface Marks {
   open: Sym;
   close: Sym;
@@ -27,9 +27,9 @@ interface Marks {
 }
 
 /**
- * The arguments of a call in Python, `(key="value", other=[1, True])`: the properties that a schema names and whose
- * names Python can write; undefined where it must have others. Values are Python's and JSON's, strings in double
- * quotes. `space` may stand between them.
+ * The arguments of a Python call, `(key="value", other=[1, True])`: the named properties of a schema whose names Python
+ * can write; undefined if others are required. Values are written as in Python or JSON, strings in double quotes.
+ * `space` is allowed between tokens.
  */
 export function pythonArguments(schema: object, space: Regex, builder: GrammarBuilder): Sym | undefined {
   const { nodes, root } = nodesOf(schema, builder);
@@ -46,8 +46,8 @@ export function pythonArguments(schema: object, space: Regex, builder: GrammarBu
 }
 
 /**
- * The objects of a schema as Gemma 4 writes them, `{key:<|"|>value<|"|>,other:[1,true]}`, and as JSON does. `quotes`
- * are the ways to write `<|"|>`, which is in no text between them.
+ * The objects of a schema as Gemma 4 writes them, `{key:<|"|>value<|"|>,other:[1,true]}`, and as JSON. `quotes` matches
+ * the ways to write `<|"|>`; a text between quotes does not contain them.
  */
 export function gemmaObject(schema: object, quotes: Regex, space: Regex, builder: GrammarBuilder): Sym {
   const { nodes, root } = nodesOf(schema, builder);
@@ -61,8 +61,8 @@ export function gemmaObject(schema: object, quotes: Regex, space: Regex, builder
 }
 
 /**
- * The properties that a schema names as Qwen3-Coder writes them, `<parameter=key>value</parameter>` each: texts as they
- * are, other values as JSON, with white space around them.
+ * The named properties of a schema as Qwen3-Coder writes them, each `<parameter=key>value</parameter>`: strings
+ * verbatim, other values as JSON, with white space around values.
  */
 export function xmlParameters(schema: object, space: Regex, builder: GrammarBuilder): Sym {
   const { nodes, root, strings } = nodesOf(schema, builder);
@@ -97,7 +97,7 @@ function ruleOf(builder: GrammarBuilder, alternatives: readonly (readonly Sym[])
 
 function nodesOf(schema: object, { fuel }: GrammarBuilder): { nodes: Nodes; root: Node; strings: Node } {
   const document = openDocument(schema);
-  const reading = { document, strict: false, lenient: false, coerceOneOf: false, ignored: [] };
+  const reading = { document, strict: false, lenient: false, coerceOneOf: false, ignored: [], isForValidators: false };
   const nodes = new SchemaNodes(reading, fuel);
   return {
     nodes,
@@ -106,7 +106,7 @@ function nodesOf(schema: object, { fuel }: GrammarBuilder): { nodes: Nodes; root
   };
 }
 
-/** JSON with the constants of Python beside its own. */
+/** JSON with Python's constants in addition to its own. */
 class PythonWriter extends GrammarWriter {
   override symbolOf(node: Node): Sym {
     const { nulls, trues, falses } = this.nodes.shapeOf(node);
@@ -120,7 +120,7 @@ class PythonWriter extends GrammarWriter {
   }
 }
 
-/** JSON, and objects whose keys have no quotes. */
+/** JSON, and objects whose keys are not quoted. */
 class GemmaWriter extends GrammarWriter {
   readonly #written = new Map<Node, Sym>();
   readonly #later: (() => void)[] = [];
@@ -160,7 +160,7 @@ class GemmaWriter extends GrammarWriter {
   }
 }
 
-/** Strings of JSON, and such between Gemma's quotes, behind which nothing is escaped. */
+/** JSON strings, and strings between Gemma's quotes, without escapes. */
 class GemmaQuoting extends Quoting {
   constructor(
     private readonly expressions: Regexes,
@@ -179,7 +179,7 @@ class GemmaQuoting extends Quoting {
 }
 
 /**
- * An object of the properties that a part names, in their order; undefined where it needs others, or one cannot be
+ * An object with the properties that a part names, in their order; undefined if it needs others, or one that cannot be
  * written.
  */
 function namedProperties(
@@ -192,7 +192,7 @@ function namedProperties(
   const names = [...namesOf(part)].filter((name) => marks.key(name) !== undefined);
   const isCounted = part.least > part.required.size || part.most < names.length || part.some.length > 0;
   if (isCounted || ![...part.required].every((name) => names.includes(name))) return undefined;
-  /** What may follow where no property is there yet, and where one is. */
+  /** The alternatives that may follow before the first property, and after one. */
   let first: Sym[][] = [[]];
   let next: Sym[][] = [[]];
   for (const name of names.reverse()) {
@@ -224,7 +224,7 @@ function marksOf(
   };
 }
 
-/** JSON's. */
+/** The punctuation of JSON. */
 function punctuationOf(space: Regex, builder: GrammarBuilder): Punctuation {
   const { regexes } = builder;
   const braces = marksOf('{', '}', ':', space, builder);

@@ -7,24 +7,24 @@ import { type ControlTokens, textUpTo, textWithout } from './free-text.ts';
 import { MOST_DEPTH, MOST_REPETITIONS, readCharacter, readHex, readQuoted, TextReader } from './text-reader.ts';
 
 const SPACE = /(?:[ \t\r\n]+|#[^\n]*)*/y;
-/** A dot at the beginning is any character. */
+/** No name begins with a dot, which stands for any character. */
 const NAME = /[\w-][\w.-]*/y;
 const COUNT = /\d+/y;
 
-/** In texts and classes. */
+/** Escapes in texts and classes. */
 const ESCAPES: Readonly<Record<string, string>> = {
   ...{ '"': '"', "'": "'", '?': '?', '\\': '\\', '/': '/', '[': '[', ']': ']', '-': '-' },
   ...{ n: '\n', r: '\r', t: '\t', b: '\b', f: '\f', a: '\x07', v: '\v', e: '\x1b', 0: '\0' },
 };
-/** In classes these too stand for themselves. */
+/** Further characters that may be escaped in classes, where they stand for themselves. */
 const CLASS_ESCAPES = '^$.*+(){}|';
 
 /**
- * The symbol of the rule `root` of a grammar as XGrammar reads EBNF (its page "EBNF Grammar") and llama.cpp GBNF
- * (grammars/README.md). Classes are of Unicode's characters. `\x` takes all hexadecimal digits that follow, as in
- * XGrammar; a lookahead assertion `(= …)` is read and, as there, holds nothing. Of XGrammar's macros `TagDispatch` is
- * taken. A control token is `<name>` or `<[id]>`; text without it is `!<name>*`. Throws a `GrammarError` with line and
- * column.
+ * Compiles a grammar in XGrammar's EBNF (its page "EBNF Grammar") or llama.cpp's GBNF (grammars/README.md) and returns
+ * the symbol of the rule `root`. Classes contain Unicode characters. As in XGrammar, `\x` takes all hexadecimal digits
+ * that follow, and a lookahead assertion `(= …)` is parsed but not enforced. `TagDispatch` is the only supported macro
+ * of XGrammar. A control token is `<name>` or `<[id]>`; text without it is `!<name>*`. Throws a `GrammarError` with
+ * line and column.
  */
 export function ebnfGrammar(text: string, builder: GrammarBuilder, control?: ControlTokens): Sym {
   const reader = new TextReader(text, builder.fuel);
@@ -54,7 +54,7 @@ class EbnfParser {
       if (!isFirstOfLine(reader.text, start)) throw reader.error('a rule must begin on a line of its own', start);
       if (this.#rules.has(name)) throw reader.error(`the rule ${JSON.stringify(name)} is defined twice`, start);
       this.#rules.set(name, this.#choice());
-      // Nothing refers to it: what it refers to must be there, though.
+      // No rule refers to it, but the rules that it refers to must exist.
       if (reader.take('(=')) this.#rules.set(`${name} (=`, this.#closed(this.#choice()));
     }
   }
@@ -71,7 +71,7 @@ class EbnfParser {
     return parts.length === 1 ? (parts[0] as Expression) : { kind: 'choice', parts };
   }
 
-  /** Up to what ends it; white space has been read then. */
+  /** Parses a sequence up to its end, and the white space after it. */
   #sequence(): Expression {
     const parts: Expression[] = [];
     for (;;) {
@@ -83,7 +83,7 @@ class EbnfParser {
     return parts.length === 1 ? (parts[0] as Expression) : { kind: 'sequence', parts };
   }
 
-  /** Whether a sequence ends here: the next rule begins, or something comes that is no part of a sequence. */
+  /** Whether a sequence ends here: at the next rule, or at a mark that is not part of a sequence. */
   #isAtEnd(): boolean {
     const { reader } = this;
     if (reader.isAtEnd || reader.startsWith('|') || reader.startsWith(')') || reader.startsWith('(=')) return true;
@@ -243,7 +243,7 @@ class EbnfParser {
     return { kind: 'rule', name, at: start };
   }
 
-  /** Free text up to a tag, then the rule of the tag, and so on. */
+  /** Free text up to a tag, then the rule of the tag, repeatedly. */
   #tagDispatch(): Expression {
     const { reader } = this;
     const start = reader.at;
@@ -318,7 +318,7 @@ class EbnfParser {
   }
 }
 
-/** XGrammar's. */
+/** Macros of XGrammar. */
 const MACROS: ReadonlySet<string> = new Set([
   'TagDispatch',
   'Regex',
@@ -328,7 +328,7 @@ const MACROS: ReadonlySet<string> = new Set([
   'TokenTagDispatch',
 ]);
 
-/** Whether nothing but white space is before it on its line. */
+/** Whether only white space precedes `at` on its line. */
 function isFirstOfLine(text: string, at: number): boolean {
   return text.slice(text.lastIndexOf('\n', at - 1) + 1, at).trim() === '';
 }

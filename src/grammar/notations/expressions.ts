@@ -2,42 +2,40 @@ import type { GrammarBuilder, Sym } from '../grammar.ts';
 import { GrammarError } from '../limits.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 
-/** What a rule of a grammar's text matches. */
+/** Expression of a grammar rule. */
 export type Expression =
-  /** `weight`: about what the masks of its states cost, by how much of the vocabulary they let come. */
+  /** `weight`: estimated cost of the masks of its states, by the share of the vocabulary that they allow. */
   | { kind: 'regex'; regex: Regex; weight: number }
-  /** What is compiled already, such as a schema. */
+  /** A compiled symbol, such as that of a schema. */
   | { kind: 'symbol'; symbol: Sym }
-  /** A reference, and where it is in the text. */
+  /** A reference to a rule, at the position `at` of the text. */
   | { kind: 'rule'; name: string; at: number }
   | { kind: 'sequence' | 'choice'; parts: readonly Expression[] }
   | { kind: 'repeat'; part: Expression; least: number; most: number };
 
-/** Characters are many where they are more than a script's letters. */
+/** Larger sets weigh `WEIGHT_OF_MANY`: they have more characters than a script has letters. */
 const MANY_CHARACTERS = 256;
 export const WEIGHT_OF_MANY = 8;
-/** Above this, a sequence is several terminals, so that equal parts of sequences share states, and masks. */
+/** Heavier sequences are split into several terminals, so that equal parts of sequences share states and masks. */
 const MOST_WEIGHT = 20;
-/** Repetitions that count for a weight. */
+/** Most repetitions that count for a weight. */
 const WEIGHED_REPETITIONS = 8;
 
 const WEIGHT_OF_ONE = 1 / 32;
 
-/** The weight of one character of a set of so many. */
+/** The weight of one character from a set of `count`. */
 export const weightOfCharacters = (count: number): number =>
   count > MANY_CHARACTERS ? WEIGHT_OF_MANY : count > 1 ? 1 : WEIGHT_OF_ONE;
 
-/** The weight of a text. */
 export const weightOfText = (text: string): number => text.length * WEIGHT_OF_ONE;
 
-/** The weight of a repetition. */
 export const weightOfRepetition = (weight: number, least: number, most: number): number =>
   weight * Math.max(1, Math.min(WEIGHED_REPETITIONS, most === Infinity ? least : most));
 
 /**
- * Adds rules to a grammar: the symbol of the rule `root`. Rules that are regular become regular expressions, as far as
- * states are shared, and so do those that are recursive at their right or left end only. Throws what `errorAt` gives
- * where a rule is referred to that is not there.
+ * Adds rules to a grammar and returns the symbol of the rule `root`. Regular rules become regular expressions, up to
+ * `MOST_WEIGHT`, and so do rules that are recursive only at their right or left end. Throws the error of `errorAt` for
+ * a reference to an undefined rule.
  */
 export function compileRules(
   rules: ReadonlyMap<string, Expression>,
@@ -48,12 +46,12 @@ export function compileRules(
   return new RuleCompiler(rules, builder, errorAt).compile(root);
 }
 
-/** Adds what matches an expression without references to a grammar: its symbol. */
+/** Adds an expression without references to a grammar and returns its symbol. */
 export function compileExpression(expression: Expression, builder: GrammarBuilder): Sym {
   return compileRules(new Map([['', expression]]), '', builder, (reason) => new GrammarError(reason));
 }
 
-/** A regular expression, a sequence, or alternatives. */
+/** A compiled expression: a regular expression, a sequence, or alternatives. */
 type Compiled =
   | { kind: 'regex'; regex: Regex; weight: number }
   | { kind: 'sequence'; symbols: readonly Sym[] }
@@ -78,7 +76,7 @@ class RuleCompiler {
       builder.fuel.use(1 + others.size);
     }
     for (const name of inOrder(references)) this.#known.set(name, this.#rule(name));
-    // The others are recursive through each other, or refer to such.
+    // The other rules are mutually recursive, or refer to such rules.
     const recursive = [...rules.keys()].filter((name) => !this.#known.has(name));
     const symbols = recursive.map((name) => this.#declare(name));
     for (const [i, name] of recursive.entries()) {
@@ -93,14 +91,14 @@ class RuleCompiler {
     return this.rules.get(name) as Expression;
   }
 
-  /** A rule that others may refer to before it is defined. */
+  /** Declares a rule, so that others may refer to it before it is defined. */
   #declare(name: string): Sym {
     const symbol = this.builder.rule(name);
     this.#known.set(name, { kind: 'sequence', symbols: [symbol] });
     return symbol;
   }
 
-  /** A rule that refers to known ones, and maybe to itself. */
+  /** Compiles a rule that refers to known rules only, and perhaps to itself. */
   #rule(name: string): Compiled {
     const expression = this.#expressionOf(name);
     if (!referencesOf(expression).has(name)) {
@@ -115,8 +113,8 @@ class RuleCompiler {
   }
 
   /**
-   * A rule that refers to itself at the right end of its alternatives only, or the left: `x ::= a x | b` is `a* b`
-   * (Arden). Undefined where it is another one, or not regular.
+   * Compiles a rule that refers to itself only at the right end of its alternatives, or only at the left: `x ::= a x |
+   * b` is `a* b` (Arden). Undefined for other rules, and if its parts are not regular.
    */
   #linear(name: string, expression: Expression): Compiled | undefined {
     const alternatives = (expression.kind === 'choice' ? expression.parts : [expression]).map((alternative) =>
@@ -230,10 +228,10 @@ class RuleCompiler {
   }
 }
 
-/** Arguments of one call: more might not fit on the stack. */
+/** Most arguments of one call: more might overflow the stack. */
 const MOST_ARGUMENTS = 4096;
 
-/** What any of any number of expressions matches. */
+/** The alternation of any number of expressions. */
 export function orAll(parts: readonly Regex[], regexes: Regexes): Regex {
   if (parts.length <= MOST_ARGUMENTS) return regexes.or(...parts);
   return orAll(
@@ -242,7 +240,7 @@ export function orAll(parts: readonly Regex[], regexes: Regexes): Regex {
   );
 }
 
-/** What any number of expressions match one after the other. */
+/** The concatenation of any number of expressions. */
 function concatAll(parts: readonly Regex[], regexes: Regexes): Regex {
   if (parts.length <= MOST_ARGUMENTS) return regexes.concat(...parts);
   return concatAll(
@@ -259,8 +257,8 @@ const inChunks = (parts: readonly Regex[]): Regex[][] =>
 const isOptional = ({ least, most }: { least: number; most: number }): boolean => least === 0 && most === 1;
 
 /**
- * Names, each after the others that it refers to. Those that refer to each other in a circle are left out, and whatever
- * refers to them; a name may refer to itself. All that are referred to must be there.
+ * Names in topological order, each after the names that it refers to. Names on a cycle, and names that refer to them,
+ * are omitted; a name may refer to itself. `references` must define every name that is referred to.
  */
 export function inOrder(references: ReadonlyMap<string, ReadonlyMap<string, unknown>>): string[] {
   const unknown = new Map<string, number>();
@@ -288,7 +286,7 @@ export function inOrder(references: ReadonlyMap<string, ReadonlyMap<string, unkn
   return ordered;
 }
 
-/** The rules that an expression refers to, and where it does first. */
+/** The rules that an expression refers to, with the position of the first reference to each. */
 function referencesOf(expression: Expression, found = new Map<string, number>()): Map<string, number> {
   switch (expression.kind) {
     case 'rule':
@@ -309,8 +307,8 @@ function referencesOf(expression: Expression, found = new Map<string, number>())
 }
 
 /**
- * What matches `item` from `least` to `most` times, which may be infinite, in so many rules as the counts have digits
- * in the binary system, a few times over.
+ * The symbols of `item` repeated `least` to `most` times; `most` may be Infinity. The number of rules grows with the
+ * number of binary digits of the counts.
  */
 export function repeatSymbols(item: Sym, least: number, most: number, builder: GrammarBuilder): Sym[] {
   const exactly = new Map<number, readonly Sym[]>([
@@ -331,7 +329,7 @@ export function repeatSymbols(item: Sym, least: number, most: number, builder: G
     exactly.set(count, written);
     return written;
   };
-  // Fewer than half of them, or half of them and then up to the rest: each count can be had in one way.
+  // Fewer than half, or half and then up to the rest: each count has one derivation.
   const atMost = (count: number): readonly Sym[] => {
     const known = upTo.get(count);
     if (known) return known;

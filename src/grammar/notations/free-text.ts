@@ -1,31 +1,31 @@
 import type { Regex, Regexes } from '../regex/regexes.ts';
 
-/** The id of a control token by its name, such as `<|im_end|>`; undefined where there is none. */
+/** The id of a control token by its name, such as `<|im_end|>`; undefined: none. */
 export type ControlTokens = (name: string) => number | undefined;
 
-/** What of `regex` has no shorter beginning that it matches too: it ends as soon as it can. */
+/** Strings of `regex` without a proper prefix that `regex` also matches: the shortest matches. */
 export function lazy(regex: Regex, regexes: Regexes): Regex {
   return regexes.and(regex, regexes.not(regexes.concat(regex, someBytes(regexes))));
 }
 
-/** What of `regex` does not begin with what `beginning` matches. */
+/** Strings of `regex` without a prefix that `beginning` matches. */
 export function notBeginning(regex: Regex, beginning: Regex, regexes: Regexes): Regex {
   return regexes.and(regex, regexes.not(regexes.concat(beginning, regexes.anyBytes)));
 }
 
-/** What of `regex` has nothing in it that `part` matches. */
+/** Strings of `regex` that do not contain a string of `part`. */
 export function without(regex: Regex, part: Regex, regexes: Regexes): Regex {
   return regexes.and(regex, regexes.not(regexes.concat(regexes.anyBytes, part, regexes.anyBytes)));
 }
 
-/** Text in which none of these words is. Beginnings of them may be. */
+/** Text without any of these words. It may contain prefixes of them. */
 export function textWithout(words: readonly string[], regexes: Regexes, text = regexes.anyText): Regex {
   return words.length === 0 ? text : without(text, anyOf(words, regexes), regexes);
 }
 
 /**
- * Text up to the first of `ends`, with it. None of `ends` and `others` ends before its end: of words that end at the
- * same place each is found.
+ * Text up to and including the first of `ends`. No word of `ends` or `others` ends earlier; if several words end at the
+ * same place, each of them is found.
  */
 export function textUpTo(
   ends: readonly string[],

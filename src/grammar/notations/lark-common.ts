@@ -5,7 +5,8 @@ const FLOAT = `(?:${DECIMAL}(?:${EXPONENT})?|${INT}${EXPONENT})`;
 const NUMBER = `(?:${FLOAT}|${INT})`;
 
 /**
- * Terminals of Lark's library `common`, as regular expressions in Rust's syntax. Comments end before their line does.
+ * Terminals of Lark's library `common`, as regular expressions in Rust's syntax. Comments end before the end of the
+ * line.
  */
 export const LARK_COMMON: ReadonlyMap<string, string> = new Map([
   ['common.DIGIT', '[0-9]'],

@@ -1,21 +1,19 @@
 import type { Fuel } from '../limits.ts';
 import type { Expression } from './expressions.ts';
 
-/** What a rule is made of in the end: a regular expression, or what is compiled already. */
+/** An expression without parts: a regular expression, or a symbol that is compiled already. */
 export type Leaf = Extract<Expression, { kind: 'regex' | 'symbol' }>;
 
-/**
- * The places between the leaves of a grammar's rules, and which are one place, as nothing need be written between them.
- */
+/** The places between the leaves of a grammar's rules, with the transitions between them that need no text. */
 export class Places {
-  /** Of each place those that it is. */
+  /** The places that each place reaches without text. */
   readonly #same: number[][] = [];
   readonly #leaves: { leaf: Leaf; begin: number; end: number }[] = [];
   readonly #rules = new Map<string, { begin: number; end: number }>();
   readonly #root: number;
 
   /**
-   * A rule's end is taken to be at each place that the rule may end at, whatever led to it: more may be found than is.
+   * The end of a rule leads to the end of every use of the rule, so results may contain more than can occur.
    * `isNullable`: whether a leaf may be empty.
    */
   constructor(
@@ -32,7 +30,7 @@ export class Places {
     this.#root = this.#rules.get(root)?.begin ?? this.#place();
   }
 
-  /** Leaves that a regular expression may come behind. */
+  /** Leaves that a regular expression may follow. */
   followed(): Set<Leaf> {
     const before: number[][] = this.#same.map(() => []);
     for (const [from, places] of this.#same.entries()) for (const to of places) before[to]?.push(from);
@@ -41,7 +39,7 @@ export class Places {
     return new Set(this.#leaves.filter(({ end }) => leadOn.has(end)).map(({ leaf }) => leaf));
   }
 
-  /** Of each leaf, which of `asked` may begin where it may. */
+  /** For each leaf, the leaves of `asked` that may begin at the same place. */
   besides(asked: ReadonlySet<Leaf>): Map<Leaf, Set<Leaf>> {
     const found = new Map<Leaf, Set<Leaf>>();
     const leafAt = new Map(this.#leaves.map(({ begin, leaf }) => [begin, leaf]));
@@ -95,9 +93,9 @@ export class Places {
       case 'sequence': {
         let before = from;
         for (const part of expression.parts) {
-          const behind = this.#place();
-          this.#add(part, before, behind);
-          before = behind;
+          const after = this.#place();
+          this.#add(part, before, after);
+          before = after;
         }
         this.#join(before, to);
         break;

@@ -1,6 +1,6 @@
 import { MOST_DEPTH, MOST_REPETITIONS, readCharacter, readHex, readQuoted, type TextReader } from './text-reader.ts';
 
-/** What stands in a rule or a terminal. `at` is where it stands in the text. */
+/** A node of a rule or a terminal. `at`: its position in the text. */
 export type LarkNode =
   | { kind: 'text'; text: string; ignoresCase: boolean; at: number }
   | { kind: 'range'; first: string; last: string; at: number }
@@ -9,7 +9,7 @@ export type LarkNode =
   /** `<name>` or `<[ids]>`. */
   | { kind: 'token'; written: string; at: number }
   | { kind: 'json'; schema: unknown; at: number }
-  /** Any run of these, one after the other. */
+  /** Any run of consecutive chunks. */
   | { kind: 'substring'; chunks: readonly string[]; at: number }
   | { kind: 'grammar'; grammar: LarkGrammar; at: number }
   | { kind: 'sequence' | 'choice' | 'and'; parts: readonly LarkNode[]; at: number }
@@ -24,11 +24,11 @@ export interface LarkRule {
   suffix?: LarkNode;
 }
 
-/** A grammar in Lark's syntax, as it is written. */
+/** The syntax tree of a grammar in Lark's syntax. */
 export interface LarkGrammar {
   rules: Map<string, LarkRule>;
   terminals: Map<string, { body: LarkNode; at: number }>;
-  /** Of %import: the name here, and that in Lark's `common`. */
+  /** For %import: the imported names, with their names in Lark's `common`. */
   imports: Map<string, { path: string; at: number }>;
   ignored: LarkNode[];
   allowsInitialSkip: boolean;
@@ -43,12 +43,12 @@ const ESCAPES: Readonly<Record<string, string>> = {
   ...{ '"': '"', "'": "'", '\\': '\\', '/': '/' },
   ...{ b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' },
 };
-/** llguidance's, which are about tokens. */
+/** Attributes of llguidance that concern tokens. */
 const REFUSED_ATTRIBUTES: ReadonlySet<string> = new Set(['max_tokens', 'temperature']);
 
 /**
- * Reads a grammar as llguidance does (docs/syntax.md): Lark's syntax and its extensions. Throws a `GrammarError` with
- * line and column, also for what is understood and not supported: templates, parameters, `%override`, `%declare`,
+ * Parses a grammar as llguidance does (docs/syntax.md): Lark's syntax and its extensions. Throws a `GrammarError` with
+ * line and column, also for syntax that is known but not supported: templates, parameters, `%override`, `%declare`,
  * references to other grammars, `max_tokens` and `temperature`.
  */
 export function parseLark(reader: TextReader): LarkGrammar {
@@ -57,12 +57,12 @@ export function parseLark(reader: TextReader): LarkGrammar {
 
 class LarkParser {
   #depth = 0;
-  /** Parentheses that are open: newlines within them are white space. */
+  /** Number of open parentheses: newlines within them are white space. */
   #open = 0;
 
   constructor(private readonly reader: TextReader) {}
 
-  /** All of the text, or what stands in braces behind %lark. */
+  /** Parses the whole text, or the braces after %lark. */
   grammar(isNested = false): LarkGrammar {
     const { reader } = this;
     const grammar: LarkGrammar = {
@@ -81,13 +81,13 @@ class LarkParser {
     }
   }
 
-  /** Past white space and comments, on this line; within parentheses on any. */
+  /** Skips white space and comments on this line; within parentheses, on any line. */
   #space(): void {
     do this.reader.match(this.#open > 0 ? /[ \t\r\n]+/y : /[ \t]+|\r(?=\n)/y);
     while (this.reader.match(COMMENT) !== undefined);
   }
 
-  /** Past white space and comments. */
+  /** Skips white space and comments on any line. */
   #lines(): void {
     do this.reader.match(/[ \t\r\n]+/y);
     while (this.reader.match(COMMENT) !== undefined);
@@ -111,7 +111,7 @@ class LarkParser {
     const isTerminal = TERMINAL.test(name);
     this.#refuse('{', `templates are not supported`);
     this.#refuse('::', `parameters are not supported`);
-    if (this.#take('.')) this.#integer(); // priorities say which of several readings is taken: all of them match
+    if (this.#take('.')) this.#integer(); // priorities choose between readings, all of which match
     const attributes = isTerminal ? { isLazy: false } : this.#attributes();
     this.#expect(':');
     const body = this.#choice();
@@ -220,7 +220,7 @@ class LarkParser {
     return parts.length === 1 ? (parts[0] as LarkNode) : { kind: 'choice', parts, at };
   }
 
-  /** A bar, which may stand on a later line. */
+  /** Takes a bar, which may be on a later line. */
   #takeBar(): boolean {
     const { reader } = this;
     if (this.#take('|')) return true;
@@ -235,7 +235,7 @@ class LarkParser {
     const { at } = this.reader;
     const parts = [this.#sequence()];
     while (this.#take('&')) parts.push(this.#sequence());
-    if (this.#take('->')) this.#name(); // names a node of a tree, which is not built
+    if (this.#take('->')) this.#name(); // names a node of the parse tree, which is not built
     this.#refuse('%if', '%if is not supported');
     return parts.length === 1 ? (parts[0] as LarkNode) : { kind: 'and', parts, at };
   }
@@ -384,7 +384,7 @@ class LarkParser {
     return { kind: 'pattern', source, flags, at };
   }
 
-  /** The object that comes next. */
+  /** Parses the JSON object that comes next. */
   #json(): unknown {
     const { reader } = this;
     this.#lines();
@@ -423,10 +423,10 @@ class LarkParser {
   }
 }
 
-/** Of a text, runs of letters and digits, of white space, and of others. */
+/** Runs of letters and digits, of white space, and of other characters. */
 const WORDS = /[\p{Alphabetic}\p{N}_]+|\p{White_Space}+|[^\p{Alphabetic}\p{N}_\p{White_Space}]+/gu;
 
-/** Behind the object or array of JSON that begins at `start`; undefined where it does not end. */
+/** The position after the JSON object or array that begins at `start`; undefined if it does not end. */
 function endOfJson(text: string, start: number): number | undefined {
   let depth = 0;
   let isInText = false;

@@ -20,20 +20,20 @@ import { type Leaf, Places } from './lark-places.ts';
 import { type LarkGrammar, type LarkNode, type LarkRule, parseLark } from './lark-syntax.ts';
 import { TextReader } from './text-reader.ts';
 
-/** Of a list of tokens. */
+/** Most tokens of a list. */
 const MOST_TOKENS = 1024;
-/** Of %regex. */
+/** Most chunks of %regex. */
 const MOST_CHUNKS = 20_000;
 
 /**
- * The symbol of the rule `start` of a grammar in Lark's syntax as llguidance reads it (docs/syntax.md), with `%json`,
- * `%regex`, `%lark`, control tokens and lazy rules.
+ * Compiles a grammar in Lark's syntax as llguidance reads it (docs/syntax.md), with `%json`, `%regex`, `%lark`, control
+ * tokens and lazy rules, and returns the symbol of the rule `start`.
  *
- * A terminal may end wherever its expression accepts; llguidance ends it at the last such place. What a lazy rule
- * matches has no shorter beginning that it matches, and where it has ended, nothing goes on that might have been read
- * instead of it. `stop` is what the rule's text does not contain. What `%ignore` says may come behind a terminal or a
- * grammar within this one, where a terminal of this one may follow. Priorities, aliases and captures have no meaning.
- * Throws a `GrammarError` with line and column.
+ * A terminal may end wherever its expression accepts; llguidance ends it at the last such place. A match of a lazy rule
+ * has no shorter prefix that the rule matches; when it ends, no terminal that could have been matched in its place
+ * continues. The text of a rule does not contain a match of its `stop`. Text of `%ignore` may come after a terminal or
+ * a nested grammar if a terminal of this grammar may follow. Priorities, aliases and captures have no effect. Throws a
+ * `GrammarError` with line and column.
  */
 export function larkGrammar(text: string, builder: GrammarBuilder, control?: ControlTokens): Sym {
   const reader = new TextReader(text, builder.fuel);
@@ -51,9 +51,9 @@ class LarkCompiler {
   readonly #terminals = new Map<string, Weighed>();
   /** Leaves that are terminals, not control tokens. */
   readonly #lexemes = new Set<Leaf>();
-  /** Those of lazy rules, and what they would match if they were not. */
+  /** Leaves of lazy rules, with their expressions before they are made lazy. */
   readonly #lazy = new Map<Leaf, Regex>();
-  /** Names of control tokens that the grammar has: they are not in its texts. */
+  /** Names of control tokens in the grammar, which its texts do not contain. */
   readonly #controlNames = new Set<string>();
 
   constructor(
@@ -103,7 +103,7 @@ class LarkCompiler {
     }
   }
 
-  /** To throw, where a terminal refers to `name`. */
+  /** The error for a terminal that refers to `name`. */
   #unknown(name: string, at: number): GrammarError {
     const reason = this.grammar.rules.has(name) ? 'is a rule: a terminal has no rules in it' : 'is not defined';
     return this.reader.error(`${JSON.stringify(name)} ${reason}`, at);
@@ -170,7 +170,7 @@ class LarkCompiler {
     return { regex: lower(tree, this.#regexes), weight: weightOf(tree) };
   }
 
-  /** Runs `work`; what it refuses is said of a place in the text. */
+  /** Runs `work`; a `GrammarError` of it gets a position in the text. */
   #saidAt<T>(at: number, work: () => T): T {
     try {
       return work();
@@ -180,7 +180,7 @@ class LarkCompiler {
     }
   }
 
-  /** Any run of chunks: of one and, if that is not the last, maybe a run that begins with the next. */
+  /** Any run of consecutive chunks: a chunk, then perhaps a run that begins with the next one. */
   #substring(chunks: readonly string[], at: number): Weighed {
     if (chunks.length > MOST_CHUNKS)
       throw this.reader.error(`has ${chunks.length} chunks, but at most ${MOST_CHUNKS} are supported`, at);
@@ -265,7 +265,7 @@ class LarkCompiler {
     return this.#regexes.or(...ids.map((id) => this.#regexes.literalBytes(controlBytes(id))));
   }
 
-  /** What %ignore lets come between terminals. */
+  /** The expression that %ignore allows between terminals. */
   #skipped(): Weighed | undefined {
     const { ignored, ignoresOnce } = this.grammar;
     if (ignored.length === 0) return undefined;
@@ -274,7 +274,7 @@ class LarkCompiler {
     return { regex: this.#regexes.repeat(regex, 0, ignoresOnce ? 1 : Infinity), weight: sumOf(parts) };
   }
 
-  /** The rules, with what lazy rules and %ignore say of their terminals. */
+  /** The rules, with lazy rules and %ignore applied to their terminals. */
   #asTold(rules: ReadonlyMap<string, Expression>, skipped: Weighed | undefined): ReadonlyMap<string, Expression> {
     const written = new Map<Leaf, Expression>();
     for (const leaf of this.#lexemes) if (leaf.kind === 'regex') written.set(leaf, this.#asText(leaf));
@@ -290,7 +290,7 @@ class LarkCompiler {
     return withLeaves(rules, written);
   }
 
-  /** A terminal of any characters: control tokens, whose names are written out here, are not among them. */
+  /** The terminal; if it matches many characters, only text without the names of control tokens. */
   #asText(leaf: Extract<Leaf, { kind: 'regex' }>): Extract<Leaf, { kind: 'regex' }> {
     if (leaf.weight < WEIGHT_OF_MANY) return leaf;
     const regexes = this.#regexes;
@@ -299,14 +299,17 @@ class LarkCompiler {
     return { ...leaf, regex };
   }
 
-  /** A leaf that ends where it can if it is lazy, and that nothing is left of where a lazy one beside it ends. */
+  /**
+   * The leaf, restricted to its shortest matches if it is lazy, and to strings that do not begin with a match of a lazy
+   * rival.
+   */
   #withLazy(leaf: Leaf, rivals: ReadonlySet<Leaf> = new Set()): Leaf {
     if (leaf.kind !== 'regex' || !this.#lexemes.has(leaf)) return leaf;
     const regexes = this.#regexes;
     const text = this.#asText(leaf);
     const ends = regexes.or(...[...rivals].map((rival) => this.#lazy.get(rival) ?? regexes.nothing));
     if (!this.#lazy.has(leaf)) return { ...text, regex: notBeginning(text.regex, ends, regexes) };
-    // What begins with one of them, and goes on.
+    // A lazy leaf may equal a match of a rival, but not continue after it.
     const further = regexes.concat(ends, regexes.bytes([[0, 255]]));
     return { ...text, regex: notBeginning(lazy(text.regex, regexes), further, regexes) };
   }
@@ -326,10 +329,9 @@ class LarkCompiler {
 
 const sumOf = (parts: readonly Weighed[]): number => parts.reduce((sum, { weight }) => sum + weight, 0);
 
-/** As a regular expression. */
+/** The regular expression of a text. */
 const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/&~#-]/g, '\\$&');
 
-/** The weight of a regular expression. */
 function weightOf(tree: CharRegex): number {
   switch (tree.kind) {
     case 'empty':
@@ -349,7 +351,7 @@ function weightOf(tree: CharRegex): number {
   }
 }
 
-/** The names in a node, and where each is first. */
+/** The names in a node, with the position of the first use of each. */
 function namesIn(node: LarkNode, found = new Map<string, number>()): Map<string, number> {
   if (node.kind === 'name' && !found.has(node.name)) found.set(node.name, node.at);
   if (node.kind === 'sequence' || node.kind === 'choice' || node.kind === 'and')
@@ -369,7 +371,7 @@ function leavesOf(rules: ReadonlyMap<string, Expression>): Leaf[] {
   return leaves;
 }
 
-/** The rules with other leaves. */
+/** The rules with their leaves replaced. */
 function withLeaves(
   rules: ReadonlyMap<string, Expression>,
   written: ReadonlyMap<Leaf, Expression>,

@@ -5,22 +5,22 @@ import { lower, parsePattern } from '../regex/syntax.ts';
 import { orAll } from './expressions.ts';
 import { MOST_CHARACTERS } from './text-reader.ts';
 
-/** Answers that a regular expression of JavaScript matches as a whole. Throws a `GrammarError`. */
+/** Answers that a JavaScript regular expression matches as a whole. Throws a `GrammarError`. */
 export function regexGrammar(pattern: string, builder: GrammarBuilder): Sym {
   return builder.terminal(regexOf(pattern, builder));
 }
 
-/** What a regular expression of JavaScript matches as a whole. */
+/** Expression of the texts that a JavaScript regular expression matches as a whole. */
 export function regexOf(pattern: string, builder: GrammarBuilder): Regex {
   if (pattern.length > MOST_CHARACTERS) {
     throw new GrammarError(`has ${pattern.length} characters, but at most ${MOST_CHARACTERS} are supported`);
   }
   const { fuel, regexes } = builder;
-  parsePattern(pattern, 'ecma', { fuel }); // before it is put in parentheses, which it may not close
+  parsePattern(pattern, 'ecma', { fuel }); // before it is put in parentheses, which it must not close
   return lower(parsePattern(`^(?:${pattern})$`, 'ecma', { fuel }), regexes);
 }
 
-/** Answers that are one of these texts. Throws a `GrammarError` where there are none, or they are too long. */
+/** Answers that are one of these texts. Throws a `GrammarError` if there are none, or they are too long. */
 export function choiceGrammar(choices: readonly string[], builder: GrammarBuilder): Sym {
   if (choices.length === 0) throw new GrammarError('has no choices');
   const characters = choices.reduce((sum, { length }) => sum + length, 0);

@@ -1,4 +1,4 @@
-import { isRecord } from '../../config/is-record.ts';
+import { isRecord } from '../../util/values.ts';
 import type { GrammarBuilder, Sym } from '../grammar.ts';
 import { schemaGrammar } from '../json-schema/schema-grammar.ts';
 import { GrammarError } from '../limits.ts';
@@ -11,15 +11,15 @@ import { anyOf, type ControlTokens, textUpTo, textWithout } from './free-text.ts
 import { regexOf } from './regex.ts';
 import { MOST_REPETITIONS } from './text-reader.ts';
 
-/** How deep formats may be nested. */
+/** Deepest nesting of formats. */
 const MOST_DEPTH = 100;
 
 /**
- * The symbol of a structural tag of XGrammar (its page "Structural Tag Usage"), `{format}`, or as vLLM had them before,
- * `{structures: [{begin, schema, end}], triggers}`. Free text goes on to the first trigger, whatever follows it must be
- * of a tag; texts that are excluded, such as the end of a tag that free text is in, are not in it. Of control tokens
- * free text has none. Budgets in tokens, styles other than `json` and `qwen_xml`, `exclude_token` and `token_dispatch`
- * are refused. Throws a `GrammarError` with the place in the tag.
+ * Compiles a structural tag of XGrammar (its page "Structural Tag Usage"), `{format}`, or in vLLM's earlier form,
+ * `{structures: [{begin, schema, end}], triggers}`, and returns its symbol. Free text continues up to the first
+ * trigger, which must begin a tag. Free text contains no excluded texts, such as the end of the tag around it, and no
+ * control tokens. Budgets in tokens, styles other than `json` and `qwen_xml`, `exclude_token` and `token_dispatch` are
+ * refused. Throws a `GrammarError` with the place in the tag.
  */
 export function structuralTagGrammar(tag: unknown, builder: GrammarBuilder, control?: ControlTokens): Sym {
   const compiler = new TagCompiler(builder, control);
@@ -32,13 +32,13 @@ export function structuralTagGrammar(tag: unknown, builder: GrammarBuilder, cont
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** A text or a control token, and what follows it. */
+/** A tag: its beginning, a text or a control token, and the rest of it. */
 interface Tag {
   begin: string | Regex;
   rest: Expression;
 }
 
-/** What free text goes up to, and what may follow. */
+/** A trigger that ends free text, and the expression that follows it. */
 interface Trigger {
   /** A text, or a control token. */
   mark: string | Regex;
@@ -46,9 +46,9 @@ interface Trigger {
 }
 
 interface DispatchOptions {
-  /** Not in free text. */
+  /** Texts that free text does not contain. */
   excluded: readonly string[];
-  /** The first tag comes without text before it. */
+  /** The first tag, if it comes without text before it. */
   first?: Expression | undefined;
   isOnce: boolean;
 }
@@ -72,7 +72,7 @@ class TagCompiler {
     return this.#triggered(textsOf(tag, 'triggers', '', 'some'), tags, { excluded: [], isOnce: false }, 'structures');
   }
 
-  /** `ends`: texts that end what the format is in. */
+  /** `ends`: texts that end the tag around the format. */
   format(format: unknown, at: string, ends: readonly string[]): Expression {
     this.builder.fuel.use(1);
     if (++this.#depth > MOST_DEPTH) throw new GrammarError(`is nested more than ${MOST_DEPTH} deep`, at);
@@ -142,7 +142,7 @@ class TagCompiler {
     return { kind: 'regex', regex, weight };
   }
 
-  /** Any text, of as many characters as there may be. */
+  /** Any text of at most `max_chars` characters. */
   #someText(fields: Fields, at: string): Regex {
     const { regexes } = this.builder;
     const [tokens, characters] = ['max_tokens', 'max_chars'].map((name) => fields[name] ?? undefined);
@@ -201,7 +201,7 @@ class TagCompiler {
     };
   }
 
-  /** Free text in a tag goes up to its end. */
+  /** Free text in a tag continues up to the tag's end. */
   #contentAndEnd(fields: Fields, at: string): Expression {
     const { end } = fields;
     const content = recordOf(fields['content'], `${at}.content`);
@@ -246,7 +246,7 @@ class TagCompiler {
     return this.#triggered(textsOf(fields, 'triggers', at, 'some'), tags, options, `${at}.tags`);
   }
 
-  /** `at` is that of the tags. */
+  /** `at`: the place of the tags. */
   #triggered(triggers: readonly string[], tags: readonly Tag[], options: DispatchOptions, at: string): Expression {
     if (triggers.includes('')) throw new GrammarError('a trigger is empty', at.replace(/[^.]*$/, 'triggers'));
     const followersOf = new Map<string, Expression[]>(triggers.map((trigger) => [trigger, []]));
@@ -291,7 +291,7 @@ class TagCompiler {
     return this.#dispatched(triggers, { excluded, isOnce: !booleanOf(fields, 'loop', at, true) });
   }
 
-  /** Free text up to a trigger, then what may follow that, and so on. */
+  /** Free text up to a trigger, then the expression of the trigger, repeatedly. */
   #dispatched(triggers: readonly Trigger[], { excluded, first, isOnce }: DispatchOptions): Expression {
     if (first && isOnce) return first;
     const { regexes } = this.builder;
@@ -332,7 +332,7 @@ class TagCompiler {
     return this.builder.regexes.literalBytes(controlBytes(id));
   }
 
-  /** Names of tokens that are not in a text. */
+  /** Names of tokens that a text does not contain. */
   #excludedTokens(fields: Fields, at: string): string[] {
     const tokens = fields['exclude_tokens'] ?? [];
     if (!Array.isArray(tokens)) throw new GrammarError('must be a list', `${at}.exclude_tokens`);
@@ -360,7 +360,7 @@ function listOf(fields: Fields, name: string, at: string): unknown[] {
   throw new GrammarError('must be a list that is not empty', joined(at, name));
 }
 
-/** `some`: there must be one at least. */
+/** `some`: at least one is required. */
 function textsOf(fields: Fields, name: string, at: string, count: 'any' | 'some' = 'any'): string[] {
   const value = count === 'some' ? listOf(fields, name, at) : (fields[name] ?? []);
   if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value;
@@ -380,7 +380,7 @@ function countOf(fields: Fields, name: string, at: string): number {
   throw new GrammarError(`must be a number from 0 to ${MOST_REPETITIONS}`, joined(at, name));
 }
 
-/** Runs `work`; what it refuses is said of a place. */
+/** Runs `work`; a `GrammarError` of it gets the place `at`. */
 export function within<T>(at: string, work: () => T): T {
   try {
     return work();

@@ -1,15 +1,15 @@
 import { type Fuel, GrammarError } from '../limits.ts';
 
-/** Of a grammar's text. */
+/** Most characters of a grammar's text. */
 export const MOST_CHARACTERS = 256 * 1024;
-/** How deep groups may be nested. */
+/** Deepest nesting of groups. */
 export const MOST_DEPTH = 200;
-/** Of a part, where a number says how often. */
+/** Highest number in a repetition. */
 export const MOST_REPETITIONS = 1_000_000;
 
 /** Reads the text of a grammar from its beginning to its end. Its errors name the line and the column. */
 export class TextReader {
-  /** Where the next character is. */
+  /** Position of the next character. */
   at = 0;
 
   constructor(
@@ -36,14 +36,14 @@ export class TextReader {
     return this.text.startsWith(word, this.at);
   }
 
-  /** Goes past `word`, where it comes next. */
+  /** Skips `word` if it comes next. */
   take(word: string): boolean {
     if (!this.startsWith(word)) return false;
     this.at += word.length;
     return true;
   }
 
-  /** Goes past what `pattern`, which is sticky, matches here, and gives it. */
+  /** Skips and returns the match of `pattern`, which is sticky, at this position. */
   match(pattern: RegExp): string | undefined {
     pattern.lastIndex = this.at;
     const found = pattern.exec(this.text)?.[0];
@@ -62,10 +62,10 @@ export class TextReader {
     return `${line}:${[...this.text.slice(start, at)].length + 1}`;
   }
 
-  /** To throw: what is wrong at a place. */
+  /** The error to throw for a reason at a position. */
   readonly error = (reason: string, at = this.at): GrammarError => new GrammarError(reason, this.place(at));
 
-  /** To throw: something else is expected here. */
+  /** The error to throw if `what` is expected here. */
   expected(what: string): GrammarError {
     return this.error(
       `${what} is expected, but ${this.isAtEnd ? 'the text ends' : `${JSON.stringify(this.next)} comes`}`,
@@ -75,7 +75,10 @@ export class TextReader {
 
 const HEX = { 2: /[\da-fA-F]{2}/y, 4: /[\da-fA-F]{4}/y, 8: /[\da-fA-F]{8}/y, any: /[\da-fA-F]+/y };
 
-/** The character whose number comes next, in so many hexadecimal digits. A surrogate pair, `\u` before each, is one. */
+/**
+ * Reads a character as its number in hexadecimal digits. A surrogate pair, `\u` before each, is one
+ * character.
+ */
 export function readHex(reader: TextReader, digits: 2 | 4 | 8 | 'any'): string {
   const start = reader.at;
   let code = hexNumber(reader, digits);
@@ -97,7 +100,7 @@ function hexNumber(reader: TextReader, digits: 2 | 4 | 8 | 'any'): number {
   return parseInt(found, 16);
 }
 
-/** The next character, which stands for itself. Throws at a lone surrogate. */
+/** Reads a character that stands for itself. Throws at a lone surrogate. */
 export function readCharacter(reader: TextReader): string {
   const { next } = reader;
   if (/^[\ud800-\udfff]$/u.test(next)) throw reader.error('a surrogate without its pair is no character');
@@ -105,7 +108,7 @@ export function readCharacter(reader: TextReader): string {
   return next;
 }
 
-/** The text in double quotes that begins here, on one line. `character` reads the next one of it. */
+/** Reads a text in double quotes on one line. `character` reads each of its characters. */
 export function readQuoted(reader: TextReader, character: () => string): string {
   const start = reader.at;
   if (!reader.take('"')) throw reader.expected('a text in quotes');

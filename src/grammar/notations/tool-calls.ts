@@ -1,6 +1,6 @@
 import type { GrammarBuilder, Sym } from '../grammar.ts';
 import { schemaGrammar } from '../json-schema/schema-grammar.ts';
-import { isRecord } from '../../config/is-record.ts';
+import { isRecord } from '../../util/values.ts';
 import { GrammarError } from '../limits.ts';
 import { controlBytes } from '../parser/token-trie.ts';
 import type { Regex } from '../regex/regexes.ts';
@@ -9,7 +9,7 @@ import { orAll } from './expressions.ts';
 import { anyOf, type ControlTokens, notBeginning, textUpTo, textWithout } from './free-text.ts';
 import { within } from './structural-tag.ts';
 
-/** Calls that an answer may have. */
+/** Tool calls that an answer may contain. */
 export interface ToolCalls {
   /** How the model writes them: a `ToolFormat` of `src/tokenizer/chat-traits.ts`. */
   notation: string;
@@ -19,11 +19,11 @@ export interface ToolCalls {
   opensReasoning?: boolean;
 }
 
-/** White space between tokens. */
+/** Most white space between tokens. */
 const MOST_SPACE = 16;
 const OPEN_THOUGHT = '<think>';
 const CLOSE_THOUGHT = '</think>';
-/** What readers of answers take for white space. */
+/** Characters that parsers of answers treat as white space. */
 const READERS_SPACE = [
   ...([
     [9, 13],
@@ -47,9 +47,10 @@ const SHORT_ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * The symbol of answers with calls, as `src/api/chat/tool-calls.ts` reads them: free text, in which what begins like a
- * call is one of these tools with arguments of its schema. Thoughts may go before, in which nothing is a call. The last call may lack what closes it, which may be the token that ends the answer. Throws a
- * `GrammarError` where the notation is not known, a tool cannot be called in it, or a schema is refused.
+ * The symbol of answers with tool calls, as `src/api/chat/tool-calls.ts` parses them: free text in which everything
+ * that begins like a call is a call of one of the tools, with arguments that match its schema. Thoughts may come first;
+ * they contain no calls. The last call may lack its closing marker, which may be the token that ends the answer. Throws
+ * a `GrammarError` if the notation is unknown, a tool cannot be called in it, or a schema is refused.
  */
 export function toolCallGrammar(calls: ToolCalls, builder: GrammarBuilder, control?: ControlTokens): Sym {
   if (calls.tools.length === 0) throw new GrammarError('has no tools that could be called');
@@ -84,8 +85,8 @@ class CallWriter {
   }
 
   /**
-   * A call of any of the tools as JSON, with the name first, or last. `isTyped`: `"type": "function"` may stand before
-   * them, and the name is not last.
+   * A call of any of the tools as JSON, with the name first or last. `isTyped`: `"type": "function"` may come before
+   * the name, which is not last.
    */
   jsonCall(argumentsName: 'arguments' | 'parameters', isTyped = false): Sym {
     const type = this.#tokens('"type"', ':', '"function"', ',');
@@ -139,26 +140,26 @@ class CallWriter {
     return this.#rule(...calls);
   }
 
-  /** Calls behind a marker, each time, and before another one, where there is one. */
+  /** Calls, each after an opening marker and, if given, before a closing marker. */
   marked(open: string, calls: Sym, close?: string): Sym {
     const { regexes } = this.builder;
-    const behind = close === undefined ? [] : [this.#terminal(this.#space, this.#marker(close))];
+    const suffix = close === undefined ? [] : [this.#terminal(this.#space, this.#marker(close))];
     // The last call need not be closed.
     const end = this.#terminal(this.#space);
     const upTo = regexes.concat(this.#upTo(open), this.#space);
     const rest = textWithout([open], regexes);
-    const before = this.#recursive((rule) => [[], [rule, this.#terminal(upTo), calls, ...behind]]);
+    const before = this.#recursive((rule) => [[], [rule, this.#terminal(upTo), calls, ...suffix]]);
     const last = close === undefined ? [] : [[before, this.#terminal(upTo), calls, end]];
     const body = this.#rule([before, this.#terminal(rest)], ...last);
     const begun = this.#terminal(notBeginning(upTo, this.#thought(), regexes));
     return this.#withThoughts(body, [
       [this.#terminal(notBeginning(rest, this.#thought(), regexes))],
-      [begun, calls, ...behind, body],
+      [begun, calls, ...suffix, body],
       ...(close === undefined ? [] : [[begun, calls, end]]),
     ]);
   }
 
-  /** An answer that is calls and nothing else, or has none, as Llama 3 writes it. */
+  /** An answer of calls only, or without calls, as Llama 3 writes it. */
   bare(): Sym {
     const { regexes } = this.builder;
     const tag = regexes.repeat(regexes.concat(this.#marker(PYTHON_TAG), this.#space), 0, 1);
@@ -173,8 +174,8 @@ class CallWriter {
   }
 
   /**
-   * Text that is not read as a call: it does not begin as JSON, or lacks a name or parameters, however they are
-   * written.
+   * Text that is not parsed as a call: it does not begin like JSON, or lacks a tool's name or parameters, in any
+   * spelling.
    */
   #noBareCall(): Regex {
     const { regexes } = this.builder;
@@ -198,7 +199,7 @@ class CallWriter {
     return id === undefined ? text : regexes.or(text, regexes.concat(regexes.literalBytes(controlBytes(id)), untagged));
   }
 
-  /** A string of JSON, with any of its characters escaped. */
+  /** A JSON string in any spelling: each of its characters may be escaped. */
   #anyWriting(text: string): Regex {
     const { regexes } = this.builder;
     const written = Array.from(text, (char) => {
@@ -214,7 +215,7 @@ class CallWriter {
     return regexes.concat(this.#text('"'), ...written, this.#text('"'));
   }
 
-  /** Answers of `body` behind a thought, or which `begun` say if there is none. */
+  /** Answers with `body` after a thought, or with an alternative of `begun` if there is no thought. */
   #withThoughts(body: Sym, begun: readonly (readonly Sym[])[]): Sym {
     const { regexes } = this.builder;
     const upTo = this.#upTo(CLOSE_THOUGHT);
@@ -234,7 +235,7 @@ class CallWriter {
     return regexes.repeat(regexes.chars(READERS_SPACE), 0, Infinity);
   }
 
-  /** Text up to a marker, with it. */
+  /** Text up to and including a marker. */
   #upTo(marker: string): Regex {
     const { regexes } = this.builder;
     const id = this.control?.(marker);
@@ -244,14 +245,14 @@ class CallWriter {
     return regexes.or(written, regexes.concat(text, regexes.literalBytes(controlBytes(id))));
   }
 
-  /** A marker as text, or as the token that it may be. */
+  /** A marker as text or, if there is one, as a control token. */
   #marker(text: string): Regex {
     const { regexes } = this.builder;
     const id = this.control?.(text);
     return id === undefined ? this.#text(text) : regexes.or(this.#text(text), regexes.literalBytes(controlBytes(id)));
   }
 
-  /** A list of calls, one at least. */
+  /** A list of at least one call. */
   #list(call: Sym): Sym {
     const comma = this.#terminal(this.#space, this.#tokens(','));
     const some = this.#recursive((rule) => [[call], [rule, comma, call]]);
@@ -271,7 +272,7 @@ class CallWriter {
     return within(`${i}.function.parameters`, () => write(objectSchema(this.calls.tools[i]?.parameters)));
   }
 
-  /** Texts, with white space behind each. */
+  /** Texts, each followed by white space. */
   #tokens(...texts: readonly string[]): Regex {
     return this.builder.regexes.concat(...texts.flatMap((text) => [this.#text(text), this.#space]));
   }
@@ -295,7 +296,7 @@ class CallWriter {
   }
 }
 
-/** Arguments are an object, also where nothing says so. */
+/** The schema of arguments, which are an object even if it does not say so. */
 function objectSchema(parameters: unknown = true): object {
   if (parameters === true) return { type: 'object' };
   if (!isRecord(parameters)) throw new GrammarError('must be a JSON Schema of objects');

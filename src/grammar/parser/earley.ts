@@ -3,44 +3,44 @@ import { PairMap } from './pair-map.ts';
 import { isEqual, type Lexer, type LexerState, NO_LEXEME, type TerminalSet } from './lexer.ts';
 
 /**
- * What a rule still needs: a sequence of symbols, the rest of one of its alternatives. Equal ones of a rule are one
- * number.
+ * An Earley item without its origin: a rule, and the suffix of one of its alternatives that is still to come. Equal
+ * cores have the same number.
  */
 type Core = number;
 
-/** The symbol of a core that needs nothing more. */
+/** The symbol of a complete core. */
 const COMPLETE = 0x7fffffff;
-/** The rest of an alternative that is empty. */
+/** The empty suffix of an alternative. */
 const NOTHING_LEFT = 0;
-/** Rows and predictions that are kept, in items of some 100 bytes. */
+/** Most rows and predictions that are kept, in items of about 100 bytes. */
 const MOST_KEPT = 40_000;
 
-/** What rows begin that wait for the same symbols. */
+/** The rules predicted in rows that wait for the same symbols. */
 interface Prediction {
-  /** What the items of the row itself wait for. */
+  /** The symbols that the row's own items wait for. */
   readonly symbols: ReadonlySet<Sym>;
-  /** By the symbol that they wait for next, the beginnings of rules that may come. */
+  /** The cores at the beginning of predicted rules, by the symbol that they wait for. */
   readonly beginnings: ReadonlyMap<Sym, readonly Core[]>;
-  /** Of the terminals that may come. */
+  /** The lexer's state for the terminals that may come next. */
   readonly lexerState: LexerState;
-  /** Leo's rule within the row: of a rule, the one that its end is the end of. */
+  /** Leo's rule within the row: for a rule, the topmost rule that ends at its end. */
   readonly topOf: Map<Sym, Sym>;
 }
 
 /**
- * An Earley set, where a lexeme ended: what may come, and what comes after that. Its items are pairs of a core and the
- * row where the rule began. Equal rows are one object, wherever they are in the text: what may follow is the same. An item
- * that begins in the row itself is not listed, the prediction has its core.
+ * An Earley set after a lexeme. Its items are pairs of a core and the row where the rule began. Equal rows are one
+ * object, wherever they are in the text, since the same text may follow them. An item that begins in the row itself is
+ * not listed: the prediction has its core.
  */
 export class Row {
-  /** After one of the terminals, where it is known. */
+  /** The rows after sets of terminals, if known. */
   after: Map<TerminalSet, Row> | undefined;
   /** The next row in the same slot of the table. */
   nextInSlot: Row | undefined;
 
   constructor(
     readonly id: number,
-    /** Of the items, in the order of the symbols that they wait for. */
+    /** The items' cores, ordered by the symbols that they wait for, and their origins. */
     readonly cores: readonly Core[],
     readonly origins: readonly Row[],
     readonly prediction: Prediction,
@@ -59,36 +59,36 @@ const NOWHERE = new Row(
 );
 
 /**
- * An Earley parser over lexemes. Rows are built as they are met, and each is a function of what may follow alone, so that
- * a text's repetitions meet the same rows again. Three rules see to that: nullable rules are passed as they are predicted
- * (Aycock and Horspool), a rule that ends with another's end takes that one's place (Leo's rule, at the moment an item is
- * made), and what cannot be told apart any more is one core.
+ * An Earley parser over lexemes. Rows are built on demand. A row depends only on the text that may follow, so
+ * repetitions in a text reach the same rows again. Three rules ensure that: nullable rules are passed when they are
+ * predicted (Aycock and Horspool), a rule that ends with the end of another takes its place (Leo's rule, applied when
+ * an item is made), and indistinguishable suffixes share a core.
  */
 export class Earley {
-  /** At the beginning of an answer. */
+  /** The row at the beginning of an answer. */
   readonly start: Row;
 
   readonly #grammar: Grammar;
   readonly #lexer: Lexer;
   readonly #isNullable: Uint8Array;
-  /** Suffixes of alternatives: the first symbol, and what is left after it. */
+  /** Suffixes of alternatives: the first symbol, and the rest. */
   readonly #suffixSymbol: Sym[] = [COMPLETE];
   readonly #suffixRest: number[] = [NOTHING_LEFT];
   readonly #suffixes = new PairMap();
   readonly #coreRule: Sym[] = [];
   readonly #coreSuffix: number[] = [];
   readonly #coreSymbol: Sym[] = [];
-  /** The core after the symbol; -1 where it is not yet known. */
+  /** The core after the symbol; -1: not known yet. */
   readonly #coresAfter: Core[] = [];
   readonly #cores = new PairMap();
-  /** Of each rule the cores of its alternatives. */
+  /** The cores of each rule's alternatives. */
   readonly #alternatives: (readonly Core[] | undefined)[] = [];
   #predictions = new Map<string, Prediction>();
   #rows = new Map<number, Row>();
   #kept = 0;
   #lastId = 0;
 
-  // The row that is being built: items by their keys, and ends of rules whose waiting items are still to come.
+  // The row being built: its items, and completed rules whose waiting items are still to be advanced.
   readonly #seen = new PairMap();
   #itemCores: Core[] = [];
   #itemOrigins: Row[] = [];
@@ -104,7 +104,7 @@ export class Earley {
     this.start = this.#finishRow();
   }
 
-  /** The first row, and those behind terminals that may come, so many at most. */
+  /** The first row and rows reachable from it by terminals, `most` at most. */
   rows(most: number): readonly Row[] {
     const rows = new Set([this.start]);
     for (const row of rows) {
@@ -116,7 +116,7 @@ export class Earley {
     return [...rows];
   }
 
-  /** The row after terminals of several rows that end at the same place; each row with its own. */
+  /** The row after lexemes that end at the same place: for each of `rows`, the terminals of its lexeme. */
   follow(rows: readonly Row[], accepted: readonly TerminalSet[]): Row {
     const only = rows.length === 1 ? rows[0]! : undefined;
     const known = only?.after?.get(accepted[0]!);
@@ -131,7 +131,7 @@ export class Earley {
     return row;
   }
 
-  /** Adds what the items of a row that wait for a symbol become after it. */
+  /** Advances the items of a row that wait for a symbol. */
   #pass(row: Row, symbol: Sym): void {
     const { cores, origins, prediction } = row;
     if (prediction.symbols.has(symbol)) {
@@ -150,7 +150,7 @@ export class Earley {
     }
   }
 
-  /** A rule whose end in the row is the end of `rule`, and nothing else is: the furthest of those that begin in it. */
+  /** The topmost rule that begins in the row and ends exactly if `rule` ends. */
   #topOf(rule: Sym, prediction: Prediction): Sym {
     const known = prediction.topOf.get(rule);
     if (known !== undefined) return known;
@@ -171,7 +171,7 @@ export class Earley {
     return top;
   }
 
-  /** The item of the row that alone waits for `rule`, and ends with it; -1: none. */
+  /** The only item of the row that waits for `rule`, if it ends with `rule`; otherwise -1. */
   #onlyItemEndingWith(row: Row, rule: Sym): number {
     const { cores, prediction } = row;
     if (!prediction.symbols.has(rule) || prediction.beginnings.has(rule)) return -1;
@@ -180,7 +180,7 @@ export class Earley {
     return isOnly && this.#endsWithNext(cores[first]!) ? first : -1;
   }
 
-  /** The first item that waits for a symbol, of a row where there is one. */
+  /** The first item that waits for a symbol; the row must have one. */
   #firstFor({ cores }: Row, symbol: Sym): number {
     let low = 0;
     let high = cores.length - 1;
@@ -196,7 +196,7 @@ export class Earley {
     return this.#suffixRest[this.#coreSuffix[core]!] === NOTHING_LEFT;
   }
 
-  /** Adds an item, and what it becomes where what it waits for may be empty. */
+  /** Adds an item and, if it waits for a nullable rule, the item after that rule. */
   #add(core: Core, origin: Row): void {
     for (;;) {
       this.#lexer.fuel.use(6);
@@ -234,7 +234,7 @@ export class Earley {
     return core;
   }
 
-  /** The suffix of a symbol and what comes after it. */
+  /** The suffix that consists of a symbol and a rest. */
   #suffix(symbol: Sym, rest: number): number {
     const known = this.#suffixes.get(rest, symbol);
     if (known >= 0) return known;
@@ -252,7 +252,7 @@ export class Earley {
     this.#seen.clear();
   }
 
-  /** The row of the items that were added; there is one with the same items perhaps. */
+  /** The row of the added items; it may exist already. */
   #finishRow(): Row {
     let cores = this.#itemCores;
     let origins = this.#itemOrigins;
@@ -299,7 +299,7 @@ export class Earley {
       else predicted.add(symbol);
     };
     symbols.forEach(wait);
-    // Rules that are added meanwhile are met too.
+    // The loop also visits rules that are added during it.
     const seen = new Set<Core>();
     for (const rule of predicted) {
       for (let core of this.#alternativesOf(rule)) {
@@ -332,7 +332,7 @@ export class Earley {
     }));
   }
 
-  /** Rows in use stay as they are, but equal ones that are met later are others: that only costs time. */
+  /** Rows in use stay valid, but equal rows built later are other objects, which only costs time. */
   #forget(): void {
     for (const first of this.#rows.values()) {
       for (let row: Row | undefined = first; row; row = row.nextInSlot) row.after = undefined;
@@ -343,10 +343,13 @@ export class Earley {
   }
 }
 
-/** For each rule whether it matches the empty string. */
+/** For each rule, whether it is nullable. */
 function nullableRules(rules: Grammar['rules']): Uint8Array {
   const isNullable = new Uint8Array(rules.length);
-  /** Of each rule the alternatives of rules alone that it is in: whose they are, and how many of their symbols are left. */
+  /**
+   * For each rule, the alternatives without terminals that use it: their rule, and the number of their symbols not
+   * known to be nullable.
+   */
   const usesOf: ({ rule: Sym; left: number }[] | undefined)[] = [];
   const found: Sym[] = [];
   const mark = (rule: Sym): void => {

@@ -1,4 +1,4 @@
-import { Fuel, GrammarError } from '../limits.ts';
+import { Fuel, LimitError } from '../limits.ts';
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { byteClasses } from '../regex/regexes.ts';
 import { BYTES, CONCAT, HAS_BOOLEAN, OR, SURELY_INFINITE } from '../regex/nodes.ts';
@@ -11,34 +11,36 @@ export interface TerminalSet {
   readonly terminals: readonly number[];
 }
 
-/** Transitions of a state none of which is known. */
+/** The transitions of a new state: none is known yet. */
 const NONE_KNOWN = new Array<LexerState | undefined>(256).fill(undefined);
 
-/** The beginning of a lexeme: the terminals that it may become, and what each of them still needs. Equal ones are one object. */
+/** A prefix of a lexeme: the terminals that it may become, and the derivative of each. Equal states are one object. */
 export class LexerState {
-  /** The state after a byte, by the byte's class; undefined where it is not yet known. */
+  /** The state after a byte, by the byte's class; undefined: not known yet. */
   next: (LexerState | undefined)[] = NONE_KNOWN;
-  /** Of each class the first of those that are known to lead to the same state. */
+  /** For each class, the first class known to lead to the same state. */
   groups: Uint8Array | undefined;
-  /** Where there are many terminals: for each class those that may go on with it, by their places in the lists. */
+  /**
+   * If there are many terminals: for each class, the terminals that may continue with it, as indices into the lists.
+   */
   entriesOf: readonly (readonly number[])[] | undefined;
   plain: PlainCharacters | undefined;
-  /** A bit for each group of bytes that lead back to the state itself; undefined where that is not yet known. */
+  /** A bit for each group of bytes that lead back to the state itself; undefined: not known yet. */
   loops: number | undefined;
   /** The next state in the same slot of the table. */
   nextInSlot: LexerState | undefined;
 
-  /** The terminals that match the lexeme as it is. */
+  /** The terminals that match the prefix as it is. */
   readonly accepted: TerminalSet | undefined;
-  /** Whether a terminal may match it with more bytes. */
+  /** Whether a terminal may match the prefix with more bytes. */
   readonly continues: boolean;
-  /** New states take long from here: expressions are intersections or complements. */
+  /** Expressions contain intersections or complements, so new states after this one take long to find. */
   readonly isSlow: boolean;
 
   constructor(
     readonly id: number,
     readonly terminals: readonly number[],
-    /** What is left of each of the terminals: it matches something. */
+    /** The derivative of each terminal, which matches something. */
     readonly regexes: readonly Regex[],
     { accepted, continues, isSlow }: Pick<LexerState, 'accepted' | 'continues' | 'isSlow'>,
   ) {
@@ -51,33 +53,39 @@ export class LexerState {
 /** No terminal begins like this. */
 export const NO_LEXEME = new LexerState(0, [], [], { accepted: undefined, continues: false, isSlow: false });
 
-/** What a unit of work on expressions, some 1 µs, costs of the whole. */
+/** Fuel for one unit of work on expressions, about 1 µs. */
 const DERIVATIVE_COST = 100;
-/** States of so many terminals look for those that go on with a class, others for classes that lead to the same state. */
+/**
+ * States with at least this number of terminals look up the terminals that continue with a class; others group classes
+ * that lead to the same state.
+ */
 const WIDE = 7;
-/** Alternatives of an expression that are too many to look for such classes. */
+/** An expression with at least this number of alternatives is too wide to group classes. */
 const WIDE_ALTERNATIVES = 24;
 const WIDE_DEPTH = 6;
-/** States and what belongs to them, in words of 32 bits, that are kept: some 6 MB. */
+/** Most memory of states and their tables, in words of 32 bits: about 6 MB. */
 const MOST_KEPT = 1_500_000;
 
 /**
- * Deterministic states of the terminals that may come together, built as they are met: derivatives of the terminals'
- * expressions by bytes.
+ * A deterministic automaton over sets of terminals, built on demand: its states are derivatives of the terminals'
+ * expressions.
  */
 export class Lexer {
-  /** Of each byte its class: those of a class lead to the same states. */
+  /** The class of each byte: bytes of one class lead to the same states. */
   readonly classOf: Uint8Array;
   readonly classes: number;
-  /** Of each class its bytes. */
+  /** The bytes of each class. */
   readonly bytesOf: readonly (readonly number[])[];
-  /** Of each class a bit for each group of its bytes. */
+  /** For each class, a bit for each group that its bytes are in. */
   readonly #groupsOfClass: readonly number[];
-  /** Pays for new states. A unit is some 5 to 10 ns. */
+  /** Pays for new states. A unit is about 5 to 10 ns. */
   fuel: Fuel;
-  /** Of `fuel`, what the expressions of one transition may take. */
+  /** The part of `fuel` that the expressions of one transition may take. */
   #mostOfStep = Infinity;
-  /** How often a state was taken for `NO_LEXEME` since finding it would have taken too much work; that is not kept. */
+  /**
+   * How often a state counted as `NO_LEXEME` because finding it would have taken too much work. Such results are not
+   * cached.
+   */
   undecided = 0;
 
   readonly #stepFuel = new Fuel(0, 'a step');
@@ -87,10 +95,10 @@ export class Lexer {
   #sets = new Map<string, TerminalSet>();
   #kept = 0;
   #lastId = 0;
-  /** For each state of reading plain characters the classes of bytes that may come, each with the state after it. */
+  /** For each state of reading plain characters, the byte classes that may come, each with the next state. */
   readonly plainSteps: readonly (readonly (readonly [byteClass: number, next: number])[])[];
   readonly #plain: PlainStrings;
-  /** Each class by itself. */
+  /** Groups of one class each. */
   readonly #ownGroups: Uint8Array;
   readonly #classesOfSets = new Map<number, readonly number[]>();
 
@@ -111,7 +119,9 @@ export class Lexer {
     regexes.seesMatch = (regex) => this.#plain.surelyMatches(regex);
   }
 
-  /** For the next piece of work; `mostOfStep` is what the expressions of one transition may take of it. */
+  /**
+   * Sets the fuel for the next piece of work; the expressions of one transition may take at most `mostOfStep` of it.
+   */
   refuel(fuel: Fuel, mostOfStep: number): void {
     this.fuel = fuel;
     this.#mostOfStep = mostOfStep;
@@ -130,12 +140,12 @@ export class Lexer {
     return (state.loops ??= this.groupsWhere((byteClass) => this.step(state, byteClass) === state));
   }
 
-  /** The groups of bytes whose classes are all as asked. */
+  /** The groups of bytes whose classes all satisfy `is`. */
   groupsWhere(is: (byteClass: number) => boolean): number {
     return this.#groupsOfClass.reduce((groups, ofClass, byteClass) => (is(byteClass) ? groups : groups & ~ofClass), -1);
   }
 
-  /** The state after a byte of a class; `NO_LEXEME` where no terminal goes on so, and only there unless it is undecided. */
+  /** The state after a byte of a class; `NO_LEXEME` if no terminal continues with it, or if that is undecided. */
   step(state: LexerState, byteClass: number): LexerState {
     return state.next[byteClass] ?? this.#newStep(state, byteClass);
   }
@@ -152,7 +162,7 @@ export class Lexer {
       this.undecided++;
       return NO_LEXEME;
     }
-    // The table may have been given up meanwhile.
+    // The table may have been evicted meanwhile.
     if (state.next === NONE_KNOWN) state.next = new Array<LexerState | undefined>(this.classes).fill(undefined);
     state.next[byteClass] = next;
     state.next[group] = next;
@@ -160,8 +170,8 @@ export class Lexer {
   }
 
   /**
-   * The state after a byte of a class; undefined where finding it takes too much work. `entries` are those of the state's
-   * terminals that may go on so, where they are known.
+   * The state after a byte of a class; undefined if finding it takes too much work. `entries`: the state's terminals
+   * that may continue with the class, if known.
    */
   #derived(state: LexerState, byteClass: number, entries: readonly number[] | undefined): LexerState | undefined {
     const regexes = this.#regexes;
@@ -182,7 +192,7 @@ export class Lexer {
     });
   }
 
-  /** What `work` on expressions gives; `otherwise` where it takes too much. */
+  /** The result of `work` on expressions; `otherwise` if it takes too much fuel. */
   #bounded<T>(otherwise: T, work: () => T): T {
     const fuel = this.#stepFuel;
     const most = Math.min(this.#mostOfStep, this.fuel.left) / DERIVATIVE_COST;
@@ -191,14 +201,14 @@ export class Lexer {
     try {
       return work();
     } catch (error) {
-      if (error instanceof GrammarError && this.fuel.left >= 0) return otherwise;
+      if (error instanceof LimitError && this.fuel.left >= 0) return otherwise;
       throw error;
     } finally {
       this.fuel.use((most - fuel.left) * DERIVATIVE_COST);
     }
   }
 
-  /** Whether an expression may begin with so many others that most classes lead to states of their own. */
+  /** Whether an expression begins with too many alternatives for classes to lead to the same states. */
   #isWide(regex: Regex, depth: number): boolean {
     const { nodes } = this.#regexes;
     let rest = regex;
@@ -213,7 +223,7 @@ export class Lexer {
     return nodes.partsOf(rest).some((part) => this.#isWide(part, depth + 1));
   }
 
-  /** Of each class the first that leads to the same state, as far as that is seen before the states are known. */
+  /** For each class, the first class that leads to the same state, as far as the expressions show it. */
   #groupsOf({ regexes }: LexerState): Uint8Array {
     const firstOf = new Map<number, number>();
     const groups = new Uint8Array(this.classes);
@@ -229,7 +239,7 @@ export class Lexer {
     return groups;
   }
 
-  /** Those of a state's terminals that may go on with a class, and maybe others, by their places in the state's lists. */
+  /** The state's terminals that may continue with a class, and perhaps others, as indices into the state's lists. */
   #entriesFor(state: LexerState, byteClass: number): readonly number[] {
     if (!state.entriesOf) {
       const { nodes } = this.#regexes;
@@ -279,7 +289,7 @@ export class Lexer {
     return state;
   }
 
-  /** These terminals; they ascend. */
+  /** The set of these terminals; they ascend. */
   set(terminals: readonly number[]): TerminalSet {
     const key = terminals.join();
     let set = this.#sets.get(key);
@@ -305,7 +315,10 @@ export class Lexer {
     });
   }
 
-  /** States in use stay as they are, but equal ones that are met later are others: whatever compares them takes longer. */
+  /**
+   * States in use stay valid, but equal states built later are other objects, so work that compares states takes
+   * longer.
+   */
   #forget(): void {
     for (const first of this.#states.values()) {
       for (let state: LexerState | undefined = first; state; state = state.nextInSlot) {
@@ -317,7 +330,7 @@ export class Lexer {
     this.#kept = 0;
   }
 
-  /** The plain characters that may come within a lexeme, as far as that is seen from the form of its expressions. */
+  /** The plain characters that may come within a lexeme, as far as the form of its expressions shows. */
   plainByForm(state: LexerState): PlainCharacters {
     return (state.plain ??= this.#bounded({ least: 0, most: Infinity }, () => {
       let least = 0;
@@ -331,7 +344,10 @@ export class Lexer {
     }));
   }
 
-  /** The plain characters that may come within a lexeme. At least `enough` are known, if so many may come. */
+  /**
+   * The plain characters that may come within a lexeme. Also searches transitions, until `enough` are known to be
+   * possible.
+   */
   plainCharacters(state: LexerState, enough: number): PlainCharacters {
     const byForm = this.plainByForm(state);
     const { least, most } = byForm;

@@ -1,53 +1,53 @@
-import { Fuel, GrammarError } from '../limits.ts';
+import { Fuel, LimitError, withinLimits } from '../limits.ts';
 import { type LexerState, NO_LEXEME } from './lexer.ts';
 import { type PlainCharacters, plainCharacters } from './plain-strings.ts';
 import { NO_STATE, type State, type States } from './states.ts';
 import { NOT_PLAIN, type TokenTrie, type TrieNodes } from './token-trie.ts';
 
-/** Tokens: those of the bits, and those of the list. */
+/** A set of tokens: the tokens of `bits` and of `tokens`. */
 interface TokenSet {
   readonly bits: Uint32Array | undefined;
   readonly tokens: Int32Array;
 }
 
-/** Tokens that may come within a lexeme, as long as no terminal ends inside of them. */
+/** Tokens that may come within a lexeme, without a terminal ending inside them. */
 interface LexemeTokens extends TokenSet {
-  /** Nodes of the trie, with others below, at which a terminal ends; they ascend. */
+  /** Inner nodes of the trie at which a terminal ends, ascending. */
   readonly ends: Int32Array;
-  /** Much of the trie is below them. */
+  /** Much of the trie is below the ends: walking states from the root is faster. */
   readonly isBroad: boolean;
 }
 
-/** Bytes of tokens that are told where there is no time for all. */
+/** Longest tokens, in bytes, of a mask whose fuel does not suffice for all tokens. */
 const SHORT = 2;
-/** Ends of lexemes are broad where more than this part of the trie is below them. */
+/** A state is broad if more than 1 / `BROAD` of the trie is below the ends of its lexemes. */
 const BROAD = 8;
-/** Bytes of token sets that are kept. */
+/** Most bytes of cached token sets. */
 const MOST_KEPT = 6_000_000;
 const QUOTE = 0x22;
-/** Rows whose lexemes are found at once. */
+/** Most rows whose lexemes are prepared. */
 const MOST_PREPARED = 256;
 const NO_TOKENS = new Int32Array(0);
-/** Nodes of the trie that are visited before they are paid for, and what each costs. */
+/** Nodes of the trie visited between payments of fuel, and the fuel for each. */
 const PAID_AT_ONCE = 4096;
 const VISIT = 3;
-/** Nodes that are sooner visited than not. */
+/** Subtrees of at most this size are visited node by node, without a test whether all of their tokens may come. */
 const FEW = 16;
 
 /**
- * The masks of a grammar's states. What may come within a lexeme depends on the lexer's state alone, and is kept with
- * it: of the trie, only what is below the ends of lexemes is walked for each state of the text.
+ * The token masks of a grammar's states. The tokens within a lexeme depend only on the lexer's state and are cached for
+ * it: for each state of the text, only the subtrees below the ends of lexemes are walked.
  */
 export class Masks {
   readonly #trie: TokenTrie;
   readonly #states: States;
   readonly #ofLexeme: Kept<LexerState, LexemeTokens>;
   readonly #ofState: Kept<State, TokenSet>;
-  /** Tokens that a walk found. */
+  /** Tokens found by a walk. */
   readonly #found: Int32Array;
   #foundCount = 0;
   #ends: number[] = [];
-  /** The states on the path to the node that is visited, by its depth. */
+  /** The states on the path to the visited node, by depth. */
   readonly #lexemePath: LexerState[];
   readonly #statePath: State[];
 
@@ -62,46 +62,45 @@ export class Masks {
   }
 
   /**
-   * Finds the tokens of the first state, and where `isLarge` what takes long to find where many words may come: the tokens
-   * of the lexemes and strings that may begin in the rows that are met first, as far as `fuel` reaches.
+   * Finds the tokens of the first state and of the lexemes that may begin there, also after a quote. With `isLarge`,
+   * also those of the next rows, since they take long if many words may come. Stops when `fuel` runs out.
    */
   prepare(fuel: Fuel, isLarge: boolean): void {
     const { lexer } = this.#states;
-    try {
-      lexer.refuel(fuel, Infinity);
+    lexer.refuel(fuel, Infinity);
+    const prepareRows = (): void => {
       this.#allTokens(this.#states.start);
-      for (const row of isLarge ? this.#states.rows(MOST_PREPARED) : []) {
+      for (const row of this.#states.rows(isLarge ? MOST_PREPARED : 1)) {
         const lexeme = row.prediction.lexerState;
         if (lexeme === NO_LEXEME) continue;
         this.#lexemeTokens(lexeme);
         const string = lexer.step(lexeme, lexer.classOf[QUOTE]!);
         if (string !== NO_LEXEME) this.#lexemeTokens(string);
       }
-    } catch (error) {
-      if (!(error instanceof GrammarError)) throw error;
-    }
+    };
+    withinLimits(prepareRows, () => undefined);
   }
 
   /**
-   * A bit for each token that may come in a state, lowest first. Tokens are left out where telling takes too much work:
-   * most that are longer than a few bytes, if need be. Throws a `GrammarError` where even that takes too much.
+   * A bit for each token that may come in a state, lowest first. If finding all tokens takes too much work, some are
+   * omitted: most that are longer than a few bytes, if necessary. Later calls for the state return the same tokens.
+   * Throws a `LimitError` if no token can be found.
    */
   mask(state: State): Uint32Array<ArrayBuffer> {
     const { lexer } = this.#states;
     const { undecided } = lexer;
+    lexer.refuel(maskFuel(this.#trie), MOST_OF_STEP);
     let isWhole = true;
-    let mask: Uint32Array<ArrayBuffer>;
-    try {
-      lexer.refuel(maskFuel(this.#trie), MOST_OF_STEP);
-      mask = this.#allTokens(state);
-    } catch (error) {
-      if (!(error instanceof GrammarError)) throw error;
-      isWhole = false;
-      lexer.refuel(new Fuel(SHORT_FUEL, 'the grammar'), MOST_OF_STEP);
-      mask = this.#shortTokens(state);
-    }
+    const mask = withinLimits(
+      () => this.#allTokens(state),
+      () => {
+        isWhole = false;
+        lexer.refuel(new Fuel(SHORT_FUEL, 'the grammar'), MOST_OF_STEP);
+        return this.#shortTokens(state);
+      },
+    );
     if ((!isWhole || lexer.undecided !== undecided) && mask.every((word) => word === 0))
-      throw new GrammarError('takes more work to follow than is allowed');
+      throw new LimitError('takes more work to follow than is allowed');
     return mask;
   }
 
@@ -112,21 +111,26 @@ export class Masks {
       addTokens(mask, known);
       return mask;
     }
-    const { lexer } = this.#states;
-    const { undecided } = lexer;
     if (!this.#addByLexemes(mask, state)) this.#addByStates(mask, state);
     this.#addAlike(mask, state);
-    if (lexer.undecided === undecided) this.#ofState.keep(state, compact(mask));
+    this.#keep(state, mask);
     return mask;
   }
 
-  /** Tokens that end an answer, and those of the same bytes as others. */
+  /**
+   * Incomplete masks are cached too, so that later calls return the same; an empty one is computed again, and refused.
+   */
+  #keep(state: State, mask: Uint32Array): void {
+    if (mask.some((word) => word !== 0)) this.#ofState.keep(state, compact(mask));
+  }
+
+  /** Adds tokens that end an answer, and tokens with the same bytes as allowed ones. */
   #addAlike(mask: Uint32Array, state: State): void {
     if (state.isAnswer) addListed(mask, this.#trie.eosIds);
     this.#trie.addTwins(mask);
   }
 
-  /** False where ends of lexemes are almost everywhere, so that states are better walked from the root. */
+  /** False if a lexeme is broad. */
   #addByLexemes(mask: Uint32Array, state: State): boolean {
     const { nodes } = this.#trie;
     const ends: Int32Array[] = [];
@@ -139,7 +143,7 @@ export class Masks {
     this.#foundCount = 0;
     let walked = 0;
     for (const node of merged(ends)) {
-      // What is below a node that was walked is done.
+      // The node is in a subtree that was walked.
       if (node < walked) continue;
       walked = nodes.end[node]!;
       const { depth } = nodes;
@@ -163,7 +167,7 @@ export class Masks {
     addListed(mask, this.#found.subarray(0, this.#foundCount));
   }
 
-  /** Those of a few bytes. */
+  /** The mask of tokens of at most `SHORT` bytes. */
   #shortTokens(state: State): Uint32Array<ArrayBuffer> {
     const mask = new Uint32Array(this.#trie.words);
     const { count, depth, byte, end, token } = this.#trie.nodes;
@@ -182,6 +186,7 @@ export class Masks {
       i++;
     }
     this.#addAlike(mask, state);
+    this.#keep(state, mask);
     return mask;
   }
 
@@ -220,7 +225,7 @@ export class Masks {
       path[at] = next;
       if (token[i]! >= 0) found[count++] = token[i]!;
       const below = end[i]!;
-      // All that is below may come where each of its bytes leads back to the state.
+      // All tokens below may come if each of their bytes leads back to the state.
       if (next === above && below - i > FEW && (groupsBelow[i]! & ~states.loopsOf(next)) === 0) {
         visited += (below - i) >> 2;
         for (let j = i + 1; j < below; j++) if (token[j]! >= 0) found[count++] = token[j]!;
@@ -238,9 +243,9 @@ export class Masks {
     const { lexer } = this.#states;
     const { undecided } = lexer;
     const { least, most } = lexer.plainCharacters(lexeme, this.#longestSlice());
-    // Ends of lexemes that are not met in a slice do not matter: what is below them is in the slice too.
+    // Lexeme ends inside the slice, which the walk misses, do not matter: the tokens below them are in the slice too.
     let slice = slices.find(({ length }) => length <= least);
-    // Where no more characters may come, and no terminal ends, the tokens that are longer need not be looked at.
+    // If no more characters may come and no terminal ends, longer plain tokens need no visit.
     if (least === most) slice = { length: least, bits: this.#trie.plainBits(least), others: slices[0]!.others };
     this.#foundCount = 0;
     this.#ends = [];
@@ -258,12 +263,12 @@ export class Masks {
     return set;
   }
 
-  /** Characters of the longest slice that has an end. */
+  /** Characters of the longest slice with a limit. */
   #longestSlice(): number {
     return this.#trie.slices[1]!.length;
   }
 
-  /** False where terminals end above much of the trie. */
+  /** False if terminals end above much of the trie. */
   #walkLexeme(nodes: TrieNodes, lexeme: LexerState): boolean {
     const { count, depth, byte, end, token, node, groupsBelow } = nodes;
     const { plainBelow } = this.#trie;
@@ -274,7 +279,7 @@ export class Masks {
     const found = this.#found;
     const ends = this.#ends;
     const most = this.#trie.nodes.count / BROAD;
-    /** Nodes below the ends, and where those of the last one end. */
+    /** Number of nodes below the ends, and the end of the last such subtree. */
     let belowEnds = 0;
     let endsUpTo = 0;
     let foundCount = 0;
@@ -323,17 +328,17 @@ export class Masks {
   }
 }
 
-/** Work that one mask may take, in units of some 5 to 10 ns: 10 ms, and more where there are more tokens. */
+/** Fuel for one mask, in units of about 5 to 10 ns: 10 ms, and more for larger vocabularies. */
 const maskFuel = ({ nodes }: TokenTrie): Fuel => new Fuel(900_000 + 2 * nodes.count, 'the grammar');
-/** What one transition may take of it. */
+/** Most of this fuel that one transition may take. */
 const MOST_OF_STEP = 500_000;
-/** Work for the tokens of a few bytes, where there was not enough for all. */
+/** Fuel for the tokens of a few bytes, if the fuel for all tokens ran out. */
 const SHORT_FUEL = 150_000;
 
-/** Whether all plain characters below a node may come, so many at most. */
+/** Whether all tokens below a node may come because they are plain and short enough. */
 const takesAll = ({ least }: PlainCharacters, below: number): boolean => below !== NOT_PLAIN && below <= least;
 
-/** What is kept for objects, up to so many bytes: the oldest goes first. */
+/** A cache of values by object, up to `most` bytes; evicts the oldest first. */
 class Kept<K extends WeakKey, V> {
   readonly #values = new Map<K, V>();
   #bytes = 0;
@@ -369,7 +374,7 @@ function addListed(mask: Uint32Array, tokens: ArrayLike<number>): void {
   for (let i = 0; i < tokens.length; i++) mask[tokens[i]! >> 5]! |= 1 << (tokens[i]! & 31);
 }
 
-/** The tokens of a mask, as a list where that is shorter. */
+/** The tokens of a mask, as a list if that is shorter. */
 function compact(mask: Uint32Array): TokenSet {
   const tokens: number[] = [];
   for (let i = 0; i < mask.length; i++) {
@@ -379,7 +384,7 @@ function compact(mask: Uint32Array): TokenSet {
   return { bits: undefined, tokens: Int32Array.from(tokens) };
 }
 
-/** Ascending lists as one, which ascends. */
+/** Merges ascending lists into one ascending list. */
 function merged(lists: readonly Int32Array[]): Int32Array {
   if (lists.length === 1) return lists[0]!;
   const all = new Int32Array(lists.reduce((sum, { length }) => sum + length, 0));

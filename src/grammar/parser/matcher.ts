@@ -1,26 +1,26 @@
 import type { Grammar } from '../grammar.ts';
 import { isJsonSpace, type JsonStyle } from '../json-style.ts';
-import { Fuel, GrammarError } from '../limits.ts';
+import { Fuel, withinLimits } from '../limits.ts';
 import { Masks } from './masks.ts';
 import { NO_STATE, type State, States } from './states.ts';
 import type { TokenTrie } from './token-trie.ts';
 
-/** Forced bytes that are told at once. */
+/** The most forced bytes that are returned at once. */
 const MOST_FORCED = 4096;
 
 /**
- * Work that the first state and a token may take, in units of some 5 to 10 ns. It is more than a mask may take, since masks have
+ * Fuel for the first state and for each token, in units of about 5 to 10 ns. More than for a mask, since masks contain
  * tokens that are known from the form of expressions.
  */
 const TOKEN_FUEL = 10_000_000;
-/** The same of text that must come. */
+/** The same for forced text. */
 const FORCED_FUEL = 200_000;
 
-/** Grammars of more expressions are large; and what may be spent before the first token. */
+/** Grammars with more expressions are large; and the fuel for masks that are prepared before the first token. */
 const LARGE = 4000;
 const PREPARING_FUEL = 40_000_000;
 
-/** What is known of a grammar and a vocabulary: all matchers of them share it. */
+/** The automaton and masks of a grammar with a vocabulary, shared by all of their matchers. */
 interface Automaton {
   states: States;
   masks: Masks;
@@ -40,12 +40,12 @@ function automatonOf(grammar: Grammar, trie: TokenTrie): Automaton {
   return automaton;
 }
 
-/** One answer, token by token. */
+/** Matches one answer token by token. */
 export class Matcher {
   readonly #trie: TokenTrie;
   readonly #states: States;
   readonly #masks: Masks;
-  /** Before the first token, and after each; undefined after one that ends the answer. */
+  /** The states before the first token and after each token; undefined after a token that ends the answer. */
   readonly #path: (State | undefined)[];
 
   constructor(grammar: Grammar, trie: TokenTrie) {
@@ -57,15 +57,15 @@ export class Matcher {
   }
 
   /**
-   * A bit for each token that may come next, lowest first, the tokens that end an answer among them where it may end:
-   * `[ceil(vocabSize / 32)]`. Throws a `GrammarError` where no token can be told of without too much work.
+   * A bit for each token that may come next, lowest first: `[ceil(vocabSize / 32)]`. If the answer may end, that
+   * includes the tokens that end it. Throws a `LimitError` if finding any token takes too much work.
    */
   mask(): Uint32Array<ArrayBuffer> {
     const state = this.#path.at(-1);
     return state ? this.#masks.mask(state) : new Uint32Array(this.#trie.words);
   }
 
-  /** Goes on past a token; false where it may not come, or telling takes too much work, and nothing changes. */
+  /** Advances by a token. False, without a change, if the token may not come or deciding that takes too much work. */
   accept(token: number): boolean {
     const state = this.#path.at(-1);
     if (!state) return false;
@@ -84,23 +84,21 @@ export class Matcher {
 
   #stateAfter(from: State, bytes: ArrayLike<number>): State {
     const { classOf } = this.#states.lexer;
-    let state = from;
-    try {
+    const follow = (): State => {
+      let state = from;
       for (let i = 0; i < bytes.length && state !== NO_STATE; i++)
         state = this.#states.step(state, classOf[bytes[i]!]!);
       return state;
-    } catch (error) {
-      if (error instanceof GrammarError) return NO_STATE;
-      throw error;
-    }
+    };
+    return withinLimits(follow, () => NO_STATE);
   }
 
-  /** The bytes of a token; none of a control token. */
+  /** The bytes of a token; none for a control token. */
   textOf(token: number): Uint8Array {
     return this.#trie.textOf(token);
   }
 
-  /** Takes back the last tokens. Throws where there are fewer. */
+  /** Removes the last tokens. Throws if there are fewer. */
   rollback(tokens: number): void {
     if (tokens >= this.#path.length) throw new RangeError(`rollback: of ${this.#path.length - 1} tokens, ${tokens}`);
     this.#path.length -= tokens;
@@ -117,8 +115,8 @@ export class Matcher {
   }
 
   /**
-   * The bytes that must come next: none where there is a choice, or where the answer may end. They end before a control
-   * token, after some thousands, and where telling takes too much work.
+   * The bytes that must come next; none if there is a choice or the answer may end. They stop before a control token,
+   * after some thousands, or when finding more takes too much work.
    */
   forcedBytes(): Uint8Array {
     return this.#onlyBytes(
@@ -128,41 +126,43 @@ export class Matcher {
     );
   }
 
-  /** The bytes that must come next but for white space of JSON, which is that of `style`; at most so many. */
+  /**
+   * The bytes that must come next apart from JSON's white space, for which `style` gives the likely choice; `most` at
+   * most.
+   */
   likelyBytes(style: JsonStyle, most: number): Uint8Array {
     return this.#onlyBytes(
       most,
       (state) => (state.onlyOther ??= this.#onlyByte(state, isJsonSpace)),
-      (before) => (before === undefined ? style.space : style.spaceBehind(before)),
+      (before) => (before === undefined ? style.space : style.spaceAfter(before)),
     );
   }
 
-  /** The bytes that `onlyOf` tells of, with white space between them where it may come. */
+  /** The bytes that `onlyOf` finds, with white space between them if it may come. */
   #onlyBytes(
     most: number,
     onlyOf: (state: State) => number,
-    spaceBehind: (before: number | undefined) => readonly number[],
+    spaceAfter: (before: number | undefined) => readonly number[],
   ): Uint8Array {
     const bytes: number[] = [];
     const { lexer } = this.#states;
     lexer.refuel(new Fuel(FORCED_FUEL, 'the grammar'), FORCED_FUEL / 2);
-    try {
+    const follow = (): void => {
       for (let state = this.#path.at(-1); state && bytes.length < most;) {
         const byte = onlyOf(state);
         if (byte < 0 || byte === 0xff) break;
-        const space = spaceBehind(bytes.at(-1));
+        const space = spaceAfter(bytes.at(-1));
         const spaced = this.#stateAfter(state, space);
         if (spaced !== NO_STATE) bytes.push(...space);
         bytes.push(byte);
         state = this.#states.step(spaced === NO_STATE ? state : spaced, lexer.classOf[byte]!);
       }
-    } catch (error) {
-      if (!(error instanceof GrammarError)) throw error;
-    }
+    };
+    withinLimits(follow, () => undefined);
     return Uint8Array.from(bytes);
   }
 
-  /** The only byte that may come, but for those that are ignored; -1: there is a choice, or none. */
+  /** The only byte that may come apart from ignored ones; -1: a choice, or none. */
   #onlyByte(state: State, isIgnored: (byte: number) => boolean): number {
     const { bytesOf } = this.#states.lexer;
     if (state.isAnswer) return -1;

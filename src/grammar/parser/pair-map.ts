@@ -1,20 +1,20 @@
-/** A map of pairs of integers to integers of 0 or more: its keys are no objects, and clearing it costs nothing. */
+/** A map from pairs of integers to integers of 0 or more: keys need no objects, and clearing costs nothing. */
 export class PairMap {
   #firsts = new Int32Array(256);
   #seconds = new Int32Array(256);
   #values = new Int32Array(256);
-  /** Of each slot when it was filled: what is not of this time is empty. */
+  /** The time when each slot was filled; a slot of an earlier time is empty. */
   #times = new Int32Array(256);
   #time = 1;
   #size = 0;
 
-  /** -1: nothing is kept there. */
+  /** The value; -1: none. */
   get(first: number, second: number): number {
     const slot = this.#slotOf(first, second);
     return this.#times[slot] === this.#time ? this.#values[slot]! : -1;
   }
 
-  /** False where there was something already; it stays. */
+  /** False if the pair has a value already, which stays. */
   add(first: number, second: number, value: number): boolean {
     const slot = this.#slotOf(first, second);
     if (this.#times[slot] === this.#time) return false;
@@ -31,7 +31,7 @@ export class PairMap {
     this.#size = 0;
   }
 
-  /** Where the pair is, or would be. */
+  /** The slot of the pair, or the free slot for it. */
   #slotOf(first: number, second: number): number {
     const mask = this.#values.length - 1;
     let hash = Math.imul(Math.imul(first, 0x9e3779b1) ^ second, 0x85ebca6b);

@@ -2,32 +2,33 @@ import { AND, BYTES, CONCAT, EMPTY, NOT, NOTHING, OR, REPEAT, SURELY_MATCHES } f
 import type { Regex, Regexes } from '../regex/regexes.ts';
 import { PLAIN_NEXT, PLAIN_STATES } from './token-trie.ts';
 
-/** How many plain characters of a JSON string may come, one after the other. */
+/** Bounds on the number of consecutive plain characters of a JSON string that may come. */
 export interface PlainCharacters {
-  /** So many may come, whichever they are; 0 to Infinity. */
+  /** Any plain characters up to this number may come; 0 to Infinity. */
   readonly least: number;
-  /** And never more, nor does what matches end with them; Infinity where that is not known. */
+  /** More never come, and a match does not end with them; Infinity: not known. */
   readonly most: number;
 }
 
-/** So deep do questions about an expression go. */
+/** Deepest recursion of queries about an expression. */
 const DEEPEST = 40;
-/** Answers that are kept, of each kind. */
+/** Most cached results of each kind. */
 const MOST_KEPT = 20_000;
-/** Parts of a sequence that are looked at. */
+/** Most parts of a sequence that are visited. */
 const LONGEST_SEQUENCE = 4096;
 
 /**
- * Sees from the form of expressions how many plain characters they take: quicker than by their derivatives, since strings
- * of at most 4,000 characters have 4,000 states. What cannot be seen counts as not known.
+ * Finds from the form of expressions how many plain characters they take. That is faster than by derivatives, since
+ * strings of at most 4,000 characters have 4,000 states. Other expressions count as unknown.
  */
 export class PlainStrings {
   readonly #regexes: Regexes;
-  /** For each state of reading plain characters a byte of each class that may come, and the state after it. */
+  /** For each state of reading plain characters, a byte of each class that may come, and the next state. */
   readonly #steps: readonly (readonly (readonly [byte: number, next: number])[])[];
   readonly #ofBody = new Map<Regex, BodyKind>();
   readonly #beginsOutside = new Map<Regex, boolean>();
   readonly #shortest = new Map<Regex, number>();
+  readonly #staying = new Map<Regex, Regex | undefined>();
 
   constructor(regexes: Regexes, classOf: Uint8Array) {
     this.#regexes = regexes;
@@ -36,9 +37,9 @@ export class PlainStrings {
     );
   }
 
-  /** Plain characters at the beginning of what `regex` matches, which is something. */
+  /** Plain characters at the beginning of the matches of `regex`, which has matches. */
   of(regex: Regex): PlainCharacters {
-    for (const kept of [this.#beginsOutside, this.#shortest]) if (kept.size > MOST_KEPT) kept.clear();
+    for (const kept of [this.#beginsOutside, this.#shortest, this.#staying]) if (kept.size > MOST_KEPT) kept.clear();
     return this.#characters(regex, 0);
   }
 
@@ -70,7 +71,7 @@ export class PlainStrings {
     }
   }
 
-  /** Of a repetition of characters, and what comes after it. */
+  /** The plain characters of a repetition that `tail` follows. */
   #repeated(head: Regex, tail: Regex): PlainCharacters {
     const { nodes } = this.#regexes;
     const body = this.#bodyKind(nodes.first[head]!);
@@ -81,8 +82,9 @@ export class PlainStrings {
   }
 
   /**
-   * Of what all `parts` match, which is something. Two kinds of parts are understood: repetitions of any character, and
-   * those that stay possible whatever comes before (lookaheads: `.*x.*`); strings that must not be are left out.
+   * The `least` of a nonempty intersection of `parts`. Two kinds of parts are supported: repetitions of any character,
+   * and parts that match after any prefix (lookaheads: `.*x.*`). Excluded strings of limited length are ignored if the
+   * repetitions have no limit.
    */
   #leastOfAll(parts: Int32Array, depth: number): number {
     const regexes = this.#regexes;
@@ -108,11 +110,11 @@ export class PlainStrings {
       }
     }
     if (most === Infinity) {
-      // As any string may come before one that matches, those that do are longer than all that must not be.
+      // Any prefix may precede a match, so some matches are longer than all excluded strings.
       const isKnown = possible.every((part) => parts.includes(part));
       return isKnown || !regexes.isEmptyLanguage(regexes.and(...possible)) ? Infinity : 0;
     }
-    // A shortest of each part, one after the other, matches all of them.
+    // The concatenation of a shortest match of each part matches all of them.
     const isSimple = possible.length === 1 || possible.every((part) => this.#endsWithMany(part));
     if (!isSimple || hasExcluded || least > most) return 0;
     return Math.max(
@@ -121,15 +123,18 @@ export class PlainStrings {
     );
   }
 
-  /** A part of `regex` that matches what it matches after any plain characters too; undefined: none is seen. */
+  /** A part of `regex` whose matches also match after any plain characters; undefined: none found. */
   #stayingPart(regex: Regex, depth: number): Regex | undefined {
     const { nodes } = this.#regexes;
     if (depth > DEEPEST) return undefined;
     const head = nodes.kind[regex] === CONCAT ? nodes.first[regex]! : regex;
     if (this.#isMany(head)) return regex;
     if (nodes.kind[regex] !== OR) return undefined;
-    const staying = [...nodes.partsOf(regex)].flatMap((part) => this.#stayingPart(part, depth + 1) ?? []);
-    return staying.length === 0 ? undefined : this.#regexes.or(...staying);
+    if (this.#staying.has(regex)) return this.#staying.get(regex);
+    const parts = [...nodes.partsOf(regex)].flatMap((part) => this.#stayingPart(part, depth + 1) ?? []);
+    const staying = parts.length === 0 ? undefined : this.#regexes.anyOf(parts);
+    this.#staying.set(regex, staying);
+    return staying;
   }
 
   #endsWithMany(regex: Regex): boolean {
@@ -141,13 +146,15 @@ export class PlainStrings {
     );
   }
 
-  /** Whether it is so many characters or more, plain ones and perhaps others. */
+  /** Whether it is an unlimited repetition of plain characters, and perhaps others. */
   #isMany(regex: Regex): boolean {
     const { nodes } = this.#regexes;
     return nodes.kind[regex] === REPEAT && nodes.third[regex]! < 0 && this.#bodyKind(nodes.first[regex]!) !== 'other';
   }
 
-  /** Whether an expression matches each plain character, and of what begins with one nothing else. */
+  /**
+   * Whether an expression matches each plain character, and whether it also matches longer strings that begin with one.
+   */
   #bodyKind(body: Regex): BodyKind {
     let known = this.#ofBody.get(body);
     if (known === undefined) this.#ofBody.set(body, (known = this.#findBodyKind(body)));
@@ -169,7 +176,7 @@ export class PlainStrings {
     return kind;
   }
 
-  /** Whether nothing that it matches begins with a byte of a plain character. */
+  /** Whether no match begins with a byte of a plain character. */
   #isOutsideAtBeginning(regex: Regex): boolean {
     let known = this.#beginsOutside.get(regex);
     if (known === undefined) {
@@ -182,8 +189,8 @@ export class PlainStrings {
   }
 
   /**
-   * Whether it is plain to see that an expression matches something: one with a limit of characters, where ASCII
-   * characters that are plain suffice, and maybe others of which each may stand anywhere (lookaheads).
+   * Whether an expression surely matches something: it limits the number of characters, plain ASCII characters suffice,
+   * and of several other parts, each may match anywhere (lookaheads).
    */
   surelyMatches(regex: Regex): boolean {
     const { nodes } = this.#regexes;
@@ -205,7 +212,7 @@ export class PlainStrings {
       const shortest = this.#shortestPlain(others[0]!, 0);
       if (shortest >= least && shortest <= most && shortest !== Infinity) return true;
     }
-    // A shortest of each part, one after the other, matches all of them, and so does what is longer.
+    // The concatenation of a shortest match of each part matches all of them, and so do longer strings.
     let sum = 0;
     for (const part of others) {
       const staying = this.#stayingPart(part, 0);
@@ -215,7 +222,7 @@ export class PlainStrings {
     return sum !== Infinity && Math.max(sum, least) <= most;
   }
 
-  /** Characters of a shortest string of plain ASCII characters that it matches; Infinity where none is seen. */
+  /** Characters of a shortest match of plain ASCII characters; Infinity: none found. */
   #shortestPlain(regex: Regex, depth: number): number {
     if (depth > DEEPEST) return Infinity;
     let known = this.#shortest.get(regex);
@@ -252,7 +259,7 @@ export class PlainStrings {
     }
   }
 
-  /** Bytes of the longest string that it matches; Infinity where that is not seen. */
+  /** An upper bound on the bytes of a match; Infinity: not known. */
   #longest(regex: Regex, depth: number): number {
     const { nodes } = this.#regexes;
     if (depth > DEEPEST) return Infinity;
@@ -281,15 +288,17 @@ export class PlainStrings {
   }
 }
 
-/** What a repetition's body matches: each plain character, `one` at a time, or `more` than that; or not each. */
+/**
+ * Kinds of a repetition's body: it matches each plain character, `one` at a time, or also `more`; `other`: not each.
+ */
 type BodyKind = 'one' | 'more' | 'other';
 
 const UNKNOWN = { least: 0, most: Infinity };
 
-/** Transitions that `plainCharacters` looks up at most. */
+/** Most transitions that `plainCharacters` looks up. */
 const MOST_STEPS = 6000;
 
-/** For each state of reading plain characters the classes of bytes that may come, each with the state after it. */
+/** For each state of reading plain characters, the byte classes that may come, each with the next state. */
 export function plainSteps(classOf: Uint8Array): [byteClass: number, next: number][][] {
   return Array.from({ length: PLAIN_STATES }, (_, state) => {
     const steps = new Map<string, [number, number]>();
@@ -302,8 +311,8 @@ export function plainSteps(classOf: Uint8Array): [byteClass: number, next: numbe
 }
 
 /**
- * How many plain characters may come from a state of an automaton, whichever they are, up to `enough`; Infinity where
- * there is no end. `step` tells of the state after a class of bytes, `dead` is the one from where nothing goes on.
+ * Number of arbitrary plain characters that may follow a state of an automaton, counted up to `enough`; Infinity: no
+ * limit. `step` returns the state after a byte class; `dead` is the state from which nothing continues.
  */
 export function plainCharacters<S>(
   start: S,
@@ -330,7 +339,7 @@ export function plainCharacters<S>(
         }
       }
     }
-    // All states that are met go on with every character.
+    // All visited states continue with every plain character.
     if (found.length === 0) return Infinity;
     states = found;
   }

@@ -3,21 +3,21 @@ import type { Fuel } from '../limits.ts';
 import { Earley, type Row } from './earley.ts';
 import { isEqual, Lexer, type LexerState, NO_LEXEME, type TerminalSet } from './lexer.ts';
 
-/** Transitions of a state none of which is known. */
+/** The transitions of a new state: none is known yet. */
 const NONE_KNOWN = new Array<State | undefined>(256).fill(undefined);
 
 /**
- * What may follow a text: the lexemes that may be in the middle of it, each with the row where it began. That a lexeme
- * ended just here is one more, of which no byte has come. Equal ones are one object.
+ * The state of the parser after a text: the lexemes that may be open, each with the row where it began. If a lexeme may
+ * have just ended, the next lexeme, without any bytes, is one of them. Equal states are one object.
  */
 export class State {
-  /** The state after a byte, by the byte's class; undefined where it is not yet known. */
+  /** The state after a byte, by the byte's class; undefined: not known yet. */
   next: (State | undefined)[] = NONE_KNOWN;
-  /** The only byte that may come; -1 where there is a choice, or none; undefined where it is not yet known. */
+  /** The only byte that may come; -1: a choice, or none; undefined: not known yet. */
   onlyByte: number | undefined;
-  /** The same but for white space. */
+  /** The same, ignoring white space. */
   onlyOther: number | undefined;
-  /** A bit for each group of bytes that lead back to the state itself; undefined where that is not yet known. */
+  /** A bit for each group of bytes that lead back to the state itself; undefined: not known yet. */
   loops: number | undefined;
   nextInSlot: State | undefined;
 
@@ -29,13 +29,13 @@ export class State {
   ) {}
 }
 
-/** What no text that begins so matches. */
+/** The state from which no answer can be reached. */
 export const NO_STATE = new State([], [], false);
 
-/** States that are kept, in words of 32 bits: some 4 MB. */
+/** Most memory of states, in words of 32 bits: about 4 MB. */
 const MOST_KEPT = 1_000_000;
 
-/** The deterministic automaton of a grammar's texts, built as its states are met. It has no end where rules are nested. */
+/** The deterministic automaton of a grammar's texts, built on demand. It is infinite if rules are nested. */
 export class States {
   readonly lexer: Lexer;
   readonly start: State;
@@ -52,14 +52,14 @@ export class States {
       lexerState === NO_LEXEME ? this.#state([], [], row.isAnswer) : this.#state([row], [lexerState], row.isAnswer);
   }
 
-  /** Rows that are met behind the first lexemes, so many at most, and the first row. */
+  /** The first row and the rows after the first lexemes, `most` at most. */
   rows(most: number): readonly Row[] {
     return this.#earley.rows(most);
   }
 
   /**
-   * The state after a byte of a class; `NO_STATE` where no answer goes on so. Lexemes that the lexer leaves undecided are
-   * left out: what the state allows an answer may have.
+   * The state after a byte of a class; `NO_STATE` if no answer continues with it. Lexemes that the lexer leaves
+   * undecided are omitted, so the state allows only valid answers.
    */
   step(state: State, byteClass: number): State {
     return state.next[byteClass] ?? this.#newStep(state, byteClass);
@@ -100,14 +100,14 @@ export class States {
       }
     }
     const next = rows.length === 0 && !isAnswer ? NO_STATE : this.#state(rows, lexemes, isAnswer);
-    // A lexeme that was not decided may be another time.
+    // An undecided lexeme may be decided another time.
     if (lexer.undecided > undecided) return next;
     if (state.next === NONE_KNOWN) state.next = new Array<State | undefined>(lexer.classes).fill(undefined);
     state.next[byteClass] = next;
     return next;
   }
 
-  /** The state of these lexemes, whose lists may be changed. */
+  /** The state of these lexemes; may modify the lists. */
   #state(rows: Row[], lexemes: LexerState[], isAnswer: boolean): State {
     sort(rows, lexemes);
     let hash = isAnswer ? 1 : 0;
@@ -126,7 +126,7 @@ export class States {
     return state;
   }
 
-  /** States in use stay as they are, but equal ones that are met later are others: that only costs time. */
+  /** States in use stay valid, but equal states built later are other objects, which only costs time. */
   #forget(): void {
     for (const first of this.#table.values()) {
       for (let state: State | undefined = first; state; state = state.nextInSlot) state.next = NONE_KNOWN;

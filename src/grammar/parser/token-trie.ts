@@ -1,48 +1,48 @@
 import type { GrammarVocabulary } from '../token-grammar.ts';
 
-/** Nodes of a trie of tokens, depth first: a node's subtree is the nodes from itself to before its `end`. */
+/** Nodes of a trie of tokens in depth-first order: a node's subtree spans the nodes from itself to before its `end`. */
 export interface TrieNodes {
   readonly count: number;
   /** Bytes from the root to the node: 1 or more. */
   readonly depth: Uint16Array<ArrayBuffer>;
   /** The last of these bytes. */
   readonly byte: Uint8Array<ArrayBuffer>;
-  /** Where the subtree ends. */
+  /** End of the subtree. */
   readonly end: Int32Array<ArrayBuffer>;
-  /** The token whose bytes end here, the first where several are equal; -1: none. */
+  /** The token whose bytes end here, the first if several have the same bytes; -1: none. */
   readonly token: Int32Array<ArrayBuffer>;
-  /** Which node of the whole trie it is. */
+  /** Its number in the whole trie. */
   readonly node: Int32Array<ArrayBuffer>;
-  /** A bit for each group of bytes (`GROUP_OF`) that stands below the node. */
+  /** A bit for each group of bytes (`GROUP_OF`) that occurs below the node. */
   readonly groupsBelow: Int32Array<ArrayBuffer>;
 }
 
-/** Tokens of nothing but plain characters of a JSON string (`PLAIN_NEXT`), and the trie of all others. */
+/** Tokens that consist of plain characters of a JSON string (`PLAIN_NEXT`), and the trie of all other tokens. */
 export interface Slice {
-  /** Characters that its tokens have at most; one that is cut off at the end counts too. */
+  /** Most characters of its tokens; a character cut off at the end counts too. */
   readonly length: number;
-  /** A bit for each token of it. */
+  /** A bit for each of its tokens. */
   readonly bits: Uint32Array<ArrayBuffer>;
   readonly others: TrieNodes;
 }
 
 /** Lengths of the slices, in characters. */
 const SLICE_LENGTHS = [Infinity, 30, 10];
-/** Of each byte its group, of which there are 32: punctuation that texts may be told apart by is in groups of its own. */
+/** The group of each byte, one of 32: punctuation that grammars distinguish has its own groups. */
 export const GROUP_OF = byteGroups();
-/** In `plainBelow`. */
+/** In `plainBelow`: some tokens have other characters. */
 export const NOT_PLAIN = 255;
-/** Groups of fewer entries are sorted by comparing them. */
+/** Smaller groups of entries are sorted by comparing them. */
 const SMALL_GROUP = 16;
-/** No token that is longer may ever come. */
+/** Longer tokens are left out of all masks. */
 const LONGEST_TOKEN = 0xfffe;
 
 /**
- * The vocabulary of a model as a trie. A control token stands in it under a name too, `controlBytes`, which no text
+ * The vocabulary of a model as a trie. It also contains each control token under a name, `controlBytes`, which no text
  * contains.
  */
 export class TokenTrie {
-  /** Tokens of the vocabulary: bits of a mask. */
+  /** Tokens of the vocabulary, and bits of a mask. */
   readonly vocabSize: number;
   /** 32-bit words of a mask. */
   readonly words: number;
@@ -50,21 +50,21 @@ export class TokenTrie {
   /** Bytes of the longest token. */
   readonly longest: number;
   readonly nodes: TrieNodes;
-  /** Of each node the one above; -1 at depth 1. */
+  /** The parent of each node; -1 at depth 1. */
   readonly parent: Int32Array<ArrayBuffer>;
   /** The longest first. */
   readonly slices: readonly Slice[];
-  /** Of each node the plain characters that tokens have below it at most; `NOT_PLAIN`: others too. */
+  /** Most plain characters of the tokens below each node; `NOT_PLAIN` if some have other characters. */
   readonly plainBelow: Uint8Array<ArrayBuffer>;
-  /** Room for the tokens that a walk finds. */
+  /** Buffer for the tokens that a walk finds. */
   readonly found: Int32Array<ArrayBuffer>;
-  /** Of each token its characters, where all are plain; Infinity for others. */
+  /** Characters of each token if all are plain; Infinity for other tokens. */
   readonly #plainLengths: Float32Array;
   readonly #plainBits = new Map<number, Uint32Array<ArrayBuffer>>();
   /** Pairs of a token and the first one with the same bytes. */
   readonly #twins: readonly (readonly [number, number])[];
   readonly #entries: Entries;
-  /** Of each control token the entry of its name. */
+  /** The entry of each control token's name. */
   readonly #nameOf = new Map<number, number>();
 
   constructor(vocabulary: GrammarVocabulary) {
@@ -90,12 +90,12 @@ export class TokenTrie {
     }));
   }
 
-  /** The bytes that a token stands for; none of a control token or one that is unknown. */
+  /** The bytes of a token; none for a control token or an unknown token. */
   textOf(token: number): Uint8Array {
     return token < this.#entries.texts ? this.#bytesOf(token) : NO_BYTES;
   }
 
-  /** The name of a control token; none of any other. */
+  /** The name of a control token; none for other tokens. */
   controlNameOf(token: number): Uint8Array {
     const entry = this.#nameOf.get(token);
     return entry === undefined ? NO_BYTES : this.#bytesOf(entry);
@@ -106,7 +106,7 @@ export class TokenTrie {
     return bytes.subarray(starts[entry], starts[entry + 1]);
   }
 
-  /** A bit for each token of nothing but plain characters, at most so many. */
+  /** A bit for each token of plain characters only, `length` at most. */
   plainBits(length: number): Uint32Array<ArrayBuffer> {
     const kept = Math.min(length, this.longest);
     let bits = this.#plainBits.get(kept);
@@ -125,7 +125,7 @@ export class TokenTrie {
     return characters !== Infinity && characters <= length;
   }
 
-  /** Allows in a mask what has the bytes of a token that is allowed. */
+  /** Allows in a mask all tokens with the same bytes as an allowed token. */
   addTwins(mask: Uint32Array): void {
     for (const [token, first] of this.#twins) {
       if ((mask[first >> 5]! >>> (first & 31)) & 1) mask[token >> 5]! |= 1 << (token & 31);
@@ -135,16 +135,16 @@ export class TokenTrie {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** What stands for a control token in a grammar: bytes that are not UTF-8. */
+/** The bytes of a control token in a grammar, which are not UTF-8. */
 export const controlBytes = (token: number): Uint8Array =>
   Uint8Array.of(0xff, ...new TextEncoder().encode(`[${token}]`));
 
 /** Byte strings of tokens: the tokens' texts by their numbers, then names of control tokens. */
 interface Entries {
-  /** How many are texts. */
+  /** Number of texts. */
   texts: number;
   bytes: Uint8Array;
-  /** Where each begins, and the last one's end. */
+  /** The start of each entry, and the end of the last. */
   starts: Uint32Array;
   tokens: Int32Array;
 }
@@ -168,7 +168,7 @@ function entriesOf({ vocabSize, bytes, offsets, controlTokens }: GrammarVocabula
   return { texts, bytes: all, starts, tokens };
 }
 
-/** Entries that are not empty, in the order of their bytes; equal ones in the order of their numbers. */
+/** The entries that are not empty, sorted by their bytes, then by their numbers. */
 function sorted({ bytes, starts, tokens }: Entries): Int32Array {
   let order = new Int32Array(tokens.length);
   let count = 0;
@@ -228,7 +228,7 @@ function buildNodes(
   { bytes, starts, tokens }: Entries,
   order: Int32Array,
 ): { nodes: TrieNodes; parent: Int32Array<ArrayBuffer>; twins: [number, number][]; longest: number } {
-  // Bytes that an entry has in common with the one before: the others are new nodes.
+  // Bytes that an entry shares with the entry before; its other bytes are new nodes.
   const common = new Uint16Array(order.length);
   let count = 0;
   let longest = 0;
@@ -278,7 +278,7 @@ function buildNodes(
 }
 
 function byteGroups(): Uint8Array {
-  const groups = new Uint8Array(256).fill(0); // controls and what is not ASCII
+  const groups = new Uint8Array(256).fill(0); // controls and bytes that are not ASCII
   const fill = (first: string, last: string, group: number): void =>
     void groups.fill(group, first.charCodeAt(0), last.charCodeAt(0) + 1);
   fill('a', 'z', 1);
@@ -290,9 +290,9 @@ function byteGroups(): Uint8Array {
   return groups;
 }
 
-/** Finds `groupsBelow`: from the last node to the first, children come just before what is above them. */
+/** Finds `groupsBelow`: from the last node to the first, children come just before their parent. */
 function findGroups({ count, depth, byte, groupsBelow }: TrieNodes): void {
-  /** By depth the groups of the nodes met since the last one above them. */
+  /** By depth, the groups of the nodes visited since the last node above them. */
   const met: number[] = [];
   for (let node = count - 1; node >= 0; node--) {
     const at = depth[node]!;
@@ -316,12 +316,12 @@ function emptyNodes(count: number): TrieNodes {
 
 /** States of reading plain characters of a JSON string byte by byte; in the first, no character has begun. */
 export const PLAIN_STATES = 10;
-/** The state after a byte, by state and byte; -1 where no plain character goes on so. */
+/** The state after a byte, by state and byte; -1 if no plain character continues with it. */
 export const PLAIN_NEXT = plainCharacters();
 
 /**
- * Characters of UTF-8 but the quote, the backslash, controls, DEL and the line ends U+2028 and U+2029, which the `.` of
- * patterns leaves out.
+ * The transitions of plain characters: all of UTF-8 except the quote, the backslash, controls, DEL and the line ends
+ * U+2028 and U+2029, which `.` in patterns does not match.
  */
 function plainCharacters(): Int8Array {
   const next = new Int8Array(PLAIN_STATES * 256).fill(-1);
@@ -330,7 +330,8 @@ function plainCharacters(): Int8Array {
   };
   allow(0, 0x20, 0x7e, 0);
   for (const excluded of '"\\') next[excluded.charCodeAt(0)] = -1;
-  // In the states 1 to 3, so many more bytes belong to the character; the others are for leads that not all may follow.
+  // In states 1 to 3, that number of bytes of the character are left; the other states follow lead bytes that restrict
+  // the next byte.
   allow(0, 0xc2, 0xdf, 1);
   allow(0, 0xe0, 0xef, 2);
   allow(0, 0xf0, 0xf3, 3);
@@ -366,9 +367,9 @@ function plainLengths({ texts, bytes, starts }: Entries, tokens: number): Float3
 }
 
 function plainBelow({ count, byte }: TrieNodes, parent: Int32Array): Uint8Array<ArrayBuffer> {
-  // The state of reading the character that the node's byte belongs to; -1: it belongs to no plain one.
+  // The state of reading the character that the node's byte belongs to; -1: not a plain character.
   const state = new Int8Array(count);
-  /** 1 where a character begins, and where the one before is cut off by another. */
+  /** 1 if a character begins at the node; 1 if it cuts off the character before. */
   const begins = new Uint8Array(count);
   const isCut = new Uint8Array(count);
   for (let node = 0; node < count; node++) {
@@ -392,7 +393,7 @@ function plainBelow({ count, byte }: TrieNodes, parent: Int32Array): Uint8Array<
   return below;
 }
 
-/** The nodes of all tokens but those of the bits, with the nodes above them. */
+/** The nodes of all tokens that are not in `bits`, with the nodes above them. */
 function nodesBut({ count, depth, byte, end, token }: TrieNodes, parent: Int32Array, bits: Uint32Array): TrieNodes {
   const isMarked = new Uint8Array(count);
   for (let node = count - 1; node >= 0; node--) {
@@ -402,7 +403,7 @@ function nodesBut({ count, depth, byte, end, token }: TrieNodes, parent: Int32Ar
       if (parent[node]! >= 0) isMarked[parent[node]!] = 1;
     }
   }
-  /** How many marked nodes come before each. */
+  /** Number of marked nodes before each node. */
   const before = new Int32Array(count + 1);
   for (let node = 0; node < count; node++) before[node + 1] = before[node]! + isMarked[node]!;
   const marked = emptyNodes(before[count]!);

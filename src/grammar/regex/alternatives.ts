@@ -35,7 +35,7 @@ export function mergedTails(regexes: RegexAlgebra, parts: readonly Regex[]): Reg
     } else if (nodes.kind[part] !== CONCAT) others.push(part);
   }
   if (!isShared) return undefined;
-  // A tail that is a part by itself is written with its own group, not with the group of what comes after it.
+  // A part that is itself a tail joins the group of that tail, not the group of its own tail.
   const taken = new Set<Regex>();
   for (const part of parts) if (headsOf.has(part)) taken.add(part);
   const merged: Regex[] = others;
@@ -49,7 +49,7 @@ export function mergedTails(regexes: RegexAlgebra, parts: readonly Regex[]): Reg
   return merged;
 }
 
-/** x y | x z is x (y|z). Bytes stay apart: their derivative merges them, one byte at a time. */
+/** x y | x z is x (y|z). Heads of one byte stay separate: the derivative merges them, one byte at a time. */
 export function mergedHeads(regexes: RegexAlgebra, parts: readonly Regex[]): Regex[] | undefined {
   const { nodes } = regexes;
   let tailsOf: Map<Regex, Regex[]> | undefined;
@@ -95,11 +95,11 @@ export function mergedRepeats(regexes: RegexAlgebra, parts: readonly Regex[]): R
   return undefined;
 }
 
-/** Without parts that match nothing that another part does not match too, where that is cheap to see. */
+/** Removes parts that match a subset of another part, if that is cheap to see. */
 export function withoutSubsumed(regexes: RegexAlgebra, parts: Regex[]): Regex[] {
   const { nodes } = regexes;
   const dropped = new Set<Regex>();
-  // x? y matches y. A tail's number is below those of what it is the tail of.
+  // x? y includes y. A tail has a smaller number than a node that ends with it.
   let among: Set<Regex> | undefined;
   let walked: Set<Regex> | undefined;
   for (let i = parts.length - 1; i > 0; i--) {
@@ -114,7 +114,7 @@ export function withoutSubsumed(regexes: RegexAlgebra, parts: Regex[]): Regex[] 
       rest = nodes.second[rest]!;
       if (rest < parts[0]!) break;
       if (among.has(rest)) dropped.add(rest);
-      // y of x? y? too, which stands here without its mark.
+      // x? y? includes y too; `parts` lists y without its ?.
       else if (nodes.kind[rest] === REPEAT && nodes.second[rest]! <= 1 && among.has(nodes.first[rest]!)) {
         dropped.add(nodes.first[rest]!);
       }
@@ -131,7 +131,7 @@ export function withoutSubsumed(regexes: RegexAlgebra, parts: Regex[]): Regex[] 
   return dropped.size === 0 ? parts : parts.filter((part) => !dropped.has(part));
 }
 
-/** The counts of these runs as runs that neither touch nor overlap. */
+/** Merges runs that touch or overlap. */
 function joinedRuns(runs: readonly [number, number][]): [number, number][] {
   const joined: [number, number][] = [];
   for (const [least, most] of [...runs].sort((a, b) => a[0] - b[0])) {

@@ -2,7 +2,7 @@ import { type Fuel, GrammarError } from '../limits.ts';
 import type { Range } from './byte-sets.ts';
 import type { CharRegex } from './char-regex.ts';
 
-/** A tree as it was written: with assertions, which `resolved` takes out. */
+/** The tree of a pattern as written, with assertions; `resolved` removes them. */
 export type Pattern =
   | CharRegex
   | { readonly kind: 'concat' | 'or'; readonly parts: readonly Pattern[] }
@@ -10,18 +10,18 @@ export type Pattern =
   | Assertion;
 
 type Assertion =
-  /** ^ and $: `isOfLine` where they hold at the ends of lines too. */
+  /** ^ and $; `isOfLine`: they also match at the ends of lines. */
   | { readonly kind: 'start' | 'end'; readonly isOfLine: boolean }
-  /** \b, or \B where it is negated, by what is a character of a word. */
+  /** \b, or \B if negated; `word`: the word characters. */
   | { readonly kind: 'boundary'; readonly word: readonly Range[]; readonly isNegated: boolean }
   | { readonly kind: 'look'; readonly isAhead: boolean; readonly isNegated: boolean; readonly part: Pattern };
 
-/** Ways through alternatives with assertions that are looked at, each by itself: of one list of them, and of several. */
+/** Most paths through a pattern with assertions: through one list of alternatives, and through several. */
 const MOST_ALTERNATIVES = 10_000;
 const MOST_PATHS = 200;
-/** Steps of one pattern's `solved`, each of about 10 µs. */
+/** Most steps of `solved` for one pattern, each of about 10 µs. */
 const MOST_STEPS = 30_000;
-/** A repetition of assertions is written out up to so many times. */
+/** Most copies into which a repetition with assertions is expanded. */
 const MOST_WRITTEN_OUT = 8;
 
 const EMPTY: CharRegex = { kind: 'empty' };
@@ -31,33 +31,36 @@ const ANY_TEXT: CharRegex = { kind: 'repeat', part: ANY_CHAR, least: 0, most: In
 const SOME_TEXT: CharRegex = { kind: 'repeat', part: ANY_CHAR, least: 1, most: Infinity };
 const LINE_END: CharRegex = { kind: 'chars', ranges: [[0x0a, 0x0a]] };
 
-/** What must hold between two pieces. */
+/** A condition on the place between two pieces. */
 interface Condition {
-  /** What all of the text before the place matches, and how many characters back that looks: Infinity, if to the start. */
-  readonly behind?: CharRegex;
-  readonly reachBehind: number;
-  /** What all of the text behind the place matches. */
-  readonly ahead?: CharRegex;
-  readonly reachAhead: number;
-  /** What `ahead` says is right only where nothing follows. */
+  /**
+   * All of the text before the place matches this, which looks `reachLookbehind` characters back; Infinity: to the
+   * start.
+   */
+  readonly lookbehind?: CharRegex;
+  readonly reachLookbehind: number;
+  /** All of the text after the place matches this. */
+  readonly lookahead?: CharRegex;
+  readonly reachLookahead: number;
+  /** `lookahead` is valid only if nothing follows. */
   readonly isLast?: boolean;
 }
 
-/** One way through a pattern: pieces without assertions, and a condition between each two. */
+/** A path through a pattern: pieces without assertions, and a condition between each two. */
 interface Path {
   readonly pieces: readonly CharRegex[];
   readonly conditions: readonly Condition[];
 }
 
-/** Of the pattern that is being read: what it may take, and what that is charged to. */
+/** Steps left for the current pattern, and the fuel that pays for them. */
 let stepsLeft = 0;
 let charged: Fuel | undefined;
-/** Units of fuel that a step is. */
+/** Units of fuel per step. */
 const STEP = 20;
 
 /**
- * The tree of the texts in which `pattern` is found, or with `isWhole` of those that it is all of. Assertions become
- * intersections and complements. Throws a `GrammarError` where that cannot be had.
+ * The tree of the texts that contain a match of `pattern`; with `isWhole`, of those that match as a whole. Assertions
+ * become intersections and complements. Throws a `GrammarError` if that is not possible.
  */
 export function resolved(pattern: Pattern, isWhole: boolean, fuel?: Fuel): CharRegex {
   stepsLeft = MOST_STEPS;
@@ -67,10 +70,10 @@ export function resolved(pattern: Pattern, isWhole: boolean, fuel?: Fuel): CharR
   return or(paths.map((path) => solved(path, { isStartKnown: true, isEndKnown: true })));
 }
 
-const surrounded = ({ pieces, conditions }: Path, before: CharRegex, behind: CharRegex): Path => {
+const surrounded = ({ pieces, conditions }: Path, before: CharRegex, after: CharRegex): Path => {
   const all = [...pieces];
   all[0] = concat([before, all[0] ?? EMPTY]);
-  all[all.length - 1] = concat([all.at(-1) ?? EMPTY, behind]);
+  all[all.length - 1] = concat([all.at(-1) ?? EMPTY, after]);
   return { pieces: all, conditions };
 };
 
@@ -79,7 +82,7 @@ const isAssertion = (pattern: Pattern): pattern is Assertion => ASSERTIONS.inclu
 
 const pureNodes = new WeakMap<Pattern, boolean>();
 
-/** Whether there is no assertion in it. */
+/** Whether a pattern has no assertions. */
 function isPure(pattern: Pattern): pattern is CharRegex {
   const known = pureNodes.get(pattern);
   if (known !== undefined) return known;
@@ -93,7 +96,7 @@ function isPure(pattern: Pattern): pattern is CharRegex {
 
 const knownPaths = new WeakMap<Pattern, Path[] | GrammarError>();
 
-/** The ways through a pattern; kept, since repetitions ask for them twice. */
+/** The paths through a pattern, cached because repetitions ask for them twice. */
 function pathsOf(pattern: Pattern): Path[] {
   if (isPure(pattern)) return [{ pieces: [pattern], conditions: [] }];
   let paths = knownPaths.get(pattern);
@@ -140,7 +143,7 @@ function findPaths(pattern: Pattern): Path[] {
   }
 }
 
-/** The parts, those without assertions that stand side by side as one. */
+/** The parts, with adjacent parts without assertions joined. */
 function withPureRuns(parts: readonly Pattern[]): Pattern[] {
   const merged: Pattern[] = [];
   let run: CharRegex[] = [];
@@ -175,12 +178,12 @@ function pathsOfRepeat(part: Pattern, least: number, most: number): Path[] {
   }
   const guarded = most > MOST_WRITTEN_OUT ? guardedChar(part) : undefined;
   if (guarded) {
-    // ((?!x).)* at the end of a text: no place of it but its end is one where the assertion fails.
-    const failing = and([SOME_TEXT, not(guarded.ahead)]);
+    // ((?!x).)* at the end of a text: the assertion may fail at the end only.
+    const failing = and([SOME_TEXT, not(guarded.lookahead)]);
     const chars = repeat(guarded.char, least, most);
-    const ahead = and([chars, not(concat([ANY_TEXT, failing]))]);
-    const end = { ...condition({ ahead: EMPTY }), isLast: true };
-    return [{ pieces: [EMPTY, chars, EMPTY], conditions: [condition({ ahead }), end] }];
+    const lookahead = and([chars, not(concat([ANY_TEXT, failing]))]);
+    const end = { ...condition({ lookahead: EMPTY }), isLast: true };
+    return [{ pieces: [EMPTY, chars, EMPTY], conditions: [condition({ lookahead }), end] }];
   }
   if (most > MOST_WRITTEN_OUT) throw new GrammarError('repeats an assertion (^, $, \\b or look-around) too often');
   const once = pathsOf(part);
@@ -195,7 +198,7 @@ function pathsOfRepeat(part: Pattern, least: number, most: number): Path[] {
   return all;
 }
 
-/** The tree of a pattern whose assertions look at nothing but what it matches itself. */
+/** The tree of a pattern whose assertions look only at its own match; otherwise undefined. */
 function withoutAssertions(pattern: Pattern): CharRegex | undefined {
   try {
     return or(pathsOf(pattern).map((path) => solved(path, { isStartKnown: false, isEndKnown: false })));
@@ -205,7 +208,10 @@ function withoutAssertions(pattern: Pattern): CharRegex | undefined {
   }
 }
 
-/** Rounds that match nothing may be left out; of the others only the first is at the start, and only the last at the end. */
+/**
+ * Iterations that match nothing may be omitted; of the others only the first is at the start, and only the last at the
+ * end.
+ */
 function onceOrMore(part: Pattern): Pattern {
   if (mentionsStart(part)) return { kind: 'concat', parts: [part, anyTimes(withoutStart(part))] };
   if (mentionsEnd(part)) return { kind: 'concat', parts: [anyTimes(withoutEnd(part)), part] };
@@ -217,8 +223,8 @@ const anyTimes = (part: Pattern): Pattern =>
     ? { kind: 'or', parts: [EMPTY, onceOrMore(part)] }
     : { kind: 'repeat', part, least: 0, most: Infinity };
 
-/** Of a lookahead before one character, both; otherwise undefined. */
-function guardedChar(part: Pattern): { ahead: CharRegex; char: CharRegex } | undefined {
+/** The parts of a lookahead followed by one character; otherwise undefined. */
+function guardedChar(part: Pattern): { lookahead: CharRegex; char: CharRegex } | undefined {
   if (part.kind !== 'concat') return undefined;
   const parts: readonly Pattern[] = part.parts;
   const looks = parts.filter((each) => !isPure(each));
@@ -227,60 +233,63 @@ function guardedChar(part: Pattern): { ahead: CharRegex; char: CharRegex } | und
   if (shortest !== 1 || longest !== 1 || parts.findIndex(isPure) < looks.length) return undefined;
   const conditions = looks.map((look) => (look.kind === 'look' && look.isAhead ? conditionsOf(look) : []));
   if (conditions.some((each) => each.length !== 1)) return undefined;
-  return { ahead: and(conditions.map((each) => each[0]?.ahead ?? ANY_TEXT)), char };
+  return { lookahead: and(conditions.map((each) => each[0]?.lookahead ?? ANY_TEXT)), char };
 }
 
-const condition = ({ behind, ahead }: { behind?: CharRegex; ahead?: CharRegex }, reach = Infinity): Condition => ({
-  ...(behind && { behind }),
-  ...(ahead && { ahead }),
-  reachBehind: behind ? reach : 0,
-  reachAhead: ahead ? reach : 0,
+const condition = (
+  { lookbehind, lookahead }: { lookbehind?: CharRegex; lookahead?: CharRegex },
+  reach = Infinity,
+): Condition => ({
+  ...(lookbehind && { lookbehind }),
+  ...(lookahead && { lookahead }),
+  reachLookbehind: lookbehind ? reach : 0,
+  reachLookahead: lookahead ? reach : 0,
 });
 
-/** The conditions of which one must hold. */
+/** Conditions, one of which must hold. */
 function conditionsOf(assertion: Assertion): Condition[] {
   switch (assertion.kind) {
     case 'start':
-      return [condition({ behind: assertion.isOfLine ? or([EMPTY, concat([ANY_TEXT, LINE_END])]) : EMPTY })];
+      return [condition({ lookbehind: assertion.isOfLine ? or([EMPTY, concat([ANY_TEXT, LINE_END])]) : EMPTY })];
     case 'end':
-      return [condition({ ahead: assertion.isOfLine ? or([EMPTY, concat([LINE_END, ANY_TEXT])]) : EMPTY })];
+      return [condition({ lookahead: assertion.isOfLine ? or([EMPTY, concat([LINE_END, ANY_TEXT])]) : EMPTY })];
     case 'boundary': {
       const word: CharRegex = { kind: 'chars', ranges: assertion.word };
       const other: CharRegex = { kind: 'chars', ranges: gapsOf(assertion.word) };
-      const behind = [concat([ANY_TEXT, word]), or([EMPTY, concat([ANY_TEXT, other])])];
-      const ahead = [concat([word, ANY_TEXT]), or([EMPTY, concat([other, ANY_TEXT])])];
+      const lookbehind = [concat([ANY_TEXT, word]), or([EMPTY, concat([ANY_TEXT, other])])];
+      const lookahead = [concat([word, ANY_TEXT]), or([EMPTY, concat([other, ANY_TEXT])])];
       return [0, 1].map((side) =>
-        condition({ behind: behind[side]!, ahead: ahead[assertion.isNegated ? side : 1 - side]! }, 1),
+        condition({ lookbehind: lookbehind[side]!, lookahead: lookahead[assertion.isNegated ? side : 1 - side]! }, 1),
       );
     }
     case 'look':
-      return assertion.isAhead ? conditionsAhead(assertion) : [conditionBehind(assertion)];
+      return assertion.isAhead ? lookaheadConditions(assertion) : [lookbehindCondition(assertion)];
   }
 }
 
 type Look = Extract<Assertion, { kind: 'look' }>;
 
-function conditionsAhead({ part, isNegated }: Look): Condition[] {
+function lookaheadConditions({ part, isNegated }: Look): Condition[] {
   const holds = (body: Pattern, isStartKnown: boolean): CharRegex => {
     const paths = pathsOf(body).map((path) => surrounded(path, EMPTY, ANY_TEXT));
     const found = or(paths.map((path) => solved(path, { isStartKnown, isEndKnown: true })));
     return isNegated ? not(found) : found;
   };
   if (!mentionsStart(part))
-    return [condition({ ahead: holds(part, false) }, isPure(part) ? lengthsOf(part)[1] : Infinity)];
+    return [condition({ lookahead: holds(part, false) }, isPure(part) ? lengthsOf(part)[1] : Infinity)];
   return [
-    condition({ behind: EMPTY, ahead: holds(part, true) }),
-    condition({ behind: SOME_TEXT, ahead: holds(withoutStart(part), false) }),
+    condition({ lookbehind: EMPTY, lookahead: holds(part, true) }),
+    condition({ lookbehind: SOME_TEXT, lookahead: holds(withoutStart(part), false) }),
   ];
 }
 
-function conditionBehind({ part, isNegated }: Look): Condition {
+function lookbehindCondition({ part, isNegated }: Look): Condition {
   const paths = pathsOf(part).map((path) => surrounded(path, ANY_TEXT, EMPTY));
   const found = or(paths.map((path) => solved(path, { isStartKnown: true, isEndKnown: false })));
-  return condition({ behind: isNegated ? not(found) : found }, isPure(part) ? lengthsOf(part)[1] : Infinity);
+  return condition({ lookbehind: isNegated ? not(found) : found }, isPure(part) ? lengthsOf(part)[1] : Infinity);
 }
 
-/** Whether ^ stands where it may be asked of the place where the pattern begins. */
+/** Whether a ^ of the pattern may apply to the place where the pattern begins. */
 function mentionsStart(pattern: Pattern): boolean {
   if (isPure(pattern)) return false;
   if (pattern.kind === 'concat' || pattern.kind === 'or') return pattern.parts.some(mentionsStart);
@@ -289,7 +298,7 @@ function mentionsStart(pattern: Pattern): boolean {
   return pattern.kind === 'start' && !pattern.isOfLine;
 }
 
-/** The pattern where it does not begin at the start of the text. */
+/** The pattern, given that it does not begin at the start of the text. */
 function withoutStart(pattern: Pattern): Pattern {
   if (!mentionsStart(pattern)) return pattern;
   if (pattern.kind === 'concat' || pattern.kind === 'or')
@@ -305,7 +314,7 @@ function mentionsEnd(pattern: Pattern): boolean {
   return pattern.kind === 'end' && !pattern.isOfLine;
 }
 
-/** The pattern where it does not end at the end of the text. */
+/** The pattern, given that it does not end at the end of the text. */
 function withoutEnd(pattern: Pattern): Pattern {
   if (!mentionsEnd(pattern)) return pattern;
   if (pattern.kind === 'concat' || pattern.kind === 'or')
@@ -313,13 +322,13 @@ function withoutEnd(pattern: Pattern): Pattern {
   return pattern.kind === 'repeat' ? { ...pattern, part: withoutEnd(pattern.part) } : NOTHING;
 }
 
-/** Whether a path's first piece begins where the text does, and its last one ends where the text does. */
+/** Whether a path's first piece begins at the start of the text, and its last piece ends at the end. */
 interface Ends {
   isStartKnown: boolean;
   isEndKnown: boolean;
 }
 
-/** The tree of a path's texts. */
+/** The tree of the texts that a path matches. */
 function solved(given: Path, ends: Ends): CharRegex {
   const path = withOneConditionAPlace(given);
   const steps = 1 + path.conditions.length ** 2 / 32;
@@ -327,13 +336,17 @@ function solved(given: Path, ends: Ends): CharRegex {
   stepsLeft -= steps;
   if (stepsLeft < 0) throw tooMany();
   const { pieces, conditions } = path;
-  const lastBehind = conditions.findLastIndex(({ behind }) => behind);
-  const firstAhead = conditions.findIndex(({ ahead }) => ahead);
-  const isBehindOk = lastBehind < 0 || ends.isStartKnown;
-  const isAheadOk = firstAhead < 0 || ends.isEndKnown;
-  // Up to one place only what is before matters, and from there only what is behind.
-  if (isBehindOk && isAheadOk && (lastBehind < 0 || firstAhead < 0 || lastBehind <= firstAhead)) {
-    const middle = lastBehind < 0 ? Math.max(firstAhead, 0) : lastBehind;
+  const lastLookbehind = conditions.findLastIndex(({ lookbehind }) => lookbehind);
+  const firstLookahead = conditions.findIndex(({ lookahead }) => lookahead);
+  const isLookbehindOk = lastLookbehind < 0 || ends.isStartKnown;
+  const isLookaheadOk = firstLookahead < 0 || ends.isEndKnown;
+  // Conditions up to one place only look back, and those from there on only look ahead.
+  if (
+    isLookbehindOk &&
+    isLookaheadOk &&
+    (lastLookbehind < 0 || firstLookahead < 0 || lastLookbehind <= firstLookahead)
+  ) {
+    const middle = lastLookbehind < 0 ? Math.max(firstLookahead, 0) : lastLookbehind;
     return conditions.length === 0 ? (pieces[0] ?? EMPTY) : concat([prefixOf(path, middle), suffixOf(path, middle)]);
   }
   return lifted(path, ends) ?? pushed(path, ends) ?? refuse();
@@ -356,13 +369,13 @@ function withOneConditionAPlace({ pieces, conditions }: Path): Path {
 }
 
 function bothOf(a: Condition, b: Condition): Condition {
-  const behind = a.behind && b.behind ? and([a.behind, b.behind]) : (a.behind ?? b.behind);
-  const ahead = a.ahead && b.ahead ? and([a.ahead, b.ahead]) : (a.ahead ?? b.ahead);
+  const lookbehind = a.lookbehind && b.lookbehind ? and([a.lookbehind, b.lookbehind]) : (a.lookbehind ?? b.lookbehind);
+  const lookahead = a.lookahead && b.lookahead ? and([a.lookahead, b.lookahead]) : (a.lookahead ?? b.lookahead);
   return {
-    ...(behind && { behind }),
-    ...(ahead && { ahead }),
-    reachBehind: Math.max(a.reachBehind, b.reachBehind),
-    reachAhead: Math.max(a.reachAhead, b.reachAhead),
+    ...(lookbehind && { lookbehind }),
+    ...(lookahead && { lookahead }),
+    reachLookbehind: Math.max(a.reachLookbehind, b.reachLookbehind),
+    reachLookahead: Math.max(a.reachLookahead, b.reachLookahead),
   };
 }
 
@@ -370,17 +383,17 @@ function refuse(): never {
   throw new GrammarError('has assertions (^, $, \\b or look-around) that depend on each other');
 }
 
-/** What is before the condition `place`, with all that must hold of it. */
+/** The text before the condition at `place`, with all conditions on it. */
 function prefixOf({ pieces, conditions }: Path, place: number): CharRegex {
   let prefix = EMPTY;
   for (let i = 0; i <= place; i++) {
     prefix = concat([prefix, pieces[i] ?? EMPTY]);
-    prefix = and([prefix, conditions[i]?.behind ?? ANY_TEXT]);
+    prefix = and([prefix, conditions[i]?.lookbehind ?? ANY_TEXT]);
   }
   return prefix;
 }
 
-/** What is behind the condition `place`, with all that must hold of it. */
+/** The text after the condition at `place`, with all conditions on it. */
 function suffixOf({ pieces, conditions }: Path, place: number): CharRegex {
   let suffix = EMPTY;
   for (let i = conditions.length - 1; i >= place; i--) {
@@ -388,50 +401,55 @@ function suffixOf({ pieces, conditions }: Path, place: number): CharRegex {
     if (conditions[i]?.isLast && suffix.kind !== 'empty') {
       throw new GrammarError('repeats a lookahead where something else may follow than the end of the text');
     }
-    suffix = and([suffix, conditions[i]?.ahead ?? ANY_TEXT]);
+    suffix = and([suffix, conditions[i]?.lookahead ?? ANY_TEXT]);
   }
   return suffix;
 }
 
-/** Where so many characters are before a condition, or behind it, what it asks is asked of all of the text. */
+/** Applies a condition to the whole text if the text before or after it has a fixed length. */
 function lifted(path: Path, ends: Ends): CharRegex | undefined {
   const { conditions } = path;
-  const firstAhead = conditions.findIndex(({ ahead }) => ahead);
-  const lastBehind = conditions.findLastIndex(({ behind }) => behind);
-  const ahead = conditions[firstAhead]?.ahead;
+  const firstLookahead = conditions.findIndex(({ lookahead }) => lookahead);
+  const lastLookbehind = conditions.findLastIndex(({ lookbehind }) => lookbehind);
+  const lookahead = conditions[firstLookahead]?.lookahead;
   if (
-    ahead &&
-    !conditions[firstAhead]?.isLast &&
+    lookahead &&
+    !conditions[firstLookahead]?.isLast &&
     ends.isEndKnown &&
-    (ends.isStartKnown || !conditions.slice(0, firstAhead + 1).some((each) => each.behind))
+    (ends.isStartKnown || !conditions.slice(0, firstLookahead + 1).some((each) => each.lookbehind))
   ) {
-    const prefix = prefixOf(path, firstAhead);
-    if (isOfOneLength(prefix)) return and([concat([prefix, ahead]), solved(without(path, firstAhead, 'ahead'), ends)]);
+    const prefix = prefixOf(path, firstLookahead);
+    if (isOfOneLength(prefix))
+      return and([concat([prefix, lookahead]), solved(without(path, firstLookahead, 'lookahead'), ends)]);
   }
-  const behind = conditions[lastBehind]?.behind;
-  if (behind && ends.isStartKnown && (ends.isEndKnown || !conditions.slice(lastBehind).some((each) => each.ahead))) {
-    const suffix = suffixOf(path, lastBehind);
+  const lookbehind = conditions[lastLookbehind]?.lookbehind;
+  if (
+    lookbehind &&
+    ends.isStartKnown &&
+    (ends.isEndKnown || !conditions.slice(lastLookbehind).some((each) => each.lookahead))
+  ) {
+    const suffix = suffixOf(path, lastLookbehind);
     if (isOfOneLength(suffix))
-      return and([concat([behind, suffix]), solved(without(path, lastBehind, 'behind'), ends)]);
+      return and([concat([lookbehind, suffix]), solved(without(path, lastLookbehind, 'lookbehind'), ends)]);
   }
   return undefined;
 }
 
-/** A condition that looks no further than the piece beside it is asked of that piece. */
+/** Applies a condition to the adjacent piece if it looks no further than that piece. */
 function pushed(path: Path, ends: Ends): CharRegex | undefined {
-  for (const [place, { behind, reachBehind, ahead, reachAhead }] of path.conditions.entries()) {
-    for (const side of ['behind', 'ahead'] as const) {
-      const asked = side === 'behind' ? behind : ahead;
-      const reach = side === 'behind' ? reachBehind : reachAhead;
+  for (const [place, { lookbehind, reachLookbehind, lookahead, reachLookahead }] of path.conditions.entries()) {
+    for (const side of ['lookbehind', 'lookahead'] as const) {
+      const asked = side === 'lookbehind' ? lookbehind : lookahead;
+      const reach = side === 'lookbehind' ? reachLookbehind : reachLookahead;
       if (!asked || reach === Infinity) continue;
-      const beside = side === 'behind' ? place : place + 1;
+      const beside = side === 'lookbehind' ? place : place + 1;
       const piece = path.pieces[beside] ?? EMPTY;
       const rest = without(path, place, side);
       if (lengthsOf(piece)[0] >= reach) return solved(withPiece(rest, beside, and([piece, asked])), ends);
       if (reach !== 1 || lengthsOf(piece)[1] === 0) continue;
-      const neighbour = side === 'behind' ? place - 1 : place + 1;
+      const neighbour = side === 'lookbehind' ? place - 1 : place + 1;
       if (!path.conditions[neighbour]) continue;
-      // The piece is not empty, or the condition beyond it is asked the same.
+      // If the piece is empty, the condition beyond it must hold the same.
       const whenFull = withPiece(rest, beside, and([piece, SOME_TEXT, asked]));
       const whenEmpty = withCondition(withPiece(rest, beside, EMPTY), neighbour, side, asked);
       return or([solved(whenFull, ends), solved(whenEmpty, ends)]);
@@ -440,14 +458,14 @@ function pushed(path: Path, ends: Ends): CharRegex | undefined {
   return undefined;
 }
 
-const without = (path: Path, place: number, side: 'behind' | 'ahead'): Path => ({
+const without = (path: Path, place: number, side: 'lookbehind' | 'lookahead'): Path => ({
   ...path,
   conditions: path.conditions.map((each, i) => {
     if (i !== place) return each;
-    const { behind, ahead, reachBehind, reachAhead } = each;
-    return side === 'behind'
-      ? { ...(ahead && { ahead }), reachBehind: 0, reachAhead }
-      : { ...(behind && { behind }), reachBehind, reachAhead: 0 };
+    const { lookbehind, lookahead, reachLookbehind, reachLookahead } = each;
+    return side === 'lookbehind'
+      ? { ...(lookahead && { lookahead }), reachLookbehind: 0, reachLookahead }
+      : { ...(lookbehind && { lookbehind }), reachLookbehind, reachLookahead: 0 };
   }),
 });
 
@@ -456,13 +474,21 @@ const withPiece = (path: Path, place: number, piece: CharRegex): Path => ({
   pieces: path.pieces.map((each, i) => (i === place ? piece : each)),
 });
 
-const withCondition = (path: Path, place: number, side: 'behind' | 'ahead', asked: CharRegex): Path => ({
+const withCondition = (path: Path, place: number, side: 'lookbehind' | 'lookahead', asked: CharRegex): Path => ({
   ...path,
   conditions: path.conditions.map((each, i) => {
     if (i !== place) return each;
-    return side === 'behind'
-      ? { ...each, behind: and([each.behind ?? ANY_TEXT, asked]), reachBehind: Math.max(each.reachBehind, 1) }
-      : { ...each, ahead: and([each.ahead ?? ANY_TEXT, asked]), reachAhead: Math.max(each.reachAhead, 1) };
+    return side === 'lookbehind'
+      ? {
+          ...each,
+          lookbehind: and([each.lookbehind ?? ANY_TEXT, asked]),
+          reachLookbehind: Math.max(each.reachLookbehind, 1),
+        }
+      : {
+          ...each,
+          lookahead: and([each.lookahead ?? ANY_TEXT, asked]),
+          reachLookahead: Math.max(each.reachLookahead, 1),
+        };
   }),
 });
 
@@ -482,7 +508,7 @@ const isOfOneLength = (tree: CharRegex): boolean => {
   return shortest === longest;
 };
 
-/** Fewest and most characters of what `tree` matches; bounds, where it has an intersection or a complement. */
+/** Fewest and most characters that `tree` matches; only bounds if it has an intersection or a complement. */
 export function lengthsOf(tree: CharRegex): [shortest: number, longest: number] {
   switch (tree.kind) {
     case 'empty':

@@ -3,14 +3,17 @@ export type Range = readonly [number, number];
 
 /** Words of 32 bits in a set of bytes. */
 const WORDS = 8;
+/** Most lists of sets whose classes are cached; beyond that, the cache is cleared. */
+const MOST_CLASSES = 2000;
 
-/** Sets of bytes; equal sets have one number. */
+/** Sets of bytes; equal sets have the same number. */
 export class ByteSets {
   readonly none: number;
   #words = new Uint32Array(64 * WORDS);
   #count = 0;
   readonly #numberOf = new Map<string, number>();
   readonly #scratch = new Uint32Array(WORDS);
+  readonly #classes = new Map<string, ByteClasses>();
 
   constructor() {
     this.none = this.of([]);
@@ -66,6 +69,38 @@ export class ByteSets {
     return bytes;
   }
 
+  /** The coarsest partition of bytes into classes in which each of `sets` is a union of classes. */
+  classes(sets: readonly number[]): ByteClasses {
+    const key = sets.join();
+    let classes = this.#classes.get(key);
+    if (!classes) {
+      if (this.#classes.size >= MOST_CLASSES) this.#classes.clear();
+      this.#classes.set(key, (classes = this.#findClasses(sets)));
+    }
+    return classes;
+  }
+
+  #findClasses(sets: readonly number[]): ByteClasses {
+    const classOf = new Uint8Array(256);
+    let count = 1;
+    for (const set of sets) {
+      if (count === 256) break;
+      // For each class so far, the new class of its bytes that are in the set; -1: none yet.
+      const inside = new Int32Array(count).fill(-1);
+      const outside = new Int32Array(count).fill(-1);
+      for (let byte = 0; byte < 256; byte++) {
+        const before = classOf[byte]!;
+        const side = this.has(set, byte) ? inside : outside;
+        const other = side === inside ? outside : inside;
+        // Whichever side comes first keeps the class's number.
+        if (side[before] === -1) side[before] = other[before] === -1 ? before : count++;
+        classOf[byte] = side[before]!;
+      }
+    }
+    const firsts = [...classOf.keys()].filter((byte) => classOf.indexOf(classOf[byte]!) === byte);
+    return { classOf, count, firsts };
+  }
+
   #intern(): number {
     const key = this.#scratch.join();
     const known = this.#numberOf.get(key);
@@ -81,31 +116,12 @@ export class ByteSets {
   }
 }
 
-/** Bytes that none of a number of sets tells apart are of one class. */
+/** A partition of bytes: bytes that no set of a list distinguishes are in one class. */
 export interface ByteClasses {
-  /** Of each of 256 bytes its class: 0 or more, less than `count`. */
+  /** The class of each of 256 bytes: 0 or more, less than `count`. */
   readonly classOf: Uint8Array;
-  /** How many classes there are: 1 to 256. */
+  /** Number of classes: 1 to 256. */
   readonly count: number;
-}
-
-/** The coarsest classes that keep apart what each of `sets` keeps apart. */
-export function classesOf(byteSets: ByteSets, sets: Iterable<number>): ByteClasses {
-  const classOf = new Uint8Array(256);
-  let count = 1;
-  for (const set of sets) {
-    if (count === 256) break;
-    // Of each class so far, the class of those of its bytes that are in the set; -1: none yet.
-    const inside = new Int32Array(count).fill(-1);
-    const outside = new Int32Array(count).fill(-1);
-    for (let byte = 0; byte < 256; byte++) {
-      const before = classOf[byte]!;
-      const side = byteSets.has(set, byte) ? inside : outside;
-      const other = side === inside ? outside : inside;
-      // Whichever side comes first keeps the class's number.
-      if (side[before] === -1) side[before] = other[before] === -1 ? before : count++;
-      classOf[byte] = side[before]!;
-    }
-  }
-  return { classOf, count };
+  /** The first byte of each class, ascending. */
+  readonly firsts: readonly number[];
 }

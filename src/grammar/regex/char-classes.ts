@@ -2,7 +2,7 @@ import { GrammarError } from '../limits.ts';
 import type { Range } from './byte-sets.ts';
 import { normalized } from './utf8.ts';
 
-/** How regular expressions are read: as JSON Schema's `pattern` is, or as the crate `regex` of Rust reads them. */
+/** Dialect of a regular expression: `ecma`, as in JSON Schema's `pattern`, or `rust`, as in Rust's crate `regex`. */
 export type Dialect = 'ecma' | 'rust';
 
 const ASCII_DIGITS: readonly Range[] = [[0x30, 0x39]];
@@ -24,14 +24,14 @@ const ECMA_SPACES: readonly Range[] = [
   [0x3000, 0x3000],
   [0xfeff, 0xfeff],
 ];
-/** What `.` leaves out. */
+/** Characters that `.` does not match. */
 const ECMA_LINE_ENDS: readonly Range[] = [
   [0x0a, 0x0a],
   [0x0d, 0x0d],
   [0x2028, 0x2029],
 ];
 
-/** Of \w in Rust, as Unicode's annex 18 defines it. */
+/** Properties of the characters that \w matches in Rust, as Unicode's annex 18 defines them. */
 const UNICODE_WORD = ['Alphabetic', 'M', 'Nd', 'Pc', 'Join_Control'];
 let unicodeWord: readonly Range[] | undefined;
 
@@ -73,11 +73,11 @@ const POSIX: Readonly<Record<string, readonly Range[]>> = {
   ],
 };
 
-/** `[:alpha:]` and its like: ASCII; undefined where there is none of that name. */
+/** The ASCII ranges of a POSIX class such as `[:alpha:]`; undefined for an unknown name. */
 export const posixClass = (name: string): readonly Range[] | undefined =>
   Object.hasOwn(POSIX, name) ? POSIX[name] : undefined;
 
-/** \d, \w or \s; Rust's are of all Unicode unless its flag `u` is off. */
+/** \d, \w or \s; in Rust they cover all of Unicode unless the flag `u` is off. */
 export function escapedClass(letter: 'd' | 'w' | 's', dialect: Dialect, isUnicode = true): readonly Range[] {
   if (dialect === 'rust' && isUnicode) {
     if (letter === 'd') return propertyRanges('Nd', 'rust');
@@ -90,10 +90,13 @@ export function escapedClass(letter: 'd' | 'w' | 's', dialect: Dialect, isUnicod
   return dialect === 'rust' ? POSIX['space']! : ECMA_SPACES;
 }
 
-/** What `.` leaves out. */
+/** Characters that `.` does not match. */
 export const lineEnds = (dialect: Dialect): readonly Range[] => (dialect === 'rust' ? [[0x0a, 0x0a]] : ECMA_LINE_ENDS);
 
-/** Where code points are looked at one by one. Above, those of a plane are alike, but for the two last of it. */
+/**
+ * Ranges whose code points are tested one by one. Above them, all code points of a plane have the same properties,
+ * except its last two.
+ */
 const LISTED: readonly Range[] = [
   [0, 0xd7ff],
   [0xe000, 0xffff],
@@ -103,7 +106,7 @@ const LISTED: readonly Range[] = [
 const LISTED_AT_ONCE = 0x2000;
 const knownProperties = new Map<string, readonly Range[]>();
 
-/** The code points of \p{name}. Throws where there is no such property. */
+/** The code points of \p{name}. Throws if there is no such property. */
 export function propertyRanges(name: string, dialect: Dialect): readonly Range[] {
   const key = `${dialect}:${name}`;
   let ranges = knownProperties.get(key);
@@ -114,20 +117,20 @@ export function propertyRanges(name: string, dialect: Dialect): readonly Range[]
   return ranges;
 }
 
-function propertyRegExp(name: string, dialect: Dialect, flags: string, behind: string): RegExp {
+function propertyRegExp(name: string, dialect: Dialect, flags: string, suffix: string): RegExp {
   const spellings = dialect === 'rust' ? [name, `Script=${name}`, ...looseSpellings(name)] : [name];
   for (const spelling of spellings) {
     if (!/^\w+(=\w+)?$/.test(spelling)) continue;
     try {
-      return new RegExp(`\\p{${spelling}}${behind}`, flags);
+      return new RegExp(`\\p{${spelling}}${suffix}`, flags);
     } catch {
-      // Another spelling may be one.
+      // Another spelling may be a property.
     }
   }
   throw new GrammarError(`\\p{${name}} is no property of Unicode`);
 }
 
-/** Rust reads names without regard to case, spaces and `_`: `greek`, `lowercase letter`. */
+/** Rust ignores case, spaces and `_` in names: `greek`, `lowercase letter`. */
 function looseSpellings(name: string): string[] {
   const words = name
     .replace(':', '=')
@@ -167,7 +170,7 @@ function rangesOf(runs: RegExp, single: RegExp): Range[] {
   return normalized(ranges);
 }
 
-/** These code points, none a surrogate, all of one width in UTF-16. */
+/** The text of these code points, none a surrogate, all of the same width in UTF-16. */
 function textOfPoints(first: number, last: number): string {
   const units: number[] = [];
   for (let point = first; point <= last; point++) {
@@ -177,12 +180,12 @@ function textOfPoints(first: number, last: number): string {
   return String.fromCharCode(...units);
 }
 
-/** Code points that differ in case only, by each of them; others are not listed. */
+/** Groups of code points that differ only in case, by each of their code points. */
 let caseVariants: Map<number, readonly number[]> | undefined;
 const LAST_WITH_CASE = 0x1e943;
 /** I with and without its dot fold to themselves, although their other case is an ASCII letter. */
 const TURKISH = [0x130, 0x131];
-/** Unicode folds these, although neither is the other's upper or lower case. */
+/** Pairs that Unicode folds although neither is the other's upper or lower case. */
 const FOLDED_ONLY: readonly (readonly [number, number])[] = [
   [0x390, 0x1fd3],
   [0x3b0, 0x1fe3],
@@ -212,11 +215,11 @@ function variantsByPoint(): Map<number, readonly number[]> {
   return caseVariants;
 }
 
-/** `changed` where it is one code point, otherwise `char`. */
+/** `changed` if it is one code point, otherwise `char`. */
 const single = (changed: string, char: string): string =>
   changed.length === (changed.codePointAt(0)! > 0xffff ? 2 : 1) ? changed : char;
 
-/** These, and whatever differs from one of them in case only. */
+/** The ranges and all code points that differ from one of theirs only in case. */
 export function withCaseVariants(ranges: readonly Range[]): Range[] {
   const variantsOf = variantsByPoint();
   const sorted = normalized(ranges);

@@ -1,17 +1,17 @@
-import { type ByteClasses, classesOf } from './byte-sets.ts';
+import type { ByteClasses } from './byte-sets.ts';
 import { AND, BYTES, CONCAT, NOT, OR, REPEAT, SURELY_MATCHES } from './nodes.ts';
 import type { Regex, RegexAlgebra } from './regex-algebra.ts';
 
-/** Bytes that no derivative of `roots`, however far, tells apart are of one class. */
+/** Classes of bytes that no derivative of `roots`, of any order, distinguishes. */
 export const byteClasses = (regexes: RegexAlgebra, roots: readonly Regex[]): ByteClasses =>
-  classesOf(regexes.byteSets, setsIn(regexes, roots, false));
+  regexes.byteSets.classes(setsIn(regexes, roots, false));
 
-/** Bytes that the next derivative of `regex` does not tell apart. */
+/** Classes of bytes that the next derivative of `regex` does not distinguish. */
 export const nextClasses = (regexes: RegexAlgebra, regex: Regex): ByteClasses =>
-  classesOf(regexes.byteSets, setsIn(regexes, [regex], true));
+  regexes.byteSets.classes(setsIn(regexes, [regex], true));
 
-/** The sets of bytes in these expressions, or only those that a first byte may be of. */
-function setsIn(regexes: RegexAlgebra, roots: readonly Regex[], isFirstOnly: boolean): Set<number> {
+/** The byte sets in these expressions, or only those that may contain the first byte. */
+function setsIn(regexes: RegexAlgebra, roots: readonly Regex[], isFirstOnly: boolean): number[] {
   const { nodes } = regexes;
   const sets = new Set<number>();
   const seen = new Set(roots);
@@ -35,15 +35,15 @@ function setsIn(regexes: RegexAlgebra, roots: readonly Regex[], isFirstOnly: boo
         break;
     }
   }
-  return sets;
+  return [...sets].sort((a, b) => a - b);
 }
 
-/** So deep is it asked of parts. */
+/** Deepest recursion into parts. */
 const DEEPEST = 100;
 
 /**
- * Whether `regex` matches no string: asks its parts, and of an intersection searches for a derivative that matches the
- * empty string. `known` keeps what was found for it, and for those on the way.
+ * Whether `regex` matches no string. If its parts do not decide that, searches for a nullable derivative. `known`
+ * caches the results for `regex` and for expressions on the way.
  */
 export function isEmptyLanguage(regexes: RegexAlgebra, regex: Regex, known: Map<Regex, boolean>, depth = 0): boolean {
   if (isPlain(regexes, regex)) return regex === regexes.nothing;
@@ -59,7 +59,7 @@ export function isEmptyLanguage(regexes: RegexAlgebra, regex: Regex, known: Map<
   return isEmpty;
 }
 
-/** Undefined: its parts do not tell. */
+/** Undefined: the parts do not decide it. */
 function isEmptyByParts(
   regexes: RegexAlgebra,
   regex: Regex,
@@ -78,7 +78,7 @@ function isEmptyByParts(
     case OR:
       return nodes.partsOf(regex).every(isEmpty);
     case REPEAT:
-      return isEmpty(nodes.first[regex]!); // of none it would match the empty string
+      return isEmpty(nodes.first[regex]!); // with 0 repetitions it would be nullable
     default:
       return undefined;
   }
@@ -86,18 +86,14 @@ function isEmptyByParts(
 
 function isEmptyBySearch(regexes: RegexAlgebra, regex: Regex, known: Map<Regex, boolean>): boolean {
   const { nodes } = regexes;
-  /** Each derivative met, and which it was found from. */
+  /** Each derivative found, and the expression it was derived from. */
   const cameFrom = new Map<Regex, Regex>([[regex, regex]]);
   const waiting = [regex];
   for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
-    const { classOf, count } = nextClasses(regexes, node);
-    regexes.fuel.use(4 + count);
-    const seen = new Uint8Array(count);
+    const { firsts } = nextClasses(regexes, node);
+    regexes.fuel.use(4 + firsts.length);
     const found: Regex[] = [];
-    for (let byte = 0; byte < 256; byte++) {
-      const ofByte = classOf[byte]!;
-      if (seen[ofByte]) continue;
-      seen[ofByte] = 1;
+    for (const byte of firsts) {
       const next = regexes.derivative(node, byte);
       if (next === regexes.nothing || cameFrom.has(next) || known.get(next) === true) continue;
       cameFrom.set(next, node);
@@ -107,7 +103,7 @@ function isEmptyBySearch(regexes: RegexAlgebra, regex: Regex, known: Map<Regex, 
       }
       found.push(next);
     }
-    // The one that seems nearest to its end comes first.
+    // The one with the shortest match is searched first.
     found.sort((a, b) => nodes.shortest[b]! - nodes.shortest[a]!);
     waiting.push(...found);
   }
@@ -115,7 +111,7 @@ function isEmptyBySearch(regexes: RegexAlgebra, regex: Regex, known: Map<Regex, 
   return true;
 }
 
-/** Whether it is plain to see what the answer is. */
+/** Whether the answer is known without a search. */
 const isPlain = ({ nodes, nothing }: RegexAlgebra, regex: Regex): boolean =>
   regex === nothing || (nodes.facts[regex]! & SURELY_MATCHES) !== 0;
 

@@ -1,39 +1,39 @@
-import { GrammarError } from '../limits.ts';
+import { LimitError } from '../limits.ts';
 
-/** What a node is; `first`, `second` and `third` are what the comment names. */
+/** Kinds of nodes; each comment lists `first`, `second` and `third`. */
 export const NOTHING = 0;
 export const EMPTY = 1;
-/** One byte of a set: its number. */
+/** One byte of a set: the set's number. */
 export const BYTES = 2;
-/** What comes first, never itself a CONCAT, and what comes after it. */
+/** The head, never itself a CONCAT, and the tail. */
 export const CONCAT = 3;
-/** Two or more parts: where their list begins, and how many they are. */
+/** Two or more parts: the start of their list, and their number. */
 export const OR = 4;
 export const AND = 5;
 /** Any byte string that the part does not match. */
 export const NOT = 6;
-/** The part, how often at least, and at most, which may be UNLIMITED. */
+/** The part, the least count, and the most, which may be UNLIMITED. */
 export const REPEAT = 7;
 /** In a REPEAT: no limit. */
 export const UNLIMITED = -1;
 
 /** Facts about a node's language. */
 export const IS_NULLABLE = 1;
-/** It is known that each of its strings is UTF-8. */
+/** All of its strings are known to be UTF-8. */
 export const IS_TEXT = 2;
-/** An AND or NOT is somewhere in it, so that it may match nothing although it is not NOTHING. */
+/** It contains an AND or NOT, so it may match nothing although it is not NOTHING. */
 export const HAS_BOOLEAN = 4;
-/** It is plain to see that it matches something; that it matches finitely many strings; infinitely many. */
+/** It surely matches something; finitely many strings; infinitely many. */
 export const SURELY_MATCHES = 8;
 const SURELY_FINITE = 16;
 export const SURELY_INFINITE = 32;
 
-/** Bounds memory: 17 bytes a node, four an element of a list, and some hash tables. */
+/** Bounds memory: 17 bytes a node, four a list element, and some hash tables. */
 const MOST_NODES = 1 << 20;
 const MOST_LISTED = 1 << 22;
 const LONG = 1 << 28;
 
-/** Expressions, each written once: equal nodes have one number. */
+/** Hash-consed expressions: equal nodes have the same number. */
 export class Nodes {
   count = 0;
   kind = new Uint8Array(256);
@@ -41,14 +41,14 @@ export class Nodes {
   second = new Int32Array(256);
   third = new Int32Array(256);
   facts = new Uint8Array(256);
-  /** Bytes of the shortest string, or fewer; a huge number where they are many. */
+  /** A lower bound on the bytes of the shortest match, at most `LONG`. */
   shortest = new Int32Array(256);
   /** Lists of parts, ascending. */
   lists = new Int32Array(1024);
   #listed = 0;
   #table = new Int32Array(1024).fill(-1);
 
-  /** The node of these values, for any kind without a list. */
+  /** The node with these values, of a kind without a list. */
   node(kind: number, first: number, second = 0, third = 0): number {
     const mask = this.#table.length - 1;
     let slot = mix(mix(mix(kind, first), second), third) & mask;
@@ -66,7 +66,7 @@ export class Nodes {
     return this.#add(slot, kind, first, second, third);
   }
 
-  /** The OR or AND of these parts, which ascend. */
+  /** The OR or AND of these parts, in ascending order. */
   list(kind: number, parts: readonly number[]): number {
     const mask = this.#table.length - 1;
     const hash = hashOf(kind, parts);
@@ -88,7 +88,7 @@ export class Nodes {
     return this.lists.subarray(start, start + this.second[node]!);
   }
 
-  /** How often the part of a REPEAT may come; the second may be Infinity. */
+  /** The counts of a REPEAT; `most` may be Infinity. */
   countsOf(repeat: number): [least: number, most: number] {
     const most = this.third[repeat]!;
     return [this.second[repeat]!, most === UNLIMITED ? Infinity : most];
@@ -123,7 +123,7 @@ export class Nodes {
     return node;
   }
 
-  /** IS_TEXT is left for the caller to find, where a byte alone does not tell. */
+  /** The caller sets IS_TEXT if the parts alone do not show it. */
   #findFacts(node: number): void {
     const { facts, shortest } = this;
     const first = this.first[node]!;
@@ -169,7 +169,7 @@ export class Nodes {
         for (const part of this.partsOf(node)) {
           found = (found & facts[part]! & IS_NULLABLE) | ((found | facts[part]!) & (IS_TEXT | SURELY_FINITE));
           length = Math.max(length, shortest[part]!);
-          // What infinitely many strings are left of where finitely many are taken away.
+          // Infinitely many strings stay infinitely many without finitely many of them.
           const isTakenAway = this.kind[part] === NOT && (facts[this.first[part]!]! & SURELY_FINITE) !== 0;
           if (!isTakenAway) {
             wanted++;
@@ -217,13 +217,13 @@ export class Nodes {
   }
 }
 
-/** A map of integers of 0 or more to integers of 0 or more: smaller than a Map of as many entries, and no garbage. */
+/** A map from integers to integers, all 0 or more: smaller than a Map with the same entries, and without garbage. */
 export class IntMap {
   size = 0;
   #keys = new Int32Array(512).fill(-1);
   #values = new Int32Array(512);
 
-  /** -1: nothing is kept there. */
+  /** -1: no value. */
   get(key: number): number {
     const keys = this.#keys;
     const mask = keys.length - 1;
@@ -264,8 +264,7 @@ export class IntMap {
   }
 }
 
-const tooLarge = (): GrammarError =>
-  new GrammarError('the regular expressions are too large: they take too many states');
+const tooLarge = (): LimitError => new LimitError('the regular expressions are too large: they take too many states');
 
 function grown<T extends Uint8Array | Int32Array>(values: T): T {
   const larger = new (values.constructor as new (length: number) => T)(values.length * 2);

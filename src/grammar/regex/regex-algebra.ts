@@ -2,10 +2,10 @@ import type { Fuel } from '../limits.ts';
 import type { ByteSets } from './byte-sets.ts';
 import type { Nodes } from './nodes.ts';
 
-/** A regular expression: a node of `Regexes`. Equal expressions are one number. */
+/** A regular expression: a node of `Regexes`. Equal expressions have the same number. */
 export type Regex = number;
 
-/** What simplifications and questions need of `Regexes`. */
+/** The part of `Regexes` that simplifications and queries use. */
 export interface RegexAlgebra {
   readonly nodes: Nodes;
   readonly byteSets: ByteSets;

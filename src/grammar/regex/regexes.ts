@@ -26,21 +26,24 @@ export { byteClasses, type ByteClasses, type Range };
 export type { Regex };
 
 const DEFAULT_FUEL = 50_000_000;
-/** A repetition of more is one without limit: of strings of a byte at least, no answer is as long. */
+/** Higher counts mean no limit: each repetition takes at least a byte, and no answer is that long. */
 const MOST_REPEATED = 1 << 28;
-/** An OR with so many parts that begin with a byte finds them in a table. */
+/** An OR with at least this number of parts that begin with a byte has a dispatch table. */
 const WIDE = 16;
-/** Elements of all such tables; of more, all are forgotten. */
+/** Most elements of all such tables; beyond that, all are dropped. */
 const MOST_DISPATCHED = 1 << 21;
-/** So deep do heads that alternatives share get merged within one another. */
+/** Deepest nesting of merges of common heads of alternatives. */
 const DEEPEST_MERGE = 100;
-/** Derivatives that are kept; of more, all are forgotten. */
+/** Most cached derivatives; beyond that, the cache is cleared. */
 const MOST_KEPT = 1 << 18;
-/** So many equal parts of a sequence are a repetition. */
+/** A run of at least this number of equal parts of a sequence becomes a repetition. */
 const LONG_RUN = 8;
 const ENCODER = new TextEncoder();
 
-/** Of a wide OR: what follows each first byte, from `starts[byte]` to `starts[byte + 1]`, and the parts not listed so. */
+/**
+ * For a wide OR: the rests after each first byte, at `starts[byte]` to `starts[byte + 1]`, and the parts not listed
+ * there.
+ */
 interface Dispatch {
   starts: Int32Array;
   rests: Int32Array;
@@ -48,9 +51,9 @@ interface Dispatch {
 }
 
 /**
- * Regular expressions over bytes, with intersection and complement, and their derivatives: what may follow a byte.
- * Expressions are simplified as they are built, so that the derivatives of one are few. Every method may throw a
- * `GrammarError`, where `fuel` ends or memory would grow beyond a bound.
+ * Regular expressions over bytes, with intersection and complement, and their derivatives by bytes. Expressions are
+ * simplified as they are built, so that an expression has few derivatives. Every method may throw a `GrammarError` if
+ * `fuel` runs out or memory would exceed a bound.
  */
 export class Regexes implements RegexAlgebra {
   /** Matches no string. */
@@ -63,23 +66,23 @@ export class Regexes implements RegexAlgebra {
   readonly anyChar: Regex;
   /** Any UTF-8. */
   readonly anyText: Regex;
-  /** What work is charged to: a step of a derivative, a node. Another may be put in its place at any time. */
+  /** Pays for each step of a derivative and each new node. It may be replaced at any time. */
   fuel: Fuel;
   /** For this folder only. */
   readonly nodes = new Nodes();
   /** For this folder only. */
   readonly byteSets = new ByteSets();
-  /** Sees of some intersections that they match something, which saves a search. */
+  /** Recognizes some intersections that match something, which saves a search. */
   seesMatch: (regex: Regex) => boolean = () => false;
-  /** By `node * 256 + byte`. */
+  /** Keyed by `node * 256 + byte`. */
   readonly #derivatives = new IntMap();
   readonly #dispatches = new Map<Regex, Dispatch>();
   #dispatched = 0;
   readonly #ofByte: Regex[] = [];
   readonly #chars = new Map<string, Regex>();
-  /** The same of lists that are long to compare. */
+  /** The same by list object, for lists that are slow to compare. */
   readonly #charsOfList = new WeakMap<readonly Range[], Regex>();
-  /** Of nodes with AND or NOT, what `isEmptyLanguage` found. */
+  /** Results of `isEmptyLanguage` for nodes with AND or NOT. */
   readonly #isEmpty = new Map<Regex, boolean>();
   #mergeDepth = 0;
 
@@ -92,7 +95,7 @@ export class Regexes implements RegexAlgebra {
     this.anyText = this.repeat(this.anyChar, 0, Infinity);
   }
 
-  /** How many different expressions there are so far, derivatives included. */
+  /** Number of different expressions so far, derivatives included. */
   get size(): number {
     return this.nodes.count;
   }
@@ -141,7 +144,7 @@ export class Regexes implements RegexAlgebra {
   }
 
   #branches(branches: readonly Utf8Branch[]): Regex {
-    /** Of each continuation the first bytes before it: one set. */
+    /** The first bytes before each continuation, as one set. */
     const bytesBefore = new Map<Regex, Range[]>();
     for (const { bytes, rest } of branches) {
       const regex = rest.length === 0 ? this.empty : this.#branches(rest);
@@ -152,12 +155,12 @@ export class Regexes implements RegexAlgebra {
     return this.anyOf([...bytesBefore].map(([rest, bytes]) => this.concat(this.bytes(bytes), rest)));
   }
 
-  /** What `parts` match, one after the other. */
+  /** The concatenation of `parts`. */
   concat(...parts: readonly Regex[]): Regex {
     return this.sequence(parts);
   }
 
-  /** The same of a list, however long. */
+  /** `concat` for a list of any length. */
   sequence(parts: readonly Regex[]): Regex {
     let regex = this.empty;
     for (let i = parts.length - 1; i >= 0; i--) {
@@ -190,7 +193,7 @@ export class Regexes implements RegexAlgebra {
     return regex;
   }
 
-  /** `head`, which is no CONCAT, then `tail`; neither is NOTHING, nor `head` EMPTY. */
+  /** `head`, then `tail`. `head` is not a CONCAT or EMPTY, and neither is NOTHING. */
   #prepend(head: Regex, tail: Regex): Regex {
     const { nodes } = this;
     while (tail !== this.empty) {
@@ -207,7 +210,7 @@ export class Regexes implements RegexAlgebra {
     return head;
   }
 
-  /** What matches `a` and then `b`, where one repetition does: x{1,2} x{3}, or a? a*. */
+  /** `a` then `b` as one repetition, if possible: x{1,2} x{3}, or a? a*. */
   #mergedNeighbours(a: Regex, b: Regex): Regex | undefined {
     const { nodes } = this;
     const isRepeatA = nodes.kind[a] === REPEAT;
@@ -231,7 +234,9 @@ export class Regexes implements RegexAlgebra {
     return nodes.kind[regex] === REPEAT && nodes.second[regex] === 0 && nodes.third[regex] === UNLIMITED;
   }
 
-  /** `regex` from `least` to `most` times, which may be Infinity. It is not written out: large counts cost nothing. */
+  /**
+   * `regex` `least` to `most` times; `most` may be Infinity. The repetition is not expanded: large counts cost nothing.
+   */
   repeat(regex: Regex, least: number, most: number): Regex {
     const { nodes } = this;
     if (most < least) return this.nothing;
@@ -241,7 +246,7 @@ export class Regexes implements RegexAlgebra {
     if (least === 1 && most === 1) return regex;
     if (nodes.kind[regex] === REPEAT) {
       const [innerLeast, innerMost] = nodes.countsOf(regex);
-      // No count is left out between those of n rounds and those of n + 1.
+      // The counts of n and of n + 1 iterations leave no gap.
       const isDense =
         least === most || (least === 0 ? innerLeast <= 1 : least * (innerMost - innerLeast) >= innerLeast - 1);
       if (isDense) return this.repeat(nodes.first[regex]!, least * innerLeast, most * innerMost);
@@ -277,12 +282,12 @@ export class Regexes implements RegexAlgebra {
     return isSame ? regex : this.anyOf(parts);
   }
 
-  /** What any of `parts` matches. */
+  /** The alternation of `parts`. */
   or(...parts: readonly Regex[]): Regex {
     return this.anyOf(parts);
   }
 
-  /** The same of a list, however long. */
+  /** `or` for a list of any length. */
   anyOf(given: readonly Regex[]): Regex {
     const { nodes } = this;
     this.fuel.use(1 + (given.length >> 2));
@@ -323,7 +328,7 @@ export class Regexes implements RegexAlgebra {
     return isOptional && !this.isNullable(regex) ? this.repeat(regex, 0, 1) : regex;
   }
 
-  /** Fewer parts that match the same, where there are such: each way of merging leaves fewer. */
+  /** Fewer parts that match the same strings, if any: each merge reduces their number. */
   #merged(parts: readonly Regex[]): Regex[] | undefined {
     const merged = mergedComplements(this, parts) ?? mergedTails(this, parts);
     if (merged || this.#mergeDepth >= DEEPEST_MERGE) return merged ?? mergedRepeats(this, parts);
@@ -335,7 +340,7 @@ export class Regexes implements RegexAlgebra {
     }
   }
 
-  /** What is left without NOTHING, where that is one part or none; otherwise -1. */
+  /** The only part other than NOTHING; NOTHING if there is none, -1 if there are several. */
   #onlyOne(parts: readonly Regex[]): Regex {
     let only = this.nothing;
     for (const part of parts) {
@@ -346,12 +351,12 @@ export class Regexes implements RegexAlgebra {
     return only;
   }
 
-  /** What all of `parts` match. */
+  /** The intersection of `parts`. */
   and(...parts: readonly Regex[]): Regex {
     return this.allOf(parts);
   }
 
-  /** The same of a list, however long. */
+  /** `and` for a list of any length. */
   allOf(given: readonly Regex[]): Regex {
     const { nodes } = this;
     this.fuel.use(1 + (given.length >> 2));
@@ -382,7 +387,7 @@ export class Regexes implements RegexAlgebra {
       if (isSublist(alternatives, refusedParts)) return this.nothing;
     }
 
-    // What includes another part says nothing.
+    // A part that includes another part is redundant.
     const repeats = parts.filter((part) => nodes.kind[part] === REPEAT && nodes.second[part]! <= 1);
     for (const repeat of repeats) {
       if (parts.some((part) => part !== repeat && isWithin(this, part, repeat))) {
@@ -406,7 +411,7 @@ export class Regexes implements RegexAlgebra {
     return this.nodes.kind[regex] === NOT ? this.nodes.first[regex]! : this.#node(NOT, regex);
   }
 
-  /** What `regex` matches, without the empty string. */
+  /** `regex` without the empty string. */
   withoutEmpty(regex: Regex): Regex {
     const { nodes } = this;
     if (!this.isNullable(regex)) return regex;
@@ -428,17 +433,17 @@ export class Regexes implements RegexAlgebra {
     return (this.nodes.facts[regex]! & IS_NULLABLE) !== 0;
   }
 
-  /** Bytes of the shortest string that it may match, or fewer. */
+  /** A lower bound on the bytes of its shortest match. */
   shortest(regex: Regex): number {
     return this.nodes.shortest[regex]!;
   }
 
-  /** What may follow `byte` where `regex` is matched. Kept once found. */
+  /** The derivative of `regex` by `byte`, cached. */
   derivative(regex: Regex, byte: number): Regex {
     const known = this.#known(regex, byte);
     if (known >= 0) return known;
     if (this.#derivatives.size > MOST_KEPT) this.#derivatives.clear();
-    // A stack of its own: expressions may be nested deeper than calls may be.
+    // An explicit stack: expressions may be nested deeper than calls.
     const waiting = [regex];
     for (let node = waiting.at(-1); node !== undefined; node = waiting.at(-1)) {
       if (this.#known(node, byte) >= 0) {
@@ -457,7 +462,7 @@ export class Regexes implements RegexAlgebra {
     return this.#known(regex, byte);
   }
 
-  /** The derivative where it is kept or trivial, else -1. */
+  /** The derivative if it is cached or trivial, otherwise -1. */
   #known(regex: Regex, byte: number): Regex {
     const { nodes } = this;
     switch (nodes.kind[regex]!) {
@@ -475,7 +480,7 @@ export class Regexes implements RegexAlgebra {
     return this.#derivatives.get(regex * 256 + byte);
   }
 
-  /** Adds the parts whose derivatives are asked for and not known. */
+  /** Pushes the parts whose derivatives are needed and not known. */
   #pushUnknown(regex: Regex, byte: number, waiting: Regex[]): void {
     const { nodes } = this;
     const first = nodes.first[regex]!;
@@ -496,7 +501,7 @@ export class Regexes implements RegexAlgebra {
     for (let i = 0; i < parts.length; i++) if (this.#known(parts[i]!, byte) < 0) waiting.push(parts[i]!);
   }
 
-  /** The derivative, from those of the parts, which are known. */
+  /** The derivative, from the known derivatives of the parts. */
   #combined(regex: Regex, byte: number): Regex {
     const { nodes } = this;
     const first = nodes.first[regex]!;
@@ -516,8 +521,15 @@ export class Regexes implements RegexAlgebra {
         for (const part of dispatch?.others ?? nodes.partsOf(regex)) results.push(this.#known(part, byte));
         return this.anyOf(results);
       }
-      case AND:
-        return this.allOf(Array.from(nodes.partsOf(regex), (part) => this.#known(part, byte)));
+      case AND: {
+        const results: Regex[] = [];
+        for (const part of nodes.partsOf(regex)) {
+          const result = this.#known(part, byte);
+          if (result === this.nothing) return result;
+          results.push(result);
+        }
+        return this.allOf(results);
+      }
       case NOT:
         return this.not(this.#known(first, byte));
       case REPEAT: {
@@ -528,7 +540,7 @@ export class Regexes implements RegexAlgebra {
     return this.nothing;
   }
 
-  /** Of an OR with many parts that begin with a byte; undefined of others. */
+  /** The dispatch table of an OR with many parts that begin with a byte; otherwise undefined. */
   #dispatchOf(regex: Regex): Dispatch | undefined {
     const { nodes, byteSets } = this;
     if (nodes.second[regex]! < WIDE) return undefined;
@@ -571,12 +583,12 @@ export class Regexes implements RegexAlgebra {
     return dispatch;
   }
 
-  /** Whether `regex` matches no string: exact, but takes as much fuel as it has derivatives where it has AND or NOT. */
+  /** Whether `regex` matches no string. Exact; with AND or NOT, the fuel grows with the number of derivatives. */
   isEmptyLanguage(regex: Regex): boolean {
     return isEmptyLanguage(this, regex, this.#isEmpty);
   }
 
-  /** Bytes that the next derivative of `regex` does not tell apart. */
+  /** Classes of bytes that the next derivative of `regex` does not distinguish. */
   nextClasses(regex: Regex): ByteClasses {
     return nextClasses(this, regex);
   }
@@ -599,9 +611,12 @@ export class Regexes implements RegexAlgebra {
   }
 }
 
-/** Sorted, each once. */
+/** Sorted, without duplicates. */
 function ascending(parts: Regex[]): Regex[] {
-  if (parts.length > 1) parts.sort((a, b) => a - b);
+  let isAscending = true;
+  for (let i = 1; i < parts.length; i++) isAscending &&= parts[i - 1]! < parts[i]!;
+  if (isAscending) return parts;
+  parts.sort((a, b) => a - b);
   return parts.filter((part, i) => i === 0 || part !== parts[i - 1]);
 }
 

@@ -1,15 +1,15 @@
 import { AND, BYTES, CONCAT, EMPTY, IS_TEXT, OR, REPEAT } from './nodes.ts';
 import type { Regex, RegexAlgebra } from './regex-algebra.ts';
 
-/** Nodes that one question may look at. */
+/** Most nodes that one query visits. */
 const MOST_STEPS = 48;
 
-/** How often the body of a repetition may be needed; -1: it is not known to be a string of bodies at all. */
+/** Result of `times` for an expression that is not known to be a sequence of bodies. */
 const UNKNOWN = -1;
 
 /**
- * Whether each string of `regex` is one of `repeat`, a repetition of which there may be none or one: true only where
- * that is cheap to see.
+ * Whether `regex` matches a subset of `repeat`, a repetition with a least count of 0 or 1; true only if that is cheap
+ * to see.
  */
 export function isWithin(regexes: RegexAlgebra, regex: Regex, repeat: Regex): boolean {
   const { nodes } = regexes;
@@ -25,7 +25,7 @@ class Question {
 
   constructor(readonly regexes: RegexAlgebra) {}
 
-  /** How many of `body` in a row `regex` is at most: 0 or more, perhaps Infinity, or UNKNOWN. */
+  /** Most repetitions of `body` that `regex` takes: 0 or more, perhaps Infinity, or UNKNOWN. */
   times(regex: Regex, body: Regex): number {
     const { nodes } = this.regexes;
     if (++this.#steps > MOST_STEPS) return UNKNOWN;
@@ -76,13 +76,14 @@ class Question {
     return UNKNOWN;
   }
 
-  /** Whether each string of `a` is one of `b`, where that is plain to see. */
+  /** Whether `a` surely matches a subset of `b`. */
   isPart(a: Regex, b: Regex): boolean {
     if (a === b) return true;
     if (++this.#steps > MOST_STEPS) return false;
     const { nodes, byteSets } = this.regexes;
     if (nodes.kind[a] === OR) {
-      for (const part of nodes.partsOf(a)) if (!this.isPart(part, b)) return false;
+      const from = nodes.first[a]!;
+      for (let i = 0; i < nodes.second[a]!; i++) if (!this.isPart(nodes.lists[from + i]!, b)) return false;
       return true;
     }
     switch (nodes.kind[b]!) {
@@ -94,14 +95,16 @@ class Question {
           this.isPart(nodes.first[a]!, nodes.first[b]!) &&
           this.isPart(nodes.second[a]!, nodes.second[b]!)
         );
-      case OR:
-        for (const part of nodes.partsOf(b)) if (this.isPart(a, part)) return true;
+      case OR: {
+        const from = nodes.first[b]!;
+        for (let i = 0; i < nodes.second[b]!; i++) if (this.isPart(a, nodes.lists[from + i]!)) return true;
         return false;
+      }
     }
     return false;
   }
 
-  /** What is left of a chain behind the first of its elements that are one `body` together; undefined: no such. */
+  /** The rest of a chain after its first elements, if these form one `body`; otherwise undefined. */
   #afterOne(chain: Regex, body: Regex): Regex | undefined {
     const { nodes } = this.regexes;
     const parts = nodes.kind[body] === OR ? nodes.partsOf(body) : [body];

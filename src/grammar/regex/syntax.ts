@@ -8,11 +8,11 @@ import { complement, intersection, normalized } from './utf8.ts';
 
 export type { CharRegex, Dialect };
 
-/** Groups within groups. */
+/** Deepest nesting of groups. */
 const DEEPEST = 500;
-/** UTF-16 units of a source. */
+/** Longest source, in UTF-16 units. */
 const LONGEST = 1 << 18;
-/** Ranges that the classes of a pattern list, together. */
+/** Most ranges in all classes of a pattern together. */
 const MOST_RANGES = 1 << 19;
 
 interface Flags {
@@ -48,19 +48,19 @@ const FLAG_OF: Readonly<Record<string, keyof Flags>> = {
 };
 
 interface PatternOptions {
-  /** The pattern's place, which errors name. */
+  /** Place of the pattern, for errors. */
   at?: string;
-  /** Letters as behind a literal: `i`, `m`, `s`, `x`, `u`, `U`. */
+  /** Flags as after a literal: `i`, `m`, `s`, `x`, `u`, `U`. */
   flags?: string;
-  /** Pays for what reading takes; it is a second at most. */
+  /** Pays for parsing, which takes at most a second. */
   fuel?: Fuel;
 }
 
 /**
- * Reads the source of a regular expression. In `ecma`, as JSON Schema's `pattern` is read: the tree matches whole texts in
- * which the pattern is found, so that text may stand around it where it has no ^ and $. In `rust`, as the crate `regex`
- * reads it, and as all of a text. Throws a `GrammarError` where the source is not one or cannot be had as a regular
- * language.
+ * Parses the source of a regular expression. `ecma`: as in JSON Schema's `pattern`, the tree matches whole texts that
+ * contain a match, so text may surround the match unless the pattern has ^ and $. `rust`: the syntax of the crate
+ * `regex`; the pattern matches the whole text. Throws a `GrammarError` if the source is invalid or not expressible as a
+ * regular language.
  */
 export function parsePattern(
   source: string,
@@ -95,11 +95,11 @@ function withFlags(before: Flags, letters: string, value: boolean): Flags {
   return flags;
 }
 
-/** A group that is open: what its alternatives before are, what the present one has, and what becomes of it. */
+/** An open group: its finished alternatives, the parts of the current one, and the pattern it becomes. */
 interface Group {
   alternatives: Pattern[];
   sequence: Pattern[];
-  /** The flags before it, which hold again behind it. */
+  /** The flags before the group, restored after it. */
   flags: Flags;
   close(body: Pattern): Pattern;
 }
@@ -111,7 +111,7 @@ class PatternParser {
   readonly #dialect: Dialect;
   #flags: Flags;
   #at = 0;
-  /** How many its classes have listed so far. */
+  /** Number of ranges in the classes so far. */
   ranges = 0;
 
   constructor(source: string, dialect: Dialect, flags: Flags) {
@@ -148,7 +148,7 @@ class PatternParser {
     }
   }
 
-  /** Reads what opens a group; undefined: only flags stand in it, which hold from here on. */
+  /** Reads the opening of a group; undefined: it only sets flags from here on. */
   #openGroup(around: Group): Group | undefined {
     this.#at++;
     const group: Group = { alternatives: [], sequence: [], flags: this.#flags, close: (body) => body };
@@ -172,8 +172,8 @@ class PatternParser {
       const char = this.#chars[this.#at++];
       if (char === undefined) this.#fail('has a group that is not closed');
       if (char === ')') {
-        // They hold to the end of the group around, which gives back its own.
-        if (around.sequence.length > 0 && this.#dialect === 'ecma') this.#fail('changes flags behind its start');
+        // They hold to the end of the enclosing group, which restores the flags before it.
+        if (around.sequence.length > 0 && this.#dialect === 'ecma') this.#fail('changes flags after its start');
         this.#flags = flags;
         return undefined;
       }
@@ -196,16 +196,16 @@ class PatternParser {
     }
   }
 
-  /** The atom with the quantifiers behind it. */
+  /** The atom with its quantifiers. */
   #quantified(atom: Pattern): Pattern {
     for (let pattern = atom, isFirst = true; ; isFirst = false) {
       this.#skipSpace();
       const counts = this.#counts();
       if (!counts) return pattern;
-      if (!isFirst && this.#dialect === 'ecma') this.#fail('has a quantifier behind another');
+      if (!isFirst && this.#dialect === 'ecma') this.#fail('has a quantifier after another');
       const [least, most] = counts;
       if (most < least) this.#fail(`repeats from ${least} to ${most} times`);
-      // Which is found first makes no difference to what is found.
+      // Lazy or greedy makes no difference to the language.
       if (!this.#take('?') && this.#dialect === 'ecma' && this.#chars[this.#at] === '+') {
         this.#fail('has a possessive quantifier');
       }
@@ -272,14 +272,14 @@ class PatternParser {
     return chars(this.#cased([[point, point]]));
   }
 
-  /** These with their other cases, where case is to be ignored. */
+  /** The ranges, with their case variants if case is ignored. */
   #cased(ranges: readonly Range[]): readonly Range[] {
     this.ranges += ranges.length;
     if (this.ranges > MOST_RANGES) this.#fail('lists too many characters in its classes');
     return this.#flags.ignoresCase ? withCaseVariants(ranges) : ranges;
   }
 
-  /** What \ and what follows it match, outside of a class. */
+  /** An escape outside of a class, after the \. */
   #escape(): Pattern {
     const char = this.#chars[this.#at];
     const isRust = this.#dialect === 'rust';
@@ -304,7 +304,7 @@ class PatternParser {
     return chars(ranges ?? this.#cased(pointRange(this.#charEscape(false))));
   }
 
-  /** \d, \w, \s, \p{...} and their complements behind a \; undefined where another character stands there. */
+  /** \d, \w, \s, \p{...} and their complements, after the \; undefined if another character follows. */
   #classEscape(): readonly Range[] | undefined {
     const char = this.#chars[this.#at];
     if (char === undefined) return undefined;
@@ -329,7 +329,7 @@ class PatternParser {
     return char === lower ? ranges : complement(ranges);
   }
 
-  /** The code point that \ and what follows it stand for. */
+  /** The code point of a character escape, after the \. */
   #charEscape(isInClass: boolean): number {
     const char = this.#chars[this.#at++];
     switch (char) {
@@ -373,14 +373,14 @@ class PatternParser {
         if (this.#dialect === 'rust') return this.#take('{') ? this.#bracedPoint() : this.#hex(8);
         break;
     }
-    // In ECMAScript a letter that means nothing stands for itself, as browsers have it.
+    // In ECMAScript an escaped letter without a meaning stands for itself, as in browsers.
     if (this.#dialect === 'rust' && /[a-zA-Z0-9<>\u0080-\u{10ffff}]/u.test(char))
       this.#fail(`has \\${char}, which is no escape`);
     if (/[1-9]/.test(char)) this.#fail(`has \\${char}, which is no escape in a class`);
     return char.codePointAt(0)!;
   }
 
-  /** \uHHHH, and in ECMAScript two of them for a character beyond the 65,536 first. */
+  /** \uHHHH; in ECMAScript also two of them as a surrogate pair, for a character beyond the first 65,536. */
   #unicodeEscape(): number {
     const first = this.#hex(4);
     const isPair = this.#dialect === 'ecma' && first >= 0xd800 && first <= 0xdbff;
@@ -409,9 +409,9 @@ class PatternParser {
     return point <= 0x10ffff ? point : this.#fail('has an escape beyond U+10FFFF');
   }
 
-  /** What a class matches, behind its [. Classes in classes are Rust's. */
+  /** Reads a class after its [. Only Rust has nested classes. */
   #class(): readonly Range[] {
-    /** Of each class that is open: what is in it, and the left side of &&, -- or ~~ with that operator. */
+    /** For each open class: its ranges so far, and the left side of &&, -- or ~~ with that operator. */
     const open: OpenClass[] = [this.#openClass()];
     for (;;) {
       const current = open.at(-1)!;
@@ -477,7 +477,7 @@ class PatternParser {
       ranges.push([first, last]);
       return;
     }
-    // [\w-.]: no range, but three things.
+    // [\w-.]: not a range, but three items.
     if (this.#dialect === 'rust') this.#fail('has a class with a range that is none');
     for (const each of [first, 0x2d, last]) ranges.push(...(typeof each === 'number' ? pointRange(each) : each));
   }
@@ -488,7 +488,7 @@ class PatternParser {
     return this.#classEscape() ?? this.#charEscape(true);
   }
 
-  /** [:alpha:] or [:^alpha:] where it stands here. */
+  /** [:alpha:] or [:^alpha:], if it comes next. */
   #posix(): readonly Range[] | undefined {
     if (this.#chars[this.#at + 1] !== ':') return undefined;
     const match = /^\[:(\^?)(\w+):\]/.exec(this.#chars.slice(this.#at, this.#at + 16).join(''));
@@ -498,7 +498,7 @@ class PatternParser {
     return match[1] === '' ? ranges : complement(ranges);
   }
 
-  /** With the flag x: white space, and comments to the end of their line. */
+  /** With the flag x, skips white space and comments up to the end of the line. */
   #skipSpace(): void {
     if (!this.#flags.ignoresSpace) return;
     for (let isComment = false; ; this.#at++) {
@@ -537,7 +537,7 @@ function combined({ left, operator }: OpenClass, right: readonly Range[]): reado
   return intersection(normalized([...left, ...right]), complement(common));
 }
 
-/** What begins look-around behind `(?`, whether it looks ahead, and whether it is negated. */
+/** The marks of look-around after `(?`, whether it is a lookahead, and whether it is negated. */
 const LOOKS: readonly (readonly [start: string, isAhead: boolean, isNegated: boolean])[] = [
   ['=', true, false],
   ['!', true, true],
@@ -557,8 +557,8 @@ function finished(group: Group): Pattern {
 }
 
 /**
- * The tree as an expression over bytes. `writeChar` says how one character of a set is written; by default in UTF-8. What
- * it writes of different characters must differ, and none may begin another.
+ * The tree as an expression over bytes. `writeChar` encodes one character of a set, by default in UTF-8. Its encodings
+ * of different characters must differ, and none may be a prefix of another.
  */
 export function lower(
   tree: CharRegex,

@@ -1,6 +1,6 @@
 import type { Range } from './byte-sets.ts';
 
-/** First and last code points that UTF-8 writes in one to four bytes, and what is added to the first byte's value. */
+/** First and last code points that UTF-8 encodes in one to four bytes, and the marker bits of the first byte. */
 const LENGTHS: readonly { lead: number; first: number; last: number }[] = [
   { lead: 0, first: 0, last: 0x7f },
   { lead: 0xc0, first: 0x80, last: 0x7ff },
@@ -47,17 +47,17 @@ export function intersection(a: readonly Range[], b: readonly Range[]): Range[] 
   return common;
 }
 
-/** The code points that can be written: those of Unicode but surrogates. */
+/** The Unicode scalar values in the ranges: code points except surrogates. */
 export const scalars = (ranges: readonly Range[]): Range[] =>
   intersection(normalized(ranges), complement([SURROGATES]));
 
-/** A first byte of these, and what may follow it: of as many bytes as it announces; none where `rest` is empty. */
+/** One of `bytes`, then one of the branches of `rest`; an empty `rest` ends the character. */
 export interface Utf8Branch {
   readonly bytes: readonly Range[];
   readonly rest: readonly Utf8Branch[];
 }
 
-/** How UTF-8 writes one of these code points; the branches of a list share no byte. */
+/** The UTF-8 encodings of these code points; the branches of a list share no byte. */
 export function utf8Branches(ranges: readonly Range[]): Utf8Branch[] {
   const points = scalars(ranges);
   return LENGTHS.flatMap(({ lead, first, last }, more) =>
@@ -65,13 +65,16 @@ export function utf8Branches(ranges: readonly Range[]): Utf8Branch[] {
   );
 }
 
-/** Of numbers below `64 ** (more + 1)`, which `more` bytes of six bits follow, the highest part added to `base`. */
+/**
+ * Branches of numbers below `64 ** (more + 1)`: a byte with the highest bits added to `base`, then `more` bytes of six
+ * bits.
+ */
 function branchesOf(ranges: readonly Range[], more: number, base: number): Utf8Branch[] {
   if (ranges.length === 0) return [];
   if (more === 0) return [{ bytes: ranges.map(([first, last]): Range => [base + first, base + last]), rest: [] }];
   const unit = 64 ** more;
   const whole: Range[] = [];
-  /** Of each byte that only some continuations may follow, these. */
+  /** For each byte that only some continuations may follow, these continuations. */
   const partly = new Map<number, Range[]>();
   const addPart = (byte: number, first: number, last: number): void => {
     const part = partly.get(byte);

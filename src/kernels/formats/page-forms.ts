@@ -2,21 +2,22 @@ import type { Constant } from '../../gpu/kernel.ts';
 import { type Heads, PAGE_TOKENS } from '../heads.ts';
 
 /**
- * How a page of one layer may lie on the GPU: every token in f16; codes of 8, 4 or 3 bits, of the values also 2, keys with a
- * range a channel and values with a scale a token; or only some entries, in f16, each with what its score is raised by.
+ * Forms of a KV cache page of one layer. `f16`: every token. `q8`, `q4`, `q3`, `k3v2`: quants of 8, 4, 3 bits, and 3 bits with
+ * 2-bit values; keys have a range a channel, values a scale a token. `sparse`: some entries in f16, each with a term that is
+ * added to its score.
  */
 export const PAGE_FORMS = ['f16', 'q8', 'q4', 'q3', 'k3v2', 'sparse'] as const;
 export type PageForm = (typeof PAGE_FORMS)[number];
 export type QuantizedForm = 'q8' | 'q4' | 'q3' | 'k3v2';
-/** What a page in f16 may be written anew as. */
+/** Forms that an f16 page may be rewritten in. */
 export type SmallerForm = QuantizedForm | 'sparse';
 
-/** Offsets within a layer's buffer count these: kernels read it as vec2u. */
+/** Bytes of a unit of offsets in a layer's buffer, which kernels read as vec2u. */
 export const UNIT_BYTES = 8;
 
 type Shape = Pick<Heads, 'numKvHeads' | 'headDim'>;
 
-/** Of keys, and of values. A score is off by the error of a key times the query, and its exponential follows: keys need more. */
+/** Bits of keys and of values. Keys need more: the error of a key enters the exponent of a score. */
 export const CODE_BITS: Record<QuantizedForm, { key: number; value: number }> = {
   q8: { key: 8, value: 8 },
   q4: { key: 4, value: 4 },
@@ -24,28 +25,29 @@ export const CODE_BITS: Record<QuantizedForm, { key: number; value: number }> = 
   k3v2: { key: 3, value: 2 },
 };
 
-/** Where the parts of a quantized head lie, in units; its steps come first. */
+/** Offsets of the parts of a quantized head, in units; its steps come first. */
 export interface HeadLayout {
   keyRanges: number;
   keyOrder: number;
   keyCodes: number;
   valueScales: number;
   valueCodes: number;
-  /** Of the codes of one token. */
+  /** Units of one token's quants. */
   keyRow: number;
   valueRow: number;
   units: number;
 }
 
 /**
- * Steps, f16 `[largest scale, span of minima, lowest minimum, 0]` of the keys and `[largest scale, 0, 0, 0]` of the values ·
- * key ranges `[headDim / 16, 2 (scale, minimum), 16]` u8 · the keys' order, but of 8 bits · key codes · value scales
- * `[PAGE_TOKENS]` u8 · value codes. A range's scale is its code · largest scale / 255, its minimum code · span / 255 + lowest.
- * A value is (code − largest code / 2) · scale.
+ * A quantized head is, in this order: steps, f16 `[largest scale, span of minima, lowest minimum, 0]` of the keys and
+ * `[largest scale, 0, 0, 0]` of the values · key ranges `[headDim / 16, 2 (scale, minimum), 16]` u8 · the keys' order, except
+ * for 8 bits · key quants · value scales `[PAGE_TOKENS]` u8 · value quants. A range's scale is its code · largest scale / 255;
+ * its minimum is its code · span / 255 + lowest minimum. A value is (quant − largest quant / 2) · scale.
  *
- * Channels differ by much in what they vary within a page. So of keys of 3 and 4 bits the quarter that varies most has one
- * more, and the quarter that varies least one less: ranges and codes lie by slots, eight channels each, and the order is
- * `[headDim / 8, 2]` u8, the pair of vectors in a slot and the slot of a pair. How codes lie in a row: page-layout.wgsl.
+ * Channels vary by very different amounts within a page. With 3 and 4 bits, the quarter of the key channels that varies most
+ * has one bit more, and the quarter that varies least one bit less. Ranges and quants are therefore sorted by places of eight
+ * channels; the order is `[headDim / 8, 2]` u8: the pair of vectors at a place, and the place of a pair. page-layout.wgsl has
+ * the layout of quants in a row.
  */
 export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
   const { key, value } = CODE_BITS[form];
@@ -68,7 +70,7 @@ export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
   };
 }
 
-/** Units of a page of `entries` entries: all tokens, or of a sparse page some. */
+/** Units of a page of `entries` entries; only sparse pages have fewer than PAGE_TOKENS. */
 export function pageUnits(form: PageForm, { numKvHeads, headDim }: Shape, entries = PAGE_TOKENS): number {
   const half = (2 * numKvHeads * entries * headDim * 2) / UNIT_BYTES;
   if (form === 'f16') return half;
@@ -76,7 +78,7 @@ export function pageUnits(form: PageForm, { numKvHeads, headDim }: Shape, entrie
   return numKvHeads * headLayout(form, headDim).units;
 }
 
-/** Words of an entry of a layer's page table: offset in units, form and entries, position of its first token, 0. */
+/** Words of a page-table entry of a layer: offset in units, form and entries, position of the page's first token, 0. */
 export const PAGE_ENTRY_WORDS = 4;
 
 export const pageEntry = (offset: number, form: PageForm, entries: number, base: number): number[] => [
@@ -86,7 +88,7 @@ export const pageEntry = (offset: number, form: PageForm, entries: number, base:
   0,
 ];
 
-/** For the kernels that read pages of every form. */
-export const formConstants: Record<string, Constant> = Object.fromEntries(
-  PAGE_FORMS.map((form, code) => [`FORM_${form.toUpperCase()}`, code]),
+/** Constants of kernels that read pages of every form. */
+export const formConstants: Record<string, Constant> = /* @__PURE__ */ Object.fromEntries(
+  /* @__PURE__ */ PAGE_FORMS.map((form, code) => [`FORM_${form.toUpperCase()}`, code]),
 );

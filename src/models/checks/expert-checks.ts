@@ -2,32 +2,36 @@ import type { Experts, ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import { createOperation } from '../../gpu/operation.ts';
 import type { Check } from '../../gpu/self-check.ts';
-import { GROUP_TOKENS, groupedPlaces, groupExpertsKernel } from '../../kernels/experts/group-experts.ts';
-import { routeExpertsKernel } from '../../kernels/experts/route-experts.ts';
-import { sumExpertsKernel } from '../../kernels/experts/sum-experts.ts';
-import { ExpertLinear } from '../../layers/experts/expert-linear.ts';
-import { Norm } from '../../layers/norm.ts';
-import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
+import {
+  GROUP_TOKENS,
+  groupedPlaces,
+  groupExpertsKernel,
+  routeExpertsKernel,
+  sumExpertsKernel,
+} from '../../kernels/experts.ts';
+import { ExpertLinear } from '../../layers/experts.ts';
+import { Norm } from '../../layers/linear.ts';
+import type { WeightUpload } from '../../layers/weight-upload.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
-import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
-import { ACTIVATIONS, dot, rmsNormed } from './plain-math.ts';
+import { ACTIVATIONS } from '../../config/activations.ts';
+import { anyHalves, anyMatrix, anyNumbers, bufferOf, dot, rmsNormed } from './known-values.ts';
 
 const TOKENS = 3;
 const SCALE = 0.5;
-/** Of a matrix, and an expert's rows. */
+/** Experts of a matrix, and rows of an expert. */
 const EXPERTS = 3;
 const ROWS = 32;
-/** Experts that outputs go through, two to an input of those with a gate: more of one than are multiplied at once. */
+/** Expert of each output, two per input with gates; one expert has more tokens than a group. */
 const CHOSEN = [2, 0, 2, 1, 2, 1, 2, 0, 2, 1, 2, 0, 2, 1, 2, 0, 2, 1, 2, 0];
 
-/** Shares as they lie in `routes`: of each token its experts in their order. */
+/** Contents of `routes`: expert and share, token by token. */
 const routesOf = (ways: readonly (readonly [expert: number, share: number])[]): Uint32Array<ArrayBuffer> =>
   new Uint32Array(new Float32Array(ways.flatMap(([, share]) => [0, share])).buffer).map((word, i) =>
     i % 2 === 0 ? ways[i / 2]![0] : word,
   );
 
-/** Ways sorted by expert, an expert and a way's number each, of whole groups. */
+/** Expected result of group-experts: (expert, index) pairs sorted by expert, padded to whole groups. */
 function placesOf(experts: readonly number[], count: number): Uint32Array<ArrayBuffer> {
   const places: number[] = [];
   for (let expert = 0; expert < count; expert++) {
@@ -40,7 +44,7 @@ function placesOf(experts: readonly number[], count: number): Uint32Array<ArrayB
   return Uint32Array.from(places);
 }
 
-/** Choosing experts, sorting tokens by them, and summing what they made. */
+/** Checks of choosing experts, grouping tokens by expert, and summing outputs. */
 export const elementExpertChecks = (device: Device, config: ModelConfig, experts: Experts): Check[] => [
   routeCheck(device, experts),
   groupCheck(device, experts),
@@ -65,7 +69,7 @@ function groupCheck(device: Device, { count }: Experts): Check {
         recorder.run(operation, operation.groups({}), { ways: experts.length, places: expected.length / 2 });
     },
     result: [{ buffer: places, offset: 0, size: expected.byteLength }],
-    // Numbers must be equal, not near.
+    // Integers must match exactly.
     read: (bytes) => Array.from(new Uint32Array(bytes), (word, i) => (word === expected[i] ? 1 : 0)),
     expected: Array<number>(expected.length).fill(1),
     row: 1,
@@ -77,7 +81,7 @@ function routeCheck(device: Device, experts: Experts): Check {
   const isSigmoid = shares === 'sigmoid';
   const next = anyNumbers();
   const scores = anyHalves(TOKENS * count, next).map((value) => 2 * value);
-  scores.fill(0.5, 0, count); // one token's are all equal
+  scores.fill(0.5, 0, count); // one token has equal scores
   const bias = isSigmoid ? anyHalves(count, next) : new Float32Array(count);
   const [x, routes] = [bufferOf(device, scores), bufferOf(device, new Uint32Array(TOKENS * used * 2))];
   const sharesOf = (token: number): number[] => {
@@ -139,7 +143,7 @@ function sumCheck(device: Device, { hiddenSize: width }: ModelConfig, { used }: 
   };
 }
 
-/** Of every product with the matrices of experts, each once: token by token, and as a prefill has it. */
+/** Checks every distinct product with expert matrices, in decode and in prefill. */
 export async function expertProductChecks(
   device: Device,
   upload: WeightUpload,
@@ -186,7 +190,7 @@ async function productChecks(
       dot(values.subarray((expert * ROWS + row) * columns, (expert * ROWS + row + 1) * columns), read),
     );
     return isGated
-      ? rows.slice(0, outputs).map((gate, row) => ACTIVATIONS[activation](gate) * rows[outputs + row]!)
+      ? rows.slice(0, outputs).map((gate, row) => ACTIVATIONS[activation].compute(gate) * rows[outputs + row]!)
       : rows;
   });
   const check = (kind: 'decode' | 'prefill'): Check => ({
@@ -206,7 +210,7 @@ async function productChecks(
         gate: isGated ? activation : undefined,
       });
       return (recorder) => {
-        device.gpuDevice.queue.writeBuffer(y, 0, new Float32Array(CHOSEN.length * outputs)); // what the other check left
+        device.gpuDevice.queue.writeBuffer(y, 0, new Float32Array(CHOSEN.length * outputs)); // clears the other check's output
         linear.record(recorder, CHOSEN.length);
       };
     },

@@ -3,24 +3,95 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import type { Check } from '../../gpu/self-check.ts';
+import { CODE_BITS, type QuantizedForm } from '../../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../../kernels/heads.ts';
-import type { QuantizedForm } from '../../kernels/formats/page-forms.ts';
-import { FOUND_BYTES, FOUND_FLOATS } from '../../kernels/probe-page.ts';
-import { PageForms } from '../../layers/page-forms.ts';
-import type { PagedAttention } from '../../layers/paged-attention.ts';
+import { FOUND_BYTES, FOUND_FLOATS } from '../../kernels/pages.ts';
+import { type PagedAttention, PageForms } from '../../layers/attention.ts';
 import { floatToHalf } from '../../weights/float-tensor.ts';
-import { attentionInputs, type AttentionInputs, keysAndValues, scaleOf, softmax, turned } from './attention-answers.ts';
-import { CheckedLayer, type Span } from './checked-layer.ts';
-import { codedPage, type PageContents } from './coded-page.ts';
-import { dot, storedRows } from './plain-math.ts';
+import {
+  attentionInputs,
+  type AttentionInputs,
+  CheckedLayer,
+  keysAndValues,
+  scaleOf,
+  softmax,
+  type Span,
+  turned,
+} from './attention-checks.ts';
+import { anyNumbers, dot, rotatedValue, storedRows } from './known-values.ts';
 
-/** A page, which takes other forms, some tokens of the next, and a whole one that stands in for the first. */
+/** Keys, then values, `[numKvHeads, entries]` each. */
+type PageContents = Float32Array[];
+
+/** Step of the value codes, in standard deviations of a normal distribution; see quantize-page.wgsl. */
+const BELL_STEPS: Record<number, number> = { 2: 0.9957, 3: 0.586, 4: 0.3352 };
+
+/** A page that a form stores almost exactly: every number is the value of a code, and all codes occur. */
+function codedPage({ numKvHeads, headDim }: ModelConfig, form: QuantizedForm, seed: number): PageContents {
+  const { key, value } = CODE_BITS[form];
+  const next = anyNumbers();
+  for (let i = 0; i < seed; i++) next();
+  return Array.from({ length: 2 * numKvHeads * PAGE_TOKENS }, (_, i) => {
+    const token = i % PAGE_TOKENS;
+    if (i < numKvHeads * PAGE_TOKENS)
+      return Float32Array.from({ length: headDim }, (__, c) => keyOf(c, token, { bits: key, headDim, next }));
+    return rotatedValue(
+      codedValue(token, { bits: value, headDim, next }).map((number) => number * (0.5 + (token % 3) / 8)),
+    );
+  });
+}
+
+interface Coded {
+  bits: number;
+  headDim: number;
+  next: () => number;
+}
+
+/** A key channel's number. Channels come in groups of eight with different ranges and codes; the first two tokens are the range's ends. */
+function keyOf(channel: number, token: number, { bits, headDim, next }: Coded): number {
+  const eights = headDim / 8;
+  const eight = Math.floor(channel / 4) % eights;
+  const rank = eight % 2 === 0 ? eight / 2 : eights - (eight + 1) / 2;
+  const largest = 2 ** (bits === 8 ? bits : bits + wider(rank, eights)) - 1;
+  const code = token < 2 ? token * largest : Math.floor(next() * (largest + 1));
+  return -0.75 + (channel % 3) / 8 + (1.5 - rank / eights) * (code / largest);
+}
+
+/** Extra bits: +1 for the quarter of the groups of 16 channels with the largest range, −1 for the quarter with the smallest. */
+function wider(rank: number, eights: number): number {
+  const sixteens = Math.floor(eights / 2);
+  const quarter = Math.floor(sixteens / 4);
+  const place = Math.floor(rank / 2);
+  return Number(place < quarter) - Number(place >= sixteens - quarter);
+}
+
+/** A stored value: centred codes in random order, uniform for 8 bits, normally distributed for fewer. */
+function codedValue(token: number, { bits, headDim, next }: Coded): Float32Array {
+  const largest = 2 ** bits - 1;
+  const step = BELL_STEPS[bits] ?? 2 / largest;
+  const offset = (token + 0.5) / PAGE_TOKENS;
+  const shares = Array.from({ length: largest + 1 }, (_, code) =>
+    bits === 8 ? 1 : Math.exp(-(((code - largest / 2) * step) ** 2) / 2),
+  );
+  const whole = shares.reduce((sum, share) => sum + share, 0);
+  const value = new Float32Array(headDim);
+  let [code, below] = [0, 0];
+  for (let i = 0; i < headDim; i++) {
+    while (code < largest && below + shares[code]! < ((i + offset) / headDim) * whole) below += shares[code++]!;
+    const place = Math.floor(next() * (i + 1));
+    value[i] = value[place]!;
+    value[place] = (code - largest / 2) * step;
+  }
+  return value;
+}
+
+/** A page that takes other forms, and part of the next page. */
 const TOKENS = PAGE_TOKENS + 10;
-const PROMPT: Span = { kind: 'prefill', start: PAGE_TOKENS + 1, end: TOKENS, halfOnly: false };
-const STEP: Span = { kind: 'decode', start: TOKENS - 1, end: TOKENS, halfOnly: false };
+const PROMPT: Span = { kind: 'prefill', start: PAGE_TOKENS + 1, end: TOKENS, allF16: false };
+const STEP: Span = { kind: 'decode', start: TOKENS - 1, end: TOKENS, allF16: false };
 const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
 
-/** Pages of codes are written and attended to, and what another page would change is found. */
+/** Checks quantization of pages, attention to them, and the probe of a changed page. */
 export function pageChecks(device: Device, { window: _, ...config }: ModelConfig): Check[] {
   const { numHeads, headDim } = config;
   const inputs = attentionInputs({ ...config, qkNorm: false }, TOKENS); // queries are normed before they come here
@@ -58,7 +129,7 @@ export function pageChecks(device: Device, { window: _, ...config }: ModelConfig
   return [...FORMS.flatMap(attends), probeCheck(layer, device, { config, inputs, contents: probed })];
 }
 
-/** With this page in place of the first. */
+/** Attends with `first` in place of the first page. */
 function attendTo(
   layer: CheckedLayer,
   first: LayerPage,
@@ -69,7 +140,7 @@ function attendTo(
   layer.run(recorder, attend, span);
 }
 
-/** How far the latest query's outputs would move with the third page in place of the first, and what that has of them. */
+/** Checks the change of the latest query's output with the third page in place of the first, and the page's share of attention. */
 function probeCheck(
   layer: CheckedLayer,
   device: Device,
@@ -104,14 +175,14 @@ function probeCheck(
   };
 }
 
-/** Of what probe-page finds: the relative change and the share of attention. */
+/** The relative change and the share of attention, from probe-page's results. */
 const relativeChanges = (found: Float32Array): Float32Array =>
   Float32Array.from({ length: (2 * found.length) / FOUND_FLOATS }, (_, i) => {
     const at = (i >> 1) * FOUND_FLOATS;
     return i % 2 === 0 ? Math.sqrt(found[at]! / found[at + 1]!) : found[at + 2]!;
   });
 
-/** What storing the tokens behind the first page makes of their own. */
+/** Contents of the second page: the stored tokens after the first page. */
 function nextPage(config: ModelConfig, inputs: AttentionInputs): PageContents {
   const { numKvHeads, headDim } = config;
   const stored = keysAndValues({ ...config, qkNorm: false }, inputs, PAGE_TOKENS);
@@ -125,7 +196,7 @@ function nextPage(config: ModelConfig, inputs: AttentionInputs): PageContents {
   });
 }
 
-/** Those of the first pages. */
+/** Writes the contents of the first pages. */
 function writePages(device: Device, layer: CheckedLayer, contents: readonly PageContents[]): void {
   const ranges = layer.buffers.pages.ranges(layer.layerPages());
   contents.forEach((page, i) => {
@@ -138,7 +209,7 @@ function writePages(device: Device, layer: CheckedLayer, contents: readonly Page
   });
 }
 
-/** Of a token behind the first page, head by head. */
+/** Attention output of a token after the first page, by head. */
 function attendedTo(
   config: ModelConfig,
   { qkv, rope }: AttentionInputs,

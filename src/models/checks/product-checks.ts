@@ -1,27 +1,26 @@
-import type { Activation, ModelConfig } from '../../config/model-config.ts';
+import { type Activation, ACTIVATIONS } from '../../config/activations.ts';
+import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
-import { behindNorm } from '../../kernels/linear-decode.ts';
 import { TILE_TOKENS } from '../../kernels/linear-prefill.ts';
-import { Linear } from '../../layers/linear.ts';
-import { Norm } from '../../layers/norm.ts';
-import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
+import { Linear, Norm } from '../../layers/linear.ts';
+import type { WeightUpload } from '../../layers/weight-upload.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import { PER_LAYER } from '../../weights/model-tensors.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
-import { anyHalves, anyMatrix, anyNumbers, bufferOf } from './known-values.ts';
-import { ACTIVATIONS, dot, rmsNormed } from './plain-math.ts';
+import { anyHalves, anyMatrix, anyNumbers, bufferOf, dot, rmsNormed } from './known-values.ts';
+import { normThenBias } from '../../kernels/linear-decode.ts';
 
 const ROWS = 32;
-/** One, a pair, more than a pair, and more than a tile. */
+/** Batch sizes: one, a pair and more than a pair in decode; more than a tile in prefill. */
 const DECODED = [1, 2, 3];
 const PREFILLED = 9;
-/** What is added to a sum is multiplied by it, as by a model's. */
+/** Residual scale of the checks. */
 const SCALE = 0.5;
-/** Whole tiles: what is beyond a buffer's end may lie on its last number. */
+/** Rows of the buffers, in whole tiles: WebGPU may clamp accesses past the end to the last element. */
 const ROOM = Math.ceil(PREFILLED / TILE_TOKENS) * TILE_TOKENS;
 
-/** How a model multiplies by a matrix; `gate` in decoding only. */
+/** A product with a matrix. The gate is fused in decode only. */
 export interface Product {
   type: GgmlType;
   columns: number;
@@ -31,7 +30,7 @@ export interface Product {
   hasBias: boolean;
 }
 
-/** Of every product that a model of these tensors makes, each once: by few tokens, and by many. Gates may be `apart`, as where a plain adapter changes them. */
+/** Checks every distinct product of a model, in decode and prefill. `gates`: fused, or `apart` as with unfused adapters. */
 export async function productChecks(
   device: Device,
   upload: WeightUpload,
@@ -48,7 +47,7 @@ export async function productChecks(
   return checks;
 }
 
-/** What reads what is not normed, and adds to nothing. */
+/** Linears without a norm that do not add to the residual stream. */
 const PLAIN: readonly string[] = [PER_LAYER.projection, `.${PER_LAYER.gate}`, `.${PER_LAYER.output}`];
 
 function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>, gates: boolean): Product[] {
@@ -77,7 +76,7 @@ function productsOf(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo
   return [...products.values()];
 }
 
-/** Of one product: by few tokens, and by many. */
+/** Checks one product, in decode and prefill. */
 export async function checksOfProduct(
   device: Device,
   upload: WeightUpload,
@@ -95,7 +94,7 @@ export async function checksOfProduct(
   const matrix = await upload.matrix('check', [{ tensor }], { category: 'adapters' });
   const x = bufferOf(device, inputs.x);
   const normWeight = bufferOf(device, inputs.normWeight);
-  const bias = bufferOf(device, isNormed ? behindNorm(inputs.normWeight, inputs.bias) : inputs.bias);
+  const bias = bufferOf(device, isNormed ? normThenBias(inputs.normWeight, inputs.bias) : inputs.bias);
   const normed = bufferOf(device, new Float32Array(inputs.x.length));
   const before = new Float32Array(ROOM * ROWS).fill(isAdded ? 0.25 : 0);
   const y = bufferOf(device, before);
@@ -158,11 +157,11 @@ function products(
   return sums;
 }
 
-/** activation(gate) · up of the first tokens: gates are the upper half of the rows. */
+/** activation(gate) · up of the first `tokens` tokens; gates are the first half of the rows. */
 function gated(sums: readonly number[], tokens: number, activation: Activation): number[] {
   const half = ROWS / 2;
   return Array.from({ length: tokens * half }, (_, i) => {
     const at = Math.floor(i / half) * ROWS + (i % half);
-    return ACTIVATIONS[activation](sums[at]!) * sums[at + half]!;
+    return ACTIVATIONS[activation].compute(sums[at]!) * sums[at + half]!;
   });
 }

@@ -2,28 +2,27 @@ import { type LinearGroup, LINEARS, linearShape, linearsOfGroup, linearsOfModel 
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
-import { Linear } from '../../layers/linear.ts';
+import { Linear, Norm } from '../../layers/linear.ts';
 import { LoraDelta, loraInputs, LoraLowering } from '../../layers/lora.ts';
-import { Norm } from '../../layers/norm.ts';
-import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
+import type { WeightUpload } from '../../layers/weight-upload.ts';
 import type { WeightMatrix } from '../../layers/weight-matrix.ts';
-import { anyHalves, anyMatrix, anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
-import { ACTIVATIONS, dot, rmsNormed } from '../../models/checks/plain-math.ts';
+import { ACTIVATIONS } from '../../config/activations.ts';
+import { anyHalves, anyMatrix, anyNumbers, bufferOf, dot, rmsNormed } from '../../models/checks/known-values.ts';
 import type { GgmlType } from '../../weights/ggml-types.ts';
 import type { TensorInfo } from '../../weights/tensor-info.ts';
 import { CheckedAdapter, type Outputs } from './checked-adapter.ts';
 import { levelCheck } from './level-checks.ts';
 
-/** Of a matrix: outputs of two linears of a group, where there are two. */
+/** Rows of a matrix: outputs of two linears of a group, where there are two. */
 const ROWS = 32;
 const DECODED = [1, 2, 3];
 const PREFILLED = 9;
 /** Whole tiles. */
 const ROOM = 16;
-/** Numbers that are judged together: of a token, and of one linear. */
+/** Numbers that are compared together: those of one token and one linear. */
 const ROW = 16;
-/** Groups that add to the residual stream, and what comes behind. */
-const BEHIND: readonly (readonly [LinearGroup, LinearGroup])[] = [
+/** Groups that add to the residual stream, and the groups after them. */
+const AFTER: readonly (readonly [LinearGroup, LinearGroup])[] = [
   ...([
     ['output', 'gateUp'],
     ['down', 'qkv'],
@@ -35,10 +34,10 @@ const BEHIND: readonly (readonly [LinearGroup, LinearGroup])[] = [
     ['down', 'deltaInput'],
   ] as const),
 ];
-/** Where all layers have experts, which adapters leave alone. */
-const BEHIND_EXPERTS: typeof BEHIND = [['output', 'qkv']];
+/** The same where all layers have experts, which adapters do not change. */
+const AFTER_EXPERTS: typeof AFTER = [['output', 'qkv']];
 
-/** Rows of a group's matrix, of a type that the model has of it. */
+/** Rows of a group's matrix, in a type that the model has for it. */
 interface Part extends Outputs {
   group: LinearGroup;
   type: GgmlType;
@@ -56,7 +55,10 @@ interface Place {
   adapter: CheckedAdapter;
 }
 
-/** Every linear of such a model with an adapter beside it: of few tokens, as a layer has them one behind another, and of many; and which level the next token takes. */
+/**
+ * Every linear of a model with an adapter: for few tokens in the order of a layer, and for many; and the level of the
+ * next token.
+ */
 export async function adapterChecks(
   device: Device,
   upload: WeightUpload,
@@ -66,13 +68,13 @@ export async function adapterChecks(
   const place = { device, config, adapter: new CheckedAdapter(device, config, ROOM) };
   const checks = { decode: [] as Check[], prefill: [] as Check[] };
   const own = new Set(linearsOfModel(config).map((name) => LINEARS[name].group));
-  const pairs = own.has('gateUp') ? BEHIND : BEHIND_EXPERTS;
+  const pairs = own.has('gateUp') ? AFTER : AFTER_EXPERTS;
   for (const [first, next] of pairs.filter((pair) => pair.every((group) => own.has(group)))) {
     const adding = await partsOf(upload, config, first, tensors);
-    const behind = await partsOf(upload, config, next, tensors);
-    checks.prefill.push(...[...adding, ...behind].map((part) => prefillCheck(place, part)));
-    for (let i = 0; i < Math.max(adding.length, behind.length); i++) {
-      const pair = { adding: adding[i % adding.length]!, behind: behind[i % behind.length]! };
+    const after = await partsOf(upload, config, next, tensors);
+    checks.prefill.push(...[...adding, ...after].map((part) => prefillCheck(place, part)));
+    for (let i = 0; i < Math.max(adding.length, after.length); i++) {
+      const pair = { adding: adding[i % adding.length]!, after: after[i % after.length]! };
       checks.decode.push(...DECODED.flatMap((tokens) => decodeChecks(place, pair, tokens)));
     }
   }
@@ -117,7 +119,7 @@ function prefillCheck({ device, config, adapter }: Place, part: Part): Check {
   const x = anyHalves(ROOM * columns, anyNumbers());
   const [input, y] = [bufferOf(device, x), bufferOf(device, new Float32Array(ROOM * width))];
   const inputs = loraInputs(config, group);
-  const accumulate = BEHIND.some(([first]) => first === group);
+  const accumulate = AFTER.some(([first]) => first === group);
   return {
     name: `linear-prefill ${part.type} × ${columns} with adapters`,
     make() {
@@ -162,16 +164,16 @@ function product(adapter: CheckedAdapter, part: Part, token: number, x: Float32A
 
 interface Pair {
   adding: Part;
-  behind: Part;
+  after: Part;
 }
 
 /**
- * The residual stream of few tokens, to which a linear adds and then its adapters; and what comes behind the next norm,
- * whose A · x is computed with that.
+ * The residual stream of few tokens, to which a linear adds and then its adapters; and the group after the next norm,
+ * whose A · x is computed with it.
  */
 function decodeChecks(place: Place, pair: Pair, tokens: number): Check[] {
   const { hiddenSize } = place.config;
-  const { adding, behind } = pair;
+  const { adding, after } = pair;
   const next = anyNumbers();
   const given = {
     x: anyHalves(ROOM * adding.columns, next),
@@ -181,15 +183,15 @@ function decodeChecks(place: Place, pair: Pair, tokens: number): Check[] {
   const made = decodeBuffers(place.device, pair, given);
   const streams = Array.from({ length: tokens }, (_, token) => changedStream(place, adding, token, given));
   const outputs = streams.flatMap((stream, token) => [
-    ...behindNorm(place, behind, token, rmsNormed(stream, given.weight, place.config.rmsNormEps)),
+    ...afterNorm(place, after, token, rmsNormed(stream, given.weight, place.config.rmsNormEps)),
   ]);
   const check = (name: string, expected: number[], result: Check['result']): Check => ({
     ...{ name: `${name} with adapters`, expected, result, row: ROW },
     read: (bytes) => new Float32Array(bytes),
     make: () => recordingDecode(place, pair, { ...given, ...made }, tokens),
   });
-  const { count, start } = placeOf(behind);
-  const width = behind.isGated ? behind.width / 2 : behind.width;
+  const { count, start } = placeOf(after);
+  const width = after.isGated ? after.width / 2 : after.width;
   return [
     check(
       `linear-decode ${adding.type} × ${adding.columns}`,
@@ -197,14 +199,14 @@ function decodeChecks(place: Place, pair: Pair, tokens: number): Check[] {
       [{ buffer: made.between, offset: 0, size: tokens * hiddenSize * 4 }],
     ),
     check(
-      `linear-decode ${behind.type} × ${behind.columns}`,
+      `linear-decode ${after.type} × ${after.columns}`,
       outputs,
       streams.map((_, token) => ({ buffer: made.y, offset: (token * width + start) * 4, size: count * 4 })),
     ),
   ];
 }
 
-/** Of the outputs that are looked at, those of gates. */
+/** The compared outputs that are gates. */
 const placeOf = ({ start, count, isGated }: Part): Outputs => ({ start, count: isGated ? count / 2 : count });
 
 interface Given {
@@ -213,7 +215,7 @@ interface Given {
   weight: Float32Array<ArrayBuffer>;
 }
 
-function decodeBuffers(device: Device, { behind }: Pair, { x, stream, weight }: Given) {
+function decodeBuffers(device: Device, { after }: Pair, { x, stream, weight }: Given) {
   const empty = (count: number): GPUBuffer => bufferOf(device, new Float32Array(count));
   return {
     input: bufferOf(device, x),
@@ -221,20 +223,20 @@ function decodeBuffers(device: Device, { behind }: Pair, { x, stream, weight }: 
     normWeight: bufferOf(device, weight),
     between: empty(stream.length),
     normedX: empty(stream.length),
-    y: empty(ROOM * behind.width),
+    y: empty(ROOM * after.width),
   };
 }
 
 function recordingDecode(
   { device, config, adapter }: Place,
-  { adding, behind }: Pair,
+  { adding, after }: Pair,
   made: Given & ReturnType<typeof decodeBuffers>,
   tokens: number,
 ): ReturnType<Check['make']> {
   const { buffers } = adapter.arena;
   const { input, before, between, normWeight, normedX, y, stream } = made;
   const { hiddenSize: width, residualScale: scale, rmsNormEps, activation } = config;
-  const [adds, lowers] = [loraInputs(config, adding.group), loraInputs(config, behind.group)];
+  const [adds, lowers] = [loraInputs(config, adding.group), loraInputs(config, after.group)];
   const of = (part: Part) => ({
     outputStart: part.start,
     outputWidth: part.isGated ? part.width / 2 : part.width,
@@ -253,9 +255,9 @@ function recordingDecode(
     buffers,
   );
   const norm = new Norm(device, normWeight, rmsNormEps, { x: between, output: normedX });
-  const gate = behind.isGated ? activation : undefined;
-  const second = new Linear(device, behind.matrix, {
-    ...of(behind),
+  const gate = after.isGated ? activation : undefined;
+  const second = new Linear(device, after.matrix, {
+    ...of(after),
     x: between,
     y,
     norm,
@@ -271,7 +273,7 @@ function recordingDecode(
   };
 }
 
-/** x + scale · (W + B · A) · input, where of W there are some rows. */
+/** x + scale · (W + B · A) · input, for some rows of W. */
 function changedStream({ config, adapter }: Place, adding: Part, token: number, { x, stream }: Given): Float32Array {
   const { hiddenSize, residualScale } = config;
   const input = x.subarray(token * adding.columns, (token + 1) * adding.columns);
@@ -280,9 +282,9 @@ function changedStream({ config, adapter }: Place, adding: Part, token: number, 
   return added.map((value, i) => stream[token * hiddenSize + i]! + residualScale * value);
 }
 
-function behindNorm({ adapter, config }: Place, behind: Part, token: number, x: Float32Array): Float32Array {
-  const sums = product(adapter, behind, token, x);
-  if (!behind.isGated) return sums;
+function afterNorm({ adapter, config }: Place, after: Part, token: number, x: Float32Array): Float32Array {
+  const sums = product(adapter, after, token, x);
+  if (!after.isGated) return sums;
   const half = sums.length / 2;
-  return sums.subarray(0, half).map((gate, i) => ACTIVATIONS[config.activation](gate) * sums[half + i]!);
+  return sums.subarray(0, half).map((gate, i) => ACTIVATIONS[config.activation].compute(gate) * sums[half + i]!);
 }

@@ -1,5 +1,5 @@
-import { AdapterArena, type ArenaAdapter } from '../../adapters/arena/adapter-arena.ts';
-import type { LadderModule } from '../../adapters/ladder/adapter-ladder.ts';
+import { AdapterArena, type ArenaAdapter } from '../../adapters/adapter-arena.ts';
+import type { LadderModule } from '../../adapters/rank-ladder.ts';
 import {
   type LinearGroup,
   linearShape,
@@ -11,17 +11,22 @@ import type { RampRow } from '../../chunking/ramps.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { BatchShape } from '../../layers/batch.ts';
-import { anyHalves, anyNumbers } from '../../models/checks/known-values.ts';
-import { dot } from '../../models/checks/plain-math.ts';
+import { anyHalves, anyNumbers, dot } from '../../models/checks/known-values.ts';
 import { floatToHalf } from '../../weights/float-tensor.ts';
 import { loraBatch } from '../adapter-mix.ts';
 
-/** Of each level, one for each loop of lora-run/pairs; and more components than the other runs and prefill compute at once. */
+/**
+ * Ranks of each level, one for each loop of lora-run/pairs; more components than the other runs, and prefill, compute
+ * at once.
+ */
 const RANKS = [5, 18, 50];
 const RANK = 50;
 /** The adapter is in its mix twice. */
 const SCALES = [1 / 64, 1 / 32];
-/** Some tokens take all of it, some little, and some what lies between: the first three, as many as are decoded, each loop. */
+/**
+ * Some tokens take all of it, some little, and some a part: the first three, as many as decoding computes, cover each
+ * loop.
+ */
 const ROWS: readonly RampRow[] = [
   { levelLo: 0, levelHi: 2, wLo: 1, wHi: 0.5 },
   { levelLo: 1, levelHi: 1, wLo: 1, wHi: 0 },
@@ -29,13 +34,13 @@ const ROWS: readonly RampRow[] = [
   { levelLo: 2, levelHi: 2, wLo: 1, wHi: 0 },
 ];
 
-/** Where a group's outputs begin that are looked at: the last of its first linear, and where there are, the first of its second. */
+/** Compared outputs of a group: the last of its first linear, and, where there is one, the first of its second. */
 export interface Outputs {
   start: number;
   count: number;
 }
 
-/** An adapter of one layer in an arena of its own, and what it adds to the linears. */
+/** An adapter of one layer in its own arena, and its effect on the linears. */
 export class CheckedAdapter {
   readonly arena: AdapterArena;
   readonly #adapter: ArenaAdapter;
@@ -80,7 +85,7 @@ export class CheckedAdapter {
     return { kind, tokens, lora: batch?.lora };
   }
 
-  /** B · A · input of a token for these outputs of a group. */
+  /** B · A · input of a token, for these outputs of a group. */
   delta(group: LinearGroup, token: number, input: Float32Array, { start, count }: Outputs): Float32Array {
     const sums = new Float32Array(count);
     let first = 0;

@@ -1,6 +1,6 @@
-import type { AdapterArena } from '../../adapters/arena/adapter-arena.ts';
+import type { AdapterArena } from '../../adapters/adapter-arena.ts';
 import { entropyComplexity } from '../../chunking/complexity.ts';
-import { nextLevel } from '../../chunking/levels.ts';
+import { nextLevel } from '../../chunking/chunk-plan.ts';
 import { DecodeRamp } from '../../chunking/ramps.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
@@ -8,7 +8,7 @@ import { bufferOf } from '../../models/checks/known-values.ts';
 import { LEVEL_BYTES, LevelControl, type LevelOptions } from '../sampling/level-control.ts';
 
 const OPTIONS: LevelOptions = { thresholds: [0.3, 0.5, 0.7], hysteresis: 0.05, smoothing: 0.5, rampWidth: 2 };
-/** Of each stream: a ramp up, one that is over and holds back the next change, a change that is too small, a ramp down. */
+/** Slots: a ramp up, one that is over and delays the next change, a change that is too small, a ramp down. */
 const STREAMS = [
   { level: 0, complexity: 0.2, entropy: 0.81, steps: 1 },
   { level: 3, complexity: 0.9, entropy: 0.04, steps: 3 },
@@ -16,7 +16,7 @@ const STREAMS = [
   { level: 2, complexity: 0.6, entropy: 0, steps: 1 },
 ];
 
-/** The level of streams' next tokens follows the entropies of their last ones as it does on the host. */
+/** The level of each slot's next token follows the entropies as on the host. */
 export function levelCheck(device: Device, arena: AdapterArena): Check {
   const entropies = bufferOf(
     device,
@@ -26,11 +26,14 @@ export function levelCheck(device: Device, arena: AdapterArena): Check {
   const expected = STREAMS.flatMap(followed);
   return {
     name: 'sample-level with adapters',
-    make: () => (recorder) => {
-      STREAMS.forEach(({ steps, ...start }, slot) => {
-        levels.begin(slot, start);
-        for (let step = 0; step < steps; step++) levels.record(recorder, slot, OPTIONS);
-      });
+    make() {
+      levels.prepare();
+      return (recorder) => {
+        STREAMS.forEach(({ steps, ...start }, slot) => {
+          levels.begin(slot, start);
+          for (let step = 0; step < steps; step++) levels.record(recorder, slot, OPTIONS);
+        });
+      };
     },
     result: STREAMS.flatMap((_, slot) => levels.of(slot)),
     read: (bytes) =>
@@ -43,7 +46,7 @@ export function levelCheck(device: Device, arena: AdapterArena): Check {
   };
 }
 
-/** A stream's complexity, and the row of its next token. */
+/** A slot's complexity, and the row of its next token. */
 function followed({ level, complexity: before, entropy, steps }: (typeof STREAMS)[number]): number[] {
   const { thresholds, hysteresis, smoothing, rampWidth } = OPTIONS;
   const ramp = new DecodeRamp({ level, scale: 1 }, rampWidth);

@@ -3,26 +3,27 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import type { Batch } from '../../layers/batch.ts';
-import { Norm } from '../../layers/norm.ts';
-import { LoraProduct } from '../../layers/unfused-lora.ts';
-import type { WeightUpload } from '../../layers/upload/weight-upload.ts';
-import { anyHalves, anyMatrix, anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
-import { dot, rmsNormed } from '../../models/checks/plain-math.ts';
+import { Norm } from '../../layers/linear.ts';
+import { LoraProduct } from '../../layers/adapted-linears.ts';
+import type { WeightUpload } from '../../layers/weight-upload.ts';
+import { anyHalves, anyMatrix, anyNumbers, bufferOf, dot, rmsNormed } from '../../models/checks/known-values.ts';
 
-/** Behind a norm. */
+/** Groups after a norm. */
 const NORMED: readonly LinearGroup[] = ['qkv', 'gateUp', 'convInput', 'deltaInput'];
 const RANK = 32;
-/** Of the outputs, those that an adapter changes, behind others. */
+/** The outputs that an adapter changes: their number, and the first of them. */
 const [ROWS, START] = [32, 16];
 const WIDTH = START + ROWS;
 const DECODED = [1, 2, 3];
 const PREFILLED = 9;
 /** Whole tiles. */
 const ROOM = 64;
-/** The adapter's, and the request's. */
+/** The scales of adapter and request. */
 const SCALES = [0.5, 2] as const;
 
-/** y + scale · B · A · x, as adapters in their plain form have it, of every width that a model's linears read, with a norm where they have one. */
+/**
+ * y + scale · B · A · x in plain form, for every input width of the model's linears, with a norm where they have one.
+ */
 export async function plainAdapterChecks(device: Device, upload: WeightUpload, config: ModelConfig): Promise<Check[]> {
   const inputs = new Map<string, Input>();
   for (const linear of linearsOfModel(config)) {

@@ -5,41 +5,47 @@ import type { Recorder } from '../../gpu/recorder.ts';
 import type { Check, CheckGroup } from '../../gpu/self-check.ts';
 import { anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
 import { Sampler } from '../sampling/sampler.ts';
-import { drawnToken, type PlainDraw } from './plain-draw.ts';
+import { sampledToken, type PlainSample } from './plain-sample.ts';
 
-/** Tokens that are likelier than all others, from the likeliest on, each so much less, but two alike: they lie in all parts of a vocabulary. */
+/**
+ * Logit of the likeliest token; the others decrease in steps, with two equal ones, and lie in all parts of a
+ * vocabulary.
+ */
 const LIKELY = 10;
 const LARGEST = 5;
 const LESS = 0.1;
-/** One that is unlikely. */
+/** Logit of an unlikely token. */
 const LOWEST = -3;
-/** Scores that are nearer may change places by rounding. */
+/** Closer scores may change places by rounding. */
 const LEAST_MARGIN = 0.1;
 
-/** What top-k and top-p leave of the likely ones, each, and min-p of those. */
+/** Likely tokens that top-k, then top-p, then min-p leave. */
 const KEPT = { topK: 8, topP: 6, minP: 5 };
 const SEED = 7;
 
-/** What is known of a sampler's logits. */
+/** A sampler with known logits. */
 interface Sampled {
   device: Device;
   sampler: Sampler;
-  /** Where the sampler has its logits, and leaves tokens by slot. */
+  /** Buffer of the sampler's logits; it writes tokens by slot. */
   row: GPUBuffer;
   tokens: GPUBuffer;
   logits: Float32Array<ArrayBuffer>;
-  /** From the likeliest on; and the unlikely one. */
+  /** Likely tokens, likeliest first; and the unlikely one. */
   likely: readonly number[];
   unlikely: number;
 }
 
-/** The likeliest of known logits is taken, and how certain that is; filters leave what they should, penalties take off what they should, and draws are those of their seeds. */
+/**
+ * Greedy sampling takes the likeliest token and gives its entropy; filters leave the right tokens, penalties subtract
+ * the right amounts, and samples match their seeds.
+ */
 export function samplerChecks(device: Device, vocabSize: number): CheckGroup {
   const next = anyNumbers();
   const place = (i: number): number => Math.floor((vocabSize * (((22 + 7 * i) % 32) + 0.5)) / 32);
   const logits = Float32Array.from({ length: vocabSize }, () => 4 * next());
   const likely = Array.from({ length: LIKELY }, (_, i) => place(i));
-  likely.forEach((token, i) => (logits[token] = LARGEST - (i - Number(i >= KEPT.topK)) * LESS)); // the first that top-k leaves out is as likely as the last it keeps
+  likely.forEach((token, i) => (logits[token] = LARGEST - (i - Number(i >= KEPT.topK)) * LESS)); // the first token beyond top-k is as likely as the last within
   const unlikely = place(LIKELY);
   logits[unlikely] = LOWEST;
   const [row, tokens] = [bufferOf(device, logits), bufferOf(device, new Uint32Array(4))];
@@ -47,7 +53,7 @@ export function samplerChecks(device: Device, vocabSize: number): CheckGroup {
   const sampled = { device, sampler, row, tokens, logits, likely, unlikely };
   return {
     candidates: [],
-    checks: [likeliestCheck(sampled), filterCheck(sampled), drawCheck(sampled), penaltyCheck(sampled)],
+    checks: [likeliestCheck(sampled), filterCheck(sampled), sampleCheck(sampled), penaltyCheck(sampled)],
   };
 }
 
@@ -65,7 +71,10 @@ const likeliestCheck = (sampled: Sampled): Check => {
   });
 };
 
-/** Top-k, then top-p by the mass of what that left, mask the logits behind; min-p does not, but none of them is drawn. */
+/**
+ * Top-k, then top-p over the remaining mass, mask the other logits; min-p masks none, but excludes tokens from the
+ * sample.
+ */
 function filterCheck(sampled: Sampled): Check {
   const { sampler, row, logits, likely } = sampled;
   const temperature = 0.5;
@@ -74,7 +83,7 @@ function filterCheck(sampled: Sampled): Check {
   const topP = (mass(KEPT.topP - 1) + mass(KEPT.topP)) / 2 / mass(KEPT.topK);
   const minP = Math.exp(((0.5 - KEPT.minP) * LESS) / temperature);
   const left = new Map(likely.slice(0, KEPT.topP).map((token) => [token, logits[token]!]));
-  // One that min-p alone decides.
+  // A sample that min-p alone decides.
   const options = { temperature, minP, seed: SEED };
   const barred = likely[KEPT.topP - 1];
   const position = sure(
@@ -82,7 +91,7 @@ function filterCheck(sampled: Sampled): Check {
       [
         { ...options, position: at, minP: 0 },
         { ...options, position: at },
-      ].map((draw) => drawnToken(left, draw)),
+      ].map((sample) => sampledToken(left, sample)),
     ([first]) => first?.token === barred,
   );
   return check(sampled, {
@@ -93,45 +102,45 @@ function filterCheck(sampled: Sampled): Check {
         position,
         wantsEntropy: false,
       }),
-    right: [drawnToken(left, { ...options, position }).token],
+    right: [sampledToken(left, { ...options, position }).token],
     also: likely.map((token) => ({ buffer: row, offset: token * 4, size: 4 })),
     expected: likely.map((token, i) => (i < KEPT.topP ? logits[token]! : -3e38)),
   });
 }
 
-/** From all tokens, by slots. */
-function drawCheck(sampled: Sampled): Check {
+/** Samples from all tokens, by slot. */
+function sampleCheck(sampled: Sampled): Check {
   const { sampler, logits } = sampled;
-  const draws: PlainDraw[] = [];
+  const samples: PlainSample[] = [];
   for (let slot = 0; slot < 2; slot++) {
     const options = { temperature: 0.5, minP: 0, seed: SEED + slot };
-    draws.push({ ...options, position: sure((position) => [drawnToken(logits, { ...options, position })]) });
+    samples.push({ ...options, position: sure((position) => [sampledToken(logits, { ...options, position })]) });
   }
   return check(sampled, {
     record(recorder) {
-      draws.forEach(({ position, ...options }, slot) =>
+      samples.forEach(({ position, ...options }, slot) =>
         sampler.record(recorder, 0, { slot, sampling: { ...GREEDY, ...options }, position, wantsEntropy: false }),
       );
     },
-    right: draws.map((draw) => drawnToken(logits, draw).token),
+    right: samples.map((sample) => sampledToken(logits, sample).token),
   });
 }
 
-/** The first position whose draws are sure, and wanted. */
+/** The first position whose samples are clear, and accepted by `wanted`. */
 function sure(
-  drawnAt: (position: number) => ReturnType<typeof drawnToken>[],
-  isWanted: (drawn: ReturnType<typeof drawnToken>[]) => boolean = () => true,
+  sampledAt: (position: number) => ReturnType<typeof sampledToken>[],
+  isWanted: (sampled: ReturnType<typeof sampledToken>[]) => boolean = () => true,
 ): number {
   for (let position = 1; ; position++) {
-    const drawn = drawnAt(position);
-    if (drawn.every(({ margin }) => margin > LEAST_MARGIN) && isWanted(drawn)) return position;
+    const sampled = sampledAt(position);
+    if (sampled.every(({ margin }) => margin > LEAST_MARGIN) && isWanted(sampled)) return position;
   }
 }
 
-/** Two draws one after another: what was drawn first counts for the second. */
+/** Two samples in a row: the second counts the first. */
 function penaltyCheck(sampled: Sampled): Check {
   const { sampler, row, logits, likely, unlikely } = sampled;
-  const [drawn, inPrompt, biased, second, repeated] = likely as [number, number, number, number, number];
+  const [first, inPrompt, biased, second, repeated] = likely as [number, number, number, number, number];
   const sampling: SamplingOptions = {
     ...GREEDY,
     repetitionPenalty: 1.3,
@@ -145,7 +154,7 @@ function penaltyCheck(sampled: Sampled): Check {
     (count > 0 ? sampling.presencePenalty : 0);
   const twice = (token: number, count: number): number => penalized(penalized(logits[token]!, count), count);
   const values = new Map([
-    [drawn, penalized(logits[drawn]!, 1)],
+    [first, penalized(logits[first]!, 1)],
     [inPrompt, twice(inPrompt, 0)],
     [unlikely, twice(unlikely, 0)],
     [biased, logits[biased]! - 3],
@@ -157,8 +166,8 @@ function penaltyCheck(sampled: Sampled): Check {
       const prompt = [inPrompt, unlikely, repeated];
       sampler.begin(0, sampling, prompt);
       sampler.recount(0, sampling, [repeated], { prompt, answer: [repeated, repeated] });
-      for (let draw = 0; draw < 2; draw++)
-        sampler.record(recorder, 0, { slot: 0, sampling, position: draw, wantsEntropy: false });
+      for (let sample = 0; sample < 2; sample++)
+        sampler.record(recorder, 0, { slot: 0, sampling, position: sample, wantsEntropy: false });
     },
     right: [second],
     also: [...values.keys()].map((token) => ({ buffer: row, offset: token * 4, size: 4 })),
@@ -168,9 +177,9 @@ function penaltyCheck(sampled: Sampled): Check {
 
 interface Case {
   record: (recorder: Recorder) => void;
-  /** Tokens by slots: each is right or not. */
+  /** Whether each slot's token is right. */
   right: readonly number[];
-  /** Other numbers, and what they are to be. */
+  /** Other numbers, and their expected values. */
   also?: readonly BufferRange[];
   expected?: readonly number[];
 }

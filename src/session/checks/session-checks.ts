@@ -1,13 +1,11 @@
-import { isRecord } from '../../config/is-record.ts';
+import { isRecord } from '../../util/values.ts';
 import type { TuningStore } from '../../gpu/autotuner.ts';
 import { Buffers } from '../../gpu/buffers.ts';
-import { type Variant, VARIANTS } from '../../gpu/device-variant.ts';
-import type { Device } from '../../gpu/device.ts';
-import { renderKernel } from '../../gpu/kernel.ts';
+import { type Variant, VARIANTS, type Device } from '../../gpu/device.ts';
+import { renderKernel, textHash } from '../../gpu/kernel.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { type CheckGroup, rightVariant } from '../../gpu/self-check.ts';
-import { textHash } from '../../gpu/text-hash.ts';
-import { pageFormKernels } from '../../layers/page-forms.ts';
+import { pageFormKernels } from '../../layers/attention.ts';
 import { checkUpload, kernelChecks } from '../../models/checks/kernel-checks.ts';
 import { pageChecks } from '../../models/checks/page-checks.ts';
 import { productChecks } from '../../models/checks/product-checks.ts';
@@ -17,14 +15,14 @@ import { plainAdapterChecks } from './plain-adapter-checks.ts';
 import { samplerChecks } from './sampler-checks.ts';
 import { CHECKS } from './version.ts';
 
-/** What is checked of a session. */
+/** The parts of a session that are checked. */
 export interface Checked {
   device: Device;
   recorder: Recorder;
   plan: ModelPlan;
 }
 
-/** Kernels that are checked together, by what they are for, and how. */
+/** Kernels that are checked together, under one name. */
 interface Case {
   name: string;
   texts: readonly string[];
@@ -32,8 +30,8 @@ interface Case {
 }
 
 /**
- * The variant with which this device computes right what a model runs on, as it was found for these kernels once, or by
- * asking it now. Errors: `wrong_results`, `device_lost`.
+ * The kernel variant with which this device computes a model right, from the store or by checking now. Errors:
+ * `wrong_results`, `device_lost`.
  */
 export function checkedVariant(session: Checked, store: TuningStore): Promise<Variant> {
   const { recorder, plan } = session;
@@ -48,8 +46,8 @@ export function checkedVariant(session: Checked, store: TuningStore): Promise<Va
 }
 
 /**
- * Before the first answer with an adapter: whether this device computes right what adapters run beside a model, as it was
- * found for these kernels once, or by asking it now. The arena is bound. Errors: `wrong_results`, `device_lost`.
+ * Before the first answer with an adapter: checks that this device computes adapters right, by the store or now. The
+ * arena is bound. Errors: `wrong_results`, `device_lost`.
  */
 export async function checkAdapters(session: Checked, store: TuningStore): Promise<void> {
   const { recorder, plan } = session;
@@ -68,7 +66,7 @@ export async function checkAdapters(session: Checked, store: TuningStore): Promi
   });
 }
 
-/** The same of adapters in their plain form, of which one was loaded. Errors: `wrong_results`, `device_lost`. */
+/** The same for adapters in their plain form, once one is loaded. Errors: `wrong_results`, `device_lost`. */
 export async function checkPlainAdapters(session: Checked, store: TuningStore): Promise<void> {
   const { recorder, plan } = session;
   await rightFor(session, store, {
@@ -83,8 +81,8 @@ export async function checkPlainAdapters(session: Checked, store: TuningStore): 
 }
 
 /**
- * The same of what reads and writes pages in other forms than f16, once it is compiled. Errors:
- * `wrong_results`, `device_lost`.
+ * The same for kernels of pages in other forms than f16, once they are compiled. Errors: `wrong_results`,
+ * `device_lost`.
  */
 export async function checkPages(session: Checked, store: TuningStore): Promise<void> {
   const { config } = session.plan;
@@ -97,7 +95,7 @@ export async function checkPages(session: Checked, store: TuningStore): Promise<
 
 const textsOf = (device: Device): string[] => device.pipelines.texts().map(({ text }) => text);
 
-/** The variant with which the device computes right what a case checks. Errors: `wrong_results`, `device_lost`. */
+/** The kernel variant with which the device computes a case right. Errors: `wrong_results`, `device_lost`. */
 export async function rightFor(
   { device, recorder }: Pick<Checked, 'device' | 'recorder'>,
   store: TuningStore,
@@ -106,7 +104,7 @@ export async function rightFor(
   const key = `${device.name}, ${CHECKS}, ${textHash([...texts].sort().join())}: ${name}`;
   const known = await store.get(key).catch(() => undefined);
   if (isVariant(known)) return known;
-  // With a variant and buffers of its own: others may compute meanwhile.
+  // Has its own variant and buffers: other work may run meanwhile.
   const apart: Device = { ...device, buffers: new Buffers(device.gpuDevice) };
   try {
     const right = await rightVariant(apart, recorder, await groups(apart));

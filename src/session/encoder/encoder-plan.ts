@@ -18,12 +18,12 @@ import {
   sum,
 } from '../model-plan.ts';
 
-/** Batches of a prefill that one of an encoder is as long as: it has no answers beside it to wait for. */
+/** An encoder batch is as long as this many prefill batches: no answers wait beside it. */
 const BATCHES = 4;
-/** Tokens of a prefill's tile. */
+/** Tokens of a prefill tile. */
 const TILE = 64;
 
-/** An encoder found fit for a device, from its header alone, and what it will take there. */
+/** The plan of an encoder on a device, from its header alone. */
 export interface EncoderPlan extends Pick<
   ModelPlan,
   | 'file'
@@ -39,7 +39,7 @@ export interface EncoderPlan extends Pick<
   config: EncoderConfig;
 }
 
-/** As `planHeader` of models that answer. Errors: `bad_file`, `unsupported`, `over_limit`, `bad_request`. */
+/** Like `planHeader`, for encoders. Errors: `bad_file`, `unsupported`, `over_limit`, `bad_request`. */
 export function planEncoder(device: Device, header: ModelHeader, limits: ModelLimits): EncoderPlan {
   const { file } = header.metadata;
   const config = readEncoderConfig(header);
@@ -67,7 +67,7 @@ export function planEncoder(device: Device, header: ModelHeader, limits: ModelLi
   };
 }
 
-/** Bytes of activations and of a table of positions, and how many of these there are. */
+/** Bytes of activations and of a position table, and the number of tables. */
 function sizesOf(
   config: EncoderConfig,
   batchTokens: number,

@@ -1,27 +1,23 @@
-import type { MemoryReport } from '../../config/memory-report.ts';
-import { unitVector } from '../../config/unit-vector.ts';
-import { throwIfAborted } from '../../errors/throw-if-aborted.ts';
-import { type Device, openDevice } from '../../gpu/device.ts';
-import { noErrors } from '../../gpu/error-scopes.ts';
-import { readOnce, throwIfLost } from '../../gpu/readback.ts';
-import { Recorder } from '../../gpu/recorder.ts';
+import type { MemoryReport } from '../../gpu/buffers.ts';
+import { unitVector } from '../../util/numbers.ts';
+import { throwIfAborted } from '../../errors/chunkwise-error.ts';
+import { type Device, openDevice, noErrors, type Variant } from '../../gpu/device.ts';
+import { readOnce, Recorder } from '../../gpu/recorder.ts';
 import { loadEncoder } from '../../models/load-encoder.ts';
-import type { TextEncoder } from '../../models/text-encoder.ts';
+import type { TextEncoder } from '../../models/encoder.ts';
 import { withWeights } from '../model-plan.ts';
 import type { SessionOptions } from '../session-options.ts';
-import { checkEncoder } from './check-encoder.ts';
 import { type EncoderPlan, planEncoder } from './encoder-plan.ts';
+import type { TuningStore } from '../../gpu/autotuner.ts';
+import { renderKernel } from '../../gpu/kernel.ts';
+import { encoderChecks, encoderKernels } from '../../models/checks/encoder-checks.ts';
+import { rightFor } from '../checks/session-checks.ts';
+import { inSmallSubmissions, reportKernels, uploadProgress } from '../open-session.ts';
 
 /** Opens a device and brings an encoder there. Errors: those of `openEngine`. */
 export async function openEncoderSession(options: SessionOptions): Promise<EncoderSession> {
-  const { onProgress, signal, wait, gpuAdapter, without, deviceClass, tuning } = options;
-  const device = await openDevice(options.gpu, {
-    wait,
-    gpuAdapter,
-    without,
-    deviceClass,
-    onLost: options.onDeviceLost,
-  });
+  const { onProgress, signal, tuning } = options;
+  const device = await openDevice(options.gpu, { ...options, onLost: options.onDeviceLost });
   try {
     onProgress?.({ phase: 'header', bytes: 0, total: 0 });
     const plan = options.header
@@ -30,23 +26,17 @@ export async function openEncoderSession(options: SessionOptions): Promise<Encod
     return await noErrors(device, plan.file, async () => {
       const recorder = new Recorder(device);
       if (tuning) device.variant = await checkEncoder(device, recorder, plan, tuning);
-      let bytes = 0;
-      const onBytes = (more: number): void => {
-        throwIfLost(device); // nothing else would notice before all is read
-        bytes += more;
-        onProgress?.({ phase: 'upload', bytes, total: plan.tensorBytes });
-      };
       const encoder = await loadEncoder(device, plan.config, plan.tensors, {
         batchTokens: plan.batchTokens,
         contextLength: plan.contextLength,
         recorder,
-        onBytes,
+        onBytes: uploadProgress(device, plan, options),
         signal,
       });
-      onProgress?.({ phase: 'compile', bytes: 0, total: 0 });
+      reportKernels(device, options);
       await device.pipelines.ready();
       const session = new EncoderSession(device, plan, encoder, recorder);
-      await session.encode([[0]]); // drivers compile at first dispatch
+      await inSmallSubmissions(recorder, () => session.encode([[0]])); // drivers compile at the first dispatch
       return session;
     });
   } catch (error) {
@@ -55,7 +45,7 @@ export async function openEncoderSession(options: SessionOptions): Promise<Encod
   }
 }
 
-/** What the encoder reads at once: a text's tokens, or a pair of texts', of which those from `second` on are of the second segment. */
+/** Input of an encoder: a text, or a pair of texts whose second segment starts at `second`. */
 export interface EncoderInput {
   tokens: readonly number[];
   second?: number;
@@ -63,7 +53,7 @@ export interface EncoderInput {
 
 /** An encoder on a device: everything that is lost with the device. Knows nothing of requests or text. */
 export class EncoderSession {
-  /** Nothing of a text stays. */
+  /** An encoder keeps no text. */
   readonly holdsText = false;
 
   constructor(
@@ -82,8 +72,8 @@ export class EncoderSession {
   }
 
   /**
-   * A vector for each text, pooled and scaled as the model has it: `[hiddenSize]`. Several texts go through the model at
-   * once; none is longer than the context. Errors: `aborted`, `device_lost`.
+   * A vector for each text, pooled and scaled as the model asks: `[hiddenSize]`. Computes several texts at once; none
+   * is longer than the context. Errors: `aborted`, `device_lost`.
    */
   async encode(texts: readonly (readonly number[])[], signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>[]> {
     const vectors = await this.#pool(
@@ -93,14 +83,14 @@ export class EncoderSession {
     return this.encoder.config.isNormalized ? vectors.map(unitVector) : vectors;
   }
 
-  /** Of a cross-encoder, a score for each pair of texts; otherwise as `encode`. */
+  /** The score of each pair of texts by a cross-encoder. Errors: as `encode`. */
   async score(pairs: readonly EncoderInput[], signal?: AbortSignal): Promise<number[]> {
     const { classifier } = this.encoder;
-    if (!classifier) throw new Error('no cross-encoder'); // the engine has seen to it
+    if (!classifier) throw new Error('no cross-encoder'); // the engine checks first
     return (await this.#pool(pairs, signal)).map((state) => classifier.score(state));
   }
 
-  /** A vector for each input, as it is pooled. */
+  /** The pooled vector of each input. */
   async #pool(inputs: readonly EncoderInput[], signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>[]> {
     const vectors: Float32Array<ArrayBuffer>[] = [];
     while (vectors.length < inputs.length) {
@@ -110,7 +100,7 @@ export class EncoderSession {
     return vectors;
   }
 
-  /** From `start` on as many as fit a batch. */
+  /** The inputs from `start` on that fit a batch. */
   #batch(inputs: readonly EncoderInput[], start: number): readonly EncoderInput[] {
     let total = 0;
     let end = start;
@@ -137,10 +127,27 @@ export class EncoderSession {
       queue.writeBuffer(spans, 0, Uint32Array.from(pooledOver));
       encoder.forward(recorder, ids.length, inputs.length);
     });
-    // In one go with the batch: others use the same activations between awaits.
+    // Before the first await: others use the same activations after it.
     const all = new Float32Array(
       await readOnce(device, 'pooled', [{ buffer: pooled, offset: 0, size: inputs.length * hiddenSize * 4 }]),
     );
     return inputs.map((_, i) => all.slice(i * hiddenSize, (i + 1) * hiddenSize));
   }
+}
+
+/**
+ * The kernel variant with which this device computes an encoder right, from the store or by checking now. Errors:
+ * `wrong_results`, `device_lost`.
+ */
+export function checkEncoder(
+  device: Device,
+  recorder: Recorder,
+  { config, tensors }: EncoderPlan,
+  store: TuningStore,
+): Promise<Variant> {
+  return rightFor({ device, recorder }, store, {
+    name: 'right with an encoder',
+    texts: encoderKernels(device, config, tensors).map(renderKernel),
+    groups: (apart) => encoderChecks(apart, recorder, config, tensors),
+  });
 }

@@ -1,44 +1,57 @@
-import type { Change, Copy, LayerPage, PageProbe, PageTrial, Trial } from '../../cache/cache-page.ts';
+import {
+  type Change,
+  type Copy,
+  type LayerPage,
+  type PageProbe,
+  type PageTrial,
+  type Trial,
+  layerPageUnits,
+  slidingWindowLayers,
+} from '../../cache/cache-page.ts';
 import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../../cache/kv-cache.ts';
-import type { FormLoss } from '../../cache/layer-losses.ts';
+import type { FormLoss } from '../../cache/probes.ts';
 import { type CachePolicy, type CacheView, DENSE, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
-import { layerPageUnits, shortSighted } from '../../cache/windows.ts';
 import { hasPages } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
-import { Readback } from '../../gpu/readback.ts';
-import type { Recorder } from '../../gpu/recorder.ts';
+import { Readback, type Recorder } from '../../gpu/recorder.ts';
 import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
 import { pageUnits, type SmallerForm, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
-import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/probe-page.ts';
-import { MAX_STREAMS } from '../../config/max-streams.ts';
-import type { ProbedQueries } from '../../layers/page-forms.ts';
+import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/pages.ts';
+import { MAX_SEQUENCES } from '../../config/limits.ts';
+import type { ProbedQueries, PageForms } from '../../layers/attention.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import type { Sequence } from '../sequence.ts';
 
-/** Steps of decoding from a trial to what follows of it: by then its result has come, however streams are interleaved. */
+/** Decode steps from a trial to its effect: its result has arrived by then, however sequences are interleaved. */
 const STEPS_TO_RESULT = 2;
 
 /**
- * Tokens of a text that are computed, and how many come next. Its sequence may have one more, where a step waits for
- * another text's prompt, or fewer, where what steps have drawn is not read.
+ * Computed tokens of a text, and tokens that come next. The sequence may have one token more, if a step waits for
+ * another prompt, or fewer, if sampled tokens are not read.
  */
 interface Span {
   computed: number;
   upcoming: number;
 }
 
-/** Gives the pages of sequences the forms their policies want. */
+/** Changes the forms of cache pages as the policies of their sequences ask. */
 export class PageTrials {
-  /** See residual-shares.ts; none of a model whose context is too short for policies. */
+  /** See residual-shares.ts; empty if the context is too short for policies. */
   residualShares: readonly number[] = [];
-  /** Whether this device computes pages in other forms right, as far as is known: where it does not none takes one. */
+  /** See far-losses.ts; empty until a policy needs them. */
+  farLosses: readonly number[] = [];
+  /**
+   * Whether the device computes other page forms right, as far as is known; if it does not, all pages stay in f16.
+   */
   areRight = true;
   readonly #readback: Readback;
-  /** What a sequence's policy was last asked about. */
+  /** The state that each sequence's policy was asked about last. */
   readonly #asked = new WeakMap<Sequence, string>();
-  /** Of a page in f16, in all layers that have pages. */
+  /** Bytes of a page in f16, in all layers with pages. */
   readonly #nextBytes: number;
+  /** Layers whose pages can change form. */
+  readonly #changingLayers: readonly number[];
 
   constructor(
     device: Device,
@@ -47,19 +60,24 @@ export class PageTrials {
     private readonly contextLength: number,
   ) {
     const { config } = transformer;
-    this.#readback = new Readback(device, 'page errors', errorBytes(config), MAX_STREAMS);
+    this.#readback = new Readback(device, 'page errors', errorBytes(config), MAX_SEQUENCES);
+    const others = slidingWindowLayers(config);
+    this.#changingLayers = [...transformer.layers.keys()].filter((layer) => !others.includes(layer));
     this.#nextBytes = transformer.layers.reduce(
       (sum, _, layer) => sum + (hasPages(config, layer) ? layerPageUnits(config, layer) * UNIT_BYTES : 0),
       0,
     );
   }
 
-  /** Whether a text's pages stay in f16 though its policy has other forms, since the device computes these wrong, as far as is known. */
+  /** Whether pages stay in f16 against their policy, because the device computes other forms wrong. */
   isRefused({ key }: CachePolicy): boolean {
     return !this.areRight && key !== DENSE.key;
   }
 
-  /** Pages that several layers read are tried by none of them: models whose layers may share keys keep them as they are. Errors: `unsupported`. */
+  /**
+   * Refuses other page forms in models whose layers share keys: no layer can try a page that others read. Errors:
+   * `unsupported`.
+   */
   check({ key }: CachePolicy): void {
     const { architecture, perLayerInputs } = this.transformer.config;
     if (key === DENSE.key || perLayerInputs === undefined) return;
@@ -68,29 +86,34 @@ export class PageTrials {
   }
 
   /**
-   * Before a batch of a text's tokens from `from` up to `to`: copies in other forms are written and probed, pages take the
-   * forms that were chosen or are told to take, and some are given up; all of that is submitted. Nothing may be recorded.
-   * Where something is probed, resolves when it is known what was found. Throws `context_overflow`, and what `check` throws.
+   * Before a batch of positions `from` to `to`: writes and probes copies in other forms, changes pages as chosen, and
+   * evicts pages; submits all of that. Nothing may be recorded. If it probes, resolves when the result is known.
+   * Throws `context_overflow`, and what `check` throws.
    */
   settle(sequence: Sequence, from: number, to: number): Promise<void> | undefined {
     this.check(sequence.policy);
     const span = { computed: from, upcoming: to - from };
     this.#conclude(sequence, from);
-    this.transformer.cache.giveBackBehind(sequence.pages, sequence.placeOf(from));
-    // Most tokens fill no page: the policy would look at all of them to say the same again.
+    this.transformer.cache.freeBeforeWindow(sequence.pages, sequence.placeOf(from));
+    // Most tokens fill no page, and the policy would return the same again.
     const isNews = this.areRight && this.#isNews(sequence, span);
-    // What pages are to become is probed while they are what they were.
+    // Probes run before pages change.
     const probing = isNews ? this.#probe(sequence, span) : undefined;
     if (isNews) this.#change(sequence, span);
-    this.#giveUp(sequence, span);
+    this.#evict(sequence, span);
     const trying = isNews && !probing ? this.#try(sequence, span) : undefined;
     this.transformer.cache.shrink();
     return probing ?? trying;
   }
 
+  /** Most tokens of a batch of a prompt. */
+  batchTokens({ policy }: Sequence): number {
+    return this.areRight ? (policy.batchTokens?.(this.#nextBytes) ?? Infinity) : Infinity;
+  }
+
   /**
-   * How many tokens a batch may have from `from` on that is to leave what as many batches of one token would: behind the first
-   * of them no page takes another form, none is given up, and nothing is probed or tried, since what is found is known by a step.
+   * Most tokens of a batch from `from` on with the same result as batches of one token: after the first no page
+   * changes form or is evicted, and no probe or trial starts.
    */
   tokensAtOnce(sequence: Sequence, from: number): number {
     const { policy, trial, probing } = sequence;
@@ -104,14 +127,14 @@ export class PageTrials {
       : Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place));
   }
 
-  /** What is being tried is dropped. */
+  /** Drops the running trial. */
   drop(sequence: Sequence): void {
     for (const copy of sequence.trial?.copies ?? []) this.transformer.cache.reject(copy);
     sequence.trial = undefined;
     sequence.probing = undefined;
   }
 
-  /** A page was filled or is to come, a trial ended, or one may begin, since this was asked. */
+  /** Whether a page was filled, or a trial ended or may begin, since the policy was asked. */
   #isNews(sequence: Sequence, span: Span): boolean {
     const state = this.#stateOf(sequence, span);
     const isNews = this.#asked.get(sequence) !== state;
@@ -120,7 +143,7 @@ export class PageTrials {
   }
 
   #stateOf(sequence: Sequence, { computed, upcoming }: Span): string {
-    // Not by those that are held: they are as many again where as many were given up.
+    // Held tokens would not do: eviction may bring the same number back.
     return [
       Math.floor(computed / PAGE_TOKENS),
       pagesFor(computed + upcoming),
@@ -130,45 +153,44 @@ export class PageTrials {
     ].join();
   }
 
-  /** Pages take the forms that the policy tells them to. */
+  /** Changes pages to the forms that the policy sets. */
   #change(sequence: Sequence, span: Span): void {
     const { pages, policy } = sequence;
     const { cache } = this.transformer;
     const wanted = this.#mayChange(policy.changes?.(this.#view(sequence, span)));
     if (wanted.some(({ forced }) => forced)) {
       sequence.memoryOverrode = true;
-      this.drop(sequence); // what is being tried may be among them
+      this.drop(sequence); // it may cover the same pages
     }
     const tried = new Set(sequence.trial?.copies.map(({ from }) => from));
     const changes = wanted.filter(({ page, layer }) => !tried.has(pages[page]?.layers[layer] as LayerPage));
-    // As many as can be written at once.
+    // Each round writes the changes that fit.
     while (changes.length > 0) {
       const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
       this.#write(sequence, copies, latestQueries(sequence, span.computed));
-      this.recorder.submit(); // the tasks are written anew for the next ones
+      this.recorder.submit(); // the next round overwrites the tasks
       for (const copy of copies) cache.accept(pages, copy, sequence.shadows);
     }
   }
 
-  /** Pages of short-sighted layers stay as they are: they are few, and what reads them knows no other form. */
+  /** Pages of sliding-window layers stay in f16: they are few, and their kernels read no other form. */
   #mayChange(changes: readonly Change[] = []): Change[] {
-    const others = shortSighted(this.transformer.config);
-    return changes.filter(({ layer }) => !others.includes(layer));
+    return changes.filter(({ layer }) => this.#changingLayers.includes(layer));
   }
 
-  /** Errors: `context_overflow` where what is left and what comes is still too much. */
-  #giveUp(sequence: Sequence, span: Span): void {
+  /** Errors: `context_overflow` if the text still exceeds the context. */
+  #evict(sequence: Sequence, span: Span): void {
     const { pages, policy, keptPages } = sequence;
     const { upcoming } = span;
     const view = this.#view(sequence, span);
     const full = Math.floor(view.tokens / PAGE_TOKENS);
     const count = Math.max(0, Math.min(policy.drops?.(view) ?? 0, full - keptPages));
     if (view.tokens + upcoming - count * PAGE_TOKENS > this.contextLength) {
-      const reason = `${view.tokens} tokens, of which ${count * PAGE_TOKENS} can be given up, and ${upcoming} more exceed the context of ${this.contextLength}`;
+      const reason = `${view.tokens} tokens, of which ${count * PAGE_TOKENS} can be evicted, and ${upcoming} more exceed the context of ${this.contextLength}`;
       throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
     }
     if (count === 0) return;
-    this.drop(sequence); // what is tried is told by its place
+    this.drop(sequence); // the trial refers to pages by place
     if (policy.trials && count > pagesBeyondContext(view)) sequence.memoryOverrode = true;
     this.transformer.cache.drop(pages, keptPages, count);
     sequence.dropped += count * PAGE_TOKENS;
@@ -189,12 +211,12 @@ export class PageTrials {
     return result;
   }
 
-  /** Their tasks from the `first` one on. */
+  /** Writes tasks from number `first` on. */
   #write(sequence: Sequence, copies: readonly Copy[], queries: ProbedQueries, first = 0): TaskRun[] {
     const runs = this.transformer.cache.writeTasks(sequence.pages, copies, first);
-    for (const { layer, first, count, condenses } of runs) {
+    for (const { layer, first, count, merges } of runs) {
       const pageForms = this.transformer.layers[layer]?.mixer.pageForms;
-      if (condenses) pageForms?.condense(this.recorder, first, count, queries);
+      if (merges) pageForms?.mergeTokens(this.recorder, first, count, queries);
       else pageForms?.quantize(this.recorder, first, count);
     }
     return runs;
@@ -205,7 +227,7 @@ export class PageTrials {
     return sequence.probing || queries === 0 ? undefined : sequence.policy.probes?.(this.#view(sequence, span));
   }
 
-  /** Layer by layer, so that the copies of one live at a time. */
+  /** Probes layer by layer, so that only one layer's copies are alive at a time. */
   #probe(sequence: Sequence, span: Span): Promise<void> | undefined {
     const queries = latestQueries(sequence, span.computed);
     const wanted = this.#toProbe(sequence, span);
@@ -216,12 +238,13 @@ export class PageTrials {
     };
     const { cache, layers } = this.transformer;
     const count = pages.length * forms.length;
-    const others = shortSighted(cache.config);
-    const probed = layers.map((_, layer) => layer).filter((layer) => !others.includes(layer));
+    const probed = this.#changingLayers;
     for (const [i, layer] of probed.entries()) {
       const copies = cache.copies(
         sequence.pages,
-        forms.flatMap((form) => pages.map((page) => ({ page, layer, form, entries: PAGE_TOKENS }))),
+        forms.flatMap((form) =>
+          pages.map((page) => ({ page, layer, form, entries: form === 'sparse' ? 0 : PAGE_TOKENS })),
+        ),
       );
       this.#write(sequence, copies, queries, i * count);
       layers[layer]?.mixer.pageForms?.probe(this.recorder, i * count, count, queries, pages.length);
@@ -233,7 +256,7 @@ export class PageTrials {
     return this.#readProbe(sequence.probing, probed, forms, queries.queries, wanted.pages.length / pages.length);
   }
 
-  /** `weight`: pages that each probed one stands for. */
+  /** `weight`: pages that each probed page stands for. */
   async #readProbe(
     probing: PageProbe,
     layers: readonly number[],
@@ -297,9 +320,19 @@ export class PageTrials {
     const { pages, keptPages, probed } = sequence;
     const sizes = { halfBytes: pageBytes(config), nextBytes: this.#nextBytes };
     return {
-      ...{ pages, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares },
+      ...{
+        pages,
+        keptPages,
+        upcoming,
+        ...sizes,
+        probed,
+        residualShares: this.residualShares,
+        farLosses: this.farLosses,
+      },
       tokens: sequence.placeOf(computed),
       contextLength: this.contextLength,
+      changingLayers: this.#changingLayers,
+      formBytes: (form, layer) => layerPageUnits(config, layer, form) * UNIT_BYTES,
     };
   }
 
@@ -318,15 +351,66 @@ export class PageTrials {
   }
 }
 
-/** At most so many of them, evenly. */
+/** At most `most` of them, evenly spaced. */
 const spread = (pages: readonly number[], most: number): number[] =>
   pages.length <= most
     ? [...pages]
     : Array.from({ length: most }, (_, i) => pages[Math.floor(((i + 0.5) * pages.length) / most)] as number);
 
-/** Of those computed since the sequence is gone on from, as the GPU has them. */
+/** The latest queries since the prefix hit, which are still on the GPU. */
 const latestQueries = (sequence: Sequence, computed: number): ProbedQueries => ({
   slot: sequence.slot,
   queries: Math.min(PROBES, computed - sequence.reused),
   position: sequence.placeOf(computed) - 1,
 });
+
+/** Measures how far the forms of a sequence's pages change attention, if the pages in f16 are kept. */
+export class ShadowCheck {
+  #readback: Readback | undefined;
+
+  constructor(
+    private readonly device: Device,
+    private readonly recorder: Recorder,
+    private readonly transformer: Transformer,
+  ) {}
+
+  /**
+   * For each layer: the change of the attention output of the latest queries, relative L2. Uses the queries before
+   * the last token, which may not be computed yet.
+   */
+  async errors(sequence: Sequence): Promise<number[]> {
+    const { cache, layers } = this.transformer;
+    const held = sequence.heldTokens;
+    const queries = { slot: sequence.slot, queries: Math.min(PROBES - 1, held - 1), position: held - 2 };
+    const errors: number[] = [];
+    // Other requests run between two layers: pages may move, and tasks and errors are overwritten.
+    for (const [
+      layer,
+      {
+        mixer: { pageForms },
+      },
+    ] of layers.entries()) {
+      const count = pageForms && queries.queries > 0 ? cache.writeShadows(sequence.pages, layer) : 0;
+      if (!pageForms || count === 0) {
+        errors.push(0);
+        continue;
+      }
+      const bytes = await this.#probe(pageForms, queries, count);
+      const found = new Float32Array(bytes);
+      const { numHeads } = this.transformer.config;
+      errors.push(Math.sqrt(sumOverHeads(found, numHeads, 0, 0) / sumOverHeads(found, numHeads, 0, 1)));
+    }
+    return errors;
+  }
+
+  /** Probes all written tasks at once. */
+  #probe(pageForms: PageForms, queries: ProbedQueries, count: number): Promise<ArrayBuffer> {
+    const { transformer, recorder } = this;
+    const readback = (this.#readback ??= new Readback(this.device, 'shadow errors', errorBytes(transformer.config), 1));
+    const size = transformer.config.numHeads * FOUND_BYTES;
+    return recorder.inOneGo(() => {
+      pageForms.probe(recorder, 0, count, queries, count);
+      return readback.submit(recorder, [{ buffer: transformer.cache.errors, offset: 0, size }]);
+    });
+  }
+}

@@ -1,7 +1,6 @@
 import { hasState, isConvolved } from '../../config/model-config.ts';
-import { quantile } from '../../config/quantile.ts';
-import { randomWords } from '../../config/random-words.ts';
-import { unlessLost } from '../../gpu/readback.ts';
+import { quantile, randomWords } from '../../util/numbers.ts';
+import { unlessLost } from '../../gpu/device.ts';
 import { PAGE_TOKENS } from '../../kernels/heads.ts';
 import { FIRST_PREFILL_TOKEN } from '../../layers/batch.ts';
 import { Sequence } from '../sequence.ts';
@@ -9,21 +8,24 @@ import type { Session } from '../session.ts';
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** Tokens of any text: the first of them are unlike others, of the next the residual stream is read; the rest have signs in place of attention. */
+/**
+ * Tokens of a random text: the first ones are atypical and not read; the residual stream of the next ones is read;
+ * the rest have random signs as attention output.
+ */
 const UNREAD_TOKENS = 4;
 const READ_TOKENS = 12;
 const SIGN_TOKENS = 8;
 const TOKENS = UNREAD_TOKENS + READ_TOKENS + SIGN_TOKENS;
 
-/** Whether there is room for it, and for pages that policies write anew; where layers take in rows of tokens, none does. */
+/** Whether the context has room for it and for cache policies. Models with per-layer inputs have no policies. */
 export const mayUsePolicies = ({ plan }: Session): boolean =>
   plan.contextLength >= 4 * PAGE_TOKENS && plan.config.perLayerInputs === undefined;
 
 /**
- * Of each layer: what a change of its attention output by the square 1, in a random direction, is of the square of the
- * residual stream that it is added to: ‖Wo‖² / (numHeads headDim ‖x‖²). It hardly depends on the text; the model computes
- * one of random tokens. What Wo makes of random signs has ‖Wo‖² on average. Where a norm
- * follows, a change counts beside the attention output a that is normed with it: ‖norm‖² / (‖a‖² ‖x‖²). Nothing else may run.
+ * For each layer: the squared relative change of the residual stream for an attention output of norm one in a random
+ * direction: ‖Wo‖² / (numHeads headDim ‖x‖²). It hardly depends on the text; the model computes a random one. The
+ * product of Wo with random signs has squared norm ‖Wo‖² on average. If a norm follows, the change counts relative
+ * to the attention output a that is normed with it: ‖norm‖² / (‖a‖² ‖x‖²). Nothing else may run.
  * Errors: `device_lost`.
  */
 export async function residualShares(session: Session): Promise<number[]> {
@@ -52,7 +54,7 @@ export async function residualShares(session: Session): Promise<number[]> {
   const sequence = new Sequence();
   try {
     const { queue } = device.gpuDevice;
-    queue.writeBuffer(put, 0, signs); // zeros behind it
+    queue.writeBuffer(put, 0, signs); // followed by zeros
     session.sequences.reserve(sequence, TOKENS);
     queue.writeBuffer(activations.tokens, FIRST_PREFILL_TOKEN * 4, ids);
     const places = Array.from({ length: TOKENS }, (_, i) => ({
@@ -65,7 +67,7 @@ export async function residualShares(session: Session): Promise<number[]> {
       recorder.inOneGo(() =>
         session.forward(recorder, 'prefill', places, {
           layers: { from: layer, to: layer + 1 },
-          tap(_, [linear]) {
+          onLinearInput(_, [linear]) {
             if (linear === 'attn_output') {
               recorder.copy(activations.x, UNREAD_TOKENS * rowBytes, read, layer * layerBytes, READ_TOKENS * rowBytes);
               if (attendedBytes > 0)
@@ -93,16 +95,16 @@ export async function residualShares(session: Session): Promise<number[]> {
     }
     await unlessLost(device, read.mapAsync(GPUMapMode.READ));
     const found = read.getMappedRange();
-    /** Of rows of a layer, from a byte of it on. */
+    /** Squared norms of rows of a layer, from byte `at` on. */
     const squares = (layer: number, at: number, count: number, length: number): number[] => {
       const rows = new Float32Array(found, layer * layerBytes + at, count * length);
       return Array.from({ length: count }, (_, i) =>
         rows.subarray(i * length, (i + 1) * length).reduce((sum, value) => sum + value * value, 0),
       );
     };
-    // Medians: of single tokens some layers make a hundred times as much.
+    // Medians: some layers amplify single tokens a hundredfold.
     return Array.from({ length: numLayers }, (_, layer) => {
-      if (isConvolved(config, layer) || hasState(config, layer)) return 0; // has no keys
+      if (isConvolved(config, layer) || hasState(config, layer)) return 0; // no keys
       const made = mean(squares(layer, READ_TOKENS * rowBytes, SIGN_TOKENS, hiddenSize));
       const from =
         attendedBytes > 0 ? quantile(squares(layer, layerBytes - attendedBytes, READ_TOKENS, width), 0.5) : width;

@@ -1,38 +1,40 @@
-import { AdapterArena } from '../../adapters/arena/adapter-arena.ts';
-import type { LevelThresholds } from '../../chunking/levels.ts';
+import { AdapterArena } from '../../adapters/adapter-arena.ts';
+import type { LevelThresholds } from '../../chunking/chunk-plan.ts';
 import type { RampRow } from '../../chunking/ramps.ts';
-import { MAX_STREAMS } from '../../config/max-streams.ts';
+import { MAX_SEQUENCES } from '../../config/limits.ts';
 import type { Device } from '../../gpu/device.ts';
 import { type BufferRange, createOperation, following, type Operation } from '../../gpu/operation.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
-import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../../kernels/sample-level.ts';
+import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../../kernels/sampling.ts';
 
-/** How the level of decoded tokens follows the entropy they were drawn with. */
+/** How the rank level of decoded tokens follows the entropy of their distributions. */
 export interface LevelOptions {
   thresholds: LevelThresholds;
-  /** How far past a threshold complexity must be to change the level. */
+  /** How far complexity must pass a threshold to change the level. */
   hysteresis: number;
-  /** Share of the newest entropy in the complexity; the rest is what it was. */
+  /** Weight of the newest entropy in the smoothed complexity. */
   smoothing: number;
-  /** Tokens from one level to the next. */
+  /** Tokens over which a level changes. */
   rampWidth: number;
 }
 
-/** Where a stream starts. */
+/** Start of a slot. */
 export interface LevelStart {
   level: number;
   complexity: number;
 }
 
 const STATE_WORDS = 4;
-/** Bytes of a stream's state, and behind it the row that was chosen by it. */
+/** Bytes of a slot's state, and of the row chosen by it. */
 export const LEVEL_BYTES = 2 * STATE_WORDS * 4;
-/** Bytes of all streams' rows. */
-export const LEVEL_ROWS_BYTES = MAX_STREAMS * STATE_WORDS * 4;
-/** Longer ago than any ramp. */
+/** Bytes of the rows of all slots. */
+export const LEVEL_ROWS_BYTES = MAX_SEQUENCES * STATE_WORDS * 4;
+/** Longer than any ramp. */
 const NO_RAMP = 0xffff;
 
-/** Chooses the level of each stream's next token on the GPU, where the next step reads it before the host knows it. */
+/**
+ * Chooses the rank level of each slot's next token on the GPU, where the next step reads it before the host knows it.
+ */
 export class LevelControl {
   readonly #states: GPUBuffer;
   /** Bound to the arena's buffer, which changes as adapters come and go. */
@@ -51,14 +53,19 @@ export class LevelControl {
     );
   }
 
-  /** Before a stream's first draw. */
+  /** Starts to compile its kernel; adapters are loaded. */
+  prepare(): void {
+    this.#choose();
+  }
+
+  /** Before the first sample of a slot. */
   begin(slot: number, { level, complexity }: LevelStart): void {
     const state = new Uint32Array([level, level, NO_RAMP, 0]);
     new Float32Array(state.buffer)[3] = complexity;
     this.device.gpuDevice.queue.writeBuffer(this.#states, slot * STATE_WORDS * 4, state);
   }
 
-  /** After the stream's token was drawn: chooses the row of the next one. */
+  /** Chooses the row of the next token; after the slot's token is sampled. */
   record(recorder: Recorder, slot: number, { thresholds, ...options }: LevelOptions): void {
     const params: Record<string, number> = { slot, ...options };
     for (let i = 0; i < MAX_THRESHOLDS; i++) params[`threshold${i}`] = thresholds[i] ?? UNREACHED;
@@ -66,7 +73,7 @@ export class LevelControl {
     recorder.run(choose, choose.groups(), params);
   }
 
-  /** A stream's state, and its row. */
+  /** The buffers of a slot's state and row. */
   of(slot: number): BufferRange[] {
     const size = STATE_WORDS * 4;
     return [
@@ -75,7 +82,7 @@ export class LevelControl {
     ];
   }
 
-  /** A stream is as it was when this was read. */
+  /** Writes back what was read from the ranges of `of`. */
   restore(slot: number, levelState: ArrayBuffer): void {
     let at = 0;
     for (const { buffer, offset, size } of this.of(slot)) {
@@ -84,17 +91,17 @@ export class LevelControl {
     }
   }
 
-  /** Of what was read of `of`: that, and the row. */
+  /** The state and the row in bytes that were read from the ranges of `of`. */
   static stateOf(levelState: ArrayBuffer): { levelState: ArrayBuffer; row: RampRow } {
     return { levelState, row: rowIn(new Uint32Array(levelState, STATE_WORDS * 4, STATE_WORDS)) };
   }
 
-  /** Every stream's row, to be read back. */
+  /** The rows of all slots, to be read back. */
   get rows(): BufferRange {
     return { buffer: this.arena.buffers.lora, offset: 0, size: LEVEL_ROWS_BYTES };
   }
 
-  /** A stream's row in `bytes`, where what was read back of `rows` begins at `offset`. */
+  /** The row of a slot in `bytes`, if the bytes of `rows` start at `offset`. */
   static rowOf(bytes: ArrayBuffer, offset: number, slot: number): RampRow {
     return rowIn(new Uint32Array(bytes, offset + AdapterArena.streamRow(slot), STATE_WORDS));
   }

@@ -1,41 +1,38 @@
-import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
-import { handled } from '../handled.ts';
-import type { DrawnToken } from '../sampling/draw-request.ts';
-import { greedy } from '../sampling/greedy-draw.ts';
+import { ChunkwiseError, handled } from '../../errors/chunkwise-error.ts';
+import { type SampledToken, greedy } from '../sampling/sampler.ts';
 import { commonPrefix } from '../sequence-cache.ts';
 import type { Sequence } from '../sequence.ts';
 import type { Session } from '../session.ts';
-import { Hits } from './hits.ts';
-import type { StepCosts } from './step-costs.ts';
+import { Hits, type StepCosts } from './step-costs.ts';
 
-/** How often a drafted token is the one that comes, until an answer has shown it. */
+/** Assumed chance that a drafted token is accepted, until an answer has shown it. */
 const ASSUMED_CHANCE = 0.7;
 
 export interface ModelDraftsParts {
   draftModel: Session;
-  /** In which it reads the text. */
+  /** Its sequence slot. */
   slot: number;
-  /** Tokens that it and the model whose text that is both know. */
+  /** Tokens that both models have. */
   vocabSize: number;
-  /** Of that model. */
+  /** Step costs of the target model. */
   costs: StepCosts;
 }
 
-/** Says how a text may go on, by what a draft model would answer, greedily. It reads the text beside, from `begin` on. */
+/** Drafts with a smaller model, greedily. It reads the text beside the target model, from `begin` on. */
 export class ModelDrafts {
   readonly #text: number[];
-  /** Tokens of it that were there at first. */
+  /** Tokens of the prompt. */
   readonly #began: number;
   readonly #hits = new Hits(ASSUMED_CHANCE);
-  /** Tokens of the text that were read, when something was drafted last. */
+  /** Tokens of the text at the last draft. */
   #known = 0;
-  /** What was drafted last, as far as it has not been held against the text. */
+  /** Tokens of the last draft that are not compared with the text yet. */
   #expected: number[] = [];
-  /** What the draft model has read of the text, and of what it drafted. */
+  /** The draft model's sequence: the text, and its drafts. */
   #sequence: Sequence | undefined;
   #isReady = false;
   readonly #ended = new AbortController();
-  /** Settles when nothing is under way. */
+  /** Settles when no work is in flight. */
   #work: Promise<void> = Promise.resolve();
 
   constructor(
@@ -46,17 +43,17 @@ export class ModelDrafts {
     this.#began = text.length;
   }
 
-  /** The text so far is read, and there is room behind it. */
+  /** Whether the draft model has read the text and has room for more. */
   get isReady(): boolean {
     return this.#isReady && this.#text.length < this.#contextLength;
   }
 
-  /** How likely it is that a drafted token comes, if those before it did. */
+  /** Chance that a drafted token is accepted after accepted ones. */
   get chance(): number {
     return this.#hits.chance;
   }
 
-  /** Begins to read the text. Whatever that fails with, nothing is drafted then: nobody waits to be told. */
+  /** Starts to read the text. After an error nothing is drafted. */
   begin(): void {
     void handled(this.#do(() => this.#begin()));
   }
@@ -65,11 +62,11 @@ export class ModelDrafts {
     const { draftModel, slot } = this.parts;
     if (this.#text.length >= this.#contextLength || !this.#text.every((token) => this.#isKnown(token))) return;
     this.#sequence = draftModel.sequences.take(this.#text, { slot });
-    await this.#read(this.#text, this.#text.length + 1, () => undefined); // the model has read all of it
+    await this.#read(this.#text, this.#text.length + 1, () => undefined); // the target model has read all of it
     this.#isReady = true;
   }
 
-  /** The text goes on with `token`, which is held against what was drafted. */
+  /** Appends a token of the text, and compares it with the draft. */
   push(token: number): void {
     this.#text.push(token);
     const expected = this.#expected.shift();
@@ -79,34 +76,34 @@ export class ModelDrafts {
     if (expected !== token) this.#expected = [];
   }
 
-  /** Up to `most` tokens that are expected next; none where the model has not read the text, or cannot any more. */
+  /** Up to `most` drafted tokens; none before the model has read the text, or after an error. */
   async next(most: number): Promise<number[]> {
     const count = Math.min(most, this.#contextLength - this.#text.length);
     this.#expected = [];
     if (!this.isReady || count <= 0) return [];
     await this.#do(async () => {
       const began = performance.now();
-      const drawn = await this.#draft(count);
+      const sampled = await this.#draft(count);
       this.parts.costs.drafted(count, performance.now() - began);
-      const end = drawn.findIndex((token) => !this.#isKnown(token));
-      this.#expected = end < 0 ? drawn : drawn.slice(0, end);
+      const end = sampled.findIndex((token) => !this.#isKnown(token));
+      this.#expected = end < 0 ? sampled : sampled.slice(0, end);
     });
     return this.#expected.slice();
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no work is in flight. */
   async settled(): Promise<void> {
     await this.#work;
   }
 
-  /** Waits until nothing is under way; what was read is there for the next text. */
+  /** Waits for work in flight, and gives the sequence back to the prefix cache. */
   async close(): Promise<void> {
     this.#ended.abort();
     await this.settled();
     const { draftModel } = this.parts;
     if (!this.#sequence || draftModel.device.lost() !== undefined) return;
-    // A draft head read its own drafts as it guessed, not as the model knows them.
-    if (draftModel.transformer.kept) draftModel.sequences.goBack(this.#sequence, this.#known, this.#began);
+    // A draft head has read its drafts from its own hidden states, not the model's.
+    if (draftModel.transformer.hiddenStates) draftModel.sequences.goBack(this.#sequence, this.#known, this.#began);
     draftModel.sequences.giveBack(this.#sequence);
   }
 
@@ -118,36 +115,37 @@ export class ModelDrafts {
     return token < this.parts.vocabSize;
   }
 
-  /** Draws greedily behind the text. Each step is asked for before the one before is read. */
+  /** Samples greedily after the text. Submits each step before it reads the one before. */
   async #draft(count: number): Promise<number[]> {
     const { draftModel } = this.parts;
-    const sequence = this.#sequence as Sequence; // since it is ready
-    const text = this.#text; // it grows when the draft is known
-    // A draft head reads its own drafts anew, behind what the model knows by now.
-    const right = draftModel.transformer.kept ? this.#known : commonPrefix(sequence.tokens, text);
+    const sequence = this.#sequence as Sequence; // `next` requires isReady
+    const text = this.#text; // the text grows when the draft is verified
+    // A draft head reads its accepted drafts again, from the model's hidden states.
+    const right = draftModel.transformer.hiddenStates ? this.#known : commonPrefix(sequence.tokens, text);
     draftModel.sequences.goBack(sequence, Math.min(right, text.length - 1), this.#began);
-    const asked: Promise<DrawnToken>[] = [];
-    try {
-      await this.#read(text, text.length, (length) =>
-        asked.push(handled(draftModel.sample(length, greedy(sequence, text.length)))),
-      );
-      while (asked.length < count)
-        asked.push(handled(draftModel.steps.ask(greedy(sequence, text.length + asked.length))));
-      const drawn = (await Promise.all(asked)).map(({ token }) => token);
-      sequence.tokens.push(...drawn.slice(0, -1)); // as they were read to draw the next one
-      return drawn;
-    } finally {
-      draftModel.steps.leave(sequence);
+    const steps: Promise<SampledToken>[] = [];
+    await this.#read(text, text.length, (length) =>
+      steps.push(handled(draftModel.sample(length, greedy(sequence, text.length)))),
+    );
+    while (steps.length < count) {
+      const step = draftModel.decode([greedy(sequence, text.length + steps.length)]);
+      steps.push(handled(step.then(([sampled]) => sampled as SampledToken)));
     }
+    const sampled = (await Promise.all(steps)).map(({ token }) => token);
+    sequence.tokens.push(...sampled.slice(0, -1)); // the step after each computed it
+    return sampled;
   }
 
-  /** Reads what of `text` is not read, of which the model knows what is behind fewer than `known` tokens; `onLast` records behind the last batch of so many tokens. */
+  /**
+   * Reads the tokens of `text` that are not read; the model's hidden states are known before token `known`.
+   * `onLast(length)` records after the last batch.
+   */
   #read(text: readonly number[], known: number, onLast: (length: number) => void): Promise<void> {
     const { draftModel } = this.parts;
-    const sequence = this.#sequence as Sequence; // since it was begun
+    const sequence = this.#sequence as Sequence; // `begin` has set it
     const rest = text.slice(sequence.tokens.length);
-    const { kept, cache } = draftModel.transformer;
-    kept?.keepFrom(known, cache.firstPage(sequence.slot)); // what the model knows before that stays
+    const { hiddenStates, cache } = draftModel.transformer;
+    hiddenStates?.keepFrom(known, cache.firstPage(sequence.slot)); // earlier hidden states of the model stay
     this.#known = text.length;
     const onBatch = (start: number, length: number): void => {
       if (start + length === rest.length) onLast(length);
@@ -155,7 +153,7 @@ export class ModelDrafts {
     return draftModel.prefill(sequence, rest, onBatch, this.#ended.signal);
   }
 
-  /** Where the draft model's device is lost, its cache is full or the text ends, nothing is drafted any more: the answer goes on. */
+  /** After a lost device, a full cache or the end of the context nothing is drafted any more; the answer continues. */
   #do(work: () => Promise<void>): Promise<void> {
     const done = work().catch((error: unknown) => {
       if (!(error instanceof ChunkwiseError)) throw error;
@@ -163,5 +161,34 @@ export class ModelDrafts {
     });
     this.#work = done.catch(() => undefined);
     return done;
+  }
+}
+
+/** Tokens of a model: a file's name, and the tokens' texts in id order. */
+interface Vocabulary {
+  file: string;
+  tokens: readonly string[];
+}
+
+/** Most tokens that only one of the two models has: files are padded. As in llama.cpp (common/speculative.cpp). */
+const MOST_UNSHARED = 128;
+
+/** Errors: `unsupported` if the tokens of `draft` mean other text to `model`. */
+export function checkSameTokens(draft: Vocabulary, model: Vocabulary): void {
+  const refuse = (reason: string): never => {
+    throw new ChunkwiseError('unsupported', {
+      file: draft.file,
+      field: 'tokenizer.ggml.tokens',
+      reason: `${reason}; a draft model has the same tokens`,
+    });
+  };
+  if (Math.abs(draft.tokens.length - model.tokens.length) > MOST_UNSHARED)
+    refuse(`${draft.tokens.length} tokens, and ${model.file} has ${model.tokens.length}`);
+  const shared = Math.min(draft.tokens.length, model.tokens.length);
+  for (let id = 0; id < shared; id++) {
+    if (draft.tokens[id] !== model.tokens[id])
+      refuse(
+        `token ${id} is ${JSON.stringify(draft.tokens[id])}, and of ${model.file} ${JSON.stringify(model.tokens[id])}`,
+      );
   }
 }

@@ -1,15 +1,14 @@
-import { FEW_TOKENS } from '../../config/few-tokens.ts';
-import { Hits } from './hits.ts';
+import { FEW_TOKENS } from '../../config/limits.ts';
+import { Hits, DRAFT_SIZES, type StepCosts } from './step-costs.ts';
 import type { ModelDrafts } from './model-drafts.ts';
-import { DRAFT_SIZES, type StepCosts } from './step-costs.ts';
 import { MOST_MATCHED, TextDrafts } from './text-drafts.ts';
 
-/** How often what is expected comes, by the tokens that were alike before it, 1 to MOST_MATCHED, until an answer has shown it. */
+/** Assumed chance that the next token of a copied passage is right, after 1 to MOST_MATCHED equal tokens. */
 const ASSUMED = [0.2, 0.35, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85];
-/** What a draft must be expected to gain: what nobody knows yet, and steps that are not asked for ahead, cost something too. */
+/** Least expected gain of a draft: steps that are not submitted ahead cost time as well. */
 const LEAST_GAIN = 1.2;
 
-/** Tokens of a step, and how many times as many tokens a time it is expected to give as steps of one. */
+/** Tokens of a step, and its expected throughput relative to steps of one token. */
 interface StepSize {
   size: number;
   gain: number;
@@ -18,27 +17,27 @@ interface StepSize {
 const ONE_TOKEN: StepSize = { size: 1, gain: LEAST_GAIN };
 
 /**
- * Decides how many of the tokens that an answer is expected to go on with are worth verifying, by what it showed so far: of
- * those that stand in the text already, or of what a draft model says, whichever gives more.
+ * Decides how many drafted tokens to verify, by the acceptance so far. Drafts are copied from earlier text, or come
+ * from a draft model, whichever gains more.
  */
 export class Speculation {
   readonly #copies = new TextDrafts();
-  /** By the tokens that were alike before it. */
+  /** Acceptance by the number of equal tokens before. */
   readonly #hits = ASSUMED.map((chance) => new Hits(chance));
 
-  /** `text`: what the answer goes on from. */
+  /** `text`: the prompt. */
   constructor(
     private readonly costs: StepCosts,
     text: readonly number[],
     private readonly model?: ModelDrafts,
-    /** What a token of the draft model takes, in steps, until that has been timed. */
+    /** Assumed time of a drafted token, in steps, until it is timed. */
     private readonly assumedCost = 1,
   ) {
     for (const token of text) this.#copies.push(token);
     if (this.#drafted.size > 1) model?.begin();
   }
 
-  /** The answer goes on with `token`. What was expected is held against it, whether or not that was verified. */
+  /** Appends a token of the answer, and compares it with the expected one, verified or not. */
   push(token: number): void {
     const { matched, expected } = this.#copies;
     this.#hits[matched - 1]?.push(expected === token);
@@ -46,7 +45,7 @@ export class Speculation {
     this.model?.push(token);
   }
 
-  /** Tokens to verify behind the last one, at most `most`: those that make the most of a step's time, if any. */
+  /** Up to `most` tokens to verify after the last one: the number with the best expected throughput, or none. */
   async draft(most: number): Promise<number[]> {
     const copied = this.#copied(this.#copies.matched);
     const drafted = this.#ready;
@@ -54,23 +53,23 @@ export class Speculation {
     return this.#copies.next(Math.min(most, copied.size - 1));
   }
 
-  /** Whether there will be a draft behind the token that is being drawn, as likely as not. */
+  /** Whether a draft after the token in flight is at least as likely as not. */
   get isLikely(): boolean {
     const { matched } = this.#copies;
     return this.#ready.size > 1 || (matched > 0 && this.#chance(matched) >= 0.5 && this.#copied(matched + 1).size > 1);
   }
 
-  /** Waits until nothing is under way. */
+  /** Waits for work in flight. */
   async close(): Promise<void> {
     await this.model?.close();
   }
 
-  /** The step that gives the most for its cost, of tokens that stand in the text already. */
+  /** The best step size for tokens copied from the text. */
   #copied(matched: number): StepSize {
     return matched === 0 ? ONE_TOKEN : this.#best((i) => this.#chance(matched + i));
   }
 
-  /** The same of tokens that a model drafts, once it has read the text. */
+  /** The best step size for the draft model's tokens, once it has read the text. */
   get #ready(): StepSize {
     return this.model?.isReady ? this.#drafted : ONE_TOKEN;
   }
@@ -81,11 +80,11 @@ export class Speculation {
     return this.#best(() => model.chance, costs.ofDrafted(this.assumedCost));
   }
 
-  /** `chance`: of the i-th token of a draft, if those before it were right. `drafting`: what a token of it costs, in steps. */
+  /** `chance(i)`: chance of draft token i after accepted ones. `drafting`: time of a drafted token, in steps. */
   #best(chance: (i: number) => number, drafting = 0): StepSize {
     let best = ONE_TOKEN;
     let right = 1;
-    let tokens = 1; // what is drawn behind the last token that was right
+    let tokens = 1; // the token sampled after the last accepted one
     for (let size = 2; size <= FEW_TOKENS; size++) {
       right *= chance(size - 2);
       tokens += right;

@@ -1,35 +1,35 @@
-/** Last tokens that are looked up: where the longer ones stand nowhere else, fewer. */
+/** Lengths of the n-grams that are looked up, longest first. */
 const ORDERS = [3, 2] as const;
-/** Tokens behind a place where a copy went wrong: one of them is looked for, since the copy may go on from there. */
+/** After a wrong token the passage may continue within this many tokens. */
 const RESUMED_WITHIN = 8;
-/** Tokens alike that are counted at most. */
+/** Most equal tokens that are counted. */
 export const MOST_MATCHED = 8;
 
 /**
- * Says how a text may go on, by what followed its last tokens where they stood before (prompt lookup): in answers that
- * repeat, correct or sum up, much is copied. A copy is followed as long as it is right, and taken up again behind a change.
+ * Drafts the tokens that followed an earlier occurrence of the last ones (prompt lookup): answers that repeat, correct
+ * or summarize copy a lot. Follows a passage while it is right, and resumes it after a change.
  */
 export class TextDrafts {
   readonly #tokens: number[] = [];
-  /** Of the last tokens of each place: the place behind their latest occurrence. */
+  /** For each n-gram: the place after its latest occurrence. */
   readonly #places = new Map<string, number>();
-  /** The place of the token that is expected next. */
+  /** Place of the next expected token. */
   #next: number | undefined;
-  /** Where the last copy went wrong. */
+  /** Place at which the last passage went wrong. */
   #lost: number | undefined;
   #matched = 0;
 
-  /** Tokens before the next one that are alike here and there, at most MOST_MATCHED; 0: nothing is expected. */
+  /** Equal tokens before the next one, at most MOST_MATCHED; 0 if no token is expected. */
   get matched(): number {
     return this.#matched;
   }
 
-  /** The token that is expected next. */
+  /** The next expected token. */
   get expected(): number | undefined {
     return this.#next === undefined ? undefined : this.#tokens[this.#next];
   }
 
-  /** The text goes on with `token`. */
+  /** Appends a token of the text. */
   push(token: number): void {
     const isRight = this.expected === token;
     if (!isRight && this.#next !== undefined) this.#lost = this.#next;
@@ -40,7 +40,7 @@ export class TextDrafts {
     for (const order of ORDERS) this.#places.set(this.#last(order), this.#tokens.length);
   }
 
-  /** Up to `most` tokens that are expected next. */
+  /** Up to `most` expected tokens. */
   next(most: number): number[] {
     return this.#next === undefined ? [] : this.#tokens.slice(this.#next, this.#next + most);
   }
@@ -57,7 +57,7 @@ export class TextDrafts {
     return undefined;
   }
 
-  /** Behind `token`, where it comes soon after the place where a copy went wrong. */
+  /** The place after `token`, if `token` comes soon after the place at which the passage went wrong. */
   #resumed(token: number): number | undefined {
     if (this.#lost === undefined) return undefined;
     const near = this.#tokens

@@ -1,4 +1,31 @@
-import { bind, method, optionalIndex, optionalText, positional, textsOf } from './calls.ts';
+import {
+  bind,
+  Callable,
+  Dict,
+  DictView,
+  equals,
+  fail,
+  Float,
+  indexOf,
+  isTrue,
+  type Kwargs,
+  listOf,
+  Markup,
+  method,
+  Namespace,
+  optionalIndex,
+  optionalText,
+  payForSearch,
+  positional,
+  Range,
+  Stream,
+  textOf,
+  textsOf,
+  Tuple,
+  typeName,
+  Undefined,
+  type Value,
+} from './values.ts';
 import { TemplateError, UnsupportedError } from './errors.ts';
 import { type Fields, formatBraces } from './format.ts';
 import {
@@ -17,36 +44,14 @@ import {
   strip,
   titleWords,
 } from './text.ts';
-import {
-  Callable,
-  Dict,
-  DictView,
-  equals,
-  fail,
-  Float,
-  indexOf,
-  isTrue,
-  type Kwargs,
-  listOf,
-  payForSearch,
-  Markup,
-  Namespace,
-  Range,
-  Stream,
-  textOf,
-  Tuple,
-  typeName,
-  Undefined,
-  type Value,
-} from './values.ts';
 
-/** What Python's objects have and templates may not touch: they read as undefined. */
+/** Attributes of Python's objects that templates may not read; they are undefined. */
 const UNSAFE: Readonly<Record<string, readonly string[]>> = {
   list: ['append', 'clear', 'extend', 'insert', 'pop', 'remove', 'reverse', 'sort'],
   dict: ['clear', 'pop', 'popitem', 'setdefault', 'update'],
 };
 
-/** What they have and this engine does not. */
+/** Attributes that Python has and this engine lacks. */
 const MISSING: Readonly<Record<string, readonly string[]>> = {
   str: [
     ...['casefold', 'encode', 'expandtabs', 'format_map', 'isdecimal', 'isidentifier', 'isnumeric', 'isprintable'],
@@ -76,7 +81,7 @@ const MISSING: Readonly<Record<string, readonly string[]>> = {
 
 type Method = (args: readonly Value[], kwargs: Kwargs) => Value;
 
-/** What `getattr` of Python finds; undefined where there is no such attribute. */
+/** Python's `getattr`; undefined if there is no such attribute. */
 function pythonAttribute(object: Value, name: string, fields: Fields): Value | undefined {
   if (name.startsWith('__') && name.endsWith('__')) return new Undefined(`access to '${name}' is unsafe`);
   if (object instanceof Callable) return object.attributes[name]?.();
@@ -124,7 +129,7 @@ function pythonAttribute(object: Value, name: string, fields: Fields): Value | u
   return undefined;
 }
 
-/** `object.name`, which prefers attributes. */
+/** `object.name`: attributes first, then items. */
 export function getAttribute(object: Value, name: string, fields: Fields): Value {
   fail(object);
   return orMissing(
@@ -135,7 +140,7 @@ export function getAttribute(object: Value, name: string, fields: Fields): Value
   );
 }
 
-/** `object[key]`, which prefers items. */
+/** `object[key]`: items first, then attributes. */
 export function getItem(object: Value, key: Value, fields: Fields): Value {
   fail(object);
   const item = pythonItem(object, key);
@@ -148,7 +153,7 @@ export function getItem(object: Value, key: Value, fields: Fields): Value {
 export const onlyAttribute = (object: Value, name: string, fields: Fields): Value =>
   orMissing(pythonAttribute(object, name, fields), object, name);
 
-/** The first of these that is there; None is. */
+/** The first value that is present; None counts as present. */
 function orMissing(value: Value | undefined, object: Value, name: string, otherwise?: Value): Value {
   if (value !== undefined) return value;
   return otherwise === undefined ? new Undefined(`${typeName(object)} has no '${name}'`) : otherwise;
@@ -189,7 +194,7 @@ function dictMethod(dict: Dict, name: string): Method | undefined {
     case 'copy':
       return (args, kwargs) => {
         positional(name, 0, 0, args, kwargs);
-        return dict; // nothing can change it
+        return dict; // it cannot change
       };
     default:
       return undefined;
@@ -200,7 +205,7 @@ const SIDES: Readonly<Record<string, Side>> = { strip: 'both', lstrip: 'left', r
 
 /** The methods of `str`. */
 function textMethod(text: string, name: string, fields: Fields): Method | undefined {
-  /** One that takes nothing. */
+  /** A method without arguments. */
   const plain =
     (make: () => Value): Method =>
     (args, kwargs) => {
@@ -306,7 +311,7 @@ function textMethod(text: string, name: string, fields: Fields): Method | undefi
     case 'isdigit':
     case 'isalnum':
       return plain(() => {
-        // Which other characters are digits regular expressions do not tell.
+        // Regular expressions do not know which other characters are digits.
         if (/[\p{No}\p{Nl}]/u.test(text)) throw new UnsupportedError(`'${name}' of such digits`);
         return (name === 'isalnum' ? /^[\p{L}\p{Nd}]+$/u : /^\p{Nd}+$/u).test(text);
       });
@@ -323,7 +328,7 @@ function textMethod(text: string, name: string, fields: Fields): Method | undefi
   }
 }
 
-/** The part between two indices, of code points; undefined where it begins behind its end. */
+/** The part between two code point indices; undefined if it begins after its end. */
 function range(text: string, start: Value = null, end: Value = null): { text: string; start: number } | undefined {
   if (start === null && end === null) return { text, start: 0 };
   const characters = points(text);
@@ -343,16 +348,16 @@ export function replaced(text: string, old: string, by: string, count: number, f
   return replace(text, old, by, count);
 }
 
-/** Whether it can be called. */
+/** Whether the value is callable. */
 export const isCallable = (value: Value): boolean => value instanceof Callable || value instanceof Undefined;
 
-/** Whether it has a length and can be asked for its entries. */
+/** Whether the value has a length and an index. */
 export const isSequence = (value: Value): boolean =>
   typeof value === 'string' ||
   Array.isArray(value) ||
   [Tuple, Dict, Range, Markup, Undefined].some((type) => value instanceof type);
 
-/** Whether it can be iterated over. */
+/** Whether the value is iterable. */
 export const isIterable = (value: Value): boolean =>
   isSequence(value) ||
   value instanceof DictView ||

@@ -1,10 +1,10 @@
-/** What Jinja2 itself refuses: bad syntax, an operation that Python has not, a name that is undefined. */
+/** An error of Jinja2: bad syntax, an operation that Python lacks, an undefined name. */
 export class TemplateError extends Error {}
 
-/** What does more than a template has to do. */
+/** The template exceeds the limits on its work. */
 export class LimitError extends Error {}
 
-/** What Jinja2 would do and this engine does not: it says so instead of writing something else. */
+/** A feature of Jinja2 that this engine lacks; it fails instead of writing something else. */
 export class UnsupportedError extends Error {
   constructor(what: string) {
     super(`it needs ${what}, which is not supported`);

@@ -1,12 +1,6 @@
 import { onlyAttribute, replaced } from './attributes.ts';
-import { bind, optionalText } from './calls.ts';
-import { TemplateError, UnsupportedError } from './errors.ts';
-import { type Fields, formatPercent } from './format.ts';
-import { toJson } from './json.ts';
-import { fixed, int, parseFloating, parseInteger } from './numbers.ts';
-import { calculate } from './operators.ts';
-import { capitalize, escapeHtml, lines, points, strip } from './text.ts';
 import {
+  bind,
   Callable,
   Dict,
   fail,
@@ -21,6 +15,7 @@ import {
   listOf,
   Markup,
   numberOf,
+  optionalText,
   sizeOf,
   sorted,
   Stream,
@@ -31,8 +26,13 @@ import {
   Undefined,
   type Value,
 } from './values.ts';
+import { TemplateError, UnsupportedError } from './errors.ts';
+import { type Fields, formatPercent, toJson } from './format.ts';
+import { fixed, int, parseFloating, parseInteger } from './numbers.ts';
+import { calculate } from './operators.ts';
+import { capitalize, escapeHtml, lines, points, strip } from './text.ts';
 
-/** What filters need of who runs them. */
+/** The parts of the interpreter that filters use. */
 export interface Running extends Fields {
   filter(name: string, value: Value, args: readonly Value[], kwargs: Kwargs): Value;
   test(name: string, value: Value, args: readonly Value[], kwargs: Kwargs): boolean;
@@ -40,7 +40,7 @@ export interface Running extends Fields {
 
 type Filter = (value: Value, args: readonly Value[], kwargs: Kwargs, run: Running) => Value;
 
-/** Filters of Jinja2 that this engine has not: for HTML, by chance, or too large for what they are worth. */
+/** Filters of Jinja2 that this engine lacks: for HTML, random ones, or large ones of little use. */
 const MISSING = [
   ...[
     'batch',
@@ -57,7 +57,7 @@ const MISSING = [
   ...['urlize', 'wordcount', 'wordwrap', 'xmlattr'],
 ];
 
-/** One with named parameters behind the value; `least` of them must be given. */
+/** A filter with named parameters after the value; `least` of them are required. */
 const taking =
   (
     params: readonly string[],
@@ -67,7 +67,7 @@ const taking =
   (value, args, kwargs, run) =>
     make(run, value, ...bind('the filter', params, least, args, kwargs));
 
-/** Of the text of a value; what is HTML already stays out. */
+/** A filter on a value's text; refuses HTML. */
 const ofText = (make: (text: string) => Value): Filter =>
   taking([], 0, (run, value) => {
     const text = soft(value, run);
@@ -79,7 +79,7 @@ function soft(value: Value, run: Running): string {
   return value instanceof Markup ? textOf(value, 'a filter') : textFor(value, run);
 }
 
-/** A `getitem` by a path with dots. */
+/** `getitem` by a dotted path. */
 function getter(attribute: Value, run: Running, otherwise?: Value): (item: Value) => Value {
   if (attribute === null) return (item) => item;
   const parts: Value[] =
@@ -96,7 +96,7 @@ function getter(attribute: Value, run: Running, otherwise?: Value): (item: Value
 
 const lowered = (value: Value): Value => (typeof value === 'string' ? value.toLowerCase() : value);
 
-/** What is sorted by: an attribute, without regard to case unless told. */
+/** The sort key: an attribute, case-insensitive by default. */
 function sortKey(attribute: Value, isExact: boolean, run: Running, otherwise?: Value): (item: Value) => Value {
   const get = getter(attribute, run, otherwise);
   return (item) => (isExact ? get(item) : lowered(get(item)));
@@ -156,7 +156,7 @@ function* unique(value: Value, key: (item: Value) => Value, run: Running): Gener
   }
 }
 
-/** The first of all whose key is less, or more, than that of all before. */
+/** The first value with the least, or greatest, key. */
 const extreme = (isMost: boolean): Filter =>
   taking(['case_sensitive', 'attribute'], 0, (run, value, isExact = false, attribute = null) => {
     const key = sortKey(attribute, isTrue(isExact), run);
@@ -175,7 +175,7 @@ function sum(run: Running, value: Value, attribute: Value, start: Value): Value 
   let total: Value = start;
   for (const item of each(value, run)) {
     total = calculate('+', total, get(item), run);
-    // Python 3.12 carries what is lost, and those before do not.
+    // Python 3.12 compensates rounding errors; earlier versions do not.
     if (total instanceof Float) throw new UnsupportedError('a sum of floats');
   }
   return total;
@@ -407,7 +407,7 @@ function* refusing(reason: string): Generator<Value> {
   throw new TemplateError(reason);
 }
 
-/** A filter of Jinja2, `tojson` as transformers has it; undefined where there is none of that name. */
+/** A filter of Jinja2, with `tojson` as in transformers; undefined for an unknown name. */
 export function findFilter(name: string): Filter | undefined {
   if (MISSING.includes(name)) throw new UnsupportedError(`the filter '${name}'`);
   return Object.hasOwn(FILTERS, name) ? FILTERS[name] : undefined;

@@ -1,15 +1,6 @@
 import { getAttribute, getItem } from './attributes.ts';
-import { bind, method, positional } from './calls.ts';
-import { LimitError, TemplateError, UnsupportedError } from './errors.ts';
-import { findFilter, isFilter, type Running } from './filters.ts';
-import type { Arguments, Expr, For, Signature, Statement, Target } from './nodes.ts';
-import { calculate, compare, negated, positive } from './operators.ts';
-import { parse } from './parser.ts';
-import { findScopes } from './scopes.ts';
-import type { Symbols } from './symbols.ts';
-import { findTest, TEST_NAMES } from './tests.ts';
-import { isPlain, points } from './text.ts';
 import {
+  bind,
   Callable,
   Dict,
   fail,
@@ -19,7 +10,9 @@ import {
   type Kwargs,
   listOf,
   Markup,
+  method,
   Namespace,
+  positional,
   Range,
   sizeOf,
   sliced,
@@ -30,10 +23,18 @@ import {
   Undefined,
   type Value,
 } from './values.ts';
+import { LimitError, TemplateError, UnsupportedError } from './errors.ts';
+import { findFilter, isFilter, type Running } from './filters.ts';
+import type { Arguments, Expr, For, Signature, Statement, Symbols, Target } from './nodes.ts';
+import { calculate, compare, negated, positive } from './operators.ts';
+import { parse } from './parser.ts';
+import { findScopes } from './scopes.ts';
+import { findTest, TEST_NAMES } from './tests.ts';
+import { isPlain, points } from './text.ts';
 
-/** How deep what is evaluated may lie in each other: far from where the stack ends, in a worker too. */
+/** Deepest evaluation, well below the stack's limit, also in a worker. */
 const MOST_DEPTH = 256;
-/** Longest range: what Jinja2's sandbox allows. */
+/** Longest range, as in Jinja2's sandbox. */
 const MOST_RANGE = 100_000;
 
 export interface Program {
@@ -48,19 +49,19 @@ export function compile(source: string): Program {
   return { body, symbols: findScopes(body, names) };
 }
 
-/** The names of a scope while it runs; undefined: not assigned yet. */
+/** Names of a scope at run time; undefined: not assigned yet. */
 interface Scope {
   readonly symbols: Symbols;
   readonly values: Map<string, Value | undefined>;
   readonly around: Scope | undefined;
-  /** What is assigned here is seen by what looks names up among the template's variables. */
+  /** Assignments here are visible to lookups of template variables. */
   readonly isTop: boolean;
 }
 
 /** How a body ended. */
 type End = 'whole' | 'break' | 'continue';
 
-/** Runs a template as Jinja2's immutable sandbox does; `variables` are what it is given, and functions. */
+/** Runs a template as Jinja2's immutable sandbox does. `variables`: values and functions. */
 export class Interpreter implements Running {
   readonly #variables: Map<string, Value>;
   #written: string[] = [];
@@ -68,7 +69,7 @@ export class Interpreter implements Running {
 
   constructor(
     variables: ReadonlyMap<string, Value>,
-    /** Throws when a template has done too much. */
+    /** Throws once a template exceeds its steps. */
     readonly spend: (steps: number) => void,
   ) {
     this.#variables = new Map([...this.#globals(), ...variables]);
@@ -171,7 +172,7 @@ export class Interpreter implements Running {
     namespace.attributes.set(name, value);
   }
 
-  /** What is written meanwhile. */
+  /** Output of a run. */
   #capture(what: () => void): string {
     const outer = this.#written;
     this.#written = [];
@@ -188,7 +189,7 @@ export class Interpreter implements Running {
     this.#written.push(text);
   }
 
-  /** What a block gives must be a text, where an output makes one of anything. */
+  /** A block's value must be a string; an output converts anything. */
   #writeText(value: Value): void {
     if (!isText(value)) throw new TemplateError(`a block gives a ${typeName(value)}, not a str`);
     this.#write(textFor(value, this));
@@ -228,7 +229,7 @@ export class Interpreter implements Running {
     }
   }
 
-  /** Jinja2 looks before it evaluates what is assigned. */
+  /** Jinja2 checks the target before it evaluates the value. */
   #checkNamespaces(target: Target, scope: Scope): void {
     if (target.kind === 'targets') target.items.forEach((item) => this.#checkNamespaces(item, scope));
     if (target.kind === 'member' && !(valueIn(scope, target.name) instanceof Namespace))
@@ -303,7 +304,7 @@ export class Interpreter implements Running {
     }
   }
 
-  /** What a block has written goes to `done`, unless a loop around it went on before. */
+  /** Passes a block's output to `done`, unless a surrounding loop continued first. */
   #block(body: readonly Statement[], scope: Scope, done: (text: string) => void): End {
     let end: End = 'whole';
     const text = this.#capture(() => {
@@ -338,7 +339,7 @@ export class Interpreter implements Running {
       if (hasLoop) scope.values.set('loop', loop.value);
       const end = this.#body(node.body, scope);
       if (end === 'break') break;
-      // What goes on before its end does not count as a turn, as in Jinja2.
+      // An iteration that continues early does not count, as in Jinja2.
       if (end === 'whole') isEmpty = false;
     }
     if (!isEmpty || node.otherwise.length === 0) return 'whole';
@@ -430,7 +431,7 @@ export class Interpreter implements Running {
     return [values, named];
   }
 
-  /** `text`: of the block that a filter without an operand is applied to. */
+  /** `text`: the block's output, for a filter without an operand. */
   #evaluate(expr: Expr, scope: Scope, text?: string): Value {
     this.spend(1);
     if (++this.#depth > MOST_DEPTH) throw new LimitError(`it is nested more than ${MOST_DEPTH} deep`);
@@ -568,7 +569,7 @@ interface Recursion {
   again(iterable: Value): string;
 }
 
-/** `loop`, which looks one entry ahead only when it is asked what comes. */
+/** `loop`. It reads one entry ahead only for `nextitem` and `last`. */
 class Loop {
   #index = -1;
   #before: Value | undefined;

@@ -4,14 +4,14 @@ import { hex, isBlank, strip } from './text.ts';
 import { Float, type Value } from './values.ts';
 
 export interface Token {
-  /** `data`, `name`, `string`, `number`, the text of an operator, or of a tag's begin or end without its sign. */
+  /** `data`, `name`, `string`, `number`, an operator's text, or a tag's begin or end without its sign. */
   type: string;
   text: string;
-  /** Of a number. */
+  /** Value of a number. */
   value?: Value;
 }
 
-// Expressions as in jinja2/lexer.py, read where the last token ended.
+// Expressions as in jinja2/lexer.py; each pattern starts at the end of the last token.
 const FLOAT = /(?<!\.)(?:\d+_)*\d+(?:(?:\.(?:\d+_)*\d+)?e[+-]?(?:\d+_)*\d+|\.(?:\d+_)*\d+)/iy;
 const INTEGER = /0b(?:_?[01])+|0o(?:_?[0-7])+|0x(?:_?[\da-f])+|[1-9](?:_?\d)*|0(?:_?0)*/iy;
 const NAME = /[\p{L}\p{N}\p{ID_Continue}]+/uy;
@@ -22,12 +22,12 @@ const END_RAW = /\{%([-+]?)[\s\x1c-\x1f\x85]*endraw[\s\x1c-\x1f\x85]*([-+]?)%\}/
 
 const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' };
 
-/** The tokens of a template, with `trim_blocks` and `lstrip_blocks`; after jinja2/lexer.py. */
+/** Tokenizes a template with `trim_blocks` and `lstrip_blocks`, after jinja2/lexer.py. */
 export function tokenize(template: string): Token[] {
   const source = template.replace(/\r\n?/g, '\n').replace(/\n$/, '');
   const tokens: Token[] = [];
   let at = 0;
-  /** What was read before ends in a line end, or nothing was: a block may be all that its line has. */
+  /** The position is at the start of a line, so a block may be alone on its line. */
   let startsLine = true;
 
   const matching = (pattern: RegExp): RegExpExecArray | null => {
@@ -37,14 +37,14 @@ export function tokenize(template: string): Token[] {
   const skipBlanks = (): void => {
     while (isBlank(source[at])) at++;
   };
-  /** Goes on behind what ends a tag, from `length` characters before. */
+  /** Moves past a tag's end, `length` characters ahead. */
   const goOn = (length: number, sign: string, trims: boolean): void => {
     at += length;
     if (sign === '-') skipBlanks();
     else if (sign !== '+' && trims && source[at] === '\n') at++;
     startsLine = source[at - 1] === '\n';
   };
-  /** The text before a tag, without what its sign or its line takes away. */
+  /** Adds the text before a tag, without the white space that the tag's sign or line removes. */
   const addData = (text: string, sign: string, isOutput: boolean): void => {
     let kept = text;
     if (sign === '-') kept = strip(text, 'right');
@@ -128,7 +128,7 @@ export function tokenize(template: string): Token[] {
     } else if (kind === '#') {
       const end = source.indexOf('#}', begin + 2 + sign.length);
       if (end < 0) throw new TemplateError('it has no end of a comment');
-      // The sign that a comment begins with is not the one that it ends with.
+      // The comment's opening sign is not its closing sign.
       const last = end > begin + 2 + sign.length ? source[end - 1] : '';
       at = end;
       goOn(2, last === '-' || last === '+' ? last : '', true);
@@ -145,7 +145,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   ...{ n: '\n', t: '\t', r: '\r', b: '\b', f: '\f', v: '\v', a: '\x07', '\\': '\\', "'": "'", '"': '"', '\n': '' },
 };
 
-/** Python's `unicode-escape`, of a text whose characters beyond ASCII are themselves escaped before. */
+/** Python's `unicode-escape` on a text whose characters beyond ASCII were escaped first. */
 function unescape(text: string): string {
   if (!text.includes('\\')) return text;
   return text.replace(/\\(?:([0-7]{1,3})|x([^]{0,2})|u([^]{0,4})|U([^]{0,8})|([^]))/gu, (all, ...groups: unknown[]) => {

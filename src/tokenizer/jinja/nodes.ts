@@ -1,4 +1,3 @@
-import type { Symbols } from './symbols.ts';
 import type { Value } from './values.ts';
 
 export interface Arguments {
@@ -30,7 +29,7 @@ export type Expr =
   | { kind: 'not'; operand: Expr }
   | { kind: 'cond'; test: Expr; then: Expr; otherwise?: Expr | undefined };
 
-/** Without an operand it is applied to the text of a block. */
+/** Without an operand it filters a block's text. */
 export interface FilterExpr {
   kind: 'filter';
   operand: Expr | undefined;
@@ -45,10 +44,10 @@ export type Target =
 
 export interface Signature {
   params: string[];
-  /** Of the last ones. */
+  /** Defaults of the last parameters. */
   defaults: Expr[];
   body: Statement[];
-  /** Which of `caller`, `kwargs` and `varargs` the body asks for. */
+  /** Names among `caller`, `kwargs` and `varargs` that the body uses. */
   special: ReadonlySet<string>;
   symbols: Symbols;
 }
@@ -72,13 +71,13 @@ export type Statement =
   | For
   | { kind: 'if'; branches: [test: Expr, body: Statement[]][]; otherwise: Statement[] }
   | ({ kind: 'macro'; name: string } & Signature)
-  /** Without a call it is a `generation` block. */
+  /** Without a call: a `generation` block. */
   | ({ kind: 'call-block'; call: Extract<Expr, { kind: 'call' }> | undefined } & Signature)
   | { kind: 'filter-block'; filter: Expr; body: Statement[]; symbols: Symbols }
   | { kind: 'with'; targets: Target[]; values: Expr[]; body: Statement[]; symbols: Symbols }
   | { kind: 'break' | 'continue' };
 
-/** What an expression is made of. */
+/** Parts of an expression. */
 export function partsOf(expr: Expr): Expr[] {
   switch (expr.kind) {
     case 'const':
@@ -119,3 +118,60 @@ export function partsOf(expr: Expr): Expr[] {
 const argumentsOf = ({ args, kwargs, dynArgs, dynKwargs }: Arguments): Expr[] =>
   present([...args, ...kwargs.map(([, value]) => value), dynArgs, dynKwargs]);
 const present = (parts: (Expr | undefined)[]): Expr[] => parts.filter((part) => part !== undefined);
+
+/**
+ * Value of a name at the start of a scope: a parameter, a template variable, the outer scope's value, or unassigned.
+ */
+export type Load = 'param' | 'resolve' | 'alias' | 'undefined';
+
+/**
+ * Names of a scope. Jinja2 compiles templates to Python, where a name that is assigned anywhere in a scope is local to
+ * it; after jinja2/idtracking.py.
+ */
+export class Symbols {
+  loads = new Map<string, Load>();
+  #stores = new Set<string>();
+
+  constructor(private parent?: Symbols) {}
+
+  /** Resolves names once the outer scope is known. */
+  within(parent: Symbols): this {
+    this.parent = parent;
+    return this;
+  }
+
+  knows(name: string): boolean {
+    return this.loads.has(name) || (this.parent?.knows(name) ?? false);
+  }
+
+  declare(name: string): void {
+    this.#stores.add(name);
+    this.loads.set(name, 'param');
+  }
+
+  store(name: string): void {
+    this.#stores.add(name);
+    if (!this.loads.has(name)) this.loads.set(name, this.parent?.knows(name) === true ? 'alias' : 'undefined');
+  }
+
+  load(name: string): void {
+    if (!this.knows(name)) this.loads.set(name, 'resolve');
+  }
+
+  /** Branches of an `if` belong to the outer scope; each sees the names known before all of them. */
+  branches(visits: ((branch: Symbols) => void)[]): void {
+    const copies = visits.map((visit) => {
+      const copy = new Symbols(this.parent);
+      copy.loads = new Map(this.loads);
+      copy.#stores = new Set(this.#stores);
+      visit(copy);
+      return copy;
+    });
+    const stored = new Set(copies.flatMap((copy) => [...copy.#stores]).filter((name) => !this.#stores.has(name)));
+    for (const copy of copies) {
+      for (const [name, load] of copy.loads) this.loads.set(name, load);
+      for (const name of copy.#stores) this.#stores.add(name);
+    }
+    for (const name of stored) this.loads.set(name, this.parent?.knows(name) === true ? 'alias' : 'resolve');
+  }
+}

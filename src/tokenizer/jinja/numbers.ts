@@ -1,12 +1,12 @@
 import { UnsupportedError } from './errors.ts';
 
-/** An integer, as Python has it: one that a double cannot hold exactly is refused. */
+/** A Python int; throws if a double cannot hold it exactly. */
 export function int(value: number): number {
   if (!Number.isSafeInteger(value)) throw new UnsupportedError('an integer of more than 53 bits');
   return value === 0 ? 0 : value; // never -0
 }
 
-/** As `repr` writes a float: its shortest digits, with an exponent below 1e-4 and from 1e16. */
+/** Python's `repr` of a float: shortest digits, with an exponent below 1e-4 and from 1e16. */
 export function floatText(value: number): string {
   if (Number.isNaN(value)) return 'nan';
   if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf';
@@ -22,7 +22,7 @@ export function floatText(value: number): string {
   return `${sign}${digits.slice(0, exponent + 1).padEnd(exponent + 1, '0')}.${digits.slice(exponent + 1) || '0'}`;
 }
 
-/** With that many decimals, as `'%.2f'` writes them: halfway cases, which `toFixed` rounds up, go to the even digit. */
+/** Fixed decimals as in `'%.2f'`: ties go to the even digit, where `toFixed` rounds up. */
 export function fixed(value: number, decimals: number): string {
   if (!Number.isFinite(value)) return floatText(value);
   if (decimals > 60 || decimals < 0) throw new UnsupportedError('more than 60 decimals');
@@ -37,7 +37,7 @@ export function fixed(value: number, decimals: number): string {
   return sign + (isHalfway && Number(below.at(-1)) % 2 === 0 ? below : rounded);
 }
 
-/** Python's `%`, which has the sign of the divisor, of floats. */
+/** Python's `%` of floats, with the divisor's sign. */
 export function floatModulo(left: number, right: number): number {
   const rest = left % right;
   if (rest === 0) return right < 0 ? -0 : 0;
@@ -61,13 +61,13 @@ export function intModulo(left: number, right: number): number {
 
 export const intFloor = (left: number, right: number): number => int((left - intModulo(left, right)) / right);
 
-/** Python's `int(text)`; undefined where that is a ValueError. */
+/** Python's `int(text)`; undefined for a ValueError. */
 export function parseInteger(text: string): number | undefined {
   refuseOtherDigits(text);
   return /^[+-]?\d+(?:_\d+)*$/.test(text) ? int(Number(text.replaceAll('_', ''))) : undefined;
 }
 
-/** Python's `float(text)`; undefined where that is a ValueError. */
+/** Python's `float(text)`; undefined for a ValueError. */
 export function parseFloating(text: string): number | undefined {
   refuseOtherDigits(text);
   const named = /^([+-]?)(?:(inf(?:inity)?)|nan)$/i.exec(text);

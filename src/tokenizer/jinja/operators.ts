@@ -19,7 +19,7 @@ import {
 } from './values.ts';
 
 export function calculate(operator: ArithmeticOperator, left: Value, right: Value, work: Work): Value {
-  // A text's % comes first: what is undefined is written as nothing there.
+  // A string's % comes first: it prints an undefined value as an empty string.
   if (operator === '%' && typeof left === 'string') return formatPercent(left, right, work);
   fail(left);
   fail(right);
@@ -62,7 +62,7 @@ function joined(left: Value, right: Value, work: Work): Value | undefined {
   return undefined;
 }
 
-/** A text or list, that many times. */
+/** A string or list repeated `count` times. */
 function repeated(value: Value, times: Value, work: Work): Value | undefined {
   if (typeof times !== 'number' && typeof times !== 'boolean') return undefined;
   const count = Math.max(0, Number(times));
@@ -127,7 +127,7 @@ function intPower(base: number, exponent: number): number {
   return power;
 }
 
-/** Only where a double's last digit is beyond doubt: JavaScript's power is not C's. */
+/** Only where the last digit of the double is certain: JavaScript's power differs from C's. */
 function floatPower(base: number, exponent: number): number {
   if (exponent === 0 || base === 1) return 1;
   if (exponent === 1) return base;

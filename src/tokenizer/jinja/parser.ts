@@ -1,10 +1,18 @@
 import { LimitError, TemplateError, UnsupportedError } from './errors.ts';
 import { type Token, tokenize } from './lexer.ts';
-import type { ArithmeticOperator, Arguments, CompareOperator, Expr, Signature, Statement, Target } from './nodes.ts';
+import {
+  type Arguments,
+  type ArithmeticOperator,
+  type CompareOperator,
+  type Expr,
+  type Signature,
+  type Statement,
+  Symbols,
+  type Target,
+} from './nodes.ts';
 import { findAsked } from './scopes.ts';
-import { Symbols } from './symbols.ts';
 
-/** How deep blocks and brackets may lie in each other: far from where the stack ends, in a worker too. */
+/** Deepest nesting of blocks and brackets, well below the stack's limit, also in a worker. */
 const MOST_DEPTH = 200;
 
 const COMPARE = ['==', '!=', '<', '<=', '>', '>='];
@@ -13,12 +21,12 @@ const CONSTANTS = new Map<string, boolean | null>([
   ...(['false', 'False'] as const).map((name) => [name, false] as const),
   ...(['none', 'None'] as const).map((name) => [name, null] as const),
 ]);
-/** What would need other templates, or switches escaping on. */
+/** Statements that need other templates or switch escaping on. */
 const NOT_SUPPORTED = ['autoescape', 'block', 'extends', 'from', 'import', 'include'];
 const END: Token = { type: 'end', text: '' };
 const NOTHING: Arguments = { args: [], kwargs: [] };
 
-/** The statements of a template; the grammar is that of jinja2/parser.py, with loop controls and `generation`. */
+/** Parses a template; the grammar is that of jinja2/parser.py with loop controls and `generation`. */
 export function parse(source: string): Statement[] {
   return new Parser(tokenize(source)).template();
 }
@@ -86,7 +94,7 @@ class Parser {
     }
   }
 
-  /** Up to a tag of one of these names, behind whose name it goes on; or to the end. */
+  /** Parses up to a tag of one of these names and past the name; or to the end. */
   #statements(ends: readonly string[]): Statement[] {
     const body: Statement[] = [];
     for (;;) {
@@ -112,14 +120,14 @@ class Parser {
     }
   }
 
-  /** From a tag's end to a tag of one of these names. */
+  /** Parses from a tag's end to a tag of one of these names. */
   #body(...ends: string[]): Statement[] {
     this.#skip(':');
     this.#expect('%}');
     return this.#statements(ends);
   }
 
-  /** The same, and behind that tag's name. */
+  /** Like `#body`, and past that tag's name. */
   #whole(end: string): Statement[] {
     const body = this.#body(end);
     this.#at++;
@@ -197,7 +205,7 @@ class Parser {
     }
   }
 
-  /** Parameters in brackets, and a body. */
+  /** Parameters in brackets, then a body. */
   #signature(hasParameters: boolean, end: string, between?: () => void): Signature {
     const params: string[] = [];
     const defaults: Expr[] = [];
@@ -251,7 +259,7 @@ class Parser {
     if (CONSTANTS.has(name)) throw new TemplateError(`it assigns to ${name}`);
   }
 
-  /** What is assigned to: a name, a namespace's attribute, or several of these. */
+  /** An assignment target: a name, a namespace's attribute, or several of these. */
   #target(ends: readonly string[], hasMembers: boolean): Target {
     const items: Target[] = [];
     let isSeveral = false;
@@ -285,7 +293,7 @@ class Parser {
     return this.#is('}}') || this.#is('%}') || this.#is(')') || this.#isName(...ends);
   }
 
-  /** An expression, or several with commas between. */
+  /** One or more expressions, separated by commas. */
   #tuple({ isConditional = true, ends = [] as readonly string[], isInBrackets = false } = {}): Expr {
     const items: Expr[] = [];
     let isTuple = false;
@@ -511,7 +519,7 @@ class Parser {
     return name;
   }
 
-  /** `isOpen`: the first one has no `|` before it. */
+  /** `isOpen`: the first filter has no `|` before it. */
   #filters(operand: Expr | undefined, isOpen: boolean): Expr {
     let expr = operand;
     for (let isFirst = isOpen; isFirst || this.#is('|'); isFirst = false) {

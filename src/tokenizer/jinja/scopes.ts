@@ -1,14 +1,13 @@
 import { TemplateError } from './errors.ts';
-import { type Expr, type For, partsOf, type Signature, type Statement, type Target } from './nodes.ts';
-import { Symbols } from './symbols.ts';
+import { type Expr, type For, partsOf, type Signature, type Statement, Symbols, type Target } from './nodes.ts';
 
-/** Whether a filter or a test of that name exists. */
+/** Whether a filter or test of that name exists. */
 export interface Names {
   hasFilter(name: string): boolean;
   hasTest(name: string): boolean;
 }
 
-/** Finds the names of each scope of a template, and refuses what Jinja2 refuses before it runs one. */
+/** Resolves the names of each scope and rejects what Jinja2 rejects before a run. */
 export function findScopes(body: Statement[], names: Names): Symbols {
   const root = new Symbols();
   body.forEach((statement) => visit(statement, root));
@@ -16,7 +15,7 @@ export function findScopes(body: Statement[], names: Names): Symbols {
   return root;
 }
 
-/** What a statement means for the names of the scope that it stands in. */
+/** Effects of a statement on the names of its scope. */
 function visit(node: Statement, symbols: Symbols): void {
   switch (node.kind) {
     case 'text':
@@ -33,7 +32,7 @@ function visit(node: Statement, symbols: Symbols): void {
     case 'for':
       return read(node.iterable, symbols);
     case 'if':
-      // The first test belongs to the scope; those behind it, to their branches.
+      // The first test belongs to the scope; later tests belong to their branches.
       node.branches.slice(0, 1).forEach(([test]) => read(test, symbols));
       return symbols.branches([
         (branch) => node.branches[0]?.[1].forEach((statement) => visit(statement, branch)),
@@ -66,7 +65,7 @@ function assign(target: Target, symbols: Symbols, asParameter = false): void {
   else symbols.store(target.name);
 }
 
-/** Which of `names` a body asks for before it assigns them itself. */
+/** Names among `names` that a body reads before it assigns them. */
 export function findAsked(body: Statement[], names: readonly string[]): Set<string> {
   const open = new Set(names);
   const asked = new Set<string>();
@@ -127,7 +126,7 @@ export function findAsked(body: Statement[], names: readonly string[]): Set<stri
 class Scopes {
   constructor(private readonly names: Names) {}
 
-  /** `isSoft`: within an `if`, where an unknown filter is only refused once it is asked for. */
+  /** `isSoft`: inside an `if`, where an unknown filter fails only when it runs. */
   open(body: Statement[], symbols: Symbols, isSoft = false, isLoop = false): void {
     body.forEach((node) => this.#statement(node, symbols, isSoft, isLoop));
   }
@@ -193,7 +192,7 @@ class Scopes {
     this.#check(test, false);
   }
 
-  /** Jinja2 does not look up what the filter of a set block names. */
+  /** Jinja2 does not resolve names in the filter of a set block. */
   #known(expr: Expr, symbols: Symbols): void {
     if (expr.kind === 'name' && !symbols.knows(expr.name))
       throw new TemplateError(`'${expr.name}' is not known in a set block`);
@@ -217,7 +216,7 @@ class Scopes {
       throw new TemplateError(`no filter is named '${expr.name}'`);
     if (expr.kind === 'test' && !isSoft && !this.names.hasTest(expr.name))
       throw new TemplateError(`no test is named '${expr.name}'`);
-    // Jinja2 computes what is constant beforehand, and forgets the rest.
+    // Jinja2 folds constants and drops the rest.
     if ((expr.kind === 'and' || expr.kind === 'or') && expr.left.kind === 'const')
       if (Boolean(expr.left.value) === (expr.kind === 'or')) return;
     partsOf(expr).forEach((part) => this.#check(part, isSoft || expr.kind === 'cond'));

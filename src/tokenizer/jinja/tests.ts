@@ -1,9 +1,4 @@
 import { isCallable, isIterable, isSequence } from './attributes.ts';
-import { positional } from './calls.ts';
-import { UnsupportedError } from './errors.ts';
-import type { CompareOperator } from './nodes.ts';
-import { calculate, compare } from './operators.ts';
-import { isLower, isUpper } from './text.ts';
 import {
   Dict,
   equals,
@@ -11,12 +6,17 @@ import {
   isText,
   Markup,
   numberOf,
+  positional,
   textFor,
   typeName,
   Undefined,
   type Value,
   type Work,
 } from './values.ts';
+import { UnsupportedError } from './errors.ts';
+import type { CompareOperator } from './nodes.ts';
+import { calculate, compare } from './operators.ts';
+import { isLower, isUpper } from './text.ts';
 
 type Test = (value: Value, argument: Value, work: Work) => boolean;
 
@@ -29,7 +29,7 @@ const OPERATORS: Readonly<Record<string, CompareOperator>> = {
 
 const remainder = (value: Value, by: Value, work: Work): Value => calculate('%', value, by, work);
 
-/** Tests with an argument. */
+/** Tests with one argument. */
 const BINARY: Readonly<Record<string, Test>> = {
   divisibleby: (value, by, work) => equals(remainder(value, by, work), 0, work),
   sameas: (value, other) => {
@@ -62,7 +62,7 @@ const UNARY: Readonly<Record<string, Test>> = {
   escaped: (value) => value instanceof Markup,
 };
 
-/** A test of Jinja2, as `is` has it; undefined where there is none of that name. */
+/** A test of Jinja2, for `is`; undefined for an unknown name. */
 export function findTest(
   name: string,
 ): ((value: Value, args: readonly Value[], kwargs: ReadonlyMap<string, Value>, work: Work) => boolean) | undefined {

@@ -1,4 +1,4 @@
-/** Texts as Python has them: of code points, with Python's blanks and line ends. */
+/** Python strings: code points, with Python's white space and line ends. */
 
 const SURROGATE = /[\ud800-\udfff]/;
 const BLANKS = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
@@ -8,7 +8,7 @@ const NOT_PRINTABLE = /[\p{C}\p{Z}]/u;
 
 export const isBlank = (character: string | undefined): boolean => character !== undefined && BLANK.test(character);
 
-/** Whether its code units are its code points. */
+/** Whether the code units are the code points. */
 export const isPlain = (text: string): boolean => !SURROGATE.test(text);
 export const points = (text: string): string[] => (isPlain(text) ? text.split('') : Array.from(text));
 
@@ -17,7 +17,7 @@ export function lengthOf(text: string): number {
   return Array.from(text).length;
 }
 
-/** Below 0, 0 or above, by code points. */
+/** Compares by code points: negative, 0 or positive. */
 export function compareTexts(left: string, right: string): number {
   if (left === right) return 0;
   if (isPlain(left) && isPlain(right)) return left < right ? -1 : 1;
@@ -32,7 +32,7 @@ export function compareTexts(left: string, right: string): number {
 
 export type Side = 'left' | 'right' | 'both';
 
-/** `str.strip` and its kin: off come blanks, or the characters of `chars`. */
+/** `str.strip` and variants: removes white space, or the characters of `chars`. */
 export function strip(text: string, side: Side, chars?: string): string {
   const characters = chars === undefined || isPlain(chars + text) ? text : points(text);
   const set = chars === undefined ? undefined : new Set(points(chars));
@@ -56,7 +56,7 @@ export function lines(text: string, keepEnds = false): string[] {
   return found;
 }
 
-/** `str.split`: at runs of blanks where `separator` is undefined. */
+/** `str.split`; at runs of white space if `separator` is undefined. */
 export function split(text: string, separator: string | undefined, most: number): string[] {
   if (separator !== undefined) {
     const parts = text.split(separator);
@@ -91,7 +91,7 @@ export function splitFromRight(text: string, separator: string | undefined, most
   return rest === '' ? parts : [rest, ...parts];
 }
 
-/** `str.replace`; an empty `old` stands between all characters. */
+/** `str.replace`; an empty `old` matches between all characters. */
 export function replace(text: string, old: string, by: string, most: number): string {
   if (most === 0) return text;
   if (old === '') {
@@ -119,7 +119,7 @@ export function capitalize(text: string): string {
   return first === undefined ? '' : upperFirst(first) + rest.join('').toLowerCase();
 }
 
-/** `str.title`: a letter behind no letter is a capital. */
+/** `str.title`: a letter after a non-letter becomes a capital. */
 export function titleWords(text: string): string {
   let isInside = false;
   return points(text)
@@ -139,7 +139,7 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }
 
-/** As `repr` writes it. */
+/** Python's `repr` of a string. */
 export function quoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const named: Record<string, string> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', [quote]: `\\${quote}` };

@@ -2,7 +2,7 @@ import { TemplateError, UnsupportedError } from './errors.ts';
 import { floatText, int } from './numbers.ts';
 import { compareTexts, points, quoted } from './text.ts';
 
-/** What a template works with: Python's None, bool, int and str are null, boolean, number and string, a list is an array. */
+/** Values of a template. Python's None, bool, int and str are null, boolean, number and string; a list is an array. */
 export type Value =
   | null
   | boolean
@@ -25,14 +25,14 @@ export class Float {
 }
 
 export class Tuple {
-  /** `names`: of a tuple whose entries can be read by name. */
+  /** `names`: attribute names of a named tuple. */
   constructor(
     readonly items: readonly Value[],
     readonly names: readonly string[] = [],
   ) {}
 }
 
-/** What a key is found by: 1, 1.0 and True are one key. */
+/** Lookup form of a dict key: 1, 1.0 and True are one key. */
 type Hash = string | number | null | object;
 
 export class Dict {
@@ -79,7 +79,7 @@ export class Range {
   }
 }
 
-/** A generator or iterator: it can be read once, and has no length. */
+/** A generator or iterator: it can be read once and has no length. */
 export class Stream {
   constructor(readonly iterator: Iterator<Value, unknown>) {}
 }
@@ -88,7 +88,7 @@ export class Undefined {
   constructor(readonly reason: string) {}
 }
 
-/** What `safe` and `escape` give: text that says it is HTML. */
+/** Result of `safe` and `escape`: text marked as HTML. */
 export class Markup {
   constructor(readonly text: string) {}
 }
@@ -102,20 +102,20 @@ export type Kwargs = ReadonlyMap<string, Value>;
 /** A function, macro, method or the `loop` of a loop. */
 export class Callable {
   constructor(
-    /** What is printed; undefined where Python prints an address. */
+    /** Printed text; undefined where Python prints an address. */
     readonly text: string | undefined,
     readonly call: (args: readonly Value[], kwargs: Kwargs) => Value,
     readonly attributes: Readonly<Record<string, () => Value>> = {},
-    /** Of a loop, which can be asked for it. */
+    /** Attributes of `loop`. */
     readonly size?: () => number,
   ) {}
 }
 
-/** What limits the work of what is done with values. */
+/** Limits on the work with values. */
 export interface Work {
-  /** Throws when there were too many. */
+  /** Counts steps; throws beyond the limit. */
   spend(steps: number): void;
-  /** Throws when it goes too deep. */
+  /** Runs one level deeper; throws beyond the limit. */
   deeper<T>(what: () => T): T;
 }
 
@@ -149,25 +149,25 @@ export function typeName(value: Value): string {
   if (typeof value === 'string') return 'str';
   if (Array.isArray(value)) return 'list';
   if (value instanceof DictView) return `dict_${value.of}`;
-  return TYPES.find(([type]) => value instanceof type)?.[1] ?? 'function'; // what is built has no names of classes
+  return TYPES.find(([type]) => value instanceof type)?.[1] ?? 'function'; // class names of built-in objects are not exposed
 }
 
 export const isText = (value: Value): value is string | Markup => typeof value === 'string' || value instanceof Markup;
 
-/** Of an int, a bool or a float. */
+/** Number of an int, a bool or a float. */
 export function numberOf(value: Value): number | undefined {
   if (typeof value === 'number') return value;
   if (typeof value === 'boolean') return Number(value);
   return value instanceof Float ? value.value : undefined;
 }
 
-/** Of an int or a bool, where Python takes an index or a count. */
+/** Number of an int or a bool, where Python takes an index or a count. */
 export function indexOf(value: Value, of: string): number {
   if (typeof value === 'number' || typeof value === 'boolean') return Number(value);
   throw new TemplateError(`${of} must be an integer, not ${typeName(value)}`);
 }
 
-/** A text whose methods are asked for. Those of Markup escape what they are given. */
+/** A string whose methods are called. Those of Markup escape their arguments. */
 export function textOf(value: Value, of: string): string {
   if (typeof value === 'string') return value;
   if (value instanceof Markup) throw new UnsupportedError(`more than writing what safe or escape gave (${of})`);
@@ -175,7 +175,7 @@ export function textOf(value: Value, of: string): string {
   throw new TemplateError(`${of} takes a str, not ${typeName(value)}`);
 }
 
-/** Throws for what is undefined, as almost everything but printing does. */
+/** Throws for an undefined value, as almost every use except printing does. */
 export function fail(value: Value): void {
   if (value instanceof Undefined) throw new TemplateError(value.reason);
 }
@@ -187,7 +187,7 @@ export function isTrue(value: Value): boolean {
   return sizeOf(value) !== 0;
 }
 
-/** `len`; undefined for what has no length. */
+/** `len`; undefined for a value without length. */
 export function sizeOf(value: Value): number | undefined {
   if (typeof value === 'string') return points(value).length;
   if (Array.isArray(value)) return value.length;
@@ -200,7 +200,7 @@ export function sizeOf(value: Value): number | undefined {
   return value instanceof Callable ? value.size?.() : undefined;
 }
 
-/** `iter`; undefined for what cannot be iterated over. */
+/** `iter`; undefined for a value that is not iterable. */
 export function iteratorOf(value: Value): Iterator<Value, unknown> | undefined {
   if (value instanceof Stream) return value.iterator;
   if (value instanceof Range) return numbersIn(value);
@@ -208,7 +208,7 @@ export function iteratorOf(value: Value): Iterator<Value, unknown> | undefined {
   return itemsOf(value)?.values();
 }
 
-/** `list(value)`; undefined for what cannot be iterated over. */
+/** `list(value)`; undefined for a value that is not iterable. */
 export function itemsOf(value: Value): readonly Value[] | undefined {
   if (typeof value === 'string') return points(value);
   if (value instanceof Markup) return points(value.text);
@@ -326,7 +326,7 @@ export function equals(left: Value, right: Value, work: Work): boolean {
 const sameItems = (left: readonly Value[], right: readonly Value[], work: Work): boolean =>
   left.length === right.length && work.deeper(() => left.every((item, i) => equals(item, right[i] ?? null, work)));
 
-/** `left < right`, and what `orEqual` and `swapped` make of it. */
+/** `left < right`, with `orEqual` and `swapped` for the other comparisons. */
 export function isLess(left: Value, right: Value, orEqual: boolean, work: Work): boolean {
   work.spend(1);
   fail(left);
@@ -379,7 +379,7 @@ export function contains(container: Value, value: Value, work: Work): boolean {
   return false;
 }
 
-/** A search may begin again at each character. */
+/** Work of a search, which may restart at each character. */
 export const payForSearch = (text: string, part: string, work: Work): void =>
   work.spend((text.length * (4 + part.length)) / 64);
 
@@ -394,7 +394,7 @@ export function sorted(items: readonly Value[], key: (item: Value) => Value, isR
   return keyed.sort((a, b) => (isReversed ? order(b.key, a.key) : order(a.key, b.key))).map(({ item }) => item);
 }
 
-/** What the caller's JSON is to a template: whole numbers are ints, as Python's `json` reads them. */
+/** Converts JSON to template values; whole numbers become ints, as in Python's `json`. */
 export function fromJson(json: unknown): Value {
   switch (typeof json) {
     case 'string':
@@ -421,7 +421,7 @@ interface Slice {
   count: number;
 }
 
-/** Which of `length` entries a slice has. */
+/** Indices of a slice of `length` entries. */
 export function sliced(length: number, start: Value, stop: Value, step: Value): Slice {
   const part = (value: Value, otherwise: number): number =>
     value === null ? otherwise : indexOf(value, 'a slice index');
@@ -436,4 +436,54 @@ export function sliced(length: number, start: Value, stop: Value, step: Value): 
   const from = bound(start, by > 0 ? low : high);
   const to = bound(stop, by > 0 ? high : low);
   return { first: from, step: by, count: Math.max(0, Math.ceil((to - from) / by)) };
+}
+
+/** Binds arguments to named parameters; omitted ones are undefined. `least`: number of required ones. */
+export function bind(
+  name: string,
+  params: readonly string[],
+  least: number,
+  args: readonly Value[],
+  kwargs: Kwargs,
+): (Value | undefined)[] {
+  if (args.length > params.length) throw new TemplateError(`${name}() takes at most ${params.length} arguments`);
+  const values: (Value | undefined)[] = params.map((_, i) => args[i]);
+  for (const [key, value] of kwargs) {
+    const at = params.indexOf(key);
+    if (at < 0 || at < args.length) throw new TemplateError(`${name}() does not take '${key}'`);
+    values[at] = value;
+  }
+  for (let i = 0; i < least; i++)
+    if (values[i] === undefined) throw new TemplateError(`${name}() needs '${params[i] ?? ''}'`);
+  return values;
+}
+
+/** Checks the arguments of a function without parameter names. */
+export function positional(
+  name: string,
+  least: number,
+  most: number,
+  args: readonly Value[],
+  kwargs: Kwargs,
+): readonly Value[] {
+  if (kwargs.size > 0) throw new TemplateError(`${name}() takes no keyword arguments`);
+  if (args.length < least || args.length > most)
+    throw new TemplateError(`${name}() takes ${least === most ? least : `${least} to ${most}`} arguments`);
+  return args;
+}
+
+export const method = (call: (args: readonly Value[], kwargs: Kwargs) => Value): Callable =>
+  new Callable(undefined, call);
+
+export const optionalText = (value: Value | undefined, of: string): string | undefined =>
+  value === undefined || value === null ? undefined : textOf(value, of);
+
+export const optionalIndex = (value: Value | undefined, otherwise: number, of: string): number =>
+  value === undefined ? otherwise : indexOf(value, of);
+
+export function textsOf(values: readonly Value[], of: string): string[] {
+  return values.map((value) => {
+    if (typeof value !== 'string') throw new TemplateError(`${of} takes strs, not ${typeName(value)}`);
+    return value;
+  });
 }

@@ -7,8 +7,8 @@ const SHARD_NAME = /-(\d{5})-of-(\d{5})\.gguf(?=$|[?#])/;
 const MAX_SHARDS = 1024;
 
 /**
- * Names or URLs of all shards of a split model, in order, from that of any one of them
- * ("x-00001-of-00003.gguf"; llama.cpp, llama_split_path). A name that is no shard's comes back alone.
+ * Names or URLs of all shards of a split model, in order, given any one of them ("x-00001-of-00003.gguf"; llama.cpp,
+ * llama_split_path). Any other name is returned alone.
  */
 export function shardNames(name: string): string[] {
   const match = SHARD_NAME.exec(name);
@@ -26,8 +26,8 @@ export function shardNames(name: string): string[] {
 }
 
 /**
- * Reads the headers of a model in one file or in several shards, given in any order. The metadata are the first
- * shard's; each tensor knows the source it lies in. Throws `bad_file` when a shard is missing or does not belong.
+ * Reads the headers of a model in one file or in shards of any order. The metadata are the first shard's; each tensor
+ * has its own source. Throws `bad_file` for a missing or foreign shard.
  */
 export async function openGguf(sources: readonly ByteSource[]): Promise<GgufFile> {
   const shards: Shard[] = [];
@@ -59,7 +59,7 @@ interface Shard {
 
 function readShardKeys(file: GgufFile): Shard {
   const count = file.metadata.optionalNumber('split.count') ?? 1;
-  // A count of 0 or 1 is written for a model that was not split.
+  // Unsplit models may have a count of 0 or 1.
   if (count === 0 || count === 1) return { file, no: 0, count: 1 };
   const shard = { file, no: file.metadata.number('split.no'), count };
   if (!Number.isInteger(count) || count < 0 || count > MAX_SHARDS) {

@@ -11,22 +11,20 @@ import { isOnGpu, POOLINGS } from '../encoder-config.ts';
 import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
 import { MOST } from '../model-config.ts';
 import type { ModelHeader } from '../model-header.ts';
-import type { LoadedType } from '../quantize.ts';
-import { quantized } from '../quantized-tensor.ts';
+import { type LoadedType, quantized } from '../quantize.ts';
 import { rowsOf, type TensorInfo } from '../tensor-info.ts';
 import { checkVocabSize } from './hf-config.ts';
 import type { JsonFields } from './json-file.ts';
 import { readModules, readUsualLength, type SentenceFiles } from './sentence-modules.ts';
-import { isUnigram, unigramMetadata } from './unigram-files.ts';
-import { wordPieceMetadata } from './word-piece-files.ts';
+import { isUnigram, unigramMetadata, wordPieceMetadata } from './hf-encoder-tokenizers.ts';
 
-/** The files of a BERT or XLM-RoBERTa model of transformers, and what sentence-transformers puts beside them. */
+/** Files of a BERT or XLM-RoBERTa model of transformers, with sentence-transformers' files. */
 export interface EncoderFiles extends SentenceFiles {
   tokenizer: JsonFields;
   tensors: readonly TensorInfo[];
 }
 
-/** What transformers takes for keys that a config.json lacks (configuration_bert.py, configuration_xlm_roberta.py). */
+/** transformers' defaults for missing keys (configuration_bert.py, configuration_xlm_roberta.py). */
 const DEFAULTS = {
   hidden_act: 'gelu',
   layer_norm_eps: 1e-12,
@@ -42,11 +40,11 @@ const SIZES = {
   'attention.head_count': 'num_attention_heads',
 } as const;
 
-/** Such a model under the names that it would have as a GGUF file. Throws `bad_file`, `unsupported`, naming file and field. */
+/** Converts the model's header to GGUF's names. Throws `bad_file`, `unsupported`, naming file and field. */
 export function encoderHeader(files: EncoderFiles, type: LoadedType | undefined): ModelHeader {
   const config = files.config.withDefaults(DEFAULTS);
   checkConfig(config);
-  const encoder = ENCODER_TYPES.get(config.string('model_type'))!; // namesEncoder has found it
+  const encoder = ENCODER_TYPES.get(config.string('model_type'))!; // namesEncoder checked it
   const { architecture } = encoder;
   const values = new Map<string, GgufValue>([['general.architecture', architecture]]);
   const name =
@@ -96,32 +94,31 @@ function checkConfig(config: JsonFields): void {
       );
   }
   for (const field of ['is_decoder', 'add_cross_attention']) {
-    if (config.values[field] === true) config.fail(field, 'is not supported: an encoder is', 'unsupported');
+    if (config.values[field] === true) config.fail(field, 'is not supported; only encoders are', 'unsupported');
   }
   if (config.has('quantization_config'))
     config.fail('quantization_config', 'quantized safetensors are not read; F32, F16 and BF16 are', 'unsupported');
 }
 
-/** Where positions begin: RoBERTa's count from behind the padding token's id on. */
+/** First position: RoBERTa's positions start after the padding token's id. */
 function readFirstPosition(config: JsonFields, { startsBehindPadding }: EncoderType, positions: number): number {
   if (!startsBehindPadding) return 0;
   const first = config.number('pad_token_id') + 1;
   return Number.isInteger(first) && first >= 1 && first < positions
     ? first
-    : config.fail('pad_token_id', `is ${first - 1}, and the model's ${positions} positions begin behind it`);
+    : config.fail('pad_token_id', `is ${first - 1}, and the model's ${positions} positions start after it`);
 }
 
 const isCrossEncoder = (config: JsonFields, { crossEncoder }: EncoderType): boolean =>
   config.optional('architectures', (key) => config.list(key))?.includes(crossEncoder) ?? false;
 
-/** Of a cross-encoder the weights tell all, unless something else is to come behind them. */
+/** A cross-encoder needs no modules: its weights hold everything. */
 function readClassifier({
   config,
   modules,
   pooling,
 }: EncoderFiles): Pick<ReturnType<typeof readModules>, 'pooling' | 'isNormalized'> {
-  if (modules || pooling)
-    config.fail('modules.json', 'modules behind a cross-encoder are not supported', 'unsupported');
+  if (modules || pooling) config.fail('modules.json', 'modules after a cross-encoder are not supported', 'unsupported');
   return { pooling: 'rank', isNormalized: false };
 }
 
@@ -131,7 +128,10 @@ const PARTS = new Map([
   ...Object.entries(ENCODER_NORMS).map(([name, path]) => [path as string, name] as const),
 ]);
 
-/** GGUF's name of a tensor; its own of one that the runtime does not know, to be refused; none of what embeddings leave out. */
+/**
+ * GGUF's name of a tensor; an unknown tensor keeps its own name, which is rejected later; undefined for one that an
+ * encoder does not use.
+ */
 function namer({ prefix, classifier }: EncoderType, pooling: Pooling): (whole: string) => string | undefined {
   const classifiers = new Map(Object.entries(classifier).map(([name, path]) => [path, name]));
   return (whole) => {

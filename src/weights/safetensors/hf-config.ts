@@ -1,27 +1,21 @@
 import { type Architecture, everyNth, type ModelType } from '../../architectures/architecture.ts';
-import { ARCHITECTURES, MODEL_TYPES } from '../../architectures/index.ts';
-import type { Activation } from '../../config/model-config.ts';
+import { ARCHITECTURES, MODEL_TYPES } from '../../architectures/registry.ts';
+import { type Activation, ACTIVATIONS } from '../../config/activations.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
 import type { JsonFields } from './json-file.ts';
 import { addRope, ropeType } from './hf-rope.ts';
-import { MOST_DELTA } from '../delta-config.ts';
+import { MOST_DELTA } from '../layer-config.ts';
 import { addLayerSizes } from './hf-layer-sizes.ts';
 import { MOST } from '../model-config.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
-/** What transformers takes for keys that a config.json of any model lacks. */
+/** transformers' defaults for missing keys of any model. */
 const COMMON_DEFAULTS = { rms_norm_eps: 1e-6, tie_word_embeddings: false };
 const DEFAULT_ACTIVATION = 'silu';
-/** Of embeddings: 32 halves. */
+/** Least bytes of an embedding row: 32 halves. */
 const MIN_ROW_BYTES = 64;
 
-/** transformers' names of them (activations.py, ACT2FN). */
-const ACTIVATIONS: Record<Activation, readonly string[]> = {
-  silu: ['silu', 'swish'],
-  gelu: ['gelu_pytorch_tanh', 'gelu_new'],
-};
-
-/** GGUF's keys, behind the architecture's name, and what transformers calls them. */
+/** GGUF's keys after the architecture's name, and transformers' names. */
 const SIZES = {
   block_count: 'num_hidden_layers',
   embedding_length: 'hidden_size',
@@ -37,7 +31,10 @@ const OPTIONAL_SIZES = {
   'attention.value_length': 'head_dim',
 } as const;
 
-/** A model's `config.json` as transformers reads it: with its class's defaults. Throws `bad_file` without `model_type`. */
+/**
+ * A model's `config.json` with the defaults of its class, as transformers reads it. Throws `bad_file` without
+ * `model_type`.
+ */
 export function withConfigDefaults(config: JsonFields): JsonFields {
   const known = MODEL_TYPES.get(config.string('model_type'));
   if (!known?.textConfig) return config.withDefaults({ ...COMMON_DEFAULTS, ...known?.defaults });
@@ -46,9 +43,8 @@ export function withConfigDefaults(config: JsonFields): JsonFields {
 }
 
 /**
- * A transformers model's `config.json`, with its defaults, as the metadata that a GGUF file of the model would have, which
- * `readModelConfig` reads. Throws `bad_file` for a field that is missing or of another type, `unsupported` for what this
- * runtime does not run, naming the field.
+ * Converts a `config.json` with its defaults to GGUF metadata for `readModelConfig`. Throws `bad_file` for a missing
+ * field or one of another type, `unsupported` for a feature that this runtime lacks, naming the field.
  */
 export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   const { architecture, window, keys = {} } = modelTypeOf(config);
@@ -66,7 +62,7 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   };
   const setNumber = (key: string, common: string): void => {
     const field = ownKey(config, keys, common);
-    // Refused here they have the name that they have in this file.
+    // Checked here so that errors use this file's field names.
     set(key, Object.hasOwn(MOST, key) ? config.size(field, MOST[key as keyof typeof MOST]) : config.number(field));
   };
   for (const [key, field] of Object.entries(SIZES))
@@ -85,17 +81,17 @@ export function configMetadata(config: JsonFields): Map<string, GgufValue> {
   return values;
 }
 
-/** What a config calls a key that others call `common`. */
+/** A config's name for a key that others call `common`. */
 const ownKey = (config: JsonFields, keys: NonNullable<ModelType['keys']>, common: string): string => {
   const own = keys[common];
   return own !== undefined && config.has(own) ? own : common;
 };
 
-/** Whether the output matrix is that of the embeddings. */
+/** Whether the output matrix is the embedding matrix. */
 export const tiesEmbeddings = (config: JsonFields): boolean =>
   config.values[ownKey(config, modelTypeOf(config).keys ?? {}, 'tie_word_embeddings')] === true;
 
-/** Every token takes memory, so only as many are believed as the embeddings have rows. */
+/** Each token needs memory, so vocab_size may not exceed the rows of the embeddings. */
 export function checkVocabSize(config: JsonFields, embeddings: TensorInfo | undefined): void {
   const vocabSize = config.number('vocab_size');
   const rows = embeddings ? Math.min(embeddings.shape[0] ?? 0, embeddings.bytes / MIN_ROW_BYTES) : 0;
@@ -125,22 +121,22 @@ function modelTypeOf(config: JsonFields) {
 
 const BIDIRECTIONAL = 'use_bidirectional_attention';
 
-/** Whether tokens attend to later ones; Gemma 4's configs say `all` for it, and `vision` where only those of images do. */
+/** Whether tokens attend to later ones. Gemma 4's configs use `all` for it; `vision` means images only. */
 const seesLater = ({ values }: JsonFields): boolean =>
   values[BIDIRECTIONAL] === true || values[BIDIRECTIONAL] === 'all';
 
-/** Whether a `config.json` is of a decoder's layers that make an encoder. */
+/** Whether a `config.json` describes an encoder made of decoder layers. */
 export const isBidirectional = (config: JsonFields): boolean =>
   seesLater(config) && MODEL_TYPES.get(String(config.values['model_type']))?.bidirectional !== undefined;
 
 function checkActivation(config: JsonFields, wanted: Activation): void {
   const field = config.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
   const activation = config.optional(field, (key) => config.string(key)) ?? DEFAULT_ACTIVATION;
-  if (ACTIVATIONS[wanted].includes(activation)) return;
+  if (ACTIVATIONS[wanted].names.includes(activation)) return;
   config.fail(field, `${JSON.stringify(activation.slice(0, 40))} is not supported; ${wanted} is`, 'unsupported');
 }
 
-/** What would change every answer, and is in no released model of these types. */
+/** Options that would change every answer and that no released model of these types uses. */
 function checkUnsupported(config: JsonFields, { capsLogits }: Architecture): void {
   for (const field of ['attn_logit_softcapping', ...(capsLogits ? [] : ['final_logit_softcapping'])]) {
     if (config.has(field)) config.fail(field, 'soft caps are not supported', 'unsupported');
@@ -149,7 +145,7 @@ function checkUnsupported(config: JsonFields, { capsLogits }: Architecture): voi
     config.fail('clip_qkv', 'clamped queries, keys and values are not supported', 'unsupported');
 }
 
-/** Which layers attend within the window, a flag each, and how they are rotated (configuration_gemma3.py). */
+/** Sliding-window layers, one flag each, and their rotation (configuration_gemma3.py). */
 function addWindow(
   config: JsonFields,
   { window, hasPerLayerInputs }: Architecture,
@@ -164,7 +160,7 @@ function addWindow(
     types ? types[layer] === 'sliding_attention' : !whole.includes(layer),
   );
   if (hasPerLayerInputs && flags.at(-1))
-    config.fail('layer_types', 'the last layer must be full_attention, as transformers takes it to be', 'unsupported');
+    config.fail('layer_types', 'the last layer must be full_attention, as in transformers', 'unsupported');
   if (flags.includes(true)) config.size('sliding_window', MOST.context_length);
   set('attention.sliding_window_pattern', flags);
   const rope = config.optional('rope_parameters', (key) => config.fields(key));
@@ -172,19 +168,22 @@ function addWindow(
   if (rope && others[0] !== undefined)
     rope.fail(
       others[0],
-      'layers of this model are rotated in two ways: full_attention and sliding_attention have what is said of them',
+      'this model needs a full_attention and a sliding_attention entry: its layers have two rotations',
       'unsupported',
     );
   const own = rope?.optional('sliding_attention', (key) => rope.fields(key));
   if (own && ropeType(own) !== 'default')
-    own.fail('rope_type', 'layers with a window are rotated without scaling', 'unsupported');
+    own.fail('rope_type', 'sliding-window layers must have no RoPE scaling', 'unsupported');
   const theta =
     own?.optional('rope_theta', (key) => own.number(key)) ??
     config.optional('rope_local_base_freq', (key) => config.number(key));
   if (theta !== undefined) set('rope.freq_base_swa', theta);
 }
 
-/** How many experts layers have, of how many a token goes through (configuration_qwen3_moe.py, configuration_lfm2_moe.py, configuration_olmoe.py). */
+/**
+ * Number of experts and experts per token (configuration_qwen3_moe.py, configuration_lfm2_moe.py,
+ * configuration_olmoe.py).
+ */
 function addExperts(
   config: JsonFields,
   { isMlpSized }: NonNullable<Architecture['experts']>,
@@ -206,7 +205,7 @@ function addExperts(
   set('expert_weights_norm', config.values['norm_topk_prob'] === true);
 }
 
-/** What each layer is, of these kinds, where a config says so. */
+/** Kind of each layer, if the config lists them. */
 function layerTypes(config: JsonFields, numLayers: number, known: readonly string[]): readonly unknown[] | undefined {
   const types = config.optional('layer_types', (key) => config.list(key));
   if (types && (types.length !== numLayers || types.some((type) => !known.includes(type as string))))
@@ -214,7 +213,7 @@ function layerTypes(config: JsonFields, numLayers: number, known: readonly strin
   return types;
 }
 
-/** Which layers have a convolution, and how wide the MLP is then (configuration_lfm2.py; modeling_lfm2.py, Lfm2MLP). */
+/** Convolution layers and the resulting MLP width (configuration_lfm2.py; modeling_lfm2.py, Lfm2MLP). */
 function addConvolutions(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
   if (config.values['conv_bias'] === true)
@@ -247,7 +246,7 @@ function feedForward(config: JsonFields): number {
   return multiple * Math.ceil(Math.trunc(config.positive('block_ffn_dim_multiplier') * part) / multiple);
 }
 
-/** Which layers have a delta net, and its sizes (configuration_qwen3_5.py). */
+/** Delta net layers and their sizes (configuration_qwen3_5.py). */
 function addDeltaNets(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
   const size = (key: keyof typeof MOST_DELTA, field: string): number => {
     const value = config.size(field, MOST_DELTA[key]);
@@ -265,26 +264,22 @@ function addDeltaNets(config: JsonFields, set: (key: string, value: GgufValue) =
   );
   const headDim = size('ssm.state_size', 'linear_key_head_dim');
   if (config.number('linear_value_head_dim') !== headDim)
-    config.fail(
-      'linear_value_head_dim',
-      `values of another size than keys, ${headDim}, are not supported`,
-      'unsupported',
-    );
+    config.fail('linear_value_head_dim', `value heads must have the size of key heads, ${headDim}`, 'unsupported');
   size('ssm.conv_kernel', 'linear_conv_kernel_dim');
   size('ssm.group_count', 'linear_num_key_heads');
   set('ssm.inner_size', headDim * size('ssm.time_step_rank', 'linear_num_value_heads'));
 }
 
-/** Some configs name a window that their models do not use, or only in layers that they do not have. */
+/** Some configs name a window that their models do not use, or only in layers that they lack. */
 function usesWindow(config: JsonFields, window: ModelType['window']): boolean {
   if (window !== 'where used') return window !== undefined;
   const isUsed = config.values['use_sliding_window'] === true;
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
   const types = layerTypes(config, numLayers, ['sliding_attention', 'full_attention']);
   if (types?.includes('sliding_attention')) {
-    // SmolLM3's layers have it all the same, and Qwen's cannot be run then (modeling_smollm3.py, configuration_qwen2.py).
+    // SmolLM3 uses the window anyway; Qwen cannot run with such a config (modeling_smollm3.py, configuration_qwen2.py).
     if (!isUsed)
-      config.fail('use_sliding_window', 'is not true, but layer_types has layers with a window', 'unsupported');
+      config.fail('use_sliding_window', 'is not true, but layer_types has sliding-window layers', 'unsupported');
     config.size('sliding_window', MOST.context_length);
     return true;
   }
@@ -292,12 +287,12 @@ function usesWindow(config: JsonFields, window: ModelType['window']): boolean {
   return !config.has('max_window_layers') || config.number('max_window_layers') < config.number('num_hidden_layers');
 }
 
-/** Layers that a config.json says are not rotated; undefined where all of its kind are. */
+/** Layers without rotation by the config.json; undefined if it lists none. */
 export function unrotatedLayers(config: JsonFields): number[] | undefined {
   const { unrotated } = modelTypeOf(config).architecture;
   if (!unrotated || !('every' in unrotated)) return undefined;
   const numLayers = config.size('num_hidden_layers', MOST.block_count);
-  const listed = config.optional('no_rope_layers', (key) => config.list(key)); // 1 for one that is rotated
+  const listed = config.optional('no_rope_layers', (key) => config.list(key)); // 1 marks a rotated layer
   if (!listed)
     return everyNth(
       config.optional('no_rope_layer_interval', (key) => config.size(key, MOST.block_count)) ?? unrotated.every,

@@ -1,17 +1,17 @@
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
-import { MOST_OF_LAYERS } from '../gguf/layer-sizes.ts';
+import { MOST_OF_LAYERS } from '../layer-config.ts';
 import { MOST } from '../model-config.ts';
 import type { JsonFields } from './json-file.ts';
 
 /**
- * What layers of Gemma 4 have of their own (configuration_gemma4.py), under the keys that GGUF files have for it. Throws
- * `unsupported` for what only the larger models have.
+ * Per-layer sizes of Gemma 4 (configuration_gemma4.py) under GGUF's keys. Throws `unsupported` for features of the
+ * larger models.
  */
 export function addLayerSizes(config: JsonFields, set: (key: string, value: GgufValue) => void): void {
   if (config.values['enable_moe_block'] === true)
     config.fail('enable_moe_block', 'mixtures of experts are not supported', 'unsupported');
   if (config.values['attention_k_eq_v'] === true)
-    config.fail('attention_k_eq_v', 'keys that are values too are not supported', 'unsupported');
+    config.fail('attention_k_eq_v', 'shared key and value projections are not supported', 'unsupported');
   const vocabSize =
     config.optional('vocab_size_per_layer_input', (key) => config.number(key)) ?? config.number('vocab_size');
   if (vocabSize !== config.number('vocab_size'))
@@ -23,7 +23,7 @@ export function addLayerSizes(config: JsonFields, set: (key: string, value: Gguf
   if (config.number('hidden_size_per_layer_input') === 0)
     config.fail(
       'hidden_size_per_layer_input',
-      'a model without embeddings of its layers is not supported; E2B and E4B are',
+      'a model without per-layer embeddings is not supported; E2B and E4B are',
       'unsupported',
     );
   set(
@@ -46,7 +46,7 @@ export function addLayerSizes(config: JsonFields, set: (key: string, value: Gguf
   );
 }
 
-/** The size of heads of layers that attend to all: as Google's config.json has it, or as transformers saves it since version 5.10. */
+/** Head size of layers with full attention: from Google's config.json, or from transformers' since version 5.10. */
 export function wholeHeadDim(config: JsonFields): number {
   const most = MOST_OF_LAYERS['attention.key_length'];
   const listed = config.optional('per_layer_config', (key) => config.fields(key));
@@ -55,16 +55,16 @@ export function wholeHeadDim(config: JsonFields): number {
   const sizes = types.flatMap((type, layer) => {
     const own = listed.optional(String(layer), (key) => listed.fields(key));
     if (own && Object.keys(own.values).some((key) => key !== 'head_dim'))
-      listed.fail(String(layer), 'layers that differ in more than the size of heads are not supported', 'unsupported');
+      listed.fail(String(layer), 'layers may differ in head size only', 'unsupported');
     const size = own ? own.size('head_dim', most) : config.size('head_dim', most);
     return type === 'full_attention'
       ? [size]
       : size === config.number('head_dim')
         ? []
-        : listed.fail(String(layer), 'layers with a window that differ in heads are not supported', 'unsupported');
+        : listed.fail(String(layer), 'sliding-window layers must have equal heads', 'unsupported');
   });
   const [first = 0] = sizes;
   return sizes.every((size) => size === first)
     ? first
-    : config.fail('per_layer_config', 'layers without a window that differ in heads are not supported', 'unsupported');
+    : config.fail('per_layer_config', 'full-attention layers must have equal heads', 'unsupported');
 }

@@ -7,8 +7,8 @@ import type { JsonFields } from './json-file.ts';
 const DEFAULT_ROPE_THETA = 10_000;
 
 /**
- * What a config.json says of the rotation, under the keys that GGUF files have for it (transformers, modeling_rope_utils.py). Throws
- * `unsupported` for another type of scaling than those that this runtime computes.
+ * Converts a config.json's rotation to GGUF's keys (transformers, modeling_rope_utils.py). Throws `unsupported` for
+ * other types of scaling.
  */
 export function addRope(
   config: JsonFields,
@@ -56,7 +56,7 @@ function addYarn(config: JsonFields, rope: JsonFields, set: (key: string, value:
   set('rope.scaling.yarn_beta_slow', optional('beta_slow') ?? 1);
 }
 
-/** Whether YaRN's bounds are moved to whole frequencies; undefined where a config.json does not say. */
+/** YaRN's `truncate`; undefined if the config.json omits it. */
 export function yarnTruncates(config: JsonFields): boolean | undefined {
   const rope = ropeOf(config);
   return rope?.optional('truncate', (key) =>
@@ -70,37 +70,33 @@ function longRopeScale(config: JsonFields, rope: JsonFields): number {
   return given ?? (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalContext(config, rope))));
 }
 
-/** By how much the context was stretched. */
+/** Factor of the context extension. */
 const stretch = (config: JsonFields, rope: JsonFields): number =>
   config.positive('max_position_embeddings') / originalContext(config, rope);
 
-/** That beside the rope's fields goes first (standardize_rope_params). */
+/** A top-level field has priority over the rope's (standardize_rope_params). */
 const originalContext = (config: JsonFields, rope: JsonFields): number =>
   [config, rope]
     .map((fields) => fields.optional('original_max_position_embeddings', (key) => fields.size(key, 2 ** 30)))
     .find((tokens) => tokens !== undefined) ?? config.positive('max_position_embeddings');
 
-/** Of layers that attend to all. */
+/** Rope fields of full-attention layers. */
 const headDimOf = (config: JsonFields, { hasPerLayerInputs }: Architecture): number =>
   hasPerLayerInputs
     ? wholeHeadDim(config)
     : (config.optional('head_dim', (key) => config.number(key)) ??
       Math.floor(config.number('hidden_size') / config.number('num_attention_heads')));
 
-/** Components of a head that are rotated. */
+/** Rotated components of a head. */
 function rotaryDimOf(config: JsonFields, architecture: Architecture): number {
   const { rotatesPart } = architecture;
   const headDim = headDimOf(config, architecture);
   const rope = ropeOf(config);
-  if (rope && ropeType(rope) === 'proportional') return headDim; // by frequencies that are none
+  if (rope && ropeType(rope) === 'proportional') return headDim; // the other frequencies are 0
   const share = [ropeOf(config), config].find((fields) => fields?.has('partial_rotary_factor'));
   const part = share?.number('partial_rotary_factor') ?? 1;
   if (share && part !== 1 && !rotatesPart)
-    share.fail(
-      'partial_rotary_factor',
-      'heads of this model that are rotated in part are not supported',
-      'unsupported',
-    );
+    share.fail('partial_rotary_factor', 'partial rotation is not supported in this model', 'unsupported');
   if (share && !(part > 0 && part <= 1))
     share.fail('partial_rotary_factor', `must be above 0 and at most 1, but is ${part}`);
   const rotaryDim = Math.trunc(headDim * part);
@@ -112,21 +108,21 @@ function rotaryDimOf(config: JsonFields, architecture: Architecture): number {
   );
 }
 
-/** What `rope_scaling` says goes first, which is all that there was before version 5 of transformers. */
+/** `rope_scaling` has priority; before version 5 of transformers there was nothing else. */
 function ropeOf(config: JsonFields): JsonFields | undefined {
   const given = ['rope_scaling', 'rope_parameters'].map((name) => config.optional(name, (key) => config.fields(key)));
   const rope = given.find((fields) => fields && Object.keys(fields.values).length > 0);
-  // Where layers differ, the others' have their own.
+  // If layers differ, full-attention layers have their own fields.
   return rope?.optional('full_attention', (key) => rope.fields(key)) ?? rope;
 }
 
-/** That of a rope's own fields goes first (configuration_utils.py and modeling_rope_utils.py, standardize_rope_params). */
+/** The rope's own field has priority (configuration_utils.py and modeling_rope_utils.py, standardize_rope_params). */
 function ropeTheta(config: JsonFields): number {
   const place = [ropeOf(config), config].find((fields) => fields?.has('rope_theta'));
   return place?.number('rope_theta') ?? DEFAULT_ROPE_THETA;
 }
 
-/** Before version 4.45 of transformers it was called `type`; LongRoPE's had other names, but its factors. */
+/** Before version 4.45 of transformers the field was `type`, and LongRoPE had other names with the same factors. */
 export function ropeType(rope: JsonFields): string {
   if (rope.has('long_factor') || rope.has('short_factor')) return 'longrope';
   return (
@@ -136,7 +132,7 @@ export function ropeType(rope: JsonFields): string {
   );
 }
 
-/** Divisors of frequencies, `[rotaryDim / 2]`, which GGUF files have as tensors of these names. */
+/** Frequency divisors, `[rotaryDim / 2]`, by the names of GGUF's tensors. */
 export function ropeDivisors(config: JsonFields, architecture: Architecture): Map<string, Float32Array> {
   const rope = ropeOf(config);
   const type = rope && ropeType(rope);
@@ -160,10 +156,10 @@ function listed(rope: JsonFields, field: string, length: number): Float32Array {
   return Float32Array.from(values as number[]);
 }
 
-/** What divides a frequency until it turns nothing; of such a rotation GGUF files have it too. */
+/** Divisor that turns a frequency to 0; GGUF files use the same value. */
 const STILL = 1e30;
 
-/** transformers, modeling_rope_utils.py, _compute_proportional_rope_parameters: the later frequencies turn nothing. */
+/** The later frequencies are 0 (transformers, modeling_rope_utils.py, _compute_proportional_rope_parameters). */
 function proportionalDivisors(rope: JsonFields, headDim: number): Float32Array {
   const part = rope.optional('partial_rotary_factor', (key) => rope.positive(key)) ?? 1;
   if (part > 1) rope.fail('partial_rotary_factor', `must be above 0 and at most 1, but is ${part}`);

@@ -1,27 +1,25 @@
 import { TOKEN_TYPES } from '../../config/tokenizer-metadata.ts';
 import type { GgufValue } from '../gguf/gguf-metadata.ts';
-import { isRecord } from '../../config/is-record.ts';
-import { kindOf, type JsonFields } from './json-file.ts';
+import { isRecord } from '../../util/values.ts';
+import { type JsonFields, kindOf } from './json-file.ts';
 import { MOST_TOKENS } from '../model-config.ts';
 import { COMPOSES } from '../tokenizer-metadata.ts';
-import { composesText, preTokenizerName, sentencePiecePrefix } from './hf-pre-tokenizer.ts';
 
-/** The files that say how a transformers model reads and writes text; all but the first may be missing. */
+/** Tokenizer files of a transformers model; all but the first are optional. */
 export interface TokenizerFiles {
   tokenizer: JsonFields;
   tokenizerConfig: JsonFields | undefined;
   generationConfig: JsonFields | undefined;
   config: JsonFields;
-  /** The text of `chat_template.jinja`. */
+  /** Text of `chat_template.jinja`. */
   chatTemplate: string | undefined;
 }
 
 const BYTE = /^<0x[0-9A-F]{2}>$/;
 
 /**
- * A `tokenizer.json` (huggingface/tokenizers) and what lies beside it as the `tokenizer.*` keys that a GGUF file of the
- * model would have. Byte-level BPE, and SentencePiece's BPE with byte fallback. Throws `bad_file` and `unsupported`,
- * naming the field.
+ * Converts a `tokenizer.json` (huggingface/tokenizers) and its side files to GGUF's `tokenizer.*` keys. Supports
+ * byte-level BPE and SentencePiece's BPE with byte fallback. Throws `bad_file` and `unsupported`, naming the field.
  */
 export function tokenizerMetadata(files: TokenizerFiles): Map<string, GgufValue> {
   const { tokenizer, config } = files;
@@ -58,14 +56,14 @@ export function tokenizerMetadata(files: TokenizerFiles): Map<string, GgufValue>
   return values;
 }
 
-/** The texts of a vocabulary by their ids, and what each is. */
+/** Texts and types of a vocabulary, by id. */
 export function readTokens(
   tokenizer: JsonFields,
   model: JsonFields,
   vocabSize: number,
   isSentencePiece: boolean,
 ): { tokens: string[]; types: number[] } {
-  // Models have more rows than tokens, for want of a rounder number.
+  // Models have more rows than tokens, to reach a round number.
   const tokens = Array.from({ length: vocabSize }, (_, id) => `[PAD${id}]`);
   const types = tokens.map((): number => TOKEN_TYPES.unused);
   const put = (where: JsonFields, text: string, id: unknown, type: number): void => {
@@ -87,7 +85,8 @@ export function readTokens(
     if (!isRecord(entry) || typeof entry['content'] !== 'string')
       return tokenizer.fail('added_tokens', 'one of them has no content');
     const { content, id, special } = entry;
-    // Gemma's text models have the tokenizer of those with images, and no row for an image's place: that is text to them.
+    // Gemma's text models share the tokenizer of its vision models but lack a row for the image token, which becomes
+    // plain text.
     if (typeof id === 'number' && Number.isSafeInteger(id) && id >= vocabSize) continue;
     const type =
       content === unknown && isSentencePiece
@@ -100,7 +99,7 @@ export function readTokens(
   return { tokens, types };
 }
 
-/** Texts with their ids; of Unigram they are listed in order, each with its score. */
+/** Texts with their ids; Unigram lists them in order with scores. */
 function readVocab(model: JsonFields): { vocab: JsonFields; entries: (readonly [text: string, id: unknown])[] } {
   if (!Array.isArray(model.values['vocab'])) {
     const vocab = model.fields('vocab');
@@ -113,7 +112,7 @@ function readVocab(model: JsonFields): { vocab: JsonFields; entries: (readonly [
   return { vocab: model, entries: model.list('vocab').map((entry, id) => [textOf(entry, id), id]) };
 }
 
-/** Written as "a b", and as ["a", "b"] of late. */
+/** Merges are "a b", or ["a", "b"] in newer files. */
 function readMerges(model: JsonFields): string[] {
   return model.list('merges').map((merge, i) => {
     if (typeof merge === 'string') return merge;
@@ -123,7 +122,7 @@ function readMerges(model: JsonFields): string[] {
   });
 }
 
-/** SentencePiece merges by the score of what comes about; its merges are listed in that order. */
+/** SentencePiece merges by the score of the result; the merges are listed in that order. */
 function mergeScores(tokens: readonly string[], merges: readonly string[]): Float32Array {
   const rank = new Map<string, number>();
   merges.forEach((merge, i) => {
@@ -168,7 +167,7 @@ function idsOf(file: JsonFields | undefined, key: string): number[] {
   return (Array.isArray(value) ? (value as unknown[]) : [value]).filter((id) => typeof id === 'number');
 }
 
-/** The tokens that a post-processor puts around a single text. */
+/** Tokens that a post-processor adds around a single text. */
 export function addedTemplate(processor: unknown): { first?: string | undefined; last?: string | undefined } {
   if (!isRecord(processor)) return {};
   const { type, processors, single } = processor;
@@ -184,11 +183,11 @@ export function addedTemplate(processor: unknown): { first?: string | undefined;
   return { first, last };
 }
 
-/** Of a token with its id. */
+/** Type of a token with its id. */
 const nameOf = (token: unknown): string | undefined =>
   Array.isArray(token) && typeof token[0] === 'string' ? token[0] : undefined;
 
-/** One template, or several by name. */
+/** Reads one template, or several by name. */
 function templateOf(config: JsonFields | undefined): string | undefined {
   const template = config?.values['chat_template'];
   if (typeof template === 'string') return template;
@@ -197,7 +196,10 @@ function templateOf(config: JsonFields | undefined): string | undefined {
   return isRecord(found) && typeof found['template'] === 'string' ? found['template'] : undefined;
 }
 
-/** What a post-processor makes of two texts: `SpecialToken [SEP]` or `Sequence B`, each with a colon and the segment that it is in. */
+/**
+ * A post-processor's template for two texts: parts such as `SpecialToken [SEP]` or `Sequence B`, each with a colon and
+ * its segment.
+ */
 export function pairTemplate(processor: unknown): string[] | undefined {
   if (!isRecord(processor)) return undefined;
   const { type, processors, pair } = processor;
@@ -212,4 +214,87 @@ export function pairTemplate(processor: unknown): string[] | undefined {
     const [kind, said] = isRecord(entry) ? (Object.entries(entry)[0] ?? []) : [];
     return isRecord(said) ? `${kind} ${String(said['id'])}:${String(said['type_id'])}` : '';
   });
+}
+
+const tail = '\\p{N}@| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+const cutAt = (digits: string): string =>
+  `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${tail.replace('@', digits)}`;
+
+const [upper, lower] = ['\\p{Lu}\\p{Lt}', '\\p{Ll}'].map((letters) => `[${letters}\\p{Lm}\\p{Lo}\\p{M}]`);
+/** Cuts at changes of case. */
+const casedAt = (end: string, digits: string): string =>
+  `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+${end}|[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*${end}|${tail.replace('@', digits).replace('[\\r\\n]*', '[\\r\\n/]*')}`;
+
+/**
+ * Cut patterns and llama.cpp's names for them (`tokenizer.ggml.pre`, known to src/tokenizer): one for tokenizers that
+ * merge all words from bytes, one for those that skip words that are tokens.
+ */
+const BY_REGEX = new Map<string, { merged?: string; whole?: string }>([
+  [cutAt('{1,3}'), { merged: 'dbrx', whole: 'llama-bpe' }],
+  [cutAt(''), { merged: 'qwen2' }],
+  [casedAt("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", '{1,3}'), { merged: 'own-gpt-4o' }],
+  [casedAt('', ''), { whole: 'own-tekken' }],
+]);
+
+/** Name of a byte-level pre-tokenizer. Throws `unsupported` for an unknown one. */
+export function preTokenizerName(tokenizer: JsonFields, ignoreMerges: boolean): string {
+  const steps = stepsOf(tokenizer.values['pre_tokenizer'], 'pretokenizers');
+  const fail = (): never =>
+    tokenizer.fail(
+      'pre_tokenizer',
+      `this pre-tokenizer is not supported: ${JSON.stringify(steps).slice(0, 300)}`,
+      'unsupported',
+    );
+  const last = steps.at(-1);
+  if (last?.['type'] !== 'ByteLevel' || last['add_prefix_space'] === true) return fail();
+  const before = steps.slice(0, -1);
+  const [step] = before;
+  if (before.length > 1) return fail();
+  if (last['use_regex'] !== false) {
+    if (ignoreMerges) return fail();
+    if (!step) return 'gpt-2';
+    return step['type'] === 'Digits' && step['individual_digits'] === true ? 'smollm' : fail();
+  }
+  // The patterns cover the whole text, so removing everything else changes nothing.
+  const keepsMatches = step?.['behavior'] === (step?.['invert'] === true ? 'Removed' : 'Isolated');
+  const pattern = step?.['type'] === 'Split' && keepsMatches ? step['pattern'] : undefined;
+  const known = isRecord(pattern) && typeof pattern['Regex'] === 'string' ? BY_REGEX.get(pattern['Regex']) : undefined;
+  return (ignoreMerges ? known?.whole : known?.merged) ?? fail();
+}
+
+/** Whether a byte-level tokenizer normalises text first. Throws `unsupported` for other steps. */
+export function composesText(tokenizer: JsonFields): boolean {
+  const normalizers = stepsOf(tokenizer.values['normalizer'], 'normalizers').map(({ type }) => type);
+  if (normalizers.some((type) => type !== 'NFC'))
+    tokenizer.fail('normalizer', `${normalizers.join(', ')} is not supported`, 'unsupported');
+  return normalizers.length > 0;
+}
+
+/** Whether a SentencePiece tokenizer puts a space before a text. Throws `unsupported` for unknown steps. */
+export function sentencePiecePrefix(tokenizer: JsonFields): boolean {
+  let hasPrefix = false;
+  for (const step of stepsOf(tokenizer.values['normalizer'], 'normalizers')) {
+    const { type, pattern, content, prepend } = step;
+    const isSpace = type === 'Replace' && isRecord(pattern) && pattern['String'] === ' ' && content === '▁';
+    if (type === 'Prepend' && prepend === '▁') hasPrefix = true;
+    else if (!isSpace)
+      tokenizer.fail('normalizer', `${JSON.stringify(step).slice(0, 200)} is not supported`, 'unsupported');
+  }
+  for (const step of stepsOf(tokenizer.values['pre_tokenizer'], 'pretokenizers')) {
+    const { type, pattern, behavior, replacement, prepend_scheme: scheme, add_prefix_space: old } = step;
+    // After the normalizer the text has no spaces to cut at.
+    if (type === 'Split' && isRecord(pattern) && pattern['String'] === ' ' && behavior === 'MergedWithPrevious')
+      continue;
+    if (type !== 'Metaspace' || replacement !== '▁') {
+      tokenizer.fail('pre_tokenizer', `${JSON.stringify(step).slice(0, 200)} is not supported`, 'unsupported');
+    }
+    hasPrefix ||= scheme === undefined ? old !== false : scheme !== 'never';
+  }
+  return hasPrefix;
+}
+
+function stepsOf(value: unknown, many: string): Record<string, unknown>[] {
+  if (!isRecord(value)) return [];
+  const steps: unknown = value['type'] === 'Sequence' ? value[many] : [value];
+  return Array.isArray(steps) ? steps.filter(isRecord) : [];
 }

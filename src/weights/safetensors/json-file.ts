@@ -1,13 +1,11 @@
-import { isRecord } from '../../config/is-record.ts';
-import { FILE_NESTING, isNestedDeeper } from '../../config/nesting.ts';
-import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
-import type { ErrorCode } from '../../errors/chunkwise-error.ts';
+import { FILE_NESTING, isNestedDeeper, isRecord } from '../../util/values.ts';
+import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 
-/** Twice the largest tokenizer's (Gemma 3). */
+/** Twice the size of the largest tokenizer (Gemma 3). */
 const MOST_BYTES = 64 << 20;
 
-/** An object of a JSON file, with access that checks the type. Errors: `bad_file`, naming file and field. */
+/** An object of a JSON file with typed access. Errors: `bad_file`, naming file and field. */
 export class JsonFields {
   private constructor(
     readonly file: string,
@@ -21,7 +19,7 @@ export class JsonFields {
     );
   }
 
-  /** Of a file with an array of objects. */
+  /** Reads a file with an array of objects. */
   static async readList(source: ByteSource): Promise<JsonFields[]> {
     return JsonFields.#read(source, (value, refuse) => {
       if (!Array.isArray(value) || !value.every(isRecord)) return refuse('is not a JSON array of objects');
@@ -49,7 +47,7 @@ export class JsonFields {
     }
   }
 
-  /** The same with these values for keys that are not there; what is null stays null. */
+  /** A copy with defaults for missing keys; null stays null. */
   withDefaults(defaults: Readonly<Record<string, unknown>>): JsonFields {
     return new JsonFields(this.file, { ...defaults, ...this.values }, this.path);
   }
@@ -63,7 +61,7 @@ export class JsonFields {
     return typeof value === 'number' ? value : this.fail(key, `must be a number, but is ${kindOf(value)}`);
   }
 
-  /** A whole number from 1 to `most`. */
+  /** An integer from 1 to `most`. */
   size(key: string, most: number): number {
     const value = this.number(key);
     return Number.isInteger(value) && value >= 1 && value <= most
@@ -112,7 +110,7 @@ export class JsonFields {
   }
 }
 
-/** What a value that is not as wanted is. */
+/** Kind of an unexpected value. */
 export const kindOf = (value: unknown): string =>
   value === undefined
     ? 'missing'

@@ -1,9 +1,7 @@
 import { ENCODER_TYPES } from '../../architectures/encoder.ts';
-import { ARCHITECTURES } from '../../architectures/index.ts';
-import { type Architecture, linearPath } from '../../architectures/architecture.ts';
-import { EXPERT_BIAS, type ExpertPaths, ROUTER } from '../../architectures/experts.ts';
-import { FUSED, LINEAR_NAMES } from '../../architectures/linears.ts';
-import { NORMS } from '../../architectures/norms.ts';
+import { ARCHITECTURES } from '../../architectures/registry.ts';
+import { type Architecture, linearPath, NORMS } from '../../architectures/architecture.ts';
+import { EXPERT_BIAS, type ExpertPaths, ROUTER, FUSED, LINEAR_NAMES } from '../../architectures/linears.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GgufMetadata, type GgufValue } from '../gguf/gguf-metadata.ts';
@@ -21,14 +19,13 @@ import { type TokenizerFiles, tokenizerMetadata } from './hf-tokenizer.ts';
 import { encoderHeader } from './encoder-files.ts';
 import { JsonFields, kindOf } from './json-file.ts';
 import type { ModelHeader } from '../model-header.ts';
-import { changed, quantized } from '../quantized-tensor.ts';
-import type { LoadedType } from '../quantize.ts';
+import { changed, type LoadedType, quantized } from '../quantize.ts';
 import { readSafetensors } from './safetensors-reader.ts';
 import { isOfDense, readDenseModules, withModules } from './sentence-modules.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 import { stackExperts } from './stacked-experts.ts';
 
-/** transformers' names of a layer's parts, and GGUF's. */
+/** transformers' and GGUF's names of a layer's parts. */
 function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
   const { norms, normPaths, hasConvolutions, hasDeltaNets, hasPerLayerInputs, experts, isFused } = architecture;
   const own = LINEAR_NAMES.filter((name) => !(isFused && name in FUSED)).map(
@@ -48,7 +45,7 @@ function layerParts(architecture: Architecture): ReadonlyMap<string, string> {
   ]);
 }
 
-/** Of a delta net what is no linear; two have no name of their own. */
+/** Parts of a delta net that are not linears; two names lack a suffix. */
 const DELTA_PARTS: [string, string][] = [
   ['linear_attn.conv1d', DELTA.convolution.replace('.weight', '')],
   ['linear_attn.norm', DELTA.norm.replace('.weight', '')],
@@ -56,13 +53,13 @@ const DELTA_PARTS: [string, string][] = [
   ['linear_attn.dt_bias', DELTA.decayBias],
 ];
 
-/** What chooses experts; the bias's name has no end. */
+/** Routers; the bias's name lacks a suffix. */
 const routingParts = ({ router, bias }: ExpertPaths): [string, string][] => [
   [router, ROUTER],
   ...(bias === undefined ? [] : [[bias, EXPERT_BIAS] as [string, string]]),
 ];
 
-/** Of a layer that takes in an embedding of its own. */
+/** Parts of a layer with per-layer embeddings. */
 const PER_LAYER_PARTS: [string, string][] = [
   ['per_layer_input_gate', PER_LAYER.gate.replace('.weight', '')],
   ['per_layer_projection', PER_LAYER.output.replace('.weight', '')],
@@ -79,39 +76,39 @@ const OUTER_NAMES: Record<string, string> = {
   'model.per_layer_model_projection.weight': PER_LAYER.projection,
   'model.per_layer_projection_norm.weight': PER_LAYER.norm,
 };
-/** Of a draft head, behind its prefix, what is no layer's. */
+/** Parts of a draft head, after its prefix, besides its layer. */
 const DRAFT_NAMES: Record<string, string> = {
   'fc.weight': DRAFT.input,
   'pre_fc_norm_embedding.weight': DRAFT.tokenNorm,
   'pre_fc_norm_hidden.weight': DRAFT.stateNorm,
   'norm.weight': DRAFT.outputNorm,
 };
-/** Of a model with other parts: what its text's names begin with, by version, and the others'. */
+/** Name prefixes in a multimodal model: the text model's, by version, and the other parts'. */
 const TEXT_PREFIX = /^(?:language_model\.(?=lm_head)|language_model\.model\.|model\.language_model\.)/;
 const OTHER_PARTS = /^(?:model\.)?(?:vision_tower|multi_modal_projector|visual|audio_tower|embed_vision|embed_audio)\./;
 const LAYER_NAME = /^model\.layers\.(\d+)\.(.+?)(\.weight|\.bias|)$/;
-/** What names begin with where a decoder's layers were saved without what makes it answer. */
+/** Prefix of decoder layers that were saved without an output head. */
 const BARE = /^(?=(?:embed_tokens|layers|norm)\.)/;
 const INDEX = /\.safetensors\.index\.json$/;
-/** The longest templates have some 20,000 characters. */
+/** Most bytes of a template; the longest known have some 20,000 characters. */
 const MOST_TEMPLATE_BYTES = 1 << 20;
 
-/** A file's name without its folders and query. */
+/** A file's name without folders and query. */
 const baseName = (source: ByteSource): string =>
   source.name
     .replace(/[?#].*$/, '')
     .split(/[/\\]/)
     .at(-1) ?? '';
 
-/** Whether files make up a safetensors model, not a GGUF one. */
+/** Whether files form a safetensors model, not a GGUF one. */
 export const isSafetensors = (sources: readonly ByteSource[]): boolean =>
   sources.some((source) => baseName(source).endsWith('.safetensors'));
 
 /**
- * A transformers model (`config.json`, `tokenizer.json`, `*.safetensors` and what of `tokenizer_config.json`,
- * `generation_config.json`, `chat_template.jinja` and the index of several shards is there) under the names that it
- * would have as a GGUF file, its rows in their own order. Matrices are of `type` (default: as they are stored), vectors
- * F32; they are converted when they are read. Throws `bad_file` and `unsupported`, naming file and field.
+ * Reads a transformers model (`config.json`, `tokenizer.json`, `*.safetensors`, and optionally `tokenizer_config.json`,
+ * `generation_config.json`, `chat_template.jinja` and a shard index) under GGUF's names, with rows in their own order.
+ * Matrices become `type` (default: the stored type), vectors F32, both on reading. Throws `bad_file` and `unsupported`,
+ * naming file and field.
  */
 export async function openSafetensorsModel(sources: readonly ByteSource[], type?: LoadedType): Promise<ModelHeader> {
   const file = (name: string): ByteSource | undefined => sources.find((source) => baseName(source) === name);
@@ -144,7 +141,7 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     modules,
     sentences: isDecoder ? undefined : await json('sentence_bert_config.json'),
   };
-  const behind = values && !isDecoder ? await readDenseModules(sentence, sources) : undefined;
+  const later = values && !isDecoder ? await readDenseModules(sentence, sources) : undefined;
   const shards = await readShards(files, await index());
   const tokenizer = await required('tokenizer.json');
   if (!values) return encoderHeader({ ...sentence, tokenizer, tensors: shards }, type);
@@ -156,10 +153,10 @@ export async function openSafetensorsModel(sources: readonly ByteSource[], type?
     chatTemplate: template && (await readTemplate(template)),
   };
   const header = await decoderHeader(config, values, shards, texts, type);
-  return behind ? withModules(header, sentence, behind, type) : header;
+  return later ? withModules(header, sentence, later, type) : header;
 }
 
-/** A model that answers, or an encoder of such a one's layers. */
+/** Header of a decoder, or of an encoder made of decoder layers. */
 async function decoderHeader(
   whole: JsonFields,
   values: Map<string, GgufValue>,
@@ -169,7 +166,7 @@ async function decoderHeader(
 ): Promise<ModelHeader> {
   const config = withConfigDefaults(whole);
   const isText = config.values['model_type'] !== whole.values['model_type'];
-  const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata has found it
+  const architecture = ARCHITECTURES.get(values.get('general.architecture') as string) as Architecture; // configMetadata checked it
   const numLayers = values.get(`${architecture.name}.block_count`) as number;
   const name = namer(architecture, isText, numLayers);
   const named = shards.flatMap((tensor): TensorInfo[] => {
@@ -191,13 +188,14 @@ async function decoderHeader(
   const [embeddings, output] = ['token_embd.weight', 'output.weight'].map((name) =>
     found.find((tensor) => tensor.name === name),
   );
-  // What the config ties is not tied where the file has two of different values (transformers, modeling_utils.py, tie_weights).
+  // Tied weights are not tied if the file has two matrices with different values (transformers, modeling_utils.py,
+  // tie_weights).
   const isOnceMore = isTied && embeddings && output && (await areSame(embeddings, output));
   const tensors = found
     .filter((tensor) => !isOnceMore || tensor !== output)
     .map((tensor) => asInGguf(tensor, architecture, type));
   if (!isTied && !tensors.some(({ name }) => name === 'output.weight')) {
-    config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would draw a random one
+    config.fail('tie_word_embeddings', 'is not true, but the model has no lm_head.weight'); // transformers would initialise it at random
   }
   for (const [name, divisors] of ropeDivisors(config, architecture))
     tensors.push(inMemory(name, divisors, config.file));
@@ -211,10 +209,10 @@ async function decoderHeader(
   };
 }
 
-/** Bytes that are compared at a time. */
+/** Bytes per comparison. */
 const COMPARED = 1 << 20;
 
-/** Whether two tensors are of one type and shape, and have the same values. */
+/** Whether two tensors have equal type, shape and values. */
 async function areSame(a: TensorInfo, b: TensorInfo): Promise<boolean> {
   if (a.type !== b.type || a.shape.join() !== b.shape.join() || a.bytes !== b.bytes) return false;
   for (let at = 0; at < a.bytes; at += COMPARED) {
@@ -225,11 +223,11 @@ async function areSame(a: TensorInfo, b: TensorInfo): Promise<boolean> {
   return true;
 }
 
-/** A tensor as a GGUF file would have it: a matrix of `type`, or as it is stored; all others in F32. */
+/** Converts a tensor to its form in a GGUF file: a matrix of `type` or its stored type; everything else in F32. */
 function asInGguf(tensor: TensorInfo, { normOffset = 0 }: Architecture, type: LoadedType | undefined): TensorInfo {
   const is = (...names: readonly string[]): boolean => names.some((name) => tensor.name.endsWith(`.${name}`));
-  if (is(`${ROUTER}.weight`)) return quantized(tensor, 'F32'); // small, and it decides much
-  if (tensor.name === PER_LAYER.embeddings) return tensor; // it takes no memory of the GPU
+  if (is(`${ROUTER}.weight`)) return quantized(tensor, 'F32'); // small, and precision matters
+  if (tensor.name === PER_LAYER.embeddings) return tensor; // it stays off the GPU
   const isConvolution = is(`${CONVOLUTION}.weight`, DELTA.convolution);
   if (tensor.shape.length > 1 && !isConvolution) return type ? quantized(tensor, type) : tensor;
   const vector = quantized(isConvolution ? squeezed(tensor) : tensor, 'F32');
@@ -238,7 +236,7 @@ function asInGguf(tensor: TensorInfo, { normOffset = 0 }: Architecture, type: Lo
   return isOffset ? changed(vector, (weight) => weight + normOffset) : vector;
 }
 
-/** Of several files of that name one says how sentence-transformers pools states, and others are of what comes behind. */
+/** Among several config.json files one is the pooling's, and others belong to later modules. */
 async function readConfigs(
   sources: readonly ByteSource[],
 ): Promise<{ config?: JsonFields | undefined; pooling?: JsonFields | undefined }> {
@@ -249,7 +247,7 @@ async function readConfigs(
   return { pooling, config: configs.find((one) => one.has('model_type')) ?? configs.find((one) => one !== pooling) };
 }
 
-/** Whether a model's `config.json` is of an encoder. Throws `bad_file`. */
+/** Whether a model's `config.json` describes an encoder. Throws `bad_file`. */
 export async function namesEncoder(sources: readonly ByteSource[]): Promise<boolean> {
   const { config } = await readConfigs(sources);
   return typeof config?.values['model_type'] === 'string' && isEncoderConfig(config);
@@ -291,9 +289,9 @@ async function readShards(weights: readonly ByteSource[], index: JsonFields | un
 }
 
 /**
- * GGUF's names of tensors. Of a tensor that the runtime does not know the name stays, to be refused by it; undefined for one
- * without meaning, such as a buffer that older versions saved. `isText`: of a model whose other parts are left out. A draft head is
- * the layer behind its `numLayers`.
+ * Maps tensor names to GGUF's. An unknown tensor keeps its name, and is rejected later; undefined for one without
+ * meaning, such as a buffer of older versions. `isText`: skip a multimodal model's other parts. A draft head becomes
+ * the layer after the first `numLayers`.
  */
 function namer(architecture: Architecture, isText: boolean, numLayers: number): (name: string) => string | undefined {
   const parts = layerParts(architecture);
@@ -302,7 +300,8 @@ function namer(architecture: Architecture, isText: boolean, numLayers: number): 
     const [, layer, part = '', end] = LAYER_NAME.exec(name) ?? [];
     return parts.has(part) ? `blk.${layer}.${parts.get(part)}${end}` : undefined;
   };
-  // Of several layers that draft the first is run. A name that is not known stays behind the layer's, so that the head is left out.
+  // Only the first of several draft layers is used. An unknown name keeps its place after the layer's prefix, so that
+  // the whole head is skipped.
   const ofDraftHead = (name: string): string | undefined => {
     if (/^layers\.(?!0\.)/.test(name)) return undefined;
     const own = Object.hasOwn(DRAFT_NAMES, name) ? DRAFT_NAMES[name] : name;
@@ -320,7 +319,7 @@ function namer(architecture: Architecture, isText: boolean, numLayers: number): 
   };
 }
 
-/** `[channels, 1, taps]`, of a convolution of each channel for itself, as `[channels, taps]`. */
+/** Shape `[channels, 1, taps]` of a depthwise convolution as `[channels, taps]`. */
 const squeezed = (tensor: TensorInfo): TensorInfo => ({
   ...tensor,
   shape: tensor.shape.filter((length, i) => i !== 1 || length !== 1),

@@ -1,20 +1,18 @@
-import { isRecord } from '../../config/is-record.ts';
-import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
-import type { ErrorCode } from '../../errors/chunkwise-error.ts';
+import { isRecord } from '../../util/values.ts';
+import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts';
 import type { ByteSource } from '../byte-source.ts';
 import { GGML_TYPES } from '../ggml-types.ts';
-import { topLevelKeys } from './json-keys.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 
 export interface SafetensorsFile {
   /** The `__metadata__` entry; empty without one. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** In the order in which they lie in the file. */
+  /** In file order. */
   readonly tensors: readonly TensorInfo[];
 }
 
 const PRELUDE_BYTES = 8;
-/** An adapter's header takes 150 bytes a tensor, a large model's below 1 MB. */
+/** An adapter's header takes 150 bytes per tensor, a large model's less than 1 MB. */
 const MAX_HEADER_BYTES = 16 * 2 ** 20;
 const MAX_TENSORS = 65_536;
 const MAX_DIMS = 8;
@@ -22,13 +20,13 @@ const METADATA = '__metadata__';
 
 const TYPES: Record<string, 'F32' | 'F16' | 'BF16'> = { F32: 'F32', F16: 'F16', BF16: 'BF16' };
 
-/** Numbers of positions from 0 on, which older versions of transformers saved with encoders. They say nothing: they are left out. */
+/** Position ids from 0, a buffer that older versions of transformers saved with encoders; it is skipped. */
 const isNumbering = (name: string, dtype: unknown): boolean => dtype === 'I64' && /(^|\.)position_ids$/.test(name);
 const NUMBERING_BYTES = 8;
 
 /**
- * Reads the header of a safetensors file (huggingface/safetensors, README "Format"); the tensors' bytes stay where they
- * are. Throws `bad_file`, or `unsupported` for an element type that is not F32, F16 or BF16, naming file and tensor.
+ * Reads the header of a safetensors file (huggingface/safetensors, README "Format"), without the tensors' bytes. Throws
+ * `bad_file`, or `unsupported` for an element type other than F32, F16 or BF16, naming file and tensor.
  */
 export async function readSafetensors(source: ByteSource): Promise<SafetensorsFile> {
   const { text, dataStart } = await readHeaderText(source);
@@ -41,7 +39,7 @@ export async function readSafetensors(source: ByteSource): Promise<SafetensorsFi
     else tensors.push(readTensor(source, name, entry, dataStart));
     if (isRecord(entry) && isNumbering(name, entry['dtype'])) leftOut.add(name);
   }
-  // An empty tensor lies at the same place as the one after it.
+  // An empty tensor has the same offset as the next one.
   tensors.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
   checkPlaces(source, tensors, dataStart);
   return { metadata, tensors: tensors.filter(({ name }) => !leftOut.has(name)) };
@@ -67,7 +65,7 @@ async function readHeaderText(source: ByteSource): Promise<{ text: string; dataS
   }
 }
 
-/** JSON.parse keeps the last of several equal keys, so they are looked for in the text. */
+/** JSON.parse keeps the last of duplicate keys, so duplicates are searched in the text. */
 function parseHeader(source: ByteSource, text: string): Record<string, unknown> {
   let header: unknown;
   try {
@@ -118,7 +116,7 @@ function readTensor(source: ByteSource, name: string, entry: unknown, dataStart:
   return { name, shape, type, bytes, offset: dataStart + begin, source };
 }
 
-/** The format has neither overlaps nor holes; bytes after the last tensor would be a hole too. */
+/** The format allows neither overlaps nor gaps, nor bytes after the last tensor. */
 function checkPlaces(source: ByteSource, tensors: readonly TensorInfo[], dataStart: number): void {
   let expected = dataStart;
   for (const { name, offset, bytes } of tensors) {
@@ -137,4 +135,28 @@ const isSizes = (value: unknown): value is number[] =>
 
 function fail(source: ByteSource, field: string, reason: string, code: ErrorCode = 'bad_file'): never {
   throw new ChunkwiseError(code, { file: source.name, field: field.slice(0, 200), reason });
+}
+
+/** Keys of the outermost object of valid JSON, in order and with duplicates. */
+export function topLevelKeys(text: string): string[] {
+  const keys: string[] = [];
+  let depth = 0;
+  let atKey = false;
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (character === '"') {
+      const start = i;
+      for (i++; text[i] !== '"'; i++) if (text[i] === '\\') i++;
+      if (atKey) keys.push(JSON.parse(text.slice(start, i + 1)) as string);
+      atKey = false;
+    } else if (character === '{' || character === '[') {
+      depth++;
+      atKey = depth === 1;
+    } else if (character === '}' || character === ']') {
+      depth--;
+    } else if (character === ',') {
+      atKey = depth === 1;
+    }
+  }
+  return keys;
 }

@@ -3,16 +3,15 @@ import type { ByteSource } from '../byte-source.ts';
 import { DENSE, POOLINGS } from '../encoder-config.ts';
 import { GgufMetadata } from '../gguf/gguf-metadata.ts';
 import type { ModelHeader } from '../model-header.ts';
-import { quantized } from '../quantized-tensor.ts';
-import type { LoadedType } from '../quantize.ts';
+import { type LoadedType, quantized } from '../quantize.ts';
 import type { TensorInfo } from '../tensor-info.ts';
 import { JsonFields } from './json-file.ts';
 import { readSafetensors } from './safetensors-reader.ts';
 
-/** What sentence-transformers puts beside a model of transformers. */
+/** sentence-transformers' files of a model. */
 export interface SentenceFiles {
   config: JsonFields;
-  /** The entries of `modules.json`, and the `config.json` of the pooling among them. */
+  /** Entries of `modules.json`, and the pooling's `config.json`. */
   modules: readonly JsonFields[] | undefined;
   pooling: JsonFields | undefined;
   /** `sentence_bert_config.json` */
@@ -21,7 +20,7 @@ export interface SentenceFiles {
 
 type Pooled = Pick<EncoderConfig, 'pooling' | 'isNormalized'>;
 
-/** sentence-transformers' names of how it pools, as flags `pooling_mode_NAME` or as one `pooling_mode`. */
+/** sentence-transformers' names of poolings, as flags `pooling_mode_NAME` or as one `pooling_mode`. */
 const POOLING_NAMES: Readonly<Record<string, Pooling>> = {
   mean_tokens: 'mean',
   mean: 'mean',
@@ -31,18 +30,14 @@ const POOLING_NAMES: Readonly<Record<string, Pooling>> = {
 };
 
 /**
- * What comes behind the model, which its weights do not tell: without it vectors would be others, and nobody would notice.
- * `mayHaveDense`: two dense layers may stand between pooling and scaling. Throws `bad_file`, `unsupported`.
+ * Reads the modules after the model, which its weights do not show; without them vectors would silently differ.
+ * `mayHaveDense`: two dense layers may come between pooling and normalisation. Throws `bad_file`, `unsupported`.
  */
 export function readModules(
   { config, modules, pooling }: SentenceFiles,
   mayHaveDense = false,
 ): Pooled & { hasDense: boolean } {
-  if (!modules)
-    return config.fail(
-      'modules.json',
-      "this file of the model is missing: it says how a text's states become one vector",
-    );
+  if (!modules) return config.fail('modules.json', 'this file of the model, which names its pooling, is missing');
   const kinds = modules.map((module) => module.string('type').split('.').at(-1) ?? '');
   const dense = mayHaveDense ? ['Dense', 'Dense'] : [];
   const known = ['Transformer', 'Pooling', ...dense, 'Normalize'];
@@ -50,11 +45,11 @@ export function readModules(
     ['', ',Normalize'].some((end) => kinds.join() === `${['Transformer', 'Pooling', ...between].join()}${end}`),
   );
   if (!isKnown) {
-    const reason = `modules ${kinds.join(', ').slice(0, 200)} are not supported; ${known.join(', ')} are, the last where it is${mayHaveDense ? ', the dense ones both or none' : ''}`;
+    const reason = `modules ${kinds.join(', ').slice(0, 200)} are not supported; ${known.join(', ')} are, Normalize optional${mayHaveDense ? ', Dense twice or never' : ''}`;
     return modules[0]?.fail('type', reason, 'unsupported') ?? config.fail('modules.json', 'it is empty');
   }
   if (!pooling)
-    return config.fail('1_Pooling/config.json', 'this file of the model is missing, and modules.json names it');
+    return config.fail('1_Pooling/config.json', 'this file of the model, which modules.json names, is missing');
   return {
     pooling: readPooling(pooling),
     isNormalized: kinds.includes('Normalize'),
@@ -79,29 +74,29 @@ function readPooling(config: JsonFields): Pooling {
   );
 }
 
-/** The longest text that the model is meant for, in tokens, where its files say so. */
+/** Longest intended text in tokens, if the files state it. */
 export function readUsualLength({ sentences, config }: SentenceFiles, contextLength: number): number | undefined {
   const length = sentences?.optional('max_seq_length', (key) =>
     sentences.size(key, config.number('max_position_embeddings')),
   );
-  return length && Math.min(length, contextLength); // some count the positions that no text has
+  return length && Math.min(length, contextLength); // some files count positions that no text can use
 }
 
-/** The last folder of a file's name, without its query. */
+/** Last folder in a file's path, without the query. */
 const folderOf = ({ name }: ByteSource): string =>
   name
     .replace(/[?#].*$/, '')
     .split(/[/\\]/)
     .at(-2) ?? '';
 
-/** Whether a file lies in the folder of a dense layer, whatever `modules.json` says. */
+/** Whether a file is in a dense layer's folder, independent of `modules.json`. */
 export const isOfDense = (source: ByteSource): boolean => /^\d_Dense$/.test(folderOf(source));
 
-/** The folders of the dense layers, in order. */
+/** Folders of the dense layers, in order. */
 const densePaths = (modules: readonly JsonFields[] = []): string[] =>
   modules.filter((module) => module.string('type').endsWith('.Dense')).map((module) => module.string('path'));
 
-/** What sentence-transformers takes for what a dense layer's `config.json` does not say (base/modules/dense.py). */
+/** sentence-transformers' defaults of a dense layer's `config.json` (base/modules/dense.py). */
 const DENSE_DEFAULTS = {
   activation_function: 'torch.nn.modules.activation.Tanh',
   bias: true,
@@ -119,13 +114,16 @@ const DENSE_WANTED = {
 
 type Modules = ReturnType<typeof readModules> & { dense: readonly TensorInfo[] };
 
-/** What comes behind an encoder of a decoder's layers, with the weights of its dense layers. Throws `bad_file`, `unsupported`. */
+/**
+ * Reads the modules after an encoder made of decoder layers, with the weights of its dense layers. Throws `bad_file`,
+ * `unsupported`.
+ */
 export const readDenseModules = async (files: SentenceFiles, sources: readonly ByteSource[]): Promise<Modules> => ({
   ...readModules(files, true),
   dense: await readDense(files, sources),
 });
 
-/** The header of such an encoder, with these modules. */
+/** Adds these modules to the encoder's header. */
 export function withModules(
   header: ModelHeader,
   files: SentenceFiles,
@@ -148,7 +146,7 @@ export function withModules(
   };
 }
 
-/** The weights of both dense layers under llama.cpp's names. */
+/** Weights of both dense layers under llama.cpp's names. */
 async function readDense({ config, modules }: SentenceFiles, sources: readonly ByteSource[]): Promise<TensorInfo[]> {
   const tensors: TensorInfo[] = [];
   for (const [i, path] of densePaths(modules).entries()) {
@@ -160,7 +158,7 @@ async function readDense({ config, modules }: SentenceFiles, sources: readonly B
         found ??
         config.fail(
           `${path}/${name}`,
-          'this file of the model is missing, and modules.json names its folder (which files of dense layers need in their names)',
+          'this file of the model, whose folder modules.json names, is missing (files of dense layers need the folder in their names)',
         )
       );
     };

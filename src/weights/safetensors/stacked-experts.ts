@@ -1,4 +1,4 @@
-import { EXPERT_LINEARS, type ExpertPaths } from '../../architectures/experts.ts';
+import { EXPERT_LINEARS, type ExpertPaths } from '../../architectures/linears.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import { type ByteSource, checkReadRange } from '../byte-source.ts';
 import type { TensorInfo } from '../tensor-info.ts';
@@ -6,8 +6,8 @@ import type { TensorInfo } from '../tensor-info.ts';
 const EXPERT_NAME = /^model\.layers\.(\d{1,4})\.([a-z_.]+)\.(0|[1-9]\d{0,3})\.(\w+)\.weight$/;
 
 /**
- * A safetensors model's tensors with those of a layer's experts, a tensor each, as one `[count, outFeatures, inFeatures]`
- * under llama.cpp's name. Errors: `bad_file` for an expert that is missing or unlike the others, naming its tensor.
+ * Stacks the expert tensors of each layer into one tensor `[count, outFeatures, inFeatures]` with llama.cpp's name.
+ * Errors: `bad_file` for a missing expert or one unlike the others, naming its tensor.
  */
 export function stackExperts(tensors: readonly TensorInfo[], paths: ExpertPaths): TensorInfo[] {
   const others: TensorInfo[] = [];
@@ -44,7 +44,7 @@ function stacked(name: string, parts: readonly (TensorInfo | undefined)[]): Tens
   return { name, shape: [parts.length, ...like.shape], type: like.type, bytes: source.size, offset: 0, source };
 }
 
-/** The bytes of tensors of `bytes` each, one after another. */
+/** Concatenated tensors of `bytes` bytes each. */
 class StackedSource implements ByteSource {
   readonly name: string;
   readonly size: number;

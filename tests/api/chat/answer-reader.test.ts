@@ -1,10 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
 import { AnswerReader } from '../../../src/api/chat/answer-reader.ts';
-import { joinDeltas } from '../../../src/api/responses.ts';
-import type { AnswerMessage } from '../../../src/api/types.ts';
+import { type AnswerMessage, joinDeltas } from '../../../src/api/responses.ts';
 import type { ChatTraits } from '../../../src/tokenizer/chat-traits.ts';
 
-/** Reads `answer` in pieces of every length, which all give the same message. */
+/** Reads `answer` in pieces of every length, and expects the same message each time. */
 function read(answer: string, traits: Partial<ChatTraits> = {}): AnswerMessage {
   const messages = Array.from({ length: answer.length }, (_, i) => {
     const reader = new AnswerReader(
@@ -40,7 +39,7 @@ describe('reasoning', () => {
   });
 });
 
-it('gives calls ids, and no content where there is nothing else', () => {
+it('gives calls ids, and null content if the answer only calls', () => {
   const call = '<tool_call>{"name": "get_time", "arguments": {}}</tool_call>';
   const { tool_calls: calls = [], ...message } = read(`<think>Late?</think>\n${call}\n${call}`, {
     toolFormat: 'hermes',
@@ -54,19 +53,19 @@ it('gives calls ids, and no content where there is nothing else', () => {
   expect(calls[0]?.id).not.toBe(calls[1]?.id);
 });
 
-it('says that tools are waited for, unless the answer was cut off', () => {
+it('finishes with tool_calls, unless the answer was cut off', () => {
   const reader = new AnswerReader({ opensReasoning: false, toolFormat: 'hermes' }, new Set(['get_time']));
   expect(reader.finishReason('stop')).toBe('stop');
   reader.push('<tool_call>{"name": "get_time", "arguments": {}}</tool_call>');
   expect([reader.finishReason('stop'), reader.finishReason('length')]).toEqual(['tool_calls', 'length']);
 });
 
-it('reads no calls where no tools were given', () => {
+it('reads no calls without tools', () => {
   const answer = '<tool_call>{"name": "get_time", "arguments": {}}</tool_call>';
   expect(read(answer)).toEqual({ role: 'assistant', content: answer });
 });
 
-it.each(['', '<think>', '<think>a'])('looks at white space once: behind %j', (start) => {
+it.each(['', '<think>', '<think>a'])('reads white space once: after %j', (start) => {
   const spies = [vi.spyOn(String.prototype, 'trimStart'), vi.spyOn(String.prototype, 'trimEnd')];
   const reader = new AnswerReader({ opensReasoning: false, toolFormat: 'hermes' }, new Set(['get_time']));
   reader.push(start);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatOfCall } from '../../../src/api/chat/forced-call.ts';
+import { formatOfCall } from '../../../src/api/chat/parse-chat.ts';
 import { byteGrammars, randomAnswer } from '../../support/grammars/random-answer.ts';
 import { faultsOf } from '../../support/grammars/validate.ts';
 import { Random } from '../../support/random.ts';
@@ -22,7 +22,7 @@ const tree = object({
   parts: { type: 'array', items: { $ref: '#' }, maxItems: 1 },
 });
 
-describe("the arguments of a demanded call are valid by the tool's own schema, where its references lead within it", () => {
+describe("the arguments of a forced call match the tool's schema, whose references resolve inside it", () => {
   it.each<[string, Record<string, Record<string, unknown>>]>([
     ['definitions', { move: point }],
     ['one name in two tools, for two things', { move: point, lift: level }],
@@ -45,7 +45,7 @@ describe("the arguments of a demanded call are valid by the tool's own schema, w
   });
 });
 
-it('the arguments of a demanded call are an object also where its tool says nothing of them', async () => {
+it('the arguments of a forced call are an object even if the tool has no parameters', async () => {
   const tools = [{ type: 'function' as const, function: { name: 'now', parameters: { description: 'None.' } } }];
   for (let seed = 0; seed < 12; seed++) {
     const call = JSON.parse(await randomAnswer(grammars, formatOfCall(tools), new Random(seed))) as {

@@ -16,7 +16,7 @@ const parse = (fields: Record<string, unknown>, traits: Partial<ChatTraits> = { 
   parseChat({ messages: [user], ...fields }, { opensReasoning: false, ...traits });
 
 describe('messages', () => {
-  it('take calls and what they gave, arguments as JSON', () => {
+  it('hold calls and their results, with arguments as JSON', () => {
     const answer = {
       role: 'tool',
       content: [
@@ -36,7 +36,7 @@ describe('messages', () => {
     ]);
   });
 
-  it('have calls in what they say where templates show nothing else', () => {
+  it('have calls in their text for templates that show only text', () => {
     const values = { city: 'Pa"ris', days: [1, 2.5], live: true, none: null, deep: { a: false } };
     const given = called({ function: { name: 'f', arguments: JSON.stringify(values) } });
     expect(parse({ messages: [{ ...given, content: 'So.' }, called({})] }, { toolFormat: 'lfm2' }).messages).toEqual([
@@ -48,12 +48,12 @@ describe('messages', () => {
     ]);
   });
 
-  it('are left to templates that show calls', () => {
+  it('stay unchanged for templates that show calls', () => {
     const { messages } = parse({ messages: [called({})] }, { toolFormat: 'lfm2', showsCalls: true });
     expect(messages).toMatchObject([{ content: '', tool_calls: [{}] }]);
   });
 
-  it('have what calls gave in the turn that called, where the template looks for it there', () => {
+  it('have results in the turn that called, for templates that expect them there', () => {
     const other = { id: 'b', type: 'function', function: { name: 'g', arguments: '{}' } };
     const call = { ...called({}), tool_calls: [...called({}).tool_calls, other] };
     const result = (content: string, id?: string, name?: string) => ({
@@ -104,14 +104,14 @@ describe('messages', () => {
 });
 
 describe('tools', () => {
-  it('have a description and parameters for the template, given or not', () => {
+  it('always have a description and parameters for the template', () => {
     const empty = { type: 'object', properties: {} };
     expect(parse({ tools: [tool('f')] }).tools).toEqual([
       { type: 'function', function: { name: 'f', description: '', parameters: empty } },
     ]);
   });
 
-  it('are not told of where none may be called', () => {
+  it('are not shown to the model if it may call none', () => {
     expect(parse({ tools: [tool('f')], tool_choice: 'none' }).tools).toEqual([]);
   });
 
@@ -134,7 +134,7 @@ describe('tools', () => {
     await expectError(() => parse(fields, {}), 'unsupported', { field });
   });
 
-  it('are held to their schemas where the model may call, without arguments that these do not name', () => {
+  it('restrict calls to their schemas, without arguments that the schemas do not name', () => {
     const given = (parameters: object, more: object = {}) =>
       parse({ tools: [{ type: 'function', function: { name: 'f', parameters, ...more } }] }).callFormat;
     const named = { type: 'object', properties: { a: {} } };
@@ -153,7 +153,7 @@ describe('tools', () => {
     expect(parse({ tools: [tool('f')], tool_choice: 'none' }).callFormat).toBeUndefined();
   });
 
-  it('that are demanded hold the answer to their calls', async () => {
+  it('restrict the answer to calls if a call is required', async () => {
     const f = {
       type: 'object',
       properties: {
@@ -175,7 +175,7 @@ describe('tools', () => {
     );
   });
 
-  it('that are demanded are read as the call that the answer is; cut off, as text', async () => {
+  it('read a required call; if it is cut off, as text', async () => {
     const { newReader } = parse({ tools: [tool('f')], tool_choice: 'required' });
     const json = '{"name": "f", "arguments": {"n": 1}}';
     const read = async (text: string) => {

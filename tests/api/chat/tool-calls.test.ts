@@ -6,7 +6,7 @@ const WEATHER = { name: 'get_weather', arguments: '{"city": "Paris", "days": 2}'
 const TIME = { name: 'get_time', arguments: '{}' };
 const known = new Set(['get_weather', 'get_time']);
 
-/** Text that came in pieces is one text again. */
+/** Joins text that came in pieces. */
 function joined(parts: readonly CallOrText[]): CallOrText[] {
   const all: CallOrText[] = [];
   for (const part of parts) {
@@ -17,7 +17,7 @@ function joined(parts: readonly CallOrText[]): CallOrText[] {
   return all;
 }
 
-/** Reads `answer` in pieces of every length, which all give the same. */
+/** Reads `answer` in pieces of every length, and expects the same result each time. */
 function read(format: ToolFormat, answer: string): CallOrText[] {
   const results = Array.from({ length: answer.length }, (_, i) => {
     const reader = new ToolCallReader(format, known);
@@ -30,7 +30,7 @@ function read(format: ToolFormat, answer: string): CallOrText[] {
 }
 
 const leavesToTheLetter = (format: ToolFormat, answers: [what: string, answer: string][]): void =>
-  it.each(answers)('leaves to the letter: %s', (_, answer) => {
+  it.each(answers)('leaves text unchanged: %s', (_, answer) => {
     expect(read(format, answer)).toEqual([answer]);
   });
 
@@ -49,13 +49,20 @@ describe('hermes', () => {
     expect(read('hermes', `${call}\nSo it is. `)).toEqual([WEATHER, '\nSo it is. ']);
   });
 
-  it('reads a call that the answer ends with, tag or no tag', () => {
+  it('reads a call at the end of the answer, with or without a closing tag', () => {
     expect(read('hermes', `<tool_call>\n${weather}`)).toEqual([WEATHER]);
   });
 
-  it('passes arguments on to the letter: digits, escapes, tags in strings', () => {
+  it('keeps the notation of arguments: digits, escapes, tags in strings', () => {
     const text = '{"n": 12345678901234567890, "s": "a \\"</tool_call>\\" {b", "list": [1.50, {"name": "x"}]}';
     expect(read('hermes', `<tool_call>{"name":"get_time","arguments": ${text} }</tool_call>`)).toEqual([
+      { name: 'get_time', arguments: text },
+    ]);
+  });
+
+  it('reads on behind a quotation mark that is escaped, whatever brackets follow in its string', () => {
+    const text = '{"width": "5\\" }", "n": 1}';
+    expect(read('hermes', `<tool_call>{"name":"get_time","arguments": ${text}}</tool_call>`)).toEqual([
       { name: 'get_time', arguments: text },
     ]);
   });
@@ -74,7 +81,7 @@ describe('hermes', () => {
     ['plain text', ' Two < three.\n\n\tSo  what? '],
   ]);
 
-  it('reads a call behind one that never ends', () => {
+  it('reads a call after one that never ends', () => {
     const broken = '<tool_call>{"name": "get_time"</tool_call>';
     expect(read('hermes', `${broken}<tool_call>${weather}</tool_call>`)).toEqual([broken, WEATHER]);
   });
@@ -83,7 +90,7 @@ describe('hermes', () => {
 describe('llama', () => {
   const call = '{"name": "get_weather", "parameters": {"city": "Paris", "days": 2}}';
 
-  it('reads an answer that is a call, or calls', () => {
+  it('reads an answer that consists of calls', () => {
     expect(read('llama', call)).toEqual([WEATHER]);
     expect(read('llama', `\n<|python_tag|>${call}`)).toEqual([WEATHER]);
     expect(read('llama', `${call}; {"name": "get_time", "parameters": {}}`)).toEqual([WEATHER, TIME]);
@@ -101,7 +108,7 @@ describe('llama', () => {
 });
 
 describe('mistral', () => {
-  it('reads an array of calls behind the marker', () => {
+  it('reads an array of calls after the marker', () => {
     expect(read('mistral', `[TOOL_CALLS] [${weather}, ${time}]`)).toEqual([WEATHER, TIME]);
     expect(read('mistral', `One moment.[TOOL_CALLS][${weather}]`)).toEqual(['One moment.', WEATHER]);
   });
@@ -117,7 +124,7 @@ describe('mistral', () => {
 describe('lfm2', () => {
   const block = (calls: string) => `<|tool_call_start|>${calls}<|tool_call_end|>`;
 
-  it('reads calls as Python writes them, and the text around them', () => {
+  it('reads calls in Python notation, and the text around them', () => {
     expect(read('lfm2', block('[get_weather(city="Paris", days=2)]'))).toEqual([WEATHER]);
     expect(
       read('lfm2', `Let me see.\n${block("[ get_weather ( city = 'Paris', days = 2, ) , get_time() ]")}So it is.`),
@@ -174,7 +181,7 @@ describe('gemma4', () => {
     expect(read('gemma4', '<|tool_call>call:get_time{}')).toEqual([TIME]);
   });
 
-  it('passes on nested values, with keys in quotes or without, and strings to the letter', () => {
+  it('keeps nested values, keys with and without quotes, and strings', () => {
     const written = 'a:{b:[true,None,{<|"|>c d<|"|>:-1.50}]},e:<|"|>say "hi" \\n, {x}<tool_call|><|"|>,f:"g"';
     const json = '"a": {"b": [true, null, {"c d": -1.50}]}, "e": "say \\"hi\\" \\\\n, {x}<tool_call|>", "f": "g"';
     expect(read('gemma4', block(`call:get_time{${written}}`))).toEqual([{ name: 'get_time', arguments: `{${json}}` }]);
@@ -190,7 +197,7 @@ describe('gemma4', () => {
   ]);
 });
 
-/** Microseconds that this process has computed for. */
+/** CPU time of this process in microseconds. */
 function computed(): number {
   const { user, system } = process.cpuUsage();
   return user + system;
@@ -228,7 +235,7 @@ describe('an answer that is 16 times as long takes about 16 times as long, in pi
         least[size] = Math.min(least[size]!, computed() - start);
       }
     }
-    // Each piece read with all before it, it would be 256 times.
+    // Reading all earlier text again with each piece would take 256 times as long.
     expect(least[1]! / Math.max(least[0]!, 200)).toBeLessThan(64);
   });
 });

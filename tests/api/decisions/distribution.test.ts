@@ -8,7 +8,7 @@ import {
 } from '../../../src/api/decisions/distribution.ts';
 import { Random } from '../../support/random.ts';
 
-it('probabilities are shares of the labels, tempered, and the mean of the readings', () => {
+it('computes probabilities with a temperature, averaged over the readings', () => {
   const logs = [0.1, 0.2, 0.1].map(Math.log);
   expect(probabilities([logs], 1).map((each) => each.toFixed(6))).toEqual(['0.250000', '0.500000', '0.250000']);
   expect(probabilities([logs], 0.5)[1]).toBeCloseTo(4 / 6, 12);
@@ -16,7 +16,7 @@ it('probabilities are shares of the labels, tempered, and the mean of the readin
   expect(probabilities([[-1000, -1001]], 1)[0]).toBeCloseTo(1 / (1 + Math.exp(-1)), 12);
 });
 
-/** Right answers drawn by `logits`, of a model that says them `sharper` times. */
+/** Right answers sampled from `logits`, for a model whose logits are `sharper` times as large. */
 function drawn(count: number, sharper: number): Judged[] {
   const random = new Random(3);
   return Array.from({ length: count }, () => {
@@ -29,7 +29,7 @@ function drawn(count: number, sharper: number): Judged[] {
   });
 }
 
-it('finds the temperature that a model is too sure by, which lowers its calibration error', () => {
+it('finds the temperature of an overconfident model, which lowers its calibration error', () => {
   const judged = drawn(4000, 3);
   const temperature = fitTemperature(judged);
   expect(temperature).toBeGreaterThan(2.7);
@@ -40,7 +40,7 @@ it('finds the temperature that a model is too sure by, which lowers its calibrat
   expect(calibrationError(judged, temperature)).toBeLessThan(0.03);
 });
 
-it('what is always right is as sure as it may be', () => {
+it('gives a model that is always right the lowest temperature', () => {
   const judged = [0, 1].map((right): Judged => ({ readings: [[right === 0 ? 0 : -1, right === 0 ? -1 : 0]], right }));
   expect(fitTemperature(judged)).toBeCloseTo(0.05, 3);
   expect(calibrationError(judged, 0.05)).toBeCloseTo(0, 6);

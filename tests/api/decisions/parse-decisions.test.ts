@@ -6,7 +6,7 @@ import { expectError } from '../../support/expect-error.ts';
 const ASKED = { type: 'predicate', instructions: 'Is it so?' };
 const request = (more: object, question: object = ASKED): object => ({ input: 'Hi', questions: [question], ...more });
 
-it('takes an input of all parts that are text', () => {
+it('accepts all kinds of text parts', () => {
   const input = [
     { role: 'developer', content: [{ type: 'input_text', text: 'Be strict.' }] },
     {
@@ -37,7 +37,7 @@ it('takes an input of all parts that are text', () => {
   ]);
 });
 
-it('a question’s own adapter and temperature go before the request’s', () => {
+it('prefers a question’s own adapter and temperature', () => {
   const questions = [ASKED, { ...ASKED, adapter: [{ name: 'b', scale: 2 }], temperature: 3 }];
   expect(parseDecisions({ input: 'Hi', questions, adapter: 'a' }).questions).toMatchObject([
     { adapters: [{ name: 'a', scale: 1 }], temperature: undefined },
@@ -83,7 +83,7 @@ it.each<[object, string]>([
   await expectError(() => parseDecisions(request(more)), 'bad_request', { field });
 });
 
-it('tells an image from what is wrong', async () => {
+it('refuses an image as unsupported, not as a bad request', async () => {
   const content = [{ type: 'input_image', image_url: 'data:' }];
   await expectError(() => parseDecisions(request({ input: [{ role: 'user', content }] })), 'unsupported', {
     field: 'input[0].content[0]',
@@ -92,7 +92,7 @@ it('tells an image from what is wrong', async () => {
 
 const STATE = { state: { a: 1 }, questions: { q: { type: 'noul', instructions: 'So?', criteria: { true: 'it is' } } } };
 
-it('System One’s questions are decisions, named by their ids', () => {
+it('converts System One’s questions to decisions named by their ids', () => {
   const asked = {
     ...STATE.questions,
     c: { type: 'choice', instructions: 'Which?', criteria: { x: null, y: 'why' } },

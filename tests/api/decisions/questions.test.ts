@@ -9,7 +9,7 @@ const choices = (count: number) => ({
   choices: Array.from({ length: count }, (_, i) => ({ value: `v${i}` })),
 });
 
-it('asks as vLLM does', () => {
+it('writes questions like vLLM', () => {
   const described = { type: 'choice', choices: [{ value: 'x', description: 'why' }, { value: true }] };
   expect(readings(described)).toEqual([
     {
@@ -31,7 +31,7 @@ it('asks as vLLM does', () => {
   ]);
 });
 
-it.each([2, 26, 27, 255])('labels of %i choices are distinct, and none begins another', (count) => {
+it.each([2, 26, 27, 255])('gives %i choices distinct labels, none of which begins another', (count) => {
   const [{ text, spellings } = { text: '', spellings: [] }] = readings(choices(count));
   const labels = spellings.flat();
   expect(new Set(labels).size).toBe(count);
@@ -39,7 +39,7 @@ it.each([2, 26, 27, 255])('labels of %i choices are distinct, and none begins an
   labels.forEach((label, i) => expect(text).toContain(`\n${label}: v${i}\n`));
 });
 
-it('permutations give each choice another letter, and end where there are no more orders', () => {
+it('gives each choice another letter in each order, and stops when no orders are left', () => {
   const turned = readings(choices(3), 16);
   expect(turned.map(({ spellings }) => spellings.flat().join(''))).toEqual(['ABC', 'CAB', 'BCA']);
   for (const { text, spellings } of turned)
@@ -47,7 +47,7 @@ it('permutations give each choice another letter, and end where there are no mor
   expect(readings(choices(100), 4).map(({ spellings }) => spellings[0]?.[0])).toEqual(['A0', 'H5', 'F0', 'C5']);
 });
 
-it('levels keep their numbers and a predicate its words in the other order', () => {
+it('keeps the numbers of levels and the words of a predicate in the reversed order', () => {
   const levels = Array.from({ length: 11 }, (_, i) => ({ label: `l${i}` }));
   const [first, second, ...others] = readings({ type: 'score', levels: levels.slice(0, 3) }, 3);
   expect(others).toEqual([]);

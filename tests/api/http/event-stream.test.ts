@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { eventStream } from '../../../src/api/http/event-stream.ts';
+import { eventStream } from '../../../src/api/http/serve.ts';
 import { ChunkwiseError } from '../../../src/errors/chunkwise-error.ts';
 
-/** Counts up to what it is given, which may be an error to end with; `seen` and `ended` tell how far it came. */
+/** Counts up to a number, or ends with an error; `seen` and `ended` record how far it came. */
 function counter(last: number | Error) {
   const state = { seen: 0, ended: false };
   async function* count(): AsyncGenerator<object, void> {
@@ -21,14 +21,14 @@ function counter(last: number | Error) {
 
 const never = new AbortController().signal;
 
-it('gives each item as an event, and says when it is done', async () => {
+it('sends each item as an event, then [DONE]', async () => {
   const { items } = counter(2);
   expect(await new Response(eventStream(items, never)).text()).toBe(
     'data: {"n":1}\n\ndata: {"n":2}\n\ndata: [DONE]\n\n',
   );
 });
 
-it('gives an error in the middle as an event in the form of OpenAI', async () => {
+it('sends an error as an event in OpenAI’s form', async () => {
   const { items } = counter(new ChunkwiseError('device_lost', { reason: 'gone' }));
   const events = (await new Response(eventStream(items, never)).text()).trim().split('\n\n');
   expect(events.slice(0, 2)).toEqual(['data: {"n":1}', 'data: {"n":2}']);
@@ -38,7 +38,7 @@ it('gives an error in the middle as an event in the form of OpenAI', async () =>
   });
 });
 
-it('takes no more than is read, and ends the iteration when it is cancelled', async () => {
+it('pulls only what is read, and ends the iteration when it is cancelled', async () => {
   const { items, state } = counter(1000);
   const reader = eventStream(items, never).getReader();
   await reader.read();
@@ -48,7 +48,7 @@ it('takes no more than is read, and ends the iteration when it is cancelled', as
   expect(state.ended).toBe(true);
 });
 
-it('fails as a body whose fetch is aborted, without being read', async () => {
+it('fails like the body of an aborted fetch, without being read', async () => {
   const { items, state } = counter(1000);
   const abort = new AbortController();
   const reader = eventStream(items, abort.signal).getReader();
@@ -58,7 +58,7 @@ it('fails as a body whose fetch is aborted, without being read', async () => {
   await expect.poll(() => state.ended).toBe(true);
 });
 
-it('fails as well where that was aborted before', async () => {
+it('fails the same way if the signal aborted before', async () => {
   const { items, state } = counter(1000);
   const reader = eventStream(items, AbortSignal.abort(new DOMException('enough', 'AbortError'))).getReader();
   await expect(reader.read()).rejects.toMatchObject({ name: 'AbortError', message: 'enough' });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { describeError, HttpError } from '../../../src/api/http/http-error.ts';
-import { baseId } from '../../../src/api/http/models.ts';
+import { baseId } from '../../../src/api/http/serve.ts';
 import { ChunkwiseError, type ErrorCode } from '../../../src/errors/chunkwise-error.ts';
 
 describe('an error', () => {
@@ -20,7 +20,7 @@ describe('an error', () => {
     });
   });
 
-  it('of a route keeps what it says; any other is of the server', () => {
+  it('of a route keeps its status; any other error has status 500', () => {
     const route = new HttpError(405, 'method_not_allowed', null, 'no', { allow: 'GET' });
     expect(describeError(route)).toMatchObject({
       status: 405,

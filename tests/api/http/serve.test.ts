@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { serve, type Served } from '../../../src/api/http/serve.ts';
 
-/** An engine with one adapter, which tells what it is asked. */
+/** An engine with one adapter, which records its requests. */
 function served(model: string, adapter: string): { engine: Served; asked: unknown[] } {
   const asked: unknown[] = [];
   const engine = {
@@ -14,14 +14,14 @@ function served(model: string, adapter: string): { engine: Served; asked: unknow
 const complete = (engine: Served, body: object): Promise<Response> =>
   serve(engine, new Request('http://chunkwise/v1/completions', { method: 'POST', body: JSON.stringify(body) }));
 
-it('answers with the adapter that model names, where adapter is null, as if it were absent', async () => {
+it('answers with the adapter that model names if adapter is null', async () => {
   const { engine, asked } = served('tiny.gguf', 'pirate');
   const { status } = await complete(engine, { model: 'pirate', prompt: 'Hi', adapter: null });
   expect(status).toBe(200);
   expect(asked).toEqual([{ prompt: 'Hi', adapter: 'pirate' }]);
 });
 
-it('an adapter that is named like the base can be reached, and the base by its other name', async () => {
+it('finds an adapter named like the base model, and the base model by its full name', async () => {
   const { engine, asked } = served('models/tiny.gguf', 'tiny');
   for (const model of ['tiny', 'models/tiny.gguf']) await complete(engine, { model, prompt: 'Hi' });
   expect(asked).toEqual([{ prompt: 'Hi', adapter: 'tiny' }, { prompt: 'Hi' }]);

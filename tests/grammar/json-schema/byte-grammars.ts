@@ -6,7 +6,7 @@ import { Matcher } from '../../../src/grammar/parser/matcher.ts';
 import { TokenTrie } from '../../../src/grammar/parser/token-trie.ts';
 import type { Random } from '../../support/random.ts';
 
-/** Of this vocabulary of bytes, what ends an answer. */
+/** The end token of this byte vocabulary. */
 const END = 256;
 
 const BYTES = new TokenTrie({
@@ -19,7 +19,7 @@ const BYTES = new TokenTrie({
 
 const AJV = new Ajv2020({ strict: false, formats: fullFormats });
 
-/** Says whether a validator takes a value; making one takes long. */
+/** Returns a function that reports whether ajv accepts a value. Creating it is slow. */
 export function validator(schema: object): (value: unknown) => boolean {
   const validate = AJV.compile(schema);
   return (value) => validate(value);
@@ -31,19 +31,19 @@ export function compiled(schema: unknown, options?: SchemaOptions): { grammar: G
   return { grammar: builder.build(root), ignored };
 }
 
-/** Whether a grammar allows all of an answer, and it to end there. */
+/** Whether a grammar accepts the complete answer. */
 export function allows(grammar: Grammar, answer: string): boolean {
   const matcher = new Matcher(grammar, BYTES);
   return Buffer.from(answer).every((byte) => matcher.accept(byte)) && matcher.canEnd;
 }
 
-/** Those of the answers that a schema's grammar allows. */
+/** The answers that a schema's grammar accepts. */
 export function allowed(schema: unknown, answers: readonly string[], options?: SchemaOptions): string[] {
   const { grammar } = compiled(schema, options);
   return answers.filter((answer) => allows(grammar, answer));
 }
 
-/** The characters that may come after a beginning: 'end' where the answer may end. */
+/** The characters allowed after a prefix, and 'end' if the answer may end there. */
 export function nextAfter(schema: unknown, beginning: string, options?: SchemaOptions): string[] {
   const matcher = new Matcher(compiled(schema, options).grammar, BYTES);
   if (!Buffer.from(beginning).every((byte) => matcher.accept(byte))) throw new Error(`${beginning} is not allowed`);
@@ -53,8 +53,8 @@ export function nextAfter(schema: unknown, beginning: string, options?: SchemaOp
 }
 
 /**
- * An answer of which each byte is drawn from those that the grammar allows, all alike, closing ones sooner in the end;
- * undefined where it does not come to an end.
+ * Samples an answer byte by byte, uniformly among the allowed bytes; towards the end it prefers closing bytes. Returns
+ * undefined if the answer does not end.
  */
 export function randomAnswer(grammar: Grammar, random: Random, length = 100): string | undefined {
   const matcher = new Matcher(grammar, BYTES);
@@ -66,7 +66,7 @@ export function randomAnswer(grammar: Grammar, random: Random, length = 100): st
       (id) => ((mask[id >> 5] ?? 0) >>> (id & 31)) & 1,
     );
     if (tokens.length === 0) throw new Error(`nothing may follow ${Buffer.from(bytes).toString()}`);
-    // White space is drawn rarely.
+    // White space is sampled rarely.
     const visible = tokens.filter((id) => id > 0x20);
     if (visible.length > 0 && random.below(10) > 0) tokens = visible;
     const ends = tokens.filter((id) => closing.has(id));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { allowed, compiled, validator } from './byte-grammars.ts';
 
-/** Values of every type, some alike but for a little. */
+/** Values of every type; some differ only slightly. */
 const SCALARS = [null, true, false, 0, 1, 2, 3, 6, -1, 1.5, 0.5, 10, '', 'a', 'ab', 'abc', 'b'];
 const VALUES: readonly unknown[] = [
   ...SCALARS,
@@ -18,8 +18,8 @@ const VALUES: readonly unknown[] = [
   ],
 ];
 
-// ajv says which of the values are valid; they are written in the order of the properties.
-describe('of values of all kinds those are taken that a validator takes', () => {
+// ajv decides which values are valid. They are written in the order of the properties.
+describe('accepts the same values as ajv', () => {
   const a1 = { properties: { a: { const: 1 } } };
   it.each<[name: string, schema: object]>([
     ['everything', {}],
@@ -168,7 +168,7 @@ describe('of values of all kinds those are taken that a validator takes', () => 
   });
 });
 
-describe('keywords of earlier drafts are read as they were meant', () => {
+describe('keywords of earlier drafts keep their meaning', () => {
   it.each<[schema: object, valid: string[], invalid: string[]]>([
     [
       { type: 'number', minimum: 1, exclusiveMinimum: true, maximum: 3, exclusiveMaximum: false },
@@ -196,7 +196,7 @@ it.each([
   [{ type: 'number', multipleOf: 1 }, ['6', '6.0', '-7.00']],
   [{ type: 'number', multipleOf: 2 }, ['6', '6.0']],
   [{ type: 'integer', multipleOf: 2 }, ['6']],
-])('%j may be written with zeros behind a point where it need not be an integer', (schema, written) => {
+])('%j allows zeros after the decimal point unless the type is integer', (schema, written) => {
   expect(allowed(schema, ['6', '6.0', '-7.00', '6.5', '6.', '-7.01'])).toEqual(written);
 });
 
@@ -246,7 +246,7 @@ describe('format', () => {
     expect(allowed({ type: 'string', format }, answers)).toEqual(valid.map((text) => JSON.stringify(text)));
   });
 
-  it('that is not known says nothing', () => {
+  it('is ignored if unknown', () => {
     const schema = { type: 'object', properties: { a: { type: 'string', format: 'colour' } } };
     expect(compiled(schema).ignored).toEqual(['properties.a.format']);
     expect(allowed(schema, ['{"a":"?"}'])).toEqual(['{"a":"?"}']);

@@ -4,9 +4,9 @@ import { allowed, compiled } from './byte-grammars.ts';
 
 const ONE = { const: 1 };
 
-describe('a reference means', () => {
+describe('a reference resolves to', () => {
   it.each<[name: string, schema: object]>([
-    // JSON Schema 2020-12, 8.2.3.1: a fragment of a URI. Generators write names of generic types so.
+    // JSON Schema 2020-12, 8.2.3.1: a URI fragment. Generators write the names of generic types this way.
     ['what a fragment escapes', { $ref: '#/$defs/List%3Cstring%3E', $defs: { 'List<string>': ONE } }],
     ['what stands there as it is', { $ref: '#/$defs/List<string>', $defs: { 'List<string>': ONE } }],
     ['a name that looks escaped', { $ref: '#/$defs/100%', $defs: { '100%': ONE } }],
@@ -33,12 +33,12 @@ describe('a reference means', () => {
     ],
   ])('%s', (_, schema) => expect(allowed(schema, ['1', '2'])).toEqual(['1']));
 
-  it('what stands beside it too', () => {
+  it('a schema that its sibling keywords restrict too', () => {
     const schema = { $ref: '#/$defs/a', maximum: 3, $defs: { a: { type: 'integer', minimum: 2 } } };
     expect(allowed(schema, ['1', '2', '3', '4'])).toEqual(['2', '3']);
   });
 
-  it('a place in the nearest schema that has an identifier', () => {
+  it('a location in the nearest schema with an identifier', () => {
     const holding = (name: string, type: string): object => ({
       $id: `http://x/${name}`,
       type: 'object',
@@ -48,7 +48,7 @@ describe('a reference means', () => {
     });
     const properties = {
       a: { type: 'object', required: ['b'], properties: { b: holding('1', 'integer') } },
-      // The places of both are written alike.
+      // Both have the same path.
       'a.properties.b': holding('2', 'string'),
     };
     const schema = { type: 'object', required: ['a', 'a.properties.b'], properties };
@@ -56,7 +56,7 @@ describe('a reference means', () => {
     expect(allowed(schema, [right, '{"a":{"b":{"v":1}},"a.properties.b":{"v":1}}'])).toEqual([right]);
   });
 
-  it('nothing where a property is only called as an identifier is', () => {
+  it('the root schema if $id is only the name of a property', () => {
     const schema = { properties: { $id: { type: 'null' }, a: { $ref: '#/$defs/n' } }, $defs: { n: { type: 'null' } } };
     expect(allowed(schema, ['{"$id":null,"a":null}', '{"a":1}'])).toEqual(['{"$id":null,"a":null}']);
   });

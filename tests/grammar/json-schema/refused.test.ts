@@ -14,7 +14,7 @@ function refusal(schema: unknown, strict = false): { reason: string; at: string 
 
 const property = (schema: unknown) => ({ type: 'object', properties: { p: schema }, required: ['p'] });
 
-describe('what cannot be kept to is refused, naming the place', () => {
+describe('an unsupported schema is refused with its location', () => {
   it.each<[name: string, schema: unknown, at: string]>([
     ['no schema', 5, ''],
     ['no schema within one', property([]), 'properties.p'],
@@ -31,7 +31,7 @@ describe('what cannot be kept to is refused, naming the place', () => {
     ['a pattern that refers to its groups', { type: 'string', pattern: '(a)\\1' }, 'pattern'],
     ['uniqueItems of any values', property({ type: 'array', uniqueItems: true }), 'properties.p.uniqueItems'],
     ['its opposite', { type: 'array', not: { uniqueItems: true } }, ''],
-    // Two of them could be the same.
+    // Two of the names could be equal.
     ['properties that are counted and not named', { type: 'object', minProperties: 2 }, 'minProperties'],
     ['a property of any name that must be', { type: 'object', not: { additionalProperties: { type: 'null' } } }, ''],
     [
@@ -62,13 +62,13 @@ describe('what cannot be kept to is refused, naming the place', () => {
   ])('%s allows nothing', (_, schema) => expect(refusal(schema)?.reason).toBe('no answer can match this grammar'));
 });
 
-it('what only one of several schemas cannot have is left out', () => {
+it('an impossible alternative of several is left out', () => {
   const schema = { anyOf: [{ type: 'string', enum: [1] }, property(false), { type: 'null' }] };
   expect(allowed(schema, ['null', '1', '{"p":1}'])).toEqual(['null']);
   expect(allowed({ properties: { a: false, b: {} } }, ['{"a":1}', '{"b":1}'])).toEqual(['{"b":1}']);
 });
 
-describe('keywords that are not known', () => {
+describe('unknown keywords', () => {
   const annotated = {
     $schema: 'x',
     $comment: 'c',
@@ -80,7 +80,7 @@ describe('keywords that are not known', () => {
   };
   const schema = property({ type: 'integer', ...annotated, nullable: true, 'x-order': 1 });
 
-  it('are ignored and told', () => {
+  it('are ignored and reported', () => {
     expect(compiled({ ...schema, self: {} }).ignored).toEqual([
       'self',
       'properties.p.nullable',
@@ -89,13 +89,13 @@ describe('keywords that are not known', () => {
     expect(allowed(schema, ['{"p":1}', '{"p":null}'])).toEqual(['{"p":1}']);
   });
 
-  it('are refused by name where the schema is to be strict', () => {
+  it('are refused by name if the schema is strict', () => {
     expect(refusal(schema, true)).toEqual({ reason: 'is not a keyword of JSON Schema', at: 'properties.p.nullable' });
     expect(refusal(property({ type: 'integer', ...annotated }), true)).toBeUndefined();
     expect(refusal(property({ format: 'colour' }), true)?.at).toBe('properties.p.format');
   });
 
-  it('a property may be called like one of them, or like what objects have', () => {
+  it('a property may have the name of a keyword or of a member of Object.prototype', () => {
     const names = { properties: { $ref: { type: 'null' }, not: { type: 'null' }, constructor: { type: 'null' } } };
     expect(allowed(names, ['{"$ref":null,"not":null,"constructor":null}', '{"constructor":1}'])).toEqual([
       '{"$ref":null,"not":null,"constructor":null}',
@@ -103,7 +103,7 @@ describe('keywords that are not known', () => {
   });
 });
 
-it('where it is asked for, what is not supported is ignored and told', () => {
+it('unsupported keywords are ignored and reported if the options allow it', () => {
   const schema = { type: 'array', items: { type: 'integer' }, uniqueItems: true, oneOf: [{}, {}], not: { $ref: 'x' } };
   expect(compiled(schema, { lenient: true }).ignored).toEqual(['uniqueItems', 'not']);
   const overlapping = { 'x-guidance': { coerce_one_of: true }, oneOf: [{ type: 'integer' }, { type: 'number' }] };
@@ -114,12 +114,12 @@ describe('large schemas', () => {
   const named = (count: number): object =>
     Object.fromEntries(Array.from({ length: count }, (_, i) => [`property${i}`, { type: 'string' }]));
 
-  it('take few rules for each property', () => {
+  it('need few rules per property', () => {
     const { grammar } = compiled({ type: 'object', properties: named(1300) });
     expect(grammar.rules.length).toBeLessThan(3 * 1300);
   });
 
-  it('count without a rule for each', () => {
+  it('count items without a rule for each', () => {
     const schema = { type: 'array', items: { type: 'null' }, minItems: 3, maxItems: 1_000_000 };
     const { grammar } = compiled(schema);
     expect(grammar.rules.length).toBeLessThan(1000);
@@ -130,7 +130,7 @@ describe('large schemas', () => {
     ).toEqual([3, 256, 257, 511, 512, 513, 700]);
   });
 
-  it('of thousands of schemas within one another have an end', () => {
+  it('thousands of levels deep compile or are refused', () => {
     let schema: object = { type: 'null' };
     for (let depth = 0; depth < 3000; depth++) schema = { type: 'array', items: schema };
     expect(refusal(schema)).toBeUndefined();
@@ -138,7 +138,7 @@ describe('large schemas', () => {
     expect(refusal(schema)?.reason).toContain('deep');
   });
 
-  it('of as many cases as tags tell apart stay small', () => {
+  it('with one conditional per tag stay small', () => {
     const tags = Array.from({ length: 40 }, (_, i) => `t${i}`);
     const schema = {
       properties: { t: { enum: tags } },

@@ -5,7 +5,7 @@ const object = (properties: object, rest: object = {}): object => ({ type: 'obje
 
 describe('white space', () => {
   const spread = '{ \n"a"\t:\r[ 1 , 2 ] }';
-  it('may stand between tokens, and not around them', () => {
+  it('is allowed between tokens, but not around the value', () => {
     const schema = object({ a: { type: 'array' } });
     expect(allowed(schema, [spread, ` ${spread}`, `${spread} `, '{ }', '{"a":[ ]}', '{"a":[1 2]}'])).toEqual([
       spread,
@@ -14,7 +14,7 @@ describe('white space', () => {
     ]);
   });
 
-  it('may be had otherwise', () => {
+  it('can be configured', () => {
     const answers = ['[1,2]', '[1, 2]', '[1,  2]', '[1 ,2]'];
     const array = { type: 'array', minItems: 2 };
     expect(allowed(array, answers, { whitespace: 'compact' })).toEqual(['[1,2]']);
@@ -27,24 +27,24 @@ describe('white space', () => {
 });
 
 describe('properties', () => {
-  it('come in the order of the schema, then those that are required, then others', () => {
+  it('follow the order of the schema, then come required ones, then others', () => {
     const schema = object({ b: {}, a: {} }, { required: ['c', 'a'] });
     const right = ['{"b":1,"a":1,"c":1,"x":1,"y":1}', '{"a":1,"c":1}'];
     const wrong = ['{"a":1,"b":1,"c":1}', '{"c":1,"a":1}', '{"x":1,"a":1,"c":1}', '{"b":1,"a":1}'];
     expect(allowed(schema, [...right, ...wrong])).toEqual(right);
   });
 
-  it('come in the order in which keywords name them', () => {
+  it('follow the order in which keywords name them', () => {
     const [first, second] = ['{"a":1,"b":1}', '{"b":1,"a":1}'];
     const allOf = [{ properties: { a: {} } }];
     expect(allowed({ allOf, properties: { b: {} } }, [first, second])).toEqual([first]);
     expect(allowed({ properties: { b: {} }, allOf }, [first, second])).toEqual([second]);
-    // What only forbids or asks for names says nothing about their order.
+    // Keywords that only forbid or require names do not define their order.
     const choice = { oneOf: [{ required: ['b'] }, { required: ['a', 'b'] }] };
     expect(allowed({ ...choice, properties: { a: {}, b: {} } }, ['{"b":1}', second, first])).toEqual(['{"b":1}']);
   });
 
-  it('may come in any order where that is asked for', () => {
+  it('may come in any order if the options allow it', () => {
     const schema = object(
       { a: { type: 'integer' }, b: {} },
       { required: ['a', 'c'], additionalProperties: { type: 'null' } },
@@ -55,14 +55,59 @@ describe('properties', () => {
     expect(allowed({ ...schema, 'x-guidance': { property_order: 'any' } }, answers)).toEqual(right);
   });
 
-  it('are written once where another would not be valid', () => {
+  it('may come in any order, each once, in a schema that only validators take', () => {
+    const [first, second, twice] = ['{"a":"x:y","b":1}', '{"b":1,"a":"x:y"}', '{"a":"x:y","b":1,"a":"z:y"}'];
+    const of = (more: object, a: object = {}): object =>
+      object({ a: { type: 'string', ...a }, b: {} }, { additionalProperties: false, ...more });
+    const shared = { oneOf: [{ required: ['a'] }, { required: ['a', 'b'], properties: { b: { type: 'string' } } }] };
+    const forValidators = [
+      of({ not: { required: ['c'] } }),
+      of({ propertyNames: { maxLength: 3 } }),
+      of({}, { format: 'semver' }),
+      of({}, { format: 'uri-reference' }),
+      of(shared),
+      { $defs: { all: of({ dependentRequired: { a: ['b'] } }) }, $ref: '#/$defs/all' },
+    ];
+    for (const schema of forValidators) {
+      expect(allowed(schema, [first, second, twice])).toEqual([first, second]);
+      expect(allowed({ ...schema, 'x-guidance': { property_order: 'schema' } }, [first, second])).toEqual([first]);
+      if (!JSON.stringify(schema).includes('semver'))
+        expect(allowed(schema, [first, second], { strict: true })).toEqual([first]);
+    }
+    const apart = { oneOf: [{ type: 'object', required: ['a'] }, { type: 'string' }] };
+    const forGenerators = [
+      of({}),
+      of({}, { format: 'uri' }),
+      of({ 'x-not': {} }),
+      of(apart),
+      of({ allOf: [{ required: ['a'] }] }),
+      // What a oneOf's schemas share, other keywords exclude.
+      of({ oneOf: [{ properties: { a: { const: 'x:y' } } }, { properties: { a: { const: 'z' } } }], required: ['a'] }),
+      { ...of({}), $defs: { unused: { not: {} } } },
+    ];
+    for (const schema of forGenerators) expect(allowed(schema, [first, second])).toEqual([first]);
+    expect(allowed(of(shared), [first, second], { coerceOneOf: true })).toEqual([first]);
+    expect(allowed(of({ not: { required: ['c'] } }), [first, second], { lenient: true })).toEqual([first]);
+  });
+
+  it('keep their order in a schema for validators that is too large for any order', () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const part = (i: number): object => object(Object.fromEntries(names.map((name) => [name, { maximum: i }])));
+    const of = (count: number): object =>
+      object(Object.fromEntries(Array.from({ length: count }, (_, i) => [`p${i}`, part(i)])), { not: { const: 1 } });
+    const [first, second] = ['{"p1":{"a":0,"b":0}}', '{"p1":{"b":0,"a":0}}'];
+    expect(allowed(of(10), [first, second])).toEqual([first, second]);
+    expect(allowed(of(400), [first, second])).toEqual([first]);
+  });
+
+  it('are written once if a duplicate would not be valid', () => {
     const closed = object({ a: { type: 'integer' } }, { additionalProperties: { type: 'string' } });
     const doubles = ['{"a":1,"a":"x"}', '{"a":1,"\\u0061":"x"}', '{"\\u0061":"x"}'];
     expect(allowed(closed, ['{"a":1,"b":"x","b":"y"}', ...doubles])).toEqual(['{"a":1,"b":"x","b":"y"}']);
     expect(allowed(closed, ['{"b":"\\u0078"}', ...doubles], { generalEscapes: true })).toEqual(['{"b":"\\u0078"}']);
   });
 
-  it('with names that must be escaped are written in one way', () => {
+  it('with names that need escapes are written in one way', () => {
     const schema = object({ 'a"\n\u007f': { type: 'null' } }, { additionalProperties: { type: 'boolean' } });
     const own = '{"a\\"\\n\u007f":null}';
     expect(allowed(schema, [own, '{"a\\"\\u000a\\u007f":true}', '{"a\\"\\n\\u007f":true}', '{"b":true}'])).toEqual([
@@ -71,14 +116,14 @@ describe('properties', () => {
     ]);
   });
 
-  it('half a character in a name cannot be written', () => {
+  it('cannot have a lone surrogate in a name', () => {
     const schema = object({ '\ud800': { type: 'null' } }, { additionalProperties: { type: 'null' } });
     expect(allowed(schema, ['{"\\ud800":null}', '{"a":null}'])).toEqual(['{"a":null}']);
   });
 });
 
 describe('strings', () => {
-  it('escape what must be escaped, and no more', () => {
+  it('escape only the characters that need it', () => {
     expect(nextAfter({ type: 'string' }, '"\\')).toEqual([...'"\\bfnrtu']);
     expect(nextAfter({ type: 'string' }, '"\\u00')).toEqual([...'017']);
     const right = ['"\\u001F\\u007f\\n\\u000A"', '"é/😀"'];
@@ -90,7 +135,7 @@ describe('strings', () => {
     expect(allowed({ const: 'a\u0001"' }, ['"a\\u0001\\""', '"\\u0061\\u0001\\""'])).toEqual(['"a\\u0001\\""']);
   });
 
-  it('may be written with other escapes where that is asked for', () => {
+  it('may use other escapes if the options allow it', () => {
     const answers = ['"\\n"', '"\\t"', '"\\u0001"', '"\\u0041"'];
     expect(allowed({ type: 'string' }, answers, { escapes: 'n"\\' })).toEqual(['"\\n"']);
     const two = { type: 'string', minLength: 2, maxLength: 2 };
@@ -151,7 +196,7 @@ describe('numbers', () => {
     [{ type: 'number', multipleOf: 2.5, minimum: 0 }, ['2.5', '5', '5.0', '102.5'], ['2.4', '3', '-2.5']],
     [{ type: 'integer', multipleOf: 7, maximum: 100 }, ['0', '7', '98', '-7'], ['8', '105', '70.0']],
     [{ type: 'integer', multipleOf: 20 }, ['0', '20', '-140', '1000'], ['10', '2', '30', '1010']],
-    // A double that is nearest to it would be a multiple.
+    // The nearest double would be a multiple.
     [{ type: 'number', not: { multipleOf: 1 } }, ['1.5', '-0.001'], ['1', '1.0', '12345678901234567.5']],
     [{ type: 'number', not: { enum: [1, 0, 2.5] } }, ['2', '10', '2.51', '-1'], ['1', '1.0', '-0', '0.00', '2.50']],
   ])('%j', (schema, valid, invalid) => {

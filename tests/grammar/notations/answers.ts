@@ -5,7 +5,7 @@ import { Matcher } from '../../../src/grammar/parser/matcher.ts';
 import { TokenTrie } from '../../../src/grammar/parser/token-trie.ts';
 import type { Random } from '../../support/random.ts';
 
-/** Of a vocabulary of single bytes. */
+/** The end token of a vocabulary of single bytes. */
 const END = 256;
 const CONTROL_TOKENS = new Map([
   ['<|im_end|>', END],
@@ -24,13 +24,13 @@ const trie = new TokenTrie({
   controlTokens: CONTROL_TOKENS,
 });
 
-/** What `write` adds to a grammar. */
+/** The grammar of the symbol that `write` adds. */
 export function grammarOf(write: (builder: GrammarBuilder) => Sym): Grammar {
   const builder = new GrammarBuilder();
   return builder.build(write(builder));
 }
 
-/** Why a grammar is refused, behind its place. */
+/** The location and reason of a refused grammar. */
 export function refusalOf(write: (builder: GrammarBuilder) => Sym): string {
   try {
     grammarOf(write);
@@ -41,29 +41,29 @@ export function refusalOf(write: (builder: GrammarBuilder) => Sym): string {
   return 'taken';
 }
 
-/** A text's tokens; a control token is written between « and ». */
+/** The tokens of a text; control tokens are written between « and ». */
 const tokensOf = (text: string): number[] =>
   text
     .split(/«(.*?)»/)
     .flatMap((part, i) => (i % 2 === 1 ? [CONTROL_TOKENS.get(part) ?? -1] : [...new TextEncoder().encode(part)]));
 
-/** Whether an answer is whole, begun or, from a byte on, wrong. */
+/** Whether an answer is complete, a prefix of one, or wrong from some byte on. */
 export function verdict(grammar: Grammar, answer: string): 'whole' | 'begun' | `wrong at ${number}` {
   const matcher = new Matcher(grammar, trie);
   for (const [i, token] of tokensOf(answer).entries()) if (!matcher.accept(token)) return `wrong at ${i}`;
   return matcher.canEnd ? 'whole' : 'begun';
 }
 
-/** Those of the answers that are whole. */
+/** The complete answers. */
 export const wholeOf = (grammar: Grammar, answers: readonly string[]): string[] =>
   answers.filter((answer) => verdict(grammar, answer) === 'whole');
 
-/** What brings an answer nearer to its end. */
+/** Bytes that bring an answer closer to its end. */
 const CLOSING = [...'"]})>'].map((char) => char.charCodeAt(0));
 
 /**
- * An answer of random tokens that may come, `words` of them more often, and closing ones in the end; undefined where it
- * is not whole after `most` of them.
+ * An answer of random allowed tokens, preferring `words`, and closing tokens towards the end. Returns undefined if it is
+ * not complete after `most` tokens.
  */
 export function randomAnswer(
   grammar: Grammar,

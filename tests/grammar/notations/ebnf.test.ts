@@ -52,9 +52,9 @@ test.each(TAKEN)('%s', (_, text, whole, others) => {
   expect(wholeOf(grammar(text), [...whole, ...others])).toEqual(whole);
 });
 
-describe('how often', () => {
+describe('repetition', () => {
   const counts = [0, 1, 2, 3, 4, 5, 7, 8, 13];
-  it.each(['x ::= "a"', 'x ::= "a" | "(" x ")"'])('a part comes is as the numbers say: %s', (rule) => {
+  it.each(['x ::= "a"', 'x ::= "a" | "(" x ")"'])('follows its bounds: %s', (rule) => {
     for (const least of counts) {
       for (const most of [...counts.filter((count) => count >= least), Infinity]) {
         const range = most === Infinity ? `{${least},}` : most === least ? `{${least}}` : `{${least}, ${most}}`;
@@ -68,7 +68,7 @@ describe('how often', () => {
     }
   });
 
-  it('many rules make few symbols', () => {
+  it('with large bounds needs few symbols', () => {
     const { rules } = grammar('root ::= x{0,1000000}\nx ::= "(" x ")" | "a"');
     expect(rules.length).toBeLessThan(120);
   });
@@ -78,12 +78,12 @@ test.each([
   ['a chain of rules', 'root ::= a ":" b\na ::= [a-z]+\nb ::= c | "-"\nc ::= [0-9]{2}'],
   ['recursion at the right end', 'root ::= "\\"" s\ns ::= "\\"" | [^"\\\\] s | "\\\\" ["\\\\n] s'],
   ['recursion at the left end', 'root ::= "a" | root "," [a-z]'],
-])('what is regular is one terminal: %s', (_, text) => {
+])('a regular grammar becomes one terminal: %s', (_, text) => {
   const { rules, terminals } = grammar(text);
   expect([rules.length, terminals.length]).toEqual([1, 1]);
 });
 
-test('equal parts of long sequences stay one terminal, whose masks are shared', () => {
+test('equal parts of long sequences share one terminal and its masks', () => {
   const { terminals } = grammar(`root ::= ${'s "," '.repeat(20)}"."\ns ::= "'" [^']* "'"`);
   expect(terminals.length).toBeLessThan(5);
 });
@@ -147,6 +147,6 @@ test.each([
   ['groups in groups', [`root ::= ${'('.repeat(100_000)}`], '1:210: groups are nested more than 200 deep'],
   ['a text without an end', [`root ::= "${'a'.repeat(200_000)}`], '1:10: the text is not closed on its line'],
   ['more than is read', ['a'.repeat(300_000)], 'has 300000 characters, but at most 262144 are supported'],
-])('is taken or refused without hanging: %s', (_, lines, outcome) => {
+])('is accepted or refused without hanging: %s', (_, lines, outcome) => {
   expect(refusalOf((builder) => ebnfGrammar(lines.join('\n'), builder))).toBe(outcome);
 });

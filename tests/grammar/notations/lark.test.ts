@@ -78,33 +78,33 @@ test.each(TAKEN)('%s', (_, text, whole, others) => {
 describe('%ignore', () => {
   const rules = 'start: "a" n+ "."\nn: /[0-9]/';
 
-  it('comes between terminals, and not before the first or behind the last', () => {
+  it('applies between terminals, not before the first or after the last', () => {
     const spaced = grammar(`%ignore / +/\n%ignore "_"\n${rules}`);
     const whole = ['a1.', 'a 1  2_3 .'];
     expect(wholeOf(spaced, [...whole, ' a1.', 'a1. '])).toEqual(whole);
   });
 
-  it('comes behind what may be the last, where another may follow', () => {
+  it('applies after a terminal that may be the last if another may follow', () => {
     expect(verdict(grammar('%ignore " "\nstart: "a"+'), 'a  a ')).toBe('whole');
   });
 
-  it('does not come within terminals', () => {
+  it('does not apply within terminals', () => {
     expect(wholeOf(grammar('%ignore " "\nstart: A "."\nA: "a" "b"'), ['ab .', 'a b.'])).toEqual(['ab .']);
   });
 
-  it('comes behind a schema, and not before it', () => {
+  it('applies after a schema, not before it', () => {
     const schema = grammar('%ignore " "\nstart: "v" %json {"type": "integer"} ";"');
     expect(wholeOf(schema, ['v1 ;', 'v 1;'])).toEqual(['v1 ;']);
   });
 
-  it('comes first, or once, where the options say so', () => {
+  it('applies at the beginning, or only once, if the options say so', () => {
     const options = '%llguidance {"allow_initial_skip": true, "ignore_once": true}\n%ignore " "\n';
     expect(wholeOf(grammar(options + rules), [' a1 .', '  a1.', 'a  1.'])).toEqual([' a1 .']);
   });
 });
 
 describe('lazy rules', () => {
-  it('end as soon as they can', () => {
+  it('end at the first match', () => {
     const lazy = grammar('start: a b\na[lazy]: /[a-z]+;/\nb: /[a-z;]*/');
     expect(wholeOf(lazy, ['ab;cd;e', 'ab'])).toEqual(['ab;cd;e']);
     const whole = ['foo<e>', 'foo<e'];
@@ -112,7 +112,7 @@ describe('lazy rules', () => {
     expect(wholeOf(grammar('start: s\ns[lazy]: /[0-9]+/'), ['1', '12'])).toEqual(['1']);
   });
 
-  it('leave nothing of what might have been read instead', () => {
+  it('discard longer readings', () => {
     const calls = grammar(raw`start: ( f_foo | f_bar )* f_end
 f_end: TEXT
 TEXT: /(.|\n)*/
@@ -124,13 +124,13 @@ f_bar: f_bar_hd "=bar>" /[0-9]+/ "</function>"`);
     expect(wholeOf(calls, [...whole, 'a<function', 'a<function=baz', 'a<function=bar>x</function>'])).toEqual(whole);
   });
 
-  it('leave what cannot be read at the same place as it is', () => {
+  it('do not affect rules at other positions', () => {
     const other = grammar(raw`start: hd "(" /.*/ ")" | "x"
 hd[lazy]: /.*/ "<"`);
     expect(verdict(other, 'a<(b<c)')).toBe('whole');
   });
 
-  it('with stop, have text without it', () => {
+  it('with stop match text without the stop string', () => {
     const stopped = grammar('start: s "<end>"\ns[capture, stop="<end>"]: /.*/');
     expect(wholeOf(stopped, ['foo<end>', 'foo<end>bar<end>'])).toEqual(['foo<end>']);
   });
@@ -188,6 +188,6 @@ test.each([
   ['1,000 that are ignored', ['start: "a" "b"', ...numbers(1000).map((i) => `%ignore /w${i}/`)], /^taken$/],
   ['groups in groups', [`start: ${'('.repeat(100_000)}`], /^1:208: groups are nested/],
   ['grammars in grammars', [`start: ${'%lark { start: '.repeat(3000)}`], /groups are nested/],
-])('is taken or refused without hanging: %s', (_, lines, outcome) => {
+])('is accepted or refused without hanging: %s', (_, lines, outcome) => {
   expect(refusalOf((builder) => larkGrammar(lines.join('\n'), builder))).toMatch(outcome);
 });

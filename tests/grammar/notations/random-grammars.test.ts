@@ -3,7 +3,7 @@ import { ebnfGrammar } from '../../../src/grammar/notations/ebnf.ts';
 import { Random } from '../../support/random.ts';
 import { grammarOf, refusalOf, wholeOf } from './answers.ts';
 
-/** An expression of EBNF, as it is written and as what it means: the words that it matches, of those that are short. */
+/** An EBNF expression: its text, and the short words that it matches. */
 interface Part {
   text: string;
   words(rules: readonly Set<string>[]): Set<string>;
@@ -18,7 +18,7 @@ const joined = (before: Set<string>, after: Set<string>): Set<string> =>
 function repeated(words: Set<string>, least: number, most: number): Set<string> {
   const all = new Set<string>();
   let power = new Set(['']);
-  // Of what may be empty, more rounds than this give nothing new.
+  // Words have at most `LONGEST` letters, so that more rounds add nothing.
   for (let count = 0; count <= Math.min(most, least + LONGEST); count++) {
     if (count >= least) for (const word of power) all.add(word);
     power = joined(power, words);
@@ -58,7 +58,7 @@ function randomPart(random: Random, depth: number): Part {
   return { text, words: (rules) => repeated(part.words(rules), least, most) };
 }
 
-/** The short words of each rule: what there is once nothing comes to it. */
+/** The short words of each rule, as a least fixed point. */
 function wordsOf(bodies: readonly Part[]): Set<string>[] {
   let rules = bodies.map(() => new Set<string>());
   for (;;) {
@@ -68,7 +68,7 @@ function wordsOf(bodies: readonly Part[]): Set<string>[] {
   }
 }
 
-test('random grammars, recursive ones and folded ones, match what they mean', () => {
+test('random grammars, recursive and folded ones too, match their words', () => {
   const all = [''];
   for (const word of all) if (word.length < LONGEST) all.push(`${word}a`, `${word}b`);
   const random = new Random(17);
@@ -78,7 +78,7 @@ test('random grammars, recursive ones and folded ones, match what they mean', ()
     const [words = new Set<string>()] = wordsOf(bodies);
     const refusal = refusalOf((builder) => ebnfGrammar(text, builder));
     if (words.size === 0) {
-      // Its words may all be longer.
+      // All its words may be longer.
       expect(refusal, text).toMatch(/^(taken|no answer can match this grammar)$/);
       continue;
     }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { choiceGrammar, regexGrammar } from '../../../src/grammar/notations/regex.ts';
 import { grammarOf, refusalOf, wholeOf } from './answers.ts';
 
-test('an answer matches an expression as a whole', () => {
+test('an expression must match the whole answer', () => {
   const of = (pattern: string, answers: string[]): string[] =>
     wholeOf(
       grammarOf((builder) => regexGrammar(pattern, builder)),
@@ -12,7 +12,7 @@ test('an answer matches an expression as a whole', () => {
   expect(of(String.raw`^\d{2}$|é+`, ['12', 'éé', '1', '123'])).toEqual(['12', 'éé']);
 });
 
-test('an expression that is none is refused, and so is one that would close what it stands in', () => {
+test('an invalid expression is refused, also one that would close an enclosing group', () => {
   expect(refusalOf((builder) => regexGrammar('a)|(b', builder))).toContain('the pattern "a)|(b" ');
   expect(refusalOf((builder) => regexGrammar('a{0}', builder))).toBe('taken');
 });

@@ -20,7 +20,7 @@ const triggered = { type: 'triggered_tags', triggers: ['<f='], tags: [weather, t
 const any = { type: 'any_text' };
 const text = (value: string): object => ({ type: 'const_string', value });
 
-test('tags in free text, as vLLM had them', () => {
+test('tags in free text in the earlier format of vLLM', () => {
   const structures = [{ begin: '<f=w>', schema, end: '</f>' }];
   const whole = ['', 'hi <f', W, `a${W}b${W}c`];
   const others = ['a<f=', '<f=t>', '<f=w>{}</f>', `${W}<f=`];
@@ -36,12 +36,12 @@ describe('triggered tags', () => {
     ['one at least, which comes first', { at_least_one: true }, [W, `${W}${T}`]],
     ['one at most', { stop_after_first: true }, ['', 'a', W, `a${T}`]],
     ['one', { at_least_one: true, stop_after_first: true }, [W]],
-    ['none behind what is excluded', { excludes: ['b'] }, answers.slice(0, 5)],
+    ['none after excluded text', { excludes: ['b'] }, answers.slice(0, 5)],
   ])('%s', (_, options, whole) => {
     expect(wholeOf(grammar({ format: { ...triggered, ...options } }), answers)).toEqual(whole);
   });
 
-  it('end where the tag around them does', () => {
+  it('end with the enclosing tag', () => {
     const around = grammar({ format: { type: 'tag', begin: '<r>', content: triggered, end: ['</r>', '</q>'] } });
     const whole = [`<r>a${W}b</r>`, '<r></q>'];
     expect(wholeOf(around, [...whole, '<r>a', '<r>a</r>b', '<r></q></r>'])).toEqual(whole);
@@ -63,7 +63,7 @@ const TAKEN: [what: string, format: object, whole: string[], others: string[]][]
   ],
   ['text without words', { ...any, excludes: ['no', 'NO'] }, ['', 'nN', 'on'], ['a no']],
   [
-    'one behind the other, or one of some',
+    'one after the other, or one of several',
     {
       type: 'sequence',
       elements: [text('a'), { type: 'or', elements: [text('b'), { type: 'regex', pattern: 'c|d' }] }],
@@ -92,7 +92,7 @@ const TAKEN: [what: string, format: object, whole: string[], others: string[]][]
     ['', `${T},${T}`],
   ],
   [
-    'formats behind words',
+    'formats after words',
     {
       type: 'dispatch',
       rules: [
@@ -104,7 +104,7 @@ const TAKEN: [what: string, format: object, whole: string[], others: string[]][]
     ['xA=1yB=2', 'A'],
     ['A=2', 'xEND'],
   ],
-  ['one format behind a word', { type: 'dispatch', rules: [['A=', text('1')]], loop: false }, ['x', 'xA=1'], ['A=1x']],
+  ['one format after a word', { type: 'dispatch', rules: [['A=', text('1')]], loop: false }, ['x', 'xA=1'], ['A=1x']],
   [
     'control tokens',
     {
@@ -119,7 +119,7 @@ const TAKEN: [what: string, format: object, whole: string[], others: string[]][]
     ['<think>a«</think>»', '«<think>»</think>«</think>»'],
   ],
   [
-    'tags behind control tokens',
+    'tags after control tokens',
     {
       type: 'token_triggered_tags',
       trigger_tokens: ['<tool_call>'],

@@ -40,7 +40,7 @@ const tools = [WEATHER, SHARE];
 const grammar = (calls: Partial<ToolCalls> & { notation: ToolFormat }): Grammar =>
   grammarOf((builder) => toolCallGrammar({ tools, ...calls }, builder, control));
 
-/** Of each notation a call, what such a call begins with, and calls that are not of their schemas. */
+/** For each notation: the text that begins a call, a call, and calls that do not match their schemas. */
 const NOTATIONS: [notation: ToolFormat, begin: string, call: string, wrong: string[]][] = [
   [
     'hermes',
@@ -76,14 +76,14 @@ const NOTATIONS: [notation: ToolFormat, begin: string, call: string, wrong: stri
   ],
 ];
 
-test.each(NOTATIONS)('%s: free text, in which calls are of their schemas', (notation, begin, call, wrong) => {
+test.each(NOTATIONS)('%s: free text with calls that match their schemas', (notation, begin, call, wrong) => {
   const auto = grammar({ notation });
   const last = call.replace(/<[^"]*>$/, '');
   const whole = ['', `Hi ${begin.slice(0, -1)} `, call, `Let me see.\n${call}\n${call} So it is.`, `a ${last}`];
   expect(wholeOf(auto, [...whole, begin, `a ${begin} b`, ...wrong, `${call}${wrong[0]}`])).toEqual(whole);
 });
 
-test('llama: an answer that is a call is of the schema, other JSON is text', () => {
+test('llama: an answer that is a call matches the schema; other JSON is text', () => {
   const call = '{"name": "get_weather", "parameters": {"city": "Rome"}}';
   const typed = '<|python_tag|>{"type": "function", "name": "share", "parameters": {"to": ["c\\\\d"]}}';
   const wrong = [
@@ -108,7 +108,7 @@ test('a marker may be a control token', () => {
   expect(wholeOf(hermes, [...whole, 'a«<tool_call>»b', '«<think>»«</think>»<tool_call>'])).toEqual(whole);
 });
 
-test('nothing is a call in the thoughts before an answer', () => {
+test('reasoning before an answer contains no calls', () => {
   const [notation, begin, call] = NOTATIONS[0]!;
   const thought = grammar({ notation });
   const whole = [`\n<think>${begin}</think>${call}`, `<think>${begin}`];
@@ -120,7 +120,7 @@ test('nothing is a call in the thoughts before an answer', () => {
   ]);
 });
 
-/** What is liked in random answers. */
+/** Texts that random answers prefer. */
 const WORDS = [
   '<think>',
   '</think>',
@@ -137,7 +137,7 @@ const WORDS = [
 ];
 
 test.each([...NOTATIONS.map(([notation, begin]) => [notation, begin] as const), ['llama', '{"name"'] as const])(
-  '%s: what is allowed is read back as what it was allowed as',
+  '%s: allowed answers are parsed back as the text and calls they contain',
   (notation, begin) => {
     const random = new Random(41);
     const known = new Set(tools.map(({ name }) => name));
@@ -168,7 +168,7 @@ test.each([...NOTATIONS.map(([notation, begin]) => [notation, begin] as const), 
         }
       }
     }
-    expect(calls).toBeGreaterThan(notation === 'llama' ? -1 : 3); // a call of Llama's is the whole answer, which is seldom
+    expect(calls).toBeGreaterThan(notation === 'llama' ? -1 : 3); // a Llama call is the whole answer, which is rare
   },
 );
 
@@ -188,7 +188,7 @@ test.each([
   expect(refusalOf((builder) => toolCallGrammar({ tools, ...calls }, builder))).toContain(reason);
 });
 
-test('what Python cannot write is called in JSON', () => {
+test('names that are not valid in Python are called in JSON', () => {
   const odd = grammar({
     notation: 'lfm2',
     tools: [{ name: 'a b', parameters: { properties: { 'c d': { const: 1 } }, required: ['c d'] } }],

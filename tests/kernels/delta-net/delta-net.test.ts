@@ -1,14 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { deltaStateFloats, deltaWidths, stateBytes, tailBytes, broughtFloats } from '../../../src/config/delta-net.ts';
-import type { DeltaNet } from '../../../src/config/model-config.ts';
+import {
+  broughtFloats,
+  type DeltaNet,
+  deltaStateFloats,
+  deltaWidths,
+  stateBytes,
+  tailBytes,
+} from '../../../src/config/model-config.ts';
 import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
-import { causalConvKernel } from '../../../src/kernels/delta-net/causal-conv.ts';
-import { deltaRuleKernel } from '../../../src/kernels/delta-net/delta-rule.ts';
-import { gatedNormKernel } from '../../../src/kernels/delta-net/gated-norm.ts';
-import { sigmoidMulKernel } from '../../../src/kernels/sigmoid-mul.ts';
+import { causalConvKernel, deltaRuleKernel, gatedNormKernel } from '../../../src/kernels/recurrent.ts';
+import { sigmoidMulKernel } from '../../../src/kernels/element-wise.ts';
 import { batchTable } from '../../../src/layers/batch.ts';
-import { deltaStep } from '../../../src/reference/kernels/delta-rule.ts';
-import { norm, type Rows, silu } from '../../../src/reference/operations.ts';
+import { deltaStep } from '../../reference/kernels/delta-rule.ts';
+import { norm, type Rows, silu } from '../../reference/operations.ts';
 import { expectClose } from '../../support/kernels/expect-close.ts';
 import { CLASSES, describeVariants } from '../../support/kernels/runner.ts';
 import { Random } from '../../support/random.ts';
@@ -35,14 +39,15 @@ const NETS: Record<string, DeltaNet> = {
 };
 
 interface Batch {
-  /** Each with so many tokens. */
+  /** Number of sequences. */
   texts: number;
+  /** Tokens of each sequence. */
   runTokens: number;
-  /** Whether they were begun before. */
+  /** Whether the sequences have states. */
   known: (text: number) => boolean;
-  /** Tokens that they have come to behind their states; default: none. */
+  /** Tokens after their states; default: none. */
   tails?: readonly number[];
-  /** Tokens at the end of each that may be thrown away; default: none. */
+  /** Last tokens of each sequence that may be rejected; default: none. */
   drafted?: number;
 }
 
@@ -54,12 +59,17 @@ const BATCHES: Record<string, Batch> = {
   'three texts, one of which begins': { texts: 3, runTokens: 1, known: (text) => text !== 1 },
   'a draft': { texts: 1, runTokens: 8, known: () => true, drafted: 7 },
   'a draft at the beginning': { texts: 1, runTokens: 2, known: () => false, drafted: 1 },
-  'a draft behind another': { texts: 1, runTokens: 4, known: () => true, tails: [2], drafted: 3 },
-  'a prompt behind all of a draft': { texts: 1, runTokens: 33, known: () => true, tails: [7] },
-  'three texts behind drafts of their own': { texts: 3, runTokens: 1, known: (text) => text !== 1, tails: [1, 0, 7] },
+  'a draft past another': { texts: 1, runTokens: 4, known: () => true, tails: [2], drafted: 3 },
+  'a prompt past all of a draft': { texts: 1, runTokens: 33, known: () => true, tails: [7] },
+  'three texts past drafts of their own': {
+    texts: 3,
+    runTokens: 1,
+    known: (text) => text !== 1,
+    tails: [1, 0, 7],
+  },
 };
 
-/** Where each text's states lie, in places for one, out of order. */
+/** Places of each sequence's states, shuffled. */
 const PLACES = [
   [4, 1],
   [0, 3],
@@ -87,7 +97,7 @@ describe.each(byTier(Object.entries(NETS).slice(0, 1), Object.entries(NETS)))('%
         page: 0,
       })),
     );
-  /** Of a state's head: row k, column i. */
+  /** Index of row k and column i in the state of a head. */
   const at = (head: number, k: number, i: number): number =>
     ((head * (headDim / 4) + Math.floor(k / 4)) * headDim + i) * 4 + (k % 4);
 
@@ -105,11 +115,11 @@ describe.each(byTier(Object.entries(NETS).slice(0, 1), Object.entries(NETS)))('%
         random.normals(numValueHeads, 1),
       ];
       const shared = { batch_table: runner.upload(table(texts, runTokens)), places: runner.upload(places(batch)) };
-      const behind = Math.max(0, ...tails);
-      const rows = behind + runTokens;
-      const size = { tokens, runTokens, behind };
+      const past = Math.max(0, ...tails);
+      const rows = past + runTokens;
+      const size = { tokens, runTokens, past };
       const tailOf = (text: number): number => tails[text] ?? 0;
-      /** What a text's t-th token of the batch brings, columns that are convolved, then both numbers of each head; below 0 those before. */
+      /** Inputs of a sequence's t-th token in the batch (t < 0: before it): convolved columns, then two numbers of each head. */
       const rowOf = (text: number, t: number): Float32Array => {
         const [from] = PLACES[text]!;
         const start = from * stateFloats + stateBytes(net) / 4 + (tailOf(text) + t) * broughtFloats(net);
@@ -137,9 +147,9 @@ describe.each(byTier(Object.entries(NETS).slice(0, 1), Object.entries(NETS)))('%
       ];
       for (let text = 0; text < texts; text++) {
         for (let t = -tailOf(text); t < runTokens; t++) {
-          const at = (text * rows + behind + t) * brought;
+          const at = (text * rows + past + t) * brought;
           mixedRows.set(foundMixed.subarray(at, at + brought), at);
-          wantMixed.set(rowOf(text, t), at); // its last columns stay as they are
+          wantMixed.set(rowOf(text, t), at); // its last columns are copied
           for (let column = 0; column < width; column++) {
             let sum = 0;
             for (let back = 0; back < taps; back++)
@@ -189,7 +199,7 @@ describe.each(byTier(Object.entries(NETS).slice(0, 1), Object.entries(NETS)))('%
           );
           const leftRows = own.map((row) => row.slice());
           for (let t = -tailOf(text); t < runTokens; t++) {
-            const start = (text * rows + behind + t) * brought;
+            const start = (text * rows + past + t) * brought;
             const part = (i: number): Float64Array =>
               Float64Array.from(convolved.subarray(start + i * headDim, start + (i + 1) * headDim));
             const gate = (i: number): number => convolved[start + width + i]!;
@@ -218,7 +228,7 @@ describe.each(byTier(Object.entries(NETS).slice(0, 1), Object.entries(NETS)))('%
       }
       expectClose('delta-rule', await runner.floats(y), want);
       expectClose('delta-rule', left, wantLeft);
-      // What was read is as it was.
+      // The states that were read have not changed.
       for (const [from] of PLACES.slice(0, texts))
         expect(found.slice(from * stateFloats, (from + 1) * stateFloats)).toEqual(
           before.slice(from * stateFloats, (from + 1) * stateFloats),
@@ -253,7 +263,7 @@ describe.each(byTier(Object.entries(NETS).slice(0, 1), Object.entries(NETS)))('%
 
 describe('sigmoid-mul', () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each([1, 2, 65])('gates what %i tokens attend to', async (tokens) => {
+    it.each([1, 2, 65])('gates the attention outputs of %i tokens', async (tokens) => {
       const runner = getRunner();
       const heads = { numHeads: 3, numKvHeads: 1, headDim: 16, qkNorm: true, rmsNormEps: 1e-6, gatesAttention: true };
       const [width, row] = [48, 128];
@@ -266,7 +276,7 @@ describe('sigmoid-mul', () => {
         y,
         (value, i) => value / (1 + Math.exp(-x[Math.floor(i / width) * row + width + (i % width)]!)),
       );
-      expectClose('silu-mul', await runner.floats(output), want, (i) => Math.abs(want[i] ?? 0) + 1e-6);
+      expectClose('gated-activation', await runner.floats(output), want, (i) => Math.abs(want[i] ?? 0) + 1e-6);
     });
   });
 });

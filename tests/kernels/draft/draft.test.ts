@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { joinNormsKernel } from '../../../src/kernels/draft/join-norms.ts';
-import { keepStatesKernel } from '../../../src/kernels/draft/keep-states.ts';
+import { joinNormsKernel, keepStatesKernel } from '../../../src/kernels/draft.ts';
 import { batchTable } from '../../../src/layers/batch.ts';
-import { norm } from '../../../src/reference/operations.ts';
+import { norm } from '../../reference/operations.ts';
 import { expectClose } from '../../support/kernels/expect-close.ts';
 import { describeVariants, SUBGROUP_VARIANTS } from '../../support/kernels/runner.ts';
 import { Random } from '../../support/random.ts';
@@ -12,7 +11,7 @@ const POSITIONS = 100;
 /** Tokens of a batch, consecutive. */
 const BATCHES = [1, 3, 33];
 const START = 40;
-/** Where pages of the text begin whose tokens are kept; every third token, from the second on, is another's. */
+/** First page-table entry of the sequence whose states are kept; every third token, from the second on, is another sequence's. */
 const FIRST_PAGE = 32;
 const isOther = (t: number): boolean => t % 3 === 1;
 
@@ -52,7 +51,7 @@ describe.each([64, 576, 2560])('rows of %i', (width) => {
       expectClose('rms-norm', await runner.floats(y), Float64Array.from(want.flat().flatMap((values) => [...values])));
     });
 
-    it.each(BATCHES)('keeps what is known behind %i tokens, and leaves the rest', async (tokens) => {
+    it.each(BATCHES)('keeps the states after %i tokens, and no others', async (tokens) => {
       const runner = getRunner();
       const random = new Random(5);
       const [x, weight, before] = [

@@ -1,18 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { activateKernel } from '../../../src/kernels/encoder/activate.ts';
-import { addPositionsKernel } from '../../../src/kernels/encoder/add-positions.ts';
-import { attentionTextsKernel } from '../../../src/kernels/encoder/attention-texts.ts';
-import { layerNormKernel } from '../../../src/kernels/encoder/layer-norm.ts';
-import { poolTextsKernel } from '../../../src/kernels/encoder/pool-texts.ts';
-import { rotateHeadsKernel } from '../../../src/kernels/encoder/rotate-heads.ts';
+import {
+  activateKernel,
+  addPositionsKernel,
+  attentionTextsKernel,
+  layerNormKernel,
+  poolTextsKernel,
+  rotateHeadsKernel,
+} from '../../../src/kernels/encoder.ts';
 import { ropeTable } from '../../../src/models/rope-table.ts';
-import { attendTexts, geluOf, layerNorm, rotateHeads } from '../../../src/reference/kernels/encoder.ts';
+import { attendTexts, geluOf, layerNorm, rotateHeads } from '../../reference/kernels/encoder.ts';
 import { expectClose } from '../../support/kernels/expect-close.ts';
 import { CLASSES, describeVariants } from '../../support/kernels/runner.ts';
 import { Random } from '../../support/random.ts';
 import { byTier } from '../../support/tier.ts';
 
-/** Of each token its position, its text's first token and how many that has. */
+/** Each token's position, its text's first token, and the number of the text's tokens. */
 function tableOf(lengths: readonly number[]): Uint32Array {
   let first = 0;
   return Uint32Array.from(
@@ -46,7 +48,7 @@ describeVariants(CLASSES, (getRunner, variant) => {
               { tokens },
               { tokens },
             );
-            // What is left of numbers far from 0 that are near each other has fewer digits.
+            // Differences of large, close numbers have fewer digits.
             const lost = 1 + Math.abs(mean) / std;
             expectClose('layer-norm', await runner.floats(buffer), layerNorm(x, weight, bias, eps), 2 * lost);
           }
@@ -54,7 +56,7 @@ describeVariants(CLASSES, (getRunner, variant) => {
       },
     );
 
-    it('leaves what is beyond its tokens', async () => {
+    it('does not write beyond its tokens', async () => {
       const runner = getRunner();
       const x = new Random(3).normals(5 * 64);
       const buffer = runner.upload(x);
@@ -84,7 +86,7 @@ describeVariants(CLASSES, (getRunner, variant) => {
     }
   });
 
-  it('activate is GELU as it is defined, far out too', async () => {
+  it('activate is GELU with the error function, also for large inputs', async () => {
     const width = 260;
     const x = new Random(width).normals(3 * width, 2);
     x.set([0, -0, 1e-6, -1e-6, -3, 3, -5, 5, -8, 8, -13, 13, -1e4, 1e4, -1e30, 1e30]);
@@ -153,7 +155,7 @@ describeVariants(CLASSES, (getRunner, variant) => {
       },
     );
 
-    it('scores that are far apart leave nothing infinite', async () => {
+    it('very different scores give finite outputs', async () => {
       const [numHeads, headDim, tokens] = [1, 32, 5];
       const qkv = new Random(1).normals(tokens * 3 * headDim, 60);
       const runner = getRunner();

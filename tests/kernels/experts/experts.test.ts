@@ -1,21 +1,19 @@
 import { describe, expect, it } from 'vitest';
-import { GROUP_TOKENS, groupedPlaces, groupExpertsKernel } from '../../../src/kernels/experts/group-experts.ts';
-import { routeExpertsKernel } from '../../../src/kernels/experts/route-experts.ts';
-import { sumExpertsKernel } from '../../../src/kernels/experts/sum-experts.ts';
+import {
+  GROUP_TOKENS,
+  groupedPlaces,
+  groupExpertsKernel,
+  routeExpertsKernel,
+  sumExpertsKernel,
+} from '../../../src/kernels/experts.ts';
 import type { Device } from '../../../src/gpu/device.ts';
 import { Recorder } from '../../../src/gpu/recorder.ts';
-import { ExpertLinear } from '../../../src/layers/experts/expert-linear.ts';
-import { Norm } from '../../../src/layers/norm.ts';
-import { WeightUpload } from '../../../src/layers/upload/weight-upload.ts';
+import { ExpertLinear } from '../../../src/layers/experts.ts';
+import { Norm } from '../../../src/layers/linear.ts';
+import { WeightUpload } from '../../../src/layers/weight-upload.ts';
 import { destroyMatrix, type WeightMatrix } from '../../../src/layers/weight-matrix.ts';
-import {
-  expertLinear,
-  groupExperts,
-  routeExperts,
-  sumExperts,
-  type Way,
-} from '../../../src/reference/kernels/experts.ts';
-import { dequantize } from '../../../src/reference/dequantize.ts';
+import { expertLinear, groupExperts, routeExperts, sumExperts, type Way } from '../../reference/kernels/experts.ts';
+import { dequantize } from '../../reference/dequantize.ts';
 import type { GgmlType } from '../../../src/weights/ggml-types.ts';
 import { BytesSource } from '../../support/bytes-source.ts';
 import { Random } from '../../support/random.ts';
@@ -52,8 +50,8 @@ describe('route-experts', () => {
         ['sigmoid', true],
       ] as const) {
         const scores = random.normals(tokens * count, 3);
-        scores.fill(0.5, count, 2 * count); // one token's are all alike
-        scores.fill(90, 2 * count, 2 * count + Math.ceil(count / 2)); // half of another's, far above the others
+        scores.fill(0.5, count, 2 * count); // one token's scores are equal
+        scores.fill(90, 2 * count, 2 * count + Math.ceil(count / 2)); // half of another token's scores are far above the others
         const bias = shares === 'sigmoid' ? random.normals(count, 0.2) : undefined;
         const [x, routes] = [runner.upload(scores), runner.empty(tokens * used * 8)];
         runner.run(
@@ -87,7 +85,7 @@ describe('group-experts', () => {
     ])('of %i experts, %i ways', async (count, ways) => {
       const random = new Random(ways);
       const runner = getRunner();
-      // Some have many, some one, some none.
+      // Some experts have many tokens, some one, some none.
       const experts = Array.from({ length: ways }, (_, i) => (i % 3 === 0 ? count - 1 : random.below(count)));
       const size = groupedPlaces(ways, count);
       const places = runner.upload(new Uint32Array(2 * size).fill(7));
@@ -106,7 +104,7 @@ describe('group-experts', () => {
     });
   });
 
-  it('there are places for any ways', () => {
+  it('has room for any routes', () => {
     for (const [count, ways] of [
       [1, 1],
       [1, 9],
@@ -116,7 +114,7 @@ describe('group-experts', () => {
       [16, 17],
       [3, 100],
     ] as const) {
-      // One more than whole groups of as many experts as there may be.
+      // Every expert with tokens has one more than whole groups.
       const alone = Array.from({ length: ways }, (_, way) => Math.min(way, count - 1));
       const shared = Array.from({ length: ways }, (_, way) => way % count);
       for (const experts of [alone, shared])
@@ -140,15 +138,15 @@ describe('sum-experts', () => {
         share: Math.abs(random.normals(1)[0]!),
       }));
       const [parts, before] = [random.normals(tokens * used * width), random.normals(tokens * width)];
-      for (const isApart of [false, true]) {
-        const y = runner.upload(isApart ? random.normals(before.length) : before);
+      for (const readsResidual of [false, true]) {
+        const y = runner.upload(readsResidual ? random.normals(before.length) : before);
         const bounds = {
           x: runner.upload(parts),
           routes: runner.upload(wordsOf(ways)),
           y,
-          ...(isApart && { before: runner.upload(before) }),
+          ...(readsResidual && { before: runner.upload(before) }),
         };
-        runner.run(sumExpertsKernel(runner.device, width, used, isApart), bounds, { tokens }, { scale: -0.5 });
+        runner.run(sumExpertsKernel(runner.device, width, used, readsResidual), bounds, { tokens }, { scale: -0.5 });
         expectClose('sum-experts', await runner.floats(y), sumExperts(before, parts, ways, -0.5));
       }
     });
@@ -158,17 +156,17 @@ describe('sum-experts', () => {
 interface Case {
   type: GgmlType;
   count: number;
-  /** Of an expert. */
+  /** Rows of an expert. */
   rows: number;
   columns: number;
   isGated: boolean;
-  /** Sorted by expert, several of one at once. */
+  /** Tokens are sorted by expert, and several of one expert are computed at once. */
   isGrouped?: boolean;
   /** Bytes of the largest binding; default: the device's. */
   mostBytes?: number;
 }
 
-/** The experts' matrix, and its values. */
+/** The matrix of all experts, and its values. */
 async function stack(
   device: Device,
   { type, count, rows, columns, mostBytes }: Case,
@@ -198,7 +196,7 @@ async function check(runner: Runner, random: Random, of: Case): Promise<WeightMa
   const { count, columns, isGated, rows, isGrouped = false } = of;
   const { device } = runner;
   const used = isGated ? 3 : 1;
-  // The first and the last of them, one more than once.
+  // Routes to the first and the last expert, and several to one.
   const experts = [
     0,
     count - 1,
@@ -238,7 +236,7 @@ async function check(runner: Runner, random: Random, of: Case): Promise<WeightMa
   linear.record(runner.recorder, experts.length);
   const want = expertLinear(weights, inputs, experts, { count, used, ...(isGated && { norm, gated: true }) });
   const product = rms(weights) * (isGated ? rms(norm.weight) : rms(inputs)) * Math.sqrt(columns);
-  // An error of the gate is multiplied by up, and the other way round: at least twice the root of what the two make.
+  // Errors of the gate are multiplied by up, and errors of up by the gate: at least twice the root of their product.
   expectClose(
     'linear-decode',
     await runner.floats(y),
@@ -259,7 +257,7 @@ describe('products by expert', () => {
       const columns = fits(type, 96) ? 96 : 256;
       await check(getRunner(), random, { type, count: 5, rows: 64, columns, isGated: true });
       await check(getRunner(), random, { type, count: 3, rows: 96, columns, isGated: false });
-      if (!variant.startsWith('gpu')) return; // on software adapters they are not sorted
+      if (!variant.startsWith('gpu')) return; // software adapters do not sort routes
       await check(getRunner(), random, { type, count: 5, rows: 64, columns, isGated: true, isGrouped: true });
       await check(getRunner(), random, { type, count: 3, rows: 96, columns, isGated: false, isGrouped: true });
     });
@@ -303,7 +301,7 @@ describe('products by expert', () => {
       expect(narrow.slices.map(({ rows }) => rows)).toEqual([256, 64]);
     });
 
-    it('an expert that fits no binding is refused by name', async () => {
+    it('throws with the name of an expert that exceeds a binding', async () => {
       const { device } = getRunner();
       await expect(
         stack(

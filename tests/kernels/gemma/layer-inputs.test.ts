@@ -1,7 +1,6 @@
 import { it } from 'vitest';
-import { capLogitsKernel } from '../../../src/kernels/gemma/cap-logits.ts';
-import { takeInputKernel } from '../../../src/kernels/gemma/take-input.ts';
-import { ACTIVATIONS } from '../../../src/reference/operations.ts';
+import { capLogitsKernel, takeInputKernel } from '../../../src/kernels/element-wise.ts';
+import { ACTIVATIONS } from '../../reference/operations.ts';
 import { expectClose } from '../../support/kernels/expect-close.ts';
 import { CLASSES, describeVariants } from '../../support/kernels/runner.ts';
 import { Random } from '../../support/random.ts';
@@ -12,7 +11,7 @@ describeVariants(CLASSES, (getRunner) => {
     [32, 3, 2, 7],
     [256, 5, 3, 33],
     [160, 2, 1, 64],
-  ])('takes in %i of each of %i layers, those of layer %i, of %i tokens', async (width, numLayers, layer, tokens) => {
+  ])('gathers %i inputs of each of %i layers, for layer %i, of %i tokens', async (width, numLayers, layer, tokens) => {
     const runner = getRunner();
     const random = new Random(width + layer);
     for (const activation of ['silu', 'gelu'] as const) {
@@ -30,7 +29,7 @@ describeVariants(CLASSES, (getRunner) => {
         (gate, i) =>
           ACTIVATIONS[activation](gate) * inputs[(Math.floor(i / width) * numLayers + layer) * width + (i % width)]!,
       );
-      expectClose('silu-mul', await runner.floats(x), want);
+      expectClose('gated-activation', await runner.floats(x), want);
     }
   });
 
@@ -41,14 +40,14 @@ describeVariants(CLASSES, (getRunner) => {
     [325, 16],
   ])('caps %i logits of %i tokens', async (vocabSize, tokens) => {
     const runner = getRunner();
-    // Some so large that tanh itself is 1, and as large as floats are.
+    // Some logits, up to the largest float, are so large that tanh is 1.
     const logits = new Random(vocabSize)
       .normals(tokens * vocabSize, 30)
       .map((logit, i) => (i % 11 === 3 ? logit * 1e35 : logit));
     const buffer = runner.upload(logits);
     runner.run(capLogitsKernel(runner.device, vocabSize, 30), { logits: buffer }, { tokens });
     expectClose(
-      'silu-mul',
+      'gated-activation',
       await runner.floats(buffer),
       Float64Array.from(logits, (logit) => 30 * Math.tanh(logit / 30)),
     );

@@ -13,7 +13,7 @@ import { type Change, encoderFolder, encoderGguf, expectedScores } from '../../s
 import { tinyModel } from '../../support/models/tiny-model.ts';
 
 const { queries, documents, scores: expected } = expectedScores();
-/** Of scores, as transformers computes them in float32. */
+/** Largest error of a score against transformers in float32. */
 const MOST_ERROR = 1e-4;
 
 const crossFolder = (change: Change = {}) => encoderFolder(change, 'cross');
@@ -22,29 +22,26 @@ const farthest = (a: readonly number[], b: readonly number[]): number =>
   Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
 
 describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) => {
-  test.each(queries.map((query, i) => [query, i] as const))(
-    'scores are those of transformers: %s',
-    async (query, i) => {
-      const found = await scored(await encoderEngine(crossFolder(), { deviceClass }), query, documents);
-      const error = farthest(found, expected[i]!);
-      console.info(
-        `scores from ${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}: ${error.toExponential(1)} apart`,
-      );
-      expect(found).toHaveLength(documents.length);
-      expect(error).toBeLessThan(MOST_ERROR);
-      expect(orderOf(found)).toEqual(orderOf(expected[i]!));
-    },
-  );
+  test.each(queries.map((query, i) => [query, i] as const))('scores match transformers: %s', async (query, i) => {
+    const found = await scored(await encoderEngine(crossFolder(), { deviceClass }), query, documents);
+    const error = farthest(found, expected[i]!);
+    console.info(
+      `scores from ${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}: ${error.toExponential(1)} apart`,
+    );
+    expect(found).toHaveLength(documents.length);
+    expect(error).toBeLessThan(MOST_ERROR);
+    expect(orderOf(found)).toEqual(orderOf(expected[i]!));
+  });
 });
 
-test('half floats, which are the default, keep the order', async () => {
+test('f16 weights, the default, keep the order', async () => {
   const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, sources: crossFolder() });
   closeAfterTest({ close: () => engine.dispose() });
   for (const [i, query] of queries.entries())
     expect(orderOf(await scored(engine, query, documents))).toEqual(orderOf(expected[i]!));
 });
 
-test('more documents than a batch holds are as each alone, in their order; tokens are those of both texts', async () => {
+test('more documents than a batch holds score as each alone, in order; usage counts the tokens of both texts', async () => {
   const engine = await encoderEngine(crossFolder());
   const many = Array.from({ length: 90 }, (_, i) => documents[i % documents.length]!);
   const found = await scored(engine, queries[0]!, many);
@@ -64,7 +61,7 @@ test('a GGUF file of the model gives the same scores', async () => {
   expect(gguf).toEqual(await scored(await encoderEngine(crossFolder()), queries[0]!, documents));
 });
 
-test('what a cross-encoder cannot do is refused, and says so; nothing is cut', async () => {
+test('unsupported requests to a cross-encoder are refused with a reason; nothing is truncated', async () => {
   const engine = await encoderEngine(crossFolder());
   await expectError(() => engine.embed(['the'], {}).next(), 'unsupported', {
     field: 'model',
@@ -88,7 +85,7 @@ const anyPair = (values: Record<string, unknown>, pair: unknown) => ({
   ...values,
   post_processor: { ...(values['post_processor'] as object), pair },
 });
-/** As RoBERTa has it: both texts are of one segment, with two separators between. */
+/** RoBERTa's template: both texts in one segment, with two separators between them. */
 const ONE_SEGMENT = ['[CLS]', 'A', '[SEP]', '[SEP]', 'B', '[SEP]'].map((id) => ({
   [id.length === 1 ? 'Sequence' : 'SpecialToken']: { id, type_id: 0 },
 }));
@@ -121,7 +118,7 @@ test.each(REFUSED)('%s is refused by name', async (_, sources, code, field) => {
 test.each([
   ['cls.output.weight', 'several labels'],
   ['token_types.weight', 'one segment'],
-])('of a classifier the rows of %s tell %s, which is refused', async (name) => {
+])('a classifier whose %s has rows for %s is refused', async (name) => {
   const header = await openModelFile(crossFolder());
   const tensors = header.tensors.map((tensor) =>
     tensor.name === name ? { ...tensor, shape: [name === 'cls.output.weight' ? 3 : 1, 32] } : tensor,
@@ -129,7 +126,7 @@ test.each([
   await expectError(() => readEncoderConfig({ ...header, tensors }), 'unsupported', { field: name });
 });
 
-test('a classifier that is missing, or that a model which embeds has, is refused by name', async () => {
+test('a missing classifier, or one in an embedding model, is refused by name', async () => {
   await expect(encoderEngine(await encoderGguf(encoderFolder(), { 'bert.pooling_type': 4 }))).rejects.toMatchObject({
     code: 'bad_file',
     detail: { field: 'cls.weight' },

@@ -3,7 +3,7 @@ import { napping } from '../../../cli/node-gpu.ts';
 import type { EncoderEngine } from '../../../src/engine/encoder-engine.ts';
 import { openEngine } from '../../../src/engine/open-engine.ts';
 import type { BidirectionalActivations } from '../../../src/models/bidirectional-encoder.ts';
-import { checkModel } from '../../../src/session/check-model.ts';
+import { checkModel } from '../../../src/session/open-session.ts';
 import { checkEncoderTensors, readEncoderConfig } from '../../../src/weights/encoder-config.ts';
 import { openModelFile } from '../../../src/weights/open-model-file.ts';
 import type { TensorInfo } from '../../../src/weights/tensor-info.ts';
@@ -47,7 +47,7 @@ const leastCosine = (found: readonly Float32Array[]): number =>
   Math.min(...found.map((vector, i) => dot(scaled(vector), scaled(vectors[i]!))));
 
 describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) => {
-  test('the states of texts side by side are those of transformers, of each alone', async () => {
+  test('states of batched texts match those of each alone in transformers', async () => {
     const session = await encoderSession(folder(), { deviceClass });
     await session.encode(ids);
     const error = await stateError(
@@ -59,7 +59,7 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
     expect(error).toBeLessThan(NMSE.reference);
   });
 
-  test('vectors are those of sentence-transformers, behind its dense layers', async () => {
+  test('vectors match sentence-transformers after its dense layers', async () => {
     const found = await vectorsOf(await encoderEngine(folder(), { deviceClass }));
     const error = nmse(found, vectors);
     console.info(`vectors on class ${deviceClass}: NMSE ${error.toExponential(1)}, cosine ${leastCosine(found)}`);
@@ -68,7 +68,7 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
   });
 });
 
-test('texts side by side are as each alone, in their order', async () => {
+test('batched texts give the vectors of each alone, in order', async () => {
   const session = await encoderSession(folder());
   const together = await session.encode([...ids, ...ids]);
   for (const [i, text] of ids.entries()) {
@@ -87,12 +87,12 @@ test.each([
   expect(error).toBeGreaterThan(0);
 });
 
-test('a GGUF file of the model gives the same vectors, and is told from a model that answers', async () => {
+test('a GGUF file of the model gives the same vectors, and is distinguished from a generating model', async () => {
   const found = await vectorsOf(await encoderAmongModels(await encoderGguf(folder())));
   expect(found).toEqual(await vectorsOf(await encoderAmongModels(folder(), { weights: 'stored' })));
 });
 
-test('llama.cpp makes the same vectors of that file', async () => {
+test('llama.cpp computes the same vectors from the GGUF file', async () => {
   const [file] = await encoderGguf(folder());
   const found = await llamaVectors(await file!.read(0, file!.size), ids);
   const error = nmse(await vectorsOf(await encoderEngine(folder())), found);
@@ -127,7 +127,7 @@ test.each([
   expect(error).toBeLessThan(most);
 });
 
-test('a model without dense layers gives the mean of its states, scaled where the model says so', async () => {
+test('a model without dense layers returns the mean of its states, normalized if the model says so', async () => {
   const means = expectedStates('gemma').map((states) =>
     states[0]!.map((_, i) => states.reduce((sum, row) => sum + row[i]!, 0) / states.length),
   );
@@ -142,7 +142,7 @@ test('a model without dense layers gives the mean of its states, scaled where th
   );
 });
 
-test('what an encoder cannot do is refused, and says so', async () => {
+test('unsupported requests to an encoder are refused with a reason', async () => {
   const engine = await encoderEngine(folder());
   for (const refused of [
     () => engine.chat(),
@@ -227,7 +227,7 @@ test.each(REFUSED)('%s is refused by name, before a weight is downloaded', async
   });
 });
 
-test('files of dense layers need the folders in their names', async () => {
+test('file names of dense layers need their folders', async () => {
   const flat = folder().map((source) => ({
     name: source.name.split('/').at(-1)!,
     size: source.size,
@@ -288,7 +288,7 @@ test.each(GGUF_REFUSED)('a GGUF file without %s is refused by name', async (_, c
   );
 });
 
-test('a GGUF file of the model answers nothing', async () => {
+test('a GGUF file of the model generates no answers', async () => {
   await expect(
     openEngine({ gpu: lastingGpu(), wait: napping, sources: await encoderGguf(folder()) }),
   ).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'general.architecture' } });
@@ -301,11 +301,11 @@ const BROKEN_SHARED: [from: RegExp, to: string][] = [
   [/group\.y \/ \(NUM_HEADS \/ NUM_KV_HEADS\)/, 'group.y % NUM_KV_HEADS'],
 ];
 
-test.each(BROKEN_SHARED)('attention that shares keys out and computes wrong is not used (%s)', (from, to) =>
+test.each(BROKEN_SHARED)('a faulty attention kernel with shared keys is not used (%s)', (from, to) =>
   expectNotShared(folder(), from, to),
 );
 
-/** Of each of its kernels. */
+/** A fault for each kernel. */
 const BROKEN: Broken[] = [
   ['attention-texts', /token \+ REACH \+ 1u/, 'token + 1u'],
   ['attention-texts', /token \+ REACH \+ 1u/, 'token + REACH'],
@@ -315,11 +315,11 @@ const BROKEN: Broken[] = [
   ['rotate-heads', /select\(HEAD_DIM4, 0u, head < NUM_HEADS\)/, '0u'],
   ['rotate-heads', /batch_table\[group\.y\]\.y/, 'group.y'],
   ['rms-norm', /value \+= y/, 'value -= y'],
-  ['silu-mul', /activated \* up/, 'activated'],
+  ['gated-activation', /activated \* up/, 'activated'],
   ['pool-texts', /span\.x \+ span\.y/, 'span.x + 1u'],
   ['linear-prefill', /\* params\.scale/, '* 2.0', 'linear-tiled'],
 ];
 
-test.each(BROKEN)('%s computed wrong is found, and named (%s)', (...broken) => expectFound(folder(), broken));
+test.each(BROKEN)('a fault in %s is detected and named (%s)', (...broken) => expectFound(folder(), broken));
 
-test('a device that computes right is asked once, and keeps nothing of it', () => expectAskedOnce(folder()));
+test('a correct device is checked once, and keeps no check data', () => expectAskedOnce(folder()));

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { napping } from '../../../cli/node-gpu.ts';
 import type { EncoderActivations } from '../../../src/models/encoder.ts';
-import { checkModel } from '../../../src/session/check-model.ts';
+import { checkModel } from '../../../src/session/open-session.ts';
 import { openEncoderSession } from '../../../src/session/encoder/encoder-session.ts';
 import {
   closeAfterTest,
@@ -30,7 +30,7 @@ import { NMSE } from '../../support/tolerances.ts';
 import { byTier } from '../../support/tier.ts';
 
 const { texts, ids } = expectedTexts();
-/** Of a text's states, as PyTorch computes it of them. */
+/** Pooling of a text's states, as PyTorch computes it. */
 const POOLED: Record<string, (states: Float32Array[]) => Float32Array> = {
   mean_tokens: (states) => states[0]!.map((_, i) => states.reduce((sum, row) => sum + row[i]!, 0) / states.length),
   cls_token: ([first]) => first!,
@@ -38,7 +38,7 @@ const POOLED: Record<string, (states: Float32Array[]) => Float32Array> = {
 };
 
 describe.each(byTier(['cpu'] as const, ['cpu', 'gpu'] as const))('on a device of class %s', (deviceClass) => {
-  test('the states of texts side by side are those of transformers, of each alone', async () => {
+  test('states of batched texts match those of each alone in transformers', async () => {
     const session = await encoderSession(encoderFolder(), { deviceClass });
     await session.encode(ids);
     const error = await stateError(
@@ -50,7 +50,7 @@ describe.each(byTier(['cpu'] as const, ['cpu', 'gpu'] as const))('on a device of
     expect(error).toBeLessThan(NMSE.reference);
   });
 
-  test.each(Object.keys(POOLED))('vectors are pooled as the model says: %s', async (mode) => {
+  test.each(Object.keys(POOLED))('vectors are pooled by the mode of the model: %s', async (mode) => {
     const pooling = () => ({ word_embedding_dimension: 32, [`pooling_mode_${mode}`]: true });
     const engine = await encoderEngine(encoderFolder({ '1_Pooling/config.json': pooling }), { deviceClass });
     const expected = expectedStates().map((states) => POOLED[mode]!(states));
@@ -65,7 +65,7 @@ describe.each(byTier(['cpu'] as const, ['cpu', 'gpu'] as const))('on a device of
   });
 });
 
-test('more texts than a batch holds are as each alone, in their order', async () => {
+test('more texts than a batch holds give the vectors of each alone, in order', async () => {
   const session = await encoderSession(encoderFolder());
   const many = Array.from({ length: 90 }, (_, i) => ids[i % ids.length]!.slice(0, 3 + (i % 7)));
   expect(many.flat().length).toBeGreaterThan(session.plan.batchTokens);
@@ -96,7 +96,7 @@ test.each([
   expect(error).toBeGreaterThan(0);
 });
 
-test('half floats by default, 8 bits a weight where memory does not allow them', async () => {
+test('weights are f16 by default, and 8 bits if memory is short', async () => {
   const planOf = async (memoryLimitBytes: number) => {
     const { device, plan } = await openEncoderSession({
       gpu: lastingGpu(),
@@ -111,7 +111,7 @@ test('half floats by default, 8 bits a weight where memory does not allow them',
   expect(weights).toBe('F16');
   const smaller = await planOf(totalBytes - 1);
   expect(smaller.weights).toBe('Q8_0');
-  // Before a weight is downloaded, too.
+  // The check before the download accepts it too.
   await checkModel(encoderFolder(), { gpu: lastingGpu(), memoryLimitBytes: smaller.totalBytes });
   await expectError(
     () => checkModel(encoderFolder(), { gpu: lastingGpu(), memoryLimitBytes: smaller.totalBytes - 1 }),
@@ -124,13 +124,13 @@ test('half floats by default, 8 bits a weight where memory does not allow them',
   });
 });
 
-test('a GGUF file of the model gives the same vectors, and is told from a model that answers', async () => {
+test('a GGUF file of the model gives the same vectors, and is distinguished from a generating model', async () => {
   const vectors = await embedded(await encoderAmongModels(await encoderGguf(encoderFolder())), texts);
   expect(vectors).toEqual(await embedded(await encoderEngine(encoderFolder()), texts));
   expect(await embedded(await encoderAmongModels(encoderFolder(), { weights: 'stored' }), texts)).toEqual(vectors);
 });
 
-test('what an encoder cannot do is refused, and says so', async () => {
+test('unsupported requests to an encoder are refused with a reason', async () => {
   const engine = await encoderEngine(encoderFolder());
   for (const refused of [
     () => engine.chat(),
@@ -223,11 +223,11 @@ const BROKEN_SHARED: [from: RegExp, to: string][] = [
   [/sum \*= kept;/, ''],
 ];
 
-test.each(byTier([], BROKEN_SHARED))('attention that shares keys out and computes wrong is not used (%s)', (from, to) =>
+test.each(byTier([], BROKEN_SHARED))('a faulty attention kernel with shared keys is not used (%s)', (from, to) =>
   expectNotShared(encoderFolder(), from, to),
 );
 
-/** Of each of its kernels. */
+/** A fault for each kernel. */
 const BROKEN: Broken[] = [
   ['layer-norm', /x\[base \+ i\] - mean\) \* scale/, 'x[base + i]) * scale'],
   ['layer-norm', /\+ norm_bias\[i\]/, ''],
@@ -241,8 +241,8 @@ const BROKEN: Broken[] = [
   ['linear-prefill', /\* params\.scale \+ bias\((column|row)\)/, '* params.scale', 'linear-tiled'],
 ];
 
-test.each(byTier([], BROKEN))('%s computed wrong is found, and named (%s)', (...broken) =>
+test.each(byTier([], BROKEN))('a fault in %s is detected and named (%s)', (...broken) =>
   expectFound(encoderFolder(), broken),
 );
 
-test('a device that computes right is asked once, and keeps nothing of it', () => expectAskedOnce(encoderFolder()));
+test('a correct device is checked once, and keeps no check data', () => expectAskedOnce(encoderFolder()));

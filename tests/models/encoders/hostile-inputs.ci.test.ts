@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest';
-import { MAX_STREAMS } from '../../../src/config/max-streams.ts';
+import { MAX_SEQUENCES } from '../../../src/config/limits.ts';
 import { embedded, encoderEngine, encoderSession, scored } from '../../support/encoder-under-test.ts';
 import { expectError } from '../../support/expect-error.ts';
 import { encoderFolder, expectedTexts } from '../../support/models/encoder-folder.ts';
 
 const { texts, ids } = expectedTexts();
-/** Of more tokens than a context has, and than any text that is read to its end. */
+/** More tokens than a context holds, and than the tokenizer reads of any text. */
 const LONG = 'the '.repeat(100_000);
 const crossFolder = () => encoderFolder({}, 'cross');
 
-test('texts without tokens, of unknown tokens, or too long are refused by name; of the longest no more tokens are made than are needed', async () => {
+test('texts that are empty, too long or of unknown tokens are refused by name; a very long one is not tokenized to its end', async () => {
   const engine = await encoderEngine(encoderFolder());
   const first = (inputs: (string | number[])[]) => engine.embed(inputs, {}).next();
   await expectError(() => first(['a', []]), 'bad_request', { field: 'input[1]', reason: /no tokens/ });
@@ -36,7 +36,7 @@ test('texts without tokens, of unknown tokens, or too long are refused by name; 
   });
 });
 
-test('what is white space, control characters or half a character is scored as what is left of it', async () => {
+test('white space and control characters score like an empty text; unknown characters and lone surrogates get a finite score', async () => {
   const engine = await encoderEngine(crossFolder());
   const [nothing, spaces, controls, unknown, half] = await scored(engine, 'the', [
     '\u200b',
@@ -49,7 +49,7 @@ test('what is white space, control characters or half a character is scored as w
   for (const score of [nothing, unknown, half]) expect(score).toSatisfy(Number.isFinite);
 });
 
-test('an abort ends what is computed behind its batch, and leaves nothing behind', async () => {
+test('an abort ends the computation after the current batch, and leaves no state', async () => {
   const session = await encoderSession(encoderFolder());
   const many = Array.from({ length: 400 }, (_, i) => ids[i % ids.length]!);
   await session.encode(ids);
@@ -65,7 +65,7 @@ test('an abort ends what is computed behind its batch, and leaves nothing behind
   const engine = await encoderEngine(encoderFolder());
   const alone = await embedded(engine, texts);
   await Promise.all(
-    Array.from({ length: 2 * MAX_STREAMS }, async (_, i) => {
+    Array.from({ length: 2 * MAX_SEQUENCES }, async (_, i) => {
       const controller = new AbortController();
       const next = engine
         .embed(

@@ -8,7 +8,7 @@ import { ensureEncoder } from '../../../tools/setup/fetch-encoder.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';
 import { encoderFixture, encoderTokenizer } from '../../support/models/encoder-folder.ts';
 
-/** Every twelfth component, of the vectors of transformers. */
+/** Every twelfth component of transformers' vectors. */
 const { texts, vectors } = encoderFixture('minilm.json') as { texts: string[]; vectors: number[][] };
 const EVERY = 12;
 
@@ -20,7 +20,7 @@ beforeAll(async () => {
 const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
 const cosine = (a: readonly number[], b: readonly number[]): number => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 
-// What 8 bits a weight cost is seen in every text.
+// The loss from 8 bits per weight shows in every text.
 test.each([
   ['F16', 0.9999],
   ['Q8_0', 0.999],
@@ -47,7 +47,7 @@ test.each([
   }
 });
 
-test('its tokens of 2,000 random strings are those of huggingface/tokenizers', async () => {
+test('tokens of 2,000 random strings match huggingface/tokenizers', async () => {
   const tokenizer = await encoderTokenizer(await readFile(join(folder, 'tokenizer.json'), 'utf8'));
   const { texts: strings, ids } = encoderFixture('strings.json') as { texts: string[]; ids: number[][] };
   const wrong = strings.filter((text, i) => tokenizer.encode(text, { addSpecial: false }).join() !== ids[i]!.join());
@@ -55,7 +55,7 @@ test('its tokens of 2,000 random strings are those of huggingface/tokenizers', a
   expect(strings).toHaveLength(2000);
 });
 
-test('its tokens of odd strings are those of huggingface/tokenizers', async () => {
+test('tokens of unusual strings match huggingface/tokenizers', async () => {
   const tokenizer = await encoderTokenizer(await readFile(join(folder, 'tokenizer.json'), 'utf8'));
   const { texts: odd, minilm } = encoderFixture('word-piece.json') as { texts: string[]; minilm: number[][] };
   const typed = odd.filter((text) => !text.includes('[CLS]'));

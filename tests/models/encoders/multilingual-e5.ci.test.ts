@@ -13,7 +13,7 @@ import { E5_SIZES, readMultilingualE5 } from '../../support/models/multilingual-
 import { temporaryFile } from '../../support/temporary-file.ts';
 import { asGguf, xlmRobertaMetadata, xlmRobertaTokenizer } from '../../support/models/xlm-roberta-tokenizer.ts';
 
-/** The first and the second of each mean the same. */
+/** Pairs of sentences with the same meaning. */
 const PAIRS = [
   ['The cat sleeps on the sofa.', 'Die Katze schläft auf dem Sofa.'],
   ['What does a litre of milk cost?', 'リットルの牛乳はいくらですか？'],
@@ -49,7 +49,7 @@ async function e5Gguf(): Promise<Uint8Array> {
   return writeGguf({ metadata, tensors });
 }
 
-test("multilingual-e5-small's vectors are those of llama.cpp, and near each other where texts mean the same", async () => {
+test("multilingual-e5-small's vectors match llama.cpp, and are close for texts with the same meaning", async () => {
   await ensureLlama();
   const path = temporaryFile();
   writeFileSync(path, await e5Gguf());

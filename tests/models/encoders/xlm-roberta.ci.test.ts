@@ -27,14 +27,14 @@ import { NMSE } from '../../support/tolerances.ts';
 
 const { texts, ids } = expectedTexts('xlmr');
 const { queries, documents, scores: expected } = expectedScores('xlmr-cross');
-/** Of scores, as transformers computes them in float32. */
+/** Largest error of a score against transformers in float32. */
 const MOST_ERROR = 1e-4;
 
 const folder = (change: Change = {}) => encoderFolder(change, 'xlmr');
 const crossFolder = (change: Change = {}) => encoderFolder(change, 'xlmr-cross');
 
 describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) => {
-  test('the states of texts side by side are those of transformers, whose positions begin behind the padding token', async () => {
+  test('states of batched texts match transformers, whose positions begin after the padding token', async () => {
     const session = await encoderSession(folder(), { deviceClass });
     await session.encode(ids);
     const error = await stateError(
@@ -46,22 +46,19 @@ describe.each(['cpu', 'gpu'] as const)('on a device of class %s', (deviceClass) 
     expect(error).toBeLessThan(NMSE.reference);
   });
 
-  test.each(queries.map((query, i) => [query, i] as const))(
-    'scores are those of transformers: %s',
-    async (query, i) => {
-      const found = await scored(await encoderEngine(crossFolder(), { deviceClass }), query, documents);
-      const error = Math.max(...found.map((score, at) => Math.abs(score - expected[i]![at]!)));
-      console.info(
-        `scores from ${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}: ${error.toExponential(1)} apart`,
-      );
-      expect(found).toHaveLength(documents.length);
-      expect(error).toBeLessThan(MOST_ERROR);
-      expect(orderOf(found)).toEqual(orderOf(expected[i]!));
-    },
-  );
+  test.each(queries.map((query, i) => [query, i] as const))('scores match transformers: %s', async (query, i) => {
+    const found = await scored(await encoderEngine(crossFolder(), { deviceClass }), query, documents);
+    const error = Math.max(...found.map((score, at) => Math.abs(score - expected[i]![at]!)));
+    console.info(
+      `scores from ${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}: ${error.toExponential(1)} apart`,
+    );
+    expect(found).toHaveLength(documents.length);
+    expect(error).toBeLessThan(MOST_ERROR);
+    expect(orderOf(found)).toEqual(orderOf(expected[i]!));
+  });
 });
 
-test('texts become the state of their first token, scaled; a GGUF file gives the same', async () => {
+test('a vector is the normalized state of the first token; a GGUF file gives the same', async () => {
   const vectors = await embedded(await encoderEngine(folder()), texts);
   expect(
     nmse(
@@ -72,7 +69,7 @@ test('texts become the state of their first token, scaled; a GGUF file gives the
   expect(await embedded(await encoderAmongModels(await encoderGguf(folder())), texts)).toEqual(vectors);
 });
 
-test('llama.cpp makes the same vectors of that file', async () => {
+test('llama.cpp computes the same vectors from the GGUF file', async () => {
   const [file] = await encoderGguf(folder());
   const found = await llamaVectors(await file!.read(0, file!.size), ids);
   const error = nmse(await embedded(await encoderEngine(folder()), texts), found);
@@ -85,7 +82,7 @@ test('a GGUF file of a cross-encoder gives the same scores', async () => {
   expect(gguf).toEqual(await scored(await encoderEngine(crossFolder()), queries[0]!, documents));
 });
 
-test('two separators stand between a query and a document, and count', async () => {
+test('a query and a document have two separators between them, which count', async () => {
   const engine = await encoderEngine(crossFolder());
   const tokens = [];
   for await (const one of engine.rerank('then', ['then then', 'then'], {})) tokens.push(one.tokens);
@@ -97,18 +94,18 @@ test('two separators stand between a query and a document, and count', async () 
   });
 });
 
-test('a text may be as long as the positions behind the padding token; a BERT with this tokenizer has them all', async () => {
+test('the context is the positions after the padding token; a BERT with this tokenizer has all positions', async () => {
   const contextOf = async (change: Change) =>
     (await openModelFile(folder(change))).metadata.number('bert.context_length');
   expect(await contextOf({})).toBe(48);
   expect(await contextOf({ 'config.json': (config) => ({ ...config, pad_token_id: 3 }) })).toBe(46);
   expect(await contextOf({ 'config.json': (config) => ({ ...config, model_type: 'bert' }) })).toBe(50);
-  // Some models count positions that no text has.
+  // Some models declare more positions than a text can have.
   const { usualLength } = await openModelFile(folder({ 'sentence_bert_config.json': () => ({ max_seq_length: 50 }) }));
   expect(usualLength).toBe(48);
 });
 
-test('a GGUF file of a cross-encoder that puts no tokens around a text is refused by name', async () => {
+test('a GGUF file of a cross-encoder that adds no tokens around a text is refused by name', async () => {
   const refused = { field: 'tokenizer.ggml.add_bos_token' };
   await expectError(
     async () => encoderEngine(await encoderGguf(crossFolder(), { 'tokenizer.ggml.add_eos_token': false })),
@@ -124,7 +121,7 @@ test('a GGUF file of a cross-encoder that puts no tokens around a text is refuse
 
 const REFUSED: [what: string, sources: () => ByteSource[], code: string, field: string][] = [
   [
-    'padding behind all positions',
+    'padding after all positions',
     () => folder({ 'config.json': (config) => ({ ...config, pad_token_id: 49 }) }),
     'bad_file',
     'pad_token_id',

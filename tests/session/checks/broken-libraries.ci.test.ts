@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import { napping } from '../../../cli/node-gpu.ts';
-import { type Device, openDevice } from '../../../src/gpu/device.ts';
-import type { DeviceClass } from '../../../src/gpu/device-variant.ts';
+import { type Device, type DeviceClass, openDevice } from '../../../src/gpu/device.ts';
 import { Recorder } from '../../../src/gpu/recorder.ts';
 import { type Check, rightVariant } from '../../../src/gpu/self-check.ts';
 import { checkUpload, kernelChecks } from '../../../src/models/checks/kernel-checks.ts';
@@ -25,7 +24,7 @@ const LLAMA = tinyModel({
 });
 const others = (architecture: TinyModelOptions['architecture'], type: TinyModelOptions['type']) =>
   tinyModel({ architecture, type, seed: 82, contextLength: 128, numLayers: 1 });
-/** A matrix in each of the types of few bits. */
+/** One matrix in each type of few bits. */
 const FEW_BITS = tinyModel({
   ...{ architecture: 'llama', type: 'TQ1_0', embeddingType: 'IQ4_NL', seed: 83, contextLength: 128, numLayers: 3 },
   types: {
@@ -63,10 +62,10 @@ const MODELS = {
   gemma4: tinyModel({ architecture: 'gemma4', type: 'Q4_0', seed: 89, contextLength: 128, numLayers: 6 }),
 };
 
-/** Where a kernel is checked. */
+/** Device and model on which a kernel is checked. */
 interface Place {
   on?: DeviceClass;
-  /** It does not tell how large its subgroups are. */
+  /** The device does not report its subgroup size. */
   hidesSubgroups?: true;
   model?: keyof typeof MODELS;
 }
@@ -75,7 +74,7 @@ interface Broken extends Place {
   library: string;
   from: RegExp;
   to: string;
-  /** What the error names. */
+  /** Name in the error. */
   named: string;
 }
 
@@ -95,6 +94,7 @@ const LOADED: Broken[] = [
   broken('rotated-value', /countOneBits\(i & k\)/, 'countOneBits(i ^ k)', 'store-kv'),
   broken('reduce-sum/single', /return value; \}/, 'return value * 0.9; }', 'rms-norm'),
   broken('reduce-sum/workgroup', /i < REDUCE_COLUMNS; i\+\+/, 'i + 1u < REDUCE_COLUMNS; i++', 'rms-norm', onGpu),
+  broken('decode-sums/subgroups', /sums \+= subgroupShuffleXor\(sums, 2u\);/, '', 'linear-decode Q4_1', onGpu),
   broken('codes/8bit', /8388608\.0, 0\.0\);/, '0.0, 0.0);', 'linear-decode Q8_0'),
   broken('nibbles', /nibbles4\(w\.w >> 16u\)/, 'nibbles4(w.w)', 'linear-decode Q4_1'),
   broken('scales/affine', /dm\.xxy/, 'dm.xxx', 'linear-decode Q4_1'),
@@ -154,7 +154,7 @@ const LOADED: Broken[] = [
     'linear-prefill',
     onGpu,
   ),
-  broken('silu-mul', /let up = x\[\(id\.y \* 2u \+ 1u\)/, 'let up = x[(id.y * 2u)', 'silu-mul'),
+  broken('gated-activation', /let up = x\[\(id\.y \* 2u \+ 1u\)/, 'let up = x[(id.y * 2u)', 'gated-activation'),
   broken('short-conv of its batch', /return taken\(t - back, column\);/, 'return taken(t, column);', 'short-conv', {
     model: 'lfm2',
   }),
@@ -173,7 +173,7 @@ const LOADED: Broken[] = [
     { model: 'qwen35' },
   ),
   broken('causal-conv of a draft', /t > last\)/, 't > last + 1)', 'delta-rule', { model: 'qwen35' }),
-  broken('delta-rule of a tail', /params\.behind \+ n - tail/, 'params.behind + n', 'delta-rule', { model: 'qwen35' }),
+  broken('delta-rule of a tail', /params\.past \+ n - tail/, 'params.past + n', 'delta-rule', { model: 'qwen35' }),
   broken('delta-rule of a draft', /n \+ 1u == kept/, 'n + 1u == count', 'delta-rule', { model: 'qwen35' }),
   broken('delta-rule of what is forgotten', /s1 \*= decay;/, '', 'delta-rule', { model: 'qwen35' }),
   broken('delta-rule of key heads', /head % NUM_KEY_HEADS, TILED/, 'head / 2u, TILED', 'delta-rule', {
@@ -277,7 +277,7 @@ const LOADED: Broken[] = [
   broken('raw-words', /2u \* \(place - half\) \+ 1u, 2u \* place/, '2u * (place - half), 2u * place', 'repack', onGpu),
 ];
 
-/** Of the types of few bits. */
+/** Libraries of types of few bits. */
 const FEW: Broken[] = [
   broken('codes/curve', /- 8\.0;/, '- 9.0;', 'linear-decode', few),
   broken('pairs', /vec4u\(3u, 12u, 48u, 192u\)/, 'vec4u(3u, 12u, 48u, 64u)', 'linear-decode', few),
@@ -337,7 +337,7 @@ const FEW: Broken[] = [
   broken('repack-scales/super4', /= words_at\(at\)\.xy/, '= words_at(at).xx', 'repack IQ4_XS', fewOnGpu),
 ];
 
-/** Of what is checked when the first adapter comes. */
+/** Libraries that are checked when the first adapter loads. */
 const ADAPTED: Broken[] = [
   broken('lora-half', /unpack2x16float\(packed\.y\)\); \}/, 'unpack2x16float(packed.x)); }', 'with adapters'),
   broken('lora-linear', /sum \+= low_component\(at, k\)/, 'sum += low_component(at, k & ~1u)', 'linear-decode'),
@@ -390,7 +390,7 @@ const ADAPTED: Broken[] = [
   broken('tile-lora/columns', /if \(k >= rank\) \{ return 0\.0; \}/, '', 'linear-prefill', onGpu),
 ];
 
-/** Of what is checked when the first adapter in its plain form comes. */
+/** Libraries that are checked when the first adapter in plain form loads. */
 const PLAIN: Broken[] = [
   broken(
     'codes/16bit',
@@ -414,21 +414,21 @@ const PLAIN: Broken[] = [
   ),
 ];
 
-/** Of what is checked before a page takes another form. */
+/** Libraries that are checked before a page changes form. */
 const PAGED: Broken[] = [
   broken('quantize-page', /<< vec4u\(0u, 4u, 0u, 4u\);/, '<< vec4u(4u, 0u, 0u, 4u);', 'in q4'),
   broken(
     'quantize-page of an upper bit',
-    /\(bits_of\(bits, wider, n\) - 1u\)\) & LOWEST_BITS/,
-    '(bits_of(bits, wider, n) - 2u)) & LOWEST_BITS',
+    /\(c >> vec4u\(own - 1u\)\) & vec4u\(LOWEST_BITS\)/,
+    '(c >> vec4u(own - 2u)) & vec4u(LOWEST_BITS)',
     'in q4',
   ),
   broken('quantize-page of an order', /order\[i\] \| \(rank_of\(i\) << 8u\)/, 'i | (i << 8u)', 'in q4'),
   broken('quantize-page of two bits', /<< vec4u\(0u, 2u, 4u, 6u\);/, '<< vec4u(0u, 2u, 4u, 0u);', 'in q4'),
-  // Keys at the two ends of their channels do not tell: all bits of a code are alike there.
+  // Keys at the ends of their range would not reveal this fault: all bits of such a code are equal.
   broken(
     'quantize-page of upper bits of keys',
-    /(row_codes\[own_codes \+ i\]) = packed_bytes\(codes\(x, scales\[i\].*;/,
+    /(quad\[c\]) = packed_bytes\(codes\(x, bytes_of.*;/,
     '$& if (bits == 4u) { $1 = ($1 & 0x17171717u) | (($1 << 1u) & 0x08080808u); }',
     'in q4',
   ),
@@ -455,7 +455,7 @@ const PAGED: Broken[] = [
   broken('probe-page-shared', /let by = moved \/ whole - y;/, 'let by = moved - y;', 'probe-page', onGpu),
 ];
 
-/** Of what draws tokens. */
+/** Libraries of the sampling kernels. */
 const SAMPLED: Broken[] = [
   broken(
     'sample-adjust of the prompt',
@@ -471,15 +471,15 @@ const SAMPLED: Broken[] = [
     'sampler',
   ),
   broken('sample-adjust of a bias', /max\(logit \+ token_bias\[mine \+ i\], MASKED\)/, 'max(logit, MASKED)', 'sampler'),
-  broken('sample-pick of what was drawn', /counts\[params\.slot \* VOCAB \+ found\.token\] \+= 1u;/, '', 'sampler'),
+  broken('sample-pick of what was sampled', /counts\[params\.slot \* VOCAB \+ found\.token\] \+= 1u;/, '', 'sampler'),
   broken(
-    'sample-draw of a seed',
+    'sample-token of a seed',
     /h = \(h \^ \(h >> 13u\)\) \* 0xc2b2ae35u;/,
     'h = (h ^ (h >> 12u)) * 0xc2b2ae35u;',
     'sampler',
   ),
-  broken('sample-draw', /scaled - log\(exponential\(/, 'scaled - 0.5 * log(exponential(', 'sampler'),
-  broken('sample-draw of min-p', /\|\| scaled < params\.logMinP/, '', 'sampler'),
+  broken('sample-token', /scaled - log\(exponential\(/, 'scaled - 0.5 * log(exponential(', 'sampler'),
+  broken('sample-token of min-p', /\|\| scaled < params\.logMinP/, '', 'sampler'),
   broken('sample-mask', /if \(key < search\.key\)/, 'if (key < search.key && (i & 1u) == 0u)', 'sampler'),
   broken(
     'sample-mask of ties',
@@ -519,7 +519,7 @@ const sampled: ChecksOf = async (device, model) => {
   return [...samplerChecks(device, config.vocabSize).checks];
 };
 
-/** Holds the class's own variant against what is right, in the checks whose names contain one of `named`. */
+/** Checks the class's own variant, in the checks whose names contain one of `named`. */
 async function check(
   checksOf: ChecksOf,
   gpu: GPU,
@@ -551,15 +551,15 @@ const ALL = [
 type Found = (typeof ALL)[number];
 const placeOf = ({ checksOf, on, hidesSubgroups, model }: Found): string =>
   [checksOf.name, model, on, hidesSubgroups].join();
-/** One of those that are checked in the same place. All other checks run whenever a test loads a model or an adapter. */
+/** One fault of each place. All other checks run whenever a test loads a model or an adapter. */
 const PLACES = [...new Map(ALL.map((each) => [placeOf(each), each])).entries()].map(([id, place]) => ({ id, place }));
 
-test.each(PLACES)('what is right counts as right: $id', ({ id, place }) => {
+test.each(PLACES)('correct results pass: $id', ({ id, place }) => {
   const named = ALL.filter((each) => placeOf(each) === id).map(({ named }) => named);
   return check(place.checksOf, lastingGpu(), place, named);
 });
 
-test.each(ALL)('$library computed wrong is found', async ({ checksOf, from, to, named, ...place }) => {
+test.each(ALL)('wrong results of $library are detected', async ({ checksOf, from, to, named, ...place }) => {
   const { gpu, changed } = miscompiling(from, to);
   await expect(check(checksOf, gpu, place, [named])).rejects.toMatchObject({
     code: 'wrong_results',

@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
-import type { KvMap } from '../../../src/cache/kv-map.ts';
+import type { KvMap } from '../../../src/cache/kv-report.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
-import { textHash } from '../../../src/gpu/text-hash.ts';
+import { textHash } from '../../../src/gpu/kernel.ts';
 import { dequantize } from '../../../src/weights/dequantize.ts';
 import { GGML_TYPES, type GgmlType } from '../../../src/weights/ggml-types.ts';
-import { dequantize as reference } from '../../../src/reference/dequantize.ts';
+import { dequantize as reference } from '../../reference/dequantize.ts';
 import { anyMatrix, anyNumbers } from '../../../src/models/checks/known-values.ts';
 import { CHECKS } from '../../../src/session/checks/version.ts';
 import { answer } from '../../support/answer.ts';
@@ -29,7 +29,7 @@ const bytes = tinyModel({
 const say = async (engine: Awaited<ReturnType<typeof engineUnderTest>>) =>
   (await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 12 }))).tokens;
 
-/** What comes out is doubled, of every kernel that might stand in for another. */
+/** Edits that double a kernel's output. They apply to every kernel that might replace another. */
 const KERNELS: [kernels: string[], named: string, from: RegExp, to: string][] = [
   [['linear-decode', 'linear-shared'], 'linear-decode', /y\[at\] = value;/, 'y[at] = 2.0 * value;'],
   [['linear-prefill', 'linear-tiled'], 'linear-prefill', /y\[at\] = value;/, 'y[at] = 2.0 * value;'],
@@ -38,7 +38,7 @@ const KERNELS: [kernels: string[], named: string, from: RegExp, to: string][] = 
   [['sample-pick'], 'sampler', /INVERSE_LOG_VOCAB,/, '0.5 * INVERSE_LOG_VOCAB,'],
 ];
 
-test.each(KERNELS)('%s computed wrong is found, and named', async (kernels, named, from, to) => {
+test.each(KERNELS)('wrong results of %s are detected and named', async (kernels, named, from, to) => {
   const { gpu, changed } = miscompiling(from, to, kernels);
   const opening = engineUnderTest(bytes, { gpu, tuning: new MemoryTuning() });
   await expect(opening).rejects.toMatchObject({
@@ -48,7 +48,7 @@ test.each(KERNELS)('%s computed wrong is found, and named', async (kernels, name
   expect(changed()).toBeGreaterThan(0);
 });
 
-test('a variant that computes wrong is not used, and remembered as such', async () => {
+test('a variant with wrong results is not used, and the result of the check is stored', async () => {
   const expected = await say(await engineUnderTest(bytes, { deviceClass: 'gpu' }));
   const { gpu, changed } = miscompiling(/y\[at\] = value;/, 'y[at] = 2.0 * value;', ['linear-shared']);
   const tuning = new MemoryTuning();
@@ -63,7 +63,7 @@ test('a variant that computes wrong is not used, and remembered as such', async 
   expect(await say(again)).toEqual(expected);
 });
 
-test('a device that computes right is asked once, and keeps nothing of it', async () => {
+test('a correct device is checked once, and the check leaves no memory allocated', async () => {
   const tuning = new MemoryTuning();
   const unchecked = await engineUnderTest(bytes);
   const first = await engineUnderTest(bytes, { tuning });
@@ -74,7 +74,7 @@ test('a device that computes right is asked once, and keeps nothing of it', asyn
   const began = performance.now();
   const writes = vi.spyOn(tuning, 'set');
   await engineUnderTest(bytes, { gpu: lastingGpu(), tuning });
-  expect(writes).not.toHaveBeenCalled(); // or it would have been asked again
+  expect(writes).not.toHaveBeenCalled(); // otherwise the device would have been checked again
   const known = performance.now() - began;
   tuning.known.clear();
   const asked = performance.now();
@@ -83,11 +83,11 @@ test('a device that computes right is asked once, and keeps nothing of it', asyn
   expect([...tuning.known.keys()]).toEqual([key]);
 });
 
-test('an adapter is not loaded where what it runs is computed wrong, and answers go on without', async () => {
+test('an adapter is not loaded if its kernels give wrong results, and answers continue without it', async () => {
   const { gpu, changed } = miscompiling(/x\[i\] \+ SCALE \* lora_add/, 'x[i] + 0.5 * lora_add', ['lora-delta']);
   const tuning = new MemoryTuning();
   const engine = await engineUnderTest(bytes, { gpu, tuning });
-  expect(changed()).toBe(0); // nobody pays who has none
+  expect(changed()).toBe(0); // the check of adapters waits for the first adapter
   const before = await say(engine);
   const { config } = (await engine.session()).plan;
   const loading = engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5 })));
@@ -102,7 +102,7 @@ test('an adapter is not loaded where what it runs is computed wrong, and answers
   expect([...tuning.known.keys()]).toContainEqual(expect.stringMatching(/: right with adapters$/));
 });
 
-test('an adapter in its plain form is not loaded where that is computed wrong', async () => {
+test('an adapter in plain form is not loaded if its kernels give wrong results', async () => {
   const { gpu, changed } = miscompiling(
     /half4\(p\.xy\), half4\(p\.zw\), half4\(q/,
     'half4(p.xy), half4(p.xy), half4(q',
@@ -124,7 +124,7 @@ test('an adapter in its plain form is not loaded where that is computed wrong', 
   expect([...tuning.known.keys()]).toContainEqual(expect.stringMatching(/: right with plain adapters$/));
 });
 
-test.each([true, false])('pages take other forms only where these are computed right (%s)', async (isRight) => {
+test.each([true, false])('pages change form only if their kernels give correct results (%s)', async (isRight) => {
   const long = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
   const { gpu, changed } = miscompiling(/<< vec4u\(0u, 4u, 0u, 4u\);/, isRight ? '$&' : '<< vec4u(4u, 0u, 0u, 4u);', [
     'quantize-page',
@@ -136,7 +136,7 @@ test.each([true, false])('pages take other forms only where these are computed r
   const options = { sampling: GREEDY, stop: [], maxTokens: 40 };
   const { end } = await answer(engine.complete(prompt, { kv: 'policy', onKv, ...options }));
   const { pages, formsRefused } = end.report.kv;
-  // What was asked for and is not given is said.
+  // The report says that the forms were refused.
   expect(formsRefused).toBe(!isRight);
   expect(told.at(-1)).toBe(!isRight);
   const dense = await answer(engine.complete(prompt, options));
@@ -145,7 +145,7 @@ test.each([true, false])('pages take other forms only where these are computed r
   expect(changed() > 0).toBe(!isRight);
 });
 
-test('what other checks found is found again: their texts have changed where CHECKS is not this', () => {
+test('CHECKS is the hash of the checks, so that results of changed checks are discarded', () => {
   const folders = ['src/models/checks', 'src/session/checks'];
   const files = folders
     .flatMap((folder) => readdirSync(folder).map((name) => `${folder}/${name}`))
@@ -154,7 +154,7 @@ test('what other checks found is found again: their texts have changed where CHE
   expect(CHECKS).toBe(textHash(texts.join()));
 });
 
-test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s has the values that the reference gives', async (type) => {
+test.each(Object.keys(GGML_TYPES) as GgmlType[])('%s has the values of the reference', async (type) => {
   const { tensor, values } = anyMatrix(type, 4, 512, anyNumbers());
   expect(values).toEqual(reference(type, await tensor.source.read(0, tensor.bytes)));
   expect(values.some((value) => value !== 0 && Math.abs(value) < 100)).toBe(true);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { heavyHitters, latestAttention, slidingWindow } from '../../../bench/support/eviction-policies.ts';
 import { type CachePolicy, DENSE } from '../../../src/cache/policy.ts';
-import { eachLogits } from '../../../src/measure/evaluate.ts';
+import { eachLogits } from '../../../cli/measure/evaluate.ts';
 import type { LocalEngine } from '../../../src/engine/open-engine.ts';
 import { PAGE_TOKENS } from '../../../src/kernels/heads.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';
@@ -10,7 +10,7 @@ import { nmse } from '../../support/nmse.ts';
 import { randomTokens } from '../../support/random-tokens.ts';
 import { NMSE } from '../../support/tolerances.ts';
 
-/** Of a single layer, and blind to positions: what a token finds are the tokens before it, however far they are. */
+/** A single layer without positions: a token attends to the tokens before it at any distance. */
 const model = tinyModel({
   architecture: 'llama',
   type: 'Q4_1',
@@ -33,12 +33,12 @@ test.each([
   ['sliding window', slidingWindow(0.3)],
   ['heavy hitters', heavyHitters(0.3)],
   ['latest attention', latestAttention(0.3)],
-])('%s: what is evicted takes no bytes, and is as if it had never been', async (_name, policy) => {
+])('%s: evicted pages take no bytes, and have no effect on the logits', async (_name, policy) => {
   const engine = await engineUnderTest(model);
   let gone: number[] = [];
   const watched: CachePolicy = {
     ...policy,
-    /** Asked last before each batch. */
+    /** The last hook that runs before a batch. */
     drops({ pages }) {
       gone = pages.flatMap(({ layers }, i) => (layers[0]?.entries === 0 ? [i] : []));
       return 0;
@@ -51,6 +51,6 @@ test.each([
   expect(gone).not.toContain(0);
   const without = tokens.filter((_, i) => !gone.includes(Math.floor(i / PAGE_TOKENS)));
   expect(nmse([last], [(await lastLogits(engine, without, DENSE)).last])).toBeLessThan(NMSE.sameModel);
-  // They mattered.
+  // The evicted tokens have an effect on the logits.
   expect(nmse([last], [(await lastLogits(engine, tokens, DENSE)).last])).toBeGreaterThan(1e-3);
 });

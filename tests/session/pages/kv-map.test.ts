@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { KvMap } from '../../../src/cache/kv-map.ts';
+import type { KvMap } from '../../../src/cache/kv-report.ts';
 import { pagesFor } from '../../../src/cache/kv-cache.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import { PAGE_FORMS } from '../../../src/kernels/formats/page-forms.ts';
@@ -11,11 +11,11 @@ const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, context
 const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(12);
 const MAX_TOKENS = 40;
 
-/** Pages of each form. */
+/** Number of pages of each form. */
 const counts = ({ forms }: KvMap) =>
   Object.fromEntries(PAGE_FORMS.map((form, code) => [form, forms.filter((each) => each === code).length]));
 
-test('a request tells of its pages as they come and change: during the prompt, and to how they lie at the end', async () => {
+test('a request reports new and changed pages: during the prompt, and up to their final state', async () => {
   const engine = await engineUnderTest(bytes);
   const ask = async (kv: 'dense' | 'q4') => {
     const maps: KvMap[] = [];
@@ -33,7 +33,7 @@ test('a request tells of its pages as they come and change: during the prompt, a
   const [dense, small] = [await ask('dense'), await ask('q4')];
   for (const { maps, beforeTokens, end } of [dense, small]) {
     const { usage, report } = end;
-    // The last token is not computed. Its batches have 256 tokens at most, so that a prompt of this length has several.
+    // The last token is not computed. Batches have at most 256 tokens, so a prompt of this length has several.
     expect(usage.promptTokens).toBeGreaterThan(512);
     expect(beforeTokens).toBeGreaterThan(2);
     expect(maps[0]?.pages).toBeLessThan(pagesFor(usage.promptTokens));
@@ -43,7 +43,7 @@ test('a request tells of its pages as they come and change: during the prompt, a
     expect(last.bytes).toBe(Object.values(report.kv.bytes).reduce((sum, each) => sum + each));
     maps.slice(1).forEach((map, i) => expect(map).not.toEqual(maps[i]));
   }
-  // Told of changes alone: of batches, and in decoding of every new page.
+  // Only changes are reported: prompt batches, and every new page during decode.
   const newPages = (dense.maps.at(-1)?.pages ?? 0) - (dense.maps[dense.beforeTokens - 1]?.pages ?? 0);
   expect(newPages).toBeGreaterThan(0);
   expect(dense.maps).toHaveLength(dense.beforeTokens + newPages);

@@ -1,11 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { budgetPolicy } from '../../../src/cache/budget-policy.ts';
+import { type CachePolicy, DENSE, fixedForm, type KvOptions, errorBudgetPolicy } from '../../../src/cache/policy.ts';
 import type { LayerPage } from '../../../src/cache/cache-page.ts';
 import { slidingWindow } from '../../../bench/support/eviction-policies.ts';
-import type { KvOptions } from '../../../src/cache/kv-options.ts';
-import { type CachePolicy, DENSE, fixedForm } from '../../../src/cache/policy.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
-import { eachLogits } from '../../../src/measure/evaluate.ts';
+import { eachLogits } from '../../../cli/measure/evaluate.ts';
 import type { LocalEngine } from '../../../src/engine/open-engine.ts';
 import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';
@@ -15,10 +13,10 @@ import { countGpu } from '../../support/gpu/gpu-counts.ts';
 import { miscompiling } from '../../support/gpu/miscompiling.ts';
 import { nmse } from '../../support/nmse.ts';
 import { randomTokens } from '../../support/random-tokens.ts';
-import { restOnly } from '../../support/tier.ts';
+import { restOnly, byTier } from '../../support/tier.ts';
 
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 2048 });
-/** Twenty-one pages and part of one: four behind what policies probe. */
+/** Twenty-one pages and part of one: four more than policies probe. */
 const tokens = randomTokens(690, 270, 9);
 const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(12);
 
@@ -54,19 +52,14 @@ describe('logits with pages in other forms', () => {
   });
 
   test('an error budget of 0 is the dense cache, bit for bit', async () => {
-    expect(await logitsWith(await engineUnderTest(bytes), budgetPolicy(0))).toEqual(dense);
+    expect(await logitsWith(await engineUnderTest(bytes), errorBudgetPolicy(0))).toEqual(dense);
   });
 
-  test('the fewer bytes, the further they are from the dense ones', async () => {
+  test('differ more from the dense logits with fewer bytes', async () => {
     const engine = await engineUnderTest(bytes);
     const errors: number[] = [];
-    for (const policy of [
-      fixedForm('q8'),
-      fixedForm('q4'),
-      fixedForm('q3'),
-      fixedForm('k3v2'),
-      fixedForm('sparse', 1),
-    ]) {
+    const forms = byTier(['q8', 'k3v2'] as const, ['q8', 'q4', 'q3', 'k3v2'] as const);
+    for (const policy of [...forms.map((form) => fixedForm(form)), fixedForm('sparse', 1)]) {
       errors.push(nmse(await logitsWith(engine, policy), dense));
     }
     expect(errors[0]).toBeGreaterThan(0);
@@ -75,18 +68,18 @@ describe('logits with pages in other forms', () => {
   });
 
   restOnly(() => {
-    test('the more loss is allowed, the further', async () => {
+    test('differ more with a larger loss budget', async () => {
       const engine = await engineUnderTest(bytes);
       const errors: number[] = [];
-      for (const loss of [1e-5, 1e-3, 0.1]) errors.push(nmse(await logitsWith(engine, budgetPolicy(loss)), dense));
+      for (const loss of [1e-5, 1e-3, 0.1]) errors.push(nmse(await logitsWith(engine, errorBudgetPolicy(loss)), dense));
       expect(errors[0]).toBeGreaterThan(0);
       expect(errors).toEqual([...errors].sort((a, b) => a - b));
     });
   });
 
-  // WGSL allows it (gpuweb#2112), and Metal does so: another invocation's word of the vector is lost.
+  // WGSL allows such a store (gpuweb#2112), and Metal uses it: another invocation's word of the vector is lost.
   restOnly(() =>
-    test('are the same where writing a word of a vector writes the vector', async () => {
+    test('are the same if a store to a word of a vector writes the whole vector', async () => {
       const { gpu, changed } = miscompiling(
         /(kv\[[^\]]+\])\[([^\]]+)\] = ([^;]+);/g,
         '{ var whole = $1; whole[$2] = $3; $1 = whole; }',
@@ -100,8 +93,8 @@ describe('logits with pages in other forms', () => {
   );
 
   restOnly(() =>
-    test('pages that were given back are not read: NaN in them changes nothing', async () => {
-      const policies = [budgetPolicy(0.1), fixedForm('q4'), slidingWindow(0.5)];
+    test('freed pages are not read: NaN in them changes nothing', async () => {
+      const policies = [errorBudgetPolicy(0.1), fixedForm('q4'), slidingWindow(0.5)];
       for (const policy of policies) {
         const clean = await logitsWith(await engineUnderTest(bytes), policy);
         const engine = await engineUnderTest(bytes);
@@ -130,11 +123,12 @@ describe('logits with pages in other forms', () => {
 });
 
 describe('a request', () => {
-  test('takes fewer bytes the more error it allows; what is reported lives', async () => {
+  test('takes fewer bytes with a larger error budget, and reports live bytes', async () => {
     const gpu = countGpu();
     const engine = await engineUnderTest(bytes);
     const reports = [];
-    for (const kv of [{}, ...[0, 0.002, 0.05, 1].map((kvErrorBudget) => ({ kv: 'policy' as const, kvErrorBudget }))]) {
+    const budgets = byTier([0, 0.05, 1], [0, 0.002, 0.05, 1]);
+    for (const kv of [{}, ...budgets.map((kvErrorBudget) => ({ kv: 'policy' as const, kvErrorBudget }))]) {
       const { end } = await ask(engine, kv);
       expect(engine.memory().total).toBe(gpu.liveBytes());
       reports.push(end.report.kv);
@@ -157,7 +151,7 @@ describe('a request', () => {
   });
 
   restOnly(() => {
-    test('says of the error of its layers what it truly is: none where nothing changed, and the more the more is allowed', async () => {
+    test('reports the true error of its layers: none without changes, and more with a larger budget', async () => {
       const engine = await engineUnderTest(bytes);
       const median = (errors: readonly number[] = []): number =>
         [...errors].sort((a, b) => a - b)[Math.floor(errors.length / 2)] ?? NaN;
@@ -176,13 +170,13 @@ describe('a request', () => {
   });
 
   restOnly(() =>
-    test('goes on from pages of its own policy only', async () => {
+    test('reuses a prefix of its own policy only', async () => {
       const engine = await engineUnderTest(bytes);
       const policy = { kv: 'q4' as const };
       const first = await ask(engine, policy);
       const promptTokens = first.end.usage.promptTokens;
       const again = await ask(engine, policy);
-      // Within a quantized page nothing can be added: the last page is computed again.
+      // No token can be added to a quantized page: the last page is computed again.
       expect(again.end.usage.cachedTokens).toBeGreaterThan(promptTokens - 33);
       expect(again.end.usage.cachedTokens).toBeLessThan(promptTokens);
       expect((await ask(engine, {})).end.usage.cachedTokens).toBe(0);
@@ -191,7 +185,7 @@ describe('a request', () => {
   );
 
   restOnly(() => {
-    test('is not changed by another beside it with another policy', async () => {
+    test('is unaffected by a concurrent request with another policy', async () => {
       const alone = await ask(await engineUnderTest(bytes), {});
       const engine = await engineUnderTest(bytes);
       const other = 'The sea is what the winds are for, said the old one. '.repeat(9);

@@ -9,7 +9,7 @@ import { countGpu } from '../../support/gpu/gpu-counts.ts';
 const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
 const SENTENCE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
-/** Pipelines that an answer had to wait for, those that were made aside, and its pages that have changed. */
+/** Pipelines that an answer waited for, pipelines compiled in the background, and the changed pages. */
 async function answered(prompt: string, kv: 'policy' | 'dense', maxTokens: number) {
   const engine = await engineUnderTest(bytes);
   const counts = countGpu();
@@ -22,30 +22,31 @@ async function answered(prompt: string, kv: 'policy' | 'dense', maxTokens: numbe
   };
 }
 
-test('a long prompt waits until what shrunk pages need is compiled aside', async () => {
+test('a long prompt waits until the pipelines of smaller page forms are compiled in the background', async () => {
   const { waited, aside, changed } = await answered(SENTENCE.repeat(6), 'policy', 40);
   expect(changed).toBeGreaterThan(0);
   expect([waited, aside]).toEqual([0, 3]);
 });
 
-test('of a short prompt it is compiled while that is answered', async () => {
+test('for a short prompt they are compiled during the answer', async () => {
   const { aside, changed } = await answered('Winds', 'policy', 200);
   expect(changed).toBeGreaterThan(0);
   expect(aside).toBe(3);
 });
 
-test('it is not compiled for a text in which no page will shrink', async () => {
+test('they are not compiled for a text whose pages will not shrink', async () => {
   expect(await answered('Winds', 'policy', 40)).toEqual({ waited: 0, aside: 0, changed: 0 });
   expect(await answered(SENTENCE.repeat(6), 'dense', 40)).toEqual({ waited: 0, aside: 0, changed: 0 });
 });
 
-test('a request whose times are compared waits for it, however short: what is measured after it need not', async () => {
+test('a request whose times are compared waits for them even if it is short, so that later measurements need not', async () => {
   let goOn = (): void => undefined;
-  const held = new Promise<void>((resolve) => (goOn = resolve));
+  let held = Promise.resolve();
   const gpu = derivedGpu((device) => ({
     createComputePipelineAsync: async (descriptor) => held.then(() => device.createComputePipelineAsync(descriptor)),
   }));
   const engine = await engineUnderTest(bytes, { gpu });
+  held = new Promise((resolve) => (goOn = resolve));
   const ask = (prompt: string, options: object) =>
     engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 4, ...options });
   let hasBegun = false;

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
-import { quantile } from '../../../src/config/quantile.ts';
-import { randomWords } from '../../../src/config/random-words.ts';
-import { readReferenceModel } from '../../../src/reference/model.ts';
+import { quantile, randomWords } from '../../../src/util/numbers.ts';
+import { readReferenceModel } from '../../reference/model.ts';
 import { engineUnderTest, sourceOf } from '../../support/engine-under-test.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';
 
@@ -18,7 +17,7 @@ test.each([
     const { config, tensors } = await readReferenceModel([sourceOf(bytes)]);
     const { hiddenSize, numHeads, headDim, numLayers, vocabSize, embeddingScale, residualScale } = config;
     const embedding = tensors.get('token_embd.weight') as Float32Array;
-    // The tokens it is found with, but for the first four.
+    // The tokens of the measurement, without the first four.
     const tokens = [...randomWords(16).subarray(4)].map((word) => word % vocabSize);
     const sizes = tokens.map(
       (token) => squares(embedding.subarray(token * hiddenSize, (token + 1) * hiddenSize)) * embeddingScale ** 2,
@@ -28,14 +27,14 @@ test.each([
       (numHeads * headDim * quantile(sizes, 0.5));
     const { residualShares } = (await (await engineUnderTest(bytes, { deviceClass })).session()).trials;
     expect(residualShares).toHaveLength(numLayers);
-    // Eight draws of random signs tell a norm to about a tenth.
+    // Eight samples with random signs estimate a norm to about a tenth.
     expect(residualShares[0]! / wanted).toBeGreaterThan(0.8);
     expect(residualShares[0]! / wanted).toBeLessThan(1.25);
     expect(residualShares[1]).toBeGreaterThan(0);
   },
 );
 
-test('a context that is too short for policies goes without', async () => {
+test('a context too short for policies has no residual shares', async () => {
   const engine = await engineUnderTest(tinyModel({ architecture: 'llama', type: 'F32', seed: 71, contextLength: 96 }));
   expect((await engine.session()).trials.residualShares).toEqual([]);
 });

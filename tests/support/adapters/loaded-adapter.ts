@@ -1,11 +1,9 @@
-import { readAdapter } from '../../../src/adapters/formats/adapter-file.ts';
-import type { AdapterModule } from '../../../src/adapters/formats/adapter-file.ts';
-import type { AdapterSource } from '../../../src/adapters/formats/adapter-header.ts';
-import { buildAdapterLadder } from '../../../src/adapters/ladder/adapter-ladder.ts';
-import type { AdapterLadder } from '../../../src/adapters/ladder/adapter-ladder.ts';
+import { type AdapterModule, readAdapter } from '../../../src/adapters/adapter-file.ts';
+import type { AdapterSource } from '../../../src/adapters/adapter-header.ts';
+import { type AdapterLadder, buildAdapterLadder } from '../../../src/adapters/rank-ladder.ts';
 import type { ModelConfig } from '../../../src/config/model-config.ts';
 
-/** Reads an adapter and builds its ladder. What loads is whole and finite, or an Error says what is not. */
+/** Reads an adapter and builds its ladder. Throws an Error if a loaded part is incomplete or not finite. */
 export async function loadAdapter(source: AdapterSource, model: ModelConfig): Promise<void> {
   const read = await readAdapter(source, { config: model });
   const { modules } = read;

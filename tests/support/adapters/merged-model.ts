@@ -1,4 +1,4 @@
-import { readAdapter } from '../../../src/adapters/formats/adapter-file.ts';
+import { readAdapter } from '../../../src/adapters/adapter-file.ts';
 import { openGguf } from '../../../src/weights/gguf/gguf-split.ts';
 import { rowOrder } from '../../../src/weights/interleaved-rows.ts';
 import { readModelConfig } from '../../../src/weights/model-config.ts';
@@ -37,7 +37,7 @@ export async function merged(model: Uint8Array, adapters: readonly [TinyAdapter,
   return bytes;
 }
 
-/** Where GGUF files of the Llama family keep a row of q or k: those of a head's halves in turn. */
+/** Index of a q or k row in GGUF files of the Llama family, which interleave the two halves of a head. */
 function interleaved(row: number, headDim: number): number {
   const inHead = row % headDim;
   const half = headDim / 2;

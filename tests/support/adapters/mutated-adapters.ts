@@ -1,4 +1,4 @@
-import type { AdapterSource } from '../../../src/adapters/formats/adapter-header.ts';
+import type { AdapterSource } from '../../../src/adapters/adapter-header.ts';
 import type { ModelConfig } from '../../../src/config/model-config.ts';
 import { BytesSource } from '../bytes-source.ts';
 import { Random } from '../random.ts';
@@ -41,7 +41,7 @@ export function* mutatedAdapters(
 
 const VALUES = [null, true, 0, -1, 1e308, 0.5, '', 'q_proj', '(', [], ['v_proj'], [1], {}, { q_proj: 4 }, { '(': 1 }];
 
-/** Puts a strange value into one field, at random into a nested one. */
+/** Replaces a random, possibly nested, field by an unusual value. */
 function mutateConfig(adapter: TinyAdapter, random: Random): [string, Uint8Array] {
   const fields = Object.keys(adapter.config);
   const field = fields[random.below(fields.length)]!;

@@ -1,6 +1,6 @@
 import { StepCosts } from '../../../src/session/speculation/step-costs.ts';
 
-/** Steps of several tokens, and drafts, cost next to nothing: whatever may be drafted is. */
+/** Steps of several tokens, and drafts, cost almost nothing, so that every possible draft is made. */
 export class FreeSteps extends StepCosts {
   constructor() {
     super({ variant: { lanes: 1 } } as never, () => undefined);

@@ -3,7 +3,7 @@ import { derived } from './derived.ts';
 
 type RequestDevice = (gpuAdapter: GPUAdapter, descriptor?: GPUDeviceDescriptor) => Promise<GPUDevice>;
 
-/** The software adapter, whose devices `requestDevice` gives. */
+/** The software adapter with devices from `requestDevice`. */
 export function gpuWithDevices(requestDevice: RequestDevice): GPU {
   const gpu = nodeGpu();
   return derived(gpu, {
@@ -16,7 +16,7 @@ export function gpuWithDevices(requestDevice: RequestDevice): GPU {
   });
 }
 
-/** The software adapter, but for what `members` gives in place of a device's own. */
+/** The software adapter with `members` in place of a device's own. */
 export const derivedGpu = (members: (gpuDevice: GPUDevice) => Partial<GPUDevice>): GPU =>
   gpuWithDevices(async (gpuAdapter, descriptor) => {
     const gpuDevice = await gpuAdapter.requestDevice(descriptor);

@@ -1,4 +1,4 @@
-/** `object` with some members of its own; the rest are those of the original, called on the original. */
+/** `object` with other `members`; all others are the original's, called on the original. */
 export function derived<T extends object>(object: T, members: Partial<T>): T {
   return new Proxy(object, {
     get(target, name) {

@@ -10,17 +10,17 @@ export const FAILING_CALLS = [
 ] as const;
 export type FailingCall = (typeof FAILING_CALLS)[number];
 
-/** Calls of WebGPU that can be made to fail. */
+/** WebGPU calls that a test can make fail. */
 export interface Failures {
   /** Calls since `arm`. */
   readonly counts: Record<FailingCall, number>;
-  /** The call of this name that comes `at`th from now on is refused by the device, once; -1: none is. */
+  /** Makes the `at`th call of this name from now on fail, once; -1: none. */
   arm(call: FailingCall, at: number): void;
-  /** Whether it was. */
+  /** Whether the armed call has failed. */
   failed(): boolean;
 }
 
-/** The software adapter, which refuses one call that it is asked to refuse: with an error of its own, as for a wrong call. */
+/** The software adapter on which one armed call fails with the device's own error, like an invalid call. */
 export function failingGpu(): { gpu: GPU; failures: Failures } {
   const counts = Object.fromEntries(FAILING_CALLS.map((call) => [call, 0])) as Record<FailingCall, number>;
   let armed: { call: FailingCall; at: number } | undefined;

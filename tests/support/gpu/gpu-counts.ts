@@ -1,25 +1,25 @@
 import { onTestFinished } from 'vitest';
 import { nodeGpu } from '../../../cli/node-gpu.ts';
 
-/** What is asked of WebGPU from `countGpu()` to the end of the test. */
+/** WebGPU calls from `countGpu()` to the end of the test. */
 export interface GpuCounts {
-  /** Buffers made since and not destroyed. */
+  /** Buffers that were created and not destroyed. */
   live: ReadonlySet<GPUBuffer>;
   liveBytes(): number;
-  /** Bytes of the largest buffer made since. */
+  /** Bytes of the largest created buffer. */
   largestBuffer: number;
   buffersCreated: number;
   buffersDestroyed: number;
   bindGroups: number;
   pipelines: number;
-  /** Those made while other work goes on. */
+  /** Pipelines created asynchronously. */
   pipelinesAside: number;
   dispatches: number;
-  /** Names of the kernels that were set to be dispatched. */
+  /** Names of the kernels whose pipelines were set. */
   kernels: ReadonlySet<string>;
 }
 
-/** Counts at WebGPU's own functions, of every device. */
+/** Counts calls of WebGPU's own functions on every device. */
 export function countGpu(): GpuCounts {
   nodeGpu(); // defines the classes
   const live = new Set<GPUBuffer>();
@@ -57,7 +57,7 @@ export function countGpu(): GpuCounts {
   return counts;
 }
 
-/** Calls `then` with the object, the result and the arguments after every call of the method, until the test is finished. */
+/** Calls `then` with the object, the result and the arguments after every call of the method, until the test ends. */
 function after<T extends object>(
   prototype: T,
   name: keyof T & string,

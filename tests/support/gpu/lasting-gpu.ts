@@ -1,19 +1,19 @@
 import { derived } from './derived.ts';
 import { gpuWithDevices } from './derived-gpu.ts';
 
-/** A device that stays open, and what those who have it listen with: one that is done with it listens no more. */
+/** A device that stays open, and the error listeners of its current users. */
 interface Lasting {
   device: GPUDevice;
   listeners: Set<EventListener>;
 }
 
 const devices = new Map<string, Promise<Lasting>>();
-/** What was compiled: Dawn gives the same again as long as it lives. */
+/** Compiled modules and pipelines: Dawn reuses one while it is alive. */
 const compiled = new Set<GPUShaderModule | GPUComputePipeline>();
 
 /**
- * The software adapter with devices that stay open: what asks for one like another's gets that one, and finds compiled
- * what it compiled before. For tests in which no device is lost.
+ * The software adapter with devices that stay open: an equal request gets the same device, with its compiled pipelines. For
+ * tests in which no device is lost.
  */
 export const lastingGpu = (): GPU => gpuWithDevices(borrowDevice);
 
@@ -26,7 +26,7 @@ async function borrowDevice(gpuAdapter: GPUAdapter, descriptor?: GPUDeviceDescri
   let isOpen = true;
   const { queue } = device;
   return derived(device, {
-    // As of a device that is destroyed, what is asked of it afterwards is not done.
+    // Ignores submissions and writes after `destroy`, like a destroyed device.
     queue: derived(queue, {
       submit: (commands) => void (isOpen && queue.submit(commands)),
       writeBuffer: (...args: Parameters<GPUQueue['writeBuffer']>) => void (isOpen && queue.writeBuffer(...args)),
@@ -45,7 +45,7 @@ async function borrowDevice(gpuAdapter: GPUAdapter, descriptor?: GPUDeviceDescri
   });
 }
 
-/** It hears of errors with one listener, however many have it at once. */
+/** Opens a device with one listener for errors, which calls those of all users. */
 async function open(gpuAdapter: GPUAdapter, descriptor?: GPUDeviceDescriptor): Promise<Lasting> {
   const device = await gpuAdapter.requestDevice(descriptor);
   const listeners = new Set<EventListener>();

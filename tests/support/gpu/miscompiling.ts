@@ -1,6 +1,6 @@
 import { derivedGpu } from './derived-gpu.ts';
 
-/** The software adapter, whose compiler makes something else of the modules of these kernels, or of all that have such a line. */
+/** The software adapter with a compiler that replaces `from` by `to` in the modules of these kernels, or of all kernels. */
 export function miscompiling(from: RegExp, to: string, kernels?: readonly string[]) {
   let changed = 0;
   const gpu = derivedGpu((device) => ({

@@ -2,8 +2,8 @@ import { derived } from './derived.ts';
 import { derivedGpu } from './derived-gpu.ts';
 
 /**
- * The software adapter as if its storage bindings held `maxBytes`: WebGPU has no way to ask for less than its default.
- * A larger binding throws.
+ * The software adapter with storage bindings of at most `maxBytes`; a larger binding throws. WebGPU itself cannot request a
+ * limit below its default.
  */
 export function gpuWithBindings(maxBytes: number): GPU {
   return derivedGpu((gpuDevice) => ({

@@ -3,28 +3,29 @@ import { ownedText, STORE_HEAD, STORE_REGION } from '../../../tools/instruments/
 import { derived } from './derived.ts';
 import { gpuWithDevices } from './derived-gpu.ts';
 
-/** Of a kernel's bindings, and of a dispatch's group. */
+/** Most bindings of a kernel, and words of the owners' buffer. */
 const MOST_BINDINGS = 10;
 const WORDS = STORE_HEAD + MOST_BINDINGS * STORE_REGION;
-/** Dispatches that are told apart, and how many a pass may have. */
+/** Dispatches with distinct ids, and most dispatches of a pass. */
 const DISPATCHES = 1 << 12;
 const MOST_OF_PASS = 1 << 10;
 const SLOT = 256;
 
-/** Where two invocations of a dispatch have stored into one element of a binding. */
+/** Stores of two invocations of a dispatch to the same element of a binding. */
 export interface SharedStores {
-  /** Kernel, binding and function of each, once. */
+  /** Kernel, binding and function of each place, once. */
   places: string[];
-  /** Stores that were not looked at, since they lie too far behind. */
+  /** Stores that were not checked, since their elements are beyond the recorded ones. */
   beyond: number;
 }
 
 /**
- * The software adapter, whose kernels note which invocation stores into which element: a vector, a word, a struct.
- * `found`: of what has run on all of its devices, as it stands when it is called.
+ * The software adapter with kernels that record which invocation stores to which element: a vector, a word, a struct.
+ * `found` returns the shared stores so far of all its devices.
  */
 export function watchedStores(): { gpu: GPU; found: () => Promise<SharedStores>; kernels: ReadonlySet<string> } {
-  const sites: (AccessSite & { kernel: string })[] = [];
+  /** By the hash of a kernel's text. */
+  const texts = new Map<number, { kernel: string; sites: readonly AccessSite[] }>();
   const kernels = new Set<string>();
   const readers: (() => Promise<Uint32Array>)[] = [];
   const gpu = gpuWithDevices(async (gpuAdapter, descriptor) => {
@@ -64,8 +65,8 @@ export function watchedStores(): { gpu: GPU; found: () => Promise<SharedStores>;
     return derived(device, {
       createShaderModule: ({ label = '', code }) => {
         if (!code.includes('@group(1)') && !/^const /m.test(code)) return device.createShaderModule({ label, code });
-        const owned = ownedText(code, sites.length);
-        sites.push(...owned.sites.map((site) => ({ ...site, kernel: label })));
+        const owned = ownedText(code);
+        texts.set(owned.hash, { kernel: label, sites: owned.sites });
         kernels.add(label);
         return device.createShaderModule({ label, code: owned.code });
       },
@@ -100,8 +101,9 @@ export function watchedStores(): { gpu: GPU; found: () => Promise<SharedStores>;
       const count = Math.min(words[0] ?? 0, 30);
       beyond += words[1] ?? 0;
       for (let i = 0; i < count; i++) {
-        const site = sites[words[2 + 2 * i] ?? 0];
-        places.add(`${site?.kernel}: ${site?.binding} (${site?.within})`);
+        const text = texts.get(words[2 + 2 * i] ?? 0);
+        const site = text?.sites[words[3 + 2 * i] ?? 0];
+        places.add(`${text?.kernel}: ${site?.binding} (${site?.within})`);
       }
     }
     return { places: [...places].sort(), beyond };

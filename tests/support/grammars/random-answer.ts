@@ -3,7 +3,7 @@ import type { ResponseFormat } from '../../../src/grammar/response-format.ts';
 import type { Grammars, GrammarVocabulary } from '../../../src/grammar/token-grammar.ts';
 import type { Random } from '../random.ts';
 
-/** Of this vocabulary of bytes, what ends an answer. */
+/** The end token of this byte vocabulary. */
 export const END = 256;
 
 /** A vocabulary of single bytes and a token that ends an answer. */
@@ -20,7 +20,7 @@ export const byteGrammars = (): Grammars => openGrammars(() => BYTES);
 const isAmong = (words: Uint32Array | undefined, token: number): boolean =>
   (((words?.[token >>> 5] ?? 0) >>> (token & 31)) & 1) === 1;
 
-/** An answer of which each byte is sampled from those that the grammar allows, all alike, closing ones sooner in the end. */
+/** Samples an answer byte by byte, uniformly among the allowed bytes; towards the end it prefers closing bytes. */
 export async function randomAnswer(
   grammars: Grammars,
   format: ResponseFormat,
@@ -49,7 +49,7 @@ export async function randomAnswer(
   }
 }
 
-/** Whether a grammar allows all of an answer, and it to end there. */
+/** Whether a grammar accepts the complete answer. */
 export async function allows(grammars: Grammars, format: ResponseFormat, answer: string): Promise<boolean> {
   const grammar = await grammars.begin(format);
   try {

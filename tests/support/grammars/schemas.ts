@@ -1,4 +1,4 @@
-/** Schemas, each of something else, whose answers end: lists and strings have bounds. */
+/** Schemas of different features with finite answers: lists and strings are bounded. */
 const text = (maxLength: number) => ({ type: 'string', maxLength });
 const object = (properties: Record<string, unknown>, required = Object.keys(properties), rest: object = {}) => ({
   ...{ type: 'object', properties, required, additionalProperties: false },

@@ -1,14 +1,13 @@
-import { partialFloats } from '../../../src/kernels/attention.ts';
-import { attentionKernels } from '../../../src/kernels/attention/attention-kernels.ts';
+import { attentionKernels, partialFloats } from '../../../src/kernels/attention.ts';
 import { attentionMergeKernels } from '../../../src/kernels/attention-merge.ts';
 import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
-import { PROBES, probeFloats } from '../../../src/kernels/probe-page.ts';
+import { probeFloats, PROBES } from '../../../src/kernels/pages.ts';
 import { type BatchShape, batchTable } from '../../../src/layers/batch.ts';
 import type { Random } from '../random.ts';
 import type { Cache, Page } from './random-pages.ts';
 import type { Runner } from './runner.ts';
 
-/** Every form beside every other, one entry alone, and bases as they are once tokens in between were dropped. */
+/** Pages of all forms next to each other, one with a single entry, and bases with gaps, as after an eviction. */
 export const PAGES: Page[] = [
   { form: 'f16', entries: PAGE_TOKENS, base: 0 },
   { form: 'q4', entries: PAGE_TOKENS, base: 32 },
@@ -34,22 +33,24 @@ export interface Shown {
   rope: GPUBuffer;
   kv: GPUBuffer;
   positions: readonly number[];
-  /** Default: a run of tokens. */
+  /** Default: a prefill. */
   kind?: BatchShape['kind'];
+  /** Parts that a page is split into, in decode. Default: 1. */
+  pageParts?: number;
 }
 
-/** Attention of the tokens at `positions` to these pages, by the entries of `table`. */
+/** Attention of tokens at `positions` to the pages of `table`; each split has `perSplit` pages or parts of pages. */
 export function attend(
   runner: Runner,
-  { heads, positions, kind = 'prefill', ...buffers }: Shown,
+  { heads, positions, kind = 'prefill', pageParts = 1, ...buffers }: Shown,
   pages: readonly Page[],
   table: Uint32Array,
-  pagesPerSplit: number,
+  perSplit: number,
 ): Attended {
   const { device } = runner;
   const { numHeads, headDim } = heads;
   const tokens = positions.length;
-  const splits = Math.ceil(pages.length / pagesPerSplit);
+  const splits = Math.ceil((pages.length * pageParts) / perSplit);
   const pageOf = (position: number) => pages.findIndex(({ base }) => base === position - (position % PAGE_TOKENS));
   const batch = batchTable(positions.map((position) => ({ place: 0, position, firstPage: 0, page: pageOf(position) })));
   const partial_outputs = runner.empty(tokens * splits * numHeads * partialFloats(headDim) * 4);
@@ -63,8 +64,16 @@ export function attend(
     y,
     probes,
   };
-  const kernel = attentionKernels(device, heads, { halfOnly: false, stores: false })[kind];
-  const params = { tokens, splits, pagesPerSplit, slotPages: pages.length };
+  const kernel = attentionKernels(device, heads, { allF16: false, stores: false })[kind];
+  const params = {
+    tokens,
+    splits,
+    pagesPerSplit: perSplit,
+    partsPerSplit: perSplit,
+    pageParts,
+    slotPages: pages.length,
+    firstToken: 0,
+  };
   runner.run(kernel, bounds, { tokens, splits }, params);
   if (splits > 1 || kernel.alwaysMerged)
     runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);

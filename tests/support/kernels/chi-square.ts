@@ -2,23 +2,23 @@
 export const CRITICAL = 3.719;
 
 /**
- * Pearson's chi-square of `drawn` against `probabilities` of `tokens`, whose order says which rare ones are pooled, as
- * a standard normal statistic (Wilson and Hilferty, 1931): those are pooled until they hold `least` draws. Infinite when
- * something was drawn that has no probability.
+ * Pearson's chi-square of the tokens `sampled` against `probabilities` of `tokens`, as a standard normal statistic (Wilson and
+ * Hilferty, 1931). Rare tokens are pooled in the order of `tokens` until a pool has `least` samples. Infinite if a sample has
+ * probability 0.
  */
 export function chiSquare(
-  drawn: readonly number[],
+  sampled: readonly number[],
   tokens: readonly number[],
   probabilities: readonly number[],
   least = 5,
 ): number {
   const counts = new Map<number, number>();
-  for (const token of drawn) counts.set(token, (counts.get(token) ?? 0) + 1);
+  for (const token of sampled) counts.set(token, (counts.get(token) ?? 0) + 1);
   const cells: { expected: number; observed: number }[] = [];
   let open = { expected: 0, observed: 0 };
   let seen = 0;
   tokens.forEach((token, i) => {
-    open.expected += (probabilities[i] ?? 0) * drawn.length;
+    open.expected += (probabilities[i] ?? 0) * sampled.length;
     open.observed += counts.get(token) ?? 0;
     seen += counts.get(token) ?? 0;
     if (open.expected < least) return;
@@ -26,7 +26,7 @@ export function chiSquare(
     open = { expected: 0, observed: 0 };
   });
   const last = cells.at(-1);
-  if (seen < drawn.length || !last) return Infinity;
+  if (seen < sampled.length || !last) return Infinity;
   last.expected += open.expected;
   last.observed += open.observed;
   const degrees = cells.length - 1;

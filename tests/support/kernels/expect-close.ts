@@ -3,7 +3,7 @@ import { type Tolerance, TOLERANCES } from './tolerances.ts';
 
 const worst = new Map<Tolerance, number>();
 
-/** Fails where `got` is further from `want` than the kernel's tolerance, as a fraction of `scale`. */
+/** Fails if `got` differs from `want` by more than the kernel's tolerance, as a fraction of `scale`. */
 export function expectClose(
   name: Tolerance,
   got: ArrayLike<number>,
@@ -27,8 +27,8 @@ export function expectClose(
 }
 
 /**
- * Fails where a value is not at most its limit. One call for a whole array, since each call of `expect` costs a tenth of
- * a millisecond.
+ * Fails if a value exceeds its limit. One call checks a whole array, since each call of `expect` costs a tenth of a
+ * millisecond.
  */
 export function expectAtMost(what: string, values: ArrayLike<number>, limit: (index: number) => number): void {
   for (let i = 0; i < values.length; i++) {

@@ -7,9 +7,9 @@ import {
   type QuantizedForm,
 } from '../../../src/kernels/formats/page-forms.ts';
 import { batchTable } from '../../../src/layers/batch.ts';
-import { decodeHead as decode, type DecodedHead } from '../../../src/reference/kernels/page-forms.ts';
-import { floatToHalf, halfToFloat } from '../../../src/reference/half.ts';
-import type { PagedHeads } from '../../../src/reference/kernels/paged-heads.ts';
+import { decodeHead as decode, type DecodedHead } from '../../reference/kernels/page-forms.ts';
+import { floatToHalf, halfToFloat } from '../../reference/half.ts';
+import type { PagedHeads } from '../../reference/kernels/paged-heads.ts';
 import type { Random } from '../random.ts';
 
 /** Rotation angles of `positions` positions: `[position, 2, headDim / 2]`, cos then sin. */
@@ -33,13 +33,13 @@ export const headsOf = (headDim: number, numHeads: number, numKvHeads: number): 
   ...{ qkNorm: false, rmsNormEps: 1e-6 },
 });
 
-/** The page table in which these physical pages follow each other, all in f16. */
+/** The page table of these physical pages in order, all in f16. */
 export const pageTable = (heads: Heads, pages: Uint32Array): Uint32Array =>
   Uint32Array.from(
     [...pages].flatMap((page, i) => pageEntry(page * pageUnits('f16', heads), 'f16', PAGE_TOKENS, i * PAGE_TOKENS)),
   );
 
-/** The batch table of `tokens` tokens from `position` on of the one sequence in the page table. */
+/** The batch table of `tokens` tokens from `position` on of the only sequence in the page table. */
 export const tableOf = (tokens: number, position: number): Uint32Array =>
   batchTable(
     Array.from({ length: tokens }, (_, i) => ({
@@ -52,7 +52,7 @@ export const tableOf = (tokens: number, position: number): Uint32Array =>
 
 export const pageOf = (position: number): number => Math.floor(position / PAGE_TOKENS);
 
-/** Elements of a cache that holds every page of `pages` and up to three more. */
+/** Elements of a cache with the pages of `pages` and up to three more. */
 export const cacheElements = ({ numKvHeads, headDim }: Heads, pages: Uint32Array): number =>
   (pages.length + 3) * 2 * numKvHeads * PAGE_TOKENS * headDim;
 
@@ -62,7 +62,7 @@ export const pagedHeads = (heads: Heads, pages: Uint32Array): PagedHeads => ({
   pages,
 });
 
-// Loops, which take a fifth of what `from` with a function takes: caches have millions.
+// Loops take a fifth of the time of `from` with a function: caches have millions of elements.
 export function toHalves(values: ArrayLike<number>): Uint16Array {
   const halves = new Uint16Array(values.length);
   for (let i = 0; i < halves.length; i++) halves[i] = floatToHalf(values[i]!);
@@ -75,6 +75,6 @@ export function fromHalves(halves: Uint16Array): Float64Array {
   return values;
 }
 
-/** One head of a quantized page, `bytes` from its beginning. */
+/** Decodes a head of a quantized page, which begins at `bytes`. */
 export const decodeHead = (form: QuantizedForm, bytes: Uint8Array, headDim: number): DecodedHead =>
   decode(CODE_BITS[form], bytes, headDim, PAGE_TOKENS, headLayout(form, headDim));

@@ -1,8 +1,8 @@
 import type { Device } from '../../../src/gpu/device.ts';
 import { Recorder } from '../../../src/gpu/recorder.ts';
 import type { WeightMatrix } from '../../../src/layers/weight-matrix.ts';
-import { type RowSource, WeightUpload } from '../../../src/layers/upload/weight-upload.ts';
-import { dequantize } from '../../../src/reference/dequantize.ts';
+import { type RowSource, WeightUpload } from '../../../src/layers/weight-upload.ts';
+import { dequantize } from '../../reference/dequantize.ts';
 import { BytesSource } from '../bytes-source.ts';
 import { GGML_TYPES, type GgmlType } from '../../../src/weights/ggml-types.ts';
 import { quantize, randomBlocks } from '../models/quantize.ts';
@@ -10,16 +10,16 @@ import type { Random } from '../random.ts';
 import { byTier } from '../tier.ts';
 
 export const ALL_TYPES = Object.keys(GGML_TYPES) as GgmlType[];
-/** One without blocks, one with a minimum, one with scales of its own: what has nothing to do with how a type is decoded. */
+/** A type without blocks, one with minima and one with a scale for each block, for tests that do not depend on how types are decoded. */
 export const FEW_TYPES: readonly GgmlType[] = ['F32', 'Q4_1', 'Q6_K'];
 
-/** One of each way to pack codes and scales in the change tier; otherwise all. */
+/** One type for each way to pack quants and scales in the change tier; else all types. */
 export const TYPES = byTier<GgmlType>(['F32', 'F16', 'Q4_0', 'Q4_1', 'Q8_0', 'Q4_K', 'Q6_K'], ALL_TYPES);
 
-/** A row of a matrix is whole blocks, and of 32 columns at least. */
+/** Columns of a matrix: whole blocks, and at least 32. */
 export const fits = (type: GgmlType, columns: number): boolean => columns % GGML_TYPES[type].blockSize === 0;
 
-/** Bytes of a matrix `[rows, columns]` as in a file: every bit pattern of blocks, normal floats. */
+/** Random bytes of a matrix `[rows, columns]` in a file's layout: any bits in blocks, normally distributed floats. */
 export function randomBytes(type: GgmlType, rows: number, columns: number, random: Random): Uint8Array {
   const { blockSize } = GGML_TYPES[type];
   if (type === 'F32') return new Uint8Array(random.normals(rows * columns, 0.1).buffer);
@@ -42,7 +42,7 @@ export async function randomMatrix(
   return { matrix, weights: dequantize(type, bytes) };
 }
 
-/** A matrix of rows that are all up. Throws where they are not finite. */
+/** Uploads all rows of a matrix. Throws for values that are not finite. */
 export async function uploaded(
   device: Device,
   sources: readonly RowSource[],

@@ -8,11 +8,11 @@ import {
   type QuantizedForm,
   UNIT_BYTES,
 } from '../../../src/kernels/formats/page-forms.ts';
-import { rotatedValue } from '../../../src/reference/kernels/paged-heads.ts';
+import { rotatedValue } from '../../reference/kernels/paged-heads.ts';
 import type { Random } from '../random.ts';
 import { decodeHead, fromHalves, toHalves } from './pages.ts';
 
-/** A key as its page has it, rotated by its offset there; its value as it was before it was stored. */
+/** A key, rotated by its offset in its page; its value, before the rotation of values. */
 export interface Entry {
   base: number;
   key: Float64Array;
@@ -29,11 +29,11 @@ export interface Page {
 export interface Cache {
   bytes: Uint8Array;
   table: Uint32Array;
-  /** Of each key/value head. */
+  /** Entries of each key/value head. */
   heads: Entry[][];
 }
 
-/** Pages of random contents, one behind another. */
+/** Consecutive pages of random contents. */
 export function randomCache(heads: Heads, pages: readonly Page[], random: Random): Cache {
   const offsets: number[] = [];
   let units = 0;
@@ -99,7 +99,7 @@ function fillCodes(
     own.set(Uint8Array.from(own, () => Math.floor(256 * random.next())));
     const halves = new Uint16Array(own.buffer, own.byteOffset, own.byteLength / 2);
     const { key, value } = CODE_BITS[form];
-    const isOrdered = key < 8; // then some of its codes have one bit more
+    const isOrdered = key < 8; // some quants have one bit more
     halves.set(
       toHalves([4 / (2 ** (isOrdered ? key + 1 : key) - 1), 2, -2 * random.next(), 0, 4 / (2 ** value - 1), 0, 0, 0]),
     );
@@ -113,7 +113,7 @@ function fillCodes(
   });
 }
 
-/** Of pairs of vectors in slots: the pair of each slot, and the slot of each pair, `[count, 2]`. */
+/** A random order of pairs of vectors: the pair at each place, and the place of each pair, `[count, 2]`. */
 function randomOrder(count: number, random: Random): Uint8Array {
   const pairs = Array.from({ length: count }, (_, pair) => ({ pair, at: random.next() })).sort((a, b) => a.at - b.at);
   return Uint8Array.from(pairs.flatMap(({ pair }, slot) => [pair, pairs.findIndex((other) => other.pair === slot)]));

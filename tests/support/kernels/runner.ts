@@ -1,15 +1,14 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { napping } from '../../../cli/node-gpu.ts';
 import { type Device, openDevice, type OpenOptions } from '../../../src/gpu/device.ts';
-import type { Kernel } from '../../../src/gpu/kernel.ts';
+import type { Kernel, Params } from '../../../src/gpu/kernel.ts';
 import { type Bound, createOperation } from '../../../src/gpu/operation.ts';
-import { Readback } from '../../../src/gpu/readback.ts';
-import { type Params, Recorder } from '../../../src/gpu/recorder.ts';
+import { Readback, Recorder } from '../../../src/gpu/recorder.ts';
 import { lastingGpu } from '../gpu/lasting-gpu.ts';
 import { byTier } from '../tier.ts';
 import { worstErrors } from './expect-close.ts';
 
-/** Every way a kernel may be built; `without` two features at once is each without one. */
+/** Devices that build kernels differently. */
 const VARIANTS = {
   cpu: { deviceClass: 'cpu' },
   'cpu, without subgroups': { deviceClass: 'cpu', without: ['subgroups', 'packed_4x8_integer_dot_product'] },
@@ -22,11 +21,11 @@ const VARIANTS = {
 export type Variant = keyof typeof VARIANTS;
 
 export const ALL_VARIANTS = Object.keys(VARIANTS) as Variant[];
-/** Those that differ in a kernel that neither shares work out nor reads halves. */
+/** Variants of a kernel that neither shares work across invocations nor reads halves. */
 export const CLASSES: Variant[] = ['cpu', 'gpu'];
-/** Those that differ in a kernel that reads or writes halves. */
+/** Variants of a kernel that reads or writes halves. */
 export const HALF_VARIANTS = ALL_VARIANTS.filter((name) => !name.endsWith('subgroups'));
-/** Those that differ in a kernel that adds up across invocations, or shares loads. */
+/** Variants of a kernel that sums across invocations, or shares loads. */
 export const SUBGROUP_VARIANTS = ALL_VARIANTS.filter((name) => !name.endsWith('f16'));
 
 const LARGEST_RESULT = 8 << 20;
@@ -50,7 +49,7 @@ export class Runner {
     return buffer;
   }
 
-  /** `size` in bytes; zeros. */
+  /** A buffer of `size` zero bytes. */
   empty(size: number): GPUBuffer {
     const buffer = this.device.buffers.storage('test', 'activations', size);
     this.#buffers.push(buffer);
@@ -61,7 +60,7 @@ export class Runner {
     this.recorder.run(createOperation(this.device, kernel, bounds), kernel.groups(size), params);
   }
 
-  /** Submits what was recorded and reads a buffer. */
+  /** Submits the recorded commands and reads a buffer. */
   async read(buffer: GPUBuffer): Promise<ArrayBuffer> {
     const bytes = await this.#readback.submit(this.recorder, [{ buffer, offset: 0, size: buffer.size }]);
     await this.device.pipelines.ready();
@@ -78,7 +77,7 @@ export class Runner {
   }
 }
 
-/** The tests in `define`, once for each variant, in the change tier for those of `CLASSES` alone, on a device of its own. `runner()` frees what the test before left. */
+/** Runs the tests in `define` once for each variant, on its own device; in the change tier only for those of `CLASSES`. `runner()` frees the buffers of the previous test. */
 export function describeVariants(
   names: readonly Variant[],
   define: (runner: () => Runner, variant: Variant) => void,

@@ -1,18 +1,18 @@
-import { MAX_STREAMS } from '../../../src/config/max-streams.ts';
+import { MAX_SEQUENCES } from '../../../src/config/limits.ts';
 import { GREEDY, type SamplingOptions } from '../../../src/config/sampling.ts';
 import { Sampler } from '../../../src/session/sampling/sampler.ts';
-import { distribution } from '../../../src/reference/kernels/sampling.ts';
+import { distribution } from '../../reference/kernels/sampling.ts';
 import type { Random } from '../random.ts';
 import type { Runner } from './runner.ts';
 
-/** Of a real vocabulary (Qwen's has 151,936). */
+/** Size of a real vocabulary (Qwen's has 151,936 tokens). */
 export const VOCABULARY = 152_000;
 
-/** What a logit is once a filter has taken its token out. */
+/** Logit of a token that a filter has masked. */
 const MASKED = -3e38;
 
-/** Draws of one submission: each has parameters of its own, and a recorder has room for so many. */
-const DRAWS_AT_ONCE = 240;
+/** Samples of one submission: each needs params, and a recorder has room for this many. */
+const SAMPLES_AT_ONCE = 240;
 
 export const sampling = (options: Partial<SamplingOptions>): SamplingOptions => ({
   ...GREEDY,
@@ -32,8 +32,8 @@ export class SamplingRun {
     logits: Float32Array,
   ) {
     this.#logits = runner.upload(logits);
-    this.#tokens = runner.empty(MAX_STREAMS * 4);
-    this.#results = runner.empty(DRAWS_AT_ONCE * 4);
+    this.#tokens = runner.empty(MAX_SEQUENCES * 4);
+    this.#results = runner.empty(SAMPLES_AT_ONCE * 4);
     this.#sampler = new Sampler(runner.device, logits.length, this.#logits, this.#tokens);
   }
 
@@ -45,7 +45,7 @@ export class SamplingRun {
     this.#sampler.begin(0, options, prompt);
   }
 
-  /** One token; the logits stay as the filters leave them. */
+  /** Samples one token; filters change the logits in place. */
   async next(options: SamplingOptions, position = 0): Promise<number> {
     this.#record(options, position);
     return new Uint32Array(await this.runner.read(this.#tokens))[0] ?? NaN;
@@ -59,7 +59,7 @@ export class SamplingRun {
     return this.runner.floats(this.#logits);
   }
 
-  /** Tokens left by the filters so far, ascending. */
+  /** Tokens that the filters have kept so far, ascending. */
   async kept(): Promise<number[]> {
     const tokens: number[] = [];
     (await this.logits()).forEach((logit, token) => {
@@ -68,25 +68,25 @@ export class SamplingRun {
     return tokens;
   }
 
-  /** Draw i of `count`, with what `at` says. Filters that change the logits apply to what they left the time before. */
-  async draw(count: number, at: (i: number) => { options: SamplingOptions; position: number }): Promise<number[]> {
-    const drawn: number[] = [];
-    while (drawn.length < count) {
-      const now = Math.min(DRAWS_AT_ONCE, count - drawn.length);
+  /** Samples `count` tokens, the ith with the options and position of `at(i)`. Filters apply to the logits that the previous sample left. */
+  async sample(count: number, at: (i: number) => { options: SamplingOptions; position: number }): Promise<number[]> {
+    const sampled: number[] = [];
+    while (sampled.length < count) {
+      const now = Math.min(SAMPLES_AT_ONCE, count - sampled.length);
       this.runner.recorder.inOneGo(() => {
         for (let i = 0; i < now; i++) {
-          const { options, position } = at(drawn.length + i);
+          const { options, position } = at(sampled.length + i);
           this.#record(options, position);
           this.runner.recorder.copy(this.#tokens, 0, this.#results, i * 4, 4);
         }
       });
-      drawn.push(...new Uint32Array(await this.runner.read(this.#results)).subarray(0, now));
+      sampled.push(...new Uint32Array(await this.runner.read(this.#results)).subarray(0, now));
     }
-    return drawn;
+    return sampled;
   }
 }
 
-/** Logits of probabilities that fall as rank^(−1.5): few tokens have nearly all of it. */
+/** Logits of probabilities that fall as rank^(−1.5): few tokens have nearly all of the probability. */
 export function peakedLogits(size: number, random: Random): Float32Array {
   const ranks = Array.from({ length: size }, (_, i) => ({ rank: i + 1, key: random.next() }));
   return Float32Array.from(
@@ -95,10 +95,10 @@ export function peakedLogits(size: number, random: Random): Float32Array {
   );
 }
 
-/** Logits of probabilities within a factor of five or so: the nucleus is a large part of the vocabulary. */
+/** Logits of probabilities within a factor of about five: the nucleus is a large part of the vocabulary. */
 export const flatLogits = (size: number, random: Random): Float32Array => random.normals(size, 0.2, -3);
 
-/** `options` with a top-p midway between two sums of probabilities, so that rounding does not decide what is kept. */
+/** `options` with a top-p midway between two sums of probabilities, so that rounding does not change the kept tokens. */
 export function midway(logits: Float32Array, options: SamplingOptions): SamplingOptions {
   if (options.topP === 1) return options;
   const all = distribution(logits, { ...options, topP: 1, minP: 0 });

@@ -3,8 +3,11 @@ import { join } from 'node:path';
 import { createTokenizer, type Tokenizer } from '../../../src/tokenizer/tokenizer.ts';
 import { GgufMetadata } from '../../../src/weights/gguf/gguf-metadata.ts';
 import { JsonFields } from '../../../src/weights/safetensors/json-file.ts';
-import { isUnigram, unigramMetadata } from '../../../src/weights/safetensors/unigram-files.ts';
-import { wordPieceMetadata } from '../../../src/weights/safetensors/word-piece-files.ts';
+import {
+  isUnigram,
+  unigramMetadata,
+  wordPieceMetadata,
+} from '../../../src/weights/safetensors/hf-encoder-tokenizers.ts';
 import { readTokenizerMetadata, SPACES } from '../../../src/weights/tokenizer-metadata.ts';
 import { openModelFile } from '../../../src/weights/open-model-file.ts';
 import { BytesSource } from '../bytes-source.ts';
@@ -18,10 +21,10 @@ const bytesOf = (...path: string[]): Uint8Array<ArrayBuffer> => Uint8Array.from(
 /** A JSON file of the fixtures. */
 export const encoderFixture = (...path: string[]): unknown => JSON.parse(new TextDecoder().decode(bytesOf(...path)));
 
-/** For files by name: what makes other values of those of a JSON file, or none to leave it out. */
+/** By file name: a function that changes the values of a JSON file, or undefined to omit the file. */
 export type Change = Record<string, ((values: Record<string, unknown>) => unknown) | undefined>;
 
-/** Of those that embed, and of cross-encoders. */
+/** Fixtures of embedding models (`Embedding`) and of cross-encoders (`Scoring`). */
 export type Embedding = 'bert' | 'xlmr' | 'gemma';
 export type Scoring = 'cross' | 'xlmr-cross';
 
@@ -38,7 +41,7 @@ export function encoderFolder(change: Change = {}, model: Embedding | Scoring = 
   });
 }
 
-/** An encoder as a GGUF file, with what it says changed. */
+/** An encoder as a GGUF file with changed metadata. */
 export async function encoderGguf(
   folder: readonly BytesSource[],
   change: Record<string, string | number | boolean | undefined> = {},
@@ -62,7 +65,7 @@ export async function encoderGguf(
   const shapeOf = (name: string): readonly number[] | undefined =>
     tensors.find((tensor) => tensor.name === name)?.shape;
   values['tokenizer.ggml.token_type_count'] = shapeOf('token_types.weight')?.[0] ?? 1;
-  // llama.cpp wants these of the dense layers, and knows which layers have a window, and how scores are scaled.
+  // llama.cpp needs the sizes of dense layers. It derives the windowed layers and the attention scale itself.
   for (const name of ['dense_2', 'dense_3']) {
     const [outputs, inputs] = shapeOf(`${name}.weight`) ?? [];
     if (outputs !== undefined)
@@ -72,7 +75,7 @@ export async function encoderGguf(
       });
   }
   for (const name of ['attention.sliding_window_pattern', 'attention.scale']) delete values[`${architecture}.${name}`];
-  // As llama.cpp's files have it: that capitals are not told apart is seen by the tokens alone.
+  // As in llama.cpp's files, only the vocabulary shows that the tokenizer ignores case.
   for (const key of ['lowercase', 'strip_accents']) delete values[`tokenizer.ggml.${key}`];
   values['tokenizer.ggml.tokens'] = metadata
     .strings('tokenizer.ggml.tokens')
@@ -115,14 +118,14 @@ interface ExpectedScores {
 export const expectedScores = (model: Scoring = 'cross'): ExpectedScores =>
   encoderFixture(model, 'expected.json') as ExpectedScores;
 
-/** What sentence-transformers makes of all texts at once. */
+/** The vectors of sentence-transformers for all texts at once. */
 export function expectedVectors(model: Embedding): Float32Array[] {
   const all = new Float32Array(bytesOf(model, 'vectors.f32').buffer);
   const { length } = expectedTexts(model).texts;
   return Array.from({ length }, (_, i) => all.subarray((i * all.length) / length, ((i + 1) * all.length) / length));
 }
 
-/** The last states of each text's tokens. */
+/** The final hidden states of each text's tokens. */
 export function expectedStates(model: Embedding = 'bert'): Float32Array[][] {
   const all = new Float32Array(bytesOf(model, 'states.f32').buffer);
   const { ids } = expectedTexts(model);
@@ -131,7 +134,7 @@ export function expectedStates(model: Embedding = 'bert'): Float32Array[][] {
   return ids.map((text) => text.map(() => all.subarray(at, (at += width))));
 }
 
-/** That of a `tokenizer.json` with WordPiece or Unigram. */
+/** The tokenizer of a `tokenizer.json` with WordPiece or Unigram. */
 export async function encoderTokenizer(text: string): Promise<Tokenizer> {
   const { model } = JSON.parse(text) as { model: { vocab: object } };
   const fields = (name: string, json: string): Promise<JsonFields> =>

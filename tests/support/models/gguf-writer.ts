@@ -11,7 +11,7 @@ export interface Scalar {
   value: number | bigint;
 }
 
-/** A plain number is written as u32, and an array as what it is. */
+/** A plain number is written as u32, an array with its own type. */
 export type MetadataValue =
   | number
   | string

@@ -1,11 +1,11 @@
-/** What must hold of every model, whatever its layers do with tokens before and beside their own. */
+/** Expectations for every model, whatever its layers do with earlier and concurrent tokens. */
 import { expect } from 'vitest';
 import type { LayerPage } from '../../../src/cache/cache-page.ts';
 import type { ModelConfig } from '../../../src/config/model-config.ts';
-import type { DeviceClass } from '../../../src/gpu/device-variant.ts';
+import type { DeviceClass } from '../../../src/gpu/device.ts';
 import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
-import { forward } from '../../../src/reference/forward.ts';
-import { readReferenceModel } from '../../../src/reference/model.ts';
+import { forward } from '../../reference/forward.ts';
+import { readReferenceModel } from '../../reference/model.ts';
 import { Sequence } from '../../../src/session/sequence.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../engine-under-test.ts';
 import { nmse } from '../nmse.ts';
@@ -13,15 +13,15 @@ import { NMSE } from '../tolerances.ts';
 import { peftSource, tinyAdapter } from './tiny-adapter.ts';
 
 export interface ModelInPieces {
-  /** GGUF. */
+  /** A GGUF file. */
   bytes: Uint8Array;
   config: ModelConfig;
   tokens: readonly number[];
-  /** Lengths of the batches in which they are computed; the last one takes what is left. */
+  /** Lengths of the prefill batches; the last batch takes the rest. */
   pieces: readonly number[];
 }
 
-/** In pieces, at once and one by one it is the reference. */
+/** Expects logits in pieces, at once and token by token to match the reference. */
 export async function expectReference(
   { bytes, tokens, pieces }: ModelInPieces,
   deviceClass: DeviceClass,
@@ -37,8 +37,8 @@ export async function expectReference(
 }
 
 /**
- * Pages that are given back hold NaN (`nan`: so many bytes of it) from then on, and logits are what they are without. Gives
- * how many pages each layer gave back, and the bytes of each layer's buffer behind each piece.
+ * Fills freed pages with NaN (`nan` returns that many bytes of it) and expects the logits not to change. Returns the number
+ * of pages that each layer freed, and the bytes of each layer's buffer after each piece.
  */
 export async function expectPoisonChangesNothing(
   { bytes, config, tokens, pieces }: ModelInPieces,
@@ -52,7 +52,7 @@ export async function expectPoisonChangesNothing(
   const poisoned = layers.map(() => 0);
   const remove = layers.map((layer) => layer.remove.bind(layer));
   layers.forEach((layer, i) => {
-    if (layers.indexOf(layer) < i) return; // shares another's
+    if (layers.indexOf(layer) < i) return; // shares another layer's pages
     layer.remove = (page: LayerPage) => {
       remove[i]!(page);
       const { offset, units } = page.place;
@@ -78,7 +78,7 @@ export async function expectPoisonChangesNothing(
   return { poisoned: given, sizes };
 }
 
-/** With an adapter (`gain`: see `tinyAdapter`) off it is the base, bit for bit; on it is the same in pieces, at once and one by one. */
+/** Expects logits with the adapter off to equal the base bit for bit, and with it on to agree in pieces, at once and token by token. `gain`: see `tinyAdapter`. */
 export async function expectAdapterApart(
   { bytes, config, tokens, pieces }: ModelInPieces,
   { deviceClass, gain }: { deviceClass?: DeviceClass; gain?: number } = {},

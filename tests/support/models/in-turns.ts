@@ -1,10 +1,9 @@
-/** What must hold of every model that keeps something of a text: from turn to turn, and beside other texts. */
+/** Expectations for every model that caches a text: from turn to turn, and with concurrent texts. */
 import { expect } from 'vitest';
-import { afterTheFirst } from '../../../src/api/choices.ts';
-import type { KvOptions } from '../../../src/cache/kv-options.ts';
+import type { KvOptions } from '../../../src/cache/policy.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import type { LocalEngine } from '../../../src/engine/open-engine.ts';
-import type { GenerateOptions } from '../../../src/engine/types.ts';
+import type { GenerateOptions, GenerateEvent } from '../../../src/engine/types.ts';
 import { answer, type Answer } from '../answer.ts';
 import { engineUnderTest } from '../engine-under-test.ts';
 import { expectError } from '../expect-error.ts';
@@ -14,10 +13,10 @@ type Options = Partial<GenerateOptions>;
 
 export const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
-/** What is expected of answers to different texts. */
+/** The message if answers to different texts are equal. */
 const ALIKE = 'a model that answers alike whatever it reads would show nothing';
 
-/** Ways to keep keys and values. */
+/** Ways to cache keys and values. */
 export const KV: [string, KvOptions][] = [
   ['dense', {}],
   ['q4', { kv: 'q4' }],
@@ -27,7 +26,7 @@ export const KV: [string, KvOptions][] = [
 export const ask = (engine: LocalEngine, prompt: string, options: Options = {}): Promise<Answer> =>
   answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 40, ...options }));
 
-/** A second turn behind `story`, which is given back, is what it is from a saved text; and dense what it is without a cache. */
+/** Expects a second turn after `story` to equal the one after a saved cache is loaded and, if dense, the one without a cache. Returns that second turn. */
 export async function expectSecondTurn(bytes: Uint8Array, story: string, options: Options): Promise<Answer> {
   const savedCaches = new MemoryStore();
   const engine = await engineUnderTest(bytes, { savedCaches });
@@ -47,7 +46,7 @@ export async function expectSecondTurn(bytes: Uint8Array, story: string, options
   return loaded;
 }
 
-/** A text that parts near the end of `question` is as alone, and one that parts long before is computed anew. Gives what was cached of the first. */
+/** Expects a text that diverges near the end of `question` to answer as alone, and one that diverges early to be recomputed. Returns the number of cached tokens of the first. */
 export async function expectPartingTexts(bytes: Uint8Array, question: string): Promise<number> {
   const engine = await engineUnderTest(bytes);
   const alone = async (prompt: string) => (await ask(await engineUnderTest(bytes), prompt)).tokens;
@@ -63,7 +62,7 @@ export async function expectPartingTexts(bytes: Uint8Array, question: string): P
   return gone.end.usage.cachedTokens;
 }
 
-/** Answers side by side, which must not be alike, and one that asks for drafts, are each as alone. Gives the answer to the first prompt. */
+/** Expects concurrent answers, which must differ, and one with drafts, to equal each alone. Returns the answer to the first prompt. */
 export async function expectEachAlone(
   bytes: Uint8Array,
   prompts: readonly [string, ...string[]],
@@ -80,7 +79,7 @@ export async function expectEachAlone(
   return first;
 }
 
-/** Several answers to one prompt, as the API asks for them, are each `alone`. Gives the most that was cached of the prompt. */
+/** Expects several answers to one prompt, requested as by the API, each to equal `alone`. Returns the largest cached prefix of the prompt. */
 export async function expectFurtherAlone(
   bytes: Uint8Array,
   prompt: string,
@@ -88,7 +87,7 @@ export async function expectFurtherAlone(
   options: Options = {},
 ): Promise<number> {
   const engine = await engineUnderTest(bytes);
-  const events = [0, 1, 2].map((i) =>
+  const [first, ...others] = [0, 1, 2].map((i) =>
     engine.complete(prompt, {
       sampling: GREEDY,
       stop: [],
@@ -97,14 +96,20 @@ export async function expectFurtherAlone(
       ...(i > 0 && { isFurther: true }),
     }),
   );
-  const answers = await Promise.all(afterTheFirst(events).map(answer));
+  if (!first) throw new Error('three answers were asked for');
+  const begun = await first.next(); // the API starts the others now
+  async function* all(): AsyncGenerator<GenerateEvent, void> {
+    if (!begun.done) yield begun.value;
+    if (first) yield* first;
+  }
+  const answers = await Promise.all([all(), ...others].map(answer));
   for (const { tokens } of answers) expect(tokens).toEqual(alone);
   return Math.max(...answers.map(({ end }) => end.usage.cachedTokens));
 }
 
 /**
- * What goes on from an aborted request is `alone`, and so is what is answered beside it; aborted within a prompt, which must have
- * several batches, behind the answer's first token, and in its middle.
+ * Expects a request that reuses the prefix of an aborted one, and an answer concurrent with it, to equal `alone`. Aborts come within
+ * the prompt, which must take several batches, after the answer's first token, and in its middle.
  */
 export async function expectAloneAfterAbort(
   bytes: Uint8Array,
@@ -124,7 +129,7 @@ export async function expectAloneAfterAbort(
   }
 }
 
-/** Aborts behind so many tokens of an answer, or behind the prompt's first batch. */
+/** Aborts after `count` tokens of an answer, or for 0 after the prompt's first batch. */
 async function abortedAt(engine: LocalEngine, prompt: string, count: number): Promise<void> {
   const controller = new AbortController();
   const { signal } = controller;
@@ -137,7 +142,7 @@ async function abortedAt(engine: LocalEngine, prompt: string, count: number): Pr
   }
 }
 
-/** Writes `maxTokens` with a model of a shorter context, and gives how many of them were dropped. */
+/** Generates `maxTokens` tokens with a model of a shorter context. Returns how many tokens were dropped. */
 export async function expectPastContext(bytes: Uint8Array, maxTokens: number): Promise<number> {
   const { end, tokens } = await ask(await engineUnderTest(bytes), PROSE, { kv: 'policy', maxTokens });
   expect(tokens).toHaveLength(maxTokens);

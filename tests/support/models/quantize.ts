@@ -1,8 +1,8 @@
-import { floatToBfloat16, floatToHalf, halfToFloat } from '../../../src/reference/half.ts';
+import { floatToBfloat16, floatToHalf, halfToFloat } from '../../reference/half.ts';
 import { GGML_TYPES } from '../../../src/weights/ggml-types.ts';
 import type { GgmlType } from '../../../src/weights/ggml-types.ts';
-import { gridSize } from '../../../src/reference/iq3-grid.ts';
-import { nonLinear } from '../../../src/reference/dequantize.ts';
+import { gridSize } from '../../reference/iq3-grid.ts';
+import { nonLinear } from '../../reference/dequantize.ts';
 import type { Random } from '../random.ts';
 import { FLOATS } from './poisoned.ts';
 
@@ -234,7 +234,7 @@ const nearest = (values: Float32Array, step: number, table: readonly number[]): 
     return best;
   });
 
-/** The byte of IQ3_XXS whose four sizes, times `step`, are nearest. */
+/** The byte of IQ3_XXS whose four magnitudes, times `step`, are nearest. */
 function nearestOfGrid(sizes: Float32Array, step: number): number {
   let best = 0;
   let least = Infinity;
@@ -248,7 +248,7 @@ function nearestOfGrid(sizes: Float32Array, step: number): number {
   return best;
 }
 
-/** A bit for each of eight values that is negative; where they are odd, the smallest counts otherwise. */
+/** Sign bits of eight values; if their number is odd, the sign of the smallest magnitude flips. */
 function evenSigns(values: Float32Array): number {
   const bits = values.reduce((sum, value, k) => sum + (value < 0 ? 1 << k : 0), 0);
   const isOdd = values.filter((value) => value < 0).length % 2 === 1;

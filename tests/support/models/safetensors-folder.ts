@@ -5,7 +5,7 @@ import { BytesSource } from '../bytes-source.ts';
 /** Written by tools/fixtures/safetensors_models.py. */
 const FOLDER = join(import.meta.dirname, '../../fixtures/safetensors');
 
-/** A model's files by name; `change` gives other bytes for one, or none to leave it out. */
+/** A model's files by name. `change` returns other bytes for a file, or none to omit it. */
 export function modelFolder(
   model: string,
   change: Record<string, (text: string) => string | undefined> = {},
@@ -30,7 +30,7 @@ export interface Expected {
 export const expectedOf = (model: string): Expected =>
   JSON.parse(readFileSync(join(FOLDER, model, 'expected.json'), 'utf8')) as Expected;
 
-/** Of the last tokens, `[tokens][vocabSize]`. */
+/** Logits of the last tokens, `[tokens][vocabSize]`. */
 export function expectedLogits(model: string, tokens = 4): Float32Array[] {
   const all = new Float32Array(Uint8Array.from(readFileSync(join(FOLDER, model, 'logits.f32'))).buffer);
   const vocabSize = all.length / tokens;

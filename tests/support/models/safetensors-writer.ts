@@ -20,7 +20,7 @@ export function writeSafetensors(tensors: readonly SafetensorToWrite[], metadata
   );
 }
 
-/** A safetensors file of any header text. */
+/** A safetensors file with any header text. */
 export function assemble(header: string, parts: readonly Uint8Array[]): Uint8Array {
   const text = new TextEncoder().encode(header);
   const length = Math.ceil(text.length / 8) * 8;

@@ -1,15 +1,16 @@
+import { HERMES } from '../tool-templates.ts';
 import { f32, writeGguf } from './gguf-writer.ts';
 import { byteLevelTokenizer } from './tiny-tokenizer.ts';
 
 const HIDDEN = 128;
 const NORMAL = 1;
-/** Of the tiny vocabulary. */
+/** The end token of the tiny vocabulary. */
 const END = 2;
 
 /**
- * A Llama model that says what it is told to: where its prompt ends with a character that is a key of `scripts`, it
- * answers with that text, and ends. Attention and MLP are zero, each token is a direction of its own, and the output
- * matrix has its successor; each piece of a text is a token of its own, which no text is encoded to.
+ * A Llama model with scripted answers: if its prompt ends with a character that is a key of `scripts`, it answers with that
+ * text and ends. Attention and MLP are zero, each token has its own direction, and the output matrix maps it to its
+ * successor. Each piece of a script is a separate token, which the tokenizer never produces.
  */
 export function scriptedModel(scripts: Readonly<Record<string, readonly string[]>>, chatTemplate: string): Uint8Array {
   const base = byteLevelTokenizer('smollm');
@@ -32,7 +33,7 @@ export function scriptedModel(scripts: Readonly<Record<string, readonly string[]
     embeddings[from * HIDDEN + i + 1] = 1;
     output[to * HIDDEN + i + 1] = 10;
   });
-  // Whatever else stands at the end of a prompt is answered with nothing.
+  // Any other end of a prompt gets an empty answer.
   for (let id = 0; id < tokens.length; id++) if (!links.some(([from]) => from === id)) embeddings[id * HIDDEN] = 1;
   output[END * HIDDEN] = 10;
   const tensor = (name: string, shape: number[], values: Float32Array) => ({
@@ -77,3 +78,27 @@ export function scriptedModel(scripts: Readonly<Record<string, readonly string[]
 
 /** ASCII in the alphabet of byte-level tokens. */
 const byteText = (text: string): string => text.replaceAll(' ', 'Ġ').replaceAll('\n', 'Ċ');
+
+/** Answers of the tool chat, by the end of its prompt. */
+const SCRIPTS = {
+  // Prompt with tools.
+  '?': [
+    '<think>\nWhich ci',
+    'ty?\n</thi',
+    'nk>\n\nLet me look.\n<tool',
+    '_call>\n{"name": "get_weather", "arguments": ',
+    '{"city": "Paris"}}\n</tool_call>',
+  ],
+  // Prompt with a tool's result.
+  ':': ['It is 21 degrees', ' in Paris.'],
+  // Prompt without tools.
+  '!': ['<think>Polite.</think>', 'Good day.'],
+};
+
+const TEMPLATE = HERMES.replace(
+  "{{- '<|im_start|>assistant\\n' }}",
+  "{{- '<|im_start|>assistant' }}{{- ':' if messages[-1].role == 'tool' else ('?' if tools else '!') }}",
+);
+
+/** A scripted model that thinks and calls a tool, then answers with the tool's result; without tools it greets. */
+export const scriptedToolChat = (): Uint8Array => scriptedModel(SCRIPTS, TEMPLATE);

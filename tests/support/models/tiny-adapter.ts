@@ -1,4 +1,4 @@
-import type { AdapterSource } from '../../../src/adapters/formats/adapter-header.ts';
+import type { AdapterSource } from '../../../src/adapters/adapter-header.ts';
 import { configOfLayer, type ModelConfig } from '../../../src/config/model-config.ts';
 import { openGguf } from '../../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../../src/weights/model-config.ts';
@@ -17,13 +17,13 @@ export interface TinyAdapterOptions {
   rank?: number;
   alpha?: number;
   type?: FloatType;
-  /** Of transformers' names, such as `q_proj`; default: all. */
+  /** Names in transformers, such as `q_proj`; default: all. */
   targets?: readonly string[];
   /** Default: all. */
   layers?: readonly number[];
-  /** A module's own rank, by its whole name in transformers. */
+  /** Ranks of single modules, by their full names in transformers. */
   ranks?: Readonly<Record<string, number>>;
-  /** Added to the config, or in place of what is there. */
+  /** Added to the config; replaces existing keys. */
   config?: Readonly<Record<string, unknown>>;
   /** Standard deviation of ΔW's output for an input of RMS 1; default 0.5. */
   gain?: number;
@@ -48,7 +48,7 @@ export interface TinyAdapter {
   type: FloatType;
 }
 
-/** A layer's linears by their names. */
+/** Names of a layer's linears. */
 type Names = [transformers: string, gguf: string][];
 
 const LINEARS: Names = [
@@ -79,7 +79,7 @@ const DELTA_NET: Names = [
   ['linear_attn.out_proj', 'ssm_out'],
 ];
 
-/** Of a model whose files have groups of linears as one. */
+/** Names in a model whose files fuse groups of linears. */
 const FUSED: Names = [
   ['self_attn.qkv_proj', 'attn_qkv'],
   ['self_attn.o_proj', 'attn_output'],
@@ -105,7 +105,7 @@ export async function tinyConfig(options: Partial<TinyModelOptions> = {}): Promi
 
 const SMALL = { numLayers: 2, hiddenSize: 64, intermediateSize: 96, numHeads: 4, numKvHeads: 2 };
 
-/** A random adapter for a model, as PEFT trains it: rows in the model's own order. */
+/** A random adapter for a model in PEFT's layout: rows in the model's own order. */
 export function tinyAdapter(model: ModelConfig, options: TinyAdapterOptions): TinyAdapter {
   const { seed, rank = 4, alpha = 8, type = 'F32', ranks = {}, gain = 0.5 } = options;
   const layers = options.layers ?? Array.from({ length: model.numLayers }, (_, i) => i);
@@ -168,7 +168,7 @@ function shapeOf(model: ModelConfig, linear: string): [outFeatures: number, inFe
   return isDown ? [model.hiddenSize, model.intermediateSize] : [model.intermediateSize, model.hiddenSize];
 }
 
-/** Values that the type holds exactly. */
+/** Values rounded to the type. */
 function rounded(type: FloatType, values: Float32Array): Float32Array {
   if (type === 'F32') return values;
   const step = type === 'F16' ? 2 ** 10 : 2 ** 7;

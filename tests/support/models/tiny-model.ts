@@ -22,12 +22,12 @@ export interface TinyModelOptions {
     | 'lfm2moe'
     | 'olmoe'
     | 'gemma4';
-  /** Of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
+  /** Type of every matrix; vectors are F32. Quantized types need rows of whole blocks. */
   type: GgmlType;
   seed: number;
   /** Default: `type`. */
   embeddingType?: GgmlType;
-  /** Of single matrices, by a part of their name such as `blk.0.attn_v`; default: `type`. */
+  /** Types of single matrices, by a part of their name such as `blk.0.attn_v`; default: `type`. */
   types?: Record<string, GgmlType>;
   numLayers?: number;
   hiddenSize?: number;
@@ -38,47 +38,47 @@ export interface TinyModelOptions {
   headDim?: number;
   contextLength?: number;
   ropeTheta?: number;
-  /** Of q and k; default 1.5. The higher, the sharper attention is, and the more it amplifies an error of its input. */
+  /** Gain of q and k; default 1.5. A higher gain sharpens attention and amplifies input errors. */
   attentionGain?: number;
   /** Default: true. */
   tied?: boolean;
-  /** Of `gemma3`, `gemma-embedding` and `gemma4`: tokens that five layers of six, or all but every third, attend to; default 24. */
+  /** `gemma3`, `gemma-embedding` and `gemma4`: window of five of six layers, or of all but every third; default 24 tokens. */
   window?: number;
-  /** Of `gemma4`: the last layers, which share keys; default: those behind the last two kinds of half of the layers. Heads of layers with a window have half the size. */
+  /** `gemma4`: number of last layers, which share keys; default: those after the last two kinds of half of the layers. Heads of windowed layers have half the size. */
   shared?: number;
-  /** Of `gemma4`: numbers that each layer takes in of a token besides; default 32. */
+  /** `gemma4`: width of the per-layer inputs; default 32. */
   layerInput?: number;
-  /** Of `lfm2` and `lfm2moe`: layers that attend; default: every third, from the second on. And tokens that others' convolutions take in; default 3. */
+  /** `lfm2` and `lfm2moe`: attention layers, default every third from the second on; and taps of the convolutions in the others, default 3. */
   attending?: readonly number[];
   taps?: number;
-  /** Of `qwen35`: heads of its delta nets; default 4 key heads, 8 value heads, and heads of 16. */
+  /** `qwen35`: heads of its delta nets; default 4 key heads, 8 value heads, head size 16. */
   deltaHeads?: readonly [keys: number, values: number, size: number];
-  /** Of `qwen35`: a layer that drafts, behind the others. */
+  /** `qwen35`: a draft head after the layers. */
   draftHead?: boolean;
-  /** Of `qwen3moe`, `lfm2moe` and `olmoe`: experts of a layer, those that a token goes through, and how wide one is; default 8, 3 and 256. Of `lfm2moe` all layers but the first have them. */
+  /** `qwen3moe`, `lfm2moe` and `olmoe`: experts per layer, experts per token, and the width of one; default 8, 3 and 256. In `lfm2moe` all layers but the first have experts. */
   experts?: { count: number; used: number; intermediateSize: number };
-  /** Of the router; default 3. The higher, the less the last expert that is chosen counts, and the more an error of the scores. */
+  /** Gain of the router; default 3. A higher gain lowers the weight of the last chosen expert and amplifies errors of the scores. */
   routerGain?: number;
   /** Llama 3's frequency divisors. */
   ropeFreqs?: boolean;
   /** Components of a head that are rotated; default: all. */
   rotaryDim?: number;
-  /** LongRoPE: divisors for contexts of up to so many tokens, and for longer ones. */
+  /** LongRoPE: the longest context, in tokens, that uses the short divisors. */
   shortContext?: number;
   /** Positions divided by this. */
   ropeLinearScale?: number;
   tokenizer?: 'gpt2' | 'llama';
-  /** The special tokens of a `gpt2` tokenizer, those that end an answer among them, are never the likeliest. */
+  /** Special tokens of a `gpt2` tokenizer, end tokens included, are never the likeliest. */
   neverEnds?: boolean;
-  /** Pads the vocabulary (273 tokens, or 325 of SentencePiece) with unused tokens. */
+  /** Pads the vocabulary (273 tokens, or 325 with SentencePiece) with unused tokens. */
   vocabSize?: number;
-  /** Added to the metadata, or in place of what is there. */
+  /** Added to the metadata; replaces existing keys. */
   metadata?: Record<string, MetadataValue>;
 }
 
 const isGemma = (architecture: string): boolean => ['gemma3', 'gemma-embedding', 'gemma4'].includes(architecture);
 
-/** Llama and what its converter writes too: q and k rows are permuted. */
+/** Whether q and k rows are permuted, as llama.cpp's converter does for Llama and its relatives. */
 export const isInterleaved = (architecture: string): boolean =>
   ['llama', 'granite', 'smollm3', 'mistral3'].includes(architecture);
 
@@ -140,7 +140,7 @@ export function tinyModel(options: TinyModelOptions): Uint8Array {
 
 const isLfm2 = (architecture: string): boolean => ['lfm2', 'lfm2moe'].includes(architecture);
 
-/** Whether a layer attends: of `lfm2` and `lfm2moe` some have a convolution instead, of `qwen35` a delta net. */
+/** Whether a layer has attention. In `lfm2` and `lfm2moe` some layers have a convolution instead, in `qwen35` a delta net. */
 const attends = ({ architecture, attending }: TinyModelOptions, layer: number): boolean =>
   !(isLfm2(architecture) || architecture === 'qwen35') ||
   (attending ? attending.includes(layer) : isLfm2(architecture) ? layer % 3 === 1 : layer % 4 === 3);
@@ -161,14 +161,14 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   const { architecture, type, ropeLinearScale, shortContext } = options;
   const { headDim } = sizes;
   const rotaryDim = options.rotaryDim ?? (isInterleaved(architecture) ? headDim : undefined);
-  // Converters write the head size where it does not follow from the others, and always for Qwen3.
+  // Converters write the head size if it does not follow from other sizes, and always for Qwen3.
   const ownHeadDim =
     ['qwen3', 'qwen35', 'qwen3moe'].includes(architecture) ||
     isGemma(architecture) ||
     headDim !== sizes.hiddenSize / sizes.numHeads;
   return {
     'general.architecture': architecture,
-    // What is called Phi-3 must have its special tokens, or llama.cpp fails.
+    // llama.cpp fails if a model named Phi-3 lacks its special tokens.
     'general.name': architecture === 'phi3' ? 'tiny' : `tiny-${architecture}`,
     'general.file_type': FILE_TYPES[type],
     'general.quantization_version': 2,
@@ -230,7 +230,7 @@ function modelMetadata(options: TinyModelOptions, sizes: Sizes, vocabSize: numbe
   };
 }
 
-/** The last layer with keys of its own attends to all, and the one before within a window, as llama.cpp takes it to be. */
+/** The last layer with its own keys has full attention, the one before a window, as llama.cpp assumes. */
 const isWindowed = (layer: number): boolean => layer % 3 !== 2;
 const firstShared = ({ shared }: TinyModelOptions, numLayers: number): number =>
   numLayers - (shared ?? numLayers - 3 * Math.ceil(numLayers / 6));
@@ -257,7 +257,7 @@ function gemma4Metadata(
   };
 }
 
-/** Every fourth layer attends where nothing is said. */
+/** By default every fourth layer has attention. */
 function deltaMetadata(options: TinyModelOptions, { numLayers, headDim }: Sizes): Record<string, MetadataValue> {
   const { keys, values, size } = deltaHeads(options);
   const pairs = (options.rotaryDim ?? headDim) / 2;
@@ -352,7 +352,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
       matrix(name('ssm_beta.weight'), [values, hiddenSize]);
       matrix(name('ssm_alpha.weight'), [values, hiddenSize]);
       add(name('ssm_conv1d.weight'), [width, taps], random.normals(width * taps, 1 / Math.sqrt(taps)), 'F32');
-      // Some heads forget within a few tokens, others hardly.
+      // Some heads forget within a few tokens, others hardly at all.
       add(
         name('ssm_a'),
         [values],
@@ -387,7 +387,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
         vector(name('attn_v.bias'), kvSize, 0.3, 0);
       }
       if (['qwen3', 'lfm2', 'qwen35', 'qwen3moe', 'lfm2moe'].includes(architecture) || isGemma(architecture)) {
-        const scale = isGemma4 ? attentionGain / Math.sqrt(ownHeadDim) : 1; // its scores are not scaled
+        const scale = isGemma4 ? attentionGain / Math.sqrt(ownHeadDim) : 1; // Gemma 4 does not scale scores
         vector(name('attn_q_norm.weight'), ownHeadDim, 0.2 * scale, scale);
         if (layer < from) vector(name('attn_k_norm.weight'), ownHeadDim, 0.2, 1);
       }

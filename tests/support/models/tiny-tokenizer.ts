@@ -18,7 +18,7 @@ interface Vocabulary {
   types: number[];
 }
 
-/** Of a byte-level tokenizer, the first of the vocabulary; the first and the last of them end an answer. */
+/** The first tokens of the byte-level vocabulary. The first and the last of them end an answer. */
 const SPECIALS = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'];
 export const SPECIAL_TOKENS = SPECIALS.length;
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { GgufValue } from '../../../src/weights/gguf/gguf-metadata.ts';
 import { JsonFields } from '../../../src/weights/safetensors/json-file.ts';
-import { unigramMetadata } from '../../../src/weights/safetensors/unigram-files.ts';
+import { unigramMetadata } from '../../../src/weights/safetensors/hf-encoder-tokenizers.ts';
 import { SPACES } from '../../../src/weights/tokenizer-metadata.ts';
 import { BytesSource } from '../bytes-source.ts';
 import { wheelFile } from './multilingual-e5.ts';
@@ -11,7 +11,7 @@ export const CONTROL_TOKENS = ['<s>', '<pad>', '</s>', '<unk>', '<mask>'];
 const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };
 const merge = (content: string) => ({ type: 'Replace', pattern: { Regex: ' {2,}' }, content });
 
-/** What transformers' versions have made of SentencePiece's normalizer. */
+/** The forms of SentencePiece's normalizer in versions of transformers. */
 const KINDS = {
   cut: { others: [], pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'WhitespaceSplit' }, metaspace] } },
   merged: { others: [merge(' ')], pre_tokenizer: metaspace },
@@ -20,7 +20,7 @@ const KINDS = {
 
 export type Kind = keyof typeof KINDS;
 
-/** XLM-RoBERTa's `tokenizer.json`, of its pieces with their scores and SentencePiece's nmt_nfkc. */
+/** XLM-RoBERTa's `tokenizer.json` with these pieces and scores, and SentencePiece's nmt_nfkc. */
 export function xlmRobertaTokenizer(pieces: readonly [text: string, score: number][], kind: Kind): string {
   const { others, pre_tokenizer } = KINDS[kind];
   const charsmap = readFileSync(wheelFile('sentencepiece==0.2.3', 'sentencepiece/package_data/nmt_nfkc.bin'), 'base64');
@@ -44,7 +44,7 @@ export function xlmRobertaTokenizer(pieces: readonly [text: string, score: numbe
   });
 }
 
-/** The keys of a GGUF file with it, and our own. */
+/** The metadata of a GGUF file with this tokenizer, including our own keys. */
 export async function xlmRobertaMetadata(tokenizer: string, vocabSize: number): Promise<Map<string, GgufValue>> {
   const fields = (name: string, json: string): Promise<JsonFields> =>
     JsonFields.read(new BytesSource(name, new TextEncoder().encode(json)));
@@ -54,7 +54,7 @@ export async function xlmRobertaMetadata(tokenizer: string, vocabSize: number): 
   );
 }
 
-/** The same as llama.cpp's files have them. */
+/** The same metadata as in llama.cpp's files. */
 export function asGguf(values: ReadonlyMap<string, GgufValue>): Map<string, GgufValue> {
   const keys = new Map(values);
   keys.delete(SPACES);

@@ -7,18 +7,18 @@ interface Reply {
 }
 
 interface Beginning {
-  /** Whose process it is, for errors. */
+  /** Name of the process, for errors. */
   name: string;
-  /** Its module, which calls `serveCalls`. */
+  /** The module it runs, which calls `serveCalls`. */
   script: string;
   env: NodeJS.ProcessEnv;
   /** Node's arguments; default: none. */
   execArgv?: string[];
 }
 
-/** A child process that is asked for operations, so that a crash of it is an error here; it ends with this process. */
+/** A child process that runs operations on request, so that its crash is an error here. It ends with this process. */
 export class CalledProcess {
-  /** Fulfilled when it has ended. */
+  /** Fulfilled when the process has ended. */
   readonly ended: Promise<void>;
   private readonly name: string;
   private readonly child: ChildProcess;
@@ -41,7 +41,7 @@ export class CalledProcess {
         this.pending.clear();
       });
     });
-    this.ready.catch(() => undefined); // whoever calls is told
+    this.ready.catch(() => undefined); // callers receive the error
     this.child.on('message', (message: Reply | 'ready') => {
       if (message === 'ready') return;
       const request = this.pending.get(message.id);
@@ -69,14 +69,14 @@ export class CalledProcess {
     return this.child.pid ?? NaN;
   }
 
-  /** Ends it, whatever it does. */
+  /** Kills the process, whatever it is doing. */
   async end(): Promise<void> {
     this.keepAlive(true);
     this.child.kill('SIGKILL');
     await this.ended;
   }
 
-  /** An idle child does not keep this process from ending. */
+  /** An idle child does not keep this process alive. */
   private keepAlive(on: boolean): void {
     const stderr = this.child.stderr as (NodeJS.ReadableStream & { ref?(): void; unref?(): void }) | null;
     for (const handle of [this.child, this.child.channel, stderr]) {

@@ -1,2 +1,2 @@
-/** Runs the operations that a CalledProcess asks for, until it goes; says first that it is ready. */
+/** Reports that it is ready, then runs the operations that a CalledProcess requests until that disconnects. */
 export function serveCalls(operations: Record<string, (request: never) => Promise<unknown>>): void;

@@ -1,7 +1,7 @@
 import type { MessagePort, Worker } from 'node:worker_threads';
 import type { Endpoint } from 'comlink';
 
-/** A thread of Node, or its parent, as comlink wants it. */
+/** A Node worker thread, or its parent port, as a comlink endpoint. */
 export function nodeEndpoint(port: MessagePort | Worker): Endpoint {
   const handlers = new Map<EventListenerOrEventListenerObject, (data: unknown) => void>();
   return {

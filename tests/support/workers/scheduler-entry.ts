@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { expose } from 'comlink';
 import { createScheduler } from '../../../workers/scheduler.ts';
-import { carryErrors } from '../../../workers/wire-error.ts';
+import { carryErrors } from '../../../workers/wire.ts';
 import { nodeEndpoint } from './node-endpoint.ts';
 
 carryErrors();

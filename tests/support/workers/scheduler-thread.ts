@@ -1,11 +1,10 @@
-/** Starts the scheduler in a thread of Node, where there is no `Worker` of the web's. */
+/** Starts the scheduler in a Node worker thread, since Node has no web `Worker`. */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { wrap } from 'comlink';
 import { ChunkwiseError } from '../../../src/errors/chunkwise-error.ts';
-import { carryErrors } from '../../../workers/wire-error.ts';
-import type { Scheduler } from '../../../workers/scheduler.ts';
-import type { SchedulerThread } from '../../../workers/scheduler-plans.ts';
+import { carryErrors } from '../../../workers/wire.ts';
+import type { Scheduler, SchedulerThread } from '../../../workers/scheduler.ts';
 import { nodeEndpoint } from './node-endpoint.ts';
 
 carryErrors();

@@ -1,6 +1,6 @@
 /**
- * A Chromium whose WebGPU adapter is Mesa's lavapipe (shader-f16, subgroups of 8) instead of SwiftShader.
- * A folder of links to the installed Chromium with one library replaced; the installed one stays as it is.
+ * A Chromium whose WebGPU adapter is Mesa's lavapipe (shader-f16, subgroups of 8) instead of SwiftShader: a folder of
+ * links to the installed Chromium with one replaced library. The installed one stays unchanged.
  */
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
@@ -17,14 +17,14 @@ const SWIFTSHADER_RENAMED = 'libvk_swiftshader_real.so';
 const SWIFTSHADER_ICD = 'vk_swiftshader_icd.json';
 const STAMP = 'built-from.json';
 
-/** Builds it where it is missing or older than its parts, and returns the path of its executable. */
+/** Builds it if missing or older than its parts, and returns the path of its executable. */
 export async function ensureChromiumLavapipe(): Promise<string> {
   const executable = join(FOLDER, 'chromium');
   const parts = await describeParts();
   const built = await readFile(join(FOLDER, STAMP), 'utf8').catch(() => '');
   if (built === parts) return executable;
 
-  // Built aside and renamed, so that a build cut short is never taken for a whole one.
+  // Built in a temporary folder and renamed, so that an interrupted build never counts as complete.
   const unfinished = `${FOLDER}.${process.pid}`;
   await mkdir(unfinished, { recursive: true });
   try {
@@ -49,7 +49,7 @@ async function linkChromium(folder: string): Promise<void> {
   for (const name of await readdir(CHROMIUM_FOLDER)) {
     const original = join(CHROMIUM_FOLDER, name);
     if (name === 'chromium') {
-      // Chromium looks for its files beside its executable with symbolic links followed, so this one must be real.
+      // Chromium resolves symbolic links to find files near its executable, so this file must be real.
       const copy = join(folder, name);
       await link(original, copy).catch(() => copyFile(original, copy, constants.COPYFILE_FICLONE));
     } else if (name === SWIFTSHADER) {
@@ -58,7 +58,7 @@ async function linkChromium(folder: string): Promise<void> {
       await symlink(original, join(folder, name));
     }
   }
-  // ANGLE, which draws the page, goes through the Vulkan loader and keeps the true SwiftShader.
+  // ANGLE, which draws the page, uses the Vulkan loader and keeps the real SwiftShader.
   const icd = { file_format_version: '1.0.0', ICD: { library_path: `./${SWIFTSHADER_RENAMED}`, api_version: '1.0.5' } };
   await writeFile(join(folder, SWIFTSHADER_ICD), JSON.stringify(icd));
 }

@@ -1,6 +1,6 @@
-// Stands where Chromium expects SwiftShader's Vulkan library and hands out Mesa's lavapipe instead.
+// Replaces SwiftShader's Vulkan library in Chromium, and provides Mesa's lavapipe instead.
 // Dawn opens libvk_swiftshader.so itself and accepts the device only under SwiftShader's PCI ids, so every function is
-// lavapipe's own, save the three that tell the ids. LAVAPIPE is the driver's library, given by build.ts.
+// lavapipe's own, except the three that report the ids. LAVAPIPE is the driver's library, given by build.ts.
 #include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@ typedef void (*GetProperties)(void *physical_device, void *properties);
 
 enum { GOOGLE = 0x1AE0, SWIFTSHADER = 0xC0DE };
 
-// The heads of VkPhysicalDeviceProperties and VkPhysicalDeviceProperties2, as far as they are read here.
+// The first fields of VkPhysicalDeviceProperties and VkPhysicalDeviceProperties2, which are read here.
 struct Properties { uint32_t api_version, driver_version, vendor_id, device_id; };
 struct Properties2 { uint32_t type; void *next; struct Properties properties; };
 

@@ -13,7 +13,7 @@ globalThis.peer = {
     }
     return engine.device;
   },
-  // All ranks, as others have them: the same computation.
+  // All ranks, the same computation as in other runtimes.
   answer: (prompt, count) =>
     timed(async () => {
       const body = { prompt, max_tokens: count, temperature: 0, stream: true, adapter, ranks: 'uniform' };

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 
 export const PAGES = import.meta.dirname;
 
-/** Installs the other runtimes into a folder of their own, unless what the lock asks for is there; without what only Node needs. */
+/** Installs the other runtimes into their own folder if missing, without Node-only parts. */
 export async function ensurePeers(): Promise<void> {
   if (isInstalled()) return;
   console.log('Installing the other runtimes (bench/support/peers/pages, about 480 MB)');

@@ -1,4 +1,4 @@
-/** Times an answer from the call on: `begin` gives the texts of its tokens as they come. */
+/** Times an answer from the call: `begin` yields the texts of its tokens as they arrive. */
 export async function timed(begin) {
   const start = performance.now();
   const at = [];

@@ -12,10 +12,10 @@ globalThis.peer = {
       n_ctx: contextLength,
       n_threads: navigator.hardwareConcurrency,
       n_gpu_layers: gpu ? 999 : 0,
-      n_ubatch: 128, // which is what it needs on lavapipe
+      n_ubatch: 128, // required on lavapipe
     };
     if (adapters) {
-      // Its parts are files of one model to it, by their numbers.
+      // wllama treats numbered parts as the files of one model.
       const blobs = await Promise.all([model, adapters.gguf].map(async (url) => (await fetch(url)).blob()));
       await wllama.loadModel(blobs, { ...options, lora_adapters: [{ path: 'models/model-00002-of-00002.gguf' }] });
     } else await wllama.loadModelFromUrl(new URL(model, location.href).href, options);

@@ -1,7 +1,0 @@
-// logits = CAP · tanh(logits / CAP), in place; far from 0, where WGSL's tanh may overflow, it is 1. One invocation a logit.
-@compute @workgroup_size(WORKGROUP)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= VOCABULARY) { return; }
-  let at = id.y * VOCABULARY + id.x;
-  logits[at] = CAP * tanh(clamp(logits[at] / CAP, -15.0, 15.0));
-}

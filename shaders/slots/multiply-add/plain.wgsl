@@ -1,1 +1,0 @@
-fn multiply_add(a: number4, b: number4, c: number4) -> number4 { return a * b + c; }

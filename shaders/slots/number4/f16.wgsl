@@ -1,1 +1,0 @@
-alias number4 = vec4<f16>;

@@ -1,1 +1,0 @@
-alias number4 = vec4f;

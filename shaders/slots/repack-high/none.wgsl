@@ -1,2 +1,0 @@
-// Codes of no more bits.
-fn repack_high(to: u32, at: u32) {}

@@ -1,2 +1,0 @@
-// Codes as they are.
-fn recoded(words: vec4u) -> vec4u { return words; }

@@ -1,2 +1,0 @@
-// What is added to lies elsewhere.
-fn residual(i: u32) -> vec4f { return before[i]; }

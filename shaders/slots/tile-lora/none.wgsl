@@ -1,2 +1,0 @@
-// No adapters: nothing to add.
-fn add_lora(first_row: u32, first_token: u32, local: u32) {}

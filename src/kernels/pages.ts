@@ -1,0 +1,183 @@
+import mergeSource from '../../shaders/pages/merge-page-tokens.wgsl?raw';
+import probeSharedSource from '../../shaders/pages/probe-page-shared.wgsl?raw';
+import probeSource from '../../shaders/pages/probe-page.wgsl?raw';
+import quantizeSource from '../../shaders/pages/quantize-page.wgsl?raw';
+import storeSharedSource from '../../shaders/pages/store-kv-shared.wgsl?raw';
+import storeSource from '../../shaders/pages/store-kv.wgsl?raw';
+import { MAX_SEQUENCES } from '../config/limits.ts';
+import type { Device } from '../gpu/device.ts';
+import type { Kernel, KernelText } from '../gpu/kernel.ts';
+import { reads, writes } from './bindings.ts';
+import { formConstants } from './formats/page-forms.ts';
+import { headConstants, type Heads } from './heads.ts';
+import { halfPrecision } from './kernel-variants.ts';
+import { headChunks, pageSharing, type Teams, wholePages } from './page-sharing.ts';
+import { part } from './shader-library.ts';
+
+/** A token, a head or a page has little work: small workgroups. */
+const WORKGROUP = 8;
+/** Invocations that share heads: few enough to run together everywhere. */
+const SHARED_WORKGROUP = 64;
+
+/**
+ * Keys and values of `qkv [T, (numHeads + 2 numKvHeads) headDim]` → their pages in `kv`, values rotated. With qkNorm it also
+ * norms queries in place. With `stores` false the layer has no keys of its own, and the kernel only norms queries.
+ */
+export function storeKvKernel(device: Device, heads: Heads, stores = true): Kernel<{ tokens: number }> {
+  const half = halfPrecision(device);
+  const norms = heads.qkNorm ? ['query_norm_weight', 'key_norm_weight'] : [];
+  const { qkNorm, valueNorm = false, numHeads, numKvHeads, headDim, rmsNormEps } = heads;
+  const choices = {
+    ...{ QK_NORM: qkNorm, VALUE_NORM: valueNorm, NORM_EPS: { f32: rmsNormEps } },
+    STORED_KV: stores ? numKvHeads : 0,
+  };
+  const qkNormPart = part(qkNorm ? 'qk-norm/heads' : 'qk-norm/none');
+  const sources = [half.source, part('stored-half'), part('rotation'), part('rotated-value'), qkNormPart];
+  const text: Pick<KernelText, 'enables' | 'bindings' | 'params'> = {
+    enables: half.enables,
+    bindings: [
+      reads('batch_table', 'vec4u'),
+      reads('pages', 'vec4u'),
+      reads('rope', 'vec4f'),
+      ...norms.map((name) => reads(name, 'vec4f')),
+      writes('qkv', 'vec4f'),
+      writes('kv', 'vec2u'),
+    ],
+    params: {},
+  };
+  if (device.variant.sharedPages) {
+    const abreast = Math.floor((SHARED_WORKGROUP * 8) / headDim);
+    const stored = (stores ? numKvHeads : 0) + (qkNorm ? numHeads : 0);
+    return {
+      ...text,
+      name: 'store-kv-shared',
+      sources: [...sources, storeSharedSource],
+      constants: {
+        ...headConstants(heads),
+        ...choices,
+        WORKGROUP: SHARED_WORKGROUP,
+        HEADS_ABREAST: abreast,
+        STORED_HEADS: stored,
+      },
+      groups: ({ tokens }) => [Math.ceil(stored / abreast), tokens],
+    };
+  }
+  const invocations = (stores ? (numKvHeads * headDim) / 8 : 0) + (qkNorm ? numHeads : 0);
+  return {
+    ...text,
+    name: 'store-kv',
+    sources: [...sources, storeSource],
+    constants: { ...headConstants(heads), WORKGROUP, ...choices },
+    groups: ({ tokens }) => [Math.ceil(invocations / WORKGROUP), tokens],
+  };
+}
+
+/** Pages of `kv` → quantized copies elsewhere in it. `tasks [N, 2, 4]`: page-table entries of a page and of its copy. */
+export function quantizePageKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
+  const half = halfPrecision(device);
+  return {
+    name: 'quantize-page',
+    sources: [half.source, part('page-layout'), part('page-units'), quantizeSource],
+    enables: half.enables,
+    constants: { ...headConstants(heads), ...formConstants, WORKGROUP, ALL_F16: false },
+    bindings: [reads('tasks', 'vec4u'), writes('kv', 'vec2u')],
+    params: { first: 'u32' },
+    groups: ({ pages }) => [2 * heads.numKvHeads, pages],
+  };
+}
+
+/** Latest tokens of a sequence whose queries and outputs are kept as probes. */
+export const PROBES = 8;
+/** Constants of kernels that keep probes: their number, and the sequence slots that have some. */
+export const PROBED = { PROBES, SLOTS: MAX_SEQUENCES };
+
+/** Floats of one probe and head: query, output, then maximum and sum of its softmax. */
+export const probeFloats = (headDim: number): number => 2 * headDim + 4;
+
+/**
+ * Results of one task and head, each summed over the queries: the squared change of the attention output, the squared output;
+ * then the mean share of attention that the pages have, and 0.
+ */
+export const FOUND_FLOATS = 4;
+export const FOUND_BYTES = FOUND_FLOATS * 4;
+
+/** Sum over the heads of the result `which` of the task or group `at`. */
+export function sumOverHeads(found: Float32Array, numHeads: number, at: number, which: number): number {
+  let sum = 0;
+  for (let head = 0; head < numHeads; head++) sum += found[(at * numHeads + head) * FOUND_FLOATS + which] ?? NaN;
+  return sum;
+}
+
+/** Constants of kernels that read pages one head at a time. */
+const headByHead = (device: Device, heads: Heads, workgroup: number) => {
+  const { sources, enables, scale } = wholePages(device, heads);
+  const constants: KernelText['constants'] = {
+    ...headConstants(heads),
+    ...formConstants,
+    PROBES,
+    GROUP: 1,
+    ALL_F16: false,
+    WORKGROUP: workgroup,
+    ...scale,
+  };
+  return { sources, enables, constants };
+};
+
+/** The team of probe-page-shared: all invocations of a workgroup share one page. */
+const ONE_TEAM: Teams = { workgroup: 128, teams: 1 };
+
+/**
+ * Change of the attention output of the latest `queries` queries if `together` pages at once take another form. `tasks
+ * [N, 2, 4]`: page-table entries of a page in both forms. The last query is at `position`; the queries are in `probes
+ * [sequence slots, PROBES, numHeads, probeFloats]` → `errors [N / together, numHeads, FOUND_FLOATS]`.
+ */
+export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: number }> {
+  const bound: Pick<KernelText, 'bindings' | 'params'> = {
+    bindings: [
+      reads('tasks', 'vec4u'),
+      reads('qkv', 'vec4f'),
+      reads('rope', 'vec4f'),
+      reads('kv', 'vec2u'),
+      writes('errors', 'vec4f'),
+    ],
+    params: { first: 'u32', count: 'u32', together: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
+  };
+  if (device.variant.sharedPages) {
+    const { sources, enables, constants } = pageSharing(device, heads, ONE_TEAM);
+    return {
+      name: 'probe-page-shared',
+      sources: [...sources, probeSharedSource],
+      enables,
+      constants: { ...constants, PROBES, QUERY_STRIDE: probeFloats(heads.headDim) / 4, ALL_F16: false },
+      ...bound,
+      groups: ({ found }) => [heads.numKvHeads * headChunks(heads), found],
+    };
+  }
+  const { attentionWorkgroup } = device.variant;
+  const { sources, enables, constants } = headByHead(device, heads, attentionWorkgroup);
+  return {
+    name: 'probe-page',
+    sources: [...sources, probeSource],
+    enables,
+    constants,
+    ...bound,
+    groups: ({ found }) => [Math.ceil((found * heads.numHeads) / attentionWorkgroup)],
+  };
+}
+
+/**
+ * Pages of `kv`, f16 or sparse → sparse copies with fewer entries elsewhere in it. `tasks [N, 2, 4]`: page-table entries of
+ * a page and of its copy; `qkv` and the params name the latest queries, as for probePageKernel.
+ */
+export function mergePageTokensKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
+  const { sources, enables, constants } = headByHead(device, heads, WORKGROUP);
+  return {
+    name: 'merge-page-tokens',
+    sources: [...sources, mergeSource],
+    enables,
+    constants: { ...constants, UNROLLED: !device.variant.sharedPages },
+    bindings: [reads('tasks', 'vec4u'), reads('qkv', 'vec4f'), reads('rope', 'vec4f'), writes('kv', 'vec2u')],
+    params: { first: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
+    groups: ({ pages }) => [heads.numKvHeads, pages],
+  };
+}

@@ -1,0 +1,57 @@
+import type { CachePolicy } from '../../cache/policy.ts';
+import { PAGE_TOKENS } from '../../kernels/heads.ts';
+import type { Transformer } from '../../models/transformer.ts';
+import { randomWords } from '../../util/numbers.ts';
+import { NO_ADAPTERS } from '../adapter-mix.ts';
+import type { ModelPlan } from '../model-plan.ts';
+import { Sequence } from '../sequence.ts';
+import type { SequenceCache } from '../sequence-cache.ts';
+import type { PageTrials } from './page-trials.ts';
+
+/** The parts of a session that compute a text. */
+interface ComputingSession {
+  readonly plan: ModelPlan;
+  readonly trials: PageTrials;
+  readonly sequences: SequenceCache;
+  readonly transformer: Transformer;
+  compute(sequence: Sequence, tokens: readonly number[], onBatch: () => undefined): Promise<unknown>;
+  release(sequence: Sequence): void;
+}
+
+/** Random tokens that the text repeats. */
+const REPEATED = 4 * PAGE_TOKENS;
+/** Probes of the repetition, one at each page; the last one's result is known two tokens later. */
+const TOKENS = 2 * REPEATED + PAGE_TOKENS;
+
+/** Without the pages before the latest two. */
+const PROBING: CachePolicy = {
+  key: 'probing',
+  probes: ({ tokens, pages }) => {
+    const far = pages.slice(0, Math.floor(tokens / PAGE_TOKENS) - 2);
+    return tokens > REPEATED ? { pages: [...far.keys()].slice(1), forms: ['sparse'] } : undefined;
+  },
+};
+
+/**
+ * For each layer: the squared change of its attention output if it attends to no old pages, per query of a text that repeats
+ * random tokens, relative to the residual stream. It is large for the few layers that fetch what stands far back. Takes pages
+ * of the cache, and the sequence slot `slot`. Empty if the context is too short, or the cache full of running texts. Errors: `device_lost`.
+ */
+export async function farLosses(session: ComputingSession, slot: number): Promise<number[]> {
+  const { plan, trials, sequences, transformer } = session;
+  const { vocabSize } = plan.config;
+  if (plan.contextLength < TOKENS || trials.residualShares.length === 0) return [];
+  const pages = TOKENS / PAGE_TOKENS;
+  sequences.makeRoom(pages, pages);
+  if (!transformer.cache.hasRoom(pages, pages)) return [];
+  const once = [...randomWords(REPEATED)].map((word) => word % vocabSize);
+  const tokens = [...once, ...once, ...once.slice(0, PAGE_TOKENS)];
+  const sequence = new Sequence(NO_ADAPTERS, slot, PROBING);
+  try {
+    for (let at = 0; at < TOKENS; at += PAGE_TOKENS)
+      await session.compute(sequence, tokens.slice(at, at + PAGE_TOKENS), () => undefined);
+    return trials.residualShares.map((share, layer) => share * sequence.probed.changeOf(layer, 'sparse'));
+  } finally {
+    session.release(sequence);
+  }
+}

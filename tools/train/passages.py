@@ -1,0 +1,103 @@
+"""Keys and values of texts and of questions about them, computed once by the base, without a gradient.
+
+An activated adapter changes only the tokens from its invocation on, so a step of its training computes only those.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from transformers import DynamicCache
+
+from data import encode
+
+# Of what is kept, 23 KB a token; float32 gives the logits of a full pass to 1e-4, this one to 0.02.
+KEPT = torch.float16
+
+
+@dataclass
+class Passage:
+    """A text at the beginning of prompts. `kept`: keys and values [layers, 2, heads, tokens, head width]."""
+
+    text: str
+    tokens: list[int]
+    kept: torch.Tensor | None = None
+
+
+@dataclass
+class Asked:
+    """A prompt about a passage. `before`: its tokens from the passage's end to the invocation; `kept`: as of a passage."""
+
+    passage: Passage
+    before: list[int]
+    kept: torch.Tensor | None = None
+
+
+def passage_of(tokenizer, text):
+    """The tokens that all prompts share which go on after a text."""
+    one, other = (prompt_tokens(tokenizer, f"{text}\n\n{next}") for next in ("A", "B"))
+    length = next(i for i, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1])
+    return Passage(text, one[:length])
+
+
+def prompt_tokens(tokenizer, content):
+    turns = [{"role": "user", "content": content}]
+    return encode(tokenizer, tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+
+
+def asked_of(tokenizer, passage, question, invocation):
+    """A prompt about a passage, without the invocation that ends it."""
+    tokens = prompt_tokens(tokenizer, f"{passage.text}\n\n{question}")
+    length = len(passage.tokens)
+    assert tokens[:length] == passage.tokens and tokens[-len(invocation) :] == invocation
+    return Asked(passage, tokens[length : -len(invocation)])
+
+
+def read(model, all_asked):
+    """Keeps what the base computes of prompts about one passage, and of the passage. `model`: the base with an adapter."""
+    passage = all_asked[0].passage
+    base = model.get_base_model().model
+    with torch.no_grad(), model.disable_adapter():
+        if passage.kept is None:
+            passage.kept = kept_of(base(input_ids=torch.tensor([passage.tokens]), use_cache=True).cache)[:, :, 0].to(KEPT)
+        length = len(passage.tokens)
+        cache = cache_of(passage.kept.float()[:, :, None].expand(-1, -1, len(all_asked), -1, -1, -1))
+        # Padding is on the right, where causal attention never sees it.
+        kept = kept_of(base(input_ids=padded([asked.before for asked in all_asked]), cache=cache, use_cache=True).cache)
+        for row, asked in enumerate(all_asked):
+            asked.kept = kept[:, :, row, :, length : length + len(asked.before)].to(KEPT)
+
+
+def last_logits(model, all_asked, tail):
+    """The logits [prompts, vocabulary] after the tokens `tail`, which follow each prompt and to which the adapter applies."""
+    for passage in {id(asked.passage): asked.passage for asked in all_asked}.values():
+        if missing := [asked for asked in all_asked if asked.passage is passage and asked.kept is None]:
+            read(model, missing)
+    lengths = [len(asked.passage.tokens) + len(asked.before) for asked in all_asked]
+    longest = max(lengths)
+    first = all_asked[0].kept
+    kept = torch.zeros(*first.shape[:2], len(all_asked), first.shape[2], longest, first.shape[4])
+    mask = torch.ones(len(all_asked), longest + len(tail), dtype=torch.long)
+    for row, (asked, length) in enumerate(zip(all_asked, lengths, strict=True)):
+        kept[:, :, row, :, longest - length :] = torch.cat([asked.passage.kept, asked.kept], dim=3)
+        mask[row, : longest - length] = 0
+    positions = torch.tensor(lengths)[:, None] + torch.arange(len(tail))
+    given = {"attention_mask": mask, "position_ids": positions, "cache": cache_of(kept)}
+    base = model.get_base_model()
+    hidden = base.model(input_ids=torch.tensor([tail] * len(all_asked)), **given).last_hidden_state
+    return base.lm_head(hidden[:, -1])
+
+
+def padded(rows):
+    longest = max(map(len, rows))
+    return torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+
+
+def kept_of(cache):
+    return torch.stack([torch.stack([layer.keys, layer.values]) for layer in cache.layers])
+
+
+def cache_of(kept):
+    cache = DynamicCache()
+    for layer, (keys, values) in enumerate(kept):
+        cache.update(keys, values, layer)
+    return cache
