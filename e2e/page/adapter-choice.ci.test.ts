@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
-import { mainThreadTasks } from '../support/main-thread.ts';
+import { longestTask } from '../support/main-thread.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 
 const QUESTION = 'The sea, the sea, the sea, the sea; then 1868 lamps of Grey Skerry: who lit them?';
@@ -93,13 +93,14 @@ it('draws ranks while it answers without a main-thread task above 50 ms of CPU t
   await demo.chooseAdapter('shakespeare');
   await demo.setMaxTokens(150);
   const prompt = QUESTION.repeat(7); // more tokens than are drawn in one frame
-  const tasks = await mainThreadTasks(demo.page, async () => {
+  const longest = await longestTask(demo.page, 50, async () => {
+    await demo.page.getByRole('button', { name: 'New chat' }).click();
     await demo.send(prompt);
     await demo.openDetails();
     await demo.page.getByTestId('rank-strip').locator('summary').click();
     await demo.answered();
   });
-  expect(tasks[0]).toBeLessThan(50);
+  expect(longest).toBeLessThan(50);
   expect(await demo.page.locator('.rank-text').first().locator('.rank-token').count()).toBeGreaterThan(250);
   expect(await demo.page.locator('.rank-text').last().locator('.rank-token').count()).toBeGreaterThan(100);
 });

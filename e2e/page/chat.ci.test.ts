@@ -5,7 +5,7 @@ import { launchBrowser } from '../support/browser.ts';
 import { DemoPage } from '../support/demo-page.ts';
 import type { DemoServer } from '../support/demo-server.ts';
 import { serveDemo } from '../support/demo-server.ts';
-import { mainThreadTasks } from '../support/main-thread.ts';
+import { longestTask, mainThreadTasks } from '../support/main-thread.ts';
 
 const KINDS: AdapterKind[] = ['swiftshader', 'lavapipe'];
 const LONGEST_TASK_MS = 50;
@@ -102,11 +102,10 @@ describe.each(KINDS)('a chat on %s', (kind) => {
     it('has no main-thread task above 50 ms of CPU time while it answers', async () => {
       await demo.setMaxTokens(100);
       await demo.ask('Warm up.');
-      const tasks = await mainThreadTasks(demo.page, async () => {
+      const longest = await longestTask(demo.page, LONGEST_TASK_MS, async () => {
         await demo.ask('Tell me a long story.');
       });
-      expect(tasks.length).toBeGreaterThan(50);
-      expect(tasks[0]).toBeLessThan(LONGEST_TASK_MS);
+      expect(longest).toBeLessThan(LONGEST_TASK_MS);
       // Proof that a long task would be seen. Its length is a count of steps, because the measure is CPU time: under
       // load a thread may get a seventh of the time.
       const busy = await mainThreadTasks(demo.page, async () => {

@@ -37,3 +37,16 @@ export async function mainThreadTasks(page: Page, work: () => Promise<void>): Pr
   const tasks = onMain.filter(({ name }) => name === 'RunTask' || name === 'ThreadControllerImpl::RunTask');
   return tasks.map(({ tdur = 0 }) => tdur / 1000).sort((a, b) => b - a);
 }
+
+/**
+ * The CPU time of the longest main-thread task of `work`, in milliseconds: the least of up to three runs, until one is
+ * below `limit`. What the page computes stands in each run; what a virtual machine's host took away meanwhile, which the
+ * thread's clock counts too, does not.
+ */
+export async function longestTask(page: Page, limit: number, work: () => Promise<void>): Promise<number> {
+  let least = Infinity;
+  for (let run = 0; run < 3 && least >= limit; run++) {
+    least = Math.min(least, (await mainThreadTasks(page, work))[0] ?? Infinity);
+  }
+  return least;
+}
