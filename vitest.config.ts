@@ -35,10 +35,13 @@ const computingFiles = [
   'tests/models/real-model.ci.test.ts',
 ].filter((path) => testFiles.includes(path));
 const otherFiles = testFiles.filter((path) => ![...cpuFiles, ...browserFiles, ...computingFiles].includes(path));
-/** Folders of tests that ask what the engine answers, whatever kernels compute it. */
+/** Tests that ask what the engine answers. */
 const ENGINE_FOLDERS = /^tests\/(ai-sdk|cli|engine|llama|stress)\//;
-const narrowFiles = otherFiles.filter((path) => TIER === 'change' || ENGINE_FOLDERS.test(path));
-const wideFiles = otherFiles.filter((path) => !narrowFiles.includes(path));
+const engineFiles = otherFiles.filter((path) => TIER === 'change' || ENGINE_FOLDERS.test(path));
+/** Tests that ask what models and sessions compute, whatever kernels do it; others ask it of kernels of both widths. */
+const MODEL_FOLDERS = /^tests\/(models\/(?!architectures)|session\/(?!checks|variants))/;
+const modelFiles = otherFiles.filter((path) => !engineFiles.includes(path) && MODEL_FOLDERS.test(path));
+const kernelFiles = otherFiles.filter((path) => ![...engineFiles, ...modelFiles].includes(path));
 
 const env = {
   VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '',
@@ -48,8 +51,8 @@ const env = {
 
 // Much of the time goes into lavapipe's compiler, and what it compiles computes little: it does without optimizing.
 const wide = { ...env, GALLIVM_PERF: 'nopt' };
-// Vectors of 128 bits, for which LLVM takes half as long, give subgroups of four invocations. Tests of kernels, models and
-// sessions have them in the change tier, and vectors as wide as the processor's in the rest; all others have them in both.
+// Vectors of 128 bits, for which LLVM takes half as long, give subgroups of four invocations. Tests of kernels and
+// instruments have them in the change tier, and vectors as wide as the processor's in the rest; all others have them in both.
 // What Mesa keeps does not say how wide it was compiled.
 const narrow = {
   ...wide,
@@ -73,8 +76,10 @@ export default defineConfig({
     projects: [
       { test: { name: 'cpu', include: cpuFiles, ...common } },
       // One process has many files: its device stays, and with it what was compiled for those before.
-      { test: { name: 'gpu', include: narrowFiles, isolate: false, env: narrow, ...common } },
-      { test: { name: 'gpu-wide', include: wideFiles, env: wide, ...common } },
+      { test: { name: 'gpu', include: engineFiles, isolate: false, env: narrow, ...common } },
+      // In one process, these would keep several GB.
+      { test: { name: 'gpu-models', include: modelFiles, env: narrow, ...common } },
+      { test: { name: 'gpu-wide', include: kernelFiles, env: wide, ...common } },
       // After the others, two at a time, because some of them measure.
       {
         test: {
