@@ -99,6 +99,8 @@ export class KvCache {
   /** Pages that sliding-window layers hold, of `#count`. */
   #inSight = 0;
   readonly #mostWindowPages: number;
+  /** Pages of a sequence for which sliding-window layers have room, however many run; Infinity without such layers. */
+  readonly windowPages: number;
   readonly numPages: number;
 
   constructor(
@@ -108,6 +110,7 @@ export class KvCache {
   ) {
     this.numPages = size.numPages;
     this.#mostWindowPages = pagesInSight(config, size);
+    this.windowPages = mostWindowPages(config, size.batchTokens ?? Infinity);
     const own = layerPageCounts(config, size).map((count, layer) =>
       sharesKeys(config, layer) ? undefined : new LayerPages(device, config, layer, count),
     );

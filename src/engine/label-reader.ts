@@ -1,6 +1,7 @@
 import { GREEDY } from '../config/sampling.ts';
 import { MAX_BRANCHES } from '../config/limits.ts';
-import { pagesFor } from '../cache/kv-cache.ts';
+import { pagesBeforeWindow } from '../cache/cache-page.ts';
+import { type KvCache, pagesFor } from '../cache/kv-cache.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { largest } from '../util/numbers.ts';
 import { ChunkwiseError, handled } from '../errors/chunkwise-error.ts';
@@ -108,22 +109,25 @@ export class LabelReader {
     inputs: ReadInputs,
   ): AsyncGenerator<Scored, void> {
     const part = Math.min(...group.map(({ shared, prompt }) => Math.min(shared, prompt.length - 1)));
-    const atOnce = this.#atOnce(group, part, inputs.pages);
+    const atOnce = this.#atOnce(group, part, inputs.pages, session.transformer.cache);
     const isAlone = group.length === 1 && depthOf(group[0]!) === 0;
     if (!isAlone && !session.plan.config.deltaNet && atOnce > 0)
       yield* scoreTogether(session, group, { ...inputs, part, atOnce });
     else for (const read of ordered(group)) yield scoreAlone(session, read, { ...inputs, part });
   }
 
-  /** Most reads that the pages allow in the same batches, after a common prefix of `part` tokens. */
-  #atOnce(group: readonly AdaptedRead[], part: number, pages: number): number {
+  /** Most reads that the pages allow in the same batches, after a common prefix of `part` tokens; 0 or less if none. */
+  #atOnce(group: readonly AdaptedRead[], part: number, pages: number, { windowPages, config }: KvCache): number {
     const most = largest(
       group.map(({ prompt }) => prompt.length),
       0,
     );
     const whole = Math.floor(part / PAGE_TOKENS);
     const each = pagesFor(most) - whole + this.#depth * LABEL_PAGES;
-    return Math.min(MAX_BRANCHES, Math.floor((pages - pagesFor(part)) / each));
+    const held = pagesFor(part);
+    // Sliding-window layers free pages of the common prefix, but none of the reads'.
+    const free = Math.min(pages - held, windowPages - (held - pagesBeforeWindow(config, part)));
+    return Math.min(MAX_BRANCHES, Math.floor(free / each));
   }
 }
 

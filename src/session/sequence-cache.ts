@@ -12,6 +12,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { MAX_SEQUENCES } from '../config/limits.ts';
 import { type KvCache, pagesFor } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
+import { LayerLosses } from '../cache/probes.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { Sequence } from './sequence.ts';
 
@@ -146,6 +147,7 @@ export class SequenceCache {
         pages: copies,
         states: known,
         rows: rows.slice(0, shared),
+        probed: new LayerLosses(source.probed.found, source.probed.pages),
         reused: shared,
       });
     }

@@ -133,15 +133,27 @@ const MANY: LabelRead[] = Array.from({ length: 10 }, (_, i) => ({
   ...(i % 3 === 0 && uses('late')),
 }));
 
-const ROOM = ['with room for all branches', 1024] as const;
+/** Longer than the windows of tiny models. */
+const LONG = MANY.map((read) => ({ ...read, text: `${read.text}${' And does the wind blow?'.repeat(12)}` }));
+
+const ROOM = ['with room for all branches', MANY, { architecture: 'llama', contextLength: 1024 }] as const;
 test.each(
-  byTier([ROOM], [ROOM, ['with room for one branch', 320], ['that leaves no page for a branch', 160]] as const),
-)('questions in shared batches give the results of one at a time, in a context %s', async (_, contextLength) => {
-  const model = tinyModel({ architecture: 'llama', type: 'F32', seed: 71, contextLength, neverEnds: true });
+  byTier(
+    [ROOM],
+    [
+      ROOM,
+      ['with room for one branch', MANY, { architecture: 'llama', contextLength: 320 }],
+      ['that leaves no page for a branch', MANY, { architecture: 'llama', contextLength: 160 }],
+      ['that convolutions do not see', LONG, { architecture: 'lfm2', contextLength: 4096 }],
+      ['that windows do not see', LONG, { architecture: 'gemma3', contextLength: 4096 }],
+    ] as const,
+  ),
+)('questions in shared batches give the results of one at a time, in a context %s', async (_, reads, options) => {
+  const model = tinyModel({ type: 'F32', seed: 71, neverEnds: true, ...options });
   const engine = await adaptedEngine(model);
   const { sequences, transformer } = await engine.session();
-  const together = await scores(engine, MANY);
-  for (const [i, read] of MANY.entries()) {
+  const together = await scores(engine, reads);
+  for (const [i, read] of reads.entries()) {
     sequences.makeRoom(Infinity);
     const [alone] = await scores(engine, [read]);
     expect(difference(exp(alone!.logprobs), exp(together[i]!.logprobs)), read.text).toBeLessThan(1e-5);
