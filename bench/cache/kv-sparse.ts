@@ -1,5 +1,5 @@
 // Below the floor: facts at ten depths of a drama, and perplexity of four texts, with a tenth and a twentieth of the dense
-// bytes. `sparse` packs old pages; `policy`, the control, drops the oldest. CHUNKWISE_CONTEXT, CHUNKWISE_DEPTHS,
+// bytes. With `sparse` some layers give up old pages; `policy`, the control, drops the oldest of all layers. CHUNKWISE_CONTEXT, CHUNKWISE_DEPTHS,
 // CHUNKWISE_WINDOWS (0: no perplexity).
 import { comparedCaches, lineOf as lineOfCache } from '../../cli/evaluations/kv.ts';
 import { lineOf, retrieval, retrievalCases, summaryOf } from '../../cli/evaluations/retrieval.ts';

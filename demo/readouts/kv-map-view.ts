@@ -55,13 +55,21 @@ export class KvMapView {
       count: forms.reduce((sum, each) => sum + Number(each === code), 0),
     }));
     const present = counts.filter(({ count }) => count > 0);
-    const words = present.map(({ form, count }) => `${formatCount(count)} in ${form}`).join(', ');
+    const givenUp = PAGE_FORMS.indexOf('sparse');
+    const giving = new Set([...forms.keys()].filter((at) => forms[at] === givenUp).map((at) => Math.floor(at / pages)));
+    const words = present
+      .map(({ form, count }) =>
+        form === 'sparse'
+          ? `${formatCount(count)} given up, by ${giving.size} of ${layers} layers`
+          : `${formatCount(count)} in ${form}`,
+      )
+      .join(', ');
     if (words === this.said) return;
     this.said = words;
     this.canvas.ariaLabel = `Pages of all layers by form: ${words}`;
     this.legend.replaceChildren(
       ...present.map(({ form, count }) => {
-        const item = create('li', form, `${form} `);
+        const item = create('li', form, `${form === 'sparse' ? 'given up' : form} `);
         item.dataset['form'] = form;
         item.dataset['count'] = String(count);
         item.append(create('span', 'count', formatCount(count)));

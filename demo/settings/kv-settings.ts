@@ -1,7 +1,7 @@
 import { type CompletionOptions, DEFAULT_KV_ERROR_BUDGET } from '../../src/api/index.ts';
 import { byId } from '../basics/dom.ts';
 
-const MODES = ['dense', 'policy', 'q8', 'q4'] as const;
+const MODES = ['dense', 'policy', 'q8', 'q4', 'sparse'] as const;
 
 /** Settings of the KV cache. */
 export interface KvChoice {
@@ -26,6 +26,8 @@ export class KvSettings {
   private readonly errorBudget = byId('kv-error-budget', HTMLInputElement);
   private readonly memory = byId('kv-memory-budget', HTMLInputElement);
   private readonly priority = byId('kv-priority', HTMLSelectElement);
+  /** Settings of `policy` alone. */
+  private readonly ofPolicy = ['kv-error-setting', 'kv-priority-setting'].map((id) => byId(id, HTMLElement));
 
   get values(): KvChoice {
     return {
@@ -46,7 +48,8 @@ export class KvSettings {
   showValues(): void {
     const { kv, kvErrorBudget, kvMemory } = this.values;
     const memory = kvMemory === 0 ? 'no limit' : `${kvMemory} MB`;
-    this.budgets.hidden = kv !== 'policy';
+    this.budgets.hidden = kv !== 'policy' && kv !== 'sparse';
+    for (const setting of this.ofPolicy) setting.hidden = kv !== 'policy';
     // Not hidden, because that would move the page during a drag.
     this.priority.disabled = kvMemory === 0;
     byId('kv-error-budget-value', HTMLOutputElement).value = `${kvErrorBudget.toFixed(2)} %`;
@@ -55,13 +58,15 @@ export class KvSettings {
   }
 }
 
-/** KV options of a request; only `policy` has budgets. */
+/** KV options of a request; only `policy` and `sparse` have budgets. */
 export function kvOptions({
   kv,
   kvErrorBudget,
   kvMemory,
   kvPriority,
 }: KvChoice): Pick<CompletionOptions, 'kv' | 'kvErrorBudget' | 'kvMemoryBudget' | 'kvPriority'> {
+  const limit = kvMemory > 0 && { kvMemoryBudget: kvMemory * 1e6 };
+  if (kv === 'sparse') return { kv, ...limit };
   if (kv !== 'policy') return { kv };
-  return { kv, kvErrorBudget, ...(kvMemory > 0 && { kvMemoryBudget: kvMemory * 1e6, kvPriority }) };
+  return { kv, kvErrorBudget, ...(limit && { ...limit, kvPriority }) };
 }

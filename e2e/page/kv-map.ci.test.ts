@@ -39,6 +39,7 @@ async function mapOf({ page }: DemoPage) {
     counts,
     bytes: Number(await map.getAttribute('data-bytes')),
     label: await map.getByRole('img').getAttribute('aria-label'),
+    legend: await legend.allInnerTexts(),
   };
 }
 
@@ -66,9 +67,9 @@ const bytesSeen = ({ page }: DemoPage, testId: string) =>
 
 const isFewer = (bytes: number, i: number, all: readonly number[]): boolean => bytes < (all[i - 1] ?? 0);
 
-it('shows every page in 16 bits with the dense cache, and fewer bytes in other forms with q4', async () => {
+it('shows every page in 16 bits with the dense cache, fewer bytes with q4, and pages that layers gave up with sparse', async () => {
   const seen = [];
-  for (const kv of ['dense', 'q4']) {
+  for (const kv of ['dense', 'q4', 'sparse']) {
     const demo = await open();
     await demo.setChoices({ 'KV cache': kv });
     const map = demo.page.getByTestId('kv-map');
@@ -76,7 +77,7 @@ it('shows every page in 16 bits with the dense cache, and fewer bytes in other f
     const memory = await bytesSeen(demo, 'memory-kv');
     const shown = await bytesSeen(demo, 'kv-map');
     const { note } = await demo.ask(PROMPT);
-    expect((await shown.jsonValue()).some(isFewer)).toBe(kv === 'q4');
+    expect((await shown.jsonValue()).some(isFewer)).toBe(kv !== 'dense');
     // It updates during prefill; slots of shrunk pages are refilled before the buffers shrink.
     expect((await memory.jsonValue()).length).toBeGreaterThan(2);
     expect(await map.isVisible()).toBe(true);
@@ -85,7 +86,7 @@ it('shows every page in 16 bits with the dense cache, and fewer bytes in other f
     await map.waitFor({ state: 'hidden' });
     await demo.close();
   }
-  const [dense, q4] = seen as [(typeof seen)[0], (typeof seen)[0]];
+  const [dense, q4, sparse] = seen as [(typeof seen)[0], (typeof seen)[0], (typeof seen)[0]];
   const { f16 = 0 } = dense.counts;
   expect(f16).toBeGreaterThan(12 * 10);
   expect(dense).toMatchObject({ counts: { f16 }, label: expect.stringContaining(`${f16} in f16`) as string });
@@ -98,6 +99,15 @@ it('shows every page in 16 bits with the dense cache, and fewer bytes in other f
   // At 4.41 bits per element with about three pages in 16 bits; buffers keep some room to grow.
   expect(q4.bytes).toBeLessThan(0.55 * dense.bytes);
   expect(q4.memory).toBeLessThan(dense.memory - 0.5 * (dense.bytes - q4.bytes));
+  // Seven of twelve layers give up as many pages each; the others keep theirs in k3v2.
+  const { f16: whole = 0, k3v2 = 0, sparse: givenUp = 0 } = sparse.counts;
+  expect(sparse.counts).toEqual({ f16: whole, k3v2, sparse: givenUp });
+  expect(whole + k3v2 + givenUp).toBe(f16);
+  expect(givenUp).toBeGreaterThan(7 * 3);
+  expect(givenUp % 7).toBe(0);
+  expect(sparse.legend).toContain(`given up ${givenUp}`);
+  expect(sparse.label).toContain(`${givenUp} given up, by 7 of 12 layers`);
+  expect(sparse.bytes).toBeLessThan(q4.bytes);
   const noted = /KV cache ([\d.]+) [kM]B/;
   expect(Number(noted.exec(q4.note)?.[1])).toBeCloseTo(q4.bytes / (q4.note.includes(' MB') ? 1e6 : 1e3), 1);
 });
@@ -171,6 +181,14 @@ it('sends the budgets with the request, and keeps them across visits', async () 
   await demo.page.reload();
   await demo.loaded();
   expect(await asked()).toEqual(budgets);
+  await demo.setChoices({ 'KV cache': 'sparse' });
+  expect(await asked()).toEqual({ kv: 'sparse', kvMemoryBudget: 7_000_000 });
+  // Of the budgets, it has that of memory alone.
+  await demo.openSettings();
+  for (const name of ['Error budget of the cache', 'Memory budget of the cache'])
+    expect(await demo.page.getByLabel(name, { exact: true }).isVisible()).toBe(name.startsWith('Memory'));
+  expect(await demo.page.getByLabel('If both cannot hold', { exact: true }).isVisible()).toBe(false);
+  await demo.page.getByRole('button', { name: 'Done' }).click();
   await demo.setChoices({ 'KV cache': 'q8' });
   expect(await asked()).toEqual({ kv: 'q8' });
   await demo.close();

@@ -19,7 +19,7 @@ export interface Place {
 /** One layer's part of a KV cache page. */
 export interface LayerPage {
   readonly form: PageForm;
-  /** Entries: PAGE_TOKENS, or fewer in a sparse page, whose tokens are merged; 0 if the layer gave it up. */
+  /** Entries: PAGE_TOKENS, or 0 if the layer freed it or gave it up (`sparse`); comparisons also merge tokens into fewer. */
   readonly entries: number;
   readonly place: Place;
   /** Share of attention, summed over the page's trials. */
@@ -57,7 +57,7 @@ export interface Change {
   page: number;
   layer: number;
   form: SmallerForm;
-  /** PAGE_TOKENS; for `sparse`, the number of entries to merge to, or 0 to give up the page. */
+  /** PAGE_TOKENS; for `sparse`, 0 to give up the page, or in comparisons the number of entries to merge to. */
   entries: number;
   /** Forced by the memory budget, regardless of the error budget. */
   forced?: boolean;

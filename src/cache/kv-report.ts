@@ -1,7 +1,7 @@
 import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { type CachePage, isFreed } from './cache-page.ts';
-import type { LayerLosses } from './probes.ts';
+import { LayerLosses } from './probes.ts';
 import { recurrentUnits, type RecurrentState } from './recurrent-states.ts';
 
 /** Forms and sizes of a sequence's KV cache. */
@@ -11,11 +11,16 @@ export interface KvReport {
   bytes: Record<PageForm, number>;
   /** Peak bytes of all pages during the request. */
   peakBytes: number;
-  /** Estimated relative L2 error of each layer's attention output due to its pages' forms. */
+  /** Estimated relative L2 error of each layer's attention output due to its pages' forms; forms that were not probed count as 0. */
   layerErrors: number[];
   /** Measured error of the latest queries over all pages at once; only with `kvShadow`. */
   shadowErrors?: number[];
-  /** Tokens merged into other entries, or given up; counted per layer. */
+  /**
+   * Estimated relative L2 error of each layer's attention output due to the pages that it gave up (`kv: 'sparse'`): as
+   * measured once on a text that repeats random tokens, not on this text. Only if pages were given up and layers measured.
+   */
+  givenUpErrors?: number[];
+  /** Tokens of pages that layers gave up, counted per layer. */
   mergedTokens: number;
   /** Tokens evicted from all layers because the text exceeded its context or memory budget. */
   droppedTokens: number;
@@ -34,14 +39,16 @@ interface CachedText {
   probed: LayerLosses;
 }
 
+/** `farLosses`: see session/pages/far-losses.ts. */
 export function kvReport(
   { pages, dropped, memoryOverrode, peakKvBytes: peakBytes, probed }: CachedText,
   formsRefused: boolean,
+  farLosses = new LayerLosses(),
 ): KvReport {
   const zeros = (): Record<PageForm, number> =>
     Object.fromEntries(PAGE_FORMS.map((form) => [form, 0])) as Record<PageForm, number>;
   const counts = (pages[0]?.layers ?? []).map(() => new Map<PageForm, number>());
-  const report = {
+  const report: KvReport = {
     ...{ pages: zeros(), bytes: zeros(), peakBytes, layerErrors: [] as number[] },
     ...{ mergedTokens: 0, droppedTokens: dropped, memoryOverrode, formsRefused },
   };
@@ -55,9 +62,12 @@ export function kvReport(
       if (form !== 'f16') counts[layer]?.set(form, (counts[layer].get(form) ?? 0) + 1);
     });
   }
-  report.layerErrors = counts.map((ofForms, layer) =>
-    probed.errorOf(layer, new Map([...ofForms].map(([form, count]) => [form, count / pages.length]))),
-  );
+  const errorsBy = (losses: LayerLosses): number[] =>
+    counts.map((ofForms, layer) =>
+      losses.errorOf(layer, new Map([...ofForms].map(([form, count]) => [form, count / pages.length]))),
+    );
+  report.layerErrors = errorsBy(probed);
+  if (report.pages.sparse > 0 && farLosses.pages > 0) report.givenUpErrors = errorsBy(farLosses);
   return report;
 }
 
@@ -77,7 +87,7 @@ export interface KvMap {
   pages: number;
   /** `[layers, pages]`: indices of `PAGE_FORMS`. */
   forms: Uint8Array;
-  /** `[layers, pages]`: entries of the page (fewer than its tokens in a sparse page); 0 if the layer freed it or gave it up. */
+  /** `[layers, pages]`: tokens of the page that the layer keeps: all, or 0 if it freed the page or gave it up (form `sparse`). */
   entries: Uint8Array;
   /** Bytes of all pages. */
   bytes: number;

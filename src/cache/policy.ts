@@ -32,8 +32,8 @@ export interface CacheView {
   probed: LayerLosses;
   /** By layer; see session/pages/residual-shares.ts. */
   residualShares: readonly number[];
-  /** By layer; see session/pages/far-losses.ts. Empty if unknown. */
-  farLosses: readonly number[];
+  /** See session/pages/far-losses.ts; without results if unknown. */
+  farLosses: LayerLosses;
 }
 
 /** Measures each layer with these pages in each of these forms, one form at a time; `sparse`: without entries. `pages`: indices. */
@@ -317,9 +317,9 @@ const WHOLE_LAYERS = 3 / 8;
 const LEAST_SHARE = 1 / 8;
 
 /** Layers from the least to the most important; none if that is unknown. */
-function leastImportant({ changingLayers, farLosses }: CacheView): number[] {
-  const lossOf = (layer: number): number => farLosses[layer] ?? 0;
-  return farLosses.length === 0 ? [] : [...changingLayers].sort((a, b) => lossOf(a) - lossOf(b));
+function leastImportant({ changingLayers, farLosses, residualShares }: CacheView): number[] {
+  const lossOf = (layer: number): number => farLosses.changeOf(layer, 'sparse') * (residualShares[layer] ?? NaN);
+  return farLosses.pages === 0 ? [] : [...changingLayers].sort((a, b) => lossOf(a) - lossOf(b));
 }
 
 /** Pages that `layers` can give up, layer by layer, the oldest first. */

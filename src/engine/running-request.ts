@@ -162,7 +162,7 @@ export class RunningRequest {
     const { dropped, memoryOverrode, peakKvBytes, probed } = sequence;
     const formsRefused = session.trials.isRefused(sequence.policy);
     const kv = {
-      ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }, formsRefused),
+      ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }, formsRefused, session.trials.farLosses),
       ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }),
     };
     const { invokedAt } = this.#adapted ?? {};

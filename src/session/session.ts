@@ -187,7 +187,7 @@ export class Session {
     if (!areHalf || mayShrink(sequence, sequence.tokens.length + tokens.length)) {
       await this.#preparePages();
       const { trials } = this;
-      if (sequence.policy.usesFarLosses && trials.areRight && trials.farLosses.length === 0)
+      if (sequence.policy.usesFarLosses && trials.areRight && trials.farLosses.pages === 0)
         trials.farLosses = await farLosses(this, sequence.slot);
     }
     if (areHalf || this.trials.areRight) return;

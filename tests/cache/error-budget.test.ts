@@ -41,7 +41,7 @@ function viewOf(
   return {
     probed,
     residualShares,
-    farLosses: [],
+    farLosses: new LayerLosses(),
     pages,
     tokens,
     upcoming: 1,

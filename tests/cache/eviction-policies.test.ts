@@ -28,7 +28,7 @@ const viewOf = (massOf: (page: number, layer: number) => number = () => 0, count
     changingLayers: [0, 1],
     formBytes: () => 1,
     residualShares: [],
-    farLosses: [],
+    farLosses: new LayerLosses(),
     probed: new LayerLosses(),
   };
 };

@@ -9,7 +9,7 @@ import {
   slidingWindowLayers,
 } from '../../cache/cache-page.ts';
 import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../../cache/kv-cache.ts';
-import type { FormLoss } from '../../cache/probes.ts';
+import { type FormLoss, LayerLosses } from '../../cache/probes.ts';
 import { type CachePolicy, type CacheView, DENSE, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
 import { hasPages } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
@@ -39,8 +39,8 @@ interface Span {
 export class PageTrials {
   /** See residual-shares.ts; empty if the context is too short for policies. */
   residualShares: readonly number[] = [];
-  /** See far-losses.ts; empty until a policy needs them. */
-  farLosses: readonly number[] = [];
+  /** See far-losses.ts; without results until a policy needs them. */
+  farLosses = new LayerLosses();
   /**
    * Whether the device computes other page forms right, as far as is known; if it does not, all pages stay in f16.
    */

@@ -41,6 +41,34 @@ function watched(policy: CachePolicy): { policy: CachePolicy; pages: () => reado
   return { policy: { ...policy, drops }, pages: () => seen };
 }
 
+/** The text that the engine measures layers with repeats after as many tokens. */
+const BACK = 128;
+
+/**
+ * Layers of equal outputs, which attend by distance alone: those of `fetching` to the token `BACK` tokens before, the others to
+ * the token itself; the more alone, the larger `gain`.
+ */
+function fetchingModel(numLayers: number, fetching: readonly number[], gain: number): Uint8Array {
+  const [numHeads, numKvHeads, headDim, ropeTheta] = [4, 2, 64, 10_000];
+  const half = headDim / 2;
+  /** Turned back by `distance`; components `half` apart are a pair. */
+  const bias = (heads: number, distance: number) =>
+    Float32Array.from({ length: heads * headDim }, (_, i) => {
+      const angle = distance * ropeTheta ** (-(i % half) / half);
+      return gain * (i % headDim < half ? Math.cos(angle) : -Math.sin(angle));
+    });
+  const values = Object.fromEntries(
+    Array.from({ length: numLayers }, (_, layer) => [
+      [`blk.${layer}.attn_q.bias`, bias(numHeads, fetching.includes(layer) ? BACK : 0)],
+      [`blk.${layer}.attn_k.bias`, bias(numKvHeads, 0)],
+    ]).flat(),
+  ) as Record<string, Float32Array>;
+  return tinyModel({
+    ...{ architecture: 'qwen2', type: 'Q4_1', seed: 55, contextLength: 1024, attentionGain: 0.01 },
+    ...{ numLayers, numHeads, numKvHeads, headDim, ropeTheta, values },
+  });
+}
+
 const gaveUp = ({ layers }: CachePage): boolean => layers.some(isGivenUp);
 
 const total = (of: Record<string, number>): number => Object.values(of).reduce((sum, each) => sum + each, 0);
@@ -94,6 +122,32 @@ describe('a sparse cache', () => {
     expect(kv.droppedTokens).toBe(0);
     expect(poisoned).toBeGreaterThan(20);
     expect((await lastLogits(engine, tokens, policy)).last).toEqual(clean.last);
+  });
+
+  // With a gain of 8 nothing but rounding is left of the attention to other text.
+  test.each([
+    { fetching: [0, 3], gain: 2.5 },
+    { fetching: [1, 2], gain: 8 },
+  ])('layers that fetch far text keep it, and the others give it up (gain $gain)', async ({ fetching, gain }) => {
+    const engine = await engineUnderTest(fetchingModel(4, fetching, gain));
+    const dense = await lastLogits(engine, tokens, DENSE);
+    expect(dense.kv.givenUpErrors).toBeUndefined();
+    const sparse = watched(sparsePolicy());
+    const { kv } = await lastLogits(engine, tokens, sparse.policy);
+    const giving = new Set(
+      sparse.pages().flatMap(({ layers }) => [...layers.keys()].filter((i) => isGivenUp(layers[i]!))),
+    );
+    const others = [0, 1, 2, 3].filter((layer) => !fetching.includes(layer));
+    expect([...giving].sort()).toEqual(others);
+    for (const layer of fetching) expect(kv.givenUpErrors?.[layer]).toBe(0);
+    // Within fewer bytes the fetching layers give up pages too, and the report tells what these cost.
+    const policy = sparsePolicy(Math.floor(0.15 * total(dense.kv.bytes)));
+    const { givenUpErrors = [] } = (await lastLogits(engine, tokens, policy)).kv;
+    for (const layer of fetching) {
+      expect(givenUpErrors[layer]).toBeGreaterThan(0.2);
+      expect(givenUpErrors[layer]).toBeLessThan(Math.SQRT2);
+    }
+    for (const layer of others) expect(givenUpErrors[layer]).toBeLessThan(0.05);
   });
 
   test('a text that diverges soon after pages that a layer gave up continues before the first of them', async () => {

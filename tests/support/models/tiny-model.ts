@@ -29,6 +29,8 @@ export interface TinyModelOptions {
   embeddingType?: GgmlType;
   /** Types of single matrices, by a part of their name such as `blk.0.attn_v`; default: `type`. */
   types?: Record<string, GgmlType>;
+  /** Values of single tensors by name, instead of random ones. */
+  values?: Record<string, Float32Array>;
   numLayers?: number;
   hiddenSize?: number;
   intermediateSize?: number;
@@ -282,7 +284,7 @@ function modelTensors(options: TinyModelOptions, sizes: Sizes, vocabSize: number
   const random = new Random(options.seed);
   const tensors: TensorToWrite[] = [];
   const add = (name: string, shape: number[], values: Float32Array, as: GgmlType): void => {
-    tensors.push({ name, shape, type: as, bytes: quantize(as, values) });
+    tensors.push({ name, shape, type: as, bytes: quantize(as, options.values?.[name] ?? values) });
   };
   const ownTypes = Object.entries(options.types ?? {});
   const matrix = (

@@ -124,6 +124,15 @@ export const CACHE: readonly Fault[] = [
     tests: ['tests/engine/concurrency.ci.test.ts', 'tests/engine/choices.test.ts'],
   },
   {
+    id: 'fetching-layers-give-up',
+    file: 'src/cache/policy.ts',
+    find: 'sort((a, b) => lossOf(a) - lossOf(b));',
+    replace: 'sort((a, b) => lossOf(b) - lossOf(a));',
+    what: 'In a sparse cache the layers that fetch far text give up their pages, and the others keep theirs.',
+    from: 'seeded',
+    tests: ['tests/session/pages/sparse-cache.test.ts'],
+  },
+  {
     id: 'merged-tokens-miscounted',
     file: 'src/cache/kv-report.ts',
     find: 'report.mergedTokens += PAGE_TOKENS - entries;',
