@@ -82,7 +82,11 @@ async function findDefinition(
     url.pathname += name;
     try {
       const files = [fileAt(url.href, hub)];
-      return (await openStored(url.href, files, { kind: 'adapter', confirm: undefined, onProgress }))[0];
+      const check = async ([source]: readonly ByteSource[]): Promise<{ license: undefined }> => {
+        if (source) checkDefinitionSize(source);
+        return { license: undefined };
+      };
+      return (await openStored(url.href, files, { kind: 'adapter', check, confirm: undefined, onProgress }))[0];
     } catch (error) {
       if (!isMissing(error)) throw error;
     }
@@ -93,18 +97,20 @@ async function findDefinition(
 /** Most bytes of a function's file. */
 const MOST_DEFINITION_BYTES = 256 * 1024;
 
+function checkDefinitionSize({ name: file, size }: ByteSource): void {
+  if (size <= MOST_DEFINITION_BYTES) return;
+  throw new ChunkwiseError('bad_file', { file, reason: `has more than ${MOST_DEFINITION_BYTES} bytes` });
+}
+
 /** Reads the file of a function. Throws `bad_file` if it is too large or no UTF-8. */
 export async function readDefinition(source: ByteSource): Promise<{ file: string; text: string }> {
   const { name: file, size } = source;
-  const fail = (reason: string): never => {
-    throw new ChunkwiseError('bad_file', { file, reason });
-  };
-  if (size > MOST_DEFINITION_BYTES) return fail(`has more than ${MOST_DEFINITION_BYTES} bytes`);
+  checkDefinitionSize(source);
   const bytes = await source.read(0, size);
   try {
     return { file, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) };
-  } catch {
-    return fail('is not UTF-8');
+  } catch (cause) {
+    throw new ChunkwiseError('bad_file', { file, reason: 'is not UTF-8' }, { cause });
   }
 }
 

@@ -27,10 +27,10 @@ export function sentencesOf(text: string): Span[] {
   }));
 }
 
-/** Splits a text into passages of whole sentences. A longer sentence is a passage of its own. */
+/** Splits a text into passages of whole sentences. A longer sentence is cut at white space, or where it must be. */
 export function passagesOf(text: string): Passage[] {
   const passages: Span[][] = [];
-  for (const sentence of sentencesOf(text)) {
+  for (const sentence of sentencesOf(text).flatMap((span) => piecesOf(text, span))) {
     const last = passages.at(-1);
     const isFull = !last || sentence.end - (last[0] as Span).start > MOST_CHARACTERS;
     if (isFull) passages.push([sentence]);
@@ -40,6 +40,20 @@ export function passagesOf(text: string): Passage[] {
     sentences,
     text: text.slice((sentences[0] as Span).start, (sentences.at(-1) as Span).end),
   }));
+}
+
+function piecesOf(text: string, { start, end }: Span): Span[] {
+  const pieces: Span[] = [];
+  while (end - start > MOST_CHARACTERS) {
+    const whole = text.slice(start, start + MOST_CHARACTERS + 1);
+    const space = whole.search(/\s\S*$/);
+    // No character of two halves is cut.
+    const last = /[\uD800-\uDBFF]$/.test(whole.slice(0, -1)) ? MOST_CHARACTERS - 1 : MOST_CHARACTERS;
+    const cut = start + (space > 0 ? space : last);
+    pieces.push({ start, end: cut });
+    start = cut + (text.slice(cut).match(/^\s+/)?.[0].length ?? 0);
+  }
+  return [...pieces, { start, end }];
 }
 
 /** The `count` passages that share the most words with the question, rare words before common ones; all if there are fewer. */

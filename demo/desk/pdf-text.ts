@@ -26,22 +26,32 @@ const HEADING_RATIO = 1.1;
  */
 export function textOfPages(pages: readonly (readonly Line[])[]): PagedText {
   const pageStarts: number[] = [];
-  let text = '';
+  const parts: string[] = [];
+  let length = 0;
+  const add = (part: string): void => {
+    parts.push(part);
+    length += part.length;
+  };
   let before: Line | undefined;
   for (const lines of pages) {
     const distance = usualDistance(lines);
     let isFirst = true;
     for (const line of lines) {
-      if (before && isFirst ? !goesOn(before, line) : before && endsParagraph(before, line, distance)) text += '\n\n';
-      else if (before) text = joined(text, line.text);
-      if (isFirst) pageStarts.push(text.length);
-      text += line.text;
+      if (before && isFirst ? !goesOn(before, line) : before && endsParagraph(before, line, distance)) add('\n\n');
+      else if (before && !isDivided(before.text, line.text)) add(' ');
+      else if (before && /^\p{Ll}/u.test(line.text)) {
+        // A hyphen before a small letter divides a word; before another one it belongs to the word.
+        parts.push(parts.pop()!.slice(0, -1));
+        length--;
+      }
+      if (isFirst) pageStarts.push(length);
+      add(line.text);
       before = line;
       isFirst = false;
     }
-    if (isFirst) pageStarts.push(text.length);
+    if (isFirst) pageStarts.push(length);
   }
-  return { text, pageStarts };
+  return { text: parts.join(''), pageStarts };
 }
 
 /** The distance between a paragraph's lines: the lower quartile of all, because headings and paragraphs have wider ones. */
@@ -67,8 +77,5 @@ const goesOn = (before: Line, line: Line): boolean =>
 
 const endsSentence = ({ text }: Line): boolean => /[.!?:]["'”’)\]]*$/.test(text);
 
-/** A text that goes on with `next`. A hyphen before a small letter divides a word; before another one it belongs to the word. */
-function joined(text: string, next: string): string {
-  if (!/\p{L}[-\u00AD]$/u.test(text) || !/^[\p{L}\p{N}]/u.test(next)) return `${text} `;
-  return /^\p{Ll}/u.test(next) ? text.slice(0, -1) : text;
-}
+/** Whether a line ends with a hyphen in a word that the next one goes on with. */
+const isDivided = (line: string, next: string): boolean => /\p{L}[-\u00AD]$/u.test(line) && /^[\p{L}\p{N}]/u.test(next);

@@ -31,10 +31,11 @@ export class LazyEngine {
   /** Loads the engine, once. A failed load is tried again by the next call. Errors: those of `createEngine`. */
   async load(onProgress?: (progress: LoadProgress) => void): Promise<Engine> {
     if (onProgress) this.#listeners.add(onProgress);
+    const loading = (this.#loading ??= this.#load());
     try {
-      return await (this.#loading ??= this.#load());
+      return await loading;
     } catch (error) {
-      this.#loading = undefined;
+      if (this.#loading === loading) this.#loading = undefined; // another load may have begun after `dispose`
       throw error;
     } finally {
       if (onProgress) this.#listeners.delete(onProgress);

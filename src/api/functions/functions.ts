@@ -71,7 +71,8 @@ export class Functions {
           ? `${place.hub}:${own.folder}`
           : new URL(encodePath(own.folder), withoutQuery(place.folder)).href;
       const known = { ...own, library, files: this.host.parse.adapter(withQueryOf(place, at)) };
-      if (!this.#known.has(own.name)) this.#known.set(own.name, known);
+      // Listed again for another base, it has another folder.
+      if (this.#known.get(own.name)?.folder !== own.folder) this.#known.set(own.name, known);
     }
     const names = new Set(functions.map(({ name }) => name));
     return { base, functions: (await this.list()).filter(({ name }) => names.has(name)) };
