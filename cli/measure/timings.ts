@@ -1,8 +1,7 @@
 import { kvBytes } from '../../src/cache/kv-report.ts';
 import { type CachePolicy, DENSE, type KvOptions, policyOf } from '../../src/cache/policy.ts';
-import type { Operation } from '../../src/gpu/operation.ts';
 import type { Groups, Params } from '../../src/gpu/kernel.ts';
-import type { Dispatcher } from '../../src/gpu/recorder.ts';
+import type { Dispatcher, Operation } from '../../src/gpu/recorder.ts';
 import { FIRST_PREFILL_TOKEN } from '../../src/layers/batch.ts';
 import { type Adaptation, UNADAPTED } from '../../src/engine/adapters.ts';
 import { type SampledToken, greedy } from '../../src/session/sampling/sampler.ts';

@@ -1,8 +1,7 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
 import type { DeltaNet } from '../config/model-config.ts';
-import { createOperation, following, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, following, type Operation } from '../gpu/recorder.ts';
 import { causalConvKernel, type DeltaSize, deltaRuleKernel, gatedNormKernel } from '../kernels/recurrent.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './activations.ts';

@@ -3,8 +3,7 @@ import { linearsOfGroup } from '../architectures/linears.ts';
 import type { Activation } from '../config/activations.ts';
 import type { Experts as ExpertsConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import {
   GROUP_TOKENS,
   groupedPlaces,

@@ -1,6 +1,5 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import { gatedActivationKernel } from '../kernels/element-wise.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './activations.ts';

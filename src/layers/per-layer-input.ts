@@ -1,8 +1,7 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import { takeInputKernel } from '../kernels/element-wise.ts';
 import type { Activations, LayerPlace } from './activations.ts';
 import type { Batch, BatchShape } from './batch.ts';

@@ -1,7 +1,6 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
-import { createOperation, following, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, following, type Operation } from '../gpu/recorder.ts';
 import { shortConvKernel } from '../kernels/recurrent.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './activations.ts';
