@@ -5,8 +5,7 @@ import { type ModelConfig, sharesKeys, windowOfLayer } from '../config/model-con
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { createOperation, type Dispatcher, following, type Operation } from '../gpu/recorder.ts';
-import { attentionMergeKernels } from '../kernels/attention-merge.ts';
-import { storesTokens, type AttentionKernel, attentionKernels } from '../kernels/attention.ts';
+import { type AttentionKernel, attentionKernels, attentionMergeKernels, storesTokens } from '../kernels/attention.ts';
 import { normQkKernel, sigmoidMulKernel } from '../kernels/element-wise.ts';
 import { mergePageTokensKernel, probePageKernel, quantizePageKernel, storeKvKernel } from '../kernels/pages.ts';
 import type { Batch } from './batch.ts';
