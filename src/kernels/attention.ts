@@ -5,13 +5,19 @@ import mergeAloneSource from '../../shaders/attention/attention-merge-alone.wgsl
 import mergeSharedSource from '../../shaders/attention/attention-merge-shared.wgsl?raw';
 import mergeSource from '../../shaders/attention/attention-merge.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
-import type { Binding, Kernel, KernelText, Params, ParamsLayout } from '../gpu/kernel.ts';
-import { reads, writes } from './bindings.ts';
+import {
+  type Binding,
+  type Kernel,
+  type KernelText,
+  type Params,
+  type ParamsLayout,
+  reads,
+  writes,
+} from '../gpu/kernel.ts';
 import { formConstants } from './formats/page-forms.ts';
 import { headConstants, type Heads, PAGE_TOKENS, rotatedTogether } from './heads.ts';
 import { halfPrecision, scoreScaling, windowOf } from './kernel-variants.ts';
-import { decodeWorkgroup, headChunks, pageSharing, pageTeams, wholePages } from './page-sharing.ts';
-import { PROBED } from './pages.ts';
+import { decodeWorkgroup, headChunks, pageSharing, pageTeams, PROBED, wholePages } from './pages.ts';
 import { part } from './shader-library.ts';
 
 /** Most splits of the pages that a batch's tokens attend to; a batch with more tokens has one split a token. */

@@ -8,10 +8,9 @@ import {
   trialModule,
   VARIANTS,
 } from '../../src/gpu/device.ts';
-import { type Kernel, renderKernel } from '../../src/gpu/kernel.ts';
+import { type Kernel, renderKernel, shaderParts } from '../../src/gpu/kernel.ts';
 import { allKernels } from './all-kernels.ts';
 import { compileWithNaga } from './naga.ts';
-import { shaderParts } from '../../src/gpu/shader-parts.ts';
 
 /** Texts of kernels, and of parts and variants in shader libraries, by name. */
 const SHADERS = Object.entries(
