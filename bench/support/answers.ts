@@ -1,4 +1,4 @@
-import type { KvReport } from '../../src/cache/kv-report.ts';
+import type { KvReport } from '../../src/cache/kv-cache.ts';
 import type { MemoryReport } from '../../src/gpu/buffers.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/open-engine.ts';

@@ -1,5 +1,5 @@
 import { type KvOptions, MOST_KV_ERROR_BUDGET, policyOf, type CachePolicy } from '../../src/cache/policy.ts';
-import type { KvReport } from '../../src/cache/kv-report.ts';
+import type { KvReport } from '../../src/cache/kv-cache.ts';
 import { quantile } from '../../src/util/numbers.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { type Perplexity, type PerplexityWindow, perplexity } from '../measure/evaluate.ts';

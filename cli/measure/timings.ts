@@ -1,4 +1,4 @@
-import { kvBytes } from '../../src/cache/kv-report.ts';
+import { kvBytes } from '../../src/cache/kv-cache.ts';
 import { type CachePolicy, DENSE, type KvOptions, policyOf } from '../../src/cache/policy.ts';
 import type { Groups, Params } from '../../src/gpu/kernel.ts';
 import type { Dispatcher, Operation } from '../../src/gpu/recorder.ts';

@@ -6,9 +6,8 @@ import {
   type SavedFile,
   type SavedText,
 } from '../cache/saved-cache.ts';
-import { LayerLosses } from '../cache/probes.ts';
 import { recurrentStatesToSave } from '../cache/recurrent-states.ts';
-import { countWindowPages } from '../cache/cache-page.ts';
+import { countWindowPages, LayerLosses } from '../cache/cache-page.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readOnce } from '../gpu/recorder.ts';
 import { finished } from '../gpu/device.ts';

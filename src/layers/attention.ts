@@ -1,6 +1,6 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
-import type { StreamProbes } from '../cache/probes.ts';
+import type { StreamProbes } from '../cache/kv-cache.ts';
 import { type ModelConfig, sharesKeys, windowOfLayer } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';

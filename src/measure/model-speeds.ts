@@ -1,5 +1,5 @@
 import { EXPERT_LINEARS, expertShape, linearShape, linearsOfLayer } from '../architectures/linears.ts';
-import { kvBytes } from '../cache/kv-report.ts';
+import { kvBytes } from '../cache/kv-cache.ts';
 import {
   configOfLayer,
   hasState,

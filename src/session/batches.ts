@@ -1,5 +1,5 @@
 import type { RampRow } from '../chunking/ramps.ts';
-import { allHalf } from '../cache/kv-report.ts';
+import { allHalf } from '../cache/kv-cache.ts';
 import type { Device } from '../gpu/device.ts';
 import { type Dispatcher, readOnce, type Recorder } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';

@@ -1,10 +1,15 @@
-import { type AdaptedSpan, BASE_SPANS, type CachePage, type PageProbe, type PageTrial } from '../cache/cache-page.ts';
+import {
+  type AdaptedSpan,
+  BASE_SPANS,
+  type CachePage,
+  LayerLosses,
+  type PageProbe,
+  type PageTrial,
+} from '../cache/cache-page.ts';
 import { type AdaptedText, type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
 import type { RampRow } from '../chunking/ramps.ts';
-import { LayerLosses } from '../cache/probes.ts';
-import { kvBytes } from '../cache/kv-report.ts';
 import type { RecurrentState } from '../cache/recurrent-states.ts';
-import { pagesFor } from '../cache/kv-cache.ts';
+import { kvBytes, pagesFor } from '../cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../cache/policy.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 

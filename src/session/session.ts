@@ -7,7 +7,7 @@ import { HEAD_TOKENS } from '../layers/activations.ts';
 import { pageFormKernels } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { allHalf } from '../cache/kv-report.ts';
+import { allHalf } from '../cache/kv-cache.ts';
 import { DENSE, LEAST_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { checkAdapters, checkPages, checkPlainAdapters } from './checks/session-checks.ts';

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
-import { pagesFor } from '../../src/cache/kv-cache.ts';
-import { kvBytes } from '../../src/cache/kv-report.ts';
+import { kvBytes, pagesFor } from '../../src/cache/kv-cache.ts';
 import { STATE_TOKENS, mostRecurrentStates } from '../../src/cache/recurrent-states.ts';
 import { stateBytes } from '../../src/config/model-config.ts';
 import { pageBytes } from '../../src/kernels/heads.ts';

@@ -125,7 +125,7 @@ export const CACHE: readonly Fault[] = [
   },
   {
     id: 'merged-tokens-miscounted',
-    file: 'src/cache/kv-report.ts',
+    file: 'src/cache/kv-cache.ts',
     find: 'report.mergedTokens += PAGE_TOKENS - entries;',
     replace: 'report.mergedTokens += entries;',
     what: 'The report counts the entries of sparse pages as merged tokens.',
