@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../src/config/model-config.ts';
-import { type LocalEngine, openEngine } from '../src/engine/open-engine.ts';
+import type { LocalEngine } from '../src/engine/engine.ts';
+import { openEngine } from '../src/engine/open-engine.ts';
 import type { AdapterUse } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { contextOf } from '../src/session/model-plan.ts';

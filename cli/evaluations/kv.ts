@@ -4,7 +4,7 @@ import { quantile } from '../../src/util/numbers.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { type Perplexity, type PerplexityWindow, perplexity } from '../measure/evaluate.ts';
 import type { Adaptation } from '../../src/engine/adapters.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { EVAL_KV_FLAGS, kvOptions } from '../command-flags.ts';
 import { numberFlag, parseFlags, readText, refuseFlags, required, wholeFlag } from '../flags.ts';
 import { withModel } from '../open-model.ts';

@@ -4,7 +4,7 @@ import { calibrate } from '../../src/api/decisions/calibrate.ts';
 import { decide, type DecisionClient } from '../../src/api/decisions/decide.ts';
 import { probabilities } from '../../src/api/decisions/distribution.ts';
 import type { Decision, DecisionChoice, DecisionRequest } from '../../src/api/decisions/types.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { LabelRead, LabelScores } from '../../src/engine/types.ts';
 import { forward } from '../reference/forward.ts';
 import { readReferenceModel } from '../reference/model.ts';

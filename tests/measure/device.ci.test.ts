@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { napping, nodeGpu } from '../../cli/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { Budget } from '../../src/measure/budget.ts';
 import { deviceEvents, type DeviceMeasureOptions, measureDevice } from '../../src/measure/measure-device.ts';
 import type { DeviceReport, ModelSpeeds } from '../../src/measure/device-report.ts';
