@@ -314,7 +314,7 @@ async function readAfter(
     samples.sampler.begin(slot, GREEDY, tokens);
     const sample = { sequence, sampling: GREEDY, position: tokens.length, wantsEntropy: false, wantsLogits: true };
     const onBatch = (_: number, length: number): void => {
-      if (sequence.tokens.length + length === tokens.length) sampled = handled(session.sample(length, sample));
+      if (sequence.tokens.length + length === tokens.length) sampled = handled(session.batches.sample(length, sample));
     };
     // Layers with a recurrent state save it where a prefill ends.
     const isParted = plan.config.deltaNet && cachedTokens < part && part < tokens.length;

@@ -165,8 +165,8 @@ describe('an answer that a draft model drafts is the same', () => {
           return reading;
         };
       } else {
-        const decode = drafts.decode.bind(drafts);
-        drafts.decode = (samples) => {
+        const decode = drafts.batches.decode.bind(drafts.batches);
+        drafts.batches.decode = (samples) => {
           const step = decode(samples);
           lose();
           return step;

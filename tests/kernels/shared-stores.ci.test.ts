@@ -53,7 +53,7 @@ describe('no two invocations of a dispatch store into one vector or word', () =>
     // Several sequences, and verification of drafts.
     const streams = [0, 1].map((slot) => new Sequence(undefined, slot));
     for (const stream of streams) await session.prefill(stream, tokens.slice(0, 20), () => undefined);
-    await session.decode(streams.map((stream) => greedy(stream, 21)));
+    await session.batches.decode(streams.map((stream) => greedy(stream, 21)));
     const text = { prompt: [], answer: [] };
     for (const count of [1, 3, 7])
       await session.verify(greedy(streams[0]!, streams[0]!.tokens.length + 1), {

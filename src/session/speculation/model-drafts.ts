@@ -125,10 +125,10 @@ export class ModelDrafts {
     draftModel.sequences.goBack(sequence, Math.min(right, text.length - 1), this.#began);
     const steps: Promise<SampledToken>[] = [];
     await this.#read(text, text.length, (length) =>
-      steps.push(handled(draftModel.sample(length, greedy(sequence, text.length)))),
+      steps.push(handled(draftModel.batches.sample(length, greedy(sequence, text.length)))),
     );
     while (steps.length < count) {
-      const step = draftModel.decode([greedy(sequence, text.length + steps.length)]);
+      const step = draftModel.batches.decode([greedy(sequence, text.length + steps.length)]);
       steps.push(handled(step.then(([sampled]) => sampled as SampledToken)));
     }
     const sampled = (await Promise.all(steps)).map(({ token }) => token);
