@@ -14,9 +14,8 @@ import {
 import { type LinearDecodeSize, decodeKernel } from '../kernels/linear-decode.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './activations.ts';
-import { Linear, type Norm } from './linear.ts';
+import { beforeFirstHalf, type FirstHalf, Linear, type Norm } from './linear.ts';
 import type { LoraDelta } from './lora.ts';
-import { beforeFirstHalf, type FirstHalf } from './adapted-linears.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 interface ExpertLinearOptions {

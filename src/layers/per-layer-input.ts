@@ -5,9 +5,8 @@ import { createOperation, type Dispatcher, type Operation } from '../gpu/recorde
 import { takeInputKernel } from '../kernels/element-wise.ts';
 import type { Activations, LayerPlace } from './activations.ts';
 import type { Batch, BatchShape } from './batch.ts';
-import { Linear, Norm } from './linear.ts';
+import { beforeFirstHalf, type FirstHalf, Linear, Norm } from './linear.ts';
 import type { LoraDelta } from './lora.ts';
-import { beforeFirstHalf, type FirstHalf } from './adapted-linears.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 interface LayerInputsWeights {

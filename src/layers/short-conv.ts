@@ -5,8 +5,7 @@ import { shortConvKernel } from '../kernels/recurrent.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './activations.ts';
 import { type LoraInputs, loraInputs } from './lora.ts';
-import type { Norm } from './linear.ts';
-import { beforeSecondHalf, NormedLinears, ResidualLinear, type SecondHalf } from './adapted-linears.ts';
+import { beforeSecondHalf, type Norm, NormedLinears, ResidualLinear, type SecondHalf } from './linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 interface ShortConvWeights {
