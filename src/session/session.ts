@@ -17,8 +17,7 @@ import { farLosses } from './pages/far-losses.ts';
 import { PageTrials, ShadowCheck } from './pages/page-trials.ts';
 import { type NextTokens, type OnBatch, type OnEnds, Prefill } from './prefill.ts';
 import { RankCounter } from './adapter-mix.ts';
-import type { Sequence } from './sequence.ts';
-import { SequenceCache } from './sequence-cache.ts';
+import { type Sequence, SequenceCache } from './sequence.ts';
 import { StepCosts } from './speculation/step-costs.ts';
 import type { SessionOptions } from './session-options.ts';
 

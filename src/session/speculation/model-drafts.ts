@@ -1,7 +1,6 @@
 import { ChunkwiseError, handled } from '../../errors/chunkwise-error.ts';
 import { type SampledToken, greedy } from '../sampling/sampler.ts';
-import { commonPrefix } from '../sequence-cache.ts';
-import type { Sequence } from '../sequence.ts';
+import { commonPrefix, type Sequence } from '../sequence.ts';
 import type { Session } from '../session.ts';
 import { Hits, type StepCosts } from './step-costs.ts';
 

@@ -116,7 +116,7 @@ export const CACHE: readonly Fault[] = [
   },
   {
     id: 'copy-of-unsubmitted-token',
-    file: 'src/session/sequence-cache.ts',
+    file: 'src/session/sequence.ts',
     find: 'alike(source, prompt, spans), tokens.length - 1, prompt.length - 1',
     replace: 'alike(source, prompt, spans), tokens.length, prompt.length - 1',
     what: 'A further answer copies the page of a token whose step may not have been submitted.',
