@@ -130,3 +130,9 @@ export function checked<T>(field: string, check: () => T): T {
     throw new ChunkwiseError('bad_request', { field, reason }, { cause });
   }
 }
+
+/** Returns the signal in the options of a call. Throws `bad_request`, naming the field. */
+export function parseCall(options: unknown): AbortSignal | undefined {
+  const given = optional(options, 'options', checkRecord);
+  return checked('options', () => checkSignal(given?.['signal']));
+}

@@ -1,12 +1,12 @@
 import type { ConfirmLoad, LoadOptions } from '../../workers/protocol.ts';
 import { abortError, ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { asShown, parseDocumentList, parseMessages } from './chat/parse-chat.ts';
-import { checkFunction, checkSignal, checked, checkRecord } from './checks.ts';
+import { checkFunction, checkSignal, checked, checkRecord, parseCall } from './checks.ts';
 import { type Answerer, completions } from './completions.ts';
 import { EngineClient, orAbort } from './engine-client.ts';
 import { Listeners } from './events.ts';
 import { namesOfStored, parseCacheName, parseName, parseStoredKind } from './names.ts';
-import { parseCall, parseEngineOptions } from './options.ts';
+import { parseEngineOptions } from './options.ts';
 import { parseAdapterSource, parseAdapterSources } from './adapters.ts';
 import type { Platform } from './platform.ts';
 import type { Functions } from './functions/functions.ts';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { checked, checkFunction, checkInteger, checkNumber, checkSignal } from '../../src/api/checks.ts';
+import { checked, checkFunction, checkInteger, checkNumber, checkSignal, parseCall } from '../../src/api/checks.ts';
 import { parseFallback } from '../../src/api/fallback/server-engine.ts';
 import { Listeners } from '../../src/api/events.ts';
 import { parseMessages } from '../../src/api/chat/parse-chat.ts';
-import { parseCall, parseEngineOptions } from '../../src/api/options.ts';
+import { parseEngineOptions } from '../../src/api/options.ts';
 import { type ToUrl } from '../../src/api/names.ts';
 import { parseCompletionRequest, withDefaults } from '../../src/api/requests.ts';
 

@@ -2,8 +2,8 @@ import { ChunkwiseError, type ErrorCode } from '../../errors/chunkwise-error.ts'
 import { parseHubId } from '../../hub/hub-api.ts';
 import { describeError } from '../http/http-error.ts';
 import { baseId, ANSWERED_BY } from '../http/serve.ts';
-import { checked, describe, refuse, checkRecord } from '../checks.ts';
-import { parseCall, refuseUnknown } from '../options.ts';
+import { checked, describe, refuse, checkRecord, parseCall } from '../checks.ts';
+import { refuseUnknown } from '../options.ts';
 import { parseName, type ToUrl } from '../names.ts';
 import type { LoadedEngine, CallOptions, Engine, FallbackOptions } from '../engine-types.ts';
 import { parseAdapters } from '../adapters.ts';
