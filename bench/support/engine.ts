@@ -1,5 +1,5 @@
 import { FileSource } from '../../src/node/file-source.ts';
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { openAdapter } from '../../src/node/open-adapter.ts';
 import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';

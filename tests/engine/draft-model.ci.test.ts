@@ -1,5 +1,5 @@
 import { expect, describe, test } from 'vitest';
-import { nodeGpu } from '../../cli/node-gpu.ts';
+import { nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
 import { openAnyEngine } from '../../src/engine/open-engine.ts';

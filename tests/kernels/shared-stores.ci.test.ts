@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { napping } from '../../cli/node-gpu.ts';
+import { napping } from '../../tools/instruments/node-gpu.ts';
 import { errorBudgetPolicy, fixedForm, sparsePolicy } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { type DeviceClass, openDevice } from '../../src/gpu/device.ts';

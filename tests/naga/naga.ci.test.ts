@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import {
   type Device,
   openDevice,

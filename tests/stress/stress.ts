@@ -1,4 +1,4 @@
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';

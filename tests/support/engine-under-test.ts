@@ -1,5 +1,5 @@
 import { afterEach } from 'vitest';
-import { napping } from '../../cli/node-gpu.ts';
+import { napping } from '../../tools/instruments/node-gpu.ts';
 import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';

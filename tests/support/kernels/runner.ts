@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe } from 'vitest';
-import { napping } from '../../../cli/node-gpu.ts';
+import { napping } from '../../../tools/instruments/node-gpu.ts';
 import { type Device, openDevice, type OpenOptions } from '../../../src/gpu/device.ts';
 import type { Kernel, Params } from '../../../src/gpu/kernel.ts';
 import { type Bound, createOperation, Readback, Recorder } from '../../../src/gpu/recorder.ts';
