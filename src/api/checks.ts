@@ -120,12 +120,6 @@ export function checkSignal(value: unknown, field = 'signal'): AbortSignal | und
   return value as AbortSignal;
 }
 
-/** Returns the signal in the options of a call. Throws `bad_request`, naming the field. */
-export function parseCall(options: unknown): AbortSignal | undefined {
-  const given = optional(options, 'options', checkRecord);
-  return checked('options', () => checkSignal(given?.['signal']));
-}
-
 /** Runs `check` on values from the caller. Errors that the values themselves throw (getters, revoked proxies) become `bad_request`. */
 export function checked<T>(field: string, check: () => T): T {
   try {

@@ -2,13 +2,14 @@ import type { Prompt, RemoteEngine, SentOptions } from '../../workers/protocol.t
 import { MAX_SEQUENCES } from '../config/limits.ts';
 import type { GenerateEvent } from '../engine/types.ts';
 import type { ChatTraits } from '../tokenizer/chat-traits.ts';
-import { checked, parseCall } from './checks.ts';
+import { checked } from './checks.ts';
 import type { CallOptions, Engine } from './engine-types.ts';
 import type { Listeners } from './events.ts';
 import {
   type ChatCompletionRequest,
   type CompletionRequest,
   type ParsedRequest,
+  parseCall,
   parseChatRequest,
   parseCompletionRequest,
   type RequestDefaults,

@@ -1,7 +1,7 @@
 import type { ConfirmLoad, LoadOptions } from '../../workers/protocol.ts';
 import { abortError, ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { asShown, parseDocumentList, parseMessages } from './chat/parse-chat.ts';
-import { checkFunction, checkSignal, checked, checkRecord, parseCall } from './checks.ts';
+import { checkFunction, checkSignal, checked, checkRecord } from './checks.ts';
 import { type Answerer, completions } from './completions.ts';
 import { EngineClient, orAbort } from './engine-client.ts';
 import { Listeners } from './events.ts';
@@ -11,7 +11,7 @@ import { parseAdapterSource, parseAdapterSources } from './adapters.ts';
 import type { Platform } from './platform.ts';
 import type { Functions } from './functions/functions.ts';
 import type { LoadedEngine, Engine, EngineOptions, ModelFile } from './engine-types.ts';
-import { parseChatRequest, parseDefaults, type RequestDefaults } from './requests.ts';
+import { parseCall, parseChatRequest, parseDefaults, type RequestDefaults } from './requests.ts';
 
 /** See `createEngine`. */
 export async function openEngine(options: EngineOptions, platform: Platform): Promise<Engine> {
