@@ -1,7 +1,7 @@
 // Cost of the autotuner's choices against the best candidate, with the kernels of class gpu: npm run bench -- autotuner
 // [NUMBER OF RUNS]. The best candidate is found by timing all candidates in turn until each ran for a second.
 import { FileSource } from '../src/node/file-source.ts';
-import { napping, nodeGpu } from '../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../tools/instruments/node-gpu.ts';
 import { quantile } from '../src/util/numbers.ts';
 import { autotune, type Candidate, type TuningCase } from '../src/gpu/autotuner.ts';
 import { type Device, openDevice } from '../src/gpu/device.ts';

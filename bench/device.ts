@@ -1,7 +1,7 @@
 // Measures the device like the page's "Measure this device": npm run bench -- device [SECONDS [FOLDER]].
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { napping, nodeGpu } from '../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../tools/instruments/node-gpu.ts';
 import { figureRows, issueLink, webgpuBenchRecords } from '../demo/readouts/device-exports.ts';
 import { measureDevice } from '../src/measure/measure-device.ts';
 import { openInNode } from './support/engine.ts';

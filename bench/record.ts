@@ -17,7 +17,7 @@ async function times(session: Session, sequence: Sequence, steps: number): Promi
   const all: number[] = [];
   for (let step = 0; step < steps; step++) {
     const began = performance.now();
-    const drawn = session.decode([greedy(sequence, CONTEXT + 1)]);
+    const drawn = session.batches.decode([greedy(sequence, CONTEXT + 1)]);
     all.push(performance.now() - began);
     await drawn;
   }
@@ -38,7 +38,7 @@ const session = await engine.session();
 const sequence = new Sequence();
 const { token } = await prefillAndSample(session, sequence, anyTokens(session, CONTEXT));
 sequence.tokens.push(token);
-const [{ dispatchesPerToken = 0 } = {}] = await session.decode([greedy(sequence, CONTEXT + 1)]);
+const [{ dispatchesPerToken = 0 } = {}] = await session.batches.decode([greedy(sequence, CONTEXT + 1)]);
 const whole = quantile(await times(session, sequence, STEPS / 10), UNDISTURBED);
 doNothing(session.device);
 await times(session, sequence, 200); // compiles

@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../src/config/model-config.ts';
-import { type LocalEngine, openEngine } from '../src/engine/open-engine.ts';
+import type { LocalEngine } from '../src/engine/engine.ts';
+import { openEngine } from '../src/engine/open-engine.ts';
 import type { AdapterUse } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { contextOf } from '../src/session/model-plan.ts';
@@ -12,7 +13,7 @@ import { buildLadders } from './ranks.ts';
 import type { FileSource } from '../src/node/file-source.ts';
 import { closeAll, folderOf, openSources } from '../src/node/model-files.ts';
 import { openAdapter } from '../src/node/open-adapter.ts';
-import { napping, nodeGpu } from './node-gpu.ts';
+import { napping, openGpu } from '../src/node/gpu.ts';
 import { tuningStore } from '../src/node/cache-folder.ts';
 import { openGrammars } from '../src/grammar/open-grammars.ts';
 
@@ -58,7 +59,7 @@ export async function withModel<T>(
   try {
     if (flags['draft-model'] !== undefined) draftSources.push(...(await openSources(flags['draft-model'])));
     await checkNeeds(sources, context, needs.check);
-    const gpu = nodeGpu(flags['gpu-adapter']);
+    const gpu = await openGpu(flags['gpu-adapter']);
     const engine = await openEngine({
       ...{
         gpu,

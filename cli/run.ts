@@ -45,7 +45,7 @@ async function answer(args: readonly string[]): Promise<Output> {
   const isFamily = Object.keys(family).length > 0;
   const name = isFamily ? `${first} ${second}` : first;
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command) return isHelp ? said(helpOf(name, command)) : (await loaded(command))(words.slice(isFamily ? 2 : 1));
+  if (command) return isHelp ? said(helpOf(name, command)) : (await command.load())(words.slice(isFamily ? 2 : 1));
   const word = isFamily ? second : first;
   const last = word.startsWith('-') && (isFamily || isHelp) ? '' : word;
   const commands = isFamily ? family : COMMANDS;
@@ -56,17 +56,6 @@ async function answer(args: readonly string[]): Promise<Output> {
 }
 
 const said = (text: string): Output => ({ json: { help: text }, text });
-
-/** Loads a command. Throws `no_webgpu` if the optional dependency `webgpu` is missing. */
-async function loaded({ load }: Command): Promise<(args: string[]) => Promise<Output>> {
-  try {
-    return await load();
-  } catch (cause) {
-    const isMissing = cause instanceof Error && /Cannot find package 'webgpu'/.test(cause.message);
-    if (!isMissing) throw cause;
-    throw new ChunkwiseError('no_webgpu', { reason: 'this command needs a GPU: npm install webgpu' }, { cause });
-  }
-}
 
 const WIDTH = 34;
 

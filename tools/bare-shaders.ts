@@ -5,7 +5,7 @@ const SUFFIX = '.wgsl?raw';
 
 /**
  * Removes a shader's comments, indents, and unneeded spaces and line ends, a third of all compressed shaders. A line
- * that begins with `#` is a directive of `src/gpu/kernel.ts` or `src/gpu/shader-parts.ts` and stays a line.
+ * that begins with `#` is a directive of `src/gpu/kernel.ts` and stays a line.
  */
 export const bareShader = (text: string): string =>
   text

@@ -1,6 +1,7 @@
 import type { MemoryReport } from '../src/gpu/buffers.ts';
 import { checkModel } from '../src/session/open-session.ts';
-import { LocalEngine, openAnyEngine, checkDraftModel } from '../src/engine/open-engine.ts';
+import { LocalEngine } from '../src/engine/engine.ts';
+import { openAnyEngine, checkDraftModel } from '../src/engine/open-engine.ts';
 import type { AdapterInfo, EngineCore, EngineCoreOptions } from '../src/engine/types.ts';
 import type { LoadProgress } from '../src/session/session-options.ts';
 import type { TuningStore } from '../src/gpu/autotuner.ts';

@@ -1,4 +1,4 @@
-import type { KvMap } from '../src/cache/kv-report.ts';
+import type { KvMap } from '../src/cache/kv-cache.ts';
 import type { MemoryReport } from '../src/gpu/buffers.ts';
 import type {
   AdapterInfo,

@@ -8,7 +8,7 @@ import type { EstimatorName } from '../../src/chunking/complexity.ts';
 import { type Adaptation, UNADAPTED } from '../../src/engine/adapters.ts';
 import { divergenceOf, eachLogits } from '../../cli/measure/evaluate.ts';
 import { logSumExp } from '../../src/session/sampling/sampler.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { RankOptions } from '../../src/engine/types.ts';
 import { DEMO_ADAPTERS, loadAdapter, openInNode } from '../support/engine.ts';
 import { record } from '../support/results.ts';

@@ -1,7 +1,7 @@
-import type { KvReport } from '../../src/cache/kv-report.ts';
+import type { KvReport } from '../../src/cache/kv-cache.ts';
 import type { MemoryReport } from '../../src/gpu/buffers.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions, GenerationReport } from '../../src/engine/types.ts';
 
 /** An answer of fixed length with its GPU memory. */

@@ -28,7 +28,7 @@ export class DecodeRun {
   async time(steps: number): Promise<number> {
     const { session, sequence } = this;
     const next = (): Promise<SampledToken> => {
-      const asked = session
+      const asked = session.batches
         .decode([greedy(sequence, ++this.#tokens)])
         .then(([sampled]) => (this.sampled = sampled as SampledToken));
       asked.catch(() => undefined); // after a failure, later steps are not awaited

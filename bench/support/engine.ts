@@ -1,8 +1,9 @@
 import { FileSource } from '../../src/node/file-source.ts';
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { openAdapter } from '../../src/node/open-adapter.ts';
 import { openGrammars } from '../../src/grammar/open-grammars.ts';
-import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
+import { openEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterInfo, EngineCoreOptions } from '../../src/engine/types.ts';
 import { ensureModel } from '../../tools/setup/fetch-model.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openAdapter } from '../../src/node/open-adapter.ts';
 import { readAdapter } from '../../src/adapters/adapter-file.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { ggufAdapter } from '../../tests/support/models/tiny-adapter.ts';
 import { demoAdapter } from './engine.ts';
 

@@ -45,7 +45,7 @@ export async function inputRms(session: Session, tokens: readonly number[]): Pro
     const places = Array.from(ids, (_, i) => ({ sequence, position: i, place: FIRST_PREFILL_TOKEN + i }));
     let next = 0;
     recorder.inOneGo(() =>
-      session.forward(recorder, 'prefill', places, {
+      session.batches.forward(recorder, 'prefill', places, {
         onLinearInput(_layer, _linears, x) {
           const { width, offset } = tapped[next++] as Tapped;
           recorder.copy(x, 0, inputs, offset, ids.length * width * 4);

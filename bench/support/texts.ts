@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fillIn, HELD_OUT_ARTICLES, type Question, readPrompt, readSquad } from '../../cli/evaluations/squad-file.ts';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { type ChatTurn, renderChat } from '../../src/tokenizer/chat-template.ts';
 import type { AdapterName } from './engine.ts';
 

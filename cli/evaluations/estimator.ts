@@ -2,7 +2,7 @@ import { policyOf, type CachePolicy } from '../../src/cache/policy.ts';
 import { entropyComplexity, type EstimatorName, ESTIMATORS, type Vocabulary } from '../../src/chunking/complexity.ts';
 import { UNADAPTED } from '../../src/engine/adapters.ts';
 import { type Divergence, divergence } from '../measure/evaluate.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { AdapterUse } from '../../src/engine/types.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { ESTIMATOR_FLAGS, kvOptions, RANK_FLAGS } from '../command-flags.ts';

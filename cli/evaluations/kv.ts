@@ -1,10 +1,10 @@
 import { type KvOptions, MOST_KV_ERROR_BUDGET, policyOf, type CachePolicy } from '../../src/cache/policy.ts';
-import type { KvReport } from '../../src/cache/kv-report.ts';
+import type { KvReport } from '../../src/cache/kv-cache.ts';
 import { quantile } from '../../src/util/numbers.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { type Perplexity, type PerplexityWindow, perplexity } from '../measure/evaluate.ts';
 import type { Adaptation } from '../../src/engine/adapters.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { EVAL_KV_FLAGS, kvOptions } from '../command-flags.ts';
 import { numberFlag, parseFlags, readText, refuseFlags, required, wholeFlag } from '../flags.ts';
 import { withModel } from '../open-model.ts';

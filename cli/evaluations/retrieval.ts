@@ -1,7 +1,7 @@
 import { DEFAULT_KV_ERROR_BUDGET, type KvOptions, policyOf } from '../../src/cache/policy.ts';
 import { type Adaptation, UNADAPTED } from '../../src/engine/adapters.ts';
 import { scoreAnswer } from '../measure/evaluate.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { kvOptions, RETRIEVAL_FLAGS } from '../command-flags.ts';

@@ -1,7 +1,7 @@
 import { MAX_SEQUENCES } from '../../src/config/limits.ts';
 import type { KvOptions } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions, RankOptions } from '../../src/engine/types.ts';
 import { kvOptions, SQUAD_FLAGS } from '../command-flags.ts';
 import { parseFlags, refuseFlags, required, wholeFlag } from '../flags.ts';

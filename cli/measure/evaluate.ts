@@ -1,4 +1,4 @@
-import { type KvReport, kvReport } from '../../src/cache/kv-report.ts';
+import { type KvReport, kvReport } from '../../src/cache/kv-cache.ts';
 import { type CachePolicy, DENSE } from '../../src/cache/policy.ts';
 import type { MemoryReport } from '../../src/gpu/buffers.ts';
 import { type Adaptation, UNADAPTED } from '../../src/engine/adapters.ts';

@@ -1,8 +1,7 @@
-import { kvBytes } from '../../src/cache/kv-report.ts';
+import { kvBytes } from '../../src/cache/kv-cache.ts';
 import { type CachePolicy, DENSE, type KvOptions, policyOf } from '../../src/cache/policy.ts';
-import type { Operation } from '../../src/gpu/operation.ts';
 import type { Groups, Params } from '../../src/gpu/kernel.ts';
-import type { Dispatcher } from '../../src/gpu/recorder.ts';
+import type { Dispatcher, Operation } from '../../src/gpu/recorder.ts';
 import { FIRST_PREFILL_TOKEN } from '../../src/layers/batch.ts';
 import { type Adaptation, UNADAPTED } from '../../src/engine/adapters.ts';
 import { type SampledToken, greedy } from '../../src/session/sampling/sampler.ts';
@@ -81,7 +80,9 @@ export async function timeSteps(
   const { recorder } = session;
   const sequences = adaptations.map((_, slot) => new Sequence(undefined, slot, policy));
   const decode = (position: number): Promise<SampledToken[]> => {
-    const sampled = session.decode(sequences.map((sequence) => greedy(sequence, position))) as Promise<SampledToken[]>; // no logits are held
+    const sampled = session.batches.decode(sequences.map((sequence) => greedy(sequence, position))) as Promise<
+      SampledToken[]
+    >; // no logits are held
     sampled.catch(() => undefined); // after a failure, later steps are not awaited
     return sampled;
   };
@@ -214,7 +215,7 @@ function stepCalls(session: Session, sequence: Sequence, context: number, tokens
   if (context > 0) session.sequences.advance(sequence, 0, context);
   const { numLayers, perLayerInputs = 0 } = session.plan.config;
   const rows = new Float32Array(tokens * numLayers * perLayerInputs);
-  session.forward(trace, tokens === 1 ? 'decode' : 'prefill', places, { rows });
+  session.batches.forward(trace, tokens === 1 ? 'decode' : 'prefill', places, { rows });
   session.transformer.head(trace, 0, 1);
   return trace.calls;
 }

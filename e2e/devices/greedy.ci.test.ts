@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openInBrowser } from '../support/engine-page/open-engine-page.ts';
 import { FileSource } from '../../src/node/file-source.ts';
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { eachLogits } from '../../cli/measure/evaluate.ts';
-import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
+import { openEngine } from '../../src/engine/open-engine.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
 import type { AdapterKind } from '../support/browser.ts';

@@ -42,8 +42,9 @@ const TABLES = 1 + MAX_SEQUENCES;
  */
 export class AdapterArena {
   readonly counters: GPUBuffer;
+  /** Buffers of the loaded adapters; undefined without any. */
+  buffersIfAny: ArenaBuffers | undefined;
   #adapters: ArenaAdapter[] = [];
-  #buffers: ArenaBuffers | undefined;
   #places = new Map<ArenaAdapter, Place>();
   #directory = 0;
 
@@ -59,13 +60,8 @@ export class AdapterArena {
 
   /** Buffers of the loaded adapters; throws an Error without any. */
   get buffers(): ArenaBuffers {
-    if (!this.#buffers) throw new Error('no adapters');
-    return this.#buffers;
-  }
-
-  /** Buffers of the loaded adapters; undefined without any. */
-  get buffersIfAny(): ArenaBuffers | undefined {
-    return this.#buffers;
+    if (!this.buffersIfAny) throw new Error('no adapters');
+    return this.buffersIfAny;
   }
 
   /** Highest rank on the GPU, of all adapters. */
@@ -145,7 +141,7 @@ export class AdapterArena {
   #rebuild(adapters: ArenaAdapter[], grown?: { adapter: ArenaAdapter; rank: number }): void {
     const { buffers, gpuDevice, limits } = this.device;
     buffers.expectNoneRecorded('adapters');
-    const old = this.#buffers;
+    const old = this.buffersIfAny;
     const oldPlaces = this.#places;
     const directory = ROWS_START + this.batchTokens * adapters.length * ROW_UNITS;
     let end = directory + this.numLayers * this.#layerUnits(adapters.length);
@@ -165,16 +161,16 @@ export class AdapterArena {
     this.#places = places;
     this.#directory = directory;
     if (adapters.length === 0) {
-      this.#buffers = undefined;
+      this.buffersIfAny = undefined;
     } else {
       const low = this.batchTokens * adapters.length * this.lowStride * 4;
-      this.#buffers = {
+      this.buffersIfAny = {
         lora: buffers.storage('adapters', 'adapters', end * UNIT_BYTES),
         lowNormed: buffers.storage('low normed', 'adapters', this.sideBySide * low),
         lowResidual: buffers.storage('low residual', 'adapters', low),
         counters: this.counters,
       };
-      const { lora } = this.#buffers;
+      const { lora } = this.buffersIfAny;
       const encoder = gpuDevice.createCommandEncoder();
       if (old) encoder.copyBufferToBuffer(old.lora, 0, lora, 0, ROWS_START * UNIT_BYTES);
       for (const [adapter, { start, rank }] of places) {
@@ -224,8 +220,8 @@ export class AdapterArena {
   }
 
   #write(unit: number, data: Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): void {
-    if (this.#buffers && data.length > 0)
-      this.device.gpuDevice.queue.writeBuffer(this.#buffers.lora, unit * UNIT_BYTES, data);
+    if (this.buffersIfAny && data.length > 0)
+      this.device.gpuDevice.queue.writeBuffer(this.buffersIfAny.lora, unit * UNIT_BYTES, data);
   }
 }
 

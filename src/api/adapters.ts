@@ -21,14 +21,11 @@ export interface AdapterRequest {
 /** Checks the adapters that a request names, each once. Throws `bad_request`, naming the field. */
 export function parseAdapters(value: unknown = [], field = 'adapter'): AdapterUse[] {
   if (typeof value === 'string') return [{ name: value, scale: 1 }];
-  const names = new Set<string>();
-  return checkList(value, field, 'a name or an array').map((use, i) => {
+  return checkList(value, field, 'a name or an array').map((use, i, all) => {
     const at = `${field}[${i}]`;
-    const { name: given, scale } = checkRecord(use, at);
-    const name = checkText(given, `${at}.name`);
-    if (names.has(name)) refuse(`${at}.name`, `names ${JSON.stringify(name)} again`);
-    names.add(name);
-    return { name, scale: scale === undefined ? 1 : checkNumber(scale, `${at}.scale`, -100, 100) };
+    const { name, scale = 1 } = checkRecord(use, at);
+    if (all.findIndex((other) => (other as AdapterRequest).name === name) < i) refuse(`${at}.name`, 'is named twice');
+    return { name: checkText(name, `${at}.name`), scale: checkNumber(scale, `${at}.scale`, -100, 100) };
   });
 }
 

@@ -5,11 +5,11 @@ import type { ChatTraits } from '../tokenizer/chat-traits.ts';
 import { checked } from './checks.ts';
 import type { CallOptions, Engine } from './engine-types.ts';
 import type { Listeners } from './events.ts';
-import { parseCall } from './options.ts';
 import {
   type ChatCompletionRequest,
   type CompletionRequest,
   type ParsedRequest,
+  parseCall,
   parseChatRequest,
   parseCompletionRequest,
   type RequestDefaults,

@@ -1,5 +1,5 @@
 /** Events of an engine, and their listeners. */
-import type { KvMap } from '../cache/kv-report.ts';
+import type { KvMap } from '../cache/kv-cache.ts';
 import type { MemoryReport } from '../gpu/buffers.ts';
 import type { LoadProgress } from '../session/session-options.ts';
 import type { PlanEvent as PlannedEvent } from '../engine/types.ts';

@@ -6,12 +6,12 @@ import { type Answerer, completions } from './completions.ts';
 import { EngineClient, orAbort } from './engine-client.ts';
 import { Listeners } from './events.ts';
 import { namesOfStored, parseCacheName, parseName, parseStoredKind } from './names.ts';
-import { parseCall, parseEngineOptions } from './options.ts';
+import { parseEngineOptions } from './options.ts';
 import { parseAdapterSource, parseAdapterSources } from './adapters.ts';
 import type { Platform } from './platform.ts';
 import type { Functions } from './functions/functions.ts';
 import type { LoadedEngine, Engine, EngineOptions, ModelFile } from './engine-types.ts';
-import { parseChatRequest, parseDefaults, type RequestDefaults } from './requests.ts';
+import { parseCall, parseChatRequest, parseDefaults, type RequestDefaults } from './requests.ts';
 
 /** See `createEngine`. */
 export async function openEngine(options: EngineOptions, platform: Platform): Promise<Engine> {

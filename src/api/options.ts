@@ -9,12 +9,9 @@ import {
   checkList,
   checkNumber,
   checkOneOf,
-  checkSignal,
-  checked,
   describe,
   refuse,
   checkRecord,
-  optional,
 } from './checks.ts';
 import type { EngineOptions } from './engine-types.ts';
 import { parseUrl, type ToUrl } from './names.ts';
@@ -71,12 +68,6 @@ export function parseEngineOptions(options: EngineOptions, toUrl: ToUrl): LoadOp
   });
   const { autotune, hub = {}, ...load } = Object.fromEntries(checkedOptions) as Record<string, unknown>;
   return { ...load, hub, autotunes: autotune } as LoadOptions;
-}
-
-/** Returns the signal in the options of a call. Throws `bad_request`, naming the field. */
-export function parseCall(options: unknown): AbortSignal | undefined {
-  const given = optional(options, 'options', checkRecord);
-  return checked('options', () => checkSignal(given?.['signal']));
 }
 
 /** Returns a hub id as it is, and anything else as an absolute URL. Throws `bad_request`. */

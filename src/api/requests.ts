@@ -6,17 +6,20 @@ import { type MessageInput, parseChat, type ParsedChat, type ToolChoice } from '
 import { isRecord } from '../util/values.ts';
 import {
   checkBoolean,
+  checkFilled,
   checkInteger,
+  checkJson,
   checkList,
   checkNumber,
   checkOneOf,
-  describe,
-  refuse,
-  checkJson,
   checkPositive,
-  checkFilled,
-  fieldsOf,
   checkRecord,
+  checkSignal,
+  checked,
+  describe,
+  fieldsOf,
+  optional,
+  refuse,
 } from './checks.ts';
 import type { ChunkPlan } from '../chunking/chunk-plan.ts';
 import { type ChunkerOptions, DEFAULT_CHUNKER } from '../chunking/chunker.ts';
@@ -433,4 +436,10 @@ function checkPlan(plan: unknown, field: string): ChunkPlan {
       error instanceof ChunkwiseError ? error.detail : { field: undefined, reason: String(error) };
     return refuse(part === undefined ? field : `${field}.${part}`, reason);
   }
+}
+
+/** Returns the signal in the options of a call. Throws `bad_request`, naming the field. */
+export function parseCall(options: unknown): AbortSignal | undefined {
+  const given = optional(options, 'options', checkRecord);
+  return checked('options', () => checkSignal(given?.['signal']));
 }

@@ -1,14 +1,13 @@
 import {
   broughtFloats,
-  stateBytes,
   hasState,
   headDimOfLayer,
   isConvolved,
   type ModelConfig,
+  stateBytes,
 } from '../config/model-config.ts';
 import { type PageForm, pageUnits, type SmallerForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import type { FormLoss } from './probes.ts';
 
 /** Part of a buffer, in units of UNIT_BYTES. */
 export interface Place {
@@ -90,6 +89,71 @@ export interface PageProbe {
   pages: number;
   found?: readonly FormLoss[];
 }
+
+/** Change of a layer's attention output when all of its probed pages take a form at once. */
+export interface FormLoss {
+  layer: number;
+  form: PageForm;
+  /** Squared norm of the change and of the output, summed over heads and queries. */
+  change: number;
+  size: number;
+  queries: number;
+  /** Bytes of a page in this form. */
+  bytes: number;
+}
+
+/** Losses of page forms by layer, from the probes of a sequence so far. */
+export class LayerLosses {
+  readonly #found = new Map<string, FormLoss>();
+
+  /** `pages`: pages of the sequence at its last probe; 0 before. */
+  constructor(
+    found: readonly FormLoss[] = [],
+    public pages = 0,
+  ) {
+    for (const each of found) this.#found.set(keyOf(each), each);
+  }
+
+  get found(): FormLoss[] {
+    return [...this.#found.values()];
+  }
+
+  add(probed: readonly FormLoss[], pages: number): void {
+    this.pages = pages;
+    for (const each of probed) {
+      const { change = 0, size = 0, queries = 0 } = this.#found.get(keyOf(each)) ?? {};
+      this.#found.set(keyOf(each), {
+        ...each,
+        change: each.change + change,
+        size: each.size + size,
+        queries: each.queries + queries,
+      });
+    }
+  }
+
+  /** Mean squared change per query of a layer with its pages in this form; NaN if not probed. */
+  changeOf(layer: number, form: PageForm): number {
+    const { change = NaN, queries = NaN } = this.#found.get(keyOf({ layer, form })) ?? {};
+    return change / queries;
+  }
+
+  /** Bytes of a page in this form; NaN if not probed. */
+  bytesOf(layer: number, form: PageForm): number {
+    return this.#found.get(keyOf({ layer, form }))?.bytes ?? NaN;
+  }
+
+  /** Estimated relative L2 error of a layer's attention output, given the share of its pages in each form. */
+  errorOf(layer: number, shares: ReadonlyMap<PageForm, number>): number {
+    let square = 0;
+    for (const [form, share] of shares) {
+      const { change = 0, size = 1 } = this.#found.get(keyOf({ layer, form })) ?? {};
+      square += (share * change) / size;
+    }
+    return Math.sqrt(square);
+  }
+}
+
+const keyOf = ({ layer, form }: Pick<FormLoss, 'layer' | 'form'>): string => `${layer} ${form}`;
 
 type Sighted = Pick<ModelConfig, 'window' | 'convolution' | 'deltaNet'>;
 

@@ -1,6 +1,6 @@
 import { hasState, type ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import type { BufferRange } from '../gpu/operation.ts';
+import type { BufferRange } from '../gpu/recorder.ts';
 import { type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { freedPage, isFreed, type LayerPage, layerPageUnits, type PageState, type Place } from './cache-page.ts';

@@ -6,9 +6,16 @@ import {
   UNIT_BYTES,
 } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { type CachePage, type Change, isGivenUp, type LayerPage, RESUMED_PAGES, type Trial } from './cache-page.ts';
-import { kvBytes } from './kv-report.ts';
-import type { LayerLosses } from './probes.ts';
+import {
+  type CachePage,
+  type Change,
+  isGivenUp,
+  type LayerLosses,
+  type LayerPage,
+  RESUMED_PAGES,
+  type Trial,
+} from './cache-page.ts';
+import { kvBytes } from './kv-cache.ts';
 
 /** A sequence's state before its next batch, as policies see it. */
 export interface CacheView {

@@ -5,13 +5,13 @@ import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { PAGE_FORMS, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import {
   type AdaptedSpan,
-  type PageState,
+  type FormLoss,
   layerPageUnits,
   pagesBeforeWindow,
+  type PageState,
   slidingWindowLayers,
 } from './cache-page.ts';
 import { pagesFor } from './kv-cache.ts';
-import type { FormLoss } from './probes.ts';
 import { SAVED_STATES } from './recurrent-states.ts';
 
 /** A saved cache in a store. */

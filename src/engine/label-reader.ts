@@ -7,8 +7,7 @@ import { largest } from '../util/numbers.ts';
 import { ChunkwiseError, handled } from '../errors/chunkwise-error.ts';
 import type { AdaptedText } from '../session/adapter-mix.ts';
 import { type SampledToken, logSumExp } from '../session/sampling/sampler.ts';
-import { commonPrefix } from '../session/sequence-cache.ts';
-import type { Sequence } from '../session/sequence.ts';
+import { commonPrefix, type Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
 import type { ChatTurn } from '../tokenizer/chat-template.ts';
 import type { Adaptation } from './adapters.ts';
@@ -318,7 +317,7 @@ async function readAfter(
     samples.sampler.begin(slot, GREEDY, tokens);
     const sample = { sequence, sampling: GREEDY, position: tokens.length, wantsEntropy: false, wantsLogits: true };
     const onBatch = (_: number, length: number): void => {
-      if (sequence.tokens.length + length === tokens.length) sampled = handled(session.sample(length, sample));
+      if (sequence.tokens.length + length === tokens.length) sampled = handled(session.batches.sample(length, sample));
     };
     // Layers with a recurrent state save it where a prefill ends.
     const isParted = plan.config.deltaNet && cachedTokens < part && part < tokens.length;

@@ -79,7 +79,7 @@ export class Loop {
     const rest = prompt.slice(cachedTokens);
     const onBatch = (start: number, length: number): void => {
       for (const feature of features) feature.afterBatch?.();
-      if (start + length === rest.length) request.submit(session.sample(length, request.nextSample()));
+      if (start + length === rest.length) request.submit(session.batches.sample(length, request.nextSample()));
     };
     await session.prefill(sequence, rest, onBatch, signal);
     for (const feature of features) feature.afterPrompt?.();
@@ -234,7 +234,7 @@ export class Loop {
   #forward(batch: readonly WaitingStep[]): void {
     const { session } = this;
     this.#inFlight++;
-    const step = session.decode(batch.map(({ sample }) => sample));
+    const step = session.batches.decode(batch.map(({ sample }) => sample));
     step.then(
       (all) => session.stepsAhead.arrived(this.#inFlight > 1, dispatchesOf(all)),
       () => undefined,
@@ -261,10 +261,10 @@ export class Loop {
     let sampled: Promise<SampledToken>;
     try {
       const allowed = await mask;
-      await session.heldStepOf(sequence);
+      await session.batches.heldStepOf(sequence);
       if (!allowed || this.#decoding.get(sequence) !== decoding)
         throw new ChunkwiseError('aborted', { reason: 'the request ended' });
-      sampled = session.sampleHeld({ ...sample, allowed, allowedLater: undefined }); // submits
+      sampled = session.batches.sampleHeld({ ...sample, allowed, allowedLater: undefined }); // submits
     } finally {
       decoding.isHeld = false;
       this.#submitBatches();

@@ -1,5 +1,4 @@
-import { pagesFor } from '../cache/kv-cache.ts';
-import { KvWatch, kvReport } from '../cache/kv-report.ts';
+import { kvReport, KvWatch, pagesFor } from '../cache/kv-cache.ts';
 import { policyOf, type CachePolicy, DENSE } from '../cache/policy.ts';
 import { handled } from '../errors/chunkwise-error.ts';
 import type { TokenGrammar } from '../grammar/token-grammar.ts';

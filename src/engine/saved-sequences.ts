@@ -6,9 +6,8 @@ import {
   type SavedFile,
   type SavedText,
 } from '../cache/saved-cache.ts';
-import { LayerLosses } from '../cache/probes.ts';
 import { recurrentStatesToSave } from '../cache/recurrent-states.ts';
-import { countWindowPages } from '../cache/cache-page.ts';
+import { countWindowPages, LayerLosses } from '../cache/cache-page.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readOnce } from '../gpu/recorder.ts';
 import { finished } from '../gpu/device.ts';
@@ -18,7 +17,6 @@ import { NO_ADAPTERS } from '../session/adapter-mix.ts';
 import type { LiveSession } from './live-session.ts';
 import { Sequence } from '../session/sequence.ts';
 import type { Session } from '../session/session.ts';
-import type { Requests } from './requests.ts';
 import type { SavedCaches, SavedSize } from './types.ts';
 import { hexDigest } from '../util/digest.ts';
 import { readGguf } from '../weights/gguf/gguf-reader.ts';
@@ -31,9 +29,10 @@ export class SavedSequences implements SavedCaches {
   /** Read when first needed. */
   #model: Promise<string> | undefined;
 
+  /** `alone`: runs work while no request runs. */
   constructor(
     private readonly session: LiveSession,
-    private readonly requests: Requests,
+    private readonly alone: <T>(work: (session: Session) => Promise<T>) => Promise<T>,
     private readonly store: CacheStore | undefined,
     private readonly sources: readonly ByteSource[],
   ) {}
@@ -41,7 +40,7 @@ export class SavedSequences implements SavedCaches {
   async save(name: string): Promise<SavedSize> {
     const store = this.#place();
     const model = await this.#modelHash();
-    const latest = await this.requests.alone(async (session) => {
+    const latest = await this.alone(async (session) => {
       const { lostText } = this.session;
       return session.sequences.idle.length === 0 && lostText !== undefined ? lostText : readLatest(session);
     });
@@ -64,7 +63,7 @@ export class SavedSequences implements SavedCaches {
       const reason = `${name} has ${length} tokens, the context is ${contextLength}`;
       throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
     }
-    await this.requests.alone(async (session) => {
+    await this.alone(async (session) => {
       restore(session, saved);
       await finished(session.device);
     });

@@ -4,7 +4,7 @@ import { type ChatTurn, renderChat } from '../tokenizer/chat-template.ts';
 import { type ChatTraits, chatTraits, endsInReasoning, withMarkers } from '../tokenizer/chat-traits.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { PromptTokens } from './running-request.ts';
-import { commonPrefix } from '../session/sequence-cache.ts';
+import { commonPrefix } from '../session/sequence.ts';
 import type { ChatExtras, GenerateOptions } from './types.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { DecisionTemperatures } from '../adapters/adapter-config.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
 import type { LadderBuilder } from '../adapters/rank-ladder.ts';
-import type { KvMap, KvReport } from '../cache/kv-report.ts';
+import type { KvMap, KvReport } from '../cache/kv-cache.ts';
 import type { KvOptions } from '../cache/policy.ts';
 import type { CacheStore, SavedFile } from '../cache/saved-cache.ts';
 import type { ChunkPlan, Chunk } from '../chunking/chunk-plan.ts';

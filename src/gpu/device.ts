@@ -1,9 +1,8 @@
 import numbers from '../../shaders/parts/numbers.wgsl?raw';
-import { shaderParts } from './shader-parts.ts';
 import { megabytes } from '../util/values.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { Buffers } from './buffers.ts';
-import { type KernelText, renderKernel } from './kernel.ts';
+import { type KernelText, renderKernel, shaderParts } from './kernel.ts';
 import { Pipelines, refusable } from './pipelines.ts';
 
 export interface OpenOptions {

@@ -1,8 +1,7 @@
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Candidate } from './autotuner.ts';
 import type { Device, Variant } from './device.ts';
-import type { BufferRange } from './operation.ts';
-import { readOnce, type Recorder } from './recorder.ts';
+import { type BufferRange, readOnce, type Recorder } from './recorder.ts';
 
 /** A small test case of a kernel with its expected result. */
 export interface Check {

@@ -1,14 +1,23 @@
 import decodeSource from '../../shaders/attention/attention-decode.wgsl?raw';
 import prefillSource from '../../shaders/attention/attention-prefill.wgsl?raw';
 import source from '../../shaders/attention/attention.wgsl?raw';
+import mergeAloneSource from '../../shaders/attention/attention-merge-alone.wgsl?raw';
+import mergeSharedSource from '../../shaders/attention/attention-merge-shared.wgsl?raw';
+import mergeSource from '../../shaders/attention/attention-merge.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
-import type { Binding, Kernel, KernelText, Params, ParamsLayout } from '../gpu/kernel.ts';
-import { reads, writes } from './bindings.ts';
+import {
+  type Binding,
+  type Kernel,
+  type KernelText,
+  type Params,
+  type ParamsLayout,
+  reads,
+  writes,
+} from '../gpu/kernel.ts';
 import { formConstants } from './formats/page-forms.ts';
-import { headConstants, type Heads, PAGE_TOKENS } from './heads.ts';
+import { headConstants, type Heads, PAGE_TOKENS, rotatedTogether } from './heads.ts';
 import { halfPrecision, scoreScaling, windowOf } from './kernel-variants.ts';
-import { decodeWorkgroup, headChunks, pageSharing, pageTeams, wholePages } from './page-sharing.ts';
-import { PROBED } from './pages.ts';
+import { decodeWorkgroup, headChunks, pageSharing, pageTeams, PROBED, wholePages } from './pages.ts';
 import { part } from './shader-library.ts';
 
 /** Most splits of the pages that a batch's tokens attend to; a batch with more tokens has one split a token. */
@@ -147,7 +156,7 @@ const attending = (
 });
 
 /** Bindings of kernels that write finished outputs: `y [T, numHeads headDim]`, and `probes` of the last tokens. */
-export const FINISHED: readonly Binding[] = [writes('y', 'vec4f'), writes('probes', 'vec4f')];
+const FINISHED: readonly Binding[] = [writes('y', 'vec4f'), writes('probes', 'vec4f')];
 
 /** Most output components that one invocation holds when it attends with several heads. */
 const MOST_DIMENSIONS = 256;
@@ -318,3 +327,64 @@ function largestDivisor(of: number, most: number): number {
 
 /** The largest power of two that is at most `most`. */
 const powerOfTwo = (most: number): number => 2 ** Math.floor(Math.log2(most));
+
+type MergeKernel = Kernel<{ tokens: number }>;
+
+const MERGED: Pick<KernelText, 'bindings' | 'params'> = {
+  bindings: [reads('partial_outputs', 'vec4f'), reads('batch_table', 'vec4u'), reads('qkv', 'vec4f'), ...FINISHED],
+  params: { tokens: 'u32', splits: 'u32', slotPages: 'u32' },
+};
+
+/**
+ * `partial_outputs [T, splits, numHeads, headDim + 4]` → `y [T, numHeads headDim]`, and `probes` of the last tokens (see
+ * probePageKernel). `slotPages`: page-table entries of a sequence slot. A decode batch has few tokens with many splits:
+ * devices whose workgroups share pages share the splits too. A prefill batch usually has one split: on software adapters its
+ * tokens run without barriers, which cost more than they save.
+ */
+export function attentionMergeKernels(device: Device, heads: Heads): Record<'decode' | 'prefill', MergeKernel> {
+  const { lanes, sharedPages, workgroup } = device.variant;
+  const together = {
+    name: 'attention-merge',
+    sources: [part('keep-probe'), part('rotation'), part('rotated-value'), part('split-outputs'), mergeSource],
+  };
+  const alone = {
+    name: 'attention-merge-alone',
+    sources: [part('keep-probe'), part('rotation'), part('split-outputs'), mergeAloneSource],
+  };
+  return {
+    prefill:
+      lanes === 1
+        ? mergeByItems(heads, rotatedTogether(heads.headDim), workgroup, alone)
+        : mergeByItems(heads, 4, workgroup, together),
+    // One workgroup a head, so that few invocations wait at a barrier.
+    decode: sharedPages ? mergeShared(device, heads) : mergeByItems(heads, 4, heads.headDim / 4, together),
+  };
+}
+
+/** A kernel whose invocations each merge `components` components of a head. */
+function mergeByItems(
+  heads: Heads,
+  components: number,
+  workgroup: number,
+  text: Pick<KernelText, 'name' | 'sources'>,
+): MergeKernel {
+  const items = (heads.numHeads * heads.headDim) / components;
+  return {
+    ...text,
+    constants: { ...headConstants(heads), ...PROBED, WORKGROUP: workgroup },
+    ...MERGED,
+    groups: ({ tokens }) => [Math.ceil((tokens * items) / workgroup)],
+  };
+}
+
+function mergeShared(device: Device, heads: Heads): MergeKernel {
+  const workgroup = decodeWorkgroup(device, heads);
+  const SUBSETS = Math.floor((workgroup * 4) / heads.headDim);
+  return {
+    name: 'attention-merge-shared',
+    sources: [part('keep-probe'), part('rotation'), part('rotated-value'), mergeSharedSource],
+    constants: { ...headConstants(heads), ...PROBED, WORKGROUP: workgroup, SUBSETS, MAX_SPLITS },
+    ...MERGED,
+    groups: ({ tokens }) => [heads.numHeads, tokens],
+  };
+}

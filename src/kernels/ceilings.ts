@@ -2,8 +2,7 @@ import multiplyAddSource from '../../shaders/ceilings/multiply-add.wgsl?raw';
 import neverSeenSource from '../../shaders/ceilings/never-seen.wgsl?raw';
 import streamCopySource from '../../shaders/ceilings/stream-copy.wgsl?raw';
 import streamReadSource from '../../shaders/ceilings/stream-read.wgsl?raw';
-import type { Kernel } from '../gpu/kernel.ts';
-import { reads, writes } from './bindings.ts';
+import { type Kernel, reads, writes } from '../gpu/kernel.ts';
 import { part } from './shader-library.ts';
 
 /** Independent chains of an invocation: a GPU starts an operation before the previous one ends. */

@@ -1,9 +1,8 @@
 import joinNormsSource from '../../shaders/draft/join-norms.wgsl?raw';
 import keepStatesSource from '../../shaders/draft/keep-states.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
-import { folded, type Kernel } from '../gpu/kernel.ts';
+import { folded, type Kernel, reads, writes } from '../gpu/kernel.ts';
 import { reduction } from './kernel-variants.ts';
-import { reads, writes } from './bindings.ts';
 
 /**
  * Input of a draft head (llama.cpp, src/models/qwen35.cpp, graph_mtp): each token's embedding in `x [T, width]` and the

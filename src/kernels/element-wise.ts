@@ -7,13 +7,12 @@ import sigmoidMulSource from '../../shaders/element-wise/sigmoid-mul.wgsl?raw';
 import takeInputSource from '../../shaders/element-wise/take-input.wgsl?raw';
 import type { Activation } from '../config/activations.ts';
 import type { Device } from '../gpu/device.ts';
-import { folded, type Kernel } from '../gpu/kernel.ts';
+import { folded, type Kernel, reads, writes } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import { weightReader } from './formats/weight-formats.ts';
 import { headConstants, type Heads, rowWidth } from './heads.ts';
 import { reduction } from './kernel-variants.ts';
 import { part } from './shader-library.ts';
-import { reads, writes } from './bindings.ts';
 
 type Tokens = { tokens: number };
 

@@ -7,8 +7,7 @@ import poolTextsSource from '../../shaders/encoder/pool-texts.wgsl?raw';
 import rotateHeadsSource from '../../shaders/encoder/rotate-heads.wgsl?raw';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import type { Kernel, KernelText } from '../gpu/kernel.ts';
-import { reads, writes } from './bindings.ts';
+import { type Kernel, type KernelText, reads, writes } from '../gpu/kernel.ts';
 import { reduction } from './kernel-variants.ts';
 import { part } from './shader-library.ts';
 

@@ -3,8 +3,7 @@ import routeSource from '../../shaders/experts/route-experts.wgsl?raw';
 import sumSource from '../../shaders/experts/sum-experts.wgsl?raw';
 import type { Experts } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import type { Kernel } from '../gpu/kernel.ts';
-import { reads, writes } from './bindings.ts';
+import { type Kernel, reads, writes } from '../gpu/kernel.ts';
 import { part } from './shader-library.ts';
 
 /** Words of a route of a token to one of its experts: the expert, and the bits of its share. */

@@ -2,13 +2,12 @@ import source from '../../shaders/linear-decode/linear-decode.wgsl?raw';
 import sharedSource from '../../shaders/linear-decode/linear-shared.wgsl?raw';
 import type { Activation } from '../config/activations.ts';
 import type { Device, Variant } from '../gpu/device.ts';
-import type { Constant, Kernel, ParamsLayout } from '../gpu/kernel.ts';
+import { type Constant, type Kernel, type ParamsLayout, reads, writes } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import { codeParts, weightBufferNames, weightReader } from './formats/weight-formats.ts';
 import { inputLoading, loraLow, reduction } from './kernel-variants.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
 import { part } from './shader-library.ts';
-import { reads, writes } from './bindings.ts';
 
 export interface LinearDecodeOptions {
   type: GgmlType;

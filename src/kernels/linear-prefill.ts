@@ -1,9 +1,8 @@
 import source from '../../shaders/linear-prefill/linear-prefill.wgsl?raw';
 import tiledSource from '../../shaders/linear-prefill/linear-tiled.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
-import type { Binding, Kernel } from '../gpu/kernel.ts';
+import { type Binding, type Kernel, reads, writes } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
-import { reads, writes } from './bindings.ts';
 import { tileReader, weightReader } from './formats/weight-formats.ts';
 import { inputLoading } from './kernel-variants.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';

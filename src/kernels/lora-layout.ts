@@ -1,8 +1,7 @@
 import { LINEAR_NAMES } from '../architectures/linears.ts';
 import { MAX_LEVELS, MAX_SEQUENCES } from '../config/limits.ts';
-import type { Binding, Constant, Kernel } from '../gpu/kernel.ts';
+import { type Binding, type Constant, type Kernel, reads, writes } from '../gpu/kernel.ts';
 import { part } from './shader-library.ts';
-import { reads, writes } from './bindings.ts';
 
 /**
  * The adapter arena, the buffer `lora` of all adapters' factors, in units of two words:

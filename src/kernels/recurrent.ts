@@ -4,11 +4,10 @@ import gatedNormSource from '../../shaders/recurrent/gated-norm.wgsl?raw';
 import shortConvSource from '../../shaders/recurrent/short-conv.wgsl?raw';
 import { broughtFloats, deltaStateFloats, deltaWidths, stateBytes, type DeltaNet } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import type { Kernel } from '../gpu/kernel.ts';
+import { type Kernel, reads, writes } from '../gpu/kernel.ts';
 import { PAGE_TOKENS } from './heads.ts';
 import { reduction } from './kernel-variants.ts';
 import { part } from './shader-library.ts';
-import { reads, writes } from './bindings.ts';
 
 /**
  * A gated convolution: `x [T, 3, width]` (input gate, output gate, input), `taps [count, width]`, the latest token's first →

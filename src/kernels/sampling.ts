@@ -5,8 +5,7 @@ import pick from '../../shaders/sampling/sample-pick.wgsl?raw';
 import search from '../../shaders/sampling/sample-search.wgsl?raw';
 import sample from '../../shaders/sampling/sample-token.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
-import type { Binding, Kernel, ParamsLayout } from '../gpu/kernel.ts';
-import { reads, writes } from './bindings.ts';
+import { type Binding, type Kernel, type ParamsLayout, reads, writes } from '../gpu/kernel.ts';
 import { part } from './shader-library.ts';
 
 /** Rounds of sample-search: each finds eight bits of a 32-bit key. */

@@ -1,4 +1,4 @@
-import { shaderParts } from '../gpu/shader-parts.ts';
+import { shaderParts } from '../gpu/kernel.ts';
 import activation from '../../shaders/parts/activation.wgsl?raw';
 import attention from '../../shaders/parts/attention.wgsl?raw';
 import codes from '../../shaders/parts/codes.wgsl?raw';

@@ -1,11 +1,10 @@
 import randomWordsSource from '../../shaders/upload/random-words.wgsl?raw';
 import repackSource from '../../shaders/upload/repack.wgsl?raw';
-import { folded, type Binding, type Constant, type Kernel } from '../gpu/kernel.ts';
+import { type Binding, type Constant, folded, type Kernel, reads, writes } from '../gpu/kernel.ts';
 import { GGML_TYPES, type GgmlType } from '../weights/ggml-types.ts';
 import { BFLOATS, EXPONENTS, type FloatBits, HALVES, SINGLE } from './formats/finite-weights.ts';
 import { WEIGHT_FORMATS, type WeightBufferName } from './formats/weight-formats.ts';
 import { part } from './shader-library.ts';
-import { reads, writes } from './bindings.ts';
 
 const WORKGROUP = 64;
 

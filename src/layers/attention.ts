@@ -1,20 +1,17 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
-import type { StreamProbes } from '../cache/probes.ts';
+import type { StreamProbes } from '../cache/kv-cache.ts';
 import { type ModelConfig, sharesKeys, windowOfLayer } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
-import { createOperation, following, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
-import { attentionMergeKernels } from '../kernels/attention-merge.ts';
-import { storesTokens, type AttentionKernel, attentionKernels } from '../kernels/attention.ts';
+import { createOperation, type Dispatcher, following, type Operation } from '../gpu/recorder.ts';
+import { type AttentionKernel, attentionKernels, attentionMergeKernels, storesTokens } from '../kernels/attention.ts';
 import { normQkKernel, sigmoidMulKernel } from '../kernels/element-wise.ts';
 import { mergePageTokensKernel, probePageKernel, quantizePageKernel, storeKvKernel } from '../kernels/pages.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './activations.ts';
 import { type LoraInputs, loraInputs } from './lora.ts';
-import type { Norm } from './linear.ts';
-import { beforeSecondHalf, NormedLinears, ResidualLinear, type SecondHalf } from './adapted-linears.ts';
+import { beforeSecondHalf, type Norm, NormedLinears, ResidualLinear, type SecondHalf } from './linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 /** Cache buffers that a layer's attention reads and writes. */

@@ -1,6 +1,5 @@
 import type { Device } from '../gpu/device.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import { joinNormsKernel, keepStatesKernel } from '../kernels/draft.ts';
 import type { Activations } from './activations.ts';
 import type { BatchShape } from './batch.ts';

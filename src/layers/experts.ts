@@ -3,8 +3,7 @@ import { linearsOfGroup } from '../architectures/linears.ts';
 import type { Activation } from '../config/activations.ts';
 import type { Experts as ExpertsConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import {
   GROUP_TOKENS,
   groupedPlaces,
@@ -15,9 +14,8 @@ import {
 import { type LinearDecodeSize, decodeKernel } from '../kernels/linear-decode.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './activations.ts';
-import { Linear, type Norm } from './linear.ts';
+import { beforeFirstHalf, type FirstHalf, Linear, type Norm } from './linear.ts';
 import type { LoraDelta } from './lora.ts';
-import { beforeFirstHalf, type FirstHalf } from './adapted-linears.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 interface ExpertLinearOptions {

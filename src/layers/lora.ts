@@ -8,8 +8,7 @@ import {
 } from '../architectures/linears.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import type { Params } from '../gpu/kernel.ts';
 import { loraDeltaKernel, type LoraPrefillSize, loraPrefillRuns, loweringKernel } from '../kernels/lora.ts';
 import type { LoraSite } from '../kernels/lora-layout.ts';

@@ -1,18 +1,18 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import { gatedActivationKernel } from '../kernels/element-wise.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './activations.ts';
-import { Linear, type Norm } from './linear.ts';
-import { loraInputs } from './lora.ts';
 import {
   changes,
   type FirstHalf,
+  Linear,
+  type Norm,
   NormedLinears,
   type NormedLinearsOptions,
   ResidualLinear,
-} from './adapted-linears.ts';
+} from './linear.ts';
+import { loraInputs } from './lora.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 /** y = activation(Wgate · norm(x)) · (Wup · norm(x)). One dispatch in decode, if gate and up share a matrix. */

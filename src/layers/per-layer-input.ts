@@ -1,14 +1,12 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import { takeInputKernel } from '../kernels/element-wise.ts';
 import type { Activations, LayerPlace } from './activations.ts';
 import type { Batch, BatchShape } from './batch.ts';
-import { Linear, Norm } from './linear.ts';
+import { beforeFirstHalf, type FirstHalf, Linear, Norm } from './linear.ts';
 import type { LoraDelta } from './lora.ts';
-import { beforeFirstHalf, type FirstHalf } from './adapted-linears.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 interface LayerInputsWeights {

@@ -1,13 +1,11 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
-import { createOperation, following, type Operation } from '../gpu/operation.ts';
-import type { Dispatcher } from '../gpu/recorder.ts';
+import { createOperation, type Dispatcher, following, type Operation } from '../gpu/recorder.ts';
 import { shortConvKernel } from '../kernels/recurrent.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './activations.ts';
 import { type LoraInputs, loraInputs } from './lora.ts';
-import type { Norm } from './linear.ts';
-import { beforeSecondHalf, NormedLinears, ResidualLinear, type SecondHalf } from './adapted-linears.ts';
+import { beforeSecondHalf, type Norm, NormedLinears, ResidualLinear, type SecondHalf } from './linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
 
 interface ShortConvWeights {

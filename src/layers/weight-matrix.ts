@@ -2,7 +2,7 @@ import type { MemoryCategory } from '../gpu/buffers.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import { MAX_GROUPS } from '../gpu/kernel.ts';
-import type { BufferRange } from '../gpu/operation.ts';
+import type { BufferRange } from '../gpu/recorder.ts';
 import { WEIGHT_FORMATS, type WeightBufferName, weightBufferNames } from '../kernels/formats/weight-formats.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
 import type { TensorInfo } from '../weights/tensor-info.ts';

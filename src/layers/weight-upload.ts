@@ -1,7 +1,6 @@
 import { ChunkwiseError, throwIfAborted } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
-import { readOnce, type Recorder } from '../gpu/recorder.ts';
+import { createOperation, type Operation, readOnce, type Recorder } from '../gpu/recorder.ts';
 import { checkFinite, notFinite } from '../kernels/formats/finite-weights.ts';
 import { randomWordsKernel, repackKernel, unitsOfRow } from '../kernels/upload.ts';
 import { repack } from '../kernels/formats/repack.ts';

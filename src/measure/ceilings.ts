@@ -1,7 +1,6 @@
 import { quantile } from '../util/numbers.ts';
 import { noErrors, type Device, finished } from '../gpu/device.ts';
 import type { Kernel, Groups, Params } from '../gpu/kernel.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
 import {
   MULTIPLY_ADD_FLOPS,
   MULTIPLY_ADD_INVOCATIONS,
@@ -15,7 +14,7 @@ import {
 } from '../kernels/ceilings.ts';
 import type { Session } from '../session/session.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { readOnce } from '../gpu/recorder.ts';
+import { createOperation, type Operation, readOnce } from '../gpu/recorder.ts';
 
 /** A dispatch to record later. */
 export interface Call {

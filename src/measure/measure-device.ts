@@ -1,4 +1,4 @@
-import type { LocalEngine } from '../engine/open-engine.ts';
+import type { LocalEngine } from '../engine/engine.ts';
 import { ChunkwiseError, throwIfAborted } from '../errors/chunkwise-error.ts';
 import { type Device, openDevice } from '../gpu/device.ts';
 import { openSession } from '../session/open-session.ts';

@@ -1,5 +1,5 @@
 import { EXPERT_LINEARS, expertShape, linearShape, linearsOfLayer } from '../architectures/linears.ts';
-import { kvBytes } from '../cache/kv-report.ts';
+import { kvBytes } from '../cache/kv-cache.ts';
 import {
   configOfLayer,
   hasState,
@@ -141,7 +141,7 @@ class ModelMeasure {
     const next = (): Promise<SampledToken> => {
       const position = sequence.tokens.length + 1;
       sequence.tokens.push(sampled.token); // as in chat, the token counts as cached once its step is submitted
-      return handled(session.decode([greedy(sequence, position)]).then(([token]) => token as SampledToken)); // no logits are held
+      return handled(session.batches.decode([greedy(sequence, position)]).then(([token]) => token as SampledToken)); // no logits are held
     };
     sampled = await next();
     let pending = next();

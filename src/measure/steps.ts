@@ -25,7 +25,7 @@ export async function prefillAndSample(
     (start, length) => {
       if (start + length < tokens.length) return;
       if (text.follow) session.samples.levels.begin(sequence.slot, text.follow.start);
-      sampled = session.sample(length, greedy(sequence, held + tokens.length));
+      sampled = session.batches.sample(length, greedy(sequence, held + tokens.length));
     },
     signal,
   );

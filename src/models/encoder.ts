@@ -1,7 +1,6 @@
 import type { BertConfig, EncoderConfig } from '../config/encoder-config.ts';
 import type { Device } from '../gpu/device.ts';
-import { createOperation, type Operation } from '../gpu/operation.ts';
-import type { Recorder } from '../gpu/recorder.ts';
+import { createOperation, type Operation, type Recorder } from '../gpu/recorder.ts';
 import {
   activateKernel,
   addPositionsKernel,

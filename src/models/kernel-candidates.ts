@@ -2,7 +2,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Candidate, TuningCase } from '../gpu/autotuner.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Groups } from '../gpu/kernel.ts';
-import { createOperation } from '../gpu/operation.ts';
+import { createOperation } from '../gpu/recorder.ts';
 import { partialFloats, storesTokens, attentionKernels, MOST_TILE_ROWS } from '../kernels/attention.ts';
 import { pageEntry, pageUnits, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS, rowWidth } from '../kernels/heads.ts';

@@ -3,7 +3,7 @@ import { isResidual, type LinearGroup, type LinearName, LINEARS, placeInGroup } 
 import { configOfLayer } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/adapted-linears.ts';
+import { type LoraBuffers, type LoraLayer, LoraProduct } from '../layers/linear.ts';
 import { destroyMatrix, type WeightMatrix } from '../layers/weight-matrix.ts';
 import { WeightUpload } from '../layers/weight-upload.ts';
 import { quantize } from '../weights/quantize.ts';

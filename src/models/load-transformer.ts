@@ -22,8 +22,7 @@ import {
 } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
-import { createOperation } from '../gpu/operation.ts';
-import type { Recorder } from '../gpu/recorder.ts';
+import { createOperation, type Recorder } from '../gpu/recorder.ts';
 import { capLogitsKernel } from '../kernels/element-wise.ts';
 import { type Activations, createActivations } from '../layers/activations.ts';
 import { Attention } from '../layers/attention.ts';

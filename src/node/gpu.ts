@@ -13,11 +13,11 @@ export function gpuOf({ create, globals }: Pick<typeof Dawn, 'create' | 'globals
   return (globalThis.dawn ??= create(adapterName === undefined ? [] : [`adapter=${adapterName}`]));
 }
 
-/** Imports `webgpu`, an optional dependency, and opens its GPU. Throws `no_webgpu`. */
-export async function openGpu(): Promise<GPU> {
+/** Imports `webgpu`, an optional dependency, and opens its GPU. `adapterName`: as in `gpuOf`. Throws `no_webgpu`. */
+export async function openGpu(adapterName?: string): Promise<GPU> {
   try {
     // Server bundlers must skip this import: the package loads a binary that they cannot follow.
-    return gpuOf(await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ 'webgpu'));
+    return gpuOf(await import(/* webpackIgnore: true */ /* turbopackIgnore: true */ 'webgpu'), adapterName);
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     const reason = /Cannot find (?:package|module) 'webgpu'/.test(message)

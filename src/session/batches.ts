@@ -1,5 +1,5 @@
 import type { RampRow } from '../chunking/ramps.ts';
-import { allHalf } from '../cache/kv-report.ts';
+import { allHalf } from '../cache/kv-cache.ts';
 import type { Device } from '../gpu/device.ts';
 import { type Dispatcher, readOnce, type Recorder } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
@@ -10,8 +10,7 @@ import { loraBatch, type RankCounter } from './adapter-mix.ts';
 import { handled } from '../errors/chunkwise-error.ts';
 import type { PageTrials } from './pages/page-trials.ts';
 import type { CountedText, SampledToken, SampleRecorder, SampleRequest, StepResult } from './sampling/sampler.ts';
-import type { SequenceCache } from './sequence-cache.ts';
-import type { Sequence } from './sequence.ts';
+import type { Sequence, SequenceCache } from './sequence.ts';
 
 /** Parts that compute batches. */
 interface BatchParts {

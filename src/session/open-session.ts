@@ -170,12 +170,12 @@ async function firstSteps(session: Session): Promise<void> {
   const everyFilter = { ...GREEDY, temperature: 1, topK: 1, topP: 0.5 };
   let sampled: Promise<SampledToken> | undefined;
   await session.prefill(sequence, tokens, (_start, position) => {
-    sampled = session.sample(position, { sequence, sampling: everyFilter, position, wantsEntropy: true });
+    sampled = session.batches.sample(position, { sequence, sampling: everyFilter, position, wantsEntropy: true });
   });
   await sampled;
   if (mayUsePolicies(session)) session.trials.residualShares = await residualShares(session);
   if (tokens.length > 1) {
-    await session.decode([greedy(sequence, tokens.length + 1)]);
+    await session.batches.decode([greedy(sequence, tokens.length + 1)]);
     await expectFinite(session);
   }
   session.release(sequence);

@@ -2,24 +2,22 @@ import { addMemory, type MemoryReport } from '../gpu/buffers.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type Device, finished } from '../gpu/device.ts';
 import { StepsAhead, type SubmissionSizer } from '../gpu/submissions.ts';
-import { type Dispatcher, Readback, type Recorder } from '../gpu/recorder.ts';
+import { Readback, type Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activations.ts';
 import { pageFormKernels } from '../layers/attention.ts';
-import type { Batch } from '../layers/batch.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { allHalf } from '../cache/kv-report.ts';
+import { allHalf } from '../cache/kv-cache.ts';
 import { DENSE, LEAST_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
 import { checkAdapters, checkPages, checkPlainAdapters } from './checks/session-checks.ts';
 import type { ModelPlan } from './model-plan.ts';
-import { Batches, type BatchToken, type Draft, type ForwardOptions } from './batches.ts';
-import { type SampledToken, SampleRecorder, type SampleRequest, type StepResult } from './sampling/sampler.ts';
+import { Batches, type Draft } from './batches.ts';
+import { type SampledToken, SampleRecorder, type SampleRequest } from './sampling/sampler.ts';
 import { farLosses } from './pages/far-losses.ts';
 import { PageTrials, ShadowCheck } from './pages/page-trials.ts';
 import { type NextTokens, type OnBatch, type OnEnds, Prefill } from './prefill.ts';
 import { RankCounter } from './adapter-mix.ts';
-import type { Sequence } from './sequence.ts';
-import { SequenceCache } from './sequence-cache.ts';
+import { type Sequence, SequenceCache } from './sequence.ts';
 import { StepCosts } from './speculation/step-costs.ts';
 import type { SessionOptions } from './session-options.ts';
 
@@ -33,6 +31,7 @@ export class Session {
   readonly samples: SampleRecorder;
   readonly trials: PageTrials;
   readonly shadow: ShadowCheck;
+  readonly batches: Batches;
   /** How many steps decoding submits ahead; measured when the model is open. */
   stepsAhead = new StepsAhead();
   /** Times of steps that verify drafts. */
@@ -42,7 +41,6 @@ export class Session {
    * same.
    */
   draftModel: Session | undefined;
-  readonly #batches: Batches;
   readonly #prefill: Prefill;
   /** Settles once the kernels of adapters are checked. */
   #adapters: Promise<void> | undefined;
@@ -64,12 +62,12 @@ export class Session {
     this.shadow = new ShadowCheck(device, recorder, transformer);
     this.sequences = new SequenceCache(transformer.cache);
     const { sequences, trials, ranks, samples } = this;
-    this.#batches = new Batches({ device, transformer, recorder, sequences, trials, ranks, samples });
+    this.batches = new Batches({ device, transformer, recorder, sequences, trials, ranks, samples });
     this.#prefill = new Prefill({
       device,
       transformer,
       recorder,
-      batches: this.#batches,
+      batches: this.batches,
       trials,
       contextLength: plan.contextLength,
       onTrace: options.onTrace,
@@ -195,51 +193,26 @@ export class Session {
     throw new ChunkwiseError('wrong_results', { field: 'pages', reason });
   }
 
-  /** Records the forward pass of a batch, which must be submitted before another is recorded. */
-  forward(recorder: Dispatcher, kind: Batch['kind'], tokens: readonly BatchToken[], options?: ForwardOptions): void {
-    this.#batches.forward(recorder, kind, tokens, options);
-  }
-
   /**
    * Keeps hidden states of `sequence` for the draft head until `forgetStates`. False if it keeps those of another
    * sequence.
    */
   keepStates(sequence: Sequence): boolean {
     const { hiddenStates, cache } = this.transformer;
-    if (!hiddenStates || this.#batches.keptFor) return false;
-    this.#batches.keptFor = sequence;
+    if (!hiddenStates || this.batches.keptFor) return false;
+    this.batches.keptFor = sequence;
     hiddenStates.keepFrom(0, cache.firstPage(sequence.slot));
     return true;
   }
 
   forgetStates(sequence: Sequence): void {
-    if (this.#batches.keptFor === sequence) this.#batches.keptFor = undefined;
-  }
-
-  /** Samples the token after the last one of the recorded batch of `length` tokens; submits. */
-  sample(length: number, sample: SampleRequest): Promise<SampledToken> {
-    return this.#batches.sample(length, sample);
-  }
-
-  /** Submits a decode step; see `Batches.decode`. */
-  decode(samples: readonly SampleRequest[]): Promise<StepResult[]> {
-    return this.#batches.decode(samples);
-  }
-
-  /** Settles once the step that holds the logits of `sequence` is submitted. Errors: those of the step. */
-  heldStepOf(sequence: Sequence): Promise<void> {
-    return this.#batches.heldStepOf(sequence);
-  }
-
-  /** Samples from the logits that a submitted step holds; submits. */
-  sampleHeld(sample: SampleRequest): Promise<SampledToken> {
-    return this.#batches.sampleHeld(sample);
+    if (this.batches.keptFor === sequence) this.batches.keptFor = undefined;
   }
 
   /** A decode step that verifies a draft; returns the accepted tokens. See `Batches.verify`. */
   async verify(sample: SampleRequest, draft: Draft): Promise<SampledToken[]> {
     let began = 0;
-    const sampled = await this.#batches.verify(sample, draft, () => (began = performance.now())); // without the wait for another request's prompt
+    const sampled = await this.batches.verify(sample, draft, () => (began = performance.now())); // without the wait for another request's prompt
     this.stepCosts.timed(draft.tokens.length + 1, performance.now() - began);
     return sampled;
   }

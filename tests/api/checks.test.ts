@@ -3,9 +3,9 @@ import { checked, checkFunction, checkInteger, checkNumber, checkSignal } from '
 import { parseFallback } from '../../src/api/fallback/server-engine.ts';
 import { Listeners } from '../../src/api/events.ts';
 import { parseMessages } from '../../src/api/chat/parse-chat.ts';
-import { parseCall, parseEngineOptions } from '../../src/api/options.ts';
+import { parseEngineOptions } from '../../src/api/options.ts';
 import { type ToUrl } from '../../src/api/names.ts';
-import { parseCompletionRequest, withDefaults } from '../../src/api/requests.ts';
+import { parseCompletionRequest, withDefaults, parseCall } from '../../src/api/requests.ts';
 
 const refusal = (field: string): Error =>
   expect.objectContaining({ code: 'bad_request', detail: { field, reason: expect.any(String) as string } }) as Error;

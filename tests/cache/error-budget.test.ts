@@ -6,8 +6,7 @@ import {
   type Probe,
   withMemoryBudget,
 } from '../../src/cache/policy.ts';
-import type { CachePage, LayerPage } from '../../src/cache/cache-page.ts';
-import { type FormLoss, LayerLosses } from '../../src/cache/probes.ts';
+import { type CachePage, type FormLoss, LayerLosses, type LayerPage } from '../../src/cache/cache-page.ts';
 import { PAGE_TOKENS, pageBytes } from '../../src/kernels/heads.ts';
 import { type PageForm, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 import { Random } from '../support/random.ts';

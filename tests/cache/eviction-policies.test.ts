@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { CachePage, LayerPage, Trial } from '../../src/cache/cache-page.ts';
+import { type CachePage, LayerLosses, type LayerPage, type Trial } from '../../src/cache/cache-page.ts';
 import { heavyHitters, latestAttention, slidingWindow } from '../../bench/support/eviction-policies.ts';
-import { LayerLosses } from '../../src/cache/probes.ts';
 import type { CachePolicy, CacheView } from '../../src/cache/policy.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { CachePage, LayerPage } from '../../src/cache/cache-page.ts';
-import { type KvMap, kvMap, KvWatch } from '../../src/cache/kv-report.ts';
+import { type KvMap, kvMap, KvWatch } from '../../src/cache/kv-cache.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 

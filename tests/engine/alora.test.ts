@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions, PlanEvent } from '../../src/engine/types.ts';
 import { readOnce } from '../../src/gpu/recorder.ts';
 import { answer, type Answer } from '../support/answer.ts';

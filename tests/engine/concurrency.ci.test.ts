@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
+import { openEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateEvent, GenerateOptions } from '../../src/engine/types.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { expectError } from '../support/expect-error.ts';

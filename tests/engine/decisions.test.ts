@@ -4,7 +4,7 @@ import { calibrate } from '../../src/api/decisions/calibrate.ts';
 import { decide, type DecisionClient } from '../../src/api/decisions/decide.ts';
 import { probabilities } from '../../src/api/decisions/distribution.ts';
 import type { Decision, DecisionChoice, DecisionRequest } from '../../src/api/decisions/types.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { LabelRead, LabelScores } from '../../src/engine/types.ts';
 import { forward } from '../reference/forward.ts';
 import { readReferenceModel } from '../reference/model.ts';
@@ -138,16 +138,13 @@ const LONG = MANY.map((read) => ({ ...read, text: `${read.text}${' And does the 
 
 const ROOM = ['with room for all branches', MANY, { architecture: 'llama', contextLength: 1024 }] as const;
 test.each(
-  byTier(
-    [ROOM],
-    [
-      ROOM,
-      ['with room for one branch', MANY, { architecture: 'llama', contextLength: 320 }],
-      ['that leaves no page for a branch', MANY, { architecture: 'llama', contextLength: 160 }],
-      ['that convolutions do not see', LONG, { architecture: 'lfm2', contextLength: 4096 }],
-      ['that windows do not see', LONG, { architecture: 'gemma3', contextLength: 4096 }],
-    ] as const,
-  ),
+  byTier([ROOM], [
+    ROOM,
+    ['with room for one branch', MANY, { architecture: 'llama', contextLength: 320 }],
+    ['that leaves no page for a branch', MANY, { architecture: 'llama', contextLength: 160 }],
+    ['that convolutions do not see', LONG, { architecture: 'lfm2', contextLength: 4096 }],
+    ['that windows do not see', LONG, { architecture: 'gemma3', contextLength: 4096 }],
+  ] as const),
 )('questions in shared batches give the results of one at a time, in a context %s', async (_, reads, options) => {
   const model = tinyModel({ type: 'F32', seed: 71, neverEnds: true, ...options });
   const engine = await adaptedEngine(model);

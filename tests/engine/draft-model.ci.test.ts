@@ -1,7 +1,8 @@
 import { expect, describe, test } from 'vitest';
-import { nodeGpu } from '../../cli/node-gpu.ts';
+import { nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { type LocalEngine, openAnyEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
+import { openAnyEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
@@ -164,8 +165,8 @@ describe('an answer that a draft model drafts is the same', () => {
           return reading;
         };
       } else {
-        const decode = drafts.decode.bind(drafts);
-        drafts.decode = (samples) => {
+        const decode = drafts.batches.decode.bind(drafts.batches);
+        drafts.batches.decode = (samples) => {
           const step = decode(samples);
           lose();
           return step;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { FEW_TOKENS, MAX_SEQUENCES } from '../../src/config/limits.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import type { ResponseFormat } from '../../src/grammar/response-format.ts';

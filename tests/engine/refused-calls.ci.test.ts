@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 import { FAILING_CALLS, failingGpu, type FailingCall, type Failures } from '../support/gpu/failing-gpu.ts';

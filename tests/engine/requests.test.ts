@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { MAX_SEQUENCES } from '../../src/config/limits.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { KvOptions } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { modelHash } from '../../src/engine/saved-sequences.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { kvMap } from '../../src/cache/kv-report.ts';
+import { kvMap } from '../../src/cache/kv-cache.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions, PlanEvent } from '../../src/engine/types.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { type DraftSize, StepCosts } from '../../src/session/speculation/step-costs.ts';

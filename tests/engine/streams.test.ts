@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { nodeGpu } from '../../cli/node-gpu.ts';
+import { nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';

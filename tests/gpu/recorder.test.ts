@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { type Device, openDevice } from '../../src/gpu/device.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
-import { createOperation } from '../../src/gpu/operation.ts';
-import { Readback, readOnce, Recorder } from '../../src/gpu/recorder.ts';
+import { createOperation, Readback, readOnce, Recorder } from '../../src/gpu/recorder.ts';
 
 let device: Device;
 let recorder: Recorder;

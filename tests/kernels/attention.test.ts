@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Candidate } from '../../src/gpu/autotuner.ts';
-import { attentionKernels, partialFloats, storesTokens } from '../../src/kernels/attention.ts';
-import { attentionMergeKernels } from '../../src/kernels/attention-merge.ts';
+import { attentionKernels, attentionMergeKernels, partialFloats, storesTokens } from '../../src/kernels/attention.ts';
 import { type Heads, PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { probeFloats, PROBES, storeKvKernel } from '../../src/kernels/pages.ts';
 import { batchTable, type BatchShape } from '../../src/layers/batch.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createOperation } from '../../src/gpu/operation.ts';
+import { createOperation } from '../../src/gpu/recorder.ts';
 import { embedKernel } from '../../src/kernels/element-wise.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { Linear } from '../../src/layers/linear.ts';

@@ -1,11 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { napping } from '../../cli/node-gpu.ts';
+import { napping } from '../../tools/instruments/node-gpu.ts';
 import { errorBudgetPolicy, fixedForm, sparsePolicy } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { type DeviceClass, openDevice } from '../../src/gpu/device.ts';
-import { Recorder } from '../../src/gpu/recorder.ts';
+import { createOperation, Recorder } from '../../src/gpu/recorder.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
-import { createOperation } from '../../src/gpu/operation.ts';
 import { joinNormsKernel, keepStatesKernel } from '../../src/kernels/draft.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { WeightUpload } from '../../src/layers/weight-upload.ts';
@@ -54,7 +53,7 @@ describe('no two invocations of a dispatch store into one vector or word', () =>
     // Several sequences, and verification of drafts.
     const streams = [0, 1].map((slot) => new Sequence(undefined, slot));
     for (const stream of streams) await session.prefill(stream, tokens.slice(0, 20), () => undefined);
-    await session.decode(streams.map((stream) => greedy(stream, 21)));
+    await session.batches.decode(streams.map((stream) => greedy(stream, 21)));
     const text = { prompt: [], answer: [] };
     for (const count of [1, 3, 7])
       await session.verify(greedy(streams[0]!, streams[0]!.tokens.length + 1), {

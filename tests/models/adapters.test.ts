@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { nodeGpu } from '../../cli/node-gpu.ts';
+import { nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
-import { pagesFor } from '../../src/cache/kv-cache.ts';
-import { kvBytes } from '../../src/cache/kv-report.ts';
+import { kvBytes, pagesFor } from '../../src/cache/kv-cache.ts';
 import { STATE_TOKENS, mostRecurrentStates } from '../../src/cache/recurrent-states.ts';
 import { stateBytes } from '../../src/config/model-config.ts';
 import { pageBytes } from '../../src/kernels/heads.ts';
@@ -71,7 +70,7 @@ test('recurrent states are kept where a text may resume, and freed otherwise', a
   const turn = sequences.take(tokens);
   await session.prefill(turn, tokens, () => undefined);
   for (let step = 1; step <= 6; step++) {
-    await session.decode([greedy(turn, tokens.length + step)]);
+    await session.batches.decode([greedy(turn, tokens.length + step)]);
     if (step < 6) turn.tokens.push(7);
   }
   sequences.giveBack(turn);
@@ -106,7 +105,7 @@ test('the state that a step reads stays, however many states another text keeps'
     while (beside && states.room > 0) await session.prefill(long, [9], () => undefined);
     const streams = beside ? [short, long] : [short];
     for (let step = 0; step < 4; step++) {
-      const [result] = await session.decode(streams.map((each) => greedy(each, each.tokens.length + 1)));
+      const [result] = await session.batches.decode(streams.map((each) => greedy(each, each.tokens.length + 1)));
       drawn.push((result as SampledToken).token);
       for (const { tokens: own } of streams) own.push(7); // any token: only positions matter
     }
@@ -127,7 +126,7 @@ test('a text that rolled back resumes from that position, however many states an
   const text = sequences.take(tokens);
   await session.prefill(text, tokens.slice(0, 5), () => undefined);
   for (const token of tokens.slice(5, 8)) {
-    await session.decode([greedy(text, text.tokens.length + 1)]);
+    await session.batches.decode([greedy(text, text.tokens.length + 1)]);
     text.tokens.push(token);
   }
   sequences.goBack(text, 5, 0);

@@ -214,7 +214,7 @@ describe('a draft head reads the hidden states of the model', () => {
     text.push((await prefillAndSample(session, sequence, text)).token);
     await prefillAndSample(session, other, text.slice(0, 30));
     for (let step = 0; step < 4; step++) {
-      const drawn = await session.decode([other, sequence].map((each) => greedy(each, each.tokens.length + 1)));
+      const drawn = await session.batches.decode([other, sequence].map((each) => greedy(each, each.tokens.length + 1)));
       sequence.tokens.push(text.at(-1)!);
       other.tokens.push(7); // any token: only positions matter
       text.push((drawn[1] as SampledToken).token);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { nodeGpu } from '../../cli/node-gpu.ts';
+import { nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { planModel } from '../../src/session/model-plan.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { decide } from '../../src/api/decisions/decide.ts';
 import type { Decision, DecisionQuestion } from '../../src/api/decisions/types.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 import { bytesOf, peftFolder } from '../support/peft-fixtures.ts';
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { meanRank, type ChunkPlan } from '../../src/chunking/chunk-plan.ts';
 import { loadPlan, savePlan } from '../../src/chunking/plan-file.ts';
 import { eachLogits } from '../../cli/measure/evaluate.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { AdapterUse, PlanEvent, RankOptions } from '../../src/engine/types.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { PlanRecorder } from '../../cli/ranks.ts';

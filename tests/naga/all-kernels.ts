@@ -1,5 +1,4 @@
-import { attentionKernels } from '../../src/kernels/attention.ts';
-import { attentionMergeKernels } from '../../src/kernels/attention-merge.ts';
+import { attentionKernels, attentionMergeKernels } from '../../src/kernels/attention.ts';
 import {
   MULTIPLY_ADD_WAYS,
   multiplyAddKernel,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import {
   type Device,
   openDevice,
@@ -8,10 +8,9 @@ import {
   trialModule,
   VARIANTS,
 } from '../../src/gpu/device.ts';
-import { type Kernel, renderKernel } from '../../src/gpu/kernel.ts';
+import { type Kernel, renderKernel, shaderParts } from '../../src/gpu/kernel.ts';
 import { allKernels } from './all-kernels.ts';
 import { compileWithNaga } from './naga.ts';
-import { shaderParts } from '../../src/gpu/shader-parts.ts';
 
 /** Texts of kernels, and of parts and variants in shader libraries, by name. */
 const SHADERS = Object.entries(

@@ -3,7 +3,7 @@ import { GREEDY } from '../../src/config/sampling.ts';
 import { autotune, type TuningCase, type TuningStore } from '../../src/gpu/autotuner.ts';
 import { DECODE_CANDIDATES } from '../../src/models/kernel-candidates.ts';
 import type { KernelText } from '../../src/gpu/kernel.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer } from '../support/answer.ts';
 import { type EngineTestOptions, engineUnderTest } from '../support/engine-under-test.ts';

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type CachePolicy, type KvOptions, pagesBeyondContext } from '../../src/cache/policy.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { eachLogits } from '../../cli/measure/evaluate.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import type { ChatTurn } from '../../src/tokenizer/chat-template.ts';
 import { expectError } from '../support/expect-error.ts';

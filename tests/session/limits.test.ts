@@ -1,6 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../src/node/file-source.ts';
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { layerPageBytes } from '../../src/cache/kv-cache.ts';
 import { slidingWindowLayers } from '../../src/cache/cache-page.ts';
 import { GREEDY } from '../../src/config/sampling.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { nodeGpu } from '../../cli/node-gpu.ts';
+import { nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { openDevice } from '../../src/gpu/device.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';

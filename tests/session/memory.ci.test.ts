@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { FileSource } from '../../src/node/file-source.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { AdapterUse } from '../../src/engine/types.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/weights/ggml-types.ts';
 import { REAL_MODEL } from '../support/models/real-model.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';

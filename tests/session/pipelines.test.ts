@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import type { DeviceClass } from '../../src/gpu/device.ts';
 import type { LoadProgress } from '../../src/session/session-options.ts';

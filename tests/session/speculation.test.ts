@@ -18,7 +18,7 @@ async function answered(session: Session, text: readonly number[], count: number
   const sequence = new Sequence(undefined, 1);
   const tokens = [(await prefillAndSample(session, sequence, text)).token];
   while (tokens.length < count) {
-    const asked = session.decode([greedy(sequence, text.length + tokens.length)]);
+    const asked = session.batches.decode([greedy(sequence, text.length + tokens.length)]);
     sequence.tokens.push(tokens.at(-1)!);
     tokens.push(((await asked)[0] as SampledToken).token);
   }
@@ -182,7 +182,9 @@ restOnly(() => {
           tokens.push(...kept.map(({ token }) => token));
         }
         // A plain step continues after the last accepted token.
-        const [next] = (await session.decode([greedy(sequence, PROMPT.length + tokens.length)])) as SampledToken[];
+        const [next] = (await session.batches.decode([
+          greedy(sequence, PROMPT.length + tokens.length),
+        ])) as SampledToken[];
         expect(next?.token).toBe(expected[tokens.length]);
         session.release(sequence);
       },

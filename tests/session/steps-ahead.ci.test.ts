@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { StepsAhead, MOST_AHEAD } from '../../src/gpu/submissions.ts';
 import { answer } from '../support/answer.ts';

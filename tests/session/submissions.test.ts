@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
-import type { LocalEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { Recorder } from '../../src/gpu/recorder.ts';
 import { prefillAndSample } from '../../src/measure/steps.ts';
 import { Batches } from '../../src/session/batches.ts';

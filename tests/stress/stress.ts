@@ -1,7 +1,8 @@
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
 import { openGrammars } from '../../src/grammar/open-grammars.ts';
-import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
+import { openEngine } from '../../src/engine/open-engine.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';

@@ -1,5 +1,5 @@
 import { afterEach, expect } from 'vitest';
-import { napping } from '../../cli/node-gpu.ts';
+import { napping } from '../../tools/instruments/node-gpu.ts';
 import { type EncoderEngine, openEncoderEngine } from '../../src/engine/encoder-engine.ts';
 import { openAnyEngine } from '../../src/engine/open-engine.ts';
 import type { EngineCoreOptions } from '../../src/engine/types.ts';

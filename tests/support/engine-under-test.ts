@@ -1,7 +1,8 @@
 import { afterEach } from 'vitest';
-import { napping } from '../../cli/node-gpu.ts';
+import { napping } from '../../tools/instruments/node-gpu.ts';
 import { openGrammars } from '../../src/grammar/open-grammars.ts';
-import { type LocalEngine, openEngine } from '../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
+import { openEngine } from '../../src/engine/open-engine.ts';
 import { Sequence } from '../../src/session/sequence.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
 import type { AdapterUse, EngineCoreOptions, RankOptions } from '../../src/engine/types.ts';

@@ -1,8 +1,7 @@
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { TOKEN_TYPES } from '../../src/config/tokenizer-metadata.ts';
-import { toByteAlphabet } from '../../src/tokenizer/schemes.ts';
 import { PRE_TOKENIZERS } from '../../src/tokenizer/pre-tokenizers.ts';
-import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { toByteAlphabet, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { endTokens, ensureLlama, tokenize } from '../llama/llama.ts';
 import type { MetadataValue } from '../support/models/gguf-writer.ts';
 import { byteLevelTokenizer, sentencePieceTokenizer } from '../support/models/tiny-tokenizer.ts';

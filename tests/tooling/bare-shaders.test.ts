@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bareShader } from '../../tools/bare-shaders.ts';
-import { shaderParts } from '../../src/gpu/shader-parts.ts';
+import { shaderParts } from '../../src/gpu/kernel.ts';
 
 const FOLDER = join(import.meta.dirname, '../../shaders');
 

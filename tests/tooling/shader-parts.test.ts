@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Device, VARIANTS, OPTIONAL_FEATURES, type OptionalFeature } from '../../src/gpu/device.ts';
-import { shaderParts } from '../../src/gpu/shader-parts.ts';
+import { shaderParts } from '../../src/gpu/kernel.ts';
 import { allKernels } from '../naga/all-kernels.ts';
 
 const FOLDER = '../../shaders/';

@@ -106,7 +106,7 @@ export async function dispatchesOf({
   phase = 'prefill';
   const plain = await prefill(new Sequence());
   const decode = async (...sequences: Sequence[]): Promise<void> =>
-    void (await session.decode(sequences.map((one) => greedy(one, one.tokens.length + 1))));
+    void (await session.batches.decode(sequences.map((one) => greedy(one, one.tokens.length + 1))));
   for (phase of phases) {
     if (phase === 'decode') await decode(plain);
     if (phase === 'two streams') await decode(plain, await prefill(new Sequence(NO_ADAPTERS, 1)));
@@ -124,7 +124,7 @@ export async function dispatchesOf({
       await decode(adapted[0]);
       await decode(...adapted);
       const level = { thresholds: DEFAULT_THRESHOLDS, hysteresis: 0, smoothing: 1, rampWidth: 1 };
-      await session.decode([{ ...greedy(adapted[0], promptTokens + 1), wantsEntropy: true, level }]);
+      await session.batches.decode([{ ...greedy(adapted[0], promptTokens + 1), wantsEntropy: true, level }]);
       await verify(session, adapted[1]);
     }
     if (phase === 'plain adapters') {
@@ -204,7 +204,7 @@ async function sampleEveryWay(session: Session, sequence: Sequence): Promise<voi
   for (const sampling of [{}, filters, { ...filters, repetitionPenalty: 1.1 }]) {
     for (const wantsEntropy of [false, true]) {
       for (const mask of [undefined, allowed]) {
-        await session.decode([
+        await session.batches.decode([
           {
             sequence,
             sampling: { ...GREEDY, ...sampling },
@@ -239,7 +239,7 @@ async function draft(session: Session, model: ModelConfig, type: GgmlType, promp
   await session.prefill(kept, prompt, () => undefined);
   const sequence = new Sequence();
   await drafts.prefill(sequence, prompt, () => undefined);
-  await drafts.decode([greedy(sequence, prompt.length + 1)]);
+  await drafts.batches.decode([greedy(sequence, prompt.length + 1)]);
 }
 
 function loadPlainAdapter({ device, recorder, transformer }: Session, config: ModelConfig): Promise<LoadedLora> {

@@ -1,4 +1,4 @@
-import { napping, nodeGpu } from '../../cli/node-gpu.ts';
+import { napping, nodeGpu } from './node-gpu.ts';
 import { type Device, openDevice } from '../../src/gpu/device.ts';
 import { readOnce } from '../../src/gpu/recorder.ts';
 import { lavapipeIcd } from '../setup/system.ts';

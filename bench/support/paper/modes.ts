@@ -1,5 +1,5 @@
 import { type AdapterLadder, buildAdapterLadder, type LadderBuilder } from '../../../src/adapters/rank-ladder.ts';
-import type { LocalEngine } from '../../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../../src/engine/engine.ts';
 import type { KvOptions } from '../../../src/cache/policy.ts';
 import type { AdapterUse, GenerateOptions, RankOptions } from '../../../src/engine/types.ts';
 import { loadAdapter, openInNode } from '../engine.ts';

@@ -4,7 +4,7 @@ import { type Question, readPrompt } from '../../../cli/evaluations/squad-file.t
 import { type Estimate, formatEstimate } from '../../../cli/statistics.ts';
 import { policyOf } from '../../../src/cache/policy.ts';
 import { MAX_SEQUENCES } from '../../../src/config/limits.ts';
-import type { LocalEngine } from '../../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../../src/engine/engine.ts';
 import type { Perplexity } from '../../../cli/measure/evaluate.ts';
 import { elementsOf, pageBytes } from '../answers.ts';
 import { bleu } from './bleu.ts';

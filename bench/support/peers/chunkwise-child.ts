@@ -1,6 +1,6 @@
 // Chunkwise in its own process, like llama.cpp, so that its memory is measured alone.
 import { GREEDY } from '../../../src/config/sampling.ts';
-import type { LocalEngine } from '../../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../../src/engine/engine.ts';
 import { serveCalls } from '../../../tests/support/processes/serve-calls.mjs';
 import { loadAdapter, openInNode } from '../engine.ts';
 

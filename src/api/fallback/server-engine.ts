@@ -3,14 +3,14 @@ import { parseHubId } from '../../hub/hub-api.ts';
 import { describeError } from '../http/http-error.ts';
 import { baseId, ANSWERED_BY } from '../http/serve.ts';
 import { checked, describe, refuse, checkRecord } from '../checks.ts';
-import { parseCall, refuseUnknown } from '../options.ts';
+import { refuseUnknown } from '../options.ts';
 import { parseName, type ToUrl } from '../names.ts';
 import type { LoadedEngine, CallOptions, Engine, FallbackOptions } from '../engine-types.ts';
 import { parseAdapters } from '../adapters.ts';
 import type { AdapterInfo } from '../../engine/types.ts';
 import { isRecord } from '../../util/values.ts';
 import { ServerClient } from './server-client.ts';
-import { isOwnField } from '../requests.ts';
+import { isOwnField, parseCall } from '../requests.ts';
 
 const FIELDS: Record<keyof FallbackOptions, true> = { baseURL: true, apiKey: true, model: true, fetch: true };
 

@@ -8,7 +8,7 @@ import {
   tailBytes,
 } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
-import { createOperation } from '../../gpu/operation.ts';
+import { createOperation } from '../../gpu/recorder.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import { causalConvKernel, deltaRuleKernel, gatedNormKernel } from '../../kernels/recurrent.ts';
 import { UNIT_BYTES } from '../../kernels/formats/page-forms.ts';

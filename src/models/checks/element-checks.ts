@@ -1,6 +1,6 @@
 import type { ModelConfig, ShortConvolution } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
-import { createOperation } from '../../gpu/operation.ts';
+import { createOperation } from '../../gpu/recorder.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import { normQkKernel, gatedActivationKernel, capLogitsKernel, takeInputKernel } from '../../kernels/element-wise.ts';
 import { pageEntry, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';

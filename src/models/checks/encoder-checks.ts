@@ -7,8 +7,7 @@ import {
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Kernel } from '../../gpu/kernel.ts';
-import { createOperation } from '../../gpu/operation.ts';
-import type { Recorder } from '../../gpu/recorder.ts';
+import { createOperation, type Recorder } from '../../gpu/recorder.ts';
 import type { Check, CheckGroup } from '../../gpu/self-check.ts';
 import { embedKernel, rmsNormKernel, gatedActivationKernel } from '../../kernels/element-wise.ts';
 import {

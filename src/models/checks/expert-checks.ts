@@ -1,6 +1,6 @@
 import type { Experts, ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
-import { createOperation } from '../../gpu/operation.ts';
+import { createOperation } from '../../gpu/recorder.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import {
   GROUP_TOKENS,

@@ -1,7 +1,6 @@
 import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
-import { createOperation } from '../../gpu/operation.ts';
-import type { Recorder } from '../../gpu/recorder.ts';
+import { createOperation, type Recorder } from '../../gpu/recorder.ts';
 import type { Check, CheckGroup } from '../../gpu/self-check.ts';
 import { repackKernel, unitsOfRow } from '../../kernels/upload.ts';
 import { repack } from '../../kernels/formats/repack.ts';

@@ -3,8 +3,7 @@ import type { ModelConfig } from '../../config/model-config.ts';
 import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import type { Batch } from '../../layers/batch.ts';
-import { Norm } from '../../layers/linear.ts';
-import { LoraProduct } from '../../layers/adapted-linears.ts';
+import { LoraProduct, Norm } from '../../layers/linear.ts';
 import type { WeightUpload } from '../../layers/weight-upload.ts';
 import { anyHalves, anyMatrix, anyNumbers, bufferOf, dot, rmsNormed } from '../../models/checks/known-values.ts';
 

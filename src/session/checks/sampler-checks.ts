@@ -1,7 +1,6 @@
 import { GREEDY, type SamplingOptions } from '../../config/sampling.ts';
 import type { Device } from '../../gpu/device.ts';
-import type { BufferRange } from '../../gpu/operation.ts';
-import type { Recorder } from '../../gpu/recorder.ts';
+import type { BufferRange, Recorder } from '../../gpu/recorder.ts';
 import type { Check, CheckGroup } from '../../gpu/self-check.ts';
 import { anyNumbers, bufferOf } from '../../models/checks/known-values.ts';
 import { Sampler } from '../sampling/sampler.ts';

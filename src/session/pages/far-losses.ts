@@ -1,12 +1,11 @@
 import type { CachePolicy } from '../../cache/policy.ts';
-import { type FormLoss, LayerLosses } from '../../cache/probes.ts';
+import { type FormLoss, LayerLosses } from '../../cache/cache-page.ts';
 import { PAGE_TOKENS } from '../../kernels/heads.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import { randomWords } from '../../util/numbers.ts';
 import { NO_ADAPTERS } from '../adapter-mix.ts';
 import type { ModelPlan } from '../model-plan.ts';
-import { Sequence } from '../sequence.ts';
-import type { SequenceCache } from '../sequence-cache.ts';
+import { Sequence, type SequenceCache } from '../sequence.ts';
 import type { PageTrials } from './page-trials.ts';
 
 /** The parts of a session that compute a text. */

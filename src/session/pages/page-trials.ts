@@ -1,15 +1,16 @@
 import {
   type Change,
   type Copy,
+  type FormLoss,
+  LayerLosses,
   type LayerPage,
+  layerPageUnits,
   type PageProbe,
   type PageTrial,
-  type Trial,
-  layerPageUnits,
   slidingWindowLayers,
+  type Trial,
 } from '../../cache/cache-page.ts';
 import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../../cache/kv-cache.ts';
-import { type FormLoss, LayerLosses } from '../../cache/probes.ts';
 import { type CachePolicy, type CacheView, DENSE, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
 import { hasPages } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';

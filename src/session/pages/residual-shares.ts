@@ -65,7 +65,7 @@ export async function residualShares(session: Session): Promise<number[]> {
     const first = UNREAD_TOKENS + READ_TOKENS;
     for (let layer = 0; layer < numLayers; layer++) {
       recorder.inOneGo(() =>
-        session.forward(recorder, 'prefill', places, {
+        session.batches.forward(recorder, 'prefill', places, {
           layers: { from: layer, to: layer + 1 },
           onLinearInput(_, [linear]) {
             if (linear === 'attn_output') {

@@ -3,8 +3,7 @@ import type { LevelThresholds } from '../../chunking/chunk-plan.ts';
 import type { RampRow } from '../../chunking/ramps.ts';
 import { MAX_SEQUENCES } from '../../config/limits.ts';
 import type { Device } from '../../gpu/device.ts';
-import { type BufferRange, createOperation, following, type Operation } from '../../gpu/operation.ts';
-import type { Recorder } from '../../gpu/recorder.ts';
+import { type BufferRange, createOperation, following, type Operation, type Recorder } from '../../gpu/recorder.ts';
 import { MAX_THRESHOLDS, sampleLevelKernel, UNREACHED } from '../../kernels/sampling.ts';
 
 /** How the rank level of decoded tokens follows the entropy of their distributions. */

@@ -2,8 +2,14 @@ import type { RampRow } from '../../chunking/ramps.ts';
 import { FEW_TOKENS, MAX_SEQUENCES } from '../../config/limits.ts';
 import { type SamplingOptions, GREEDY } from '../../config/sampling.ts';
 import type { Device } from '../../gpu/device.ts';
-import { type BufferRange, createOperation, type Operation } from '../../gpu/operation.ts';
-import { Readback, readOnce, type Recorder } from '../../gpu/recorder.ts';
+import {
+  type BufferRange,
+  createOperation,
+  type Operation,
+  Readback,
+  readOnce,
+  type Recorder,
+} from '../../gpu/recorder.ts';
 import { SEARCH_ROUNDS, samplingBytes, samplingKernels } from '../../kernels/sampling.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import type { Sequence } from '../sequence.ts';

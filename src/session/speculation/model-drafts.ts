@@ -1,7 +1,6 @@
 import { ChunkwiseError, handled } from '../../errors/chunkwise-error.ts';
 import { type SampledToken, greedy } from '../sampling/sampler.ts';
-import { commonPrefix } from '../sequence-cache.ts';
-import type { Sequence } from '../sequence.ts';
+import { commonPrefix, type Sequence } from '../sequence.ts';
 import type { Session } from '../session.ts';
 import { Hits, type StepCosts } from './step-costs.ts';
 
@@ -125,10 +124,10 @@ export class ModelDrafts {
     draftModel.sequences.goBack(sequence, Math.min(right, text.length - 1), this.#began);
     const steps: Promise<SampledToken>[] = [];
     await this.#read(text, text.length, (length) =>
-      steps.push(handled(draftModel.sample(length, greedy(sequence, text.length)))),
+      steps.push(handled(draftModel.batches.sample(length, greedy(sequence, text.length)))),
     );
     while (steps.length < count) {
-      const step = draftModel.decode([greedy(sequence, text.length + steps.length)]);
+      const step = draftModel.batches.decode([greedy(sequence, text.length + steps.length)]);
       steps.push(handled(step.then(([sampled]) => sampled as SampledToken)));
     }
     const sampled = (await Promise.all(steps)).map(({ token }) => token);

@@ -1,4 +1,3 @@
-import { onlyAttribute, replaced } from './attributes.ts';
 import {
   bind,
   Callable,
@@ -29,7 +28,7 @@ import {
 import { TemplateError, UnsupportedError } from './errors.ts';
 import { type Fields, formatPercent, toJson } from './format.ts';
 import { fixed, int, parseFloating, parseInteger } from './numbers.ts';
-import { calculate } from './operators.ts';
+import { calculate, onlyAttribute, replaced } from './operators.ts';
 import { capitalize, escapeHtml, lines, points, strip } from './text.ts';
 
 /** The parts of the interpreter that filters use. */

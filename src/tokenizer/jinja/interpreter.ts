@@ -1,4 +1,3 @@
-import { getAttribute, getItem } from './attributes.ts';
 import {
   bind,
   Callable,
@@ -26,7 +25,7 @@ import {
 import { LimitError, TemplateError, UnsupportedError } from './errors.ts';
 import { findFilter, isFilter, type Running } from './filters.ts';
 import type { Arguments, Expr, For, Signature, Statement, Symbols, Target } from './nodes.ts';
-import { calculate, compare, negated, positive } from './operators.ts';
+import { calculate, compare, getAttribute, getItem, negated, positive } from './operators.ts';
 import { parse } from './parser.ts';
 import { findScopes } from './scopes.ts';
 import { findTest, TEST_NAMES } from './tests.ts';

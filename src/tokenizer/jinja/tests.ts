@@ -1,4 +1,3 @@
-import { isCallable, isIterable, isSequence } from './attributes.ts';
 import {
   Dict,
   equals,
@@ -15,7 +14,7 @@ import {
 } from './values.ts';
 import { UnsupportedError } from './errors.ts';
 import type { CompareOperator } from './nodes.ts';
-import { calculate, compare } from './operators.ts';
+import { calculate, compare, isCallable, isIterable, isSequence } from './operators.ts';
 import { isLower, isUpper } from './text.ts';
 
 type Test = (value: Value, argument: Value, work: Work) => boolean;

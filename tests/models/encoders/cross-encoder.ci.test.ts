@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { napping } from '../../../cli/node-gpu.ts';
+import { napping } from '../../../tools/instruments/node-gpu.ts';
 import { openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
 import type { ByteSource } from '../../../src/weights/byte-source.ts';
 import { openModelFile } from '../../../src/weights/open-model-file.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { napping } from '../../../cli/node-gpu.ts';
+import { napping } from '../../../tools/instruments/node-gpu.ts';
 import type { EncoderEngine } from '../../../src/engine/encoder-engine.ts';
 import { openEngine } from '../../../src/engine/open-engine.ts';
 import type { BidirectionalActivations } from '../../../src/models/bidirectional-encoder.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { napping } from '../../../cli/node-gpu.ts';
+import { napping } from '../../../tools/instruments/node-gpu.ts';
 import type { EncoderActivations } from '../../../src/models/encoder.ts';
 import { checkModel } from '../../../src/session/open-session.ts';
 import { openEncoderSession } from '../../../src/session/encoder/encoder-session.ts';

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { closeAll, openSources } from '../../../src/node/model-files.ts';
-import { napping } from '../../../cli/node-gpu.ts';
+import { napping } from '../../../tools/instruments/node-gpu.ts';
 import { openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
 import { ensureEncoder } from '../../../tools/setup/fetch-encoder.ts';
 import { lastingGpu } from '../../support/gpu/lasting-gpu.ts';

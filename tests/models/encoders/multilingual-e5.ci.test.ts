@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { napping } from '../../../cli/node-gpu.ts';
+import { napping } from '../../../tools/instruments/node-gpu.ts';
 import { openEncoderEngine } from '../../../src/engine/encoder-engine.ts';
 import { createTokenizer } from '../../../src/tokenizer/tokenizer.ts';
 import { openModelFile } from '../../../src/weights/open-model-file.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { napping } from '../../../cli/node-gpu.ts';
+import { napping } from '../../../tools/instruments/node-gpu.ts';
 import { type Device, type DeviceClass, openDevice } from '../../../src/gpu/device.ts';
 import { Recorder } from '../../../src/gpu/recorder.ts';
 import { type Check, rightVariant } from '../../../src/gpu/self-check.ts';

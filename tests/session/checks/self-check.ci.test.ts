@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
-import type { KvMap } from '../../../src/cache/kv-report.ts';
+import type { KvMap } from '../../../src/cache/kv-cache.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import { textHash } from '../../../src/gpu/kernel.ts';
 import { dequantize } from '../../../src/weights/dequantize.ts';

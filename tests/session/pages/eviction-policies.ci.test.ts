@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { heavyHitters, latestAttention, slidingWindow } from '../../../bench/support/eviction-policies.ts';
 import { type CachePolicy, DENSE } from '../../../src/cache/policy.ts';
 import { eachLogits } from '../../../cli/measure/evaluate.ts';
-import type { LocalEngine } from '../../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../../src/engine/engine.ts';
 import { PAGE_TOKENS } from '../../../src/kernels/heads.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';
 import { engineUnderTest } from '../../support/engine-under-test.ts';

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
-import type { KvMap } from '../../../src/cache/kv-report.ts';
-import { pagesFor } from '../../../src/cache/kv-cache.ts';
+import { type KvMap, pagesFor } from '../../../src/cache/kv-cache.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import { PAGE_FORMS } from '../../../src/kernels/formats/page-forms.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';

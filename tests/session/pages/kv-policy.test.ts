@@ -4,7 +4,7 @@ import type { LayerPage } from '../../../src/cache/cache-page.ts';
 import { slidingWindow } from '../../../bench/support/eviction-policies.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import { eachLogits } from '../../../cli/measure/evaluate.ts';
-import type { LocalEngine } from '../../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../../src/engine/engine.ts';
 import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';
 import { answer } from '../../support/answer.ts';

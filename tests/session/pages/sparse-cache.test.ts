@@ -3,7 +3,7 @@ import { type CachePage, isGivenUp, type LayerPage, RESUMED_PAGES } from '../../
 import { type CachePolicy, DENSE, fixedForm, sparsePolicy } from '../../../src/cache/policy.ts';
 import { UNADAPTED } from '../../../src/engine/adapters.ts';
 import { eachLogits } from '../../../cli/measure/evaluate.ts';
-import type { LocalEngine } from '../../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../../src/engine/engine.ts';
 import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../../../src/kernels/heads.ts';
 import { engineUnderTest } from '../../support/engine-under-test.ts';

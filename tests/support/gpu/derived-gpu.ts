@@ -1,4 +1,4 @@
-import { nodeGpu } from '../../../cli/node-gpu.ts';
+import { nodeGpu } from '../../../tools/instruments/node-gpu.ts';
 import { derived } from './derived.ts';
 
 type RequestDevice = (gpuAdapter: GPUAdapter, descriptor?: GPUDeviceDescriptor) => Promise<GPUDevice>;

@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { nodeGpu } from '../../../cli/node-gpu.ts';
+import { nodeGpu } from '../../../tools/instruments/node-gpu.ts';
 
 /** WebGPU calls from `countGpu()` to the end of the test. */
 export interface GpuCounts {

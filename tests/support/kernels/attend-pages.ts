@@ -1,5 +1,4 @@
-import { attentionKernels, partialFloats } from '../../../src/kernels/attention.ts';
-import { attentionMergeKernels } from '../../../src/kernels/attention-merge.ts';
+import { attentionKernels, attentionMergeKernels, partialFloats } from '../../../src/kernels/attention.ts';
 import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
 import { probeFloats, PROBES } from '../../../src/kernels/pages.ts';
 import { type BatchShape, batchTable } from '../../../src/layers/batch.ts';

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe } from 'vitest';
-import { napping } from '../../../cli/node-gpu.ts';
+import { napping } from '../../../tools/instruments/node-gpu.ts';
 import { type Device, openDevice, type OpenOptions } from '../../../src/gpu/device.ts';
 import type { Kernel, Params } from '../../../src/gpu/kernel.ts';
-import { type Bound, createOperation } from '../../../src/gpu/operation.ts';
-import { Readback, Recorder } from '../../../src/gpu/recorder.ts';
+import { type Bound, createOperation, Readback, Recorder } from '../../../src/gpu/recorder.ts';
 import { lastingGpu } from '../gpu/lasting-gpu.ts';
 import { byTier } from '../tier.ts';
 import { worstErrors } from './expect-close.ts';

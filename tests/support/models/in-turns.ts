@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import type { KvOptions } from '../../../src/cache/policy.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
-import type { LocalEngine } from '../../../src/engine/open-engine.ts';
+import type { LocalEngine } from '../../../src/engine/engine.ts';
 import type { GenerateOptions, GenerateEvent } from '../../../src/engine/types.ts';
 import { answer, type Answer } from '../answer.ts';
 import { engineUnderTest } from '../engine-under-test.ts';

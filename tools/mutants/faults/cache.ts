@@ -116,7 +116,7 @@ export const CACHE: readonly Fault[] = [
   },
   {
     id: 'copy-of-unsubmitted-token',
-    file: 'src/session/sequence-cache.ts',
+    file: 'src/session/sequence.ts',
     find: 'alike(source, prompt, spans), tokens.length - 1, prompt.length - 1',
     replace: 'alike(source, prompt, spans), tokens.length, prompt.length - 1',
     what: 'A further answer copies the page of a token whose step may not have been submitted.',
@@ -134,7 +134,7 @@ export const CACHE: readonly Fault[] = [
   },
   {
     id: 'merged-tokens-miscounted',
-    file: 'src/cache/kv-report.ts',
+    file: 'src/cache/kv-cache.ts',
     find: 'report.mergedTokens += PAGE_TOKENS - entries;',
     replace: 'report.mergedTokens += entries;',
     what: 'The report counts the entries of sparse pages as merged tokens.',

@@ -84,7 +84,7 @@ export const KERNELS: readonly Fault[] = [
   },
   {
     id: 'merge-without-maximum',
-    file: 'shaders/attention-merge/attention-merge-alone.wgsl',
+    file: 'shaders/attention/attention-merge-alone.wgsl',
     find: 'var maximum = -1e30;',
     replace: 'var maximum = 0.0;',
     what: 'Attention splits whose scores are all far below zero merge to NaN.',

@@ -4,7 +4,7 @@ export const SCHEDULING: readonly Fault[] = [
   {
     id: 'sampled-before-its-step',
     file: 'src/engine/loop.ts',
-    find: '      await session.heldStepOf(sequence);\n',
+    find: '      await session.batches.heldStepOf(sequence);\n',
     replace: '',
     what: 'With a grammar a token may be sampled from the logits of the previous step while a prompt is submitted layer by layer.',
     from: 'e4370c76',

@@ -3,7 +3,7 @@ import type { Fault } from '../fault.ts';
 export const SPECULATION: readonly Fault[] = [
   {
     id: 'returned-draft-loses-state',
-    file: 'src/session/sequence-cache.ts',
+    file: 'src/session/sequence.ts',
     find: '    this.cache.recurrentStates.cut(sequence.states, end); // the text continues from its latest state, which eviction keeps\n',
     replace: '',
     what: "A draft model's text that was rolled back may lose the state from which it continues.",
@@ -39,7 +39,7 @@ export const SPECULATION: readonly Fault[] = [
   },
   {
     id: 'state-that-is-read-removed',
-    file: 'src/session/sequence-cache.ts',
+    file: 'src/session/sequence.ts',
     find: 'own.length > 2 && state === own[0]',
     replace: 'own.length > 1 && state === own[0]',
     what: 'A step of several texts may remove a state that it reads.',
