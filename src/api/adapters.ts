@@ -18,13 +18,12 @@ export interface AdapterRequest {
   scale?: number;
 }
 
-/** Checks the adapters that a request names, each once. Throws `bad_request`, naming the field. */
+/** Checks the adapters that a request names. Throws `bad_request`, naming the field. */
 export function parseAdapters(value: unknown = [], field = 'adapter'): AdapterUse[] {
   if (typeof value === 'string') return [{ name: value, scale: 1 }];
-  return checkList(value, field, 'a name or an array').map((use, i, all) => {
+  return checkList(value, field, 'a name or an array').map((use, i) => {
     const at = `${field}[${i}]`;
     const { name, scale = 1 } = checkRecord(use, at);
-    if (all.findIndex((other) => (other as AdapterRequest).name === name) < i) refuse(`${at}.name`, 'is named twice');
     return { name: checkText(name, `${at}.name`), scale: checkNumber(scale, `${at}.scale`, -100, 100) };
   });
 }

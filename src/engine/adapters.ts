@@ -75,6 +75,9 @@ export class Adapters {
    */
   async adapt(uses: readonly AdapterUse[], ranks: TextRanks = {}): Promise<Adaptation> {
     if (uses.length === 0) return UNADAPTED;
+    // Rows of a batch have room for each loaded adapter once.
+    const again = uses.find(({ name }, i) => uses.findIndex((other) => other.name === name) < i);
+    if (again) throw new ChunkwiseError('bad_request', { field: 'adapter', reason: `${again.name} is named twice` });
     const session = await this.live.get();
     const { plans: service = inlinePlans, lora } = this.options;
     const options = ranks === 'all' ? { ranks: 'uniform' as const } : ranks;

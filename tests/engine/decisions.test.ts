@@ -206,11 +206,13 @@ test('reports whether a label is the likeliest token, and refuses invalid labels
   await expectError(() => read.next(), 'unsupported', { field: 'tokenizer.chat_template', reason: /reasoning/ });
 });
 
-test('an activated adapter whose invocation is not in the question is refused, and the engine continues', async () => {
+test('an activated adapter whose invocation is not in the question, and one named twice, are refused, and the engine continues', async () => {
   const options = { architecture: 'llama' as const, contextLength: 1024, neverEnds: true };
   const engine = await adaptedEngine(tinyModel({ type: 'F32', seed: 71, ...options }));
   const read = { text: 'Which?', labels: LETTERS, ...uses('late') };
   await expectError(() => scores(engine, [read]), 'bad_request', { field: 'adapter', reason: /late/ });
+  const twice = { ...read, adapters: [1, 0.5].map((scale) => ({ name: 'plain', scale })) };
+  await expectError(() => scores(engine, [twice]), 'bad_request', { field: 'adapter', reason: /plain is named twice/ });
   engine.unloadAdapter('late');
   expect(await scores(engine, [{ ...read, adapters: [] }])).toHaveLength(1);
 });

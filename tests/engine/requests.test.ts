@@ -116,6 +116,19 @@ test.each(['dense', 'q8'] as const)(
   },
 );
 
+test('a copy of cached pages knows what their forms lose, as the text that it was copied from', async () => {
+  const engine = await engineUnderTest(bytes, { contextLength: 512 });
+  const kv = 'policy';
+  await ask(engine, { kv }, `${PROMPT.repeat(2)} Sing of the sea. ${PROMPT.repeat(5)}`);
+  const { usage } = (await ask(engine, { kv }, `${PROMPT.repeat(2)} Sing of the land.`)).end;
+  expect(usage.cachedTokens).toBeGreaterThanOrEqual(64);
+  const [before, copy] = (await engine.session()).sequences.idle;
+  expect(before!.probed.pages).toBeGreaterThan(0);
+  expect(copy!.probed.pages).toBeGreaterThanOrEqual(before!.probed.pages);
+  const formOf = ({ form }: { form: string }): string => form;
+  expect(copy!.pages[1]!.layers.map(formOf)).toEqual(before!.pages[1]!.layers.map(formOf));
+});
+
 test('recomputePrompt computes the whole prompt: the same answer, which replaces the cached one', async () => {
   const engine = await engineUnderTest(bytes);
   await ask(engine);

@@ -30,6 +30,17 @@ test('passages hold all sentences once, in order, whole, and within the limits',
   expect(passagesOf(`${'x'.repeat(1500)}. After.`)).toHaveLength(2);
 });
 
+test('sentences longer than a passage are cut at white space, if there is some, and between characters', () => {
+  for (const text of ['слово '.repeat(700).trim(), '句'.repeat(3000), '🙂'.repeat(1500), `x${'🙂'.repeat(1500)}`]) {
+    const passages = passagesOf(text);
+    for (const passage of passages) {
+      expect(passage.text.length).toBeLessThanOrEqual(1000);
+      expect(passage.text.isWellFormed()).toBe(true);
+    }
+    expect(passages.map((passage) => passage.text).join(text.includes(' ') ? ' ' : '')).toBe(text);
+  }
+});
+
 test('a text of white space or of marks is split in a moment', () => {
   const started = performance.now();
   for (const mark of [' ', '\n', '. ', '.', '\n\n ', 'A.)']) sentencesOf(`x${mark.repeat(50_000)}y`);
