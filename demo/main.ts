@@ -39,8 +39,9 @@ const readouts = new Readouts();
 const shownEvents = new ShownEvents();
 const device = new DeviceDialog();
 const desk = new DeskSwitch();
-const loadView = new LoadView();
-const offer = new Offer();
+const showChat = (): void => desk.close();
+const loadView = new LoadView(showChat);
+const offer = new Offer(showChat);
 const transcript = new Transcript({
   onRetry: (index) => void askAgain(index, chat.conversation.exchanges[index]?.prompt ?? ''),
   onEdit: (index, prompt) => void askAgain(index, prompt),

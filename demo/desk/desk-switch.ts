@@ -15,8 +15,9 @@ export class DeskSwitch {
 
   constructor() {
     this.button.addEventListener('click', () => {
-      if (this.place.hidden) void this.open();
-      else this.close();
+      if (this.place.hidden) return void this.open();
+      this.close();
+      this.button.focus();
     });
   }
 
@@ -41,9 +42,9 @@ export class DeskSwitch {
     this.desk?.follow(engine, state);
   }
 
-  private close(): void {
+  /** Shows the chat. */
+  close(): void {
     this.show(false);
-    this.button.focus();
   }
 
   private show(isDesk: boolean): void {

@@ -23,6 +23,7 @@ export class DocumentView {
   readonly element = create('section', 'desk-document');
   passages: readonly Passage[] = [];
   private readonly field = create('textarea', '');
+  private readonly accept = action('Use this text', () => this.use(this.field.value), 'primary');
   private readonly entry = create('div', 'desk-entry');
   private readonly shown = create('div', 'desk-text');
   private readonly facts = create('span', 'desk-facts');
@@ -43,9 +44,8 @@ export class DocumentView {
     this.field.ariaLabel = 'Text of the document';
     this.field.placeholder = 'Paste a text here, or drop a .txt, .md or .pdf file on the page.';
     this.field.addEventListener('paste', () => setTimeout(() => this.use(this.field.value)));
-    const use = action('Use this text', () => this.use(this.field.value), 'primary');
-    use.disabled = true;
-    this.field.addEventListener('input', () => (use.disabled = this.field.value.trim() === ''));
+    this.accept.disabled = true;
+    this.field.addEventListener('input', () => this.mayAccept());
     const input = create('input', '');
     input.type = 'file';
     input.accept = '.txt,.md,.pdf,text/plain,text/markdown,application/pdf';
@@ -58,7 +58,7 @@ export class DocumentView {
     pick.append(input);
     const actions = create('div', 'card-actions');
     actions.append(
-      use,
+      this.accept,
       pick,
       action('Use the example', () => this.use(EXAMPLE), 'quiet'),
     );
@@ -173,8 +173,13 @@ export class DocumentView {
     this.onChange();
   }
 
+  private mayAccept(): void {
+    this.accept.disabled = this.field.value.trim() === '';
+  }
+
   private edit(): void {
     this.passages = [];
+    this.mayAccept();
     this.show();
     this.onChange();
     this.field.focus();

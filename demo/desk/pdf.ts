@@ -21,8 +21,10 @@ const REASONS: Record<string, string> = {
 
 /** Reads the text of a PDF in a worker of its own. An error's message completes a sentence that begins with the file's name. */
 export async function readPdf(file: File, options: PdfOptions): Promise<PagedText> {
+  const { most, signal } = options;
+  const data = await file.arrayBuffer();
+  signal.throwIfAborted();
   const port = new Worker();
-  const { most } = options;
   const missing: string[] = [];
   /** pdf.js asks for the character maps of fonts that it does not have, and would go on with wrong characters. */
   class NoCharacterMaps {
@@ -33,9 +35,10 @@ export async function readPdf(file: File, options: PdfOptions): Promise<PagedTex
   }
   const stopped = new Promise<never>((_, reject) => {
     port.addEventListener('error', () => reject(new PdfFailure('made the reader of PDFs fail')));
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
   });
   const task = getDocument({
-    data: await file.arrayBuffer(),
+    data,
     worker: PDFWorker.create({ port }),
     CMapReaderFactory: NoCharacterMaps,
     // A part that cannot be read is an error, not an omission.
@@ -52,7 +55,7 @@ export async function readPdf(file: File, options: PdfOptions): Promise<PagedTex
     if (found.text === '') throw new PdfFailure('has no text: its pages may be pictures');
     return found;
   } catch (error) {
-    if (error instanceof PdfFailure || options.signal.aborted) throw error;
+    if (error instanceof PdfFailure || signal.aborted) throw error;
     const { name, message } = error as Error;
     throw new PdfFailure(REASONS[name] ?? `cannot be read (${message})`, { cause: error });
   } finally {

@@ -34,7 +34,8 @@ export class LoadView {
   private found = '';
   private meanwhile = '';
 
-  constructor() {
+  /** `onCard`: a failure is shown in the chat. */
+  constructor(private readonly onCard: () => void) {
     this.openClosest.addEventListener('click', () => this.open());
     this.dismissal.addEventListener('click', () => this.dismiss());
   }
@@ -105,6 +106,7 @@ export class LoadView {
     this.dismissal.hidden = current === undefined;
     this.closest.hidden = this.openClosest.hidden = true;
     this.failure.hidden = false;
+    this.onCard();
   }
 
   /** `name` could not be reopened either. */

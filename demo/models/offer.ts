@@ -21,7 +21,8 @@ export class Offer {
   private readonly decline = byId('offer-decline', HTMLButtonElement);
   private end: (answer: Answer) => void = () => undefined;
 
-  constructor() {
+  /** `onCard`: a question is shown in the chat. */
+  constructor(private readonly onCard: () => void) {
     this.accept.addEventListener('click', () => this.end('accepted'));
     this.decline.addEventListener('click', () => this.end('declined'));
     this.card.addEventListener('keydown', (event) => {
@@ -45,6 +46,7 @@ export class Offer {
     this.accept.textContent = accept;
     this.decline.textContent = decline;
     this.card.hidden = false;
+    this.onCard();
     // Focus the card and not its buttons, which a stray key press could trigger; keep the focus while the user writes.
     if (document.activeElement?.id !== 'prompt') this.card.focus();
     return new Promise((resolve) => {
