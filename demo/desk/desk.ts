@@ -60,7 +60,7 @@ export class Desk {
     const help = create(
       'p',
       'desk-help',
-      'Tells whether the text answers a question, with which words, and in which sentence. An adapter goes on from what the model has read.',
+      'Tells whether the text answers a question, with which words, and in which sentence. Adapters go on from what the model has read.',
     );
     side.append(create('h2', '', 'Functions'), help, this.form, this.status, this.results);
     place.append(this.document.element, side);

@@ -1,4 +1,4 @@
-import type { AdapterInfo, ChatCompletion, Engine } from '../../src/api/index.ts';
+import type { AdapterInfo, Engine } from '../../src/api/index.ts';
 import { adapterUrl } from '../adapters/adapters.ts';
 import type { Passage } from './passages.ts';
 
@@ -16,65 +16,101 @@ export interface Result<T> {
   cost: Cost;
 }
 
-const ADAPTER = 'squad-alora';
-/** Another name than the chat's, which may unload its own. */
-const NAME = `desk ${ADAPTER}`;
+/** Tokens of a prompt; `passage`: those up to the question. */
+interface PromptTokens {
+  all: number;
+  cached: number;
+  passage: number;
+}
+
 const INSTRUCTION = 'Answer with the shortest exact phrase from the text above, and nothing else.';
 const MOST_TOKENS = 32;
 
+/** Other names than the chat's, which may unload its own. */
+const nameOf = (adapter: string): string => `desk ${adapter}`;
+const ANSWERABLE = 'answerable';
+const ANSWER = 'squad-alora';
+
 /** The desk's functions on one engine. The base reads a passage, and an activated adapter goes on from there. */
 export class Functions {
-  private adapter: Promise<AdapterInfo> | undefined;
+  private readonly adapters = new Map<string, Promise<AdapterInfo>>();
   /** Tokens of each passage that was read, up to its question. */
   private readonly read = new Map<string, number>();
 
   constructor(readonly engine: Engine) {}
 
-  /** Probability of the answer's first token, 0 to 1: low if the passage does not answer the question. */
-  async answerable(passage: Passage, question: string, signal: AbortSignal): Promise<Result<number>> {
-    const { value, cost } = await this.complete(passage, { question, mostTokens: 1 }, signal);
-    return { value: Math.exp(value?.logprobs?.content[0]?.logprob ?? -Infinity), cost };
-  }
-
-  /** The shortest phrase of the passage that answers the question. */
-  async answer(passage: Passage, question: string, signal: AbortSignal): Promise<Result<string>> {
-    const { value, cost } = await this.complete(passage, { question, mostTokens: MOST_TOKENS }, signal);
-    return { value: value?.message.content?.trim() ?? '', cost };
-  }
-
-  private async complete(
-    { text }: Passage,
-    { question, mostTokens }: { question: string; mostTokens: number },
-    signal: AbortSignal,
-  ): Promise<Result<ChatCompletion['choices'][0] | undefined>> {
-    await this.load();
-    const content = `${text}\n\nQuestion: ${question}\n${INSTRUCTION}`;
+  /** The probability that the passage answers the question, 0 to 1. */
+  async answerable({ text }: Passage, question: string, signal: AbortSignal): Promise<Result<number>> {
+    await this.load(ANSWERABLE);
+    const { invocationTokens = [] } = await this.load(ANSWER); // now, so that the answer needs no network
     const started = performance.now();
-    const { choices, usage, chunkwise } = await this.engine.chat.completions.create(
+    const { answers, usage } = await this.engine.decisions.create(
       {
-        messages: [{ role: 'user', content }],
-        adapter: NAME,
-        temperature: 0,
-        max_tokens: mostTokens,
-        logprobs: true,
+        input: text,
+        questions: [
+          {
+            type: 'predicate',
+            instructions: `Does the text answer this? ${question}`,
+            adapter: nameOf(ANSWERABLE),
+          },
+        ],
+        return_prompt_token_ids: true,
       },
       { signal },
     );
-    const cachedTokens = usage.prompt_tokens_details.cached_tokens;
-    const readAgain = Math.max(0, (this.read.get(text) ?? 0) - cachedTokens);
-    this.read.set(text, chunkwise.invokedAt?.[NAME] ?? 0);
-    const ms = performance.now() - started;
-    return { value: choices[0], cost: { ms, promptTokens: usage.prompt_tokens, cachedTokens, readAgain } };
+    const [decided] = answers;
+    const tokens = {
+      all: usage.input_tokens,
+      cached: usage.input_tokens_details.cached_tokens,
+      // Both functions' questions begin with the same tokens.
+      passage: lastStart(decided?.prompt_token_ids ?? [], invocationTokens),
+    };
+    const value = decided?.type === 'predicate' ? decided.probability : 0;
+    return { value, cost: this.cost(text, tokens, started) };
   }
 
-  /** Loads the adapter with the first question. */
-  private async load(): Promise<void> {
-    this.adapter ??= this.engine.adapters.load(NAME, adapterUrl(ADAPTER));
+  /** The shortest phrase of the passage that answers the question. */
+  async answer({ text }: Passage, question: string, signal: AbortSignal): Promise<Result<string>> {
+    await this.load(ANSWER);
+    const name = nameOf(ANSWER);
+    const started = performance.now();
+    const { choices, usage, chunkwise } = await this.engine.chat.completions.create(
+      {
+        messages: [{ role: 'user', content: `${text}\n\nQuestion: ${question}\n${INSTRUCTION}` }],
+        adapter: name,
+        temperature: 0,
+        max_tokens: MOST_TOKENS,
+      },
+      { signal },
+    );
+    const tokens = {
+      all: usage.prompt_tokens,
+      cached: usage.prompt_tokens_details.cached_tokens,
+      passage: chunkwise.invokedAt?.[name] ?? 0,
+    };
+    return { value: choices[0]?.message.content?.trim() ?? '', cost: this.cost(text, tokens, started) };
+  }
+
+  private cost(text: string, { all, cached, passage }: PromptTokens, started: number): Cost {
+    const readAgain = Math.max(0, (this.read.get(text) ?? 0) - cached);
+    this.read.set(text, passage);
+    return { ms: performance.now() - started, promptTokens: all, cachedTokens: cached, readAgain };
+  }
+
+  /** Loads an adapter before its first use. */
+  private async load(adapter: string): Promise<AdapterInfo> {
+    const loading = this.adapters.get(adapter) ?? this.engine.adapters.load(nameOf(adapter), adapterUrl(adapter));
+    this.adapters.set(adapter, loading);
     try {
-      await this.adapter;
+      return await loading;
     } catch (error) {
-      this.adapter = undefined; // the next question tries again
+      this.adapters.delete(adapter); // the next question tries again
       throw error;
     }
   }
+}
+
+/** Where `part` begins in `tokens` for the last time; -1 if it does not. */
+function lastStart(tokens: readonly number[], part: readonly number[]): number {
+  return tokens.findLastIndex((_, start) => part.every((token, i) => tokens[start + i] === token));
 }

@@ -10,7 +10,7 @@ import { openForTests } from '../support/open-for-tests.ts';
 import { tinyPdf, type TinyPdfOptions } from '../support/tiny-pdf.ts';
 import { expectNoNetwork } from '../support/no-network.ts';
 
-const ADAPTER = fileURLToPath(new URL('../../demo/public/adapters/squad-alora/', import.meta.url));
+const ADAPTERS = fileURLToPath(new URL('../../demo/public/adapters/', import.meta.url));
 const KEEPER = ['The last keeper of the lighthouse, Tomas Brandt,', 'left the island in 1974.'];
 
 const opened = openForTests(serveDemo);
@@ -18,7 +18,8 @@ let demo: DemoPage;
 let page: Page;
 let violations: string[];
 beforeAll(async () => {
-  cpSync(ADAPTER, join(opened.server.adapters, 'squad-alora'), { recursive: true });
+  for (const name of ['answerable', 'squad-alora'])
+    cpSync(join(ADAPTERS, name), join(opened.server.adapters, name), { recursive: true });
   const context = await opened.browser.newContext();
   violations = await watchViolations(context);
   demo = await DemoPage.openIn(context, opened.server.url());

@@ -10,7 +10,7 @@ import { watchViolations } from '../support/demo-violations.ts';
 import { PHONE, SCREEN } from '../support/in-sight.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 
-const ADAPTER = fileURLToPath(new URL('../../demo/public/adapters/squad-alora/', import.meta.url));
+const ADAPTERS = fileURLToPath(new URL('../../demo/public/adapters/', import.meta.url));
 
 const LIGHTHOUSE =
   'The lighthouse on Grey Skerry was built in 1868 by the engineer Ada Lindqvist. The last keeper, Tomas Brandt, left the island in 1974. Since then the lamp has been lit by a clock.';
@@ -21,7 +21,8 @@ let demo: DemoPage;
 let page: Page;
 let violations: string[];
 beforeAll(async () => {
-  symlinkSync(ADAPTER, join(opened.server.adapters, 'squad-alora'));
+  for (const name of ['answerable', 'squad-alora'])
+    symlinkSync(join(ADAPTERS, name), join(opened.server.adapters, name));
   const context = await opened.browser.newContext({ viewport: SCREEN });
   violations = await watchViolations(context);
   demo = await DemoPage.openIn(context, opened.server.url());
@@ -107,6 +108,7 @@ it('says that a text does not answer a question; a text of one passage is not re
     await page.locator('.desk-run').filter({ hasText: question }).locator('.desk-step').first().waitFor();
     await page.locator('#desk-ask').waitFor();
   }
+  expect(await page.locator('.desk-run .answer').allInnerTexts()).toEqual(['Tomas Brandt']);
   await page.getByText('The text probably does not answer this.').waitFor();
   await accessible('not answered');
   const [answerable, ...others] = await steps();

@@ -53,7 +53,33 @@ def asked_of(tokenizer, passage, question, invocation):
 
 
 def read(model, all_asked):
-    """Keeps what the base computes of prompts about one passage, and of the passage. `model`: the base with an adapter."""
+    """Keeps what the base computes of prompts, unless it is kept. `model`: the base with an adapter."""
+    by_passage = {}
+    for asked in all_asked:
+        if asked.kept is None:
+            by_passage.setdefault(id(asked.passage), []).append(asked)
+    alone = [group[0] for group in by_passage.values() if len(group) == 1 and group[0].passage.kept is None]
+    if alone:
+        read_whole(model, alone)
+    for group in by_passage.values():
+        if group[0].kept is None:
+            read_about_one(model, group)
+
+
+def read_whole(model, all_asked):
+    """Keeps what the base computes of prompts about different passages, and of the passages."""
+    rows = [asked.passage.tokens + asked.before for asked in all_asked]
+    with torch.no_grad(), model.disable_adapter():
+        # Padding is on the right, where causal attention never sees it.
+        kept = kept_of(model.get_base_model().model(input_ids=padded(rows), use_cache=True).cache)
+    for row, asked in enumerate(all_asked):
+        length = len(asked.passage.tokens)
+        asked.passage.kept = kept[:, :, row, :, :length].to(KEPT)
+        asked.kept = kept[:, :, row, :, length : len(rows[row])].to(KEPT)
+
+
+def read_about_one(model, all_asked):
+    """Keeps what the base computes of prompts about one passage, and of the passage."""
     passage = all_asked[0].passage
     base = model.get_base_model().model
     with torch.no_grad(), model.disable_adapter():
@@ -61,7 +87,6 @@ def read(model, all_asked):
             passage.kept = kept_of(base(input_ids=torch.tensor([passage.tokens]), use_cache=True).cache)[:, :, 0].to(KEPT)
         length = len(passage.tokens)
         cache = cache_of(passage.kept.float()[:, :, None].expand(-1, -1, len(all_asked), -1, -1, -1))
-        # Padding is on the right, where causal attention never sees it.
         kept = kept_of(base(input_ids=padded([asked.before for asked in all_asked]), cache=cache, use_cache=True).cache)
         for row, asked in enumerate(all_asked):
             asked.kept = kept[:, :, row, :, length : length + len(asked.before)].to(KEPT)
@@ -69,9 +94,7 @@ def read(model, all_asked):
 
 def last_logits(model, all_asked, tail):
     """The logits [prompts, vocabulary] after the tokens `tail`, which follow each prompt and to which the adapter applies."""
-    for passage in {id(asked.passage): asked.passage for asked in all_asked}.values():
-        if missing := [asked for asked in all_asked if asked.passage is passage and asked.kept is None]:
-            read(model, missing)
+    read(model, all_asked)
     lengths = [len(asked.passage.tokens) + len(asked.before) for asked in all_asked]
     longest = max(lengths)
     first = all_asked[0].kept
