@@ -40,6 +40,7 @@ export class Desk {
     this.stop.type = 'button';
     this.stop.addEventListener('click', () => this.running?.abort());
     this.status.role = 'status';
+    this.results.ariaLive = 'polite';
     this.question.id = 'desk-question';
     this.question.placeholder = 'Ask about the text';
     this.question.autocomplete = 'off';
@@ -99,11 +100,12 @@ export class Desk {
 
   private update(): void {
     const { canAsk } = this;
-    const hadFocus = document.activeElement === this.stop;
+    const focused = document.activeElement;
     this.send.disabled = !canAsk;
     this.send.hidden = this.running !== undefined;
     this.stop.hidden = !this.running;
-    if (hadFocus && this.stop.hidden) this.question.focus();
+    if (focused === this.send && this.send.hidden) this.stop.focus();
+    if (focused === this.stop && this.stop.hidden) this.question.focus();
     if (!this.running) this.status.textContent = this.advice();
   }
 

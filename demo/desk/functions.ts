@@ -41,8 +41,8 @@ export class Functions {
 
   /** The probability that the passage answers the question, 0 to 1. */
   async answerable({ text }: Passage, question: string, signal: AbortSignal): Promise<Result<number>> {
-    await this.load(ANSWERABLE);
-    const { invocationTokens = [] } = await this.load(ANSWER); // now, so that the answer needs no network
+    await this.load(ANSWERABLE, signal);
+    const { invocationTokens = [] } = await this.load(ANSWER, signal); // now, so that the answer needs no network
     const started = performance.now();
     const { answers, usage } = await this.engine.decisions.create(
       {
@@ -71,7 +71,7 @@ export class Functions {
 
   /** The shortest phrase of the passage that answers the question. */
   async answer({ text }: Passage, question: string, signal: AbortSignal): Promise<Result<string>> {
-    await this.load(ANSWER);
+    await this.load(ANSWER, signal);
     const name = nameOf(ANSWER);
     const started = performance.now();
     const { choices, usage, chunkwise } = await this.engine.chat.completions.create(
@@ -97,16 +97,18 @@ export class Functions {
     return { ms: performance.now() - started, promptTokens: all, cachedTokens: cached, readAgain };
   }
 
-  /** Loads an adapter before its first use. */
-  private async load(adapter: string): Promise<AdapterInfo> {
-    const loading = this.adapters.get(adapter) ?? this.engine.adapters.load(nameOf(adapter), adapterUrl(adapter));
-    this.adapters.set(adapter, loading);
-    try {
-      return await loading;
-    } catch (error) {
-      this.adapters.delete(adapter); // the next question tries again
-      throw error;
+  /** Loads an adapter before its first use. `signal` ends the wait, not the load. */
+  private load(adapter: string, signal: AbortSignal): Promise<AdapterInfo> {
+    let loading = this.adapters.get(adapter);
+    if (!loading) {
+      loading = this.engine.adapters.load(nameOf(adapter), adapterUrl(adapter));
+      this.adapters.set(adapter, loading);
+      loading.catch(() => this.adapters.delete(adapter)); // the next question tries again
     }
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason as Error));
+    });
+    return Promise.race([loading, aborted]);
   }
 }
 
