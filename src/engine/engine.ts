@@ -136,7 +136,8 @@ export class LocalEngine implements EngineCore {
     { signal }: { signal?: AbortSignal },
   ): AsyncGenerator<LabelScores, void> {
     const uses = reads.flatMap(({ adapters = [] }) => adapters);
-    return this.#run(uses, signal, async (admit, queue) => {
+    const held = [...new Map(uses.map((use) => [use.name, use])).values()];
+    return this.#run(held, signal, async (admit, queue) => {
       const reader = new LabelReader(this.#texts, messages, reads);
       const pages = Math.min(reader.pages, pagesFor(this.contextLength));
       const { session, slot } = await admit({ pages, ranks: 'all' });

@@ -19,17 +19,19 @@ function loopUnderTest() {
   const running: (() => void)[] = [];
   const session = {
     stepsAhead: { arrived: () => undefined },
-    decode(samples: readonly SampleRequest[]): Promise<StepResult[]> {
-      batches.push(samples.map(({ sequence }) => sequence.slot));
-      const results = samples.map(({ position, allowedLater }) =>
-        allowedLater ? COST : { ...COST, token: position, entropy: undefined },
-      );
-      return new Promise((resolve) => running.push(() => resolve(results)));
-    },
-    heldStepOf: async () => undefined,
-    async sampleHeld({ position, allowed }: SampleRequest): Promise<SampledToken> {
-      masks.push(allowed);
-      return { ...COST, token: position, entropy: undefined };
+    batches: {
+      decode(samples: readonly SampleRequest[]): Promise<StepResult[]> {
+        batches.push(samples.map(({ sequence }) => sequence.slot));
+        const results = samples.map(({ position, allowedLater }) =>
+          allowedLater ? COST : { ...COST, token: position, entropy: undefined },
+        );
+        return new Promise((resolve) => running.push(() => resolve(results)));
+      },
+      heldStepOf: async () => undefined,
+      async sampleHeld({ position, allowed }: SampleRequest): Promise<SampledToken> {
+        masks.push(allowed);
+        return { ...COST, token: position, entropy: undefined };
+      },
     },
   };
   const finish = async (): Promise<void> => {
