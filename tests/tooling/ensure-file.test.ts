@@ -42,10 +42,14 @@ function sendRange(request: IncomingMessage, response: ServerResponse, body = co
     .finally(() => response.destroy());
 }
 
-function source(): FileSource {
+/** `patienceMs`: how long the server may be silent. A busy machine is silent for seconds. */
+function source(patienceMs = 60_000): FileSource {
   const { port } = server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}/model`;
-  return { name: url, get: (part) => download(url, part, { connectTimeoutMs: 500, stallTimeoutMs: 500 }) };
+  return {
+    name: url,
+    get: (part) => download(url, part, { connectTimeoutMs: patienceMs, stallTimeoutMs: patienceMs }),
+  };
 }
 
 /** By hash, because comparing megabytes element by element takes seconds. */
@@ -112,15 +116,15 @@ it('refuses a wrong hash and says which', async () => {
   expect(existsSync(`${path}.part`)).toBe(false);
 });
 
-it.each([
+it.each<[string, (response: ServerResponse) => void, number?]>([
   ['refuses', (response: ServerResponse) => void response.writeHead(404).end('not here')],
-  ['is silent', () => undefined],
+  ['is silent', () => undefined, 100],
   ['breaks off at once', (response: ServerResponse) => void response.destroy()],
   ['sends other bytes', (response: ServerResponse) => void response.end(randomBytes(5000))],
-])('tries the next source when one %s', async (_what, answer) => {
+])('tries the next source when one %s', async (_what, answer, patienceMs) => {
   respond = (_request, response) => answer(response);
   const second: FileSource = { name: 'second', get: (part) => writeFile(part, content) };
-  await ensureFile({ path, sha256 }, [source(), second, unused]);
+  await ensureFile({ path, sha256 }, [source(patienceMs), second, unused]);
   await expectContent(content);
 });
 
