@@ -86,13 +86,14 @@ export function parseQuestion(question: unknown, at: string, adapters: readonly 
   const { name = null, adapter, temperature } = given;
   const parse = { predicate: parseCriteria, choice: parseChoices, score: parseLevels }[type];
   const instructions = parseContent(given['instructions'], `${at}.instructions`);
-  const isDescribed = type === 'predicate' && given['criteria'] !== undefined;
+  const options = parse(given[OPTIONS[type]], `${at}.${OPTIONS[type]}`);
+  const isDescribed = options.some((option) => option.description !== undefined);
   if (instructions === '' && !isDescribed && type === 'predicate') refuse(`${at}.instructions`, 'is empty');
   return {
     type,
     name: name === null ? null : checkText(name, `${at}.name`),
     instructions,
-    options: parse(given[OPTIONS[type]], `${at}.${OPTIONS[type]}`),
+    options,
     adapters: adapter === undefined ? adapters : parseAdapters(adapter, `${at}.adapter`),
     temperature:
       temperature === undefined ? undefined : checkPositive(temperature, `${at}.temperature`, MOST_TEMPERATURE),

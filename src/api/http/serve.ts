@@ -3,7 +3,7 @@ import type { Engine, CallOptions } from '../engine-types.ts';
 import { describeError, HttpError } from './http-error.ts';
 import type { AdapterInfo } from '../../engine/types.ts';
 import { describe } from '../checks.ts';
-import type { Decision } from '../decisions/types.ts';
+import type { Decision, DecisionRequest } from '../decisions/types.ts';
 
 /** The members of an engine that the routes use. */
 export type Served = Pick<
@@ -53,9 +53,9 @@ async function answer(engine: Served, request: Request): Promise<Response> {
   const fields = withAdapter(body, adapter);
   const { signal } = request;
   if (route !== 'systemone') return respond(await method(engine, fields as never, { signal }), entry.id, signal);
-  const { decisionsOf, systemOneOf } = await import('./system-one.ts');
-  const decision = await method(engine, decisionsOf(fields) as never, { signal });
-  return Response.json(systemOneOf(decision as Decision, entry.id));
+  const { answerSystemOne } = await import('./system-one.ts');
+  const decide = (asked: DecisionRequest) => method(engine, asked as never, { signal }) as Promise<Decision>;
+  return Response.json(await answerSystemOne(decide, fields, entry.id));
 }
 
 /** Decodes a name in a path. Invalid escapes stay, and match no model. */

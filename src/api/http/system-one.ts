@@ -1,3 +1,4 @@
+import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import { checkJson, describe, refuse, fieldsOf, checkRecord, checkText, optional } from '../checks.ts';
 import type { Decision, DecisionAnswer, DecisionQuestion, DecisionRequest } from '../decisions/types.ts';
 
@@ -16,6 +17,31 @@ const FIELDS = [
   'return_prompt_token_ids',
 ];
 const MOST_QUESTIONS = 64;
+
+/** Answers a request to `/v1/systemone` by `decide`. Errors name its fields as the request does. */
+export async function answerSystemOne(
+  decide: (request: DecisionRequest) => Promise<Decision>,
+  body: unknown,
+  model: string,
+): Promise<object> {
+  const request = decisionsOf(body);
+  try {
+    return systemOneOf(await decide(request), model);
+  } catch (error) {
+    throw inFieldsOf(request, error);
+  }
+}
+
+/** An error of `request` with the field of System One's request that the field stands for. */
+function inFieldsOf({ questions }: DecisionRequest, error: unknown): unknown {
+  if (!(error instanceof ChunkwiseError) || !error.detail.field) return error;
+  const field = error.detail.field
+    .replace(/^input\b.*/, 'state')
+    .replace(/\.levels(\[\d+\])?.*/, '.criteria$1')
+    .replace(/\.choices\b.*/, '.criteria')
+    .replace(/^questions\[(\d+)\]/, (_, i: string) => `questions.${questions[Number(i)]?.name}`);
+  return new ChunkwiseError(error.code, { ...error.detail, field }, { cause: error });
+}
 
 /**
  * Converts a request to `/v1/systemone`, as in vLLM (docs/serving/online_serving/structured_decisions.md), to a decisions

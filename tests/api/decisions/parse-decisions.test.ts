@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { parseDecisions } from '../../../src/api/decisions/parse-decisions.ts';
-import { decisionsOf } from '../../../src/api/http/system-one.ts';
+import type { DecisionRequest } from '../../../src/api/decisions/types.ts';
+import { answerSystemOne, decisionsOf } from '../../../src/api/http/system-one.ts';
 import { expectError } from '../../support/expect-error.ts';
 
 const ASKED = { type: 'predicate', instructions: 'Is it so?' };
@@ -151,4 +152,19 @@ it.each<[object, string]>([
   [{ decision_template: 'x' }, 'decision_template'],
 ])('refuses %j of System One for %s', async (more, field) => {
   await expectError(() => decisionsOf({ ...STATE, ...more }), 'bad_request', { field });
+});
+
+it.each<[object, string]>([
+  [{ type: 'score', criteria: ['low', ''] }, 'questions.a.b.criteria[1]'],
+  [{ type: 'score', criteria: ['low'] }, 'questions.a.b.criteria'],
+  [{ type: 'choice', criteria: { '': null } }, 'questions.a.b.criteria'],
+  [{ type: 'noul' }, 'questions.a.b.instructions'],
+  [{ type: 'noul', instructions: 'So?', adapter: 7 }, 'questions.a.b.adapter'],
+])('names the field of %j as the request to System One does: %s', async (question, field) => {
+  const decide = (asked: DecisionRequest): Promise<never> => {
+    parseDecisions(asked);
+    throw new Error('accepted');
+  };
+  const body = { ...STATE, questions: { 'a.b': question } };
+  await expectError(() => answerSystemOne(decide, body, 'model'), 'bad_request', { field });
 });
