@@ -38,10 +38,9 @@ const otherFiles = testFiles.filter((path) => ![...cpuFiles, ...browserFiles, ..
 /** Tests that ask what the engine answers. */
 const ENGINE_FOLDERS = /^tests\/(ai-sdk|cli|engine|llama|stress)\//;
 const engineFiles = otherFiles.filter((path) => TIER === 'change' || ENGINE_FOLDERS.test(path));
-/** Tests that ask what models and sessions compute, whatever kernels do it; others ask it of kernels of both widths. */
-const MODEL_FOLDERS = /^tests\/(models\/(?!architectures)|session\/(?!checks|variants))/;
-const modelFiles = otherFiles.filter((path) => !engineFiles.includes(path) && MODEL_FOLDERS.test(path));
-const kernelFiles = otherFiles.filter((path) => ![...engineFiles, ...modelFiles].includes(path));
+/** Tests of kernels that have other texts for subgroups of eight invocations, which lavapipe has with vectors of 256 bits. */
+const WIDE = /^tests\/(kernels\/(linear-|lora|subgroup-sizes)|session\/(checks\/self-check|variants))/;
+const isWide = (path: string): boolean => !engineFiles.includes(path) && WIDE.test(path);
 
 const env = {
   VK_ICD_FILENAMES: process.env['VK_ICD_FILENAMES'] ?? lavapipeIcd() ?? '',
@@ -51,9 +50,8 @@ const env = {
 
 // Much of the time goes into lavapipe's compiler, and what it compiles computes little: it does without optimizing.
 const wide = { ...env, GALLIVM_PERF: 'nopt' };
-// Vectors of 128 bits, for which LLVM takes half as long, give subgroups of four invocations. Tests of kernels and
-// instruments have them in the change tier, and vectors as wide as the processor's in the rest; all others have them in both.
-// What Mesa keeps does not say how wide it was compiled.
+// Vectors of 128 bits, for which LLVM takes half as long, give subgroups of four invocations. Tests of the rest whose
+// kernels depend on that have vectors as wide as the processor's. What Mesa keeps does not say how wide it was compiled.
 const narrow = {
   ...wide,
   LP_NATIVE_VECTOR_WIDTH: '128',
@@ -67,19 +65,29 @@ const common = {
   setupFiles: 'tests/support/array-equality.ts',
   testTimeout: 400_000,
   hookTimeout: 400_000,
+  // A busy machine needs more than vitest's second.
+  expect: { poll: { timeout: 60_000 } },
 } as const;
 
 export default defineConfig({
   test: {
-    // A file uses two thirds of a core, and waits for a GPU, a browser or a command: three at a time use the two of CI.
-    maxWorkers: 3,
+    // A file uses about half a core, and waits for a GPU, a browser or a command. The change tier has the checks of the
+    // sources beside it.
+    maxWorkers: TIER === 'change' ? 3 : 4,
     projects: [
       { test: { name: 'cpu', include: cpuFiles, ...common } },
       // One process has many files: its device stays, and with it what was compiled for those before.
       { test: { name: 'gpu', include: engineFiles, isolate: false, env: narrow, ...common } },
       // In one process, these would keep several GB.
-      { test: { name: 'gpu-models', include: modelFiles, env: narrow, ...common } },
-      { test: { name: 'gpu-wide', include: kernelFiles, env: wide, ...common } },
+      {
+        test: {
+          name: 'gpu-isolated',
+          include: otherFiles.filter((path) => !engineFiles.includes(path) && !isWide(path)),
+          env: narrow,
+          ...common,
+        },
+      },
+      { test: { name: 'gpu-wide', include: otherFiles.filter(isWide), env: wide, ...common } },
       // After the others, two at a time, because some of them measure.
       {
         test: {

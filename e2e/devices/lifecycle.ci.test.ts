@@ -184,7 +184,7 @@ it.each(['terminate', 'close'] as const)(
 
 it('can be disposed repeatedly', async () => {
   expect(await end('dispose')).toEqual(['disposed', 'disposed', 'fine', 'fine', 'disposed', 'disposed', 'fine']);
-  await expect.poll(() => page.workers().length, { timeout: 5_000 }).toBe(0);
+  await expect.poll(() => page.workers().length).toBe(0);
 });
 
 it('restarts a download when the site’s data are cleared meanwhile', async () => {

@@ -229,5 +229,5 @@ it('ends everything at dispose', async () => {
     return [await running, await ask().then(() => 'fine', code), await engine.memory().then(() => 'fine', code)];
   });
   expect(codes).toEqual(['disposed', 'disposed', 'disposed']);
-  await expect.poll(() => page.workers().length, { timeout: 5_000 }).toBe(0);
+  await expect.poll(() => page.workers().length).toBe(0);
 });
