@@ -63,8 +63,8 @@ const common = {
   // Forks, since a terminated worker thread with GPU work pending aborts its process.
   pool: 'forks',
   setupFiles: 'tests/support/array-equality.ts',
-  testTimeout: 400_000,
-  hookTimeout: 400_000,
+  testTimeout: 900_000,
+  hookTimeout: 900_000,
   // A busy machine needs more than vitest's second.
   expect: { poll: { timeout: 60_000 } },
 } as const;

@@ -383,12 +383,7 @@ const ADAPTED: Broken[] = [
     'sample-level',
   ),
   broken('sample-level of what is put off', /state\.z >= 2u \* params\.rampWidth/, 'state.z >= 2u', 'sample-level'),
-  broken(
-    'low-columns',
-    /return Columns\(all_tokens\(h\.x\), all_tokens\(h\.y\)\);/,
-    'return Columns(all_tokens(h.x), all_tokens(h.x));',
-    'linear-prefill',
-  ),
+  broken('low-columns', /(all|four)_tokens\(h\.y\)/, '$1_tokens(h.x)', 'linear-prefill'),
   broken('lora-tiled', /row, rank_at\(factors, row\.level_lo\)\);/, 'row, 100u);', 'linear-prefill', onGpu),
   broken('tile-lora/columns', /if \(k >= rank\) \{ return 0\.0; \}/, '', 'linear-prefill', onGpu),
 ];
