@@ -90,7 +90,11 @@ const CASES: readonly Case[] = [
     (phase) =>
       ({
         name: `${phase} with adapters about 2,000 tokens, 135M, Q4_1`,
-        ...{ shape: '135M', type: 'Q4_1', phase, promptTokens: 2000, kernel: /./ },
+        shape: '135M',
+        type: 'Q4_1',
+        phase,
+        promptTokens: 2000,
+        kernel: /./,
       }) as const,
   ),
   ...(
