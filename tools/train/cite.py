@@ -134,7 +134,7 @@ def most_shared(case):
     found = [words(case.context[start:end]) for start, end in spans]
     counts = Counter(word for own in found for word in own)
     weights = {word: math.log((len(spans) + 1) / (counts[word] + 0.5)) for word in words(case.question)}
-    return max(range(len(spans)), key=lambda i: sum(weights.get(word, 0) for word in found[i]))
+    return max(range(len(spans)), key=lambda i: math.fsum(weights.get(word, 0) for word in found[i]))
 
 
 def share(hits):
