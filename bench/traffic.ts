@@ -86,6 +86,17 @@ const CASES: readonly Case[] = [
     promptTokens: 1024,
     kernel: /linear/,
   },
+  ...(['one question', 'five questions'] as const).map(
+    (phase) =>
+      ({
+        name: `${phase} with adapters about 2,000 tokens, 135M, Q4_1`,
+        shape: '135M',
+        type: 'Q4_1',
+        phase,
+        promptTokens: 2000,
+        kernel: /./,
+      }) as const,
+  ),
   ...(
     ['delta net', 'gated attention', 'experts', 'convolution', 'layer inputs', 'window', 'whole norms'] as const
   ).flatMap((shape) =>

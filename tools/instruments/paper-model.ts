@@ -34,7 +34,9 @@ export type Phase =
   | 'adapters'
   | 'encoder'
   | 'plain adapters'
-  | 'drafts';
+  | 'drafts'
+  | 'one question'
+  | 'five questions';
 export const PHASES: readonly Phase[] = [
   'loading',
   'prefill',
@@ -70,6 +72,7 @@ const PROMPT_TOKENS = 300;
 const LONGEST = 3;
 const IN_CACHE = 10;
 const ADAPTER_RANK = 16;
+const QUESTION_TOKENS = 27;
 const BERT_HEAD = 64;
 /** Larger tensors are read as empty: uploading them would take minutes, and no kernel runs. A convolution's taps are smaller. */
 const SMALL_BYTES = 1 << 18;
@@ -133,6 +136,8 @@ export async function dispatchesOf({
       await decode(adapted);
       await verify(session, adapted);
     }
+    if (phase === 'one question' || phase === 'five questions')
+      await ask(session, config, plain, phase === 'one question' ? 1 : 5);
     if (phase === 'drafts') {
       await verify(session, plain);
       if (architectureOf(config).draftParts !== undefined) await draft(session, config, type, prompt);
@@ -216,6 +221,17 @@ async function sampleEveryWay(session: Session, sequence: Sequence): Promise<voi
       }
     }
   }
+}
+
+/** Asks questions about a text in one batch, each with an adapter of its own. */
+async function ask(session: Session, config: ModelConfig, text: Sequence, count: number): Promise<void> {
+  const questions = Array.from({ length: count }, (_, i) => {
+    const sequence = session.sequences.branch(text, i);
+    sequence.adapters = addAdapter(session, config);
+    return { sequence, tokens: new Array<number>(QUESTION_TOKENS).fill(0) };
+  });
+  await session.prefillTogether(questions);
+  for (const { sequence } of questions) session.sequences.prune(sequence);
 }
 
 /** Verifies steps of every number of tokens that has its own kernel. */

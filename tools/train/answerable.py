@@ -4,6 +4,8 @@ python tools/train/answerable.py train --out FOLDER                    from squa
 python tools/train/answerable.py train --adapter FOLDER --out FOLDER   goes on, on short texts and on whole paragraphs
 python tools/train/answerable.py measure [--adapter FOLDER]            without: the base
 
+--ordinary: the same as an ordinary adapter, from squad, which applies to the text too
+--function: measures what function.yaml asks, the question as a message of its own and the answer in quotes
 The question is that of `engine.decisions`: a predicate, answered with yes or no.
 """
 
@@ -15,23 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from peft import set_peft_model_state_dict
-from safetensors.torch import load_file
 
-from base_model import ROOT, add_adapter, load_base, load_tokenizer, save_adapter, trained
-from components import lora_modules, sort_components
+from base_model import load_tokenizer
 from data import DATA, TRAIN_ARTICLES, encode
+from decision import INVOCATION, TUNING_ARTICLES, Case, batches, begin, open_model, train
 from functions import auc, questions, sentences
-from passages import Asked, asked_of, last_logits, passage_of, read
-from train import HAS_BFLOAT16
+from passages import asked_of, forget, last_logits, passage_of, whole_logits
 
-INVOCATION = "<|im_start|>assistant\n"
 QUESTION = "Question: Does the text answer this? {question}\nAnswer with yes or no only."
 LABELS = {True: ["yes", "Yes"], False: ["no", "No"]}
-RANK = 4
-# Training passages: of the articles before the last four, which tune. A step takes the pairs of one passage, or of short ones.
-TUNING_ARTICLES = 4
+# Training passages. A step takes the pairs of one passage, or of short ones.
 PASSAGES = 52
 EPOCHS = 3
 LEARNING_RATE = 6e-4
@@ -43,14 +38,11 @@ LATER_LEARNING_RATE = 3e-4
 MOST_SENTENCES = 3
 # Least pairs of a step with short texts.
 PAIRS = 10
-# Its largest components are the first weights: it finds answers already.
-START = ROOT / "demo/public/adapters/squad-alora/adapter_model.safetensors"
 RESAMPLES = 2000
 
 
 @dataclass
-class Pair:
-    asked: Asked
+class Pair(Case):
     isOwn: bool
     """Whether the passage is the question's own, and so answers it."""
     margin: float = 0.0
@@ -62,33 +54,32 @@ def main():
     parser.add_argument("what", choices=["train", "measure"])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--adapter", type=Path)
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="over whole paragraphs; default: %(default)s")
+    parser.add_argument("--ordinary", action="store_true")
+    parser.add_argument("--function", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     tokenizer = load_tokenizer()
     invocation = encode(tokenizer, INVOCATION)
-    torch.manual_seed(1)
-    # B is zero: this is the base.
-    model = add_adapter(load_base(), RANK, invocation=invocation)
-    labels = {isYes: [encode(tokenizer, label)[0] for label in spellings] for isYes, spellings in LABELS.items()}
+    model = open_model(None if args.ordinary else invocation, args.adapter)
+    logits_of = whole_logits if args.ordinary else last_logits
     articles = json.loads((DATA / "squad" / "squad-dev-subset.json").read_text())["data"]
-    if args.adapter:
-        set_peft_model_state_dict(model, load_file(args.adapter / "adapter_model.safetensors"))
     cut = TRAIN_ARTICLES - TUNING_ARTICLES
     if args.what == "train":
         whole = batches(pairs(tokenizer, articles[:cut], invocation))
         if args.adapter:
             short = batches(pairs(tokenizer, articles[:cut], invocation, is_short=True), PAIRS)
-            train(model, mixed(whole, short), LATER_LEARNING_RATE, labels, invocation)
+            train(model, mixed(whole, short), LATER_LEARNING_RATE, invocation, args.out, args.ordinary)
         else:
-            begin(model)
-            epochs = [random.Random(epoch).sample(whole[:PASSAGES], PASSAGES) for epoch in range(EPOCHS)]
-            train(model, sum(epochs, []), LEARNING_RATE, labels, invocation)
-        save_adapter(model, args.out)
+            begin(model, "squad" if args.ordinary else "squad-alora")
+            epochs = [random.Random(epoch).sample(whole[:PASSAGES], PASSAGES) for epoch in range(args.epochs)]
+            train(model, sum(epochs, []), LEARNING_RATE, invocation, args.out, args.ordinary)
         return
+    tail = invocation + encode(tokenizer, '"') if args.function else invocation
     tuning, held_out = (
         {
-            name: measured(model, pairs(tokenizer, some, invocation, is_short), labels, invocation)
+            name: measured(model, pairs(tokenizer, some, invocation, is_short, args.function), tokenizer, tail, logits_of)
             for name, is_short in (("whole", False), ("short", True))
         }
         for some in (articles[cut:TRAIN_ARTICLES], articles[TRAIN_ARTICLES:])
@@ -97,8 +88,9 @@ def main():
         print(json.dumps({"texts": name, **summary(tuning["whole"] + tuning["short"], held_out[name])}))
 
 
-def pairs(tokenizer, articles, invocation, is_short=False):
+def pairs(tokenizer, articles, invocation, is_short=False, is_message=False):
     """Each question with a text that answers it, and with one of its article that does not have its answer's words."""
+    labels = label_tokens(tokenizer)
     found = []
     for article in articles:
         passages = {}
@@ -106,10 +98,15 @@ def pairs(tokenizer, articles, invocation, is_short=False):
             own, other = (short_texts if is_short else whole_texts)(article, each)
             for text in filter(None, (own, other)):
                 if text not in passages:
-                    passages[text] = passage_of(tokenizer, text)
+                    passages[text] = passage_of(tokenizer, text, is_message)
                 question = QUESTION.replace("{question}", each.question)
-                found.append(Pair(asked_of(tokenizer, passages[text], question, invocation), text == own))
+                asked = asked_of(tokenizer, passages[text], question, invocation)
+                found.append(Pair(asked, labels[text == own][0], text == own))
     return found
+
+
+def label_tokens(tokenizer):
+    return {isYes: [encode(tokenizer, label)[0] for label in spellings] for isYes, spellings in LABELS.items()}
 
 
 def whole_texts(_, each):
@@ -139,65 +136,21 @@ def windows(text, count):
     return [(spans[i][0], spans[i + count - 1][1]) for i in range(len(spans) - count + 1)]
 
 
-def batches(all_pairs, least=1):
-    """The pairs of each passage, the passages in random order. Passages with fewer than `least` pairs share a batch."""
-    by_passage = {}
-    for pair in all_pairs:
-        by_passage.setdefault(pair.asked.passage.text, []).append(pair)
-    groups = list(by_passage.values())
-    random.Random(0).shuffle(groups)
-    found = [[]]
-    for group in groups:
-        if len(found[-1]) >= least:
-            found.append([])
-        found[-1] += group
-    return found
-
-
 def mixed(whole, short):
     """Steps with the last paragraphs, which the first training leaves out, and with short texts."""
     runs = zip(whole[-WHOLE_STEPS:], *[iter(short)] * SHORT_RUN)
     return [group for one, *several in runs for group in (*several, one)]
 
 
-def train(model, steps, learning_rate, labels, invocation):
-    optimizer = torch.optim.AdamW(trained(model), lr=learning_rate, weight_decay=0.0)
-    for step, group in enumerate(steps):
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / len(steps)))
-        all_asked = [pair.asked for pair in group]
-        with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BFLOAT16):
-            read(model, all_asked)
-        logits = last_logits(model, all_asked, invocation)
-        loss = F.cross_entropy(logits, torch.tensor([labels[pair.isOwn][0] for pair in group]))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained(model), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        print(json.dumps({"step": step + 1, "of": len(steps), "loss": round(loss.item(), 4), "pairs": len(group)}), flush=True)
-
-
-def begin(model):
-    """Sets the first weights: the largest components of an adapter that has more."""
-    kept = load_file(START)
-    names = {module: name for name, module in model.named_modules()}
-    with torch.no_grad():
-        for module in lora_modules(model):
-            a, b = (kept[f"{names[module]}.lora_{part}.weight"].float() for part in "AB")
-            sort_components(a, b)
-            # A and B get equal shares of the singular values.
-            sizes = b[:, :RANK].norm(dim=0).sqrt()
-            module.lora_A["default"].weight.copy_(a[:RANK] * sizes[:, None])
-            module.lora_B["default"].weight.copy_(b[:, :RANK] / sizes)
-
-
-def measured(model, all_pairs, labels, invocation):
+def measured(model, all_pairs, tokenizer, tail, logits_of):
+    labels = label_tokens(tokenizer)
     with torch.no_grad():
         for group in batches(all_pairs, PAIRS):
-            logits = last_logits(model, [pair.asked for pair in group], invocation)
+            logits = logits_of(model, [pair.asked for pair in group], tail)
             margins = logits[:, labels[True]].logsumexp(1) - logits[:, labels[False]].logsumexp(1)
             for pair, margin in zip(group, margins.tolist(), strict=True):
                 pair.margin = margin
+            forget(pair.asked for pair in group)
     return all_pairs
 
 

@@ -20,6 +20,8 @@ class Passage:
 
     text: str
     tokens: list[int]
+    isMessage: bool
+    """Whether it is a message of its own, and the question the next one."""
     kept: torch.Tensor | None = None
 
 
@@ -32,21 +34,22 @@ class Asked:
     kept: torch.Tensor | None = None
 
 
-def passage_of(tokenizer, text):
+def passage_of(tokenizer, text, is_message=False):
     """The tokens that all prompts share which go on after a text."""
-    one, other = (prompt_tokens(tokenizer, f"{text}\n\n{next}") for next in ("A", "B"))
+    one, other = (prompt_tokens(tokenizer, text, next, is_message) for next in ("A", "B"))
     length = next(i for i, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1])
-    return Passage(text, one[:length])
+    return Passage(text, one[:length], is_message)
 
 
-def prompt_tokens(tokenizer, content):
-    turns = [{"role": "user", "content": content}]
+def prompt_tokens(tokenizer, text, question, is_message):
+    contents = [text, question] if is_message else [f"{text}\n\n{question}"]
+    turns = [{"role": "user", "content": content} for content in contents]
     return encode(tokenizer, tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
 
 def asked_of(tokenizer, passage, question, invocation):
     """A prompt about a passage, without the invocation that ends it."""
-    tokens = prompt_tokens(tokenizer, f"{passage.text}\n\n{question}")
+    tokens = prompt_tokens(tokenizer, passage.text, question, passage.isMessage)
     length = len(passage.tokens)
     assert tokens[:length] == passage.tokens and tokens[-len(invocation) :] == invocation
     return Asked(passage, tokens[length : -len(invocation)])
@@ -64,6 +67,12 @@ def read(model, all_asked):
     for group in by_passage.values():
         if group[0].kept is None:
             read_about_one(model, group)
+
+
+def forget(all_asked):
+    """Frees what is kept of prompts and their passages."""
+    for asked in all_asked:
+        asked.kept = asked.passage.kept = None
 
 
 def read_whole(model, all_asked):
@@ -108,6 +117,24 @@ def last_logits(model, all_asked, tail):
     base = model.get_base_model()
     hidden = base.model(input_ids=torch.tensor([tail] * len(all_asked)), **given).last_hidden_state
     return base.lm_head(hidden[:, -1])
+
+
+def whole_logits(model, all_asked, tail):
+    """The same for an ordinary adapter, which applies to the whole prompts. Prompts about one passage share its keys and values."""
+    by_passage = {}
+    for row, asked in enumerate(all_asked):
+        by_passage.setdefault(id(asked.passage), []).append(row)
+    base = model.get_base_model()
+    found = {}
+    for rows in by_passage.values():
+        passage = all_asked[rows[0]].passage
+        kept = kept_of(base.model(input_ids=torch.tensor([passage.tokens]), use_cache=True).cache)
+        ends = [all_asked[row].before + tail for row in rows]
+        cache = cache_of(kept.expand(-1, -1, len(rows), -1, -1, -1))
+        hidden = base.model(input_ids=padded(ends), cache=cache).last_hidden_state
+        last = [len(end) - 1 for end in ends]
+        found |= zip(rows, base.lm_head(hidden[range(len(rows)), last]), strict=True)
+    return torch.stack([found[row] for row in range(len(all_asked))])
 
 
 def padded(rows):
