@@ -2,7 +2,7 @@ import type { Engine } from '../../src/api/index.ts';
 import { create } from '../basics/dom.ts';
 import { errorWords } from '../basics/error-words.ts';
 import { formatCount, formatMs } from '../basics/format.ts';
-import { DocumentView } from './document-view.ts';
+import { type Cited, DocumentView } from './document-view.ts';
 import { type Cost, Functions, type Result } from './functions.ts';
 import { likeliest, type Passage } from './passages.ts';
 import './desk.css';
@@ -154,8 +154,10 @@ export class Desk {
     signal.throwIfAborted();
     run.step('Answer', answer.value, answer.cost).classList.add('answer');
     const cited = document.markAnswer(passage, { question, answer: answer.value });
-    if (!cited) run.note('The text does not have these words: the answer may be wrong.');
-    else run.step(cited.page > 0 ? `Rests on, page ${cited.page}` : 'Rests on', `“${cited.sentence}”`);
+    if (cited) return run.cite('Rests on', cited);
+    const closest = document.markClosest(passage, question);
+    if (closest) run.cite('Closest sentence', closest);
+    run.note('The text does not have the answer’s words: the answer may be wrong.');
   }
 
   /** Asks the passages that share most with the question, and returns the one that most probably answers it. */
@@ -193,6 +195,11 @@ class Run {
     if (cost) step.append(create('dd', 'card-detail', costLine(cost)));
     this.list.append(step);
     return value;
+  }
+
+  /** Shows a sentence of the text, and its page if there are pages. */
+  cite(name: string, { sentence, page }: Cited): void {
+    this.step(page > 0 ? `${name}, page ${page}` : name, `“${sentence}”`);
   }
 
   note(text: string): void {

@@ -1,7 +1,7 @@
 import { create } from '../basics/dom.ts';
 import { formatBytes, formatCount } from '../basics/format.ts';
 import type { PagedText } from './pdf-text.ts';
-import { groundsOf, type Passage, passagesOf, type Span } from './passages.ts';
+import { closestTo, groundsOf, type Passage, passagesOf, type Span } from './passages.ts';
 
 /** About fifty pages. */
 const MOST_CHARACTERS = 150_000;
@@ -13,7 +13,7 @@ const EXAMPLE = `The lighthouse on Grey Skerry was built in 1868 by the engineer
 The island itself is a nature reserve. About four thousand puffins nest on its western cliffs from April to August, and visitors may land only with a warden. Boats sail from Port Ellery twice a week in summer. The crossing takes ninety minutes.`;
 
 /** A sentence, and its page from 1 on; 0 if the document has no pages. */
-interface Cited {
+export interface Cited {
   sentence: string;
   page: number;
 }
@@ -135,6 +135,19 @@ export class DocumentView {
       this.textOf({ start: end, end: sentence.end }),
     );
     this.bringIntoView(sentence);
+    return this.cited(sentence, start);
+  }
+
+  /** Marks the sentence of a passage that shares the most words with the question, and returns it. */
+  markClosest({ sentences }: Passage, question: string): Cited | undefined {
+    const closest = closestTo(question, this.text, sentences);
+    if (!closest) return undefined;
+    this.sentences.get(closest.start)?.classList.add('cited');
+    this.bringIntoView(closest);
+    return this.cited(closest, closest.start);
+  }
+
+  private cited(sentence: Span, start: number): Cited {
     return { sentence: this.textOf(sentence), page: this.pageStarts.filter((at) => at <= start).length };
   }
 

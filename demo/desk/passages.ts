@@ -100,6 +100,15 @@ export function groundsOf(
   return best && { sentence: best.sentence, start: best.start };
 }
 
+/** The sentence of `text` that shares the most words with the question, rare words before common ones. */
+export function closestTo(question: string, text: string, sentences: readonly Span[]): Span | undefined {
+  const alone = sentences.map((sentence) => ({
+    sentences: [sentence],
+    text: text.slice(sentence.start, sentence.end),
+  }));
+  return likeliest(alone, question, 1)[0]?.sentences[0];
+}
+
 const wordsOf = (text: string): Set<string> => new Set(text.toLowerCase().match(/[\p{L}\p{N}]+/gu));
 
 /** Where a phrase occurs as whole words. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { groundsOf, likeliest, passagesOf, SENTENCE, sentencesOf } from '../../demo/desk/passages.ts';
+import { closestTo, groundsOf, likeliest, passagesOf, SENTENCE, sentencesOf } from '../../demo/desk/passages.ts';
 
 const cut = (text: string): string[] => sentencesOf(text).map(({ start, end }) => text.slice(start, end));
 
@@ -69,4 +69,11 @@ test('of many passages, those come first that share the question’s rare words'
   expect(first?.text).toContain('harbour');
   expect(others).toHaveLength(2);
   expect(likeliest(passages.slice(0, 2), 'Who?', 3)).toEqual(passages.slice(0, 2));
+});
+
+test('the sentence closest to a question shares its rare words', () => {
+  const text = 'The old mill is closed. The old harbour of the island is small. The old church of the town is tall.';
+  const sentences = sentencesOf(text);
+  expect(closestTo('How large is the old harbour of the island?', text, sentences)).toEqual(sentences[1]);
+  expect(closestTo('Who?', text, [])).toBeUndefined();
 });
