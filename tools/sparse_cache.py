@@ -11,7 +11,7 @@ question that nobody knew of at that time) reads only these. Entries have the no
 Bytes are the engine's: pages of 32 tokens in q8 (the first, the latest full one but one), f16 (the latest two) and k3v2.
 A way that keeps single tokens pays two bytes more for each entry, its position.
 
-Needs tools/train/requirements.txt, and the texts that tools/train names.
+Needs tools/train/requirements.txt and the texts that tools/train/README.md names. docs/decisions/kv-cache.md has the figures.
 """
 
 import argparse
