@@ -3,8 +3,8 @@
     python tools/sparse_cache.py perplexity|facts|questions --out FILE.jsonl [--texts drama,code] [--ways oldest,random]
     python tools/sparse_cache.py table --out FILE.jsonl
 
-The default model in PyTorch, on one thread: linears in bfloat16, all else in float32. A text is read with all tokens in
-memory. Then each way chooses once which entries stay, per layer and key head, and what follows (the next 256 tokens, or a
+The default model in PyTorch, on one thread: linears, and attention while a text is read, in bfloat16. A text is read
+with all tokens in memory. Then each way chooses once which entries stay, per layer and key head, and what follows (the next 256 tokens, or a
 question that nobody knew of at that time) reads only these. Entries have the noise of k3v2, as the engine's
 `quantize-page` computes it in the token's own page. The first page, and the latest 96 tokens, stay as they are.
 
@@ -180,7 +180,8 @@ def sampled(start, end):
 
 
 def read(weights, tokens, repeat, base=None):
-    """Reads tokens in chunks of CHUNK. `repeat`: the request that comes before a repeated chunk. `base`: a text; chunks that begin both are copied."""
+    """Reads tokens in chunks of CHUNK. `repeat`: the request before a repeated chunk. `base`: a text, whose first chunks are
+    copied as far as they are the same."""
     length = len(tokens)
     text = Text(tokens)
     first = 0
@@ -336,7 +337,7 @@ def measures_of(weights, text, ways):
 
 
 def far_losses(weights):
-    """What layers and key heads lose on random tokens, repeated, if they see the first page and the latest eighth: [LAYERS, GROUPS]."""
+    """What key heads lose on repeated random tokens if they see the first page and the latest eighth: [LAYERS, GROUPS]."""
     generator = torch.Generator().manual_seed(SEED)
     tokens = torch.randint(1000, 49_000, (128,), generator=generator).repeat(2)
     tokens = torch.cat([torch.randint(1000, 49_000, (FIRST,), generator=generator), tokens])
@@ -359,7 +360,7 @@ def far_losses(weights):
     return lost
 
 
-# Ways to choose. Each returns which of the candidates stay: [LAYERS, GROUPS, candidates], after the first page and before the latest.
+# Ways to choose. Candidates are the tokens after the first page and before the latest. [LAYERS, GROUPS, candidates]: those that stay.
 
 
 def entries_for(share, length, by_token):
@@ -472,7 +473,7 @@ def memory_of(text, keep, form="k3v2", merge=False):
 
 
 def merged(keys, values, gone_keys, gone_values):
-    """Tokens that go are merged into the entry with the most similar key, if it is more similar than is usual (after D2O); scores get log n."""
+    """Tokens that go are merged into the entry with the most similar key, if it is more similar than most (after D2O)."""
     similar = F.normalize(gone_keys, dim=-1).bfloat16() @ F.normalize(keys, dim=-1).bfloat16().T
     likeness, nearest = similar.max(1)
     likeness = likeness.float()
@@ -490,7 +491,6 @@ class Tails:
     def __init__(self, weights, memory, length):
         self.weights, self.memory, self.length = weights, memory, length
         self.owners = torch.zeros(0, dtype=torch.long)
-        self.positions = torch.zeros(0, dtype=torch.long)
         self.entries = [None] * LAYERS
 
     def run(self, tokens, owners):
@@ -501,7 +501,7 @@ class Tails:
         before = (every == owners[:, None]) & (torch.arange(len(every)) <= own[:, None])
         positions = before.sum(1) - 1 + self.length
         mask = before.repeat(GROUP, 1)
-        self.owners, self.positions = every, torch.cat([self.positions, positions])
+        self.owners = every
 
         def attend(layer, x, q, k, v):
             entry = (rotated(k, positions), v)
@@ -654,7 +654,7 @@ class Study:
                 self.record(task="facts", text=name, case=case, depth=depth, found=found)
 
     def questions(self, count, between=3000):
-        """Five questions about each of four paragraphs that `between` tokens of wikitext-2 follow, answered by squad-alora."""
+        """Five questions about each of four paragraphs, after which `between` tokens of wikitext-2 come, answered by squad-alora."""
         other = text_tokens(self.tokenizer, "wikitext", count * between)
         every = paragraphs()
         step = len(every) // (4 * count)
