@@ -1,8 +1,7 @@
 import { hasState, type ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { BufferRange } from '../gpu/recorder.ts';
-import { type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
-import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { entriesOf, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { freedPage, isFreed, type LayerPage, layerPageUnits, type PageState, type Place } from './cache-page.ts';
 
 /**
@@ -25,7 +24,7 @@ export class LayerPages {
   readonly #pageUnits: number;
   #buffer: GPUBuffer;
 
-  /** `mostPages`: most pages of sequences; copies in trials come on top. */
+  /** `mostPages`: most pages of sequences; copies that are probed come on top. */
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
@@ -45,7 +44,7 @@ export class LayerPages {
     return this.#buffer;
   }
 
-  add(form: PageForm, entries = PAGE_TOKENS): LayerPage {
+  add(form: PageForm, entries = entriesOf(form)): LayerPage {
     const units = layerPageUnits(this.config, this.layer, form, entries);
     let place = this.#space.take(units);
     if (!place) {
@@ -53,7 +52,7 @@ export class LayerPages {
       place = this.#space.take(units);
     }
     if (!place) throw new Error(`layer ${this.layer}: no room for ${units} units`);
-    return { form, entries, place, mass: 0 };
+    return { form, entries, place };
   }
 
   /** Makes room for that many f16 pages at once. */
@@ -74,9 +73,7 @@ export class LayerPages {
   /** Adds saved pages; `bytes`: their concatenated contents. Nothing may be recorded. */
   restore(saved: readonly PageState[], bytes: Uint8Array<ArrayBuffer>): LayerPage[] {
     this.#reserve(bytes.length / UNIT_BYTES);
-    const pages = saved.map((state) =>
-      isFreed(state) ? freedPage() : { ...this.add(state.form, state.entries), ...state },
-    );
+    const pages = saved.map((state) => (isFreed(state) ? freedPage() : this.add(state.form, state.entries)));
     let at = 0;
     for (const { buffer, offset, size } of this.ranges(pages)) {
       this.device.gpuDevice.queue.writeBuffer(buffer, offset, bytes, at, size);
@@ -89,9 +86,7 @@ export class LayerPages {
   copyOf(pages: readonly LayerPage[]): LayerPage[] {
     this.device.buffers.expectNoneRecorded(this.#buffer.label);
     this.#reserve(pages.reduce((sum, { place }) => sum + place.units, 0));
-    const copies = pages.map((page) =>
-      isFreed(page) ? freedPage() : { ...this.add(page.form, page.entries), mass: page.mass },
-    );
+    const copies = pages.map((page) => (isFreed(page) ? freedPage() : this.add(page.form, page.entries)));
     const [from, to] = [this.ranges(pages), this.ranges(copies)];
     const { buffers, gpuDevice } = this.device;
     // WebGPU cannot copy within one buffer.

@@ -8,7 +8,7 @@ import { type Batch, batchTable, FIRST_PREFILL_TOKEN, type Run } from '../layers
 import type { LayerRange, Transformer } from '../models/transformer.ts';
 import { loraBatch, type RankCounter } from './adapter-mix.ts';
 import { handled } from '../errors/chunkwise-error.ts';
-import type { PageTrials } from './pages/page-trials.ts';
+import type { PageChanges } from './pages/page-changes.ts';
 import type { CountedText, SampledToken, SampleRecorder, SampleRequest, StepResult } from './sampling/sampler.ts';
 import type { Sequence, SequenceCache } from './sequence.ts';
 
@@ -18,7 +18,7 @@ interface BatchParts {
   transformer: Transformer;
   recorder: Recorder;
   sequences: SequenceCache;
-  trials: PageTrials;
+  pageChanges: PageChanges;
   ranks: RankCounter;
   samples: SampleRecorder;
 }
@@ -89,11 +89,11 @@ export class Batches {
    * may be recorded. Throws `context_overflow`.
    */
   lengthen(sequence: Sequence, from: number, to: number): Promise<void> | undefined {
-    const { trials, sequences } = this.parts;
+    const { pageChanges, sequences } = this.parts;
     // A branch shares pages, which must not change.
-    const trial = sequence.branch ? undefined : trials.settle(sequence, from, to);
+    const probe = sequence.branch ? undefined : pageChanges.settle(sequence, from, to);
     sequences.reserve(sequence, to);
-    return trial && handled(trial);
+    return probe && handled(probe);
   }
 
   /**
@@ -178,9 +178,9 @@ export class Batches {
     const last = this.#takesRows ? samples.map(({ sequence }) => this.#lastOf(sequence)) : undefined;
     const step = handled(this.#submitStep(samples, last));
     for (const { sequence, allowedLater } of samples) if (allowedLater) this.#steps.set(sequence, step);
-    const results = step.then(async ({ sampled, trials }) => {
+    const results = step.then(async ({ sampled, probes }) => {
       const results = await sampled;
-      await Promise.all(trials);
+      await Promise.all(probes);
       return results;
     });
     return this.#noted(samples, results);
@@ -190,7 +190,7 @@ export class Batches {
   async #submitStep(
     samples: readonly SampleRequest[],
     last: readonly Promise<number>[] | undefined,
-  ): Promise<{ sampled: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
+  ): Promise<{ sampled: Promise<StepResult[]>; probes: readonly Promise<void>[] }> {
     const { recorder, transformer } = this.parts;
     const groups = byAdapters(samples);
     const ids = last && (await Promise.all(last));
@@ -200,11 +200,11 @@ export class Batches {
         groups.map((group) => transformer.rowsOf(group.map((sample) => ids[samples.indexOf(sample)] as number))),
       ));
     while (this.#held) await this.#held;
-    const trials: Promise<void>[] = [];
+    const probes: Promise<void>[] = [];
     const sampled = this.#sample(samples, () => {
       for (const { sequence, position } of samples) {
-        const trial = this.lengthen(sequence, position - 1, position);
-        if (trial) trials.push(trial);
+        const probe = this.lengthen(sequence, position - 1, position);
+        if (probe) probes.push(probe);
       }
       for (const [i, group] of groups.entries()) {
         if (i > 0) recorder.submit(); // a submission writes the table once
@@ -217,7 +217,7 @@ export class Batches {
         this.parts.samples.record(0, group);
       }
     });
-    return { sampled: handled(sampled), trials };
+    return { sampled: handled(sampled), probes };
   }
 
   /**
@@ -248,10 +248,10 @@ export class Batches {
         row: drafted?.[i],
       })),
     ];
-    let trial: Promise<void> | undefined;
+    let probe: Promise<void> | undefined;
     const sampled = await recorder.inOneGo(() => {
       const before = recorder.dispatches;
-      trial = this.lengthen(sequence, position - 1, position + draft.length);
+      probe = this.lengthen(sequence, position - 1, position + draft.length);
       device.gpuDevice.queue.writeBuffer(
         transformer.activations.tokens,
         FIRST_PREFILL_TOKEN * 4,
@@ -266,7 +266,7 @@ export class Batches {
         before,
       );
     });
-    await trial;
+    await probe;
     const isGoneOnFrom = ({ token, row: chosen }: SampledToken, i: number): boolean =>
       token === draft[i] && (!chosen || isSameRow(chosen, drafted?.[i]));
     const count = sampled.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;

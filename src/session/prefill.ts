@@ -7,7 +7,7 @@ import type { Recorder } from '../gpu/recorder.ts';
 import { type Batch, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import type { LayerRange, Transformer } from '../models/transformer.ts';
 import type { Batches, ForwardOptions } from './batches.ts';
-import type { PageTrials } from './pages/page-trials.ts';
+import type { PageChanges } from './pages/page-changes.ts';
 import type { Sequence } from './sequence.ts';
 import type { SessionOptions } from './session-options.ts';
 import { largest } from '../util/numbers.ts';
@@ -20,7 +20,7 @@ interface PrefillParts {
   transformer: Transformer;
   recorder: Recorder;
   batches: Batches;
-  trials: PageTrials;
+  pageChanges: PageChanges;
   contextLength: number;
   onTrace: SessionOptions['onTrace'];
 }
@@ -39,8 +39,8 @@ export type OnEnds = (ends: ReadonlyMap<Sequence, number>) => Promise<void> | vo
 
 /** Work that a batch has started. */
 interface Begun {
-  /** Resolves when the trial of its pages is known. */
-  trial: Promise<void> | undefined;
+  /** Resolves when the probe of its pages is known. */
+  probe: Promise<void> | undefined;
   visit: Promise<void> | void;
 }
 
@@ -78,7 +78,7 @@ export class Prefill {
       const batch = tokens.slice(start, start + planned.end - planned.start);
       const first = start;
       const parts = [{ sequence, tokens: batch }];
-      const { trial, visit } = await this.#batch(parts, () => onBatch(first, batch.length), signal);
+      const { probe, visit } = await this.#batch(parts, () => onBatch(first, batch.length), signal);
       sequence.tokens.push(...batch); // a submission computes them
       if (onTrace && rows) {
         const { planEnded } = plan;
@@ -89,7 +89,7 @@ export class Prefill {
       start += batch.length;
       if (start < tokens.length) plan = planNext(tokens.length - start);
       if (visit) await visit;
-      await trial;
+      await probe;
     }
     transformer.cache.recurrentStates.keep(sequence.states, sequence.tokens.length);
   }
@@ -135,13 +135,13 @@ export class Prefill {
     const release = batches.hold();
     try {
       const length = endOf(parts);
-      let trial: Begun['trial'];
+      let probe: Begun['probe'];
       for (let from = 0; ;) {
         const to =
           kindOf(batch) === 'decode' ? numLayers : from + this.#sizes.layers(numLayers - from, batch.length, length);
         const begun = this.#submit(parts, { from, to, rows }, onBatch);
-        trial ??= begun.trial;
-        if (to === numLayers) return { trial, visit: begun.visit };
+        probe ??= begun.probe;
+        if (to === numLayers) return { probe, visit: begun.visit };
         from = to;
         await this.#room();
         throwIfAborted(signal);
@@ -165,16 +165,16 @@ export class Prefill {
       .flatMap(({ sequence, tokens }) => tokens.map((_, i) => ({ sequence, position: sequence.tokens.length + i })))
       .map((token, i) => ({ ...token, place: FIRST_PREFILL_TOKEN + i }));
     const begun = recorder.inOneGo((): Begun => {
-      let trial: Begun['trial'];
+      let probe: Begun['probe'];
       if (layers.from === 0) {
         queue.writeBuffer(activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(batch));
         for (const { sequence, tokens } of parts) {
           const position = sequence.tokens.length;
-          trial = batches.lengthen(sequence, position, position + tokens.length) ?? trial;
+          probe = batches.lengthen(sequence, position, position + tokens.length) ?? probe;
         }
       }
       batches.forward(recorder, kindOf(batch), places, { layers, rows });
-      return { trial, visit: layers.to === config.numLayers ? onBatch() : undefined };
+      return { probe, visit: layers.to === config.numLayers ? onBatch() : undefined };
     });
     const length = endOf(parts);
     const done = this.submissionSize.submitted((layers.to - layers.from) * layerFlops(config, batch.length, length));
@@ -196,8 +196,8 @@ export class Prefill {
    * fill half of it.
    */
   #mostTokens(sequence: Sequence): number {
-    const { transformer, trials, contextLength } = this.parts;
-    const batchTokens = Math.min(transformer.batchTokens, trials.batchTokens(sequence));
+    const { transformer, pageChanges, contextLength } = this.parts;
+    const batchTokens = Math.min(transformer.batchTokens, pageChanges.batchTokens(sequence));
     return sequence.policy.drops ? Math.max(1, Math.min(batchTokens, Math.floor(contextLength / 4))) : batchTokens;
   }
 }

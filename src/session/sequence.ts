@@ -6,7 +6,6 @@ import {
   isInWindow,
   LayerLosses,
   type PageProbe,
-  type PageTrial,
   RESUMED_PAGES,
   sameAdaptersUntil,
 } from '../cache/cache-page.ts';
@@ -39,8 +38,6 @@ export class Sequence {
   /** Results of the probes of its pages, and the probe that runs. */
   probed = new LayerLosses();
   probing: PageProbe | undefined;
-  /** The trial of its pages in other forms that runs. */
-  trial: PageTrial | undefined;
   /** Peak bytes of its pages during the request. */
   peakKvBytes = 0;
   /** Keeps pages in f16 beside their new forms, to measure the true error. */
