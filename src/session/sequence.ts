@@ -241,9 +241,9 @@ export class SequenceCache {
       const { recurrentStates: states } = this.cache;
       const whole = source.states.filter((state) => state.tail === 0 && state.tokens % PAGE_TOKENS === 0);
       const end = source.dropped > 0 ? Math.min(length, source.keptPages * PAGE_TOKENS) : length;
-      const shared = this.#inSight(source, states.resumable(whole, reusable(source, end - (end % PAGE_TOKENS))));
+      const shared = this.#inSight(source, states.resumable(whole, reusable(source, end)));
       if (shared <= least || reusable(source, shared) !== shared) continue;
-      const copies = states.room > 0 ? this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS)) : undefined;
+      const copies = states.room > 0 ? this.cache.copyOf(pages.slice(0, pagesFor(shared))) : undefined;
       if (!copies) return undefined;
       const known = whole.filter((state) => state.tokens === shared).map((state) => states.copyOf(state));
       const sequence = new Sequence(NO_ADAPTERS, slot, policy);

@@ -185,7 +185,7 @@ test('a further answer copies computed tokens only', async () => {
   const running = sequences.take(tokens);
   sequences.reserve(running, 64);
   running.tokens.push(...tokens.slice(0, 64)); // the step of the last one may wait for other prompts
-  expect(sequences.take(tokens, { slot: 1, isFurther: true }).tokens).toEqual(tokens.slice(0, 32));
+  expect(sequences.take(tokens, { slot: 1, isFurther: true }).tokens).toEqual(tokens.slice(0, 63));
 });
 
 test('an adapter cannot be unloaded while it loads', async () => {
