@@ -85,7 +85,8 @@ export class KvCache {
   readonly layers: readonly LayerPages[];
   /** Page tables by layer: entries of the running sequences' pages, u32 `[REGIONS, numPages, 4]`. */
   readonly tables: readonly GPUBuffer[];
-  readonly recurrentStates: RecurrentStates;
+  /** Only for models with delta-net layers. */
+  readonly recurrentStates: RecurrentStates | undefined;
   readonly probes: StreamProbes;
   /** Conversions to run before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
@@ -121,7 +122,7 @@ export class KvCache {
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
     const tables = own.map((pages, layer) => pages && device.buffers.storage(`page table ${layer}`, 'kv', bytes));
     this.tables = own.map((_, layer) => tables[source(layer)] as GPUBuffer);
-    this.recurrentStates = new RecurrentStates(device, config, this);
+    this.recurrentStates = config.deltaNet && new RecurrentStates(device, config, this);
   }
 
   get freePages(): number {
@@ -157,11 +158,12 @@ export class KvCache {
     }));
     return {
       pages,
-      states: states.map((tokens, i) =>
-        this.recurrentStates.restored(
-          tokens,
-          ofLayers.map((own) => own[saved.length + i] ?? freedPage()),
-        ),
+      states: states.flatMap(
+        (tokens, i) =>
+          this.recurrentStates?.restored(
+            tokens,
+            ofLayers.map((own) => own[saved.length + i] ?? freedPage()),
+          ) ?? [],
       ),
     };
   }

@@ -164,17 +164,9 @@ export class PageSpace {
   #free = new Map<number, number[]>();
   /** End of the allocated range since the last packing. */
   #end = 0;
-  #liveUnits = 0;
+  liveUnits = 0;
 
-  constructor(private capacityUnits: number) {}
-
-  get capacity(): number {
-    return this.capacityUnits;
-  }
-
-  get liveUnits(): number {
-    return this.#liveUnits;
-  }
+  constructor(public capacity: number) {}
 
   /** Allocates a place; undefined without room, which packing may make. */
   take(units: number): Place | undefined {
@@ -182,13 +174,13 @@ export class PageSpace {
     if (offset === undefined) return undefined;
     const place = { offset, units };
     this.#live.add(place);
-    this.#liveUnits += units;
+    this.liveUnits += units;
     return place;
   }
 
   free(place: Place): void {
     if (!this.#live.delete(place)) throw new Error('page space: a place was freed twice');
-    this.#liveUnits -= place.units;
+    this.liveUnits -= place.units;
     const free = this.#free.get(place.units);
     if (free) free.push(place.offset);
     else this.#free.set(place.units, [place.offset]);
@@ -196,7 +188,7 @@ export class PageSpace {
 
   /** Moves live places to the front of a buffer of `capacity` units; calls `move` with each place before its offset changes. */
   pack(capacity: number, move: (place: Place, offset: number) => void): void {
-    if (capacity < this.#liveUnits) throw new Error(`page space: ${this.#liveUnits} units do not fit in ${capacity}`);
+    if (capacity < this.liveUnits) throw new Error(`page space: ${this.liveUnits} units do not fit in ${capacity}`);
     let end = 0;
     for (const place of this.#live) {
       move(place, end);
@@ -205,11 +197,11 @@ export class PageSpace {
     }
     this.#end = end;
     this.#free = new Map();
-    this.capacityUnits = capacity;
+    this.capacity = capacity;
   }
 
   #extend(units: number): number | undefined {
-    if (this.#end + units > this.capacityUnits) return undefined;
+    if (this.#end + units > this.capacity) return undefined;
     this.#end += units;
     return this.#end - units;
   }

@@ -58,28 +58,29 @@ export interface ForwardOptions {
 
 /** Computes batches of tokens, and samples the tokens after them. */
 export class Batches {
+  /** A batch that is submitted layer by layer owns the activations: settles once all its layers are submitted. */
+  held: Promise<void> | undefined;
   /** The draft head keeps hidden states of this sequence. */
   keptFor: Sequence | undefined;
-  #held: Promise<void> | undefined;
   /** The last sampled token of each sequence, in models whose layers read rows of a matrix that stays on the CPU. */
   readonly #last = new WeakMap<Sequence, Promise<number>>();
   /** For each sequence whose logits are held: settles once the step that computes them is submitted. */
   readonly #steps = new WeakMap<Sequence, Promise<unknown>>();
 
-  constructor(private readonly parts: BatchParts) {}
+  /** Whether layers read rows of a matrix that stays on the CPU. */
+  readonly #takesRows: boolean;
 
-  /** A batch that is submitted layer by layer owns the activations: settles once all its layers are submitted. */
-  get held(): Promise<void> | undefined {
-    return this.#held;
+  constructor(private readonly parts: BatchParts) {
+    this.#takesRows = parts.transformer.config.perLayerInputs !== undefined;
   }
 
   /** Takes the activations; the returned function frees them. */
   hold(): () => void {
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
-    this.#held = held;
+    this.held = held;
     return () => {
-      this.#held = undefined;
+      this.held = undefined;
       release();
     };
   }
@@ -120,7 +121,7 @@ export class Batches {
     if (isFirst) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to, drafted);
     for (const { sequence, from, to } of spans) {
       cache.show(sequence.region, sequence.pages);
-      cache.recurrentStates.show(cache.firstPage(sequence.region), sequence.states, from, to);
+      cache.recurrentStates?.show(cache.firstPage(sequence.region), sequence.states, from, to);
     }
     const places = tokens.map(({ sequence, position }) => sequence.placeOf(position));
     const table = batchTable(
@@ -150,7 +151,7 @@ export class Batches {
     const onePerSequence = sequences.length === tokens.length;
     const runs = onePerSequence || sequences.length === 1 ? undefined : runsOf(tokens);
     const tokensPastState = Math.max(
-      ...spans.map(({ sequence: { states }, from }) => cache.recurrentStates.tokensPast(states, from)),
+      ...spans.map(({ sequence: { states }, from }) => cache.recurrentStates?.tokensPast(states, from) ?? 0),
     );
     const keepsHiddenStates =
       transformer.config.isDraftHead === true || sequences.some((sequence) => sequence === this.keptFor);
@@ -199,7 +200,7 @@ export class Batches {
       (await Promise.all(
         groups.map((group) => transformer.rowsOf(group.map((sample) => ids[samples.indexOf(sample)] as number))),
       ));
-    while (this.#held) await this.#held;
+    while (this.held) await this.held;
     const probes: Promise<void>[] = [];
     const sampled = this.#sample(samples, () => {
       for (const { sequence, position } of samples) {
@@ -235,7 +236,7 @@ export class Batches {
     const rows = this.#takesRows
       ? await transformer.rowsOf([await this.#lastOf(sample.sequence), ...draft])
       : undefined;
-    while (this.#held) await this.#held;
+    while (this.held) await this.held;
     onSubmit();
     const { sequence, position } = sample;
     const first: BatchToken = { sequence, position: position - 1, place: sequence.slot };
@@ -308,11 +309,6 @@ export class Batches {
       if (!allowedLater) this.#last.set(sequence, handled(results.then((all) => (all[i] as SampledToken).token)));
     });
     return results;
-  }
-
-  /** Whether layers read rows of a matrix that stays on the CPU. */
-  get #takesRows(): boolean {
-    return this.parts.transformer.config.perLayerInputs !== undefined;
   }
 
   /** The last sampled token of a sequence; after a prefill alone, the token in its slot. */

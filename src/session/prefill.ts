@@ -61,15 +61,7 @@ export class Prefill {
   async compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
     const { device, onTrace, transformer } = this.parts;
     const { queue } = device.gpuDevice;
-    const planNext = (left: number) => {
-      const { length: position } = sequence.tokens;
-      const most = Math.min(
-        this.#mostTokens(sequence),
-        transformer.config.deltaNet ? STATE_TOKENS - (position % STATE_TOKENS) : Infinity,
-      );
-      return planRows(sequence, Math.min(this.#sizes.tokens(most, sequence.placeOf(position)), left));
-    };
-    let plan = planNext(tokens.length);
+    let plan = this.#plan(sequence, tokens.length);
     for (let start = 0; start < tokens.length;) {
       const { rows, ...planned } = plan;
       const began = performance.now();
@@ -87,11 +79,11 @@ export class Prefill {
         queue.onSubmittedWorkDone().then(trace, () => undefined);
       }
       start += batch.length;
-      if (start < tokens.length) plan = planNext(tokens.length - start);
+      if (start < tokens.length) plan = this.#plan(sequence, tokens.length - start);
       if (visit) await visit;
       await probe;
     }
-    transformer.cache.recurrentStates.keep(sequence.states, sequence.tokens.length);
+    transformer.cache.recurrentStates?.keep(sequence.states, sequence.tokens.length);
   }
 
   /** See `Session.prefillTogether`. */
@@ -191,14 +183,20 @@ export class Prefill {
     if (this.#underWay.size >= MOST_UNDER_WAY && oldest) await unlessLost(this.parts.device, oldest);
   }
 
-  /**
-   * Most tokens of a batch. A text that exceeds the context needs room for a batch after its kept pages, which may
-   * fill half of it.
-   */
-  #mostTokens(sequence: Sequence): number {
+  /** Sizes the next batch of a text with `left` tokens to come, and asks for the adapter rows of its tokens. */
+  #plan(sequence: Sequence, left: number) {
     const { transformer, pageChanges, contextLength } = this.parts;
-    const batchTokens = Math.min(transformer.batchTokens, pageChanges.batchTokens(sequence));
-    return sequence.policy.drops ? Math.max(1, Math.min(batchTokens, Math.floor(contextLength / 4))) : batchTokens;
+    const planBegan = performance.now();
+    const start = sequence.tokens.length;
+    let most = Math.min(transformer.batchTokens, pageChanges.batchTokens(sequence));
+    // A text that exceeds the context needs room for a batch after its kept pages, which may fill half of it.
+    if (sequence.policy.drops) most = Math.max(1, Math.min(most, Math.floor(contextLength / 4)));
+    if (transformer.config.deltaNet) most = Math.min(most, STATE_TOKENS - (start % STATE_TOKENS));
+    const end = start + Math.min(this.#sizes.tokens(most, sequence.placeOf(start)), left);
+    const plan = { start, end, planBegan, planEnded: planBegan, rows: sequence.text?.rows(end) };
+    const note = (): void => void (plan.planEnded = performance.now());
+    plan.rows?.then(note, note); // a failure is reported where the rows are awaited
+    return plan;
   }
 }
 
@@ -260,14 +258,4 @@ export class PrefillSizes {
     const most = Math.max(1, Math.floor(this.submissionSize.flops / layerFlops(this.config, tokens, length)));
     return Math.ceil(left / Math.ceil(left / most));
   }
-}
-
-/** Asks for the adapter rows of a sequence's next `length` tokens. */
-function planRows({ tokens, text }: Sequence, length: number) {
-  const planBegan = performance.now();
-  const [start, end] = [tokens.length, tokens.length + length];
-  const plan = { start, end, planBegan, planEnded: planBegan, rows: text?.rows(end) };
-  const note = (): void => void (plan.planEnded = performance.now());
-  plan.rows?.then(note, note); // a failure is reported where the rows are awaited
-  return plan;
 }

@@ -151,12 +151,12 @@ export class Session {
    */
   async prefill(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
     await this.#checkPages({ sequence, tokens });
-    await this.compute(sequence, tokens, onBatch, signal);
+    await this.#prefill.compute(sequence, tokens, onBatch, signal);
   }
 
   /** The same without a check of the kernels of page forms. */
-  compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
-    return this.#prefill.compute(sequence, tokens, onBatch, signal);
+  compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch): Promise<void> {
+    return this.#prefill.compute(sequence, tokens, onBatch);
   }
 
   /**
@@ -246,7 +246,7 @@ export class Session {
   release(sequence: Sequence): void {
     sequence.probing = undefined;
     this.transformer.cache.resize(sequence.pages, 0);
-    this.transformer.cache.recurrentStates.removeWhere(sequence.states, () => true);
+    this.transformer.cache.recurrentStates?.removeWhere(sequence.states, () => true);
     this.transformer.cache.shrink();
     sequence.clear();
   }

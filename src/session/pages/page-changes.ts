@@ -89,12 +89,13 @@ export class PageChanges {
    * what `check` throws.
    */
   settle(sequence: Sequence, from: number, to: number): Promise<void> | undefined {
-    this.check(sequence.policy);
+    const { policy } = sequence;
+    this.check(policy);
     const span = { computed: from, upcoming: to - from };
     this.#conclude(sequence, from);
     this.transformer.cache.freeBeforeWindow(sequence.pages, sequence.placeOf(from));
-    // Most tokens fill no page, and the policy would return the same again.
-    const isNews = this.areRight && this.#isNews(sequence, span);
+    // A dense text changes nothing. Most tokens fill no page, and the policy would return the same again.
+    const isNews = this.areRight && policy.key !== DENSE.key && this.#isNews(sequence, span);
     // Probes run before pages change.
     const probing = isNews ? this.#probe(sequence, span) : undefined;
     if (isNews) this.#change(sequence, span);

@@ -4,7 +4,7 @@ export const SPECULATION: readonly Fault[] = [
   {
     id: 'returned-draft-loses-state',
     file: 'src/session/sequence.ts',
-    find: '    this.cache.recurrentStates.cut(sequence.states, end); // the text continues from its latest state, which eviction keeps\n',
+    find: '    this.cache.recurrentStates?.cut(sequence.states, end); // the text continues from its latest state, which eviction keeps\n',
     replace: '',
     what: "A draft model's text that was rolled back may lose the state from which it continues.",
     from: '28c70d99',
