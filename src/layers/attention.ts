@@ -9,7 +9,7 @@ import { type AttentionKernel, attentionKernels, attentionMergeKernels, storesTo
 import { normQkKernel, sigmoidMulKernel } from '../kernels/element-wise.ts';
 import { probePageKernel, quantizePageKernel, storeKvKernel } from '../kernels/pages.ts';
 import type { Batch } from './batch.ts';
-import type { LayerPlace } from './activations.ts';
+import type { LayerPlace } from './activation-buffers.ts';
 import { type LoraInputs, loraInputs } from './lora.ts';
 import { beforeSecondHalf, type Norm, NormedLinears, ResidualLinear, type SecondHalf } from './linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';

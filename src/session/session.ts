@@ -3,7 +3,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type Device, finished } from '../gpu/device.ts';
 import { StepsAhead, type SubmissionSizer } from '../gpu/submissions.ts';
 import { Readback, type Recorder } from '../gpu/recorder.ts';
-import { HEAD_TOKENS } from '../layers/activations.ts';
+import { HEAD_TOKENS } from '../layers/activation-buffers.ts';
 import { pageFormKernels } from '../layers/attention.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { allHalf } from '../cache/kv-cache.ts';

@@ -96,10 +96,10 @@ function sharedTokens({ tokenizer }: LocalEngine, texts: readonly string[]): num
 test('texts that share only the beginning of a chat template stay in the cache side by side', async () => {
   const engine = await engineUnderTest(bytes);
   const prompts = ['sea', 'land'].map((topic) => `<user> Sing of the ${topic}. ${PROMPT.repeat(2)}`);
-  await ask(engine, {}, prompts[0]!);
-  const other = await ask(engine, {}, prompts[1]!);
+  await ask(engine, {}, prompts[0]);
+  const other = await ask(engine, {}, prompts[1]);
   expect(other.end.usage.cachedTokens).toBe(sharedTokens(engine, prompts));
-  const alone = await ask(await engineUnderTest(bytes), {}, prompts[1]!);
+  const alone = await ask(await engineUnderTest(bytes), {}, prompts[1]);
   expect(other.tokens).toEqual(alone.tokens);
   for (const prompt of prompts) {
     const { usage } = (await ask(engine, {}, prompt)).end;

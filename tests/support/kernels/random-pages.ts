@@ -94,7 +94,7 @@ function fillCodes(
     const { key, value } = CODE_BITS[form];
     const isOrdered = key < 8; // some quants have one bit more
     halves.set(
-      toHalves([4 / (2 ** (isOrdered ? key + 1 : key) - 1), 2, -2 * random.next(), 0, 4 / (2 ** value - 1), 0, 0, 0]),
+      toHalves([2 / (2 ** (isOrdered ? key + 1 : key) - 1), 1, -random.next(), 0, 2 / (2 ** value - 1), 0, 0, 0]),
     );
     const { keyOrder } = headLayout(form, headDim);
     if (isOrdered) own.set(randomOrder(headDim / 8, random), keyOrder * UNIT_BYTES);
