@@ -30,7 +30,7 @@ const questions = (count: number): LabelRead[] =>
 
 interface Cost {
   ms: number;
-  /** Of all threads. */
+  /** Sum over all threads. */
   cpuMs: number;
   dispatches: number;
   /** Tokens that were computed. */

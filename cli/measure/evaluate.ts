@@ -46,8 +46,8 @@ export async function eachLogits(
       await session.prefill(sequence, tokens.slice(done, done + piece), onBatch);
     }
     const meanRank = await session.ranks.read(sequence);
-    const { trials } = session;
-    const kv = kvReport(sequence, trials.isRefused(sequence.policy), trials.farLosses);
+    const { pageChanges } = session;
+    const kv = kvReport(sequence, pageChanges.isRefused(sequence.policy), pageChanges.farLosses);
     const memory = session.device.buffers.report();
     return { meanRank, kv: shadows ? { ...kv, shadowErrors: await session.shadow.errors(sequence) } : kv, memory };
   } finally {

@@ -286,14 +286,8 @@ function ofFirstLayer(calls: readonly Call[]): { attend: Call; merge?: Call | un
 
 /** Fills `sequence` with `context` tokens in the page forms of its policy. */
 async function fillInForms(session: Session, sequence: Sequence, context: number): Promise<void> {
-  const tokens = anyTokens(session, context);
-  // A policy with trials depends on the pages' contents; a fixed form does not.
-  if (sequence.policy.choose) {
-    await session.prefill(sequence, tokens, () => undefined);
-    return;
-  }
-  await fill(session, sequence, tokens);
-  await session.recorder.inOneGo(() => session.trials.settle(sequence, context, context));
+  await fill(session, sequence, anyTokens(session, context));
+  await session.recorder.inOneGo(() => session.pageChanges.settle(sequence, context, context));
 }
 
 /** Ceiling of kernels that read weights and cache: the fastest streaming in GB/s. Errors: those of `measureStreaming`. */

@@ -170,7 +170,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #for j in OWN_KEYS
       let key#j = first_key + #j * KEY_LANES + lane;
       let sees#j = key#j < keys && lane < KEY_LANES;
-      if (sees#j) { s#j += raise_by(page, tile.kv_head, key#j); }
       s#j = select(vec4f(-1e38), s#j, vec4<bool>(sees#j) & (vec4i(i32(key#j + page.z)) <= positions) & are_near(key#j + page.z, positions));
       own = max(own, s#j);
 #end

@@ -15,7 +15,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let group = params.first / params.together + workgroup.y;
   let i = id % HEAD_DIM4;
   let subset = id / HEAD_DIM4;
-  var mass = vec4f(); // one component for each head
   for (var q = 0u; q < params.queries; q++) {
     let position = params.position - q;
     let probe = ((params.slot * PROBES + position % PROBES) * NUM_HEADS + kv_head * SHARED + first_head) * PROBE4;
@@ -40,7 +39,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
           let weights = sign * exp(scores[j] - maximum) / sum;
           let value = value_vector(page, kv_head, j, i);
           total += weights;
-          mass += max(-weights, vec4f());
 #for g in GROUP
           o#g += weights[#g] * value;
 #end
@@ -68,17 +66,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
   }
 
-  if (subset < SUBSETS && i == 0u) { scores[subset] = mass; }
-  workgroupBarrier();
   if (id < GROUP && first_head + id < SHARED) {
     var change = 0.0;
     var size = 0.0;
-    var masses = 0.0;
     for (var c = 0u; c < HEAD_DIM4; c++) {
       change += changes[c][id];
       size += sizes[c][id];
     }
-    for (var s = 0u; s < SUBSETS; s++) { masses += scores[s][id]; }
-    errors[group * NUM_HEADS + kv_head * SHARED + first_head + id] = vec4f(change, size, masses / f32(params.queries), 0.0);
+    errors[group * NUM_HEADS + kv_head * SHARED + first_head + id] = vec2f(change, size);
   }
 }

@@ -147,20 +147,8 @@ fn attend_page(page: vec4u, kv_head: u32, start: u32, position: u32, heads: ptr<
 }
 
 #part page-half
-// Pages in f16: keys [NUM_KV_HEADS, entries], then values. A sparse page then has an f32 for each entry, each head's from a
-// whole unit on: a term that is added to the entry's score, about the logarithm of the number of tokens it replaces.
+// Pages in f16: keys [NUM_KV_HEADS, entries], then values.
 // needs: half4, page-attention, page-layout
-fn weights_at(page: vec4u, kv_head: u32) -> u32 {
-  let entries = page.y >> 8u;
-  return page.x + 2u * NUM_KV_HEADS * entries * HEAD_DIM4 + kv_head * ((entries + 1u) / 2u);
-}
-
-// The term that is added to an entry's score.
-fn raise_of(page: vec4u, kv_head: u32, j: u32) -> f32 {
-  if ((page.y & 255u) != FORM_SPARSE) { return 0.0; }
-  return bitcast<f32>(kv[weights_at(page, kv_head) + j / 2u][j & 1u]);
-}
-
 fn half_key(at: u32) -> Quad { return Quad(half4(kv[at]), half4(kv[at + 1u]), half4(kv[at + HALF4]), half4(kv[at + HALF4 + 1u])); }
 
 fn half_value(at: u32) -> Quad { return Quad(half4(kv[at]), half4(kv[at + 1u]), half4(kv[at + 2u]), half4(kv[at + 3u])); }
@@ -168,7 +156,7 @@ fn half_value(at: u32) -> Quad { return Quad(half4(kv[at]), half4(kv[at + 1u]), 
 fn score_half(scores: ptr<function, Scores>, page: vec4u, kv_head: u32, queries: ptr<function, Queries>, keys: u32) {
   for (var j = 0u; j < keys; j++) {
     let key = page.x + (kv_head * (page.y >> 8u) + j) * HEAD_DIM4;
-    var score = vec4f(raise_of(page, kv_head, j));
+    var score = vec4f();
 #for n in QUADS
     let k#n = half_key(key + 2u * #n);
 #for g in GROUP

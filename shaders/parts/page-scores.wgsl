@@ -122,7 +122,7 @@ fn score_page(page: vec4u, kv_head: u32, query: u32, distance: u32, first: u32, 
   for (var j = id % TEAM; j < PAGE_TOKENS; j += TEAM) {
     var score = vec4f(NO_SCORE);
     if (j >= ranges[team].x && j < ranges[team].y) {
-      score = vec4f(raise_by(page, kv_head, j));
+      score = vec4f();
       for (var lane = 0u; lane < LANES; lane++) { score += parts[team * PARTS_LENGTH + lane * PARTS + j]; }
     }
     scores[team * PAGE_TOKENS + j] = score;

@@ -95,11 +95,3 @@ fn value_vector(page: vec4u, kv_head: u32, j: u32, i: u32) -> vec4f {
   let scale = f32((word_of(head.scales, j / 4u) >> (8u * (j & 3u))) & 255u) * steps_at(head.base + 1u).scale;
   return (codes - f32((1u << head.value_bits) - 1u) * 0.5) * scale;
 }
-
-// The term that is added to an entry's score: a sparse page has an f32 for each entry after its keys and values.
-fn raise_by(page: vec4u, kv_head: u32, j: u32) -> f32 {
-  if (ALL_F16 || (page.y & 255u) != FORM_SPARSE) { return 0.0; }
-  let entries = page.y >> 8u;
-  let head = page.x + 2u * NUM_KV_HEADS * entries * HEAD_DIM4 + kv_head * ((entries + 1u) / 2u);
-  return bitcast<f32>(kv[head + j / 2u][j & 1u]);
-}

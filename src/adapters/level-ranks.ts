@@ -16,7 +16,6 @@ const RANK_SHARES = [0.25, 0.375, 0.4375, 0.4375, 0.75];
  * saves half of the bytes.
  */
 const MOST_RANK = 32;
-export const PLANNED_LEVELS = LOSS_SHARES.length;
 
 /** Ranks of all modules by rank level. */
 interface LevelRanks {

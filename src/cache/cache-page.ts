@@ -6,7 +6,7 @@ import {
   type ModelConfig,
   stateBytes,
 } from '../config/model-config.ts';
-import { type PageForm, pageUnits, type SmallerForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { entriesOf, type PageForm, pageUnits, type SmallerForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 
 /** Part of a buffer, in units of UNIT_BYTES. */
@@ -18,17 +18,15 @@ export interface Place {
 /** One layer's part of a KV cache page. */
 export interface LayerPage {
   readonly form: PageForm;
-  /** Entries: PAGE_TOKENS, or 0 if the layer freed it or gave it up (`sparse`); comparisons also merge tokens into fewer. */
+  /** Entries: PAGE_TOKENS, or 0 if the layer freed it or gave it up (`sparse`). */
   readonly entries: number;
   readonly place: Place;
-  /** Share of attention, summed over the page's trials. */
-  mass: number;
   /** The f16 page that this one was written from, kept to measure the true error. */
   shadow?: LayerPage;
 }
 
 /** A page of a sliding-window layer that the window has passed; its memory is freed. */
-export const freedPage = (): LayerPage => ({ form: 'f16', entries: 0, place: { offset: 0, units: 0 }, mass: 0 });
+export const freedPage = (): LayerPage => ({ form: 'f16', entries: 0, place: { offset: 0, units: 0 } });
 
 export const isFreed = ({ form, entries }: Pick<LayerPage, 'form' | 'entries'>): boolean =>
   form === 'f16' && entries === 0;
@@ -44,8 +42,7 @@ export interface CachePage {
 }
 
 /** Whether the layer gave up a page: it has no entries and no bytes. */
-export const isGivenUp = ({ form, entries }: Pick<LayerPage, 'form' | 'entries'>): boolean =>
-  form === 'sparse' && entries === 0;
+export const isGivenUp = ({ form }: Pick<LayerPage, 'form'>): boolean => form === 'sparse';
 
 /** A text goes on from an earlier token if the layers that gave up pages have as many before it; they keep twice as many. */
 export const RESUMED_PAGES = 2;
@@ -56,8 +53,6 @@ export interface Change {
   page: number;
   layer: number;
   form: SmallerForm;
-  /** PAGE_TOKENS; for `sparse`, 0 to give up the page, or in comparisons the number of entries to merge to. */
-  entries: number;
   /** Forced by the memory budget, regardless of the error budget. */
   forced?: boolean;
 }
@@ -66,20 +61,6 @@ export interface Change {
 export interface Copy extends Change {
   from: LayerPage;
   to: LayerPage;
-}
-
-/** A change after its trial. */
-export interface Trial extends Change {
-  /** Share of attention that the latest queries give the page, mean over queries and heads. */
-  mass: number;
-}
-
-/** Copies of a sequence's pages in other forms; after the probe, the accepted ones. */
-export interface PageTrial {
-  copies: readonly Copy[];
-  /** Tokens of the sequence at the start of the trial. */
-  began: number;
-  taken?: ReadonlySet<Copy>;
 }
 
 /** A probe of all layers, with its results once they are read. */
@@ -182,14 +163,13 @@ export function layerPageUnits(
   config: PageShape,
   layer: number,
   form: PageForm = 'f16',
-  entries = PAGE_TOKENS,
+  entries = entriesOf(form),
 ): number {
+  if (entries === 0) return 0;
   if (isConvolved(config, layer)) return (entries * config.hiddenSize * 4) / UNIT_BYTES;
   if (config.deltaNet && hasState(config, layer))
-    return entries === 0
-      ? 0
-      : (stateBytes(config.deltaNet) + 4 * (entries - PAGE_TOKENS) * broughtFloats(config.deltaNet)) / UNIT_BYTES;
-  return pageUnits(form, { numKvHeads: config.numKvHeads, headDim: headDimOfLayer(config, layer) }, entries);
+    return (stateBytes(config.deltaNet) + 4 * (entries - PAGE_TOKENS) * broughtFloats(config.deltaNet)) / UNIT_BYTES;
+  return pageUnits(form, { numKvHeads: config.numKvHeads, headDim: headDimOfLayer(config, layer) });
 }
 
 /** Tokens before the window whose pages are kept, so that a sequence can resume that far before its end. */

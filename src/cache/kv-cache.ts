@@ -11,6 +11,7 @@ import {
   countWindowPages,
   freedPage,
   isFreed,
+  isGivenUp,
   LayerLosses,
   type LayerPage,
   layerPageUnits,
@@ -32,7 +33,7 @@ const REGIONS = MAX_SEQUENCES + MAX_BRANCHES;
 
 export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKENS);
 
-/** Bytes of the errors of all trials that can run at once. */
+/** Bytes of the results of all probes that can run at once. */
 export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number =>
   numLayers * TASKS_OF_LAYER * numHeads * FOUND_BYTES;
 
@@ -71,11 +72,9 @@ export const cacheBytes = (config: ModelConfig, size: CacheSize): number =>
   config.numLayers * (TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_SEQUENCES * probeBytes(config)) +
   errorBytes(config);
 
-/** Consecutive tasks of one layer and kernel: `count` from `first` on. */
+/** Consecutive tasks of one layer: `count` from `first` on. */
 export interface TaskRun {
   layer: number;
-  /** Whether the tasks merge tokens (form `sparse`); otherwise they quantize. */
-  merges: boolean;
   first: number;
   count: number;
 }
@@ -86,7 +85,8 @@ export class KvCache {
   readonly layers: readonly LayerPages[];
   /** Page tables by layer: entries of the running sequences' pages, u32 `[REGIONS, numPages, 4]`. */
   readonly tables: readonly GPUBuffer[];
-  readonly recurrentStates: RecurrentStates;
+  /** Only for models with delta-net layers. */
+  readonly recurrentStates: RecurrentStates | undefined;
   readonly probes: StreamProbes;
   /** Conversions to run before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
@@ -122,7 +122,7 @@ export class KvCache {
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
     const tables = own.map((pages, layer) => pages && device.buffers.storage(`page table ${layer}`, 'kv', bytes));
     this.tables = own.map((_, layer) => tables[source(layer)] as GPUBuffer);
-    this.recurrentStates = new RecurrentStates(device, config, this);
+    this.recurrentStates = config.deltaNet && new RecurrentStates(device, config, this);
   }
 
   get freePages(): number {
@@ -147,9 +147,7 @@ export class KvCache {
     if (!this.hasRoom(saved.length, countWindowPages(this.config, saved)))
       throw new Error(`no room for ${saved.length} pages`);
     const ofLayers = this.layers.map((layer, i) => {
-      const own = hasState(this.config, i)
-        ? states.map(() => ({ form: 'f16' as const, entries: PAGE_TOKENS, mass: 0 }))
-        : [];
+      const own = hasState(this.config, i) ? states.map(() => ({ form: 'f16' as const, entries: PAGE_TOKENS })) : [];
       if (sharesKeys(this.config, i)) return saved.map(freedPage);
       return layer.restore([...saved.flatMap((page) => page[i] ?? []), ...own], bytes[i] as Uint8Array<ArrayBuffer>);
     });
@@ -160,11 +158,12 @@ export class KvCache {
     }));
     return {
       pages,
-      states: states.map((tokens, i) =>
-        this.recurrentStates.restored(
-          tokens,
-          ofLayers.map((own) => own[saved.length + i] ?? freedPage()),
-        ),
+      states: states.flatMap(
+        (tokens, i) =>
+          this.recurrentStates?.restored(
+            tokens,
+            ofLayers.map((own) => own[saved.length + i] ?? freedPage()),
+          ) ?? [],
       ),
     };
   }
@@ -264,7 +263,7 @@ export class KvCache {
     );
     return inOrder.map((change) => {
       const from = pages[change.page]?.layers[change.layer];
-      const to = this.layers[change.layer]?.add(change.form, change.entries);
+      const to = this.layers[change.layer]?.add(change.form);
       if (!from || !to) throw new Error(`no page ${change.page} of layer ${change.layer}`);
       return { ...change, from, to };
     });
@@ -292,16 +291,15 @@ export class KvCache {
     return tasks.length;
   }
 
-  /** Writes the tasks of copies, from task `first` on; returns the runs of tasks by layer, without copies that have no entries. */
+  /** Writes the tasks of copies, from task `first` on; returns the runs of tasks by layer, without pages that are given up. */
   writeTasks(pages: readonly CachePage[], copies: readonly Copy[], first = 0): TaskRun[] {
     this.#writeTasks(pages, copies, first);
     const runs: TaskRun[] = [];
-    copies.forEach(({ layer, form, entries }, i) => {
-      if (entries === 0) return;
+    copies.forEach(({ layer, to }, i) => {
+      if (isGivenUp(to)) return;
       const last = runs.at(-1);
-      const merges = form === 'sparse';
-      if (last?.layer === layer && last.merges === merges && last.first + last.count === first + i) last.count++;
-      else runs.push({ layer, merges, first: first + i, count: 1 });
+      if (last?.layer === layer && last.first + last.count === first + i) last.count++;
+      else runs.push({ layer, first: first + i, count: 1 });
     });
     return runs;
   }
@@ -312,7 +310,7 @@ export class KvCache {
     if (!page) throw new Error(`no page ${at}`);
     const { shadow, ...bare } = from;
     const kept = shadows ? (shadow ?? from) : undefined;
-    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, mass: from.mass, ...(kept && { shadow: kept }) }) };
+    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, ...(kept && { shadow: kept }) }) };
     if (kept !== from) this.layers[layer]?.remove(bare);
   }
 
@@ -437,10 +435,10 @@ export function kvReport(
   for (const { layers } of pages) {
     layers.forEach((page, layer) => {
       if (isFreed(page)) return;
-      const { form, entries, place } = page;
+      const { form, place } = page;
       report.pages[form]++;
       report.bytes[form] += place.units * UNIT_BYTES;
-      if (form === 'sparse') report.mergedTokens += PAGE_TOKENS - entries;
+      if (isGivenUp(page)) report.mergedTokens += PAGE_TOKENS;
       if (form !== 'f16') counts[layer]?.set(form, (counts[layer].get(form) ?? 0) + 1);
     });
   }

@@ -1,8 +1,7 @@
 import { hasState, type ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { BufferRange } from '../gpu/recorder.ts';
-import { type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
-import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { entriesOf, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
 import { freedPage, isFreed, type LayerPage, layerPageUnits, type PageState, type Place } from './cache-page.ts';
 
 /**
@@ -25,7 +24,7 @@ export class LayerPages {
   readonly #pageUnits: number;
   #buffer: GPUBuffer;
 
-  /** `mostPages`: most pages of sequences; copies in trials come on top. */
+  /** `mostPages`: most pages of sequences; copies that are probed come on top. */
   constructor(
     private readonly device: Device,
     private readonly config: ModelConfig,
@@ -45,7 +44,7 @@ export class LayerPages {
     return this.#buffer;
   }
 
-  add(form: PageForm, entries = PAGE_TOKENS): LayerPage {
+  add(form: PageForm, entries = entriesOf(form)): LayerPage {
     const units = layerPageUnits(this.config, this.layer, form, entries);
     let place = this.#space.take(units);
     if (!place) {
@@ -53,7 +52,7 @@ export class LayerPages {
       place = this.#space.take(units);
     }
     if (!place) throw new Error(`layer ${this.layer}: no room for ${units} units`);
-    return { form, entries, place, mass: 0 };
+    return { form, entries, place };
   }
 
   /** Makes room for that many f16 pages at once. */
@@ -74,9 +73,7 @@ export class LayerPages {
   /** Adds saved pages; `bytes`: their concatenated contents. Nothing may be recorded. */
   restore(saved: readonly PageState[], bytes: Uint8Array<ArrayBuffer>): LayerPage[] {
     this.#reserve(bytes.length / UNIT_BYTES);
-    const pages = saved.map((state) =>
-      isFreed(state) ? freedPage() : { ...this.add(state.form, state.entries), ...state },
-    );
+    const pages = saved.map((state) => (isFreed(state) ? freedPage() : this.add(state.form, state.entries)));
     let at = 0;
     for (const { buffer, offset, size } of this.ranges(pages)) {
       this.device.gpuDevice.queue.writeBuffer(buffer, offset, bytes, at, size);
@@ -89,9 +86,7 @@ export class LayerPages {
   copyOf(pages: readonly LayerPage[]): LayerPage[] {
     this.device.buffers.expectNoneRecorded(this.#buffer.label);
     this.#reserve(pages.reduce((sum, { place }) => sum + place.units, 0));
-    const copies = pages.map((page) =>
-      isFreed(page) ? freedPage() : { ...this.add(page.form, page.entries), mass: page.mass },
-    );
+    const copies = pages.map((page) => (isFreed(page) ? freedPage() : this.add(page.form, page.entries)));
     const [from, to] = [this.ranges(pages), this.ranges(copies)];
     const { buffers, gpuDevice } = this.device;
     // WebGPU cannot copy within one buffer.
@@ -169,17 +164,9 @@ export class PageSpace {
   #free = new Map<number, number[]>();
   /** End of the allocated range since the last packing. */
   #end = 0;
-  #liveUnits = 0;
+  liveUnits = 0;
 
-  constructor(private capacityUnits: number) {}
-
-  get capacity(): number {
-    return this.capacityUnits;
-  }
-
-  get liveUnits(): number {
-    return this.#liveUnits;
-  }
+  constructor(public capacity: number) {}
 
   /** Allocates a place; undefined without room, which packing may make. */
   take(units: number): Place | undefined {
@@ -187,13 +174,13 @@ export class PageSpace {
     if (offset === undefined) return undefined;
     const place = { offset, units };
     this.#live.add(place);
-    this.#liveUnits += units;
+    this.liveUnits += units;
     return place;
   }
 
   free(place: Place): void {
     if (!this.#live.delete(place)) throw new Error('page space: a place was freed twice');
-    this.#liveUnits -= place.units;
+    this.liveUnits -= place.units;
     const free = this.#free.get(place.units);
     if (free) free.push(place.offset);
     else this.#free.set(place.units, [place.offset]);
@@ -201,7 +188,7 @@ export class PageSpace {
 
   /** Moves live places to the front of a buffer of `capacity` units; calls `move` with each place before its offset changes. */
   pack(capacity: number, move: (place: Place, offset: number) => void): void {
-    if (capacity < this.#liveUnits) throw new Error(`page space: ${this.#liveUnits} units do not fit in ${capacity}`);
+    if (capacity < this.liveUnits) throw new Error(`page space: ${this.liveUnits} units do not fit in ${capacity}`);
     let end = 0;
     for (const place of this.#live) {
       move(place, end);
@@ -210,11 +197,11 @@ export class PageSpace {
     }
     this.#end = end;
     this.#free = new Map();
-    this.capacityUnits = capacity;
+    this.capacity = capacity;
   }
 
   #extend(units: number): number | undefined {
-    if (this.#end + units > this.capacityUnits) return undefined;
+    if (this.#end + units > this.capacity) return undefined;
     this.#end += units;
     return this.#end - units;
   }

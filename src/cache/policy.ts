@@ -13,7 +13,6 @@ import {
   type LayerLosses,
   type LayerPage,
   RESUMED_PAGES,
-  type Trial,
 } from './cache-page.ts';
 import { kvBytes } from './kv-cache.ts';
 
@@ -66,10 +65,6 @@ export interface CachePolicy {
   drops?(view: CacheView): number;
   /** Probe to run before the next batch; it only adds to `probed`. */
   probes?(view: CacheView): Probe | undefined;
-  /** Form changes to try: each copy is written next to the page, and the page's share of attention is measured. */
-  trials?(view: CacheView): Change[];
-  /** The accepted trials, at most one per page. */
-  choose?(trials: readonly Trial[], view: CacheView): Trial[];
 }
 
 /** Every page in f16. */
@@ -107,15 +102,13 @@ function fullPages({ pages, tokens }: CacheView): OldPage[] {
 export const isWhole = ({ form }: LayerPage): boolean => form === 'f16' || form === 'q8';
 
 /** Changes of old pages in f16 or q8 to `form`. */
-export const oldPagesAs = (view: CacheView, form: SmallerForm, entries = PAGE_TOKENS): Change[] =>
-  oldPages(view).flatMap(({ page, layer, now }) =>
-    isWhole(now) && now.form !== form ? [{ page, layer, form, entries }] : [],
-  );
+export const oldPagesAs = (view: CacheView, form: QuantizedForm): Change[] =>
+  oldPages(view).flatMap(({ page, layer, now }) => (isWhole(now) && now.form !== form ? [{ page, layer, form }] : []));
 
 /** Converts every page to one form, except the first and recent ones. */
-export const fixedForm = (form: SmallerForm, entries = PAGE_TOKENS): CachePolicy => ({
-  key: `${form} ${entries}`,
-  changes: (view) => oldPagesAs(view, form, entries),
+export const fixedForm = (form: QuantizedForm): CachePolicy => ({
+  key: form,
+  changes: (view) => oldPagesAs(view, form),
 });
 
 /** Pages to evict so that the next batch fits into the context. */
@@ -154,7 +147,7 @@ export const errorBudgetPolicy = (loss: number): CachePolicy => ({
     const isOld = new Set(oldPages(view).map(({ page }) => page));
     return full.flatMap(({ page, layer, now }): Change[] => {
       const form = (isOld.has(page) && decided?.[layer]) || restingForm(loss);
-      return form === 'f16' || form === now.form || !isWhole(now) ? [] : [{ page, layer, form, entries: PAGE_TOKENS }];
+      return form === 'f16' || form === now.form || !isWhole(now) ? [] : [{ page, layer, form }];
     });
   },
 
@@ -241,8 +234,8 @@ function forcedPages(view: CacheView, form: QuantizedForm): Change[] {
   const others = fullPages(view).filter(({ now }) => now.form === 'f16' && !isOld.has(now));
   const larger = old.filter(({ now }) => sizeOrder(now.form) < sizeOrder(form));
   return [
-    ...larger.map(({ page, layer }): Change => ({ page, layer, form, entries: PAGE_TOKENS })),
-    ...others.map(({ page, layer }): Change => ({ page, layer, form: 'q8', entries: PAGE_TOKENS })),
+    ...larger.map(({ page, layer }): Change => ({ page, layer, form })),
+    ...others.map(({ page, layer }): Change => ({ page, layer, form: 'q8' })),
   ];
 }
 
@@ -288,7 +281,6 @@ export const withMemoryBudget = (
 ): CachePolicy => ({
   ...policy,
   key: `${policy.key} ${bytes} ${wins}`,
-  trials: (view) => (bytesToCome(view) > bytes ? (policy.trials?.(view) ?? []) : []),
   changes(view) {
     if (bytesToCome(view) <= bytes) return [];
     const wanted = policy.changes?.(view) ?? [];
@@ -337,9 +329,7 @@ function pagesToGiveUp(layers: readonly number[], { pages, keptPages, tokens }: 
     pages
       .slice(0, Math.max(0, end))
       .flatMap(({ layers }, page) =>
-        page >= keptPages && !isGivenUp(layers[layer] as LayerPage)
-          ? [{ page, layer, form: 'sparse' as const, entries: 0 }]
-          : [],
+        page >= keptPages && !isGivenUp(layers[layer] as LayerPage) ? [{ page, layer, form: 'sparse' as const }] : [],
       ),
   );
 }

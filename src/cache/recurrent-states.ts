@@ -45,15 +45,15 @@ export class RecurrentStates {
     this.#most = mostRecurrentStates(parts.numPages);
   }
 
-  /** Number of further states that fit; Infinity for models without recurrent states. */
+  /** Number of further states that fit. */
   get room(): number {
-    return this.config.deltaNet ? this.#most - this.#count : Infinity;
+    return this.#most - this.#count;
   }
 
   /** Longest prefix of the first `length` tokens from which the text's states can resume. */
   resumable(states: readonly RecurrentState[], length: number): number {
     const known = states.filter(({ tokens }) => tokens <= length).map((state) => Math.min(endOf(state), length));
-    return this.config.deltaNet ? largest(known, 0) : length;
+    return largest(known, 0);
   }
 
   /** Tokens between the state from which a sequence of `length` tokens resumes and its end; 0 without such a state. */
@@ -149,7 +149,6 @@ export class RecurrentStates {
    * read and `from` (0: nothing to read), and tail tokens of the state written.
    */
   show(firstPage: number, states: readonly RecurrentState[], from: number, to: number): void {
-    if (!this.config.deltaNet) return;
     const [before, after] = [stateAt(states, from), states.find((state) => endOf(state) === to)];
     if (!after || (from > 0 && !before))
       throw new Error(`states: ${from} to ${to} of ${states.map(({ tokens, tail }) => `${tokens} + ${tail}`).join()}`);

@@ -39,11 +39,6 @@ export const ESTIMATORS = {
 
 export type EstimatorName = keyof typeof ESTIMATORS;
 
-/** Complexity of every token of a text. */
-export function estimate(estimator: ComplexityEstimator, tokens: Iterable<number>): number[] {
-  return Array.from(tokens, (token) => estimator.push(token));
-}
-
 /** Shift of the Zipf–Mandelbrot law; of 2^4 to 2^12 the best fit to SmolLM2's ids of English text. */
 const ZIPF_SHIFT = 32;
 

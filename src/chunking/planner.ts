@@ -52,13 +52,6 @@ const wholeLevel = (thresholds: LevelThresholds): number => thresholds.length + 
 
 export const DEFAULT_RAMPS: RampOptions = { rampWidth: 4, requestScale: 1, placement: 'across' };
 
-/** Plans a whole text. Errors: those of `Planner`. */
-export function planChunks(tokens: Iterable<number>, options: PlanOptions): ChunkPlan {
-  const planner = new Planner(options);
-  for (const token of tokens) planner.push(token);
-  return planner.finish();
-}
-
 /** Plans a text as its tokens arrive. */
 export class Planner {
   private readonly estimator: ComplexityEstimator;

@@ -306,7 +306,7 @@ async function readAfter(
   tokens: readonly number[],
   { slot, part, signal }: ReadInputs & { part: number },
 ): Promise<After> {
-  const { sequences, samples, plan, trials } = session;
+  const { sequences, samples, plan } = session;
   const sequence = sequences.take(tokens, { spans: read.adaptation.spans(tokens), slot });
   const cachedTokens = sequence.tokens.length;
   let text: AdaptedText | undefined;
@@ -328,7 +328,7 @@ async function readAfter(
   } finally {
     await sampled?.catch(() => undefined);
     text?.close();
-    trials.drop(sequence);
+    sequence.probing = undefined;
     sequences.giveBack(sequence);
   }
 }

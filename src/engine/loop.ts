@@ -128,7 +128,7 @@ export class Loop {
     const { session } = this;
     const { sequence, prompt, limit, submitted } = request;
     const first = prompt.length + submitted - 1; // sampled, and not computed
-    const most = Math.min(limit - submitted, session.trials.tokensAtOnce(sequence, first)) - 1;
+    const most = Math.min(limit - submitted, session.pageChanges.tokensAtOnce(sequence, first)) - 1;
     const draft =
       most > 0 && request.mayVerify && this.#isAlone(sequence) ? await this.#draft(request, most) : undefined;
     if (!draft) return this.#goAhead(request);

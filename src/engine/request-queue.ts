@@ -4,14 +4,6 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 /** Default limit of waiting requests. */
 export const DEFAULT_QUEUE_LIMIT = 16;
 
-/** Resources of a running request. */
-interface Needs {
-  /** Sequence slots. */
-  slots: number;
-  /** Cache pages that it may fill. */
-  pages: number;
-}
-
 export interface Turn {
   /** Its sequence slot, or the first of several. */
   slot: number;
@@ -19,7 +11,10 @@ export interface Turn {
 }
 
 interface Waiting {
-  needs: Needs;
+  /** Sequence slots. */
+  slots: number;
+  /** Cache pages that it may fill. */
+  pages: number;
   /** Another answer to an admitted request: the limit does not count it. */
   isFurther: boolean;
   admit: (turn: Turn) => void;
@@ -43,22 +38,13 @@ export class RequestQueue {
    * Resolves when the request is admitted. `pages`: at most those of the cache. `isFurther`: another answer to an
    * admitted request, which is never refused. Errors: `queue_full`, `aborted`.
    */
-  enter(pages: number, signal?: AbortSignal, isFurther = false): Promise<Turn> {
-    return this.#enter({ slots: 1, pages }, signal, isFurther);
-  }
-
-  /** Takes all slots and pages: no other request runs meanwhile. */
-  enterAlone(signal?: AbortSignal): Promise<Turn> {
-    return this.#enter({ slots: MAX_SEQUENCES, pages: this.numPages }, signal);
-  }
-
-  async #enter(needs: Needs, signal: AbortSignal | undefined, isFurther = false): Promise<Turn> {
+  async enter(pages: number, signal?: AbortSignal, isFurther = false, slots = 1): Promise<Turn> {
     const aborted = (): ChunkwiseError =>
       new ChunkwiseError('aborted', { reason: 'the request was aborted while it waited' });
     if (signal?.aborted) throw aborted();
     let stopWaiting: () => void = () => undefined;
     const turn = await new Promise<Turn>((resolve, reject) => {
-      const waiting = { needs, isFurther, admit: resolve };
+      const waiting = { slots, pages, isFurther, admit: resolve };
       stopWaiting = () => {
         const at = this.#waiting.indexOf(waiting);
         if (at < 0) return;
@@ -85,23 +71,22 @@ export class RequestQueue {
 
   #admit(): void {
     for (;;) {
-      const next = this.#waiting[0];
-      if (!next || next.needs.slots > this.#freeSlots.length || next.needs.pages > this.#freePages) return;
+      const [next] = this.#waiting;
+      if (!next || next.slots > this.#freeSlots.length || next.pages > this.#freePages) return;
       this.#waiting.shift();
-      next.admit(this.#take(next.needs));
+      const taken = this.#freeSlots.splice(0, next.slots);
+      this.#freePages -= next.pages;
+      const leave = (): void => {
+        this.#freeSlots.unshift(...taken);
+        this.#freePages += next.pages;
+        this.#admit();
+      };
+      next.admit({ slot: taken[0] ?? 0, leave });
     }
   }
 
-  #take({ slots, pages }: Needs): Turn {
-    const taken = this.#freeSlots.splice(0, slots);
-    this.#freePages -= pages;
-    return {
-      slot: taken[0] ?? 0,
-      leave: () => {
-        this.#freeSlots.unshift(...taken);
-        this.#freePages += pages;
-        this.#admit();
-      },
-    };
+  /** Takes all slots and pages: no other request runs meanwhile. Errors: `queue_full`, `aborted`. */
+  enterAlone(signal?: AbortSignal): Promise<Turn> {
+    return this.enter(this.numPages, signal, false, MAX_SEQUENCES);
   }
 }

@@ -81,7 +81,7 @@ export class RunningRequest {
     const { maxTokens, isFurther, recomputePrompt: isAnew, kvShadow = false, stop, ...options } = request.options;
     const { tokens } = prompt;
     const policy = policyOf(options);
-    session.trials.check(policy);
+    session.pageChanges.check(policy);
     this.prompt = tokens;
     this.limit = answerLimit(contextLength, tokens.length, mayShift(contextLength, policy), maxTokens);
     const spans = adaptation.spans(tokens);
@@ -105,7 +105,7 @@ export class RunningRequest {
     if (options.onKv) {
       const watch = new KvWatch(options.onKv);
       features.push({
-        afterBatch: () => watch.look(sequence.pages, session.trials.isRefused(sequence.policy)),
+        afterBatch: () => watch.look(sequence.pages, session.pageChanges.isRefused(sequence.policy)),
       });
     }
     if (adapted.ladder.length > 0 || adapted.follow) {
@@ -159,9 +159,9 @@ export class RunningRequest {
     // Pages after these belong to steps whose results are thrown away.
     const pages = sequence.pages.slice(0, pagesFor(sequence.heldTokens));
     const { dropped, memoryOverrode, peakKvBytes, probed } = sequence;
-    const formsRefused = session.trials.isRefused(sequence.policy);
+    const formsRefused = session.pageChanges.isRefused(sequence.policy);
     const kv = {
-      ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }, formsRefused, session.trials.farLosses),
+      ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }, formsRefused, session.pageChanges.farLosses),
       ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }),
     };
     const { invokedAt } = this.#adapted ?? {};
@@ -189,7 +189,7 @@ export class RunningRequest {
     await Promise.allSettled(this.steps);
     for (const feature of this.features) await feature.onFinish?.();
     this.#adapted?.close();
-    session.trials.drop(sequence);
+    sequence.probing = undefined;
     session.sequences.giveBack(sequence);
   }
 }

@@ -133,7 +133,7 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
     const ranges = layer.ranges([...pages, ...kept].flatMap((page) => page.layers[i] ?? []));
     layers.push(new Uint8Array(await readOnce(device, 'saved pages', ranges)));
   }
-  const saved = pages.map((page) => page.layers.map(({ form, entries, mass }) => ({ form, entries, mass })));
+  const saved = pages.map((page) => page.layers.map(({ form, entries }) => ({ form, entries })));
   return {
     text: {
       tokens,

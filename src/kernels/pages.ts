@@ -1,4 +1,3 @@
-import mergeSource from '../../shaders/pages/merge-page-tokens.wgsl?raw';
 import probeSharedSource from '../../shaders/pages/probe-page-shared.wgsl?raw';
 import probeSource from '../../shaders/pages/probe-page.wgsl?raw';
 import quantizeSource from '../../shaders/pages/quantize-page.wgsl?raw';
@@ -92,11 +91,8 @@ export const PROBED = { PROBES, SLOTS: MAX_SEQUENCES };
 /** Floats of one probe and head: query, output, then maximum and sum of its softmax. */
 export const probeFloats = (headDim: number): number => 2 * headDim + 4;
 
-/**
- * Results of one task and head, each summed over the queries: the squared change of the attention output, the squared output;
- * then the mean share of attention that the pages have, and 0.
- */
-export const FOUND_FLOATS = 4;
+/** Results of one task and head, summed over the queries: the squared change of the attention output, and the squared output. */
+export const FOUND_FLOATS = 2;
 export const FOUND_BYTES = FOUND_FLOATS * 4;
 
 /** Sum over the heads of the result `which` of the task or group `at`. */
@@ -136,7 +132,7 @@ export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: n
       reads('qkv', 'vec4f'),
       reads('rope', 'vec4f'),
       reads('kv', 'vec2u'),
-      writes('errors', 'vec4f'),
+      writes('errors', 'vec2f'),
     ],
     params: { first: 'u32', count: 'u32', together: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
   };
@@ -160,23 +156,6 @@ export function probePageKernel(device: Device, heads: Heads): Kernel<{ found: n
     constants,
     ...bound,
     groups: ({ found }) => [Math.ceil((found * heads.numHeads) / attentionWorkgroup)],
-  };
-}
-
-/**
- * Pages of `kv`, f16 or sparse → sparse copies with fewer entries elsewhere in it. `tasks [N, 2, 4]`: page-table entries of
- * a page and of its copy; `qkv` and the params name the latest queries, as for probePageKernel.
- */
-export function mergePageTokensKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
-  const { sources, enables, constants } = headByHead(device, heads, WORKGROUP);
-  return {
-    name: 'merge-page-tokens',
-    sources: [...sources, mergeSource],
-    enables,
-    constants: { ...constants, UNROLLED: !device.variant.sharedPages },
-    bindings: [reads('tasks', 'vec4u'), reads('qkv', 'vec4f'), reads('rope', 'vec4f'), writes('kv', 'vec2u')],
-    params: { first: 'u32', queries: 'u32', slot: 'u32', position: 'u32' },
-    groups: ({ pages }) => [heads.numKvHeads, pages],
   };
 }
 

@@ -7,9 +7,9 @@ import type { Kernel } from '../gpu/kernel.ts';
 import { createOperation, type Dispatcher, following, type Operation } from '../gpu/recorder.ts';
 import { type AttentionKernel, attentionKernels, attentionMergeKernels, storesTokens } from '../kernels/attention.ts';
 import { normQkKernel, sigmoidMulKernel } from '../kernels/element-wise.ts';
-import { mergePageTokensKernel, probePageKernel, quantizePageKernel, storeKvKernel } from '../kernels/pages.ts';
+import { probePageKernel, quantizePageKernel, storeKvKernel } from '../kernels/pages.ts';
 import type { Batch } from './batch.ts';
-import type { LayerPlace } from './activations.ts';
+import type { LayerPlace } from './activation-buffers.ts';
 import { type LoraInputs, loraInputs } from './lora.ts';
 import { beforeSecondHalf, type Norm, NormedLinears, ResidualLinear, type SecondHalf } from './linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';
@@ -126,7 +126,6 @@ export const pageFormKernels = (device: Device, config: ModelConfig): Kernel[] =
 /** Converts a layer's pages to other forms, and measures the resulting change of attention. Kernels are created on first use. */
 export class PageForms {
   readonly #quantize: () => Operation<{ pages: number }>;
-  readonly #mergeTokens: () => Operation<{ pages: number }>;
   readonly #probe: () => Operation<{ found: number }>;
 
   constructor({ device, config, layer }: LayerPlace, { tasks, errors, rope, pages, probes }: AttentionBuffers) {
@@ -139,7 +138,6 @@ export class PageForms {
         createOperation(device, kernelOf(device, config), { tasks, kv: kv(), qkv: qkv(), rope, errors }),
       );
     this.#quantize = operation(quantizePageKernel);
-    this.#mergeTokens = operation(mergePageTokensKernel);
     this.#probe = operation(probePageKernel);
   }
 
@@ -147,12 +145,6 @@ export class PageForms {
   quantize(recorder: Dispatcher, first: number, count: number): void {
     const quantize = this.#quantize();
     recorder.run(quantize, quantize.groups({ pages: count }), { first });
-  }
-
-  /** Merges tokens of the pages of `count` tasks from `first` on into sparse copies, guided by these queries. */
-  mergeTokens(recorder: Dispatcher, first: number, count: number, queries: ProbedQueries): void {
-    const mergeTokens = this.#mergeTokens();
-    recorder.run(mergeTokens, mergeTokens.groups({ pages: count }), { first, ...queries });
   }
 
   /**

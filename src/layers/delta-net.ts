@@ -4,7 +4,7 @@ import type { DeltaNet } from '../config/model-config.ts';
 import { createOperation, type Dispatcher, following, type Operation } from '../gpu/recorder.ts';
 import { causalConvKernel, type DeltaSize, deltaRuleKernel, gatedNormKernel } from '../kernels/recurrent.ts';
 import type { Batch } from './batch.ts';
-import type { LayerPlace } from './activations.ts';
+import type { LayerPlace } from './activation-buffers.ts';
 import { type LoraInputs, loraInputs } from './lora.ts';
 import { beforeSecondHalf, type Norm, NormedLinears, ResidualLinear, type SecondHalf } from './linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';

@@ -1,7 +1,7 @@
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import { joinNormsKernel, keepStatesKernel } from '../kernels/draft.ts';
-import type { Activations } from './activations.ts';
+import type { Activations } from './activation-buffers.ts';
 import type { BatchShape } from './batch.ts';
 import { type Embedding, Linear, type Norm } from './linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';

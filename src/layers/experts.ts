@@ -13,7 +13,7 @@ import {
 } from '../kernels/experts.ts';
 import { type LinearDecodeSize, decodeKernel } from '../kernels/linear-decode.ts';
 import type { Batch } from './batch.ts';
-import type { LayerPlace } from './activations.ts';
+import type { LayerPlace } from './activation-buffers.ts';
 import { beforeFirstHalf, type FirstHalf, Linear, type Norm } from './linear.ts';
 import type { LoraDelta } from './lora.ts';
 import type { WeightMatrix } from './weight-matrix.ts';

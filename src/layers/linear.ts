@@ -6,7 +6,7 @@ import { type Bound, type BufferRange, createOperation, type Dispatcher, type Op
 import { embedKernel, rmsNormKernel } from '../kernels/element-wise.ts';
 import { biasStart, decodeKernel, type LinearDecodeSize, mostDecoded, tokensAtOnce } from '../kernels/linear-decode.ts';
 import { prefillKernel } from '../kernels/linear-prefill.ts';
-import type { Activations, LayerPlace } from './activations.ts';
+import type { Activations, LayerPlace } from './activation-buffers.ts';
 import type { ActiveLora, Batch, BatchShape, PlainProduct } from './batch.ts';
 import { LoraDelta, type LoraDeltaOptions, type LoraInputs, loraInputs, LoraLowering, loraParams } from './lora.ts';
 import type { MatrixSlice, WeightMatrix } from './weight-matrix.ts';

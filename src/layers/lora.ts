@@ -14,7 +14,7 @@ import { loraDeltaKernel, type LoraPrefillSize, loraPrefillRuns, loweringKernel 
 import type { LoraSite } from '../kernels/lora-layout.ts';
 import { loraLow } from '../kernels/kernel-variants.ts';
 import type { BatchShape } from './batch.ts';
-import type { LayerPlace } from './activations.ts';
+import type { LayerPlace } from './activation-buffers.ts';
 
 /** Buffer of A · x: computed before linears that follow a norm, and along with the others, whose delta is added later. */
 const LOW_OF = {

@@ -2,7 +2,7 @@ import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import { gatedActivationKernel } from '../kernels/element-wise.ts';
 import type { Batch } from './batch.ts';
-import type { LayerPlace } from './activations.ts';
+import type { LayerPlace } from './activation-buffers.ts';
 import {
   changes,
   type FirstHalf,

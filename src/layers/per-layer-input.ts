@@ -3,7 +3,7 @@ import type { ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Dispatcher, type Operation } from '../gpu/recorder.ts';
 import { takeInputKernel } from '../kernels/element-wise.ts';
-import type { Activations, LayerPlace } from './activations.ts';
+import type { Activations, LayerPlace } from './activation-buffers.ts';
 import type { Batch, BatchShape } from './batch.ts';
 import { beforeFirstHalf, type FirstHalf, Linear, Norm } from './linear.ts';
 import type { LoraDelta } from './lora.ts';

@@ -3,7 +3,7 @@ import type { LayerPages } from '../cache/layer-pages.ts';
 import { createOperation, type Dispatcher, following, type Operation } from '../gpu/recorder.ts';
 import { shortConvKernel } from '../kernels/recurrent.ts';
 import type { Batch } from './batch.ts';
-import type { LayerPlace } from './activations.ts';
+import type { LayerPlace } from './activation-buffers.ts';
 import { type LoraInputs, loraInputs } from './lora.ts';
 import { beforeSecondHalf, type Norm, NormedLinears, ResidualLinear, type SecondHalf } from './linear.ts';
 import type { WeightMatrix } from './weight-matrix.ts';

@@ -43,7 +43,7 @@ export async function fill(session: Session, sequence: Sequence, tokens: readonl
     const from = sequence.tokens.length;
     const batch = tokens.slice(from, from + batchTokens);
     const to = from + batch.length;
-    await session.recorder.inOneGo(() => session.trials.settle(sequence, from, to));
+    await session.recorder.inOneGo(() => session.pageChanges.settle(sequence, from, to));
     session.sequences.reserve(sequence, to);
     session.sequences.advance(sequence, from, to);
     sequence.tokens.push(...batch);

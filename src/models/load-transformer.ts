@@ -24,7 +24,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import { createOperation, type Recorder } from '../gpu/recorder.ts';
 import { capLogitsKernel } from '../kernels/element-wise.ts';
-import { type Activations, createActivations } from '../layers/activations.ts';
+import { type Activations, createActivations } from '../layers/activation-buffers.ts';
 import { Attention } from '../layers/attention.ts';
 import { GatedDeltaNet } from '../layers/delta-net.ts';
 import { DraftInput, HiddenStates } from '../layers/draft.ts';

@@ -6,7 +6,7 @@ import type { Device } from '../gpu/device.ts';
 import type { Dispatcher, Operation } from '../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { mostDecoded } from '../kernels/linear-decode.ts';
-import { type Activations, HEAD_TOKENS } from '../layers/activations.ts';
+import { type Activations, HEAD_TOKENS } from '../layers/activation-buffers.ts';
 import type { Attention } from '../layers/attention.ts';
 import type { Batch } from '../layers/batch.ts';
 import type { DraftInput, HiddenStates } from '../layers/draft.ts';

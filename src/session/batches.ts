@@ -8,7 +8,7 @@ import { type Batch, batchTable, FIRST_PREFILL_TOKEN, type Run } from '../layers
 import type { LayerRange, Transformer } from '../models/transformer.ts';
 import { loraBatch, type RankCounter } from './adapter-mix.ts';
 import { handled } from '../errors/chunkwise-error.ts';
-import type { PageTrials } from './pages/page-trials.ts';
+import type { PageChanges } from './pages/page-changes.ts';
 import type { CountedText, SampledToken, SampleRecorder, SampleRequest, StepResult } from './sampling/sampler.ts';
 import type { Sequence, SequenceCache } from './sequence.ts';
 
@@ -18,7 +18,7 @@ interface BatchParts {
   transformer: Transformer;
   recorder: Recorder;
   sequences: SequenceCache;
-  trials: PageTrials;
+  pageChanges: PageChanges;
   ranks: RankCounter;
   samples: SampleRecorder;
 }
@@ -58,28 +58,29 @@ export interface ForwardOptions {
 
 /** Computes batches of tokens, and samples the tokens after them. */
 export class Batches {
+  /** A batch that is submitted layer by layer owns the activations: settles once all its layers are submitted. */
+  held: Promise<void> | undefined;
   /** The draft head keeps hidden states of this sequence. */
   keptFor: Sequence | undefined;
-  #held: Promise<void> | undefined;
   /** The last sampled token of each sequence, in models whose layers read rows of a matrix that stays on the CPU. */
   readonly #last = new WeakMap<Sequence, Promise<number>>();
   /** For each sequence whose logits are held: settles once the step that computes them is submitted. */
   readonly #steps = new WeakMap<Sequence, Promise<unknown>>();
 
-  constructor(private readonly parts: BatchParts) {}
+  /** Whether layers read rows of a matrix that stays on the CPU. */
+  readonly #takesRows: boolean;
 
-  /** A batch that is submitted layer by layer owns the activations: settles once all its layers are submitted. */
-  get held(): Promise<void> | undefined {
-    return this.#held;
+  constructor(private readonly parts: BatchParts) {
+    this.#takesRows = parts.transformer.config.perLayerInputs !== undefined;
   }
 
   /** Takes the activations; the returned function frees them. */
   hold(): () => void {
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
-    this.#held = held;
+    this.held = held;
     return () => {
-      this.#held = undefined;
+      this.held = undefined;
       release();
     };
   }
@@ -89,11 +90,11 @@ export class Batches {
    * may be recorded. Throws `context_overflow`.
    */
   lengthen(sequence: Sequence, from: number, to: number): Promise<void> | undefined {
-    const { trials, sequences } = this.parts;
+    const { pageChanges, sequences } = this.parts;
     // A branch shares pages, which must not change.
-    const trial = sequence.branch ? undefined : trials.settle(sequence, from, to);
+    const probe = sequence.branch ? undefined : pageChanges.settle(sequence, from, to);
     sequences.reserve(sequence, to);
-    return trial && handled(trial);
+    return probe && handled(probe);
   }
 
   /**
@@ -120,7 +121,7 @@ export class Batches {
     if (isFirst) for (const { sequence, from, to } of spans) cached.advance(sequence, from, to, drafted);
     for (const { sequence, from, to } of spans) {
       cache.show(sequence.region, sequence.pages);
-      cache.recurrentStates.show(cache.firstPage(sequence.region), sequence.states, from, to);
+      cache.recurrentStates?.show(cache.firstPage(sequence.region), sequence.states, from, to);
     }
     const places = tokens.map(({ sequence, position }) => sequence.placeOf(position));
     const table = batchTable(
@@ -150,7 +151,7 @@ export class Batches {
     const onePerSequence = sequences.length === tokens.length;
     const runs = onePerSequence || sequences.length === 1 ? undefined : runsOf(tokens);
     const tokensPastState = Math.max(
-      ...spans.map(({ sequence: { states }, from }) => cache.recurrentStates.tokensPast(states, from)),
+      ...spans.map(({ sequence: { states }, from }) => cache.recurrentStates?.tokensPast(states, from) ?? 0),
     );
     const keepsHiddenStates =
       transformer.config.isDraftHead === true || sequences.some((sequence) => sequence === this.keptFor);
@@ -178,9 +179,9 @@ export class Batches {
     const last = this.#takesRows ? samples.map(({ sequence }) => this.#lastOf(sequence)) : undefined;
     const step = handled(this.#submitStep(samples, last));
     for (const { sequence, allowedLater } of samples) if (allowedLater) this.#steps.set(sequence, step);
-    const results = step.then(async ({ sampled, trials }) => {
+    const results = step.then(async ({ sampled, probes }) => {
       const results = await sampled;
-      await Promise.all(trials);
+      await Promise.all(probes);
       return results;
     });
     return this.#noted(samples, results);
@@ -190,7 +191,7 @@ export class Batches {
   async #submitStep(
     samples: readonly SampleRequest[],
     last: readonly Promise<number>[] | undefined,
-  ): Promise<{ sampled: Promise<StepResult[]>; trials: readonly Promise<void>[] }> {
+  ): Promise<{ sampled: Promise<StepResult[]>; probes: readonly Promise<void>[] }> {
     const { recorder, transformer } = this.parts;
     const groups = byAdapters(samples);
     const ids = last && (await Promise.all(last));
@@ -199,12 +200,12 @@ export class Batches {
       (await Promise.all(
         groups.map((group) => transformer.rowsOf(group.map((sample) => ids[samples.indexOf(sample)] as number))),
       ));
-    while (this.#held) await this.#held;
-    const trials: Promise<void>[] = [];
+    while (this.held) await this.held;
+    const probes: Promise<void>[] = [];
     const sampled = this.#sample(samples, () => {
       for (const { sequence, position } of samples) {
-        const trial = this.lengthen(sequence, position - 1, position);
-        if (trial) trials.push(trial);
+        const probe = this.lengthen(sequence, position - 1, position);
+        if (probe) probes.push(probe);
       }
       for (const [i, group] of groups.entries()) {
         if (i > 0) recorder.submit(); // a submission writes the table once
@@ -217,7 +218,7 @@ export class Batches {
         this.parts.samples.record(0, group);
       }
     });
-    return { sampled: handled(sampled), trials };
+    return { sampled: handled(sampled), probes };
   }
 
   /**
@@ -235,7 +236,7 @@ export class Batches {
     const rows = this.#takesRows
       ? await transformer.rowsOf([await this.#lastOf(sample.sequence), ...draft])
       : undefined;
-    while (this.#held) await this.#held;
+    while (this.held) await this.held;
     onSubmit();
     const { sequence, position } = sample;
     const first: BatchToken = { sequence, position: position - 1, place: sequence.slot };
@@ -248,10 +249,10 @@ export class Batches {
         row: drafted?.[i],
       })),
     ];
-    let trial: Promise<void> | undefined;
+    let probe: Promise<void> | undefined;
     const sampled = await recorder.inOneGo(() => {
       const before = recorder.dispatches;
-      trial = this.lengthen(sequence, position - 1, position + draft.length);
+      probe = this.lengthen(sequence, position - 1, position + draft.length);
       device.gpuDevice.queue.writeBuffer(
         transformer.activations.tokens,
         FIRST_PREFILL_TOKEN * 4,
@@ -266,7 +267,7 @@ export class Batches {
         before,
       );
     });
-    await trial;
+    await probe;
     const isGoneOnFrom = ({ token, row: chosen }: SampledToken, i: number): boolean =>
       token === draft[i] && (!chosen || isSameRow(chosen, drafted?.[i]));
     const count = sampled.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;
@@ -308,11 +309,6 @@ export class Batches {
       if (!allowedLater) this.#last.set(sequence, handled(results.then((all) => (all[i] as SampledToken).token)));
     });
     return results;
-  }
-
-  /** Whether layers read rows of a matrix that stays on the CPU. */
-  get #takesRows(): boolean {
-    return this.parts.transformer.config.perLayerInputs !== undefined;
   }
 
   /** The last sampled token of a sequence; after a prefill alone, the token in its slot. */

@@ -6,7 +6,7 @@ import type { TokenizerMetadata } from '../config/tokenizer-metadata.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import type { Device } from '../gpu/device.ts';
 import { recorderBytes } from '../gpu/recorder.ts';
-import { activationBytes } from '../layers/activations.ts';
+import { activationBytes } from '../layers/activation-buffers.ts';
 import { matrixBytes, sliceRows } from '../layers/weight-matrix.ts';
 import { ropeTableBytes, ropeTables } from '../models/rope-table.ts';
 import { samplerBytes } from './sampling/sampler.ts';

@@ -173,7 +173,7 @@ async function firstSteps(session: Session): Promise<void> {
     sampled = session.batches.sample(position, { sequence, sampling: everyFilter, position, wantsEntropy: true });
   });
   await sampled;
-  if (mayUsePolicies(session)) session.trials.residualShares = await residualShares(session);
+  if (mayUsePolicies(session)) session.pageChanges.residualShares = await residualShares(session);
   if (tokens.length > 1) {
     await session.batches.decode([greedy(sequence, tokens.length + 1)]);
     await expectFinite(session);

@@ -7,7 +7,7 @@ import type { Recorder } from '../gpu/recorder.ts';
 import { type Batch, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
 import type { LayerRange, Transformer } from '../models/transformer.ts';
 import type { Batches, ForwardOptions } from './batches.ts';
-import type { PageTrials } from './pages/page-trials.ts';
+import type { PageChanges } from './pages/page-changes.ts';
 import type { Sequence } from './sequence.ts';
 import type { SessionOptions } from './session-options.ts';
 import { largest } from '../util/numbers.ts';
@@ -20,7 +20,7 @@ interface PrefillParts {
   transformer: Transformer;
   recorder: Recorder;
   batches: Batches;
-  trials: PageTrials;
+  pageChanges: PageChanges;
   contextLength: number;
   onTrace: SessionOptions['onTrace'];
 }
@@ -39,8 +39,8 @@ export type OnEnds = (ends: ReadonlyMap<Sequence, number>) => Promise<void> | vo
 
 /** Work that a batch has started. */
 interface Begun {
-  /** Resolves when the trial of its pages is known. */
-  trial: Promise<void> | undefined;
+  /** Resolves when the probe of its pages is known. */
+  probe: Promise<void> | undefined;
   visit: Promise<void> | void;
 }
 
@@ -61,15 +61,7 @@ export class Prefill {
   async compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
     const { device, onTrace, transformer } = this.parts;
     const { queue } = device.gpuDevice;
-    const planNext = (left: number) => {
-      const { length: position } = sequence.tokens;
-      const most = Math.min(
-        this.#mostTokens(sequence),
-        transformer.config.deltaNet ? STATE_TOKENS - (position % STATE_TOKENS) : Infinity,
-      );
-      return planRows(sequence, Math.min(this.#sizes.tokens(most, sequence.placeOf(position)), left));
-    };
-    let plan = planNext(tokens.length);
+    let plan = this.#plan(sequence, tokens.length);
     for (let start = 0; start < tokens.length;) {
       const { rows, ...planned } = plan;
       const began = performance.now();
@@ -78,7 +70,7 @@ export class Prefill {
       const batch = tokens.slice(start, start + planned.end - planned.start);
       const first = start;
       const parts = [{ sequence, tokens: batch }];
-      const { trial, visit } = await this.#batch(parts, () => onBatch(first, batch.length), signal);
+      const { probe, visit } = await this.#batch(parts, () => onBatch(first, batch.length), signal);
       sequence.tokens.push(...batch); // a submission computes them
       if (onTrace && rows) {
         const { planEnded } = plan;
@@ -87,11 +79,11 @@ export class Prefill {
         queue.onSubmittedWorkDone().then(trace, () => undefined);
       }
       start += batch.length;
-      if (start < tokens.length) plan = planNext(tokens.length - start);
+      if (start < tokens.length) plan = this.#plan(sequence, tokens.length - start);
       if (visit) await visit;
-      await trial;
+      await probe;
     }
-    transformer.cache.recurrentStates.keep(sequence.states, sequence.tokens.length);
+    transformer.cache.recurrentStates?.keep(sequence.states, sequence.tokens.length);
   }
 
   /** See `Session.prefillTogether`. */
@@ -135,13 +127,13 @@ export class Prefill {
     const release = batches.hold();
     try {
       const length = endOf(parts);
-      let trial: Begun['trial'];
+      let probe: Begun['probe'];
       for (let from = 0; ;) {
         const to =
           kindOf(batch) === 'decode' ? numLayers : from + this.#sizes.layers(numLayers - from, batch.length, length);
         const begun = this.#submit(parts, { from, to, rows }, onBatch);
-        trial ??= begun.trial;
-        if (to === numLayers) return { trial, visit: begun.visit };
+        probe ??= begun.probe;
+        if (to === numLayers) return { probe, visit: begun.visit };
         from = to;
         await this.#room();
         throwIfAborted(signal);
@@ -165,16 +157,16 @@ export class Prefill {
       .flatMap(({ sequence, tokens }) => tokens.map((_, i) => ({ sequence, position: sequence.tokens.length + i })))
       .map((token, i) => ({ ...token, place: FIRST_PREFILL_TOKEN + i }));
     const begun = recorder.inOneGo((): Begun => {
-      let trial: Begun['trial'];
+      let probe: Begun['probe'];
       if (layers.from === 0) {
         queue.writeBuffer(activations.tokens, FIRST_PREFILL_TOKEN * 4, new Uint32Array(batch));
         for (const { sequence, tokens } of parts) {
           const position = sequence.tokens.length;
-          trial = batches.lengthen(sequence, position, position + tokens.length) ?? trial;
+          probe = batches.lengthen(sequence, position, position + tokens.length) ?? probe;
         }
       }
       batches.forward(recorder, kindOf(batch), places, { layers, rows });
-      return { trial, visit: layers.to === config.numLayers ? onBatch() : undefined };
+      return { probe, visit: layers.to === config.numLayers ? onBatch() : undefined };
     });
     const length = endOf(parts);
     const done = this.submissionSize.submitted((layers.to - layers.from) * layerFlops(config, batch.length, length));
@@ -191,14 +183,20 @@ export class Prefill {
     if (this.#underWay.size >= MOST_UNDER_WAY && oldest) await unlessLost(this.parts.device, oldest);
   }
 
-  /**
-   * Most tokens of a batch. A text that exceeds the context needs room for a batch after its kept pages, which may
-   * fill half of it.
-   */
-  #mostTokens(sequence: Sequence): number {
-    const { transformer, trials, contextLength } = this.parts;
-    const batchTokens = Math.min(transformer.batchTokens, trials.batchTokens(sequence));
-    return sequence.policy.drops ? Math.max(1, Math.min(batchTokens, Math.floor(contextLength / 4))) : batchTokens;
+  /** Sizes the next batch of a text with `left` tokens to come, and asks for the adapter rows of its tokens. */
+  #plan(sequence: Sequence, left: number) {
+    const { transformer, pageChanges, contextLength } = this.parts;
+    const planBegan = performance.now();
+    const start = sequence.tokens.length;
+    let most = Math.min(transformer.batchTokens, pageChanges.batchTokens(sequence));
+    // A text that exceeds the context needs room for a batch after its kept pages, which may fill half of it.
+    if (sequence.policy.drops) most = Math.max(1, Math.min(most, Math.floor(contextLength / 4)));
+    if (transformer.config.deltaNet) most = Math.min(most, STATE_TOKENS - (start % STATE_TOKENS));
+    const end = start + Math.min(this.#sizes.tokens(most, sequence.placeOf(start)), left);
+    const plan = { start, end, planBegan, planEnded: planBegan, rows: sequence.text?.rows(end) };
+    const note = (): void => void (plan.planEnded = performance.now());
+    plan.rows?.then(note, note); // a failure is reported where the rows are awaited
+    return plan;
   }
 }
 
@@ -260,14 +258,4 @@ export class PrefillSizes {
     const most = Math.max(1, Math.floor(this.submissionSize.flops / layerFlops(this.config, tokens, length)));
     return Math.ceil(left / Math.ceil(left / most));
   }
-}
-
-/** Asks for the adapter rows of a sequence's next `length` tokens. */
-function planRows({ tokens, text }: Sequence, length: number) {
-  const planBegan = performance.now();
-  const [start, end] = [tokens.length, tokens.length + length];
-  const plan = { start, end, planBegan, planEnded: planBegan, rows: text?.rows(end) };
-  const note = (): void => void (plan.planEnded = performance.now());
-  plan.rows?.then(note, note); // a failure is reported where the rows are awaited
-  return plan;
 }

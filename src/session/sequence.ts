@@ -6,7 +6,6 @@ import {
   isInWindow,
   LayerLosses,
   type PageProbe,
-  type PageTrial,
   RESUMED_PAGES,
   sameAdaptersUntil,
 } from '../cache/cache-page.ts';
@@ -39,8 +38,6 @@ export class Sequence {
   /** Results of the probes of its pages, and the probe that runs. */
   probed = new LayerLosses();
   probing: PageProbe | undefined;
-  /** The trial of its pages in other forms that runs. */
-  trial: PageTrial | undefined;
   /** Peak bytes of its pages during the request. */
   peakKvBytes = 0;
   /** Keeps pages in f16 beside their new forms, to measure the true error. */
@@ -151,7 +148,10 @@ export class SequenceCache {
    */
   makeRoom(count: number, inSight = 0, states = 0): void {
     const { cache } = this;
-    while (!(cache.hasRoom(count, inSight) && states <= cache.recurrentStates.room) && this.#idle.length > 0)
+    while (
+      !(cache.hasRoom(count, inSight) && states <= (cache.recurrentStates?.room ?? Infinity)) &&
+      this.#idle.length > 0
+    )
       this.#forget(this.#idle.shift());
   }
 
@@ -161,8 +161,8 @@ export class SequenceCache {
    * anything is recorded.
    */
   advance(sequence: Sequence, from: number, to: number, drafted = 0): void {
-    const { recurrentStates: states, config } = this.cache;
-    if (!config.deltaNet) return;
+    const { recurrentStates: states } = this.cache;
+    if (!states) return;
     states.forget(sequence.states, from, to - drafted);
     while (states.room === 0 && this.#idle.length > 0) this.#forget(this.#idle.shift());
     // Keeps the latest two: a batch of several texts may read one and write the other. There is room for two of every
@@ -178,7 +178,7 @@ export class SequenceCache {
   #forget(sequence: Sequence | undefined): void {
     if (!sequence) return;
     this.cache.resize(sequence.pages, 0);
-    this.cache.recurrentStates.removeWhere(sequence.states, () => true);
+    this.cache.recurrentStates?.removeWhere(sequence.states, () => true);
   }
 
   /** Sequences of finished requests, least recently used first. */
@@ -222,7 +222,7 @@ export class SequenceCache {
     if (!best || (losesMore && shared < PAGE_TOKENS)) return new Sequence(NO_ADAPTERS, slot, policy);
     this.#idle.splice(this.#idle.indexOf(best), 1);
     best.reusePrefix(isAnew ? 0 : shared, slot, policy);
-    this.cache.recurrentStates.cut(best.states, best.tokens.length);
+    this.cache.recurrentStates?.cut(best.states, best.tokens.length);
     this.cache.resize(best.pages, best.heldTokens);
     return best;
   }
@@ -244,11 +244,11 @@ export class SequenceCache {
       const { recurrentStates: states } = this.cache;
       const whole = source.states.filter((state) => state.tail === 0 && state.tokens % PAGE_TOKENS === 0);
       const end = source.dropped > 0 ? Math.min(length, source.keptPages * PAGE_TOKENS) : length;
-      const shared = this.#inSight(source, states.resumable(whole, reusable(source, end - (end % PAGE_TOKENS))));
+      const shared = this.#inSight(source, states?.resumable(whole, reusable(source, end)) ?? reusable(source, end));
       if (shared <= least || reusable(source, shared) !== shared) continue;
-      const copies = states.room > 0 ? this.cache.copyOf(pages.slice(0, shared / PAGE_TOKENS)) : undefined;
+      const copies = states?.room === 0 ? undefined : this.cache.copyOf(pages.slice(0, pagesFor(shared)));
       if (!copies) return undefined;
-      const known = whole.filter((state) => state.tokens === shared).map((state) => states.copyOf(state));
+      const known = whole.flatMap((state) => (state.tokens === shared ? (states?.copyOf(state) ?? []) : []));
       const sequence = new Sequence(NO_ADAPTERS, slot, policy);
       return Object.assign(sequence, {
         tokens: tokens.slice(0, shared),
@@ -268,7 +268,7 @@ export class SequenceCache {
    */
   #resumable(sequence: Sequence, length: number): number {
     const end = reusable(sequence, length);
-    const known = this.cache.recurrentStates.resumable(sequence.states, end);
+    const known = this.cache.recurrentStates?.resumable(sequence.states, end) ?? end;
     return known === end ? end : this.#resumable(sequence, known);
   }
 
@@ -285,8 +285,8 @@ export class SequenceCache {
   goBack(sequence: Sequence, length: number, turn: number): void {
     const end = this.#resumable(sequence, Math.min(length, sequence.tokens.length));
     sequence.tokens.length = end;
-    this.cache.recurrentStates.letGo(sequence.states, turn, end);
-    this.cache.recurrentStates.cut(sequence.states, end); // the text continues from its latest state, which eviction keeps
+    this.cache.recurrentStates?.letGo(sequence.states, turn, end);
+    this.cache.recurrentStates?.cut(sequence.states, end); // the text continues from its latest state, which eviction keeps
   }
 
   /**
@@ -321,7 +321,7 @@ export class SequenceCache {
     this.#running.delete(sequence);
     sequence.text = undefined;
     this.cache.resize(sequence.pages, sequence.heldTokens);
-    this.cache.recurrentStates.endTurn(sequence.states, sequence.tokens.length);
+    this.cache.recurrentStates?.endTurn(sequence.states, sequence.tokens.length);
     if (sequence.tokens.length > 0) this.#idle.push(sequence);
   }
 

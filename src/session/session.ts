@@ -3,7 +3,7 @@ import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { type Device, finished } from '../gpu/device.ts';
 import { StepsAhead, type SubmissionSizer } from '../gpu/submissions.ts';
 import { Readback, type Recorder } from '../gpu/recorder.ts';
-import { HEAD_TOKENS } from '../layers/activations.ts';
+import { HEAD_TOKENS } from '../layers/activation-buffers.ts';
 import { pageFormKernels } from '../layers/attention.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { allHalf } from '../cache/kv-cache.ts';
@@ -14,7 +14,7 @@ import type { ModelPlan } from './model-plan.ts';
 import { Batches, type Draft } from './batches.ts';
 import { type SampledToken, SampleRecorder, type SampleRequest } from './sampling/sampler.ts';
 import { farLosses } from './pages/far-losses.ts';
-import { PageTrials, ShadowCheck } from './pages/page-trials.ts';
+import { PageChanges, ShadowCheck } from './pages/page-changes.ts';
 import { type NextTokens, type OnBatch, type OnEnds, Prefill } from './prefill.ts';
 import { RankCounter } from './adapter-mix.ts';
 import { type Sequence, SequenceCache } from './sequence.ts';
@@ -29,7 +29,7 @@ export class Session {
   readonly sequences: SequenceCache;
   readonly ranks: RankCounter;
   readonly samples: SampleRecorder;
-  readonly trials: PageTrials;
+  readonly pageChanges: PageChanges;
   readonly shadow: ShadowCheck;
   readonly batches: Batches;
   /** How many steps decoding submits ahead; measured when the model is open. */
@@ -58,17 +58,17 @@ export class Session {
   ) {
     this.ranks = new RankCounter(device, recorder, transformer.arena);
     this.samples = new SampleRecorder(device, transformer, recorder);
-    this.trials = new PageTrials(device, recorder, transformer, plan.contextLength);
+    this.pageChanges = new PageChanges(device, recorder, transformer, plan.contextLength);
     this.shadow = new ShadowCheck(device, recorder, transformer);
     this.sequences = new SequenceCache(transformer.cache);
-    const { sequences, trials, ranks, samples } = this;
-    this.batches = new Batches({ device, transformer, recorder, sequences, trials, ranks, samples });
+    const { sequences, pageChanges, ranks, samples } = this;
+    this.batches = new Batches({ device, transformer, recorder, sequences, pageChanges, ranks, samples });
     this.#prefill = new Prefill({
       device,
       transformer,
       recorder,
       batches: this.batches,
-      trials,
+      pageChanges,
       contextLength: plan.contextLength,
       onTrace: options.onTrace,
     });
@@ -138,10 +138,10 @@ export class Session {
   }
 
   async #compilePageForms(): Promise<void> {
-    const { device, transformer, options, trials } = this;
+    const { device, transformer, options, pageChanges } = this;
     const kernels = pageFormKernels(device, transformer.config);
     await Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
-    if (options.tuning) await checkPages(this, options.tuning).catch(() => (trials.areRight = false));
+    if (options.tuning) await checkPages(this, options.tuning).catch(() => (pageChanges.areRight = false));
   }
 
   /**
@@ -151,12 +151,12 @@ export class Session {
    */
   async prefill(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
     await this.#checkPages({ sequence, tokens });
-    await this.compute(sequence, tokens, onBatch, signal);
+    await this.#prefill.compute(sequence, tokens, onBatch, signal);
   }
 
   /** The same without a check of the kernels of page forms. */
-  compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
-    return this.#prefill.compute(sequence, tokens, onBatch, signal);
+  compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch): Promise<void> {
+    return this.#prefill.compute(sequence, tokens, onBatch);
   }
 
   /**
@@ -184,11 +184,11 @@ export class Session {
     const areHalf = allHalf(sequence.pages);
     if (!areHalf || mayShrink(sequence, sequence.tokens.length + tokens.length)) {
       await this.#preparePages();
-      const { trials } = this;
-      if (sequence.policy.usesFarLosses && trials.areRight && trials.farLosses.pages === 0)
-        trials.farLosses = await farLosses(this, sequence.slot);
+      const { pageChanges } = this;
+      if (sequence.policy.usesFarLosses && pageChanges.areRight && pageChanges.farLosses.pages === 0)
+        pageChanges.farLosses = await farLosses(this, sequence.slot);
     }
-    if (areHalf || this.trials.areRight) return;
+    if (areHalf || this.pageChanges.areRight) return;
     const reason = `${this.device.name} computes pages in other forms than f16 wrong, and this text was saved with such`;
     throw new ChunkwiseError('wrong_results', { field: 'pages', reason });
   }
@@ -244,9 +244,9 @@ export class Session {
 
   /** Frees the pages of a sequence that no later request reuses. */
   release(sequence: Sequence): void {
-    this.trials.drop(sequence);
+    sequence.probing = undefined;
     this.transformer.cache.resize(sequence.pages, 0);
-    this.transformer.cache.recurrentStates.removeWhere(sequence.states, () => true);
+    this.transformer.cache.recurrentStates?.removeWhere(sequence.states, () => true);
     this.transformer.cache.shrink();
     sequence.clear();
   }

@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest';
 import { readAdapter } from '../../src/adapters/adapter-file.ts';
 import { buildAdapterLadder } from '../../src/adapters/rank-ladder.ts';
-import { DEFAULT_RANK_ERROR_BUDGET, fixedRanks, levelRanks, PLANNED_LEVELS } from '../../src/adapters/level-ranks.ts';
+import { DEFAULT_RANK_ERROR_BUDGET, fixedRanks, levelRanks } from '../../src/adapters/level-ranks.ts';
 import { expectError } from '../support/expect-error.ts';
 import { squaredErrors } from './ladder-products.ts';
 import { peftSource, tinyAdapter, tinyConfig } from '../support/models/tiny-adapter.ts';
+
+/** Rank levels below that of the whole adapter. */
+const PLANNED_LEVELS = 5;
 
 test('a level has the least rank within its loss, over all modules', () => {
   const modules = [{ singularValues: [10, 3, 1, 0.1] }, { singularValues: [4, 4, 0.5] }, { singularValues: [] }];

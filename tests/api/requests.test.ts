@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type CompletionRequest, parseChatRequest, parseCompletionRequest } from '../../src/api/requests.ts';
-import { planChunks } from '../../src/chunking/planner.ts';
+import { planChunks } from '../support/plan-chunks.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 
 const messages = [{ role: 'user' as const, content: 'Hi' }];

@@ -16,7 +16,6 @@ const NEW: LayerPage = {
   form: 'f16',
   entries: PAGE_TOKENS,
   place: { offset: 0, units: pageUnits('f16', HEADS) },
-  mass: 0,
 };
 const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
 /** Squared change of an output of square 1 by each form. */

@@ -9,10 +9,10 @@ const CONFIG = { numLayers: 2, numKvHeads: 1, headDim: 16, hiddenSize: 32, vocab
 const FOR = { hash: 'abc', config: CONFIG };
 const PRELUDE = 16;
 
-const page = (form: PageState['form'], entries = 32): PageState => ({ form, entries, mass: 0 });
+const page = (form: PageState['form']): PageState => ({ form, entries: form === 'sparse' ? 0 : 32 });
 /** Three pages of two layers, in every form. */
 const PAGES = [
-  [page('f16'), page('sparse', 3)],
+  [page('f16'), page('sparse')],
   [page('q8'), page('q4')],
   [page('k3v2'), page('f16')],
 ];
@@ -28,10 +28,7 @@ const SPANS = [
 function saved(): SavedCache {
   const random = new Random(1);
   const layers = [0, 1].map((layer) => {
-    const units = PAGES.reduce(
-      (sum, layers) => sum + pageUnits(layers[layer]!.form, CONFIG, layers[layer]!.entries),
-      0,
-    );
+    const units = PAGES.reduce((sum, layers) => sum + pageUnits(layers[layer]!.form, CONFIG), 0);
     return Uint8Array.from({ length: units * UNIT_BYTES }, () => random.below(256));
   });
   const tokens = Array.from({ length: 70 }, () => random.below(300));
@@ -108,7 +105,7 @@ test.each<[string, string, unknown]>([
   ['pages', 'pages', {}],
   ['pages', 'page 1', [PAGES[0], [page('f16')], PAGES[2]]],
   ['pages', 'page 1 of layer 0', [PAGES[0], [null, page('q4')], PAGES[2]]],
-  ...[{ form: 'f8' }, { entries: 31 }, { mass: -1 }, { mass: null }, { form: 'sparse', entries: -1 }].map(
+  ...[{ form: 'f8' }, { entries: 31 }, { entries: 0 }, { form: 'sparse', entries: 3 }].map(
     (odd): [string, string, unknown] => [
       'pages',
       'page 1 of layer 0',
@@ -138,7 +135,7 @@ test.each<[string, string, unknown]>([
 
 test('a sliding-window layer omits exactly the pages outside its window', async () => {
   const config = { ...CONFIG, convolution: { taps: 3, layers: [0] } };
-  const gone = { form: 'f16', entries: 0, mass: 0 } as const;
+  const gone = { form: 'f16', entries: 0 } as const;
   const pages = [gone, gone, page('f16'), page('f16'), page('f16')].map((first) => [first, page('f16')]);
   const tokens = Array.from({ length: 140 }, (_, i) => i);
   const decoded = async (changed: PageState[][]): Promise<unknown> => {
@@ -181,7 +178,11 @@ test('recurrent states of delta-net layers are saved instead of pages', async ()
     layers: [1],
   };
   const model = { hash: 'abc', config: { ...CONFIG, deltaNet } };
-  const text = { ...saved().text, pages: PAGES.map(() => [page('f16'), page('f16', 0)]), states: [40, 70] };
+  const text = {
+    ...saved().text,
+    pages: PAGES.map(() => [page('f16'), { form: 'f16' as const, entries: 0 }]),
+    states: [40, 70],
+  };
   const bytes = (length: number): Uint8Array<ArrayBuffer> => Uint8Array.from({ length }, (_, i) => i % 251);
   const layers = [bytes(3 * pageUnits('f16', CONFIG) * UNIT_BYTES), bytes(2 * stateBytes(deltaNet))];
   expect(await decode(await encodeSavedCache({ text, layers }), model)).toEqual({ text, layers });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { PlannedPart } from '../../src/chunking/prompt-plan.ts';
-import { planChunks } from '../../src/chunking/planner.ts';
+import { planChunks } from '../support/plan-chunks.ts';
 import { inlinePlans, withUntaken } from '../../src/engine/plan-service.ts';
 
 const TEXT = 'the sea and the sea and 7x9 Qz!k the sea; then a lamp, a map and the harbour wind '.repeat(3);

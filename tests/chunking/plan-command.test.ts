@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { plan } from '../../cli/commands/plan.ts';
 import { loadPlan } from '../../src/chunking/plan-file.ts';
-import { planChunks } from '../../src/chunking/planner.ts';
+import { planChunks } from '../support/plan-chunks.ts';
 import { BlobSource } from '../../src/weights/byte-source.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { loadPlan, savePlan } from '../../src/chunking/plan-file.ts';
-import { planChunks } from '../../src/chunking/planner.ts';
+import { planChunks } from '../support/plan-chunks.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { expectError } from '../support/expect-error.ts';
 import { Random } from '../support/random.ts';

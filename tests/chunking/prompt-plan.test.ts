@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { planChunks } from '../../src/chunking/planner.ts';
+import { planChunks } from '../support/plan-chunks.ts';
 import { type PlannedPart, type PlanSettings, PromptPlan } from '../../src/chunking/prompt-plan.ts';
 import { tokenizer, vocabulary } from './real-vocabulary.ts';
 

@@ -36,11 +36,11 @@ async function answersBeside(engine: LocalEngine, seeds: readonly number[], rest
   return [begun, ...((await further) ?? [])];
 }
 
-it('read the prompt once, except for a partial page, and equal each answer alone', async () => {
+it('read the prompt once, except for its last token, and equal each answer alone', async () => {
   const engine = await engineUnderTest(MODEL);
   const length = engine.tokenizer.encode(PROMPT).length;
   const answers = await answersBeside(engine, [1, 2, 3]);
-  expect(answers.map(({ end }) => end.usage.cachedTokens)).toEqual([0, length - (length % 32), length - (length % 32)]);
+  expect(answers.map(({ end }) => end.usage.cachedTokens)).toEqual([0, length - 1, length - 1]);
   for (const [i, seed] of [1, 2, 3].entries()) {
     const alone = await engineUnderTest(MODEL);
     expect(answers[i]?.tokens).toEqual((await answer(ask(alone, seed))).tokens);
@@ -53,7 +53,7 @@ it('share the prompt with adapters too, and their copies continue independently'
   await engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5, gain: 2 })));
   const adapted = { adapters: [{ name: 'a', scale: 1 }] };
   const answers = await answersBeside(engine, [4, 5], adapted);
-  expect(answers[1]?.end.usage.cachedTokens).toBe(64);
+  expect(answers[1]?.end.usage.cachedTokens).toBe(engine.tokenizer.encode(PROMPT).length - 1);
   const alone = await engineUnderTest(MODEL);
   await alone.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 5, gain: 2 })));
   for (const [i, seed] of [4, 5].entries())

@@ -85,7 +85,7 @@ test('pages change form at the same tokens as alone, although steps wait for lay
   };
   const want = await told(await slowEngine());
   const engine = await slowEngine();
-  const { trials, device } = await engine.session();
+  const { pageChanges, device } = await engine.session();
   const { queue } = device.gpuDevice;
   const done = queue.onSubmittedWorkDone.bind(queue);
   vi.spyOn(queue, 'onSubmittedWorkDone').mockImplementation(async () => {
@@ -94,9 +94,9 @@ test('pages change form at the same tokens as alone, although steps wait for lay
     for (let i = 0; i < 3; i++) await new Promise(setImmediate);
     return undefined;
   });
-  const settle = trials.settle.bind(trials);
+  const settle = pageChanges.settle.bind(pageChanges);
   let waited = 0;
-  trials.settle = (sequence, from, to) => {
+  pageChanges.settle = (sequence, from, to) => {
     if (sequence.tokens.length > from) waited++; // read, but not computed yet
     return settle(sequence, from, to);
   };
@@ -157,7 +157,7 @@ test('a step that fails while it is recorded leaves no commands for other steps,
   expect(answers.map(({ tokens }) => tokens)).toEqual([(await alone(next)).tokens, (await alone(other)).tokens]);
 });
 
-test('pages under trial do not change, however slowly an answer is read', async () => {
+test('an answer that is read slowly is complete, and its pages shrink', async () => {
   const engine = await engineUnderTest(MODEL);
   const { gpuDevice } = (await engine.session()).device;
   const kv = {
@@ -171,7 +171,7 @@ test('pages under trial do not change, however slowly an answer is read', async 
   const tokens: number[] = [];
   for await (const event of start(engine, prompt, kv)) {
     if (event.type === 'token') tokens.push(event.token);
-    // Every trial has its result by then.
+    // Every probe has its result by then.
     await gpuDevice.queue.onSubmittedWorkDone();
     for (let i = 0; i < 3; i++) await new Promise(setImmediate);
     if (event.type === 'end') expect(event.report.kv.pages.f16).toBeLessThan(16);
@@ -185,7 +185,7 @@ test('a further answer copies computed tokens only', async () => {
   const running = sequences.take(tokens);
   sequences.reserve(running, 64);
   running.tokens.push(...tokens.slice(0, 64)); // the step of the last one may wait for other prompts
-  expect(sequences.take(tokens, { slot: 1, isFurther: true }).tokens).toEqual(tokens.slice(0, 32));
+  expect(sequences.take(tokens, { slot: 1, isFurther: true }).tokens).toEqual(tokens.slice(0, 63));
 });
 
 test('an adapter cannot be unloaded while it loads', async () => {

@@ -119,7 +119,7 @@ it.each(['llama', 'qwen35', 'lfm2', 'gemma3', 'qwen3moe'] as const)(
         ({ text }) => text,
       );
     const alone = await chat();
-    const [pages, states] = [cache.freePages, cache.recurrentStates.room];
+    const [pages, states] = [cache.freePages, cache.recurrentStates?.room];
     const [plain] = await embeddings(engine, [INPUTS[2] as number[]]);
     const controller = new AbortController();
     const aborted = engine.embed([INPUTS[1] as number[], INPUTS[2] as number[], INPUTS[2] as number[]], {
@@ -131,7 +131,7 @@ it.each(['llama', 'qwen35', 'lfm2', 'gemma3', 'qwen3moe'] as const)(
     controller.abort();
     await expectError(() => next, 'aborted', {});
     expect(await beside).toBe(alone);
-    expect([cache.freePages, cache.recurrentStates.room]).toEqual([pages, states]);
+    expect([cache.freePages, cache.recurrentStates?.room]).toEqual([pages, states]);
     const [again] = await embeddings(engine, [INPUTS[2] as number[]]);
     expect(again).toEqual(plain);
   },

@@ -87,10 +87,20 @@ describe('abort', () => {
   });
 });
 
+/** Number of first tokens that two texts have in common. */
+function sharedTokens({ tokenizer }: LocalEngine, texts: readonly string[]): number {
+  const [a = [], b = []] = texts.map((text) => tokenizer.encode(text));
+  return a.findIndex((token, i) => token !== b[i]);
+}
+
 test('texts that share only the beginning of a chat template stay in the cache side by side', async () => {
   const engine = await engineUnderTest(bytes);
   const prompts = ['sea', 'land'].map((topic) => `<user> Sing of the ${topic}. ${PROMPT.repeat(2)}`);
-  for (const prompt of prompts) await ask(engine, {}, prompt);
+  await ask(engine, {}, prompts[0]);
+  const other = await ask(engine, {}, prompts[1]);
+  expect(other.end.usage.cachedTokens).toBe(sharedTokens(engine, prompts));
+  const alone = await ask(await engineUnderTest(bytes), {}, prompts[1]);
+  expect(other.tokens).toEqual(alone.tokens);
   for (const prompt of prompts) {
     const { usage } = (await ask(engine, {}, prompt)).end;
     expect(usage.cachedTokens).toBe(usage.promptTokens - 1);
@@ -106,7 +116,8 @@ test.each(['dense', 'q8'] as const)(
     for (const [i, prompt] of prompts.entries()) {
       const { tokens, end } = await ask(engine, { kv }, prompt);
       first.push(tokens);
-      if (i > 0) expect(end.usage.cachedTokens).toBe(32);
+      // Tokens are not added to a page in q8.
+      if (i > 0) expect(end.usage.cachedTokens).toBe(kv === 'q8' ? 32 : sharedTokens(engine, prompts));
     }
     for (const [i, prompt] of prompts.entries()) {
       const { tokens, end } = await ask(engine, { kv }, prompt);

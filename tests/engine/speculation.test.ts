@@ -55,15 +55,15 @@ const ask = (engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt
 
 /** Records at which tokens pages change form or are evicted, and their new forms. */
 async function watchForms(engine: LocalEngine): Promise<{ from: number; dropped: number; forms: string }[]> {
-  const { trials } = await engine.session();
-  const settle = trials.settle.bind(trials);
+  const { pageChanges } = await engine.session();
+  const settle = pageChanges.settle.bind(pageChanges);
   const changes: { from: number; dropped: number; forms: string }[] = [];
-  trials.settle = (sequence, from, to) => {
-    const trial = settle(sequence, from, to);
+  pageChanges.settle = (sequence, from, to) => {
+    const probe = settle(sequence, from, to);
     // Excludes the page that is being filled.
     const forms = kvMap(sequence.pages.slice(0, Math.floor(sequence.placeOf(from) / PAGE_TOKENS))).forms.join('');
     if (changes.at(-1)?.forms !== forms) changes.push({ from, dropped: sequence.dropped, forms });
-    return trial;
+    return probe;
   };
   return changes;
 }

@@ -41,10 +41,7 @@ describe('no two invocations of a dispatch store into one vector or word', () =>
     const tokens = randomTokens(150, 256, 5);
     const pieces = [64, 50, 1, 2, 3, 1];
     await logitsOf(engine, tokens, { pieces });
-    const policies = [
-      ...(['q8', 'q4', 'q3'] as const).map((form) => fixedForm(form)),
-      ...[fixedForm('sparse', 8), errorBudgetPolicy(0.01)],
-    ];
+    const policies = [...(['q8', 'q4', 'q3'] as const).map((form) => fixedForm(form)), errorBudgetPolicy(0.01)];
     if (name === 'page forms') {
       for (const policy of policies) await logitsOf(engine, tokens, { pieces, policy });
       // Long enough for layers to give up pages.
@@ -82,7 +79,7 @@ describe('no two invocations of a dispatch store into one vector or word', () =>
     expect(kernels.size).toBeGreaterThan(10);
     if (name === 'page forms') {
       const probe = deviceClass === 'gpu' ? 'probe-page-shared' : 'probe-page';
-      expect([...kernels]).toEqual(expect.arrayContaining(['quantize-page', 'merge-page-tokens', probe]));
+      expect([...kernels]).toEqual(expect.arrayContaining(['quantize-page', probe]));
     }
     expect(await found()).toEqual({ places: [], beyond: 0 });
   });

@@ -95,7 +95,7 @@ test('recurrent states are kept where a text may resume, and freed otherwise', a
 test('the state that a step reads stays, however many states another text keeps', async () => {
   const session = await (await engineUnderTest(bytes)).session();
   const { sequences } = session;
-  const { recurrentStates: states } = session.transformer.cache;
+  const states = session.transformer.cache.recurrentStates!;
   const prompt = tokens.slice(0, 5);
   const stepsOf = async (beside: boolean): Promise<number[]> => {
     const short = sequences.take(prompt);
@@ -122,7 +122,7 @@ test('the state that a step reads stays, however many states another text keeps'
 test('a text that rolled back resumes from that position, however many states another text keeps', async () => {
   const session = await (await engineUnderTest(bytes)).session();
   const { sequences } = session;
-  const { recurrentStates: states } = session.transformer.cache;
+  const states = session.transformer.cache.recurrentStates!;
   const text = sequences.take(tokens);
   await session.prefill(text, tokens.slice(0, 5), () => undefined);
   for (const token of tokens.slice(5, 8)) {

@@ -183,7 +183,7 @@ test('missing experts, wrong numbers of them, and gates of another type are refu
 });
 
 test('the residual share of every layer is measured', async () => {
-  const { residualShares } = (await (await engineUnderTest(bytes)).session()).trials;
+  const { residualShares } = (await (await engineUnderTest(bytes)).session()).pageChanges;
   expect(residualShares).toHaveLength(SIZES.numLayers);
   for (const share of residualShares) expect(share).toBeGreaterThan(0);
 });

@@ -8,7 +8,7 @@ import {
   streamCopyKernel,
   streamReadKernel,
 } from '../../src/kernels/ceilings.ts';
-import { mergePageTokensKernel, probePageKernel, quantizePageKernel, storeKvKernel } from '../../src/kernels/pages.ts';
+import { probePageKernel, quantizePageKernel, storeKvKernel } from '../../src/kernels/pages.ts';
 import { joinNormsKernel, keepStatesKernel } from '../../src/kernels/draft.ts';
 import {
   capLogitsKernel,
@@ -204,7 +204,6 @@ const headKernels = (device: Device, heads: Heads): Kernel[] => [
   ...Object.values(attentionMergeKernels(device, heads)),
   storeKvKernel(device, heads),
   quantizePageKernel(device, heads),
-  mergePageTokensKernel(device, heads),
   probePageKernel(device, heads),
 ];
 

@@ -1,6 +1,6 @@
 import type { AdapterModule } from '../../src/adapters/adapter-file.ts';
 import { architectureOf } from '../../src/architectures/registry.ts';
-import { type CachePolicy, oldPagesAs } from '../../src/cache/policy.ts';
+import { type CachePolicy, oldPages, oldPagesAs } from '../../src/cache/policy.ts';
 import { pagesFor } from '../../src/cache/kv-cache.ts';
 import { DEFAULT_THRESHOLDS } from '../../src/chunking/chunk-plan.ts';
 import { linearShape, linearsOfLayer, linearsOfModel } from '../../src/architectures/linears.ts';
@@ -194,12 +194,16 @@ async function encode(
   encoder.forward(recorder, tokens, 1);
 }
 
-/** Quantizes some pages, and tries others as sparse pages. */
+/** Quantizes some pages, and probes others as sparse pages. */
 const EVERY_FORM: CachePolicy = {
   key: 'every form',
   changes: (view) => oldPagesAs(view, 'q4').filter(({ page }) => page % 2 === 0),
-  trials: (view) => oldPagesAs(view, 'sparse', 8).filter(({ page }) => page % 2 === 1),
-  choose: () => [],
+  probes: (view) => ({
+    pages: oldPages(view)
+      .map(({ page }) => page)
+      .filter((page) => page % 2 === 1),
+    forms: ['sparse'],
+  }),
 };
 
 async function sampleEveryWay(session: Session, sequence: Sequence): Promise<void> {

@@ -3,8 +3,8 @@ import { type Heads, PAGE_TOKENS } from '../heads.ts';
 
 /**
  * Forms of a KV cache page of one layer. `f16`: every token. `q8`, `q4`, `q3`, `k3v2`: quants of 8, 4, 3 bits, and 3 bits with
- * 2-bit values; keys have a range a channel, values a scale a token. `sparse`: given up, without entries; or, in comparisons
- * alone, some entries in f16, into which its tokens are merged, each with a term that is added to its score.
+ * 2-bit values; keys have a range a channel, values a scale a token. `sparse`: given up, without
+ * entries.
  */
 export const PAGE_FORMS = ['f16', 'q8', 'q4', 'q3', 'k3v2', 'sparse'] as const;
 export type PageForm = (typeof PAGE_FORMS)[number];
@@ -70,11 +70,13 @@ export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
   };
 }
 
-/** Units of a page of `entries` entries; only sparse pages have fewer than PAGE_TOKENS. */
-export function pageUnits(form: PageForm, { numKvHeads, headDim }: Shape, entries = PAGE_TOKENS): number {
-  const half = (2 * numKvHeads * entries * headDim * 2) / UNIT_BYTES;
-  if (form === 'f16') return half;
-  if (form === 'sparse') return half + numKvHeads * Math.ceil((entries * 4) / UNIT_BYTES);
+/** Entries of a page that no layer freed. */
+export const entriesOf = (form: PageForm): number => (form === 'sparse' ? 0 : PAGE_TOKENS);
+
+/** Units of a page. */
+export function pageUnits(form: PageForm, { numKvHeads, headDim }: Shape): number {
+  if (form === 'sparse') return 0;
+  if (form === 'f16') return (2 * numKvHeads * PAGE_TOKENS * headDim * 2) / UNIT_BYTES;
   return numKvHeads * headLayout(form, headDim).units;
 }
 

@@ -7,7 +7,7 @@ import { createOperation, type Operation, type Recorder } from '../../gpu/record
 import type { Check } from '../../gpu/self-check.ts';
 import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
 import { storeKvKernel } from '../../kernels/pages.ts';
-import { type Activations, createActivations, type LayerPlace } from '../../layers/activations.ts';
+import { type Activations, createActivations, type LayerPlace } from '../../layers/activation-buffers.ts';
 import { type AttentionBuffers, PagedAttention } from '../../layers/attention.ts';
 import { type Batch, batchTable } from '../../layers/batch.ts';
 import { halfToFloat } from '../../weights/float-tensor.ts';

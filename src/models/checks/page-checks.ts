@@ -140,7 +140,7 @@ function attendTo(
   layer.run(recorder, attend, span);
 }
 
-/** Checks the change of the latest query's output with the third page in place of the first, and the page's share of attention. */
+/** Checks the change of the latest query's output with the third page in place of the first. */
 function probeCheck(
   layer: CheckedLayer,
   device: Device,
@@ -150,12 +150,9 @@ function probeCheck(
   const [from, , to] = layer.layerPages() as [LayerPage, LayerPage, LayerPage];
   const now = attendedTo(config, inputs, TOKENS - 1, [first, second]);
   const then = attendedTo(config, inputs, TOKENS - 1, [third, second]);
-  const expected = now.flatMap(({ output, weights }, head) => {
+  const expected = now.map(({ output }, head) => {
     const moved = then[head]!.output.map((value, i) => value - output[i]!);
-    return [
-      Math.sqrt(dot(moved, moved) / dot(output, output)),
-      weights.slice(0, PAGE_TOKENS).reduce((sum, weight) => sum + weight, 0),
-    ];
+    return Math.sqrt(dot(moved, moved) / dot(output, output));
   });
   return {
     name: `probe-page ${config.numHeads} / ${config.numKvHeads} × ${config.headDim}`,
@@ -164,23 +161,22 @@ function probeCheck(
       return (recorder) => {
         writePages(device, layer, contents);
         attendTo(layer, from, attend, { recorder, span: STEP });
-        layer.cache.writeTasks(layer.pages, [{ page: 0, layer: 0, form: 'q8', entries: PAGE_TOKENS, from, to }]);
+        layer.cache.writeTasks(layer.pages, [{ page: 0, layer: 0, form: 'q8', from, to }]);
         forms.probe(recorder, 0, 1, { slot: 0, queries: 1, position: TOKENS - 1 });
       };
     },
-    result: [{ buffer: layer.buffers.errors, offset: 0, size: (expected.length / 2) * FOUND_BYTES }],
+    result: [{ buffer: layer.buffers.errors, offset: 0, size: expected.length * FOUND_BYTES }],
     read: (bytes) => relativeChanges(new Float32Array(bytes)),
     expected,
-    row: 2,
+    row: expected.length,
   };
 }
 
-/** The relative change and the share of attention, from probe-page's results. */
+/** The relative change of each head's output, from probe-page's results. */
 const relativeChanges = (found: Float32Array): Float32Array =>
-  Float32Array.from({ length: (2 * found.length) / FOUND_FLOATS }, (_, i) => {
-    const at = (i >> 1) * FOUND_FLOATS;
-    return i % 2 === 0 ? Math.sqrt(found[at]! / found[at + 1]!) : found[at + 2]!;
-  });
+  Float32Array.from({ length: found.length / FOUND_FLOATS }, (_, i) =>
+    Math.sqrt(found[i * FOUND_FLOATS]! / found[i * FOUND_FLOATS + 1]!),
+  );
 
 /** Contents of the second page: the stored tokens after the first page. */
 function nextPage(config: ModelConfig, inputs: AttentionInputs): PageContents {

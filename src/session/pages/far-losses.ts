@@ -6,12 +6,12 @@ import { randomWords } from '../../util/numbers.ts';
 import { NO_ADAPTERS } from '../adapter-mix.ts';
 import type { ModelPlan } from '../model-plan.ts';
 import { Sequence, type SequenceCache } from '../sequence.ts';
-import type { PageTrials } from './page-trials.ts';
+import type { PageChanges } from './page-changes.ts';
 
 /** The parts of a session that compute a text. */
 interface ComputingSession {
   readonly plan: ModelPlan;
-  readonly trials: PageTrials;
+  readonly pageChanges: PageChanges;
   readonly sequences: SequenceCache;
   readonly transformer: Transformer;
   compute(sequence: Sequence, tokens: readonly number[], onBatch: () => undefined): Promise<unknown>;
@@ -44,9 +44,9 @@ const PROBING: CachePolicy = {
  * sequence slot `slot`. Without results if the context is too short, or the cache full of running texts. Errors: `device_lost`.
  */
 export async function farLosses(session: ComputingSession, slot: number): Promise<LayerLosses> {
-  const { plan, trials, sequences, transformer } = session;
+  const { plan, pageChanges, sequences, transformer } = session;
   const { vocabSize } = plan.config;
-  if (plan.contextLength < TOKENS || trials.residualShares.length === 0) return new LayerLosses();
+  if (plan.contextLength < TOKENS || pageChanges.residualShares.length === 0) return new LayerLosses();
   const room = TOKENS / PAGE_TOKENS;
   sequences.makeRoom(room, room);
   if (!transformer.cache.hasRoom(room, room)) return new LayerLosses();

@@ -25,7 +25,7 @@ test.each([
     const wanted =
       (squares(tensors.get('blk.0.attn_output.weight') as Float32Array) * residualScale ** 2) /
       (numHeads * headDim * quantile(sizes, 0.5));
-    const { residualShares } = (await (await engineUnderTest(bytes, { deviceClass })).session()).trials;
+    const { residualShares } = (await (await engineUnderTest(bytes, { deviceClass })).session()).pageChanges;
     expect(residualShares).toHaveLength(numLayers);
     // Eight samples with random signs estimate a norm to about a tenth.
     expect(residualShares[0]! / wanted).toBeGreaterThan(0.8);
@@ -36,5 +36,5 @@ test.each([
 
 test('a context too short for policies has no residual shares', async () => {
   const engine = await engineUnderTest(tinyModel({ architecture: 'llama', type: 'F32', seed: 71, contextLength: 96 }));
-  expect((await engine.session()).trials.residualShares).toEqual([]);
+  expect((await engine.session()).pageChanges.residualShares).toEqual([]);
 });

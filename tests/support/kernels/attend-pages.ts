@@ -6,18 +6,18 @@ import type { Random } from '../random.ts';
 import type { Cache, Page } from './random-pages.ts';
 import type { Runner } from './runner.ts';
 
-/** Pages of all forms next to each other, one with a single entry, and bases with gaps, as after an eviction. */
+/** Pages of all forms next to each other, one given up, and bases with gaps, as after an eviction. */
 export const PAGES: Page[] = [
-  { form: 'f16', entries: PAGE_TOKENS, base: 0 },
-  { form: 'q4', entries: PAGE_TOKENS, base: 32 },
-  { form: 'q8', entries: PAGE_TOKENS, base: 64 },
-  { form: 'sparse', entries: 7, base: 96 },
-  { form: 'q3', entries: PAGE_TOKENS, base: 128 },
-  { form: 'sparse', entries: 1, base: 160 },
-  { form: 'sparse', entries: 32, base: 224 },
-  { form: 'k3v2', entries: PAGE_TOKENS, base: 256 },
-  { form: 'f16', entries: PAGE_TOKENS, base: 288 },
-  { form: 'f16', entries: PAGE_TOKENS, base: 320 },
+  { form: 'f16', base: 0 },
+  { form: 'q4', base: 32 },
+  { form: 'q8', base: 64 },
+  { form: 'f16', base: 96 },
+  { form: 'q3', base: 128 },
+  { form: 'sparse', base: 160 },
+  { form: 'f16', base: 224 },
+  { form: 'k3v2', base: 256 },
+  { form: 'f16', base: 288 },
+  { form: 'f16', base: 320 },
 ];
 
 export interface Attended {

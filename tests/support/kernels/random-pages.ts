@@ -1,6 +1,7 @@
 import { type Heads, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
 import {
   CODE_BITS,
+  entriesOf,
   headLayout,
   type PageForm,
   pageEntry,
@@ -17,12 +18,10 @@ export interface Entry {
   base: number;
   key: Float64Array;
   value: Float64Array;
-  logWeight: number;
 }
 
 export interface Page {
   form: PageForm;
-  entries: number;
   base: number;
 }
 
@@ -37,50 +36,44 @@ export interface Cache {
 export function randomCache(heads: Heads, pages: readonly Page[], random: Random): Cache {
   const offsets: number[] = [];
   let units = 0;
-  for (const { form, entries } of pages) {
+  for (const { form } of pages) {
     offsets.push(units);
-    units += pageUnits(form, heads, entries);
+    units += pageUnits(form, heads);
   }
   const cache: Cache = {
     bytes: new Uint8Array(units * UNIT_BYTES),
     table: Uint32Array.from(
-      pages.flatMap(({ form, entries, base }, i) => pageEntry(offsets[i] ?? 0, form, entries, base)),
+      pages.flatMap(({ form, base }, i) => pageEntry(offsets[i] ?? 0, form, entriesOf(form), base)),
     ),
     heads: Array.from({ length: heads.numKvHeads }, () => []),
   };
   pages.forEach((page, i) => {
     const bytes = cache.bytes.subarray((offsets[i] ?? 0) * UNIT_BYTES);
     const { form } = page;
-    if (form === 'f16' || form === 'sparse') fillHalves(heads, page, bytes, cache.heads, random);
-    else fillCodes(heads, { ...page, form }, bytes, cache.heads, random);
+    if (form === 'f16') fillHalves(heads, page, bytes, cache.heads, random);
+    else if (form !== 'sparse') fillCodes(heads, { ...page, form }, bytes, cache.heads, random);
   });
   return cache;
 }
 
 function fillHalves(
   { numKvHeads, headDim }: Heads,
-  { form, entries, base }: Page,
+  { base }: Page,
   bytes: Uint8Array,
   into: Entry[][],
   random: Random,
 ): void {
-  const count = numKvHeads * entries * headDim;
+  const count = numKvHeads * PAGE_TOKENS * headDim;
   const halves = toHalves(random.normals(2 * count));
   bytes.set(new Uint8Array(halves.buffer));
-  const padded = entries + (entries % 2);
-  const logWeights =
-    form === 'sparse' ? Float32Array.from(random.normals(numKvHeads * padded), (x) => Math.abs(x)) : undefined;
-  if (logWeights) bytes.set(new Uint8Array(logWeights.buffer), 4 * count);
   const floats = fromHalves(halves);
   into.forEach((head, kvHead) => {
-    for (let j = 0; j < entries; j++) {
-      const at = (kvHead * entries + j) * headDim;
-      const logWeight = logWeights?.[kvHead * padded + j] ?? 0;
+    for (let j = 0; j < PAGE_TOKENS; j++) {
+      const at = (kvHead * PAGE_TOKENS + j) * headDim;
       head.push({
         base,
         key: floats.slice(at, at + headDim),
         value: rotatedValue(floats.slice(count + at, count + at + headDim)),
-        logWeight,
       });
     }
   });
@@ -101,14 +94,14 @@ function fillCodes(
     const { key, value } = CODE_BITS[form];
     const isOrdered = key < 8; // some quants have one bit more
     halves.set(
-      toHalves([4 / (2 ** (isOrdered ? key + 1 : key) - 1), 2, -2 * random.next(), 0, 4 / (2 ** value - 1), 0, 0, 0]),
+      toHalves([2 / (2 ** (isOrdered ? key + 1 : key) - 1), 1, -random.next(), 0, 2 / (2 ** value - 1), 0, 0, 0]),
     );
     const { keyOrder } = headLayout(form, headDim);
     if (isOrdered) own.set(randomOrder(headDim / 8, random), keyOrder * UNIT_BYTES);
     const { keys, values } = decodeHead(form, own, headDim);
     for (let j = 0; j < PAGE_TOKENS; j++) {
       const of = (part: Float64Array): Float64Array => part.slice(j * headDim, (j + 1) * headDim);
-      head.push({ base, key: of(keys), value: rotatedValue(of(values)), logWeight: 0 });
+      head.push({ base, key: of(keys), value: rotatedValue(of(values)) });
     }
   });
 }

@@ -22,7 +22,6 @@ export const TOLERANCES = {
   /** Relative to each element. */
   'store-kv': 2 ** -10,
   /** Means rounded to half. */
-  'merge-page-tokens': 3e-3,
   /** Keys and values rounded to half. */
   attention: 2e-5,
   'attention-texts': 2e-5,

@@ -4,7 +4,7 @@ export const SPECULATION: readonly Fault[] = [
   {
     id: 'returned-draft-loses-state',
     file: 'src/session/sequence.ts',
-    find: '    this.cache.recurrentStates.cut(sequence.states, end); // the text continues from its latest state, which eviction keeps\n',
+    find: '    this.cache.recurrentStates?.cut(sequence.states, end); // the text continues from its latest state, which eviction keeps\n',
     replace: '',
     what: "A draft model's text that was rolled back may lose the state from which it continues.",
     from: '28c70d99',
@@ -57,7 +57,7 @@ export const SPECULATION: readonly Fault[] = [
   },
   {
     id: 'no-drafts-with-wrong-pages',
-    file: 'src/session/pages/page-trials.ts',
+    file: 'src/session/pages/page-changes.ts',
     find: 'const isNews = this.areRight && this.#stateOf(sequence, span) !== this.#asked.get(sequence);',
     replace: 'const isNews = this.#stateOf(sequence, span) !== this.#asked.get(sequence);',
     what: 'If pages keep their form because of wrong kernel results, no drafts are verified.',
@@ -94,8 +94,8 @@ export const SPECULATION: readonly Fault[] = [
   {
     id: 'draft-past-limit',
     file: 'src/engine/loop.ts',
-    find: 'const most = Math.min(limit - submitted, session.trials.tokensAtOnce(sequence, first)) - 1;',
-    replace: 'const most = Math.min(limit - submitted, session.trials.tokensAtOnce(sequence, first));',
+    find: 'const most = Math.min(limit - submitted, session.pageChanges.tokensAtOnce(sequence, first)) - 1;',
+    replace: 'const most = Math.min(limit - submitted, session.pageChanges.tokensAtOnce(sequence, first));',
     what: "A draft may add one token more than the request's limit.",
     from: 'seeded',
     tests: ['tests/engine/speculation.test.ts'],

@@ -3,14 +3,11 @@ import {
   type Copy,
   type FormLoss,
   LayerLosses,
-  type LayerPage,
   layerPageUnits,
   type PageProbe,
-  type PageTrial,
   slidingWindowLayers,
-  type Trial,
 } from '../../cache/cache-page.ts';
-import { errorBytes, pagesFor, TASKS_OF_LAYER, type TaskRun } from '../../cache/kv-cache.ts';
+import { errorBytes, pagesFor, TASKS_OF_LAYER } from '../../cache/kv-cache.ts';
 import { type CachePolicy, type CacheView, DENSE, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
 import { hasPages } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
@@ -24,7 +21,7 @@ import type { ProbedQueries, PageForms } from '../../layers/attention.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import type { Sequence } from '../sequence.ts';
 
-/** Decode steps from a trial to its effect: its result has arrived by then, however sequences are interleaved. */
+/** Decode steps from a probe to its effect: its result has arrived by then, however sequences are interleaved. */
 const STEPS_TO_RESULT = 2;
 
 /**
@@ -37,7 +34,7 @@ interface Span {
 }
 
 /** Changes the forms of cache pages as the policies of their sequences ask. */
-export class PageTrials {
+export class PageChanges {
   /** See residual-shares.ts; empty if the context is too short for policies. */
   residualShares: readonly number[] = [];
   /** See far-losses.ts; without results until a policy needs them. */
@@ -76,7 +73,7 @@ export class PageTrials {
   }
 
   /**
-   * Refuses other page forms in models whose layers share keys: no layer can try a page that others read. Errors:
+   * Refuses other page forms in models whose layers share keys: no layer can probe a page that others read. Errors:
    * `unsupported`.
    */
   check({ key }: CachePolicy): void {
@@ -87,24 +84,24 @@ export class PageTrials {
   }
 
   /**
-   * Before a batch of positions `from` to `to`: writes and probes copies in other forms, changes pages as chosen, and
-   * evicts pages; submits all of that. Nothing may be recorded. If it probes, resolves when the result is known.
-   * Throws `context_overflow`, and what `check` throws.
+   * Before a batch of positions `from` to `to`: probes copies in other forms, changes pages, and evicts pages; submits all
+   * of that. Nothing may be recorded. If it probes, resolves when the result is known. Throws `context_overflow`, and
+   * what `check` throws.
    */
   settle(sequence: Sequence, from: number, to: number): Promise<void> | undefined {
-    this.check(sequence.policy);
+    const { policy } = sequence;
+    this.check(policy);
     const span = { computed: from, upcoming: to - from };
     this.#conclude(sequence, from);
     this.transformer.cache.freeBeforeWindow(sequence.pages, sequence.placeOf(from));
-    // Most tokens fill no page, and the policy would return the same again.
-    const isNews = this.areRight && this.#isNews(sequence, span);
+    // A dense text changes nothing. Most tokens fill no page, and the policy would return the same again.
+    const isNews = this.areRight && policy.key !== DENSE.key && this.#isNews(sequence, span);
     // Probes run before pages change.
     const probing = isNews ? this.#probe(sequence, span) : undefined;
     if (isNews) this.#change(sequence, span);
     this.#evict(sequence, span);
-    const trying = isNews && !probing ? this.#try(sequence, span) : undefined;
     this.transformer.cache.shrink();
-    return probing ?? trying;
+    return probing;
   }
 
   /** Most tokens of a batch of a prompt. */
@@ -114,28 +111,21 @@ export class PageTrials {
 
   /**
    * Most tokens of a batch from `from` on with the same result as batches of one token: after the first no page
-   * changes form or is evicted, and no probe or trial starts.
+   * changes form or is evicted, and no probe starts.
    */
   tokensAtOnce(sequence: Sequence, from: number): number {
-    const { policy, trial, probing } = sequence;
+    const { policy, probing } = sequence;
     if (policy.key === DENSE.key) return Infinity;
     const place = sequence.placeOf(from);
     const span = { computed: from, upcoming: 1 };
     const isNews = this.areRight && this.#stateOf(sequence, span) !== this.#asked.get(sequence);
-    const mayFind = isNews && (policy.trials !== undefined || this.#toProbe(sequence, span) !== undefined);
-    return trial || probing || mayFind
+    const mayFind = isNews && this.#toProbe(sequence, span) !== undefined;
+    return probing || mayFind
       ? 1
       : Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place));
   }
 
-  /** Drops the running trial. */
-  drop(sequence: Sequence): void {
-    for (const copy of sequence.trial?.copies ?? []) this.transformer.cache.reject(copy);
-    sequence.trial = undefined;
-    sequence.probing = undefined;
-  }
-
-  /** Whether a page was filled, or a trial ended or may begin, since the policy was asked. */
+  /** Whether a page was filled, or a probe ended or may begin, since the policy was asked. */
   #isNews(sequence: Sequence, span: Span): boolean {
     const state = this.#stateOf(sequence, span);
     const isNews = this.#asked.get(sequence) !== state;
@@ -149,7 +139,6 @@ export class PageTrials {
       Math.floor(computed / PAGE_TOKENS),
       pagesFor(computed + upcoming),
       latestQueries(sequence, computed).queries > 0,
-      sequence.trial === undefined,
       sequence.probing === undefined,
     ].join();
   }
@@ -158,17 +147,15 @@ export class PageTrials {
   #change(sequence: Sequence, span: Span): void {
     const { pages, policy } = sequence;
     const { cache } = this.transformer;
-    const wanted = this.#mayChange(policy.changes?.(this.#view(sequence, span)));
-    if (wanted.some(({ forced }) => forced)) {
+    const changes = this.#mayChange(policy.changes?.(this.#view(sequence, span)));
+    if (changes.some(({ forced }) => forced)) {
       sequence.memoryOverrode = true;
-      this.drop(sequence); // it may cover the same pages
+      sequence.probing = undefined;
     }
-    const tried = new Set(sequence.trial?.copies.map(({ from }) => from));
-    const changes = wanted.filter(({ page, layer }) => !tried.has(pages[page]?.layers[layer] as LayerPage));
     // Each round writes the changes that fit.
     while (changes.length > 0) {
       const copies = cache.copies(pages, changes.splice(0, cache.mostCopies));
-      this.#write(sequence, copies, latestQueries(sequence, span.computed));
+      this.#write(sequence, copies);
       this.recorder.submit(); // the next round overwrites the tasks
       for (const copy of copies) cache.accept(pages, copy, sequence.shadows);
     }
@@ -191,36 +178,16 @@ export class PageTrials {
       throw new ChunkwiseError('context_overflow', { field: 'contextLength', reason });
     }
     if (count === 0) return;
-    this.drop(sequence); // the trial refers to pages by place
-    if (policy.trials && count > pagesBeyondContext(view)) sequence.memoryOverrode = true;
+    sequence.probing = undefined;
+    if (count > pagesBeyondContext(view)) sequence.memoryOverrode = true;
     this.transformer.cache.drop(pages, keptPages, count);
     sequence.dropped += count * PAGE_TOKENS;
   }
 
-  #try(sequence: Sequence, span: Span): Promise<void> | undefined {
-    const { pages, policy, trial } = sequence;
-    const { cache } = this.transformer;
-    const queries = latestQueries(sequence, span.computed);
-    if (trial || queries.queries === 0) return undefined;
-    const copies = cache.copies(
-      pages,
-      this.#mayChange(policy.trials?.(this.#view(sequence, span))).slice(0, cache.mostCopies),
-    );
-    if (copies.length === 0) return undefined;
-    const result = this.#tryOut(sequence, copies, this.#write(sequence, copies, queries), queries, span.computed);
-    this.recorder.submit();
-    return result;
-  }
-
   /** Writes tasks from number `first` on. */
-  #write(sequence: Sequence, copies: readonly Copy[], queries: ProbedQueries, first = 0): TaskRun[] {
-    const runs = this.transformer.cache.writeTasks(sequence.pages, copies, first);
-    for (const { layer, first, count, merges } of runs) {
-      const pageForms = this.transformer.layers[layer]?.mixer.pageForms;
-      if (merges) pageForms?.mergeTokens(this.recorder, first, count, queries);
-      else pageForms?.quantize(this.recorder, first, count);
-    }
-    return runs;
+  #write(sequence: Sequence, copies: readonly Copy[], first = 0): void {
+    for (const run of this.transformer.cache.writeTasks(sequence.pages, copies, first))
+      this.transformer.layers[run.layer]?.mixer.pageForms?.quantize(this.recorder, run.first, run.count);
   }
 
   #toProbe(sequence: Sequence, span: Span): Probe | undefined {
@@ -243,11 +210,9 @@ export class PageTrials {
     for (const [i, layer] of probed.entries()) {
       const copies = cache.copies(
         sequence.pages,
-        forms.flatMap((form) =>
-          pages.map((page) => ({ page, layer, form, entries: form === 'sparse' ? 0 : PAGE_TOKENS })),
-        ),
+        forms.flatMap((form) => pages.map((page) => ({ page, layer, form }))),
       );
-      this.#write(sequence, copies, queries, i * count);
+      this.#write(sequence, copies, i * count);
       layers[layer]?.mixer.pageForms?.probe(this.recorder, i * count, count, queries, pages.length);
       this.recorder.submit();
       for (const copy of copies) cache.reject(copy);
@@ -285,37 +250,6 @@ export class PageTrials {
     });
   }
 
-  async #tryOut(
-    sequence: Sequence,
-    copies: readonly Copy[],
-    runs: readonly TaskRun[],
-    queries: ProbedQueries,
-    computed: number,
-  ): Promise<void> {
-    const { layers, cache, config } = this.transformer;
-    const { pages, policy } = sequence;
-    const trial: PageTrial = { copies, began: computed };
-    const view = this.#view(sequence, { computed, upcoming: 0 });
-    sequence.trial = trial;
-    for (const { layer, first, count } of runs)
-      layers[layer]?.mixer.pageForms?.probe(this.recorder, first, count, queries);
-    const size = copies.length * config.numHeads * FOUND_BYTES;
-    const bytes = await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]);
-    const found = new Float32Array(bytes);
-    const massOf = (at: number): number => sumOverHeads(found, config.numHeads, at, 2) / config.numHeads;
-    const trials = copies.map(({ page, layer, form, entries }, i): Trial => ({
-      page,
-      layer,
-      form,
-      entries,
-      mass: massOf(i),
-    }));
-    const masses = new Map(copies.map(({ from }, i) => [from, trials[i]?.mass ?? 0]));
-    for (const [page, mass] of masses) page.mass += mass;
-    const chosen = new Set(policy.choose?.(trials, { ...view, pages }));
-    trial.taken = new Set(copies.filter((_, i) => chosen.has(trials[i] as Trial)));
-  }
-
   #view(sequence: Sequence, { computed, upcoming }: Span): CacheView {
     const { config } = this.transformer;
     const { pages, keptPages, probed } = sequence;
@@ -338,17 +272,11 @@ export class PageTrials {
   }
 
   #conclude(sequence: Sequence, computed: number): void {
-    const { trial, probing, pages, probed } = sequence;
+    const { probing, probed } = sequence;
     if (probing?.found && computed >= probing.began + STEPS_TO_RESULT) {
       probed.add(probing.found, probing.pages);
       sequence.probing = undefined;
     }
-    if (!trial?.taken || computed < trial.began + STEPS_TO_RESULT) return;
-    for (const copy of trial.copies) {
-      if (trial.taken.has(copy)) this.transformer.cache.accept(pages, copy, sequence.shadows);
-      else this.transformer.cache.reject(copy);
-    }
-    sequence.trial = undefined;
   }
 }
 
