@@ -170,6 +170,11 @@ export interface Variant {
   lanes: number;
   /** Rows of a prefill linear's tile in workgroup memory; 0: tiles in registers, for devices with slow barriers. */
   tileRows: number;
+  /**
+   * Whether prefill linears of types that allow it round inputs to 8 bits and multiply integers; needs
+   * packed_4x8_integer_dot_product.
+   */
+  roundsInputs: boolean;
   /** Decode linears with `lanes` > 1: workgroup size, most invocations per row, and rows per such group. */
   decodeWorkgroup: number;
   decodeLanes: number;
@@ -192,6 +197,7 @@ export const VARIANTS: Record<DeviceClass, Variant> = {
     workgroup: 64,
     prefillWorkgroup: 8,
     tileRows: 0,
+    roundsInputs: false,
     rowWorkgroup: 8,
     lanes: 1,
     decodeWorkgroup: 0,
@@ -205,6 +211,7 @@ export const VARIANTS: Record<DeviceClass, Variant> = {
     workgroup: 32,
     prefillWorkgroup: 256,
     tileRows: 64,
+    roundsInputs: false,
     rowWorkgroup: 32,
     lanes: 32,
     decodeWorkgroup: 256,
@@ -236,7 +243,10 @@ const TRIALS: Record<OptionalFeature, Omit<KernelText, 'name' | 'bindings'>> = {
     ['subgroups'],
     '@builtin(subgroup_size) size: u32, @builtin(subgroup_invocation_id) id: u32',
   ),
-  packed_4x8_integer_dot_product: trial([part('unpack-bytes/native')], 'vec4f(unpack_bytes(local))'),
+  packed_4x8_integer_dot_product: trial(
+    [part('unpack-bytes/native')],
+    'vec4f(unpack_bytes(u32(dot4I8Packed(local, pack4xI8(vec4i(i32(local)))))))',
+  ),
   immediate_address_space: { ...trial([], 'vec4f(f32(params.added))'), params: { added: 'u32' } },
 };
 
