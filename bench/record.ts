@@ -27,7 +27,10 @@ async function times(session: Session, sequence: Sequence, steps: number): Promi
 /** From here on the device drops all recorded and submitted work. */
 function doNothing({ gpuDevice }: Session['device']): void {
   const nothing = (): void => undefined;
-  const pass = { setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups: nothing, end: nothing };
+  const pass = {
+    ...{ setPipeline: nothing, setBindGroup: nothing, setImmediates: nothing },
+    ...{ dispatchWorkgroups: nothing, end: nothing },
+  };
   const encoder = { beginComputePass: () => pass, copyBufferToBuffer: nothing, finish: nothing };
   Object.assign(gpuDevice, { createCommandEncoder: () => encoder });
   Object.assign(gpuDevice.queue, { submit: nothing, writeBuffer: nothing });

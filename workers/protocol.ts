@@ -20,7 +20,14 @@ import type { DeviceEvent } from '../src/measure/measure-device.ts';
 /** Options of the engine that the page passes on unchanged. */
 type PassedOptions = Pick<
   EngineCoreOptions,
-  'gpuAdapter' | 'contextLength' | 'memoryLimitBytes' | 'weights' | 'queueLimit' | 'readTimeoutMs' | 'autotunes'
+  | 'gpuAdapter'
+  | 'contextLength'
+  | 'memoryLimitBytes'
+  | 'weights'
+  | 'queueLimit'
+  | 'readTimeoutMs'
+  | 'autotunes'
+  | 'precision'
 >;
 
 export interface LoadOptions extends PassedOptions {

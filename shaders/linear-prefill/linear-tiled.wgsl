@@ -2,7 +2,7 @@
 // all of the tile's tokens. Four invocations read the quants of a row, a part of a block each, so that neighbours read whole
 // sectors. In each step they unpack eight columns each, as two vectors VECTORS_APART; a part lasts for STEPS steps, a round.
 // Short buffers are read for a run of blocks at once, which lasts for RUN_ROUNDS rounds.
-// needs: bias, block, codes, next-codes, scales, tile-inputs, tile-lora, tile-product
+// needs: bias, block, codes, next-codes, scales, store-product, tile-inputs, tile-lora, tile-product
 // fills: tile-vector
 const PARTS = BLOCKS * TILE_PARTS;
 const ROUNDS = (PARTS + 3u) / 4u;
@@ -33,15 +33,6 @@ fn begins_run(round: u32) -> bool { return round >= ORDERED || round % RUN_ROUND
 fn tile_vector(step: u32, column4: u32) -> u32 {
   let part = min(part_of(step / STEPS, (column4 / 2u - TURN * (step % STEPS)) % 4u), PARTS - 1u);
   return part * PART_VECTORS + step % STEPS * 2u + column4 % 2u;
-}
-
-fn store(token: u32, row: u32, sum: f32) {
-  if (token >= params.tokens) { return; }
-  let column = params.rowStart + row;
-  let at = token * params.outputWidth + column;
-  var value = sum * params.scale + bias(column);
-  if (ACCUMULATE) { value += y[at]; }
-  y[at] = value;
 }
 
 @compute @workgroup_size(WORKGROUP)

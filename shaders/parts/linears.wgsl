@@ -95,3 +95,35 @@ fn rides(group: vec3u, local: u32) -> bool {
   // The subtraction wraps around for experts before the slice's first.
   return routes[group.y * TOKENS].x - params.firstExpert >= params.experts;
 }
+
+#part store-product
+// One output of a tile; after the last token there is none.
+// needs: bias
+fn store(token: u32, row: u32, sum: f32) {
+  if (token >= params.tokens) { return; }
+  let column = params.rowStart + row;
+  let at = token * params.outputWidth + column;
+  var value = sum * params.scale + bias(column);
+  if (ACCUMULATE) { value += y[at]; }
+  y[at] = value;
+}
+
+#variant packed-words/nibbles
+// Words of four 8-bit numbers: the even elements of eight, then the odd ones, as masks of a word of nibbles give them.
+fn packed_inputs(a: vec4i, b: vec4i) -> vec2u {
+  return vec2u(pack4xI8(vec4i(a.xz, b.xz)), pack4xI8(vec4i(a.yw, b.yw)));
+}
+
+// Elements 8i to 8i + 7 of a block of the matrix.
+fn packed_weights(block: u32, i: u32) -> vec2u {
+  return (vec2u(weight[block][i]) >> vec2u(0u, 4u)) & vec2u(0x0f0f0f0fu);
+}
+
+#variant packed-words/bytes
+// The same with the elements in order; `codes/8bit` says how weights are stored.
+fn packed_inputs(a: vec4i, b: vec4i) -> vec2u { return vec2u(pack4xI8(a), pack4xI8(b)); }
+
+fn packed_weights(block: u32, i: u32) -> vec2u {
+  let words = weight[block * 2u + i / 2u];
+  return select(words.xy, words.zw, i % 2u == 1u) ^ vec2u(0x00808080u);
+}

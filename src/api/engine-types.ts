@@ -65,6 +65,11 @@ export interface EngineOptions extends RequestDefaults {
    * fastest. Default: true, except on software adapters, whose fastest variants are known.
    */
   autotune?: boolean;
+  /**
+   * `fast` lets autotuning choose kernels for prompts that round the inputs of matrices to 8 bits, with a scale for each 32,
+   * where they are faster. Default: `exact`.
+   */
+  precision?: 'exact' | 'fast';
   /** Refuses a model that needs more GPU memory than this. Default: only the device's own limits apply. */
   memoryLimitBytes?: number;
   /** Maximum number of waiting requests; the next is refused with `queue_full`. Default: 16. */

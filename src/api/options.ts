@@ -1,6 +1,7 @@
 import type { LoadOptions } from '../../workers/protocol.ts';
 import type { GpuAdapterOptions } from '../gpu/device.ts';
 import { type HubOptions, parseHubId, hubUrl } from '../hub/hub-api.ts';
+import type { Precision } from '../models/kernel-candidates.ts';
 import type { WeightType } from '../weights/quantize.ts';
 import { isPickleName, pickleError } from '../errors/pickle-error.ts';
 import {
@@ -33,6 +34,7 @@ const OPTIONS: Record<keyof EngineOptions, Check | undefined> = {
   weights: (value, field) => checkOneOf(WEIGHTS, value, field),
   gpuAdapter: parseGpuAdapter,
   autotune: checkBoolean,
+  precision: (value, field) => checkOneOf(PRECISIONS, value, field),
   memoryLimitBytes: integer(1),
   queueLimit: integer(0),
   readTimeoutMs: (value, field) => checkNumber(value, field, 0, Infinity),
@@ -47,6 +49,7 @@ const OPTIONS: Record<keyof EngineOptions, Check | undefined> = {
 const HUB_OPTIONS: Record<keyof HubOptions, true> = { endpoint: true, token: true };
 const GPU_OPTIONS: Record<keyof GpuAdapterOptions, true> = { powerPreference: true, forceFallbackAdapter: true };
 const WEIGHTS = ['F16', 'Q8_0', 'Q4_1', 'stored'] as const satisfies readonly WeightType[];
+const PRECISIONS = ['exact', 'fast'] as const satisfies readonly Precision[];
 const POWER = ['low-power', 'high-performance'] as const;
 
 /** Refuses options that are not `known`. `within`: the option that contains them. */

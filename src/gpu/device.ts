@@ -92,7 +92,7 @@ export async function openDevice(gpu: GPU | undefined, options: OpenOptions = {}
     subgroupSizes: info.subgroupMinSize ? { least: info.subgroupMinSize, most: info.subgroupMaxSize } : undefined,
     limits: gpuDevice.limits,
     buffers,
-    pipelines: new Pipelines(gpuDevice),
+    pipelines: new Pipelines(gpuDevice, features.has('immediate_address_space') ? 'immediate' : 'uniform'),
     lost: () => lostReason,
     wait,
     close() {
@@ -170,6 +170,11 @@ export interface Variant {
   lanes: number;
   /** Rows of a prefill linear's tile in workgroup memory; 0: tiles in registers, for devices with slow barriers. */
   tileRows: number;
+  /**
+   * Whether prefill linears of types that allow it round inputs to 8 bits and multiply integers; needs
+   * packed_4x8_integer_dot_product.
+   */
+  roundsInputs: boolean;
   /** Decode linears with `lanes` > 1: workgroup size, most invocations per row, and rows per such group. */
   decodeWorkgroup: number;
   decodeLanes: number;
@@ -192,6 +197,7 @@ export const VARIANTS: Record<DeviceClass, Variant> = {
     workgroup: 64,
     prefillWorkgroup: 8,
     tileRows: 0,
+    roundsInputs: false,
     rowWorkgroup: 8,
     lanes: 1,
     decodeWorkgroup: 0,
@@ -205,6 +211,7 @@ export const VARIANTS: Record<DeviceClass, Variant> = {
     workgroup: 32,
     prefillWorkgroup: 256,
     tileRows: 64,
+    roundsInputs: false,
     rowWorkgroup: 32,
     lanes: 32,
     decodeWorkgroup: 256,
@@ -218,7 +225,7 @@ export const VARIANTS: Record<DeviceClass, Variant> = {
 
 /** Optional device and language features. Kernels use one if it is offered and a trial module compiles. */
 const DEVICE_FEATURES = ['shader-f16', 'subgroups'] as const;
-const LANGUAGE_FEATURES = ['packed_4x8_integer_dot_product'] as const;
+const LANGUAGE_FEATURES = ['packed_4x8_integer_dot_product', 'immediate_address_space'] as const;
 export const OPTIONAL_FEATURES = /* @__PURE__ */ [DEVICE_FEATURES, LANGUAGE_FEATURES].flat();
 export type OptionalFeature = (typeof OPTIONAL_FEATURES)[number];
 
@@ -228,7 +235,7 @@ const part = shaderParts(numbers);
  * A trial module per feature that uses all of it that the shader libraries use: a browser may offer a feature that its
  * compiler supports only in part.
  */
-const TRIALS: Record<OptionalFeature, Pick<KernelText, 'sources' | 'enables' | 'constants'>> = {
+const TRIALS: Record<OptionalFeature, Omit<KernelText, 'name' | 'bindings'>> = {
   'shader-f16': trial([part('half4/native')], 'half4(pack_half4(vec4f(x)))', ['f16']),
   subgroups: trial(
     [],
@@ -236,7 +243,11 @@ const TRIALS: Record<OptionalFeature, Pick<KernelText, 'sources' | 'enables' | '
     ['subgroups'],
     '@builtin(subgroup_size) size: u32, @builtin(subgroup_invocation_id) id: u32',
   ),
-  packed_4x8_integer_dot_product: trial([part('unpack-bytes/native')], 'vec4f(unpack_bytes(local))'),
+  packed_4x8_integer_dot_product: trial(
+    [part('unpack-bytes/native')],
+    'vec4f(unpack_bytes(u32(dot4I8Packed(local, pack4xI8(vec4i(i32(local)))))))',
+  ),
+  immediate_address_space: { ...trial([], 'vec4f(f32(params.added))'), params: { added: 'u32' } },
 };
 
 /** `value`: a WGSL vec4f expression in `x`, `local` and the entry point's other `inputs`. */
@@ -250,13 +261,13 @@ function trial(
     let x = values[local].x;
     values[local] = ${value};
   }`;
-  return { sources: [...libraries, main], enables, constants: { LANES: 32 } };
+  return { sources: [...libraries, main], enables, constants: { LANES: 32 }, params: {} };
 }
 
 /** WGSL of a feature's trial module. */
 export function trialModule(feature: OptionalFeature): string {
   const values = { name: 'values', type: 'array<vec4f>', access: 'read_write' } as const;
-  return renderKernel({ name: feature, ...TRIALS[feature], bindings: [values], params: {} });
+  return renderKernel({ name: feature, ...TRIALS[feature], bindings: [values] }, 'immediate');
 }
 
 /** The features of `offered` whose trial module compiles on this device. */

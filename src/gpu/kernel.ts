@@ -41,7 +41,7 @@ export interface KernelText {
   constants: Readonly<Record<string, Constant>>;
   /** Group 0: inputs, then outputs. */
   bindings: readonly Binding[];
-  /** Group 1, binding 0, with a dynamic offset. */
+  /** In the address space that the device has for them; see `ParamsSpace`. */
   params: ParamsLayout;
   /** `enable` directives, e.g. `f16`. */
   enables?: readonly string[];
@@ -53,8 +53,11 @@ export interface Kernel<Size = unknown> extends KernelText {
   groups(size: Size): Groups;
 }
 
+/** Where a kernel's Params are: group 1, binding 0, a uniform with a dynamic offset; or the immediates of its pass. */
+export type ParamsSpace = 'uniform' | 'immediate';
+
 /** A kernel's complete WGSL. */
-export function renderKernel(kernel: KernelText): string {
+export function renderKernel(kernel: KernelText, space: ParamsSpace = 'uniform'): string {
   const lines = (kernel.enables ?? []).map((feature) => `enable ${feature};`);
   for (const [name, value] of Object.entries(kernel.constants)) lines.push(renderConstant(name, value));
   kernel.bindings.forEach(({ name, type, access }, index) => {
@@ -62,7 +65,8 @@ export function renderKernel(kernel: KernelText): string {
   });
   const fields = Object.entries(kernel.params).map(([name, type]) => `${name}: ${type},`);
   if (fields.length > 0) {
-    lines.push(`struct Params { ${fields.join(' ')} }`, '@group(1) @binding(0) var<uniform> params: Params;');
+    const place = space === 'uniform' ? '@group(1) @binding(0) ' : '';
+    lines.push(`struct Params { ${fields.join(' ')} }`, `${place}var<${space}> params: Params;`);
   }
   return [...lines, ...kernel.sources.map((source) => unroll(source, kernel.constants))].join('\n');
 }

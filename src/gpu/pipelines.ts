@@ -1,5 +1,5 @@
 import { ChunkwiseError, type ErrorDetail } from '../errors/chunkwise-error.ts';
-import { type KernelText, type ParamFields, renderKernel } from './kernel.ts';
+import { type KernelText, type ParamFields, type ParamsSpace, renderKernel } from './kernel.ts';
 
 /** A kernel that the browser compiles asynchronously. Bind groups can be created before it is compiled. */
 export class Pipeline {
@@ -60,19 +60,16 @@ export class Pipelines {
   /** Called after each compilation. */
   onCompiled: ((compilation: Compilation) => void) | undefined;
 
-  /** `paramsLayout`: group 1 of every kernel with parameters. */
+  /** `paramsLayout`: group 1 of every kernel; none if parameters are immediates. */
   constructor(
     private readonly gpuDevice: GPUDevice,
-    readonly paramsLayout: GPUBindGroupLayout = gpuDevice.createBindGroupLayout({
-      entries: [
-        { binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform', hasDynamicOffset: true } },
-      ],
-    }),
+    private readonly space: ParamsSpace = 'uniform',
+    readonly paramsLayout = space === 'uniform' ? uniformLayout(gpuDevice) : undefined,
   ) {}
 
   /** Pipelines of the same device for kernels that are tried and may not be kept. */
   apart(): Pipelines {
-    return new Pipelines(this.gpuDevice, this.paramsLayout);
+    return new Pipelines(this.gpuDevice, this.space, this.paramsLayout);
   }
 
   /** Starts to compile a kernel, unless it is known. Await `ready()` before the first dispatch. */
@@ -85,6 +82,11 @@ export class Pipelines {
       this.#awaited.set(pipeline, detail);
     }
     return pipeline;
+  }
+
+  /** WGSL of a kernel on this device. */
+  textOf(kernel: KernelText): string {
+    return renderKernel(kernel, this.space);
   }
 
   /** Names and WGSL of the kernels. */
@@ -113,7 +115,7 @@ export class Pipelines {
   #pipeline(kernel: KernelText): Pipeline {
     const same = this.#byKernel.get(kernel);
     if (same) return same;
-    const code = renderKernel(kernel);
+    const code = this.textOf(kernel);
     const pipeline = this.#byText.get(code) ?? this.#compile(kernel, code);
     this.#byKernel.set(kernel, pipeline);
     return pipeline;
@@ -123,7 +125,11 @@ export class Pipelines {
     const { name: label } = kernel;
     const storageLayout = this.#storageLayout(kernel);
     const pipeline = new Pipeline(this.gpuDevice, kernel, storageLayout, () => {
-      const layout = this.gpuDevice.createPipelineLayout({ bindGroupLayouts: [storageLayout, this.paramsLayout] });
+      const layout = this.gpuDevice.createPipelineLayout(
+        this.paramsLayout
+          ? { bindGroupLayouts: [storageLayout, this.paramsLayout] }
+          : { bindGroupLayouts: [storageLayout], immediateSize: 4 * Object.keys(kernel.params).length },
+      );
       const module = this.gpuDevice.createShaderModule({ label, code });
       return { label, layout, compute: { module, entryPoint: 'main' } };
     });
@@ -151,6 +157,11 @@ export class Pipelines {
     return layout;
   }
 }
+
+const uniformLayout = (gpuDevice: GPUDevice): GPUBindGroupLayout =>
+  gpuDevice.createBindGroupLayout({
+    entries: [{ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform', hasDynamicOffset: true } }],
+  });
 
 /** Runs `work`, which creates modules or pipelines; `refusal` resolves with the browser's or driver's error message, if any. */
 export function refusable<T>(gpuDevice: GPUDevice, work: () => T): { made: T; refusal: Promise<string | undefined> } {

@@ -11,10 +11,11 @@ const ENOUGH = NUM_SLOTS / 2;
 /** Entries of the hash table: four per slot, a power of two. */
 const PLACES = 4 * NUM_SLOTS;
 
-/** GPU bytes of a recorder: its slots of parameters. */
-export const recorderBytes = SLOT_BYTES * NUM_SLOTS;
+/** GPU bytes of a recorder: its slots of parameters, unless they are immediates. */
+export const recorderBytes = ({ pipelines }: Pick<Device, 'pipelines'>): number =>
+  pipelines.paramsLayout ? SLOT_BYTES * NUM_SLOTS : 0;
 
-/** Kernel parameters in slots of a uniform buffer. Equal parameters share a slot, across submissions too. */
+/** Kernel parameters in slots, which a uniform buffer repeats unless parameters are immediates. Equal parameters share a slot, across submissions too. */
 class ParamSlots {
   /** One slot more than the buffer has: values are staged there until a lookup finds their slot. */
   readonly #words = new Uint32Array((NUM_SLOTS + 1) * SLOT_WORDS);
@@ -26,12 +27,6 @@ class ParamSlots {
   #count = 0;
   /** Slots already uploaded. */
   #written = 0;
-
-  /** `buffer` has `recorderBytes` bytes. */
-  constructor(
-    private readonly queue: GPUQueue,
-    private readonly buffer: GPUBuffer,
-  ) {}
 
   /** Byte offset of the slot with these values. Throws an Error if a value is missing or no slot is left. */
   offset(fields: ParamFields, params: Params): number {
@@ -53,11 +48,17 @@ class ParamSlots {
     }
   }
 
-  /** Uploads new slots; called before each submission. */
-  write(): void {
+  /** Sets the values of the slot at byte `offset` as the pass's immediates. */
+  setImmediates(pass: GPUComputePassEncoder, offset: number): void {
+    const length = this.#lengths[offset / SLOT_BYTES] as number;
+    if (length > 0) pass.setImmediates(0, this.#words, offset / 4, length);
+  }
+
+  /** Uploads new slots to `buffer`; called before each submission. */
+  write(queue: GPUQueue, buffer: GPUBuffer): void {
     if (this.#written === this.#count) return;
     const start = this.#written * SLOT_BYTES;
-    this.queue.writeBuffer(this.buffer, start, this.#words.buffer, start, this.#count * SLOT_BYTES - start);
+    queue.writeBuffer(buffer, start, this.#words.buffer, start, this.#count * SLOT_BYTES - start);
     this.#written = this.#count;
   }
 
@@ -167,8 +168,9 @@ const MOST_LISTS = 16;
  * `inOneGo`, each dispatch and each copy is a submission of its own.
  */
 export class Recorder implements Dispatcher {
-  readonly #slots: ParamSlots;
-  readonly #paramsGroup: GPUBindGroup;
+  readonly #slots = new ParamSlots();
+  /** Buffer of parameters, and its bind group; none if they are immediates. */
+  readonly #uniform: { buffer: GPUBuffer; group: GPUBindGroup } | undefined;
   /** Lists that `again` recorded; valid for buffers of `#generation`. */
   readonly #lists = new Map<string, readonly Dispatch[]>();
   #generation = 0;
@@ -192,13 +194,12 @@ export class Recorder implements Dispatcher {
   #recorded = 0;
 
   constructor(private readonly device: Device) {
+    const { paramsLayout: layout } = device.pipelines;
+    if (!layout) return;
     const { UNIFORM, COPY_DST } = GPUBufferUsage;
-    const buffer = device.buffers.create('params', 'staging', recorderBytes, UNIFORM | COPY_DST);
-    this.#slots = new ParamSlots(device.gpuDevice.queue, buffer);
-    this.#paramsGroup = device.gpuDevice.createBindGroup({
-      layout: device.pipelines.paramsLayout,
-      entries: [{ binding: 0, resource: { buffer, size: SLOT_BYTES } }],
-    });
+    const buffer = device.buffers.create('params', 'staging', recorderBytes(device), UNIFORM | COPY_DST);
+    const entries = [{ binding: 0, resource: { buffer, size: SLOT_BYTES } }];
+    this.#uniform = { buffer, group: device.gpuDevice.createBindGroup({ layout, entries }) };
   }
 
   /**
@@ -264,8 +265,9 @@ export class Recorder implements Dispatcher {
   }
 
   #send(encoder: GPUCommandEncoder): void {
-    this.#slots.write();
-    this.device.gpuDevice.queue.submit([encoder.finish()]);
+    const { queue } = this.device.gpuDevice;
+    if (this.#uniform) this.#slots.write(queue, this.#uniform.buffer);
+    queue.submit([encoder.finish()]);
     this.#encoder = undefined;
     this.#recorded = 0;
   }
@@ -304,13 +306,18 @@ export class Recorder implements Dispatcher {
     const pass = (this.#pass ??= this.#beginPass());
     if (pipeline !== this.#pipeline) pass.setPipeline((this.#pipeline = pipeline));
     if (bindGroup !== this.#bindGroup) pass.setBindGroup(0, (this.#bindGroup = bindGroup));
-    if (offset !== this.#offset) pass.setBindGroup(1, this.#paramsGroup, [(this.#offset = offset)]);
+    if (offset !== this.#offset) this.#setParams(pass, (this.#offset = offset));
     pass.dispatchWorkgroups(x, y, z);
     this.dispatches++;
     if (++this.#recorded < this.mostDispatches || !this.#encoder) return;
     // Do not clear the parameter slots: a list may be in recording.
     this.#endPass();
     this.#send(this.#encoder);
+  }
+
+  #setParams(pass: GPUComputePassEncoder, offset: number): void {
+    if (this.#uniform) pass.setBindGroup(1, this.#uniform.group, [offset]);
+    else this.#slots.setImmediates(pass, offset);
   }
 
   #beginPass(): GPUComputePassEncoder {

@@ -1,9 +1,10 @@
 import source from '../../shaders/linear-prefill/linear-prefill.wgsl?raw';
+import packedSource from '../../shaders/linear-prefill/linear-packed.wgsl?raw';
 import tiledSource from '../../shaders/linear-prefill/linear-tiled.wgsl?raw';
 import type { Device } from '../gpu/device.ts';
 import { type Binding, type Kernel, reads, writes } from '../gpu/kernel.ts';
 import type { GgmlType } from '../weights/ggml-types.ts';
-import { tileReader, weightReader } from './formats/weight-formats.ts';
+import { tileReader, WEIGHT_FORMATS, weightReader } from './formats/weight-formats.ts';
 import { inputLoading } from './kernel-variants.ts';
 import { type LoraSite, loraParts } from './lora-layout.ts';
 import { part } from './shader-library.ts';
@@ -22,6 +23,8 @@ type PrefillSize = { rows: number; tokens: number };
 
 /** y = W · x of many tokens: tiles in registers, or in workgroup memory, as the device's variant says. */
 export function prefillKernel(device: Device, options: LinearPrefillOptions): Kernel<PrefillSize> {
+  const words = PACKED[options.type];
+  if (device.variant.roundsInputs && words && !options.adds) return linearPackedKernel(device, words, options);
   return device.variant.tileRows > 0 ? linearTiledKernel(device, options) : linearPrefillKernel(device, options);
 }
 
@@ -105,7 +108,8 @@ function linearTiledKernel(device: Device, options: LinearPrefillOptions): Kerne
   return {
     name: 'linear-tiled',
     sources: [
-      ...[...reader.sources, ...tile.sources, part(hasBias ? 'bias/vector' : 'bias/none'), ...lora.sources],
+      ...[...reader.sources, ...tile.sources, part(hasBias ? 'bias/vector' : 'bias/none'), part('store-product')],
+      ...lora.sources,
       part(adds ? 'tile-lora/columns' : 'tile-lora/none'),
       tiledSource,
     ],
@@ -119,5 +123,35 @@ function linearTiledKernel(device: Device, options: LinearPrefillOptions): Kerne
     bindings: linearBindings(reader.bindings, hasBias, lora.bindings),
     params: { ...{ rowStart: 'u32', rows: 'u32', scale: 'f32', outputWidth: 'u32', tokens: 'u32' }, ...lora.params },
     groups: ({ rows: outputs, tokens }) => [Math.ceil(outputs / rows), Math.ceil(tokens / tileTokens(workgroup))],
+  };
+}
+
+/** How linear-packed unpacks a type to 8-bit integers. A block of the others has two scales, or quants of other sizes. */
+const PACKED: Partial<Record<GgmlType, 'nibbles' | 'bytes'>> = {
+  Q4_0: 'nibbles',
+  Q4_1: 'nibbles',
+  Q4_K: 'nibbles',
+  Q8_0: 'bytes',
+};
+const PACKED_TILE = 64;
+
+/** The same as linearTiledKernel with inputs rounded to 8 bits, for devices that multiply four 8-bit integers at once. */
+function linearPackedKernel(
+  device: Device,
+  words: 'nibbles' | 'bytes',
+  { type, columns, accumulate = false, hasBias = false }: LinearPrefillOptions,
+): Kernel<PrefillSize> {
+  const { constants, bindings } = weightReader(device, type, columns);
+  return {
+    name: 'linear-packed',
+    sources: [
+      part(WEIGHT_FORMATS[type].sources.find((name) => name.startsWith('scales/')) as string),
+      ...[part(`packed-words/${words}`), part(hasBias ? 'bias/vector' : 'bias/none'), part('store-product')],
+      packedSource,
+    ],
+    constants: { ...constants, WORKGROUP: 256, VECTORS: 8, PAIRS: 4, ROWS: 4, ACCUMULATE: accumulate },
+    bindings: linearBindings(bindings, hasBias, []),
+    params: { rowStart: 'u32', rows: 'u32', scale: 'f32', outputWidth: 'u32', tokens: 'u32' },
+    groups: ({ rows, tokens }) => [Math.ceil(rows / PACKED_TILE), Math.ceil(tokens / PACKED_TILE)],
   };
 }

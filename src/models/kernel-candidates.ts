@@ -174,12 +174,17 @@ export const DECODE_CANDIDATES: readonly Candidate[] = [
 ];
 /** Candidates for linears in prefill: in registers, or in tiles of 32 or 64 rows. */
 export const PREFILL_CANDIDATES: readonly Candidate[] = [
-  { prefillWorkgroup: 8, tileRows: 0 },
-  { prefillWorkgroup: 256, tileRows: 64 },
-  { prefillWorkgroup: 256, tileRows: 32 },
-  { prefillWorkgroup: 128, tileRows: 64 },
-  { prefillWorkgroup: 128, tileRows: 32 },
+  { prefillWorkgroup: 8, tileRows: 0, roundsInputs: false },
+  { prefillWorkgroup: 256, tileRows: 64, roundsInputs: false },
+  { prefillWorkgroup: 256, tileRows: 32, roundsInputs: false },
+  { prefillWorkgroup: 128, tileRows: 64, roundsInputs: false },
+  { prefillWorkgroup: 128, tileRows: 32, roundsInputs: false },
 ];
+/** `fast`: kernels that round inputs to 8 bits may be chosen. */
+export type Precision = 'exact' | 'fast';
+
+/** One more candidate, with rounded inputs, if the user prefers speed; tiles for types that it does not know. */
+const FAST_PREFILL: Candidate = { prefillWorkgroup: 256, tileRows: 64, roundsInputs: true };
 
 /** Whether only software adapters may choose it: a row per invocation needs more registers than a GPU has. */
 const isForSoftware = ({ lanes, tileRows }: Candidate): boolean => lanes === 1 || tileRows === 0;
@@ -197,8 +202,10 @@ export function kernelCandidates(
   device: Device,
   config: ModelConfig,
   tensors: ReadonlyMap<string, TensorInfo>,
+  precision: Precision = 'exact',
 ): { tuningCases: TuningCase[]; release: () => void } {
   const { hiddenSize, experts } = config;
+  const isFast = precision === 'fast' && device.features.has('packed_4x8_integer_dot_product');
   const { intermediateSize } = experts?.firstLayer === 0 ? experts : config;
   const made: GPUBuffer[] = [];
   const buffer = (name: string, bytes: number): GPUBuffer => {
@@ -230,7 +237,7 @@ export function kernelCandidates(
   return {
     tuningCases: [
       linear('decode', 1, DECODE_CANDIDATES),
-      linear('prefill', PREFILL_TOKENS, PREFILL_CANDIDATES),
+      linear('prefill', PREFILL_TOKENS, [...PREFILL_CANDIDATES, ...(isFast ? [FAST_PREFILL] : [])]),
       ...attentionCandidates(device, config, buffer),
     ],
     release() {

@@ -120,7 +120,7 @@ export function planHeader(device: Device, model: ModelHeader, limits: ModelLimi
   const weightBytes = sum(loaded.map(gpuBytes));
   const activationTotal =
     sum(Object.values(activations)) + ropeTables(config) * rope + samplerBytes(device, config.vocabSize);
-  const totalBytes = weightBytes + cacheBytes(config, cache) + activationTotal + recorderBytes;
+  const totalBytes = weightBytes + cacheBytes(config, cache) + activationTotal + recorderBytes(device);
 
   const buffers = {
     'kv cache of a layer': Math.max(...layerPageBytes(config, cache)),
@@ -182,7 +182,7 @@ function planDraftHead(
     sum(Object.values(activations)) +
     ropeTableBytes(config, contextLength) +
     samplerBytes(device, config.vocabSize) +
-    recorderBytes;
+    recorderBytes(device);
   return {
     config: head.config,
     tensors: head.tensors,

@@ -5,7 +5,7 @@ import { type Device, type GpuAdapterOptions, noErrors, openDevice, throwIfLost,
 import type { Compilation } from '../gpu/pipelines.ts';
 import { readOnce, Recorder } from '../gpu/recorder.ts';
 import { StepsAhead, USUAL_LIMITS } from '../gpu/submissions.ts';
-import { kernelCandidates } from '../models/kernel-candidates.ts';
+import { kernelCandidates, type Precision } from '../models/kernel-candidates.ts';
 import { loadTransformer, loadDraftHead } from '../models/load-transformer.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import { isEncoder } from '../weights/encoder-config.ts';
@@ -47,9 +47,9 @@ async function openWith(options: SessionOptions, variant?: Variant): Promise<Ses
       const recorder = new Recorder(device);
       const { submissions = USUAL_LIMITS } = options;
       recorder.mostDispatches = submissions.submission;
-      const { tuning, autotunes = device.deviceClass === 'gpu' } = options;
+      const { tuning, autotunes = device.deviceClass === 'gpu', precision } = options;
       if (variant) device.variant = variant;
-      else if (tuning && autotunes) await tune(device, recorder, plan, tuning);
+      else if (tuning && autotunes) await tune(device, recorder, plan, { store: tuning, precision });
       const onBytes = uploadProgress(device, plan, options);
       const head = options.withDraftHead ? plan.draftHead : undefined;
       const states = head && draftStates(device, head);
@@ -103,11 +103,11 @@ async function tune(
   device: Device,
   recorder: Recorder,
   { config, tensors }: ModelPlan,
-  store: TuningStore,
+  { store, precision }: { store: TuningStore; precision: Precision | undefined },
 ): Promise<void> {
   // The self-check's result is stored by the session's kernels, which must not depend on what was timed before.
   const apart: Device = { ...device, pipelines: device.pipelines.apart() };
-  const { tuningCases, release } = kernelCandidates(apart, config, tensors);
+  const { tuningCases, release } = kernelCandidates(apart, config, tensors, precision);
   await autotune(apart, recorder, tuningCases, store);
   release();
   device.variant = apart.variant;

@@ -1,6 +1,7 @@
 import type { TuningStore } from '../gpu/autotuner.ts';
 import type { GpuAdapterOptions, OptionalFeature, Wait } from '../gpu/device.ts';
 import type { SubmissionLimits } from '../gpu/submissions.ts';
+import type { Precision } from '../models/kernel-candidates.ts';
 import type { ByteSource } from '../weights/byte-source.ts';
 import type { ModelHeader } from '../weights/model-header.ts';
 import type { WeightType } from '../weights/quantize.ts';
@@ -53,6 +54,8 @@ export interface SessionOptions {
    * variants are known.
    */
   autotunes?: boolean | undefined;
+  /** Default: `exact`. `fast` needs autotuning. */
+  precision?: Precision | undefined;
   /** Called with each prompt batch when it is computed. */
   onTrace?: (batch: BatchTrace) => void;
   onProgress?: (progress: LoadProgress) => void;

@@ -122,6 +122,7 @@ it('checks the hub, the weights and the GPU adapter, and never shows a token', (
   expect(refused({ hub: 'x' })).toMatchObject({ detail: { field: 'hub' } });
   expect(refused({ weights: 'Q2_K' })).toMatchObject({ detail: { field: 'weights' } });
   expect(refused({ autotune: 'yes' })).toMatchObject({ detail: { field: 'autotune' } });
+  expect(refused({ precision: 'half' })).toMatchObject({ detail: { field: 'precision' } });
   expect(refused({ gpuAdapter: 'fast' })).toMatchObject({ detail: { field: 'gpuAdapter' } });
   expect(refused({ gpuAdapter: { powerPreference: 'turbo' } })).toMatchObject({
     detail: { field: 'gpuAdapter.powerPreference' },

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
-import { type Device, openDevice } from '../../src/gpu/device.ts';
+import { type Device, openDevice, type OptionalFeature } from '../../src/gpu/device.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
 import { createOperation, Readback, readOnce, Recorder } from '../../src/gpu/recorder.ts';
 
@@ -105,7 +105,21 @@ it('an error that the device reports is known before the result of what it refus
   own.close();
 });
 
-describe('parameters', () => {
+const UNIFORM: readonly OptionalFeature[] = ['immediate_address_space'];
+
+describe.each([
+  ['in a uniform buffer', UNIFORM],
+  ['as immediates', []],
+])('parameters %s', (_, without) => {
+  let device: Device;
+  let recorder: Recorder;
+
+  beforeAll(async () => {
+    device = await openDevice(nodeGpu(), { wait: napping, without });
+    recorder = new Recorder(device);
+  });
+  afterAll(() => device.close());
+
   /** values[place] = value */
   const put: Kernel = {
     name: 'put',
@@ -118,7 +132,7 @@ describe('parameters', () => {
   const COUNT = 5000;
   const operation = (count: number) => {
     const values = device.buffers.storage('values', 'activations', count * 4);
-    const made = createOperation(device, put, { values });
+    const made = { ...createOperation(device, put, { values }), values };
     const read = async () =>
       new Float32Array(await readOnce(device, 'values', [{ buffer: values, offset: 0, size: count * 4 }]));
     return { made, read };
@@ -134,6 +148,43 @@ describe('parameters', () => {
     expect(await read()).toEqual(Float32Array.from({ length: COUNT }, (_, place) => -place / 2));
   });
 
+  it('stay those of a dispatch when the pipeline changes', async () => {
+    const { made, read } = operation(4);
+    const plain = createOperation(
+      device,
+      { ...put, name: 'plain', sources: ['@compute @workgroup_size(1) fn main() { values[3] += 1.0; }'], params: {} },
+      { values: device.buffers.storage('others', 'activations', 16) },
+    );
+    const add = createOperation(
+      device,
+      {
+        ...put,
+        name: 'add',
+        sources: ['@compute @workgroup_size(1) fn main() { values[params.place] += params.value; }'],
+      },
+      { values: made.values },
+    );
+    const wide = createOperation(
+      device,
+      {
+        ...put,
+        name: 'wide',
+        sources: ['@compute @workgroup_size(1) fn main() { values[params.place] += params.value * params.factor; }'],
+        params: { ...put.params, factor: 'f32' },
+      },
+      { values: made.values },
+    );
+    recorder.inOneGo(() => {
+      recorder.run(made, [1], { place: 1, value: 2 });
+      recorder.run(add, [1], { place: 1, value: 2 });
+      recorder.run(plain, [1]);
+      recorder.run(add, [1], { place: 1, value: 2 });
+      recorder.run(wide, [1], { place: 2, value: 3, factor: 5 });
+      recorder.run(add, [1], { place: 1, value: 2 });
+    });
+    expect(await read()).toEqual(new Float32Array([0, 8, 15, 0]));
+  });
+
   it('that a submission before had are not written again', async () => {
     const { made } = operation(2);
     const { queue } = device.gpuDevice;
@@ -143,7 +194,7 @@ describe('parameters', () => {
         for (const place of [0, 1, 0]) recorder.run(made, [1], { place, value: 0.123 });
       });
     }
-    expect(writeBuffer.mock.calls.map((call) => call[4])).toEqual([2 * 256]);
+    expect(writeBuffer.mock.calls.map((call) => call[4])).toEqual(without === UNIFORM ? [2 * 256] : []);
     writeBuffer.mockRestore();
   });
 

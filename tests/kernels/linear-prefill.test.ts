@@ -1,4 +1,5 @@
-import { it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Device } from '../../src/gpu/device.ts';
 import { prefillKernel, TILE_TOKENS } from '../../src/kernels/linear-prefill.ts';
 import { destroyMatrix } from '../../src/layers/weight-matrix.ts';
 import { linearPrefill } from '../reference/kernels/linear-prefill.ts';
@@ -22,6 +23,8 @@ interface Case {
   /** Outputs before and after this matrix's, which must not change. */
   left?: number;
   right?: number;
+  /** Default: any. */
+  inputs?: (count: number) => Float32Array;
   /** Default: TOKENS. */
   counts?: readonly number[];
 }
@@ -33,7 +36,8 @@ async function check(runner: Runner, random: Random, options: Case): Promise<voi
   const outputWidth = left + rows + right;
   const { matrix, weights } = await randomMatrix(device, type, rows, columns, random);
   const kernel = prefillKernel(device, { type, columns, accumulate, hasBias: bias !== undefined });
-  const most = random.normals(Math.max(...counts) * columns, 1, 0.1);
+  const { inputs = (count) => random.normals(count, 1, 0.1) } = options;
+  const most = inputs(Math.max(...counts) * columns);
   const scale = accumulate ? 0.75 : 1;
   const everything = linearPrefill(weights, columns, most, { scale, bias });
   const biasValues = bias && runner.upload(Float32Array.of(...random.normals(left), ...bias, ...random.normals(right)));
@@ -59,6 +63,29 @@ async function check(runner: Runner, random: Random, options: Case): Promise<voi
     expectClose('linear-prefill', (await runner.floats(y)).subarray(0, want.length), want, magnitude);
   }
   destroyMatrix(device, matrix);
+}
+
+/** Inputs that 8 bits with a scale for each block of 32 hold exactly; a block of zeros too. */
+function packable(random: Random, count: number): Float32Array {
+  const inputs = new Float32Array(count);
+  for (let block = 0; block < count / 32; block++) {
+    const step = block % 5 === 4 ? 0 : 2 ** (random.below(12) - 9);
+    const largest = random.below(32);
+    for (let i = 0; i < 32; i++) {
+      const number = i === largest ? (block % 2 ? -127 : 127) : random.below(255) - 127;
+      inputs[32 * block + i] = number * step;
+    }
+  }
+  return inputs;
+}
+
+/** Inputs rounded to 8 bits with a scale for each block of 32. */
+function packed(inputs: Float32Array): Float32Array {
+  return inputs.map((value, i) => {
+    const block = inputs.subarray(i - (i % 32), i - (i % 32) + 32);
+    const step = block.reduce((most, one) => Math.max(most, Math.abs(one)), 0) / 127;
+    return Math.round(value / step) * step;
+  });
 }
 
 /** Types for each variant; loads of inputs do not depend on how a type is decoded. */
@@ -118,6 +145,59 @@ describeVariants(PREFILL_VARIANTS, (getRunner, variant) => {
         runner.device.variant = own;
       },
     );
+  }
+
+  if (variant === 'gpu') {
+    describe('inputs rounded to 8 bits', () => {
+      const own = (): Device => getRunner().device;
+      let before: Device['variant'];
+      beforeEach(() => {
+        before = own().variant;
+        own().variant = { ...before, roundsInputs: true };
+      });
+      afterEach(() => void (own().variant = before));
+
+      it.each<GgmlType>(['Q4_0', 'Q4_1', 'Q4_K', 'Q8_0'])('%s: sums of integers', async (type) => {
+        expect(prefillKernel(own(), { type, columns: 256 }).name).toBe('linear-packed');
+        const random = new Random(12);
+        const inputs = (count: number): Float32Array => packable(random, count);
+        const common = { type, columns: 256, inputs, counts: [1, 9, 63, 65] };
+        await check(getRunner(), random, { ...common, rows: 65, left: 3, right: 4, bias: random.normals(65) });
+        await check(getRunner(), random, { ...common, rows: 130, accumulate: true });
+        if (type !== 'Q4_K') await check(getRunner(), random, { ...common, columns: 96, rows: 20 });
+      });
+
+      it('any inputs: the product of what they are rounded to', async () => {
+        const random = new Random(13);
+        const runner = getRunner();
+        const { device } = runner;
+        const [columns, rows, tokens] = [512, 64, 32];
+        const { matrix, weights } = await randomMatrix(device, 'Q8_0', rows, columns, random);
+        const x = random.normals(tokens * columns, 1, 0.1);
+        const y = runner.empty(tokens * rows * 4);
+        const kernel = prefillKernel(device, { type: 'Q8_0', columns });
+        const bounds = { ...matrix.slices[0]?.ranges, x: runner.upload(x), y };
+        const params = { rowStart: 0, rows, scale: 1, outputWidth: rows, tokens };
+        runner.run(kernel, bounds, { rows, tokens }, params);
+        const got = await runner.floats(y);
+        const magnitude = rms(weights) * rms(x) * Math.sqrt(columns);
+        expectClose('linear-prefill', got, linearPrefill(weights, columns, packed(x)), magnitude);
+        const exact = linearPrefill(weights, columns, x);
+        const error = rms(got.map((value, i) => value - exact[i]!)) / rms(exact);
+        expect(error).toBeGreaterThan(1e-3);
+        expect(error).toBeLessThan(1e-2);
+        destroyMatrix(device, matrix);
+      });
+
+      it('other types, and products with adapters, stay exact', () => {
+        const adds = { first: 0, widths: [64] };
+        const names = [
+          prefillKernel(own(), { type: 'Q6_K', columns: 256 }),
+          prefillKernel(own(), { type: 'Q4_1', columns: 256, adds }),
+        ].map(({ name }) => name);
+        expect(names).toEqual(['linear-tiled', 'linear-tiled']);
+      });
+    });
   }
 
   it('linear-prefill: a whole batch', async () => {

@@ -25,7 +25,7 @@ const SHADERS = Object.entries(
 const MOST_MS = 1_200_000;
 
 /** Other variants that the autotuner may choose differ only in constants. */
-const FORMS = Object.values(VARIANTS);
+const FORMS = [...Object.values(VARIANTS), { ...VARIANTS.gpu, roundsInputs: true }];
 
 /** Kernels of devices with these features, and of devices without features. */
 function kernelsWith(device: Device, features: ReadonlySet<OptionalFeature>): Kernel[] {

@@ -32,11 +32,14 @@ test('an offered feature that does not compile is not used', async () => {
   };
   const without = await say({ without: OPTIONAL_FEATURES });
   expect(without).toMatchObject({ features: [], tokens: { length: 8 } });
-  expect(await say({ gpu: gpuWithout(/vec4<f16>|subgroup(Elect|Broadcast)|unpack4xI8/) })).toEqual(without);
+  expect(await say({ gpu: gpuWithout(/vec4<f16>|subgroup(Elect|Broadcast)|unpack4xI8|var<immediate>/) })).toEqual(
+    without,
+  );
   // Each feature is tried by itself.
   expect((await say({ gpu: gpuWithout(/subgroupBroadcast/) })).features).toEqual([
     'shader-f16',
     'packed_4x8_integer_dot_product',
+    'immediate_address_space',
   ]);
 });
 

@@ -33,7 +33,7 @@ const limits = {
 };
 
 /** Devices that use different variants. */
-const devices = Object.values(VARIANTS).flatMap((variant) =>
+const devices = [...Object.values(VARIANTS), { ...VARIANTS.gpu, roundsInputs: true }].flatMap((variant) =>
   [4, 8, undefined].flatMap((subgroupSize) =>
     [new Set<OptionalFeature>(), new Set(OPTIONAL_FEATURES)].map(
       (features) =>

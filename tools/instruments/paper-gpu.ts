@@ -27,7 +27,7 @@ export interface NotedDispatch {
   code: string;
   /** Group 0, in the order of its bindings. */
   bindings: readonly NotedBinding[];
-  /** Contents of group 1. */
+  /** Contents of group 1, or the immediates. */
   params: Uint8Array<ArrayBuffer> | undefined;
   groups: readonly [number, number, number];
 }
@@ -43,6 +43,7 @@ export const DEFAULT_LIMITS = {
   maxComputeWorkgroupSizeY: 256,
   maxComputeWorkgroupSizeZ: 64,
   maxComputeWorkgroupsPerDimension: 65_535,
+  maxImmediateSize: 64,
   minUniformBufferOffsetAlignment: 256,
   minStorageBufferOffsetAlignment: 256,
 };
@@ -147,14 +148,18 @@ class PaperEncoder {
 
   beginComputePass(): object {
     let pipeline: PaperPipeline | undefined;
+    const immediates = new Uint8Array(this.bounds.limits.maxImmediateSize);
     const groups: { bindings: PaperBinding[]; offset: number }[] = [];
     return {
       setPipeline: (next: PaperPipeline) => void (pipeline = next),
       setBindGroup: (index: number, bindings: PaperBinding[], [offset = 0]: readonly number[] = []) =>
         void (groups[index] = { bindings, offset }),
+      setImmediates: (offset: number, data: ArrayBufferView, start?: number, length?: number) =>
+        immediates.set(bytesOf(data, start, length), offset),
       dispatchWorkgroups: (x: number, y = 1, z = 1) => {
         const [storage, uniform] = groups;
         const { label = '', code = '' } = pipeline ?? {};
+        const own = immediates.slice();
         for (const count of [x, y, z]) this.bounds.expect('maxComputeWorkgroupsPerDimension', count, label);
         this.commands.push(() => {
           const bindings = (storage?.bindings ?? []).map(({ buffer, offset = 0, size = buffer.size - offset }) => ({
@@ -163,7 +168,7 @@ class PaperEncoder {
             contents: buffer.range(offset, size),
           }));
           const [bound] = uniform?.bindings ?? [];
-          const params = bound?.buffer.range(uniform?.offset ?? 0, bound.size ?? 0);
+          const params = bound ? bound.buffer.range(uniform?.offset ?? 0, bound.size ?? 0) : own;
           this.note({ kernel: label, code, bindings, params, groups: [x, y, z] });
         });
       },
@@ -217,7 +222,10 @@ function paperDevice(features: ReadonlySet<string>, note: (dispatch: NotedDispat
       return new PaperBuffer(descriptor);
     },
     createBindGroupLayout: () => ({}),
-    createPipelineLayout: () => ({}),
+    createPipelineLayout: ({ immediateSize = 0 }: GPUPipelineLayoutDescriptor) => {
+      bounds.expect('maxImmediateSize', immediateSize, 'a pipeline layout');
+      return {};
+    },
     createShaderModule: (descriptor: GPUShaderModuleDescriptor) => descriptor,
     createComputePipeline: pipeline,
     createComputePipelineAsync: (descriptor: GPUComputePipelineDescriptor) => Promise.resolve(pipeline(descriptor)),

@@ -119,7 +119,7 @@ export async function kernelChecks(
         ...(await expertProductChecks(device, upload, config, tensors)),
       ],
     },
-    { candidates: PREFILL_CANDIDATES, checks: prefill },
+    { candidates: [{ roundsInputs: false }, ...PREFILL_CANDIDATES], checks: prefill },
     { candidates: [], checks: others },
     { candidates: ATTENTION_CANDIDATES, checks: attentionChecks(device, config) },
   ];

@@ -2,7 +2,7 @@ import { isRecord } from '../../util/values.ts';
 import type { TuningStore } from '../../gpu/autotuner.ts';
 import { Buffers } from '../../gpu/buffers.ts';
 import { type Variant, VARIANTS, type Device } from '../../gpu/device.ts';
-import { renderKernel, textHash } from '../../gpu/kernel.ts';
+import { textHash } from '../../gpu/kernel.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { type CheckGroup, rightVariant } from '../../gpu/self-check.ts';
 import { pageFormKernels } from '../../layers/attention.ts';
@@ -88,7 +88,7 @@ export async function checkPages(session: Checked, store: TuningStore): Promise<
   const { config } = session.plan;
   await rightFor(session, store, {
     name: 'right with page forms',
-    texts: pageFormKernels(session.device, config).map(renderKernel),
+    texts: pageFormKernels(session.device, config).map((kernel) => session.device.pipelines.textOf(kernel)),
     groups: (device) => [{ candidates: [], checks: pageChecks(device, config) }],
   });
 }

@@ -49,7 +49,7 @@ export function planEncoder(device: Device, header: ModelHeader, limits: ModelLi
   const batchTokens = Math.ceil(Math.max(BATCHES * device.variant.batchTokens, contextLength) / TILE) * TILE;
   const { activations, positions, tables } = sizesOf(config, batchTokens, contextLength);
   const weightBytes = sum([...tensors.values()].filter(({ name }) => isOnGpu(name)).map(gpuBytes)) + tables * positions;
-  const totalBytes = weightBytes + sum(Object.values(activations)) + recorderBytes;
+  const totalBytes = weightBytes + sum(Object.values(activations)) + recorderBytes(device);
   checkSizes(device, file, { totalBytes, weightBytes, contextLength, buffers: { positions, ...activations } }, limits);
   checkMatrices(device, file, [...tensors.values()]);
   const tokenizer = readTokenizerMetadata(header);

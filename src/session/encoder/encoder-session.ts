@@ -9,7 +9,6 @@ import { withWeights } from '../model-plan.ts';
 import type { SessionOptions } from '../session-options.ts';
 import { type EncoderPlan, planEncoder } from './encoder-plan.ts';
 import type { TuningStore } from '../../gpu/autotuner.ts';
-import { renderKernel } from '../../gpu/kernel.ts';
 import { encoderChecks, encoderKernels } from '../../models/checks/encoder-checks.ts';
 import { rightFor } from '../checks/session-checks.ts';
 import { inSmallSubmissions, reportKernels, uploadProgress } from '../open-session.ts';
@@ -147,7 +146,7 @@ export function checkEncoder(
 ): Promise<Variant> {
   return rightFor({ device, recorder }, store, {
     name: 'right with an encoder',
-    texts: encoderKernels(device, config, tensors).map(renderKernel),
+    texts: encoderKernels(device, config, tensors).map((kernel) => device.pipelines.textOf(kernel)),
     groups: (apart) => encoderChecks(apart, recorder, config, tensors),
   });
 }

@@ -67,6 +67,8 @@ interface Place {
   on?: DeviceClass;
   /** Subgroup size that the device reports, without operations across subgroups. */
   subgroupsOf?: 1 | 8;
+  /** Prefill rounds its inputs. */
+  roundsInputs?: boolean;
   model?: keyof typeof MODELS;
 }
 
@@ -89,6 +91,7 @@ const onGpu = { on: 'gpu' } as const;
 const hidden = { subgroupsOf: 1 } as const;
 /** An invocation computes several pairs of rows only in subgroups of eight. */
 const inPairs = { subgroupsOf: 8 } as const;
+const rounding = { ...onGpu, roundsInputs: true } as const;
 const few = { model: 'few' } as const;
 const fewOnGpu = { ...few, ...onGpu } as const;
 
@@ -97,6 +100,15 @@ const LOADED: Broken[] = [
   broken('reduce-sum/single', /return value; \}/, 'return value * 0.9; }', 'rms-norm'),
   broken('reduce-sum/workgroup', /i < REDUCE_COLUMNS; i\+\+/, 'i + 1u < REDUCE_COLUMNS; i++', 'rms-norm', onGpu),
   broken('decode-sums/subgroups', /sums \+= subgroupShuffleXor\(sums, 2u\);/, '', 'linear-decode Q4_1', onGpu),
+  broken(
+    'packed-words/nibbles',
+    /vec2u\(0u, 4u\)\) & vec2u/,
+    'vec2u(4u, 0u)) & vec2u',
+    'linear-prefill Q4_1',
+    rounding,
+  ),
+  broken('packed-words/bytes', /\^ vec2u\(0x00808080u\)/, '', 'linear-prefill Q8_0', rounding),
+  broken('store-product', /sum \* params\.scale \+ bias/, 'sum + bias', 'linear-prefill Q4_1', rounding),
   broken('codes/8bit', /8388608\.0, 0\.0\);/, '0.0, 0.0);', 'linear-decode Q8_0'),
   broken('nibbles', /nibbles4\(w\.w >> 16u\)/, 'nibbles4(w.w)', 'linear-decode Q4_1'),
   broken('scales/affine', /dm\.xxy/, 'dm.xxx', 'linear-decode Q4_1'),
@@ -521,12 +533,13 @@ const sampled: ChecksOf = async (device, model) => {
 async function check(
   checksOf: ChecksOf,
   gpu: GPU,
-  { on = 'cpu', subgroupsOf, model = 'llama' }: Place,
+  { on = 'cpu', subgroupsOf, roundsInputs = false, model = 'llama' }: Place,
   named: readonly string[],
 ): Promise<void> {
   const opened = await openDevice(gpu, { deviceClass: on, wait: napping });
   const features = new Set([...opened.features].filter((name) => name !== 'subgroups'));
   const device = subgroupsOf ? { ...opened, subgroupSize: subgroupsOf, features } : opened;
+  device.variant = { ...device.variant, roundsInputs };
   try {
     const checks = (await checksOf(device, model)).filter(({ name }) => named.some((part) => name.includes(part)));
     expect(checks).not.toEqual([]);
@@ -548,7 +561,8 @@ const ALL = [
 ];
 
 type Found = (typeof ALL)[number];
-const placeOf = ({ checksOf, on, subgroupsOf, model }: Found): string => [checksOf.name, model, on, subgroupsOf].join();
+const placeOf = ({ checksOf, on, subgroupsOf, roundsInputs, model }: Found): string =>
+  [checksOf.name, model, on, subgroupsOf, roundsInputs].join();
 /** One fault of each place. All other checks run whenever a test loads a model or an adapter. */
 const PLACES = [...new Map(ALL.map((each) => [placeOf(each), each])).entries()].map(([id, place]) => ({ id, place }));
 

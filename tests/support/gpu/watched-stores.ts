@@ -64,14 +64,17 @@ export function watchedStores(): { gpu: GPU; found: () => Promise<SharedStores>;
     });
     return derived(device, {
       createShaderModule: ({ label = '', code }) => {
-        if (!code.includes('@group(1)') && !/^const /m.test(code)) return device.createShaderModule({ label, code });
+        if (!code.includes('struct Params') && !/^const /m.test(code))
+          return device.createShaderModule({ label, code });
         const owned = ownedText(code);
         texts.set(owned.hash, { kernel: label, sites: owned.sites });
         kernels.add(label);
         return device.createShaderModule({ label, code: owned.code });
       },
-      createPipelineLayout: ({ bindGroupLayouts }) =>
-        device.createPipelineLayout({ bindGroupLayouts: [...bindGroupLayouts, layout] }),
+      createPipelineLayout: ({ bindGroupLayouts, ...rest }) => {
+        const [storage = null, params = null] = bindGroupLayouts; // parameters may be immediates
+        return device.createPipelineLayout({ ...rest, bindGroupLayouts: [storage, params, layout] });
+      },
       createCommandEncoder: (options) => {
         const encoder = device.createCommandEncoder(options);
         return derived(encoder, {
