@@ -230,6 +230,7 @@ export const OPTIONAL_FEATURES = /* @__PURE__ */ [DEVICE_FEATURES, LANGUAGE_FEAT
 export type OptionalFeature = (typeof OPTIONAL_FEATURES)[number];
 
 const part = shaderParts(numbers);
+const TRIAL_LANES = 32;
 
 /**
  * A trial module per feature that uses all of it that the shader libraries use: a browser may offer a feature that its
@@ -261,7 +262,7 @@ function trial(
     let x = values[local].x;
     values[local] = ${value};
   }`;
-  return { sources: [...libraries, main], enables, constants: { LANES: 32 }, params: {} };
+  return { sources: [...libraries, main], enables, constants: { LANES: TRIAL_LANES }, params: {} };
 }
 
 /** WGSL of a feature's trial module. */
@@ -288,11 +289,35 @@ async function compiles(gpuDevice: GPUDevice, feature: OptionalFeature): Promise
       compute: { module, entryPoint: 'main' },
     });
   });
-  const isCompiled = await made.then(
-    () => true,
-    () => false,
-  );
-  return (await refusal) === undefined && isCompiled;
+  const pipeline = await made.catch(() => undefined);
+  if ((await refusal) !== undefined || !pipeline) return false;
+  return feature !== 'immediate_address_space' || readsImmediates(gpuDevice, pipeline);
+}
+
+/** Whether the trial of immediates reads what a pass sets. They are new, and every kernel would depend on them. */
+async function readsImmediates(gpuDevice: GPUDevice, pipeline: GPUComputePipeline): Promise<boolean> {
+  const { STORAGE, COPY_SRC, COPY_DST, MAP_READ } = GPUBufferUsage;
+  const values = gpuDevice.createBuffer({ size: TRIAL_LANES * 16, usage: STORAGE | COPY_SRC });
+  const read = gpuDevice.createBuffer({ size: 4, usage: COPY_DST | MAP_READ });
+  const { made, refusal } = refusable(gpuDevice, async () => {
+    const encoder = gpuDevice.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    const entries = [{ binding: 0, resource: { buffer: values } }];
+    pass.setBindGroup(0, gpuDevice.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+    pass.setImmediates(0, new Uint32Array([3, 5]), 1, 1);
+    pass.dispatchWorkgroups(1);
+    pass.end();
+    encoder.copyBufferToBuffer(values, 0, read, 0, 4);
+    gpuDevice.queue.submit([encoder.finish()]);
+    await read.mapAsync(GPUMapMode.READ);
+    return new Float32Array(read.getMappedRange())[0] === 5;
+  });
+  const isRead = await made.catch(() => false);
+  const isRefused = (await refusal) !== undefined;
+  values.destroy();
+  read.destroy();
+  return isRead && !isRefused;
 }
 
 /** Awaits `work`; hosts may replace plain awaiting. */

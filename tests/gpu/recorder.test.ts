@@ -3,6 +3,7 @@ import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
 import { type Device, openDevice, type OptionalFeature } from '../../src/gpu/device.ts';
 import type { Kernel } from '../../src/gpu/kernel.ts';
 import { createOperation, Readback, readOnce, Recorder } from '../../src/gpu/recorder.ts';
+import { miscompiling } from '../support/gpu/miscompiling.ts';
 
 let device: Device;
 let recorder: Recorder;
@@ -233,4 +234,12 @@ describe.each([
     again();
     expect((await read()).slice(0, 2)).toEqual(new Float32Array([3, 3]));
   });
+});
+
+it('leaves immediates alone where a kernel reads others than those that were set', async () => {
+  const { gpu, changed } = miscompiling(/f32\(params\.added\)/, 'f32(params.added + 1u)');
+  const wrong = await openDevice(gpu, { wait: napping });
+  expect([device, wrong].map(({ features }) => features.has('immediate_address_space'))).toEqual([true, false]);
+  expect(changed()).toBe(1);
+  wrong.close();
 });
