@@ -66,7 +66,7 @@ export const SCHEDULING: readonly Fault[] = [
   {
     id: 'pages-not-freed',
     file: 'src/engine/request-queue.ts',
-    find: '        this.#freePages += pages;\n',
+    find: '        this.#freePages += next.pages;\n',
     replace: '',
     what: 'Pages reserved for a request stay reserved after it ends, until no request can be admitted.',
     from: 'seeded',
