@@ -21,7 +21,7 @@ fn put_inputs(token: u32, block: u32, half: u32, at: u32) {
   largest = max(largest, abs(v#i));
   #end
   let most = max(max(largest.x, largest.y), max(largest.z, largest.w));
-  let factor = select(127.0 / most, 0.0, most == 0.0);
+  let factor = select(127.0 / most, 0.0, most < 1e-30); // smaller ones would overflow it
   var rounded: array<vec4i, VECTORS>;
   var sum = vec4i();
   #for i in VECTORS
