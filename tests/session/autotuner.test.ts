@@ -95,40 +95,42 @@ restOnly(() =>
   }),
 );
 
-test('inputs are rounded to 8 bits only where speed is preferred, and only if that computes right', async () => {
-  const FAST = { prefillWorkgroup: 256, tileRows: 64, roundsInputs: true };
-  /** As if `FAST` had been measured as the fastest, where it is a candidate. */
-  const tuning: TuningStore = {
-    get: async (key) => (key.includes(': linear-prefill') ? FAST : undefined),
-    set: async () => undefined,
-  };
-  const tokens = randomTokens(40, 270, 3);
-  const exact = await tuned(tuning);
-  const { device, plan } = await exact.session();
-  expect(device.variant.roundsInputs).toBe(false);
-  const { tuningCases, release } = kernelCandidates(
-    { ...device, features: new Set() },
-    plan.config,
-    plan.tensors,
-    'fast',
-  );
-  release();
-  expect(tuningCases.flatMap(({ candidates }) => candidates)).not.toContainEqual(FAST);
+restOnly(() =>
+  test('inputs are rounded to 8 bits only where speed is preferred, and only if that computes right', async () => {
+    const FAST = { prefillWorkgroup: 256, tileRows: 64, roundsInputs: true };
+    /** As if `FAST` had been measured as the fastest, where it is a candidate. */
+    const tuning: TuningStore = {
+      get: async (key) => (key.includes(': linear-prefill') ? FAST : undefined),
+      set: async () => undefined,
+    };
+    const tokens = randomTokens(40, 270, 3);
+    const exact = await tuned(tuning);
+    const { device, plan } = await exact.session();
+    expect(device.variant.roundsInputs).toBe(false);
+    const { tuningCases, release } = kernelCandidates(
+      { ...device, features: new Set() },
+      plan.config,
+      plan.tensors,
+      'fast',
+    );
+    release();
+    expect(tuningCases.flatMap(({ candidates }) => candidates)).not.toContainEqual(FAST);
 
-  const fast = await tuned(tuning, { precision: 'fast' });
-  expect(await variantOf(fast)).toMatchObject(FAST);
-  const expected = await logitsOf(exact, tokens);
-  const difference = nmse(await logitsOf(fast, tokens), expected);
-  expect(difference).toBeGreaterThan(1e-7);
-  expect(difference).toBeLessThan(1e-3);
+    const fast = await tuned(tuning, { precision: 'fast' });
+    expect(await variantOf(fast)).toMatchObject(FAST);
+    const expected = await logitsOf(exact, tokens);
+    const difference = nmse(await logitsOf(fast, tokens), expected);
+    expect(difference).toBeGreaterThan(1e-7);
+    expect(difference).toBeLessThan(1e-3);
 
-  // The self-check refuses it if it computes wrong, and takes the same tiles without rounding.
-  const { gpu, changed } = miscompiling(/dot4I8Packed\(w0, v0\)/, '2 * $&', ['linear-packed']);
-  const refused = await tuned(tuning, { precision: 'fast', gpu });
-  expect(changed()).toBeGreaterThan(0);
-  expect(await variantOf(refused)).toMatchObject({ tileRows: 64, roundsInputs: false });
-  expect(nmse(await logitsOf(refused, tokens), expected)).toBeLessThan(NMSE.sameModel);
-});
+    // The self-check refuses it if it computes wrong, and takes the same tiles without rounding.
+    const { gpu, changed } = miscompiling(/dot4I8Packed\(w0, v0\)/, '2 * $&', ['linear-packed']);
+    const refused = await tuned(tuning, { precision: 'fast', gpu });
+    expect(changed()).toBeGreaterThan(0);
+    expect(await variantOf(refused)).toMatchObject({ tileRows: 64, roundsInputs: false });
+    expect(nmse(await logitsOf(refused, tokens), expected)).toBeLessThan(NMSE.sameModel);
+  }),
+);
 
 test('skips candidates that the driver rejects', async () => {
   const { device, recorder } = await (await engineUnderTest(bytes)).session();
