@@ -32,14 +32,14 @@ const STATES = {
 };
 
 async function stateOf(page: Page): Promise<keyof typeof STATES> {
-  const seen = async (selector: string): Promise<boolean> => page.locator(selector).first().isVisible();
-  const state = (await seen('#failure'))
-    ? 'failed'
-    : (await seen('#loading'))
-      ? 'loading'
-      : (await seen('#stop'))
-        ? 'answering'
-        : 'ready';
+  // At once: the page may go from one state to the next between two questions.
+  const state = await page.evaluate(() => {
+    const isShown = (id: string): boolean =>
+      document.getElementById(id)?.checkVisibility({ visibilityProperty: true }) ?? false;
+    if (isShown('failure')) return 'failed';
+    if (isShown('loading')) return 'loading';
+    return isShown('stop') ? 'answering' : 'ready';
+  });
   expect({ state, unseen: await outOfSight(page, STATES[state]) }).toEqual({ state, unseen: [] });
   if (state === 'ready') expect(await page.locator('#model').innerText()).not.toBe('choose one');
   return state;
@@ -140,7 +140,7 @@ describe.each([
       await demo.prompt.press('Enter');
       expect(await demo.prompt.inputValue()).toBe('Is anybody there?'); // the prompt is neither lost nor shown as sent
       expect(['loading', 'failed']).toContain(await reload(page));
-      expect(await demo.prompt.inputValue()).toBe('Is anybody there?');
+      await expect.poll(() => demo.prompt.inputValue(), SOON).toBe('Is anybody there?');
     }
   });
 
