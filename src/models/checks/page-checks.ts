@@ -168,7 +168,7 @@ function probeCheck(
     result: [{ buffer: layer.buffers.errors, offset: 0, size: expected.length * FOUND_BYTES }],
     read: (bytes) => relativeChanges(new Float32Array(bytes)),
     expected,
-    row: expected.length,
+    row: 1,
   };
 }
 
