@@ -15,7 +15,10 @@ const PLACES = 4 * NUM_SLOTS;
 export const recorderBytes = ({ pipelines }: Pick<Device, 'pipelines'>): number =>
   pipelines.paramsLayout ? SLOT_BYTES * NUM_SLOTS : 0;
 
-/** Kernel parameters in slots, which a uniform buffer repeats unless parameters are immediates. Equal parameters share a slot, across submissions too. */
+/**
+ * Kernel parameters in slots, which a uniform buffer repeats unless parameters are immediates. Equal parameters share a
+ * slot, across submissions too.
+ */
 class ParamSlots {
   /** One slot more than the buffer has: values are staged there until a lookup finds their slot. */
   readonly #words = new Uint32Array((NUM_SLOTS + 1) * SLOT_WORDS);

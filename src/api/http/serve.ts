@@ -3,7 +3,6 @@ import type { Engine, CallOptions } from '../engine-types.ts';
 import { describeError, HttpError } from './http-error.ts';
 import type { AdapterInfo } from '../../engine/types.ts';
 import { describe } from '../checks.ts';
-import type { Decision, DecisionRequest } from '../decisions/types.ts';
 
 /** The members of an engine that the routes use. */
 export type Served = Pick<
@@ -54,8 +53,8 @@ async function answer(engine: Served, request: Request): Promise<Response> {
   const { signal } = request;
   if (route !== 'systemone') return respond(await method(engine, fields as never, { signal }), entry.id, signal);
   const { answerSystemOne } = await import('./system-one.ts');
-  const decide = (asked: DecisionRequest) => method(engine, asked as never, { signal }) as Promise<Decision>;
-  return Response.json(await answerSystemOne(decide, fields, entry.id));
+  const decided = answerSystemOne((asked) => engine.decisions.create(asked, { signal }), fields, entry.id);
+  return Response.json(await decided);
 }
 
 /** Decodes a name in a path. Invalid escapes stay, and match no model. */

@@ -3,8 +3,7 @@ import { type Heads, PAGE_TOKENS } from '../heads.ts';
 
 /**
  * Forms of a KV cache page of one layer. `f16`: every token. `q8`, `q4`, `q3`, `k3v2`: quants of 8, 4, 3 bits, and 3 bits with
- * 2-bit values; keys have a range a channel, values a scale a token. `sparse`: given up, without
- * entries.
+ * 2-bit values; keys have a range a channel, values a scale a token. `sparse`: given up, without entries.
  */
 export const PAGE_FORMS = ['f16', 'q8', 'q4', 'q3', 'k3v2', 'sparse'] as const;
 export type PageForm = (typeof PAGE_FORMS)[number];
