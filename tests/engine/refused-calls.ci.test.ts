@@ -4,26 +4,17 @@ import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
+import { MemoryTuning } from '../support/memory-tuning.ts';
 import { FAILING_CALLS, failingGpu, type FailingCall, type Failures } from '../support/gpu/failing-gpu.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
-const bytes = tinyModel({
-  architecture: 'llama',
-  type: 'Q4_0',
-  seed: 61,
-  numLayers: 2,
-  contextLength: 512,
-  neverEnds: true,
-});
+const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 61, contextLength: 512, neverEnds: true });
 const SENTENCE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
 type Ask = Partial<GenerateOptions> & { prompt: string };
 
-const PREFILL: Ask = { prompt: SENTENCE.repeat(3), maxTokens: 2 };
-const DECODE: Ask = { prompt: 'Winds', maxTokens: 80 };
-const POLICY: Ask = { prompt: SENTENCE.repeat(4), maxTokens: 40, kv: 'policy' };
-const ADAPTED: Ask = { prompt: 'The wind blows.', maxTokens: 6, adapters: [{ name: 'poet', scale: 1 }] };
+const ADAPTED = { adapters: [{ name: 'poet', scale: 1 }] };
 
 /** The request after the refused one. */
 const AFTER: Ask = { prompt: 'And the ninth?', maxTokens: 6 };
@@ -47,13 +38,20 @@ async function tokensOf(
 /** Indices of the calls to fail among `count` calls: the first, the middle and the last. */
 const placesOf = (count: number): number[] => [...new Set(count === 0 ? [] : [0, Math.floor(count / 2), count - 1])];
 
-const STEPS = {
-  prefill: { ask: PREFILL, before: async () => undefined },
-  decode: { ask: DECODE, before: async () => undefined },
-  policy: { ask: POLICY, before: async () => undefined },
-  'loading an adapter': { ask: ADAPTED, before: load },
-  'using an adapter': { ask: ADAPTED, before: async () => undefined },
-} as const;
+interface Work {
+  ask: Ask;
+  /** When its adapter is loaded: before or while calls are refused. */
+  loads?: 'before' | 'during';
+}
+
+const WORK = {
+  'prefill and decode': { ask: { prompt: SENTENCE.repeat(2), maxTokens: 40 } },
+  'an adapter and a cache policy': {
+    ask: { prompt: SENTENCE.repeat(4), maxTokens: 40, kv: 'policy', ...ADAPTED },
+    loads: 'before',
+  },
+  'loading an adapter': { ask: { prompt: 'The wind blows.', maxTokens: 6, ...ADAPTED }, loads: 'during' },
+} satisfies Record<string, Work>;
 
 async function load(engine: LocalEngine): Promise<void> {
   const { config } = (await engine.session()).plan;
@@ -69,33 +67,32 @@ async function fresh(engine: LocalEngine): Promise<void> {
   await engine.session();
 }
 
-/** Runs a step with one call refused; returns the outcome. */
+/** Does the work with one call refused; returns the outcome. */
 async function refused(
   engine: LocalEngine,
-  step: keyof typeof STEPS,
+  { ask, loads }: Work,
   failures: Failures,
   [call, at]: [FailingCall, number],
 ) {
-  const { ask, before } = STEPS[step];
   await fresh(engine);
-  if (step === 'using an adapter') await load(engine);
+  if (loads === 'before') await load(engine);
   failures.arm(call, at);
   try {
-    await before(engine);
+    if (loads === 'during') await load(engine);
   } catch (error) {
     return { tokens: [], error };
   }
   return tokensOf(engine, ask);
 }
 
-test.each(Object.keys(STEPS) as (keyof typeof STEPS)[])(
+test.each(Object.entries<Work>(WORK))(
   '%s: a call that the device refuses fails only its own request',
-  async (step) => {
+  async (_, work) => {
     const { gpu, failures } = failingGpu();
-    const engine = await engineUnderTest(bytes, { gpu });
-    const { tokens: expected, error } = await refused(engine, step, failures, ['submit', -1]);
+    const engine = await engineUnderTest(bytes, { gpu, tuning: new MemoryTuning() });
+    const { tokens: expected, error } = await refused(engine, work, failures, ['submit', -1]);
     expect(error).toBeUndefined();
-    const after = { ...AFTER, adapters: STEPS[step].ask.adapters ?? [] };
+    const after = { ...AFTER, adapters: work.ask.adapters ?? [] };
     const counts = { ...failures.counts };
     const { tokens: expectedAfter } = await tokensOf(engine, after);
     const cases = FAILING_CALLS.flatMap((call) =>
@@ -104,7 +101,7 @@ test.each(Object.keys(STEPS) as (keyof typeof STEPS)[])(
     expect(cases.length).toBeGreaterThan(2);
     const wrong: unknown[] = [];
     for (const each of cases) {
-      const outcome = await refused(engine, step, failures, each);
+      const outcome = await refused(engine, work, failures, each);
       const isFailed = failures.failed();
       failures.arm('submit', -1);
       const isTyped =
@@ -115,7 +112,7 @@ test.each(Object.keys(STEPS) as (keyof typeof STEPS)[])(
       const isRight =
         outcome.tokens.every((token, i) => token === expected[i]) &&
         (outcome.error !== undefined || outcome.tokens.length === expected.length);
-      if (STEPS[step].ask === ADAPTED && engine.adapters().length === 0) await load(engine);
+      if (work.loads && engine.adapters().length === 0) await load(engine);
       const next = await tokensOf(engine, after);
       const isNextRight = next.error === undefined && next.tokens.join() === expectedAfter.join();
       if (!isFailed || !isTyped || !isRight || !isNextRight)
