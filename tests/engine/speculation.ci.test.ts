@@ -91,8 +91,8 @@ describe('an answer is the same with speculation', () => {
 
   test.each([
     'words of two letters',
-    'that ends in the middle of what stands before',
-    'that may end at any place',
+    'one that ends in the middle of the copied text',
+    'one that may end anywhere',
   ] as const)('with a grammar: %s', (name) => expectSameWithGrammar(name));
 
   test('with a grammar, an adapter and a cache policy', async () => {

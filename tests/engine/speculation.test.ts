@@ -65,7 +65,7 @@ describe('an answer is the same with speculation', () => {
     for (const { tokens } of further) expect(tokens).toEqual(alone[0]);
   });
 
-  test.each(['that parts in the middle of what stands before', 'JSON'] as const)('with a grammar: %s', (name) =>
+  test.each(['one that departs from the copied text in its middle', 'JSON'] as const)('with a grammar: %s', (name) =>
     expectSameWithGrammar(name),
   );
 

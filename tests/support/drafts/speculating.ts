@@ -107,12 +107,12 @@ export async function expectSame(
 /** Grammars, each with a prompt that ends in text to draft from. */
 const GRAMMARS = {
   'words of two letters': ['root ::= ("ab" | "cd"){60}', 'abcdabcdabcdabcdabcdabcd'],
-  'that parts in the middle of what stands before': [
+  'one that departs from the copied text in its middle': [
     'root ::= "abcdabc" [de] ("abcdabc" [de])*',
     'abcdabcdabcdabcdabcd',
   ],
-  'that ends in the middle of what stands before': ['root ::= "abcdabcdabcdab"', 'abcdabcdabcdabcdabcdabcd'],
-  'that may end at any place': ['root ::= [abcd]*', 'abcdabcdabcdabcdabcdabcd'],
+  'one that ends in the middle of the copied text': ['root ::= "abcdabcdabcdab"', 'abcdabcdabcdabcdabcdabcd'],
+  'one that may end anywhere': ['root ::= [abcd]*', 'abcdabcdabcdabcdabcdabcd'],
   JSON: [
     'root ::= "[" item ("," item)* "]"\nitem ::= "{\\"name\\":\\"" [a-d]+ "\\"}"',
     '[{"name":"ab"},{"name":"ab"},{"name":"ab"},',
