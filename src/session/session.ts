@@ -189,7 +189,7 @@ export class Session {
         pageChanges.farLosses = await farLosses(this, sequence.slot);
     }
     if (areHalf || this.pageChanges.areRight) return;
-    const reason = `${this.device.name} computes pages in other forms than f16 wrong, and this text was saved with such`;
+    const reason = `${this.device.name} computes quantized pages wrong, and this text was saved with such pages`;
     throw new ChunkwiseError('wrong_results', { field: 'pages', reason });
   }
 

@@ -98,7 +98,7 @@ it('texts without tokens, with unknown tokens, or longer than the context are re
 
 // Layers that keep pages, states, the inputs of convolutions, or the pages of a window.
 it.each(['qwen35', 'lfm2', 'gemma3'] as const)(
-  'that is aborted leaves nothing in the cache, beside an answer that stays as it is: %s',
+  'aborted embeddings leave nothing in the cache, and an answer beside them stays as it is: %s',
   async (architecture) => {
     const bytes = tinyModel({
       architecture,

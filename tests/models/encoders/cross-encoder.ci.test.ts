@@ -65,7 +65,7 @@ test('unsupported requests to a cross-encoder are refused with a reason; nothing
   const engine = await encoderEngine(crossFolder());
   await expectError(() => engine.embed(['the'], {}).next(), 'unsupported', {
     field: 'model',
-    reason: /gives no vectors/,
+    reason: /cannot embed texts/,
   });
   await expectError(async () => engine.chat(), 'unsupported', { field: 'model', reason: /scores documents/ });
   const room = engine.contextLength - 4;

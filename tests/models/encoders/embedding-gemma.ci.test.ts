@@ -158,7 +158,7 @@ test('unsupported requests to an encoder are refused with a reason', async () =>
   });
   await expectError(() => engine.rerank('the', ['thing'], {}).next(), 'unsupported', {
     field: 'model',
-    reason: /scores no documents/,
+    reason: /cannot score documents/,
   });
   await expectError(() => engine.embed(['the', 'the '.repeat(256)], {}).next(), 'context_overflow', {
     field: 'input[1]',
