@@ -4,7 +4,6 @@ import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
-import { MemoryTuning } from '../support/memory-tuning.ts';
 import { FAILING_CALLS, failingGpu, type FailingCall, type Failures } from '../support/gpu/failing-gpu.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
@@ -40,18 +39,15 @@ const placesOf = (count: number): number[] => [...new Set(count === 0 ? [] : [0,
 
 interface Work {
   ask: Ask;
-  /** When its adapter is loaded: before or while calls are refused. */
-  loads?: 'before' | 'during';
+  /** Whether its adapter is loaded first, while calls may be refused. */
+  loads?: true;
 }
 
-const WORK = {
+const WORK: Record<string, Work> = {
   'prefill and decode': { ask: { prompt: SENTENCE.repeat(2), maxTokens: 40 } },
-  'an adapter and a cache policy': {
-    ask: { prompt: SENTENCE.repeat(4), maxTokens: 40, kv: 'policy', ...ADAPTED },
-    loads: 'before',
-  },
-  'loading an adapter': { ask: { prompt: 'The wind blows.', maxTokens: 6, ...ADAPTED }, loads: 'during' },
-} satisfies Record<string, Work>;
+  'a cache policy': { ask: { prompt: SENTENCE.repeat(4), maxTokens: 40, kv: 'policy' } },
+  'loading and using an adapter': { ask: { prompt: 'The wind blows.', maxTokens: 6, ...ADAPTED }, loads: true },
+};
 
 async function load(engine: LocalEngine): Promise<void> {
   const { config } = (await engine.session()).plan;
@@ -75,49 +71,43 @@ async function refused(
   [call, at]: [FailingCall, number],
 ) {
   await fresh(engine);
-  if (loads === 'before') await load(engine);
   failures.arm(call, at);
   try {
-    if (loads === 'during') await load(engine);
+    if (loads) await load(engine);
   } catch (error) {
     return { tokens: [], error };
   }
   return tokensOf(engine, ask);
 }
 
-test.each(Object.entries<Work>(WORK))(
-  '%s: a call that the device refuses fails only its own request',
-  async (_, work) => {
-    const { gpu, failures } = failingGpu();
-    const engine = await engineUnderTest(bytes, { gpu, tuning: new MemoryTuning() });
-    const { tokens: expected, error } = await refused(engine, work, failures, ['submit', -1]);
-    expect(error).toBeUndefined();
-    const after = { ...AFTER, adapters: work.ask.adapters ?? [] };
-    const counts = { ...failures.counts };
-    const { tokens: expectedAfter } = await tokensOf(engine, after);
-    const cases = FAILING_CALLS.flatMap((call) =>
-      placesOf(counts[call]).map((at): [FailingCall, number] => [call, at]),
-    );
-    expect(cases.length).toBeGreaterThan(2);
-    const wrong: unknown[] = [];
-    for (const each of cases) {
-      const outcome = await refused(engine, work, failures, each);
-      const isFailed = failures.failed();
-      failures.arm('submit', -1);
-      const isTyped =
-        outcome.error === undefined ||
-        (outcome.error instanceof ChunkwiseError &&
-          ['device_lost', 'over_limit', 'kernel_refused'].includes(outcome.error.code));
-      // The tokens are a prefix of the expected answer; without an error they are the whole answer.
-      const isRight =
-        outcome.tokens.every((token, i) => token === expected[i]) &&
-        (outcome.error !== undefined || outcome.tokens.length === expected.length);
-      if (work.loads && engine.adapters().length === 0) await load(engine);
-      const next = await tokensOf(engine, after);
-      const isNextRight = next.error === undefined && next.tokens.join() === expectedAfter.join();
-      if (!isFailed || !isTyped || !isRight || !isNextRight)
-        wrong.push({ each, isFailed, error: String(outcome.error), isRight, next: String(next.error), isNextRight });
-    }
-    expect(wrong).toEqual([]);
-  },
-);
+test.each(Object.entries(WORK))('%s: a call that the device refuses fails only its own request', async (_, work) => {
+  const { gpu, failures } = failingGpu();
+  const engine = await engineUnderTest(bytes, { gpu });
+  const { tokens: expected, error } = await refused(engine, work, failures, ['submit', -1]);
+  expect(error).toBeUndefined();
+  const after = { ...AFTER, adapters: work.ask.adapters ?? [] };
+  const counts = { ...failures.counts };
+  const { tokens: expectedAfter } = await tokensOf(engine, after);
+  const cases = FAILING_CALLS.flatMap((call) => placesOf(counts[call]).map((at): [FailingCall, number] => [call, at]));
+  expect(cases.length).toBeGreaterThan(2);
+  const wrong: unknown[] = [];
+  for (const each of cases) {
+    const outcome = await refused(engine, work, failures, each);
+    const isFailed = failures.failed();
+    failures.arm('submit', -1);
+    const isTyped =
+      outcome.error === undefined ||
+      (outcome.error instanceof ChunkwiseError &&
+        ['device_lost', 'over_limit', 'kernel_refused'].includes(outcome.error.code));
+    // The tokens are a prefix of the expected answer; without an error they are the whole answer.
+    const isRight =
+      outcome.tokens.every((token, i) => token === expected[i]) &&
+      (outcome.error !== undefined || outcome.tokens.length === expected.length);
+    if (work.loads && engine.adapters().length === 0) await load(engine);
+    const next = await tokensOf(engine, after);
+    const isNextRight = next.error === undefined && next.tokens.join() === expectedAfter.join();
+    if (!isFailed || !isTyped || !isRight || !isNextRight)
+      wrong.push({ each, isFailed, error: String(outcome.error), isRight, next: String(next.error), isNextRight });
+  }
+  expect(wrong).toEqual([]);
+});
