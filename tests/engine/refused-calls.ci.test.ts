@@ -8,12 +8,22 @@ import { FAILING_CALLS, failingGpu, type FailingCall, type Failures } from '../s
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 
-const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 61, contextLength: 512, neverEnds: true });
+const bytes = tinyModel({
+  architecture: 'llama',
+  type: 'Q4_0',
+  seed: 61,
+  numLayers: 2,
+  contextLength: 512,
+  neverEnds: true,
+});
 const SENTENCE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
 type Ask = Partial<GenerateOptions> & { prompt: string };
 
-const ADAPTED = { adapters: [{ name: 'poet', scale: 1 }] };
+const PREFILL: Ask = { prompt: SENTENCE.repeat(3), maxTokens: 2 };
+const DECODE: Ask = { prompt: 'Winds', maxTokens: 80 };
+const POLICY: Ask = { prompt: SENTENCE.repeat(4), maxTokens: 40, kv: 'policy' };
+const ADAPTED: Ask = { prompt: 'The wind blows.', maxTokens: 6, adapters: [{ name: 'poet', scale: 1 }] };
 
 /** The request after the refused one. */
 const AFTER: Ask = { prompt: 'And the ninth?', maxTokens: 6 };
@@ -37,17 +47,13 @@ async function tokensOf(
 /** Indices of the calls to fail among `count` calls: the first, the middle and the last. */
 const placesOf = (count: number): number[] => [...new Set(count === 0 ? [] : [0, Math.floor(count / 2), count - 1])];
 
-interface Work {
-  ask: Ask;
-  /** Whether its adapter is loaded first, while calls may be refused. */
-  loads?: true;
-}
-
-const WORK: Record<string, Work> = {
-  'prefill and decode': { ask: { prompt: SENTENCE.repeat(2), maxTokens: 40 } },
-  'a cache policy': { ask: { prompt: SENTENCE.repeat(4), maxTokens: 40, kv: 'policy' } },
-  'loading and using an adapter': { ask: { prompt: 'The wind blows.', maxTokens: 6, ...ADAPTED }, loads: true },
-};
+const STEPS = {
+  prefill: { ask: PREFILL, before: async () => undefined },
+  decode: { ask: DECODE, before: async () => undefined },
+  policy: { ask: POLICY, before: async () => undefined },
+  'loading an adapter': { ask: ADAPTED, before: load },
+  'using an adapter': { ask: ADAPTED, before: async () => undefined },
+} as const;
 
 async function load(engine: LocalEngine): Promise<void> {
   const { config } = (await engine.session()).plan;
@@ -63,51 +69,58 @@ async function fresh(engine: LocalEngine): Promise<void> {
   await engine.session();
 }
 
-/** Does the work with one call refused; returns the outcome. */
+/** Runs a step with one call refused; returns the outcome. */
 async function refused(
   engine: LocalEngine,
-  { ask, loads }: Work,
+  step: keyof typeof STEPS,
   failures: Failures,
   [call, at]: [FailingCall, number],
 ) {
+  const { ask, before } = STEPS[step];
   await fresh(engine);
+  if (step === 'using an adapter') await load(engine);
   failures.arm(call, at);
   try {
-    if (loads) await load(engine);
+    await before(engine);
   } catch (error) {
     return { tokens: [], error };
   }
   return tokensOf(engine, ask);
 }
 
-test.each(Object.entries(WORK))('%s: a call that the device refuses fails only its own request', async (_, work) => {
-  const { gpu, failures } = failingGpu();
-  const engine = await engineUnderTest(bytes, { gpu });
-  const { tokens: expected, error } = await refused(engine, work, failures, ['submit', -1]);
-  expect(error).toBeUndefined();
-  const after = { ...AFTER, adapters: work.ask.adapters ?? [] };
-  const counts = { ...failures.counts };
-  const { tokens: expectedAfter } = await tokensOf(engine, after);
-  const cases = FAILING_CALLS.flatMap((call) => placesOf(counts[call]).map((at): [FailingCall, number] => [call, at]));
-  expect(cases.length).toBeGreaterThan(2);
-  const wrong: unknown[] = [];
-  for (const each of cases) {
-    const outcome = await refused(engine, work, failures, each);
-    const isFailed = failures.failed();
-    failures.arm('submit', -1);
-    const isTyped =
-      outcome.error === undefined ||
-      (outcome.error instanceof ChunkwiseError &&
-        ['device_lost', 'over_limit', 'kernel_refused'].includes(outcome.error.code));
-    // The tokens are a prefix of the expected answer; without an error they are the whole answer.
-    const isRight =
-      outcome.tokens.every((token, i) => token === expected[i]) &&
-      (outcome.error !== undefined || outcome.tokens.length === expected.length);
-    if (work.loads && engine.adapters().length === 0) await load(engine);
-    const next = await tokensOf(engine, after);
-    const isNextRight = next.error === undefined && next.tokens.join() === expectedAfter.join();
-    if (!isFailed || !isTyped || !isRight || !isNextRight)
-      wrong.push({ each, isFailed, error: String(outcome.error), isRight, next: String(next.error), isNextRight });
-  }
-  expect(wrong).toEqual([]);
-});
+test.each(Object.keys(STEPS) as (keyof typeof STEPS)[])(
+  '%s: a call that the device refuses fails only its own request',
+  async (step) => {
+    const { gpu, failures } = failingGpu();
+    const engine = await engineUnderTest(bytes, { gpu });
+    const { tokens: expected, error } = await refused(engine, step, failures, ['submit', -1]);
+    expect(error).toBeUndefined();
+    const after = { ...AFTER, adapters: STEPS[step].ask.adapters ?? [] };
+    const counts = { ...failures.counts };
+    const { tokens: expectedAfter } = await tokensOf(engine, after);
+    const cases = FAILING_CALLS.flatMap((call) =>
+      placesOf(counts[call]).map((at): [FailingCall, number] => [call, at]),
+    );
+    expect(cases.length).toBeGreaterThan(2);
+    const wrong: unknown[] = [];
+    for (const each of cases) {
+      const outcome = await refused(engine, step, failures, each);
+      const isFailed = failures.failed();
+      failures.arm('submit', -1);
+      const isTyped =
+        outcome.error === undefined ||
+        (outcome.error instanceof ChunkwiseError &&
+          ['device_lost', 'over_limit', 'kernel_refused'].includes(outcome.error.code));
+      // The tokens are a prefix of the expected answer; without an error they are the whole answer.
+      const isRight =
+        outcome.tokens.every((token, i) => token === expected[i]) &&
+        (outcome.error !== undefined || outcome.tokens.length === expected.length);
+      if (STEPS[step].ask === ADAPTED && engine.adapters().length === 0) await load(engine);
+      const next = await tokensOf(engine, after);
+      const isNextRight = next.error === undefined && next.tokens.join() === expectedAfter.join();
+      if (!isFailed || !isTyped || !isRight || !isNextRight)
+        wrong.push({ each, isFailed, error: String(outcome.error), isRight, next: String(next.error), isNextRight });
+    }
+    expect(wrong).toEqual([]);
+  },
+);
