@@ -16,6 +16,7 @@ import { tinyModel } from '../../support/models/tiny-model.ts';
 import { answer } from '../../support/answer.ts';
 import { engineUnderTest } from '../../support/engine-under-test.ts';
 import { countGpu } from '../../support/gpu/gpu-counts.ts';
+import { miscompiling } from '../../support/gpu/miscompiling.ts';
 import { nmse } from '../../support/nmse.ts';
 import { randomTokens } from '../../support/random-tokens.ts';
 import { restOnly, byTier } from '../../support/tier.ts';
@@ -88,6 +89,21 @@ describe('logits with pages in other forms', () => {
       expect(errors).toEqual([...errors].sort((a, b) => a - b));
     });
   });
+
+  // WGSL allows such a store (gpuweb#2112), and Metal uses it: another invocation's word of the vector is lost.
+  restOnly(() =>
+    test('are the same if a store to a word of a vector writes the whole vector', async () => {
+      const { gpu, changed } = miscompiling(
+        /(kv\[[^\]]+\])\[([^\]]+)\] = ([^;]+);/g,
+        '{ var whole = $1; whole[$2] = $3; $1 = whole; }',
+      );
+      const [plain, wholly] = [await engineUnderTest(bytes), await engineUnderTest(bytes, { gpu })];
+      for (const form of ['q8', 'q4', 'q3', 'k3v2'] as const) {
+        expect(await logitsWith(wholly, fixedForm(form))).toEqual(await logitsWith(plain, fixedForm(form)));
+      }
+      expect(changed()).toBeGreaterThan(0);
+    }),
+  );
 
   restOnly(() =>
     test('freed pages are not read: NaN in them changes nothing', async () => {
