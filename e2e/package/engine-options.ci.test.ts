@@ -13,11 +13,11 @@ import { openForTests } from '../support/open-for-tests.ts';
 import { importPackage, servePackage } from '../support/package-page.ts';
 
 const opened = openForTests(servePackage);
+const swiftshader = openForTests(servePackage, () => launchBrowser('swiftshader'));
 beforeAll(() => {
   const small = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, numLayers: 1, contextLength: 4096 });
-  writeFileSync(join(opened.server.folder, 'small.gguf'), small);
+  for (const { server } of [opened, swiftshader]) writeFileSync(join(server.folder, 'small.gguf'), small);
 });
-const swiftshader = openForTests(servePackage, () => launchBrowser('swiftshader'));
 
 async function newPage({ browser, server } = opened): Promise<Page> {
   const page = await (await browser.newContext()).newPage();
