@@ -36,6 +36,13 @@ describe('an answer is the same with speculation', () => {
     }
   });
 
+  test('with tokens of the prompt, which stay penalized after they were drafted and rejected', async () => {
+    const engine = await engineOf();
+    const sampling = fewTokens(engine, { seed: 3, repetitionPenalty: 1.5, temperature: 1 });
+    for (const prompt of ['abc'.repeat(8), 'a b c '.repeat(4) + 'a b c'])
+      await expectSame(engine, { sampling, maxTokens: 24 }, prompt);
+  });
+
   test('that ends in the middle of a draft, and the request that continues it', async () => {
     const engine = await engineOf();
     const whole = await expectSame(engine);
