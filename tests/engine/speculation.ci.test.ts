@@ -105,6 +105,10 @@ describe('an answer is the same with speculation', () => {
     );
   });
 
+  test('with an adapter, where a drafted token is right but its rank is not', async () => {
+    await expectSame(await adapted('cpu'), { ...ADAPTED, rampWidth: 0, ranks: 'chunkwise', maxTokens: 100 }, OTHERS[0]);
+  });
+
   test.each([
     ['uniform', 'cpu'],
     ['chunkwise', 'cpu'],
