@@ -12,7 +12,7 @@ import { type CachePolicy, type CacheView, DENSE, pagesBeyondContext, type Probe
 import { hasPages } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
-import { Readback, type Recorder } from '../../gpu/recorder.ts';
+import { Readback, readOnce, type Recorder } from '../../gpu/recorder.ts';
 import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
 import { pageUnits, type SmallerForm, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
 import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/pages.ts';
@@ -295,8 +295,6 @@ const latestQueries = (sequence: Sequence, computed: number): ProbedQueries => (
 
 /** Measures how far the forms of a sequence's pages change attention, if the pages in f16 are kept. */
 export class ShadowCheck {
-  #readback: Readback | undefined;
-
   constructor(
     private readonly device: Device,
     private readonly recorder: Recorder,
@@ -334,12 +332,9 @@ export class ShadowCheck {
 
   /** Probes all written tasks at once. */
   #probe(pageForms: PageForms, queries: ProbedQueries, count: number): Promise<ArrayBuffer> {
-    const { transformer, recorder } = this;
-    const readback = (this.#readback ??= new Readback(this.device, 'shadow errors', errorBytes(transformer.config), 1));
+    const { device, transformer, recorder } = this;
     const size = transformer.config.numHeads * FOUND_BYTES;
-    return recorder.inOneGo(() => {
-      pageForms.probe(recorder, 0, count, queries, count);
-      return readback.submit(recorder, [{ buffer: transformer.cache.errors, offset: 0, size }]);
-    });
+    recorder.inOneGo(() => pageForms.probe(recorder, 0, count, queries, count));
+    return readOnce(device, 'shadow errors', [{ buffer: transformer.cache.errors, offset: 0, size }]);
   }
 }
