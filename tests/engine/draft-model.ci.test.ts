@@ -167,6 +167,14 @@ describe('an answer that a draft model drafts is the same', () => {
     },
   );
 
+  test('if the draft model cannot read', async () => {
+    const engine = await engineWith(model);
+    const { draftModel } = await engine.session();
+    draftModel!.prefill = () => Promise.reject(new TypeError('not a ChunkwiseError'));
+    // vitest fails as well if a rejection has no handler.
+    expect(await expectSame(engine)).toBeLessThan(2);
+  });
+
   test('if the model loses its device: both models are reopened', async () => {
     const engine = await engineWith(model, { gpu: nodeGpu() });
     const plain = await ask(engine, { speculate: false });

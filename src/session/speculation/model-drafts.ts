@@ -54,7 +54,7 @@ export class ModelDrafts {
 
   /** Starts to read the text. After an error nothing is drafted. */
   begin(): void {
-    void handled(this.#do(() => this.#begin()));
+    void this.#do(() => this.#begin());
   }
 
   async #begin(): Promise<void> {
@@ -158,7 +158,7 @@ export class ModelDrafts {
       if (!(error instanceof ChunkwiseError)) throw error;
       this.#isReady = false;
     });
-    this.#work = done.catch(() => undefined);
+    this.#work = done.catch(() => undefined); // nothing awaits what `begin` starts
     return done;
   }
 }

@@ -49,9 +49,9 @@ export const SPECULATION: readonly Fault[] = [
   {
     id: 'failed-draft-rejects-nowhere',
     file: 'src/session/speculation/model-drafts.ts',
-    find: 'void handled(this.#do(() => this.#begin()));',
-    replace: 'void this.#do(() => this.#begin());',
-    what: 'A draft model that fails to begin rejects a promise that nothing handles, which ends a process.',
+    find: 'this.#work = done.catch(() => undefined);',
+    replace: 'this.#work = done;',
+    what: 'A draft model that fails to begin rejects a promise before anything handles it, and the answer fails.',
     from: '593d0f7c',
     tests: ['tests/engine/draft-model.ci.test.ts'],
   },
