@@ -6,11 +6,12 @@ import { openAnyEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
-import { type Answer, answer } from '../support/answer.ts';
+import type { Answer } from '../support/answer.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { type EngineTestOptions, engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
 import { FreeSteps } from '../support/drafts/free-steps.ts';
+import { abortAt, ask as askFor, sameAnswers, TOKENS } from '../support/drafts/speculating.ts';
 import { lastingGpu } from '../support/gpu/lasting-gpu.ts';
 import { encoderFolder, encoderGguf } from '../support/models/encoder-folder.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
@@ -21,7 +22,6 @@ const model = tinyModel(MODEL);
 /** A model that gives other answers. */
 const other = tinyModel({ ...MODEL, seed: 84 });
 const PROMPT = 'Nothing of this stands here twice: a fox, seven jugs, or quartz';
-const TOKENS = 60;
 
 async function engineWith(draft: Uint8Array, options: EngineTestOptions = {}, isFree = true): Promise<LocalEngine> {
   const engine = await engineUnderTest(model, { ...options, draftModel: [sourceOf(draft)] });
@@ -30,7 +30,7 @@ async function engineWith(draft: Uint8Array, options: EngineTestOptions = {}, is
 }
 
 const ask = (engine: LocalEngine, options: Partial<GenerateOptions> = {}, prompt = PROMPT): Promise<Answer> =>
-  answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: TOKENS, speculate: true, ...options }));
+  askFor(engine, options, prompt);
 
 /** Expects the same answer with and without speculation; returns tokens per step. */
 async function expectSame(
@@ -38,15 +38,9 @@ async function expectSame(
   options: Partial<GenerateOptions> = {},
   prompt = PROMPT,
 ): Promise<number> {
-  const plain = await ask(engine, { ...options, speculate: false }, prompt);
-  const drafted = await ask(engine, options, prompt);
+  const { plain, speculated } = await sameAnswers((speculate) => ask(engine, { ...options, speculate }, prompt));
   expect(plain.end.report.tokensPerStep).toBe(1);
-  expect(drafted.tokens).toEqual(plain.tokens);
-  expect({ text: drafted.text, reason: drafted.end.finishReason }).toEqual({
-    text: plain.text,
-    reason: plain.end.finishReason,
-  });
-  return drafted.end.report.tokensPerStep;
+  return speculated.end.report.tokensPerStep;
 }
 
 describe('an answer that a draft model drafts is the same', () => {
@@ -122,19 +116,7 @@ describe('an answer that a draft model drafts is the same', () => {
       prompts.map((prompt, i) => ask(engine, { maxTokens: TOKENS - 20 + 10 * i }, prompt)),
     );
     together.forEach(({ tokens }, i) => expect(tokens).toEqual(alone[i]?.slice(0, TOKENS - 20 + 10 * i)));
-    const controller = new AbortController();
-    const events = engine.complete(PROMPT, {
-      sampling: GREEDY,
-      stop: [],
-      maxTokens: TOKENS,
-      speculate: true,
-      signal: controller.signal,
-    });
-    let count = 0;
-    const read = async (): Promise<void> => {
-      for await (const event of events) if (event.type === 'token' && ++count === 20) controller.abort();
-    };
-    await expectError(read, 'aborted', {});
+    await abortAt(engine, {}, 20, PROMPT);
     expect((await ask(engine)).tokens).toEqual(alone[0]);
   });
 

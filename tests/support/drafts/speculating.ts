@@ -64,12 +64,13 @@ export async function abortAt(
   engine: LocalEngine,
   options: Partial<GenerateOptions>,
   count: number,
+  prompt = PROMPT,
 ): Promise<number[]> {
   const controller = new AbortController();
   const { signal } = controller;
   const tokens: number[] = [];
   const read = async (): Promise<void> => {
-    for await (const event of engine.complete(PROMPT, {
+    for await (const event of engine.complete(prompt, {
       sampling: GREEDY,
       stop: [],
       maxTokens: TOKENS,
@@ -84,23 +85,32 @@ export async function abortAt(
   return tokens;
 }
 
-/** Expects the same answer with and without speculation, and that drafts were verified. */
+/** Expects the same answer with and without speculation; returns both. */
+export async function sameAnswers(
+  request: (speculate: boolean) => Promise<Answer>,
+): Promise<{ plain: Answer; speculated: Answer }> {
+  const plain = await request(false);
+  const speculated = await request(true);
+  expect(speculated.tokens).toEqual(plain.tokens);
+  const seen = ({ text, end }: Answer): object => ({
+    text,
+    reason: end.finishReason,
+    completionTokens: end.usage.completionTokens,
+  });
+  expect(seen(speculated)).toEqual(seen(plain));
+  return { plain, speculated };
+}
+
+/** Expects the same answer with and without speculation, and that drafts were verified. Returns the answer without. */
 export async function expectSame(
   engine: LocalEngine,
   options: Partial<GenerateOptions> = {},
   prompt = PROMPT,
 ): Promise<Answer> {
-  const plain = await ask(engine, { ...options, speculate: false }, prompt);
-  const speculated = await ask(engine, options, prompt);
+  const { plain, speculated } = await sameAnswers((speculate) => ask(engine, { ...options, speculate }, prompt));
   // Forced and likely tokens of a grammar are verified in any case.
   if (options.responseFormat === undefined) expect(plain.end.report.tokensPerStep).toBe(1);
   expect(speculated.end.report.tokensPerStep).toBeGreaterThan(1.05);
-  expect(speculated.tokens).toEqual(plain.tokens);
-  expect({ text: speculated.text, reason: speculated.end.finishReason }).toEqual({
-    text: plain.text,
-    reason: plain.end.finishReason,
-  });
-  expect(speculated.end.usage.completionTokens).toBe(plain.end.usage.completionTokens);
   return plain;
 }
 
