@@ -24,6 +24,8 @@ const LAYER = 1;
 const MOST_TOKENS = 72;
 /** First token that uses all adapters instead of one: within a tile, and within the tokens decoded at once. */
 const ACTIVATED = 2;
+/** Token whose rank levels the GPU has chosen, if it is being decoded. */
+const CHOSEN = 2;
 /** Scale of the linears that add to the residual stream. */
 const SCALE = 0.22;
 const QKV = { site: { first: 0, widths: [HIDDEN, 32, 16] }, low: 'lowNormed' } as const;
@@ -136,12 +138,18 @@ describeVariants(ALL_VARIANTS, (getRunner, variant) => {
     const doses = mixes.map((mix, i) => ({
       mix: { adapters: mix, loras: [], key: '' },
       slot: i % 4,
-      row: rows[i] as RampRow,
+      row: kind === 'decode' && i === CHOSEN ? ('sequence' as const) : (rows[i] as RampRow),
       position: i,
     }));
     const batch = loraBatch(arena, doses, kind);
     if (!batch) throw new Error('no adapters');
     arena.writeRows(batch.rows);
+    const chosen = rows[CHOSEN];
+    if (chosen) {
+      const words = new Uint32Array([(chosen.levelLo << 16) | (chosen.levelHi << 24), 0, 0, 0]);
+      new Float32Array(words.buffer).set([chosen.wLo, chosen.wHi], 2);
+      device.gpuDevice.queue.writeBuffer(buffers.lora, AdapterArena.streamRow(CHOSEN % 4), words);
+    }
     const shape: BatchShape = { kind, tokens, lora: batch.lora };
     const x = random.normals(MOST_TOKENS * HIDDEN);
     const normWeight = random.normals(HIDDEN, 0.3, 1);

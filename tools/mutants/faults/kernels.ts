@@ -71,7 +71,7 @@ export const KERNELS: readonly Fault[] = [
     replace: 'row.weight_hi = own.weight_hi;',
     what: "If the GPU chooses the level, a ramp ignores the request's scale of its adapter.",
     from: 'seeded',
-    tests: ['tests/kernels/lora-ramps.ci.test.ts', 'tests/kernels/lora.test.ts', 'tests/models/plans.ci.test.ts'],
+    tests: ['tests/kernels/lora.test.ts'],
   },
   {
     id: 'rank-of-last-token',
