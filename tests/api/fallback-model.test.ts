@@ -35,6 +35,21 @@ it('does not wait for a silent server after an abort', async () => {
   await expect(opening).rejects.toMatchObject({ code: 'aborted' });
 });
 
+it('shows its key in no error, even if a stream ends with one', async () => {
+  const apiKey = 'sk-of-the-app';
+  const error = `data: ${JSON.stringify({ error: { message: `no credit for ${apiKey}` } })}\n\n`;
+  const fetch = (_: unknown, { method }: RequestInit = {}): Promise<Response> =>
+    Promise.resolve(method === 'POST' ? new Response(error) : Response.json({ data: [] }));
+  const cause = new ChunkwiseError('no_webgpu', { reason: 'of the test' });
+  const engine = await serverEngine({ baseURL: 'https://api.example/v1', apiKey, fetch }, 'owner/repo', cause);
+  const messages = [{ role: 'user' as const, content: 'Hi' }];
+  const stream = await engine.chat.completions.create({ messages, stream: true });
+  await expect(stream[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+    code: 'network',
+    detail: { reason: 'no credit for …' },
+  });
+});
+
 it.each([
   ['owner/repo', undefined, 'owner/repo'],
   ['owner/repo@v1:some/model-Q4_K_M.gguf', undefined, 'owner/repo'],

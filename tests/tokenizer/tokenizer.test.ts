@@ -1,6 +1,6 @@
 import { openAsBlob } from 'node:fs';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
+import { TOKEN_TYPES, type TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { createTokenizer, type Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { BlobSource } from '../../src/weights/byte-source.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
@@ -43,6 +43,14 @@ describe('SmolLM2', () => {
   it('ends where llama.cpp ends', async () => {
     expect([...tokenizer.eosIds].sort()).toEqual((await endTokens(REAL_MODEL)).sort());
     expect(tokenizer.eosIds.has(tokenizer.encode('<|im_end|>', { parseSpecial: true })[0]!)).toBe(true);
+  });
+
+  it('has a control token for each text that ends an answer, whatever its type in the file', () => {
+    const end = metadata.tokens.indexOf('<|im_end|>');
+    const tokenTypes = Array.from(metadata.tokenTypes!).with(end, TOKEN_TYPES.normal);
+    const normal = createTokenizer({ ...metadata, tokenTypes });
+    expect(normal.isSpecial(end)).toBe(true);
+    expect(normal.encode('<|im_end|>', { parseSpecial: true })).toEqual([end]);
   });
 
   it('knows its special tokens', () => {

@@ -237,6 +237,7 @@ test('YaRN and LongRoPE are read as transformers reads them', async () => {
   const of = async (rope: object, others = {}) => configOf('llama', change([], { rope_parameters: rope, ...others }));
   const plain = { factor: 4, originalContext: 32, betaFast: 32, betaSlow: 1, extFactor: 1, truncate: true };
   expect(await of(yarn)).toMatchObject({ ropeTheta: 20_000, yarn: plain });
+  expect((await of(yarn, { rope_theta: 5e5 })).ropeTheta).toBe(20_000);
   const scaleOf = async (rope: object, others = {}) => (await of(rope, others)).rotaryScale;
   expect(await scaleOf(yarn)).toBeCloseTo(0.1 * Math.log(4) + 1, 12);
   expect(await scaleOf({ ...yarn, attention_factor: 0.7 })).toBeCloseTo(0.7, 12);

@@ -4,7 +4,7 @@ import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { PIECE_BYTES as PIECE } from '../../src/downloads/file-download.ts';
 import { deleteModel, listModels } from '../../src/storage/model-files.ts';
 import { openStored } from '../../workers/model-store.ts';
-import { readJournal } from '../../src/storage/opfs-pieces.ts';
+import { OpfsPieces, readJournal } from '../../src/storage/opfs-pieces.ts';
 import { type Asked, HubServer } from '../support/hub-server.ts';
 import { expectError } from '../support/expect-error.ts';
 import { Random } from '../support/random.ts';
@@ -175,6 +175,7 @@ describe.each(['killed', 'full'] as const)('a tab that is %s at each change of i
         hub.forget();
         expect(isSame(await load(), FIRST)).toBe(true);
         expect(hub.sentBytes(PATH)).toBe(SIZE - kept.at(-1)!);
+        expect(held()).toBe(SIZE); // no line of the journal is lost after an incomplete one
         expect(storage.names(FOLDER)).toHaveLength(2);
       },
     );
@@ -200,6 +201,21 @@ describe.each(['killed', 'full'] as const)('a tab that is %s at each change of i
     });
     expect(found.old).toBeGreaterThanOrEqual(8);
   });
+});
+
+it('pieces that a visit stores at once, before any other, share the files that the first opens', async () => {
+  const folder = await navigator.storage.getDirectory();
+  const before = await OpfsPieces.open(folder, 'two-pieces');
+  await before.begin({ url: url(), size: 2, version: '1', pieceBytes: 1 });
+  before.close();
+  const pieces = await OpfsPieces.open(folder, 'two-pieces');
+  await Promise.all([0, 1].map((index) => pieces.put(index, Uint8Array.of(index), `hash ${index}`)));
+  pieces.close();
+  const read = await OpfsPieces.open(folder, 'two-pieces');
+  expect([...read.pieces].sort()).toEqual([
+    [0, 'hash 0'],
+    [1, 'hash 1'],
+  ]);
 });
 
 describe('two tabs', () => {

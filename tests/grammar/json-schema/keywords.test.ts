@@ -30,6 +30,7 @@ describe('accepts the same values as ajv', () => {
       'enum beside what its values must keep to',
       { enum: [1, 1.5, 10, 'a', 'abc', { a: 1 }], maximum: 2, maxLength: 1 },
     ],
+    ['enum beside exclusive bounds', { enum: [1, 2, 3], exclusiveMinimum: 1, exclusiveMaximum: 3 }],
     ['const', { const: { a: 1, b: 'b' } }],
     ['bounds', { minimum: -1, exclusiveMaximum: 3, type: 'number' }],
     ['bounds of integers', { exclusiveMinimum: 0.5, maximum: 6, type: 'integer' }],

@@ -116,7 +116,7 @@ export const API: readonly Fault[] = [
     replace: 'seed: sampling.seed >>> 0',
     what: 'Several answers to one request are all the same.',
     from: 'seeded',
-    tests: ['tests/api/choices.test.ts', 'tests/engine/choices.test.ts'],
+    tests: ['tests/api/decoding-fields.test.ts'],
   },
   {
     id: 'default-over-request',

@@ -39,7 +39,7 @@ export const CACHE: readonly Fault[] = [
     replace: 'this.reserve(pages.length);',
     what: 'Copies of a text reserve room for pages that a sliding window freed.',
     from: '0dfeee4f',
-    tests: ['tests/models/windows.ci.test.ts', 'tests/engine/choices.test.ts', 'tests/session/memory.ci.test.ts'],
+    tests: ['tests/models/windows.ci.test.ts', 'tests/session/memory.ci.test.ts'],
   },
   {
     id: 'shift-of-short-context',
