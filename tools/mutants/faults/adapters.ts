@@ -98,7 +98,7 @@ export const ADAPTERS: readonly Fault[] = [
     replace: 'floats[at + 3] = wHi;',
     what: 'In ramps of a prompt the upper components ignore the scale of their adapter.',
     from: 'seeded',
-    tests: ['tests/models/plans.ci.test.ts', 'tests/models/adapters.test.ts', 'tests/engine/alora.test.ts'],
+    tests: ['tests/kernels/lora.test.ts'],
   },
   {
     id: 'weighted-ladder-mistaken',
