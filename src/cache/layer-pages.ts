@@ -1,7 +1,8 @@
 import { hasState, type ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { BufferRange } from '../gpu/recorder.ts';
-import { entriesOf, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { freedPage, isFreed, type LayerPage, layerPageUnits, type PageState, type Place } from './cache-page.ts';
 
 /**
@@ -44,8 +45,12 @@ export class LayerPages {
     return this.#buffer;
   }
 
-  add(form: PageForm, entries = entriesOf(form)): LayerPage {
-    const units = layerPageUnits(this.config, this.layer, form, entries);
+  /** `units`: of a sparse page. */
+  add(
+    form: PageForm,
+    entries = PAGE_TOKENS,
+    units = layerPageUnits(this.config, this.layer, form, entries),
+  ): LayerPage {
     let place = this.#space.take(units);
     if (!place) {
       this.#pack(this.#roomFor(units));
@@ -86,7 +91,7 @@ export class LayerPages {
   copyOf(pages: readonly LayerPage[]): LayerPage[] {
     this.device.buffers.expectNoneRecorded(this.#buffer.label);
     this.#reserve(pages.reduce((sum, { place }) => sum + place.units, 0));
-    const copies = pages.map((page) => (isFreed(page) ? freedPage() : this.add(page.form, page.entries)));
+    const copies = pages.map((page) => (isFreed(page) ? freedPage() : this.#likeness(page)));
     const [from, to] = [this.ranges(pages), this.ranges(copies)];
     const { buffers, gpuDevice } = this.device;
     // WebGPU cannot copy within one buffer.
@@ -101,6 +106,10 @@ export class LayerPages {
     gpuDevice.queue.submit([encoder.finish()]);
     buffers.destroy(between);
     return copies;
+  }
+
+  #likeness({ form, entries, place, slots }: LayerPage): LayerPage {
+    return { ...this.add(form, entries, place.units), ...(slots && { slots }) };
   }
 
   remove(page: LayerPage): void {

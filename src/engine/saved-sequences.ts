@@ -126,6 +126,10 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
       reason: 'tokens in the middle of the text were evicted',
     });
   }
+  if (pages.some(({ isSparse }) => isSparse)) {
+    const reason = "the text's cache is sparse: entries of its old tokens were given up";
+    throw new ChunkwiseError('unsupported', { field: 'pages', reason });
+  }
   transformer.cache.freeBeforeWindow(pages, latest.heldTokens); // the text's length alone decides what is kept
   const kept = recurrentStatesToSave(states, transformer.config);
   const layers: Uint8Array<ArrayBuffer>[] = [];

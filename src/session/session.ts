@@ -4,7 +4,7 @@ import { type Device, finished } from '../gpu/device.ts';
 import { StepsAhead, type SubmissionSizer } from '../gpu/submissions.ts';
 import { Readback, type Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activation-buffers.ts';
-import { pageFormKernels } from '../layers/attention.ts';
+import { pageFormKernels, sparsePageKernels } from '../layers/attention.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { allHalf } from '../cache/kv-cache.ts';
 import { DENSE, LEAST_PAGES } from '../cache/policy.ts';
@@ -13,7 +13,7 @@ import { checkAdapters, checkPages, checkPlainAdapters } from './checks/session-
 import type { ModelPlan } from './model-plan.ts';
 import { Batches, type Draft } from './batches.ts';
 import { type SampledToken, SampleRecorder, type SampleRequest } from './sampling/sampler.ts';
-import { farLosses } from './pages/far-losses.ts';
+import { EntryShares } from './pages/entry-shares.ts';
 import { PageChanges, ShadowCheck } from './pages/page-changes.ts';
 import { type NextTokens, type OnBatch, type OnEnds, Prefill } from './prefill.ts';
 import { RankCounter } from './adapter-mix.ts';
@@ -32,6 +32,7 @@ export class Session {
   readonly pageChanges: PageChanges;
   readonly shadow: ShadowCheck;
   readonly batches: Batches;
+  readonly entryShares: EntryShares;
   /** How many steps decoding submits ahead; measured when the model is open. */
   stepsAhead = new StepsAhead();
   /** Times of steps that verify drafts. */
@@ -47,6 +48,7 @@ export class Session {
   #plainAdapters: Promise<void> | undefined;
   /** Settles once the kernels of other page forms are compiled. */
   #pageForms: Promise<unknown> | undefined;
+  #sparsePages: Promise<unknown> | undefined;
   #logitsReadback: Readback | undefined;
 
   constructor(
@@ -72,6 +74,10 @@ export class Session {
       contextLength: plan.contextLength,
       onTrace: options.onTrace,
     });
+    this.entryShares = new EntryShares(device, recorder, transformer, sequences, (texts, onEnds, signal) =>
+      this.#prefill.computeTogether(texts, onEnds, signal),
+    );
+    pageChanges.entryShares = this.entryShares;
     this.stepCosts = new StepCosts(device, () => this.stepsAhead.stepMs);
   }
 
@@ -137,6 +143,13 @@ export class Session {
     return (this.#pageForms ??= this.#compilePageForms());
   }
 
+  /** The same for the kernels of sparse pages. */
+  #prepareSparse(): Promise<unknown> {
+    const { device, transformer } = this;
+    const kernels = sparsePageKernels(device, transformer.config);
+    return (this.#sparsePages ??= Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel))));
+  }
+
   async #compilePageForms(): Promise<void> {
     const { device, transformer, options, pageChanges } = this;
     const kernels = pageFormKernels(device, transformer.config);
@@ -152,11 +165,6 @@ export class Session {
   async prefill(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
     await this.#checkPages({ sequence, tokens });
     await this.#prefill.compute(sequence, tokens, onBatch, signal);
-  }
-
-  /** The same without a check of the kernels of page forms. */
-  compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch): Promise<void> {
-    return this.#prefill.compute(sequence, tokens, onBatch);
   }
 
   /**
@@ -184,9 +192,7 @@ export class Session {
     const areHalf = allHalf(sequence.pages);
     if (!areHalf || mayShrink(sequence, sequence.tokens.length + tokens.length)) {
       await this.#preparePages();
-      const { pageChanges } = this;
-      if (sequence.policy.usesFarLosses && pageChanges.areRight && pageChanges.farLosses.pages === 0)
-        pageChanges.farLosses = await farLosses(this, sequence.slot);
+      if (sequence.policy.measures) await this.#prepareSparse();
     }
     if (areHalf || this.pageChanges.areRight) return;
     const reason = `${this.device.name} computes pages in other forms than f16 wrong, and this text was saved with such`;
@@ -245,6 +251,7 @@ export class Session {
   /** Frees the pages of a sequence that no later request reuses. */
   release(sequence: Sequence): void {
     sequence.probing = undefined;
+    sequence.measuring?.abort();
     this.transformer.cache.resize(sequence.pages, 0);
     this.transformer.cache.recurrentStates?.removeWhere(sequence.states, () => true);
     this.transformer.cache.shrink();

@@ -39,7 +39,6 @@ function viewOf(
   return {
     probed,
     residualShares,
-    farLosses: new LayerLosses(),
     pages,
     tokens,
     upcoming: 1,
@@ -52,7 +51,7 @@ function viewOf(
   };
 }
 
-const bytesOf = (form: PageForm): number => pageUnits(form, HEADS) * UNIT_BYTES;
+const bytesOf = (form: Exclude<PageForm, 'sparse'>): number => pageUnits(form, HEADS) * UNIT_BYTES;
 
 /** A text whose pages `policy` probes and changes. */
 class Text {

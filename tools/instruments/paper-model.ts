@@ -194,7 +194,7 @@ async function encode(
   encoder.forward(recorder, tokens, 1);
 }
 
-/** Quantizes some pages, and probes others as sparse pages. */
+/** Quantizes some pages, and probes others in another form. */
 const EVERY_FORM: CachePolicy = {
   key: 'every form',
   changes: (view) => oldPagesAs(view, 'q4').filter(({ page }) => page % 2 === 0),
@@ -202,7 +202,7 @@ const EVERY_FORM: CachePolicy = {
     pages: oldPages(view)
       .map(({ page }) => page)
       .filter((page) => page % 2 === 1),
-    forms: ['sparse'],
+    forms: ['k3v2'],
   }),
 };
 

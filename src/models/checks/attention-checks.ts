@@ -166,9 +166,9 @@ export class CheckedLayer {
     this.cache = cache;
     this.activations = createActivations(device, config, MOST_TOKENS);
     this.place = { device, layer: 0, config, activations: this.activations };
-    const { tasks, errors, probes, numPages: slotPages } = cache;
+    const { tasks, errors, probes, sparse, numPages: slotPages } = cache;
     const [pages, table] = [cache.layers[0] as LayerPages, cache.tables[0] as GPUBuffer];
-    this.buffers = { pages, table, slotPages, tasks, errors, probes, rope: bufferOf(device, inputs.rope) };
+    this.buffers = { pages, table, slotPages, tasks, errors, probes, sparse, rope: bufferOf(device, inputs.rope) };
     this.#norms = config.qkNorm
       ? { query_norm_weight: bufferOf(device, inputs.queryNorm), key_norm_weight: bufferOf(device, inputs.keyNorm) }
       : {};
