@@ -9,7 +9,7 @@ import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { allHalf } from '../cache/kv-cache.ts';
 import { DENSE, LEAST_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
-import { checkAdapters, checkPages, checkPlainAdapters } from './checks/session-checks.ts';
+import { checkAdapters, checkPages, checkPlainAdapters, checkSparsePages } from './checks/session-checks.ts';
 import type { ModelPlan } from './model-plan.ts';
 import { Batches, type Draft } from './batches.ts';
 import { type SampledToken, SampleRecorder, type SampleRequest } from './sampling/sampler.ts';
@@ -140,21 +140,19 @@ export class Session {
 
   /** Pages stay in f16 if the device computes other forms wrong. */
   #preparePages(): Promise<unknown> {
-    return (this.#pageForms ??= this.#compilePageForms());
+    return (this.#pageForms ??= this.#compile(pageFormKernels, checkPages));
   }
 
   /** The same for the kernels of sparse pages. */
   #prepareSparse(): Promise<unknown> {
-    const { device, transformer } = this;
-    const kernels = sparsePageKernels(device, transformer.config);
-    return (this.#sparsePages ??= Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel))));
+    return (this.#sparsePages ??= this.#compile(sparsePageKernels, checkSparsePages));
   }
 
-  async #compilePageForms(): Promise<void> {
+  async #compile(kernelsOf: typeof pageFormKernels, check: typeof checkPages): Promise<void> {
     const { device, transformer, options, pageChanges } = this;
-    const kernels = pageFormKernels(device, transformer.config);
+    const kernels = kernelsOf(device, transformer.config);
     await Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
-    if (options.tuning) await checkPages(this, options.tuning).catch(() => (pageChanges.areRight = false));
+    if (options.tuning) await check(this, options.tuning).catch(() => (pageChanges.areRight = false));
   }
 
   /**

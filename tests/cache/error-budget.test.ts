@@ -51,7 +51,7 @@ function viewOf(
   };
 }
 
-const bytesOf = (form: Exclude<PageForm, 'sparse'>): number => pageUnits(form, HEADS) * UNIT_BYTES;
+const bytesOf = (form: PageForm): number => (form === 'sparse' ? 0 : pageUnits(form, HEADS) * UNIT_BYTES);
 
 /** A text whose pages `policy` probes and changes. */
 class Text {

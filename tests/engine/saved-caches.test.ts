@@ -39,10 +39,9 @@ const KINDS: [string, KvOptions][] = [
   ['policy', { kv: 'policy', kvErrorBudget: 1 }],
   ['dense', {}],
   ['q4', { kv: 'q4' }],
-  ['sparse', { kv: 'sparse' }],
 ];
-// Pages of a policy have several forms, f16 among them; layers of a sparse cache gave up some.
-describe.each(byTier([KINDS[0]!, KINDS[3]!], KINDS))('%s', (_name, kv) => {
+// Pages of a policy have several forms, f16 among them.
+describe.each(byTier([KINDS[0]!], KINDS))('%s', (_name, kv) => {
   test('another visit continues a saved text as this one would', async () => {
     const { savedCaches, saved, next } = await savedStory(kv);
     expect(saved.bytes).toBe(savedCaches.files.get('story')?.length);

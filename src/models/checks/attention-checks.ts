@@ -137,6 +137,7 @@ export interface Span {
   allF16: boolean;
   /** Tokens of the batch's longest text; default: `end`. Long texts are computed in splits, which are merged. */
   longest?: number;
+  measured?: Batch['measured'];
 }
 
 /** One attention layer of a model with a KV cache, for checks. */
@@ -220,13 +221,14 @@ export class CheckedLayer {
 
   /** Stores keys and values with `store`, unless the attention kernel does, attends, and submits. */
   run(recorder: Recorder, attend: PagedAttention, span: Span, store?: Operation<{ tokens: number }>): void {
-    const { kind, start, end, allF16, longest = end } = span;
+    const { kind, start, end, allF16, longest = end, measured } = span;
     const batch = {
       kind,
       tokens: end - start,
       length: longest,
       onePerSequence: kind === 'decode',
       allF16,
+      measured,
     };
     this.write(span);
     if (store && !attend.stores(batch)) recorder.run(store, store.groups(batch));

@@ -9,6 +9,8 @@ import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../../../src/kernels/heads.ts';
 import { engineUnderTest } from '../../support/engine-under-test.ts';
 import { answer } from '../../support/answer.ts';
+import { miscompiling } from '../../support/gpu/miscompiling.ts';
+import { MemoryTuning } from '../../support/memory-tuning.ts';
 import { nmse } from '../../support/nmse.ts';
 import { randomTokens } from '../../support/random-tokens.ts';
 import { tinyModel } from '../../support/models/tiny-model.ts';
@@ -33,7 +35,8 @@ const total = (of: Record<string, number>): number => Object.values(of).reduce((
 
 describe('a sparse cache', () => {
   test('answers as the text without the tokens whose entries were given up', async () => {
-    const engine = await engineUnderTest(model(1, 1e6));
+    const tuning = new MemoryTuning();
+    const engine = await engineUnderTest(model(1, 1e6), { tuning });
     const dense = await lastLogits(engine, tokens, DENSE);
     // The first pages that are measured; a third of their tokens is to stay, in each head.
     const [from, to] = [PAGE_TOKENS, 7 * PAGE_TOKENS];
@@ -52,6 +55,7 @@ describe('a sparse cache', () => {
     };
     const { last, kv } = await lastLogits(engine, tokens, sparsePolicy());
     expect(measured).toEqual([1, 6]);
+    expect([...tuning.known.keys()]).toContainEqual(expect.stringMatching(/: right with sparse pages$/));
     expect(kv.mergedTokens).toBe((2 / 3) * (to - from));
     const left = tokens.filter((_, at) => stays(at));
     // The same text in whole pages tells how much quants change.
@@ -113,6 +117,18 @@ describe('a sparse cache', () => {
     const more = await answer(plain.complete(PROMPT + first.text + ' and', asked));
     expect(more.end.usage.cachedTokens).toBeGreaterThan(first.end.usage.promptTokens / 2);
     expect(more.end.report.kv.peakBytes).toBeLessThanOrEqual(kv.kvMemoryBudget);
+  });
+
+  test.each([
+    ['gather-entries', /value_vector\(page, kv_head, entry, i\)/, 'value_vector(page, kv_head, entry, i ^ 1u)'],
+    ['entry-shares', /exp\(score - /, 'exp(0.9 * score - '],
+  ])('a device that computes %s wrong keeps pages in f16, and says so', async (kernel, find, replace) => {
+    const { gpu, changed } = miscompiling(find, replace, [kernel]);
+    const engine = await engineUnderTest(model(2), { gpu, tuning: new MemoryTuning() });
+    const { end } = await answer(engine.complete(PROMPT, { kv: 'sparse', sampling: GREEDY, stop: [], maxTokens: 2 }));
+    expect(changed()).toBeGreaterThan(0);
+    expect(end.report.kv.formsRefused).toBe(true);
+    expect(end.report.kv.bytes.f16).toBe(total(end.report.kv.bytes));
   });
 
   test('a text that diverges at its sparse pages continues before the first of them', async () => {
