@@ -38,6 +38,8 @@ export class Sequence {
   probing: PageProbe | undefined;
   /** Set while the model repeats parts of the text to measure entries: its pages must not change. */
   measuring: AbortController | undefined;
+  /** Times that entries were measured. */
+  measurements = 0;
   /** Peak bytes of its pages during the request. */
   peakKvBytes = 0;
   /** Keeps pages in f16 beside their new forms, to measure the true error. */

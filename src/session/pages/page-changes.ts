@@ -130,6 +130,7 @@ export class PageChanges {
           signal ? AbortSignal.any([measuring.signal, signal]) : measuring.signal,
         );
         if (!measuring.signal.aborted) this.#note(sequence.pages, run, shares);
+        sequence.measurements++;
       } catch (error) {
         if (!measuring.signal.aborted) throw error;
         return;
@@ -173,7 +174,7 @@ export class PageChanges {
       : Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place));
   }
 
-  /** Whether a page was filled, or a probe ended or may begin, since the policy was asked. */
+  /** Whether a page was filled, a probe ended or may begin, or entries were measured, since the policy was asked. */
   #isNews(sequence: Sequence, span: Span): boolean {
     const state = this.#stateOf(sequence, span);
     const isNews = this.#asked.get(sequence) !== state;
@@ -188,6 +189,7 @@ export class PageChanges {
       pagesFor(computed + upcoming),
       latestQueries(sequence, computed).queries > 0,
       sequence.probing === undefined,
+      sequence.measurements,
     ].join();
   }
 
