@@ -370,10 +370,10 @@ export function sparsePolicy(bytes?: number): CachePolicy {
       },
     };
   }
-  const { changes, key } = withMemoryBudget({ key: 'sparse' }, bytes, true, SPARSE_FORM);
+  const budget = withMemoryBudget({ key: 'sparse' }, bytes, true, SPARSE_FORM);
   return {
-    key,
-    ...(changes && { changes }),
+    key: budget.key,
+    changes: (view) => budget.changes?.(view) ?? [],
     batchTokens: batchWithin(SPARSE_BATCH_SHARE * bytes),
     measures(view) {
       const { first, count, rest } = sparsePages(view);

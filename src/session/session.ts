@@ -74,8 +74,8 @@ export class Session {
       contextLength: plan.contextLength,
       onTrace: options.onTrace,
     });
-    this.entryShares = new EntryShares(device, recorder, transformer, sequences, (texts, onEnds, signal) =>
-      this.#prefill.computeTogether(texts, onEnds, signal),
+    this.entryShares = new EntryShares(device, recorder, transformer, sequences, (repetition, onEnd, signal) =>
+      this.#prefill.computeTogether([repetition], (ends) => void (ends.size > 0 && onEnd()), signal),
     );
     pageChanges.entryShares = this.entryShares;
     this.stepCosts = new StepCosts(device, () => this.stepsAhead.stepMs);

@@ -83,7 +83,7 @@ class Text {
     this.probes.push(this.pages.length);
     const losses = this.shares.flatMap((_, layer) =>
       probe.forms.map((form): FormLoss => {
-        const change = this.changeOf(layer, form as QuantizedForm) * QUERIES;
+        const change = this.changeOf(layer, form) * QUERIES;
         return { layer, form, change, size: QUERIES, queries: QUERIES, bytes: bytesOf(form) };
       }),
     );

@@ -9,11 +9,20 @@ import { Readback, type Recorder } from '../../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../../kernels/heads.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import { NO_ADAPTERS } from '../adapter-mix.ts';
-import type { NextTokens, OnEnds } from '../prefill.ts';
 import { Sequence, type SequenceCache } from '../sequence.ts';
 
 /** Shares of attention of the entries of pages: `[layer][page][head]`, PAGE_TOKENS each. */
 export type PageShares = readonly (readonly (readonly Float32Array[])[])[];
+
+/** Tokens that repeat pages of a sequence, and these pages, which precede them. */
+interface Repetition {
+  sequence: Sequence;
+  tokens: readonly number[];
+  measured: PageRun;
+}
+
+/** Computes a repetition; `onEnd` runs once its last batch is recorded. Errors: `aborted`, `context_overflow`, `device_lost`. */
+type Compute = (repetition: Repetition, onEnd: () => void, signal: AbortSignal) => Promise<void>;
 
 /** Most tokens of the request to repeat. */
 const MOST_REQUEST = 2 * PAGE_TOKENS;
@@ -34,7 +43,7 @@ export class EntryShares {
     private readonly recorder: Recorder,
     private readonly transformer: Transformer,
     private readonly sequences: SequenceCache,
-    private readonly compute: (texts: readonly NextTokens[], onEnds: OnEnds, signal: AbortSignal) => Promise<void>,
+    private readonly compute: Compute,
   ) {}
 
   /**
@@ -77,8 +86,7 @@ export class EntryShares {
     try {
       const tokens = [...this.request().slice(-MOST_REQUEST), ...chunk];
       const measured = { first: 1, count };
-      const onEnds: OnEnds = (ends) => void (found = ends.size > 0 ? this.#read() : found);
-      await this.compute([{ sequence: repeating, tokens, measured }], onEnds, signal);
+      await this.compute({ sequence: repeating, tokens, measured }, () => void (found = this.#read()), signal);
       return found && sharesOf(config, count, new Float32Array(await found));
     } catch (error) {
       if (error instanceof ChunkwiseError && error.code === 'context_overflow') return undefined;
