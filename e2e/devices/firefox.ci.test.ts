@@ -78,9 +78,10 @@ const inFirefox = (options: Partial<Chunkwise.CompletionRequest> = {}) =>
     { prompt: PROMPT, max_tokens: 12, temperature: 0, ...options, stream: false as const },
   );
 
-it('answers in every cache mode as Node does', async () => {
+it('answers from 16 bits, from q4 and with a policy as Node does', async () => {
   await load('small.gguf');
-  for (const kv of ['dense', 'q8', 'q4', 'q3', 'k3v2', 'policy'] as const) {
+  // The other forms have kernels of the same text with other constants; tests/naga compiles each.
+  for (const kv of ['dense', 'q4', 'policy'] as const) {
     const here = await inNode({ kv, maxTokens: TOKENS });
     const there = await inFirefox({ kv, max_tokens: TOKENS });
     expect(there.text, kv).toBe(here.text);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openInBrowser } from '../support/engine-page/open-engine-page.ts';
 import { FileSource } from '../../src/node/file-source.ts';
 import { napping, nodeGpu } from '../../tools/instruments/node-gpu.ts';
@@ -8,20 +8,14 @@ import type { LocalEngine } from '../../src/engine/engine.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
 import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
-import type { AdapterKind } from '../support/browser.ts';
 
 // This file computes more than it compiles, so lavapipe optimizes its shaders for the processor's vectors, as for users.
 for (const name of ['GALLIVM_PERF', 'LP_NATIVE_VECTOR_WIDTH', 'MESA_SHADER_CACHE_DIR']) delete process.env[name];
 
-const PROMPTS = [
-  'Write a short poem about the sea.',
-  'Explain in two sentences why the sky is blue.',
-  'List five fruits and their colours.',
-];
-const TOKENS = 64;
+const PROMPTS = ['Write a short poem about the sea.', 'List five fruits and their colours.'];
+const TOKENS = 32;
 /** Where two devices first differ, the best two logits may differ at most by this: both answers are right. */
 const TIE = 1e-2;
-const KINDS: AdapterKind[] = ['swiftshader', 'lavapipe'];
 
 let engine: LocalEngine;
 let source: FileSource;
@@ -60,20 +54,18 @@ async function margin(prompt: string, answered: readonly number[]): Promise<numb
   return (best[0] as number) - (best[1] as number);
 }
 
-describe.each(KINDS)('greedy answers of the real model on %s in Chromium', (kind) => {
-  it('are those on lavapipe in Node, or differ first where the best two logits are tied', async () => {
-    const page = await openInBrowser(kind, 'models/SmolLM2-135M-Instruct.Q4_1.gguf');
-    try {
-      for (const prompt of PROMPTS) {
-        const here = inNode.get(prompt) ?? [];
-        const there = await page.greedy(prompt, TOKENS);
-        expect(here.length).toBeGreaterThan(10);
-        const first = here.findIndex((token, i) => token !== there[i]);
-        if (first === -1) expect(there).toEqual(here);
-        else expect(await margin(prompt, here.slice(0, first)), `${prompt} at ${first}`).toBeLessThan(TIE);
-      }
-    } finally {
-      await page.close();
+it('SwiftShader in Chromium gives the greedy answers of lavapipe in Node, or differs first where the best two logits are tied', async () => {
+  const page = await openInBrowser('swiftshader', 'models/SmolLM2-135M-Instruct.Q4_1.gguf');
+  try {
+    for (const prompt of PROMPTS) {
+      const here = inNode.get(prompt) ?? [];
+      const there = await page.greedy(prompt, TOKENS);
+      expect(here.length).toBeGreaterThan(10);
+      const first = here.findIndex((token, i) => token !== there[i]);
+      if (first === -1) expect(there).toEqual(here);
+      else expect(await margin(prompt, here.slice(0, first)), `${prompt} at ${first}`).toBeLessThan(TIE);
     }
-  }, 240_000);
-});
+  } finally {
+    await page.close();
+  }
+}, 240_000);

@@ -50,6 +50,7 @@ it('webpack', async () => {
     'build',
     '--mode',
     'production',
+    '--no-optimization-minimize',
     '--entry',
     './main.js',
     '--output-path',

@@ -10,8 +10,8 @@ import { DEPENDENCIES, installedFolder } from '../support/packed-package.ts';
 import { snippetsOf } from '../support/snippets.ts';
 
 const MODEL = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 1, contextLength: 256, neverEnds: true });
-const HUB_MODEL = tinyModel({ architecture: 'qwen2', type: 'Q8_0', seed: 2, contextLength: 256, neverEnds: true });
-const FILE = 'tiny-Q8_0.gguf';
+const HUB_MODEL = tinyModel({ architecture: 'llama', type: 'Q4_0', seed: 2, contextLength: 256, neverEnds: true });
+const FILE = 'tiny-Q4_0.gguf';
 
 let folder: string;
 let hub: HubServer;

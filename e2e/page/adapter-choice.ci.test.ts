@@ -1,23 +1,29 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeEach, expect, it } from 'vitest';
+import { beforeAll, beforeEach, expect, it } from 'vitest';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
 import { longestTask } from '../support/main-thread.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 
 const QUESTION = 'The sea, the sea, the sea, the sea; then 1868 lamps of Grey Skerry: who lit them?';
-const TOKENS = 40;
+const TOKENS = 16;
 
 const opened = openForTests(serveDemo);
 let demo: DemoPage;
-beforeEach(async () => {
+/** GPU bytes of adapters when none is loaded. */
+let withoutAdapter: number;
+beforeAll(async () => {
   demo = await DemoPage.open(opened.browser, opened.server.url('tiny.gguf'));
   await demo.loaded();
-  await demo.setMaxTokens(TOKENS);
   // With a policy, a repeated question reuses pages that have shrunk since, so its answer may differ.
   await demo.setChoices({ 'KV cache': 'dense' });
+  withoutAdapter = await demo.bytes('adapters');
   return () => demo.close();
+});
+beforeEach(async () => {
+  await demo.setMaxTokens(TOKENS);
+  await unload();
 });
 
 const adapterFile = (name: string): string => join(opened.server.adapters, 'shakespeare', name);
@@ -37,8 +43,14 @@ async function openOwn(files: Parameters<ReturnType<typeof demo.page.locator>['s
   await demo.adapterSettled();
 }
 
+async function unload(): Promise<void> {
+  const button = demo.page.getByRole('button', { name: 'Unload' });
+  if (await button.isVisible()) await button.click();
+  await expect.poll(() => demo.bytes('adapters')).toBe(withoutAdapter);
+}
+
 it('answers with an adapter of the page, shows its ranks in the text, and equals the base model without it', async () => {
-  const [adapters, plain] = [await demo.bytes('adapters'), await fresh()];
+  const plain = await fresh();
   expect(await demo.page.getByTestId('rank-strip').count()).toBe(0);
 
   await demo.chooseAdapter('shakespeare');
@@ -84,9 +96,9 @@ it('answers with an adapter of the page, shows its ranks in the text, and equals
   expect(await fresh()).toBe(plain);
   expect(await demo.page.getByTestId('mean-rank').isVisible()).toBe(false);
   await demo.chooseAdapter('shakespeare');
-  await demo.page.getByRole('button', { name: 'Unload' }).click();
-  await expect.poll(() => demo.bytes('adapters')).toBe(adapters);
+  await unload();
   expect(await demo.page.getByTestId('adapter-select').inputValue()).toBe('none');
+  await demo.setChoices({ 'Ranks of an adapter': 'chunkwise' });
 });
 
 it('draws ranks while it answers without a main-thread task above 50 ms of CPU time', async () => {
@@ -130,10 +142,11 @@ it('loads the user’s own adapter: two PEFT files, a GGUF LoRA, an address, a d
   await demo.page.getByRole('button', { name: 'Load', exact: true }).click();
   await demo.adapterSettled();
   await note();
-  const gguf = [...readFileSync(adapterFile('adapter.gguf'))];
-  const dataTransfer = await demo.page.evaluateHandle((bytes) => {
+  const gguf = readFileSync(adapterFile('adapter.gguf')).toString('base64');
+  const dataTransfer = await demo.page.evaluateHandle((base64) => {
     const dropped = new DataTransfer();
-    dropped.items.add(new File([new Uint8Array(bytes)], 'adapter.gguf'));
+    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    dropped.items.add(new File([bytes], 'adapter.gguf'));
     return dropped;
   }, gguf);
   await demo.page.dispatchEvent('#prompt', 'drop', { dataTransfer });

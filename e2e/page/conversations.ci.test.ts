@@ -16,6 +16,7 @@ const opened = openForTests(serveDemo);
 async function open(maxTokens = 12): Promise<{ demo: DemoPage; violations: string[] }> {
   const context = await opened.browser.newContext({
     acceptDownloads: true,
+    serviceWorkers: 'block',
     permissions: ['clipboard-read', 'clipboard-write'],
   });
   const violations = await watchViolations(context);
@@ -192,7 +193,10 @@ it('keeps a conversation complete when the page closes, freezes or loses its GPU
     await demo.sendAndSee('Tell me a long story.');
     const session = await own.newBrowserCDPSession();
     await session.send('Browser.crashGpuProcess').catch(() => undefined); // the response may be lost with the process
-    await page.getByTestId('message-error').waitFor();
+    const error = page.getByTestId('message-error');
+    await error.waitFor();
+    expect(await error.innerText()).toContain('The GPU stopped working');
+    expect(await error.innerText()).toContain('device_lost – ');
     const lost = await demo.answers.last().locator('.text').textContent();
     expect(lost?.length).toBeGreaterThan(5);
     await demo.setMaxTokens(8);

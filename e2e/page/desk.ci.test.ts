@@ -1,13 +1,13 @@
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AxeBuilder } from '@axe-core/playwright';
 import type { Page } from 'playwright';
 import { beforeAll, expect, it } from 'vitest';
+import { accessibilityFaults } from '../support/accessible.ts';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
-import { PHONE, SCREEN } from '../support/in-sight.ts';
+import { SCREEN } from '../support/in-sight.ts';
 import { openForTests } from '../support/open-for-tests.ts';
 
 const ADAPTERS = fileURLToPath(new URL('../../demo/public/adapters/', import.meta.url));
@@ -23,7 +23,7 @@ let violations: string[];
 beforeAll(async () => {
   for (const name of ['answerable', 'squad-alora'])
     symlinkSync(join(ADAPTERS, name), join(opened.server.adapters, name));
-  const context = await opened.browser.newContext({ viewport: SCREEN });
+  const context = await opened.browser.newContext({ viewport: SCREEN, serviceWorkers: 'block' });
   violations = await watchViolations(context);
   demo = await DemoPage.openIn(context, opened.server.url());
   page = demo.page;
@@ -39,20 +39,7 @@ const steps = () =>
     .evaluateAll((all) => all.map((step) => [...step.children].map((child) => child.textContent)));
 
 async function accessible(state: string): Promise<void> {
-  for (const size of [SCREEN, PHONE]) {
-    await page.setViewportSize(size);
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      const { violations } = await new AxeBuilder({ page }).analyze();
-      expect([state, size.width, colorScheme, ...violations.map(({ id }) => id)]).toEqual([
-        state,
-        size.width,
-        colorScheme,
-      ]);
-    }
-    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
-  }
-  await page.setViewportSize(SCREEN);
+  expect([state, ...(await accessibilityFaults(page))]).toEqual([state]);
 }
 
 it('answers a question about an opened text: in which passage, with what, resting on which sentence', async () => {

@@ -1,19 +1,18 @@
 import { readFile } from 'node:fs/promises';
-import { AxeBuilder } from '@axe-core/playwright';
 import { beforeAll, expect, it } from 'vitest';
 import type { DeviceReport } from '../../src/api/index.ts';
+import { accessibilityFaults } from '../support/accessible.ts';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
+import { SCREEN } from '../support/in-sight.ts';
 import { openForTests } from '../support/open-for-tests.ts';
-
-const WIDE = { width: 1280, height: 800 };
-const NARROW = { width: 390, height: 844 };
 
 const opened = openForTests(serveDemo);
 let demo: DemoPage;
 beforeAll(async () => {
   const context = await opened.browser.newContext({
-    viewport: WIDE,
+    viewport: SCREEN,
+    serviceWorkers: 'block',
     permissions: ['clipboard-read', 'clipboard-write'],
   });
   demo = await DemoPage.openIn(context, opened.server.url('tiny.gguf'));
@@ -23,33 +22,11 @@ beforeAll(async () => {
 
 const button = (name: string) => demo.page.getByRole('button', { name, exact: true });
 
-/** Findings of axe, and whether anything is wider than the page, at both widths and in both schemes. */
-async function faults(): Promise<string[]> {
-  const { page } = demo;
-  const found: string[] = [];
-  for (const size of [WIDE, NARROW]) {
-    await page.setViewportSize(size);
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      const { violations } = await new AxeBuilder({ page }).analyze();
-      found.push(
-        ...violations.flatMap(({ id, nodes }) =>
-          nodes.map(({ target }) => `${size.width} ${colorScheme}: ${id} ${target.join(' ')}`),
-        ),
-      );
-    }
-    const overflow = await page.locator('#measure').evaluate((dialog) => dialog.scrollWidth - dialog.clientWidth);
-    if (overflow > 0) found.push(`${overflow} pixels too wide at ${size.width}`);
-  }
-  await page.setViewportSize(WIDE);
-  return found;
-}
-
 it('measures, shows the results in tables, and exports them as JSON', async () => {
   const { page } = demo;
   const before = await demo.bytes();
   await button('Measure this device').click();
-  expect(await faults()).toEqual([]);
+  expect(await accessibilityFaults(page)).toEqual([]);
   expect(await button('Copy JSON').isVisible()).toBe(false);
   await page.getByLabel('Time', { exact: true }).selectOption('30');
   await button('Measure').click();
@@ -74,7 +51,7 @@ it('measures, shows the results in tables, and exports them as JSON', async () =
       .first()
       .innerText(),
   ).toMatch(/not measured\s*beyond the context of 4096 tokens/);
-  expect(await faults()).toEqual([]);
+  expect(await accessibilityFaults(page)).toEqual([]);
 
   await button('Copy JSON').click();
   await button('Copied').waitFor();
@@ -101,14 +78,12 @@ it('measures, shows the results in tables, and exports them as JSON', async () =
 
 it('stops at once, also when it is closed; a chat continues', async () => {
   const { page } = demo;
-  await page.reload();
-  await demo.loaded();
   const { text } = await demo.ask('Hello.');
   await button('Measure this device').click();
   await page.getByLabel('Time', { exact: true }).selectOption('90');
   await button('Measure').click();
   await page.getByText(/^Measuring /).waitFor();
-  expect(await faults()).toEqual([]);
+  expect(await accessibilityFaults(page)).toEqual([]);
   await button('Stop').click();
   await page.getByText('Stopped. No result was kept.').waitFor();
   await button('Measure').click();

@@ -134,9 +134,18 @@ it('answers with a model that supports only 16 bits, and refuses other forms', a
 });
 
 it('follows the error budget on SwiftShader too: none shrinks at 0, more with larger budgets', async () => {
+  const shallow = tinyModel({
+    architecture: 'llama',
+    type: 'Q4_0',
+    seed: 1,
+    numLayers: 4,
+    contextLength: 4096,
+    neverEnds: true,
+  });
+  writeFileSync(join(opened.server.folder, 'shallow.gguf'), shallow);
   const own = await launchBrowser('swiftshader');
   onTestFinished(() => own.close());
-  const demo = await open(own);
+  const demo = await open(own, 'shallow.gguf');
   const bytes: number[] = [];
   for (const budget of [0, 0.05, 4]) {
     await demo.setSlider('Error budget of the cache', budget);

@@ -1,13 +1,11 @@
-import { join } from 'node:path';
-import { AxeBuilder } from '@axe-core/playwright';
-import type { CDPSession, Page } from 'playwright';
+import type { Page } from 'playwright';
 import { beforeAll, expect, it } from 'vitest';
+import { accessibilityFaults } from '../support/accessible.ts';
 import { DemoPage } from '../support/demo-page.ts';
 import { serveDemo } from '../support/demo-server.ts';
 import { watchViolations } from '../support/demo-violations.ts';
 import { PHONE as NARROW, SCREEN as WIDE } from '../support/in-sight.ts';
 import { openForTests } from '../support/open-for-tests.ts';
-import { byTier, restOnly } from '../../tests/support/tier.ts';
 
 const opened = openForTests(serveDemo);
 let demo: DemoPage;
@@ -21,54 +19,6 @@ beforeAll(async () => {
   await demo.loaded();
   await demo.setMaxTokens(16);
 });
-
-/** Findings of axe, and whether the page scrolls sideways, at these widths and in both schemes. */
-async function expectAccessible(state: string, sizes = [WIDE, NARROW]): Promise<void> {
-  const found: string[] = [];
-  for (const size of sizes) {
-    await page.setViewportSize(size);
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      const { violations } = await new AxeBuilder({ page }).analyze();
-      for (const { id, nodes } of violations) {
-        found.push(...nodes.map(({ target }) => `${state}, ${size.width} ${colorScheme}: ${id} ${target.join(' ')}`));
-      }
-    }
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    if (overflow > 0) found.push(`${state}: ${overflow} pixels wider than ${size.width}`);
-  }
-  await page.setViewportSize(WIDE);
-  expect(found).toEqual([]);
-}
-
-restOnly(() =>
-  it('is accessible in every state, and never wider than a phone', async () => {
-    await expectAccessible('empty');
-    await demo.openSettings();
-    await expectAccessible('settings');
-    await page.keyboard.press('Escape');
-    await page.getByRole('button', { name: 'Model:' }).click();
-    await page.locator('#models[open]').waitFor();
-    await expectAccessible('models');
-    await page.keyboard.press('Escape');
-    await demo.ask('Hello.');
-    await demo.openDetails();
-    await expectAccessible('chat');
-    await page.getByRole('button', { name: 'Measurements' }).click();
-    await expectAccessible('chat without measurements', [WIDE]);
-    await page.getByRole('button', { name: 'Measurements' }).click();
-    await expectAccessible('chat with measurements', [NARROW]);
-    await page.setViewportSize(NARROW);
-    await page.getByRole('button', { name: 'Chats' }).click();
-    await page.getByRole('button', { name: 'Actions for Hello.' }).waitFor();
-    expect(await new AxeBuilder({ page }).analyze().then((results) => results.violations.map(({ id }) => id))).toEqual(
-      [],
-    );
-    await page.keyboard.press('Escape');
-    await page.locator('#sidebar').waitFor({ state: 'hidden' });
-    await page.setViewportSize(WIDE);
-  }),
-);
 
 it('works by keyboard, and announces an answer to a screen reader once', async () => {
   await demo.ask('Hello.'); // fills the list with a conversation
@@ -97,21 +47,6 @@ it('works by keyboard, and announces an answer to a screen reader once', async (
       .locator('#messages')
       .evaluate((list) => list.closest('[aria-live]') ?? list.querySelector('[aria-live]')),
   ).toBeNull();
-});
-
-restOnly(() => {
-  it('shows a welcome longer than the screen from its top', async () => {
-    await page.setViewportSize({ ...NARROW, height: 500 });
-    await page.getByRole('button', { name: 'New chat' }).click();
-    await page.reload();
-    await demo.loaded();
-    const [top, room] = await page
-      .locator('#scroller')
-      .evaluate(({ scrollTop, scrollHeight, clientHeight }) => [scrollTop, scrollHeight - clientHeight]);
-    expect(room).toBeGreaterThan(0);
-    expect(top).toBe(0);
-    await page.setViewportSize(WIDE);
-  });
 });
 
 it('shows measurements beside the chat, on a phone as a line that opens, and keeps the choice; details on demand', async () => {
@@ -226,122 +161,6 @@ it('sends the sampling settings, and keeps them', async () => {
   for (const field of sampling) expect(text).toContain(field);
 });
 
-restOnly(() => {
-  it('compares with ordinary LoRA: the same prompt both ways, measured side by side, and stored', async () => {
-    const compare = page.getByTestId('compare');
-    expect(await compare.isVisible()).toBe(false); // without an adapter nothing can be compared
-    await demo.chooseAdapter('shakespeare');
-    await demo.setMaxTokens(16);
-    await compare.check();
-    const prompt = 'The king is here, and all his men with him, and the drums of the town are beating. '.repeat(4);
-    await compare.uncheck();
-    await demo.ask(prompt); // now one way has the prompt in its prefix cache
-    await compare.check();
-    const sent = await demo.sentToWorkers();
-    await demo.ask(prompt);
-    expectFairness(await sent.jsonValue(), prompt);
-    const columns = () => page.getByTestId('comparison').last().locator('.compared');
-    const read = async () =>
-      Promise.all(
-        (await columns().all()).map(async (column) => {
-          const rows = await column
-            .locator('dl div')
-            .evaluateAll((all) =>
-              all.map((row) => [
-                row.querySelector('dt')?.textContent ?? '',
-                row.querySelector('dd')?.textContent ?? '',
-              ]),
-            );
-          return {
-            title: await column.locator('h3').innerText(),
-            text: await column.locator('.text').innerText(),
-            ...(Object.fromEntries(rows) as Record<string, string>),
-          };
-        }),
-      );
-    const [ours, ordinary] = (await read()) as Record<string, string>[];
-    expect(ours).toMatchObject({
-      'First token': expect.stringMatching(/m?s$/) as string,
-      Speed: expect.stringMatching(/tokens\/s$/) as string,
-    });
-    expect(Object.keys(ours ?? {})).not.toContain('Per token'); // it repeats the speed
-    expect(await page.locator('.compared-verdict').innerText()).toMatch(
-      /^Chunkwise writes [\d.]+(–[\d.]+)? times as fast(: no difference is seen)?\.\s*Each way was measured 5 times, in turns\./,
-    );
-    expect(ours?.['Prompt reused']).toMatch(/^0 of \d+$/);
-    expect(ordinary?.['Prompt reused']).toBe(ours?.['Prompt reused']);
-    expect(Number(ours?.['Mean rank'])).toBeLessThan(8);
-    expect(ordinary?.['Mean rank']).toBe('8');
-    const bytes = (text = ''): number => Number.parseFloat(text) * (text.endsWith(' MB') ? 1e6 : 1e3);
-    expect(bytes(ours?.['KV cache'])).toBeLessThan(bytes(ordinary?.['KV cache']));
-    await expectAccessible('comparison');
-
-    await page.reload();
-    await demo.loaded();
-    await page.locator('#adapter-unload').waitFor();
-    await page.locator('.conversation').first().click();
-    expect(await read()).toEqual([ours, ordinary]);
-
-    await demo.setChoices({ 'KV cache': 'dense', 'Ranks of an adapter': 'uniform', Speculation: 'off' });
-    await page.getByRole('button', { name: 'New chat' }).click();
-    expect((await demo.ask(prompt)).text).toBe(ordinary?.['text']);
-  });
-});
-
-/**
- * Both ways get the same prompt: first a few tokens each, then the timed answers, in turns, up to 64 tokens of each and
- * five runs; no request uses the prefix cache.
- */
-function expectFairness(messages: readonly unknown[], prompt: string): void {
-  const requests = messages.map((message) => JSON.stringify(message)).filter((text) => text.includes(prompt.trim()));
-  const sent = (field: string) => requests.map((text) => new RegExp(`"${field}":"?(\\w+)`).exec(text)?.[1]);
-  const inTurns = <T>(ours: T, ordinary: T): T[] =>
-    [...'CO', ...'CO', ...'OC', ...'CO', ...'OC', ...'CO'].map((way) => (way === 'C' ? ours : ordinary));
-  expect(sent('kv')).toEqual(inTurns('policy', 'dense'));
-  expect(sent('ranks')).toEqual(inTurns('chunkwise', 'uniform'));
-  expect(sent('speculate')).toEqual(inTurns('true', 'false'));
-  expect(sent('maxTokens')).toEqual(['8', '8', ...inTurns('16', '16').slice(2)]);
-  expect(sent('recomputePrompt')).toEqual(inTurns('true', 'true'));
-  expect(new Set(sent('seed')).size).toBe(1);
-}
-
-restOnly(() => {
-  it('opens a dropped adapter folder, a dropped model, and a model by its address', async () => {
-    await demo.chooseAdapter('none');
-    const cdp = await page.context().newCDPSession(page);
-    await drop(cdp, join(opened.server.adapters, 'shakespeare'));
-    await page.locator('#adapter-unload').waitFor();
-    expect(await page.getByTestId('adapter-select').inputValue()).toBe('own');
-    expect(await demo.read('adapter-facts')).toMatch(/^Rank 8/);
-
-    await drop(cdp, join(opened.server.folder, 'tiny.gguf'));
-    await page.getByTestId('progress').waitFor();
-    await demo.loaded();
-    expect((await demo.ask('Hello again.')).note).toContain('16 tokens');
-
-    await page.getByRole('button', { name: 'Model:' }).click();
-    const listed = page.locator('.model-item');
-    await expect.poll(() => listed.count()).toBeGreaterThan(6);
-    const tiny = listed.filter({ hasText: /^tiny/ });
-    expect(await tiny.innerText()).toMatch(/^tiny\s+Opened here before\s+[\d.]+ [kM]B · On this device/);
-    // Sizes are shown before any request.
-    expect(await listed.filter({ hasText: 'Llama 3.2 1B' }).innerText()).toContain('807.7 MB');
-    await page.keyboard.press('Escape');
-    await demo.typeModel('models/missing.gguf');
-    await page.getByTestId('load-error').waitFor();
-    expect(await demo.read('load-error')).toMatch(/missing\.gguf: status 404$/);
-    await expectAccessible('failure, and a model that answers');
-    expect((await demo.ask('Are you still there?')).note).toContain('16 tokens'); // the open model still answers
-    await demo.typeModel('models/missing.gguf');
-    await page.getByTestId('load-error').waitFor();
-    await page.getByRole('button', { name: 'Choose a model' }).click();
-    await tiny.getByRole('button', { name: 'Use tiny' }).click();
-    await page.locator('#failure').waitFor({ state: 'hidden' });
-    await demo.loaded();
-    expect((await demo.ask('And again.')).note).toContain('16 tokens');
-  });
-});
-
 it('asks before it opens a linked model, with the host in Punycode, by keyboard and on a phone too', async () => {
   await page.goto(`${opened.server.url()}?model=${encodeURIComponent('https://huggingface.со/owner/model.gguf')}`); // Cyrillic: со
   const [accept, decline] = [page.getByTestId('offer-accept'), page.getByTestId('offer-decline')];
@@ -356,7 +175,7 @@ it('asks before it opens a linked model, with the host in Punycode, by keyboard 
   expect(order).toEqual(['offer', 'offer-accept', 'offer-decline']);
   await demo.send('Hello?');
   expect(await page.locator('.waiting').innerText()).toBe('Waiting for the model …');
-  await expectAccessible('offer, and a prompt that waits', [...byTier([NARROW], [WIDE, NARROW])]);
+  expect(await accessibilityFaults(page, [NARROW])).toEqual([]);
   await page.setViewportSize(NARROW);
   for (const button of [accept, decline]) expect((await button.boundingBox())?.height).toBeGreaterThanOrEqual(44);
   await page.setViewportSize(WIDE);
@@ -375,11 +194,3 @@ it('never violated its Content-Security-Policy, and violations would be seen', a
   await expect.poll(() => violations.length).toBeGreaterThan(0);
   expect(violations.join()).toContain('style-src');
 });
-
-/** Drops a file or a folder of the disk onto the page. */
-async function drop(cdp: CDPSession, path: string): Promise<void> {
-  const data = { items: [], files: [path], dragOperationsMask: 1 };
-  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
-    await cdp.send('Input.dispatchDragEvent', { type, x: 600, y: 300, data });
-  }
-}

@@ -12,9 +12,9 @@ export class DemoPage {
     this.stop = page.getByTestId('stop');
   }
 
-  /** Opens `url` in a fresh profile without stored data. */
+  /** Opens `url` in a fresh profile without stored data. The page stores no files for offline use. */
   static async open(browser: Browser, url: string): Promise<DemoPage> {
-    return DemoPage.openIn(await browser.newContext(), url);
+    return DemoPage.openIn(await browser.newContext({ serviceWorkers: 'block' }), url);
   }
 
   static async openIn(context: BrowserContext, url: string): Promise<DemoPage> {

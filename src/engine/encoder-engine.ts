@@ -53,7 +53,7 @@ export class EncoderEngine implements EngineCore {
     this.#isCrossEncoder = plan.config.pooling === 'rank';
     this.model = plan.file;
     this.device = device.name;
-    const refuse = async (): Promise<never> => this.#refuse('keeps no text that could be saved');
+    const refuse = async (): Promise<never> => this.#refuse('has no cached text to save');
     this.savedCaches = { save: refuse, load: refuse, list: async () => [], delete: refuse };
   }
 
@@ -66,11 +66,11 @@ export class EncoderEngine implements EngineCore {
   }
 
   chat(): AsyncGenerator<GenerateEvent, void> {
-    return this.#refuse('answers no chat');
+    return this.#refuse('cannot chat');
   }
 
   complete(): AsyncGenerator<GenerateEvent, void> {
-    return this.#refuse('completes no text');
+    return this.#refuse('cannot complete text');
   }
 
   embed(inputs: readonly (string | readonly number[])[], options: EmbedOptions): AsyncGenerator<TextEmbedding, void> {
@@ -86,19 +86,19 @@ export class EncoderEngine implements EngineCore {
   }
 
   scoreLabels(): AsyncGenerator<LabelScores, void> {
-    return this.#refuse('makes no decisions');
+    return this.#refuse('cannot make decisions');
   }
 
   countTokens(): number {
-    return this.#refuse('has no chats whose tokens could be counted');
+    return this.#refuse('has no chats to count tokens of');
   }
 
   async loadAdapter(): Promise<never> {
-    return this.#refuse('takes no adapters');
+    return this.#refuse('cannot use adapters');
   }
 
   unloadAdapter(): void {
-    this.#refuse('takes no adapters');
+    this.#refuse('cannot use adapters');
   }
 
   adapters(): [] {
@@ -119,8 +119,8 @@ export class EncoderEngine implements EngineCore {
     queue: AsyncQueue<TextEmbedding>,
   ): Promise<void> {
     this.#session.throwIfDisposed();
-    if (adapters.length > 0) this.#refuse('takes no adapters', 'adapter');
-    if (this.#isCrossEncoder) this.#refuse('gives no vectors');
+    if (adapters.length > 0) this.#refuse('cannot use adapters', 'adapter');
+    if (this.#isCrossEncoder) this.#refuse('cannot embed texts');
     const texts = inputs.map((input, i) => this.#texts.input(input, `input[${i}]`));
     const vectors = await this.#inTurn((session) => session.encode(texts, signal), signal);
     for (const [i, vector] of vectors.entries()) await queue.push({ vector, tokens: texts[i]!.length });
@@ -133,7 +133,7 @@ export class EncoderEngine implements EngineCore {
     queue: AsyncQueue<DocumentScore>,
   ): Promise<void> {
     this.#session.throwIfDisposed();
-    if (!this.#isCrossEncoder) this.#refuse('scores no documents');
+    if (!this.#isCrossEncoder) this.#refuse('cannot score documents');
     const pairs = this.#pairs(query, documents);
     const scores = await this.#inTurn((session) => session.score(pairs, signal), signal);
     for (const [i, score] of scores.entries()) await queue.push({ score, tokens: pairs[i]!.tokens.length });
@@ -180,7 +180,7 @@ export class EncoderEngine implements EngineCore {
   }
 
   #refuse(what: string, field = 'model'): never {
-    const kind = this.#isCrossEncoder ? 'a cross-encoder: it scores documents' : 'an encoder: it embeds texts';
-    throw new ChunkwiseError('unsupported', { field, reason: `${this.model} is ${kind}, and ${what}` });
+    const kind = this.#isCrossEncoder ? 'a cross-encoder, which scores documents' : 'an encoder, which embeds texts';
+    throw new ChunkwiseError('unsupported', { field, reason: `${this.model} is ${kind} and ${what}` });
   }
 }

@@ -154,7 +154,7 @@ export class LocalEngine implements EngineCore {
   rerank(): never {
     throw new ChunkwiseError('unsupported', {
       field: 'model',
-      reason: `${this.model} scores no documents: a cross-encoder does`,
+      reason: `${this.model} cannot score documents; a cross-encoder can`,
     });
   }
 

@@ -65,7 +65,7 @@ export class LabelReader {
     );
     this.#depth = largest(this.#reads.map(depthOf), 0);
     if (this.#mostTokens <= texts.contextLength) return;
-    const reason = `${this.#mostTokens} tokens with a question and its label, in a context of ${texts.contextLength}`;
+    const reason = `${this.#mostTokens} tokens with a question and its label exceed the context of ${texts.contextLength}`;
     throw new ChunkwiseError('context_overflow', { field: 'input', reason });
   }
 
@@ -350,7 +350,7 @@ function indexOfLargest(values: Float32Array): number {
 
 function notInvoked(invokedAt: Readonly<Record<string, number | null>>): ChunkwiseError {
   const name = Object.keys(invokedAt).find((each) => invokedAt[each] === null);
-  const reason = `${name} is activated, and the question does not have the tokens that it begins with`;
+  const reason = `${name} is an activated adapter, and the question lacks the tokens that invoke it`;
   return new ChunkwiseError('bad_request', { field: 'adapter', reason });
 }
 
@@ -401,7 +401,7 @@ function cut({ text, tokens, encode }: End, labels: readonly string[]): number[]
     const both = encode(text + label);
     const own = both.slice(tokens.length);
     if (own.length === 0 || tokens.some((token, i) => token !== both[i]))
-      return refuse(label, "is no token of its own after this model's prompts");
+      return refuse(label, "merges with the prompt's last token, so it cannot be scored");
     return own;
   });
   const whole = new Map(cut.map((own, i) => [own.join(), i]));

@@ -30,7 +30,7 @@ export async function openAnyEngine(options: EngineCoreOptions): Promise<LocalEn
   if (isEncoder && options.draftModel)
     throw new ChunkwiseError('unsupported', {
       field: 'draftModel',
-      reason: 'an encoder answers nothing, so nothing is drafted',
+      reason: 'an encoder gives no answers that could be drafted',
     });
   return (isEncoder ? openEncoderEngine : openEngine)({ ...options, ...(header && { header }) });
 }

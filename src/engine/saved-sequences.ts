@@ -84,7 +84,7 @@ export class SavedSequences implements SavedCaches {
     if (this.store) return this.store;
     throw new ChunkwiseError('unsupported', {
       field: 'savedCaches',
-      reason: 'this engine was given no place to save to',
+      reason: 'the engine was opened without a place to save to',
     });
   }
 

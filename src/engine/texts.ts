@@ -69,7 +69,7 @@ export class Texts {
     if (tokens.length <= this.contextLength) return tokens;
     throw new ChunkwiseError('context_overflow', {
       field,
-      reason: `${tokens.length} tokens in a context of ${this.contextLength}`,
+      reason: `${tokens.length} tokens exceed the context of ${this.contextLength}`,
     });
   }
 

@@ -193,7 +193,7 @@ export class Session {
       if (sequence.policy.measures) await this.#prepareSparse();
     }
     if (areHalf || this.pageChanges.areRight) return;
-    const reason = `${this.device.name} computes pages in other forms than f16 wrong, and this text was saved with such`;
+    const reason = `${this.device.name} computes quantized pages wrong, and this text was saved with such pages`;
     throw new ChunkwiseError('wrong_results', { field: 'pages', reason });
   }
 

@@ -77,7 +77,7 @@ test('pages change form at the same tokens as alone, although steps wait for lay
   };
   const told = async (engine: LocalEngine) => {
     const tokens: { token: number; logprob: number | undefined }[] = [];
-    for await (const event of start(engine, LONG, { kv: 'policy', maxTokens: 120, topLogprobs: 0 })) {
+    for await (const event of start(engine, LONG, { kv: 'policy', maxTokens: 70, topLogprobs: 0 })) {
       if (event.type === 'token') tokens.push({ token: event.token, logprob: event.logprobs?.logprob });
       else return { tokens, pages: event.report.kv.pages };
     }

@@ -96,8 +96,9 @@ it('texts without tokens, with unknown tokens, or longer than the context are re
   await expectError(() => engine.embed(['a'], { signal: AbortSignal.abort() }).next(), 'aborted', {});
 });
 
-it.each(['llama', 'qwen35', 'lfm2', 'gemma3', 'qwen3moe'] as const)(
-  'that is aborted leaves nothing in the cache, beside an answer that stays as it is: %s',
+// Layers that keep pages, states, the inputs of convolutions, or the pages of a window.
+it.each(['qwen35', 'lfm2', 'gemma3'] as const)(
+  'aborted embeddings leave nothing in the cache, and an answer beside them stays as it is: %s',
   async (architecture) => {
     const bytes = tinyModel({
       architecture,
@@ -107,7 +108,6 @@ it.each(['llama', 'qwen35', 'lfm2', 'gemma3', 'qwen3moe'] as const)(
       numLayers: 6,
       hiddenSize: 64,
       intermediateSize: 96,
-      experts: { count: 6, used: 2, intermediateSize: 64 },
       tied: false,
       neverEnds: true,
     });

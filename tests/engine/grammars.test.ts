@@ -12,7 +12,6 @@ import { tinyModel } from '../support/models/tiny-model.ts';
 import { type Answer, answer } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 import { countGpu } from '../support/gpu/gpu-counts.ts';
-import { byTier } from '../support/tier.ts';
 
 const TINY = {
   architecture: 'llama',
@@ -49,26 +48,22 @@ function closing({ tokenizer }: LocalEngine, push: number): Map<number, number> 
   return new Map([...spaces.map((id) => [id, -100] as const), ...closers.map((id) => [id, push] as const)]);
 }
 
-const PROMPTS = byTier(['é ü'], ['One.', 'A b c', '{"', 'Answer in JSON:', 'é ü']);
-
 describe('JSON Schema', () => {
-  it('holds for every answer of a random model: 21 schemas, several prompts each', async () => {
+  it('holds for every answer of a random model: 21 schemas', async () => {
     const engine = await open();
     const schemas = Object.entries(SCHEMAS);
     expect(schemas).toHaveLength(21);
     const answers = await Promise.all(
-      schemas.flatMap(([name, schema]) =>
-        PROMPTS.map(async (prompt, seed) => {
-          const sampling = { seed, logitBias: closing(engine, 2) };
-          const { text, end } = await ask(engine, prompt, { type: 'json_schema', schema }, { sampling });
-          return {
-            name,
-            text,
-            finishReason: end.finishReason,
-            faults: end.finishReason === 'stop' ? faultsOf(text, schema) : [],
-          };
-        }),
-      ),
+      schemas.map(async ([name, schema]) => {
+        const sampling = { seed: 0, logitBias: closing(engine, 2) };
+        const { text, end } = await ask(engine, 'é ü', { type: 'json_schema', schema }, { sampling });
+        return {
+          name,
+          text,
+          finishReason: end.finishReason,
+          faults: end.finishReason === 'stop' ? faultsOf(text, schema) : [],
+        };
+      }),
     );
     expect(answers.filter(({ finishReason, faults }) => finishReason !== 'stop' || faults.length > 0)).toEqual([]);
     expect(new Set(answers.map(({ text }) => text)).size).toBeGreaterThan(0.76 * answers.length);

@@ -7,21 +7,10 @@ import { REAL_MODEL } from '../support/models/real-model.ts';
 import { answer, USER } from '../support/answer.ts';
 import { engineUnderTest } from '../support/engine-under-test.ts';
 
-/** Short schemas; the benchmark covers all. */
-const NAMES = [
-  'person',
-  'array with bounds',
-  'enumeration',
-  'any of',
-  'one of, by a tag',
-  'patterns',
-  'tuple',
-  'dates',
-  'constant',
-  'lengths',
-];
+/** Short schemas, as many as answers share a step; the benchmark covers all. */
+const NAMES = ['array with bounds', 'one of, by a tag', 'patterns', 'dates'];
 
-test('the default model answers ten schemas validly at temperature 1', async () => {
+test('the default model answers four schemas validly at temperature 1', async () => {
   const source = await FileSource.open(REAL_MODEL);
   onTestFinished(() => source.close());
   const engine = await engineUnderTest(source, { contextLength: 512 });

@@ -8,7 +8,7 @@ import { type NodeScheduler, startNodeScheduler } from '../support/workers/sched
 import { answer } from '../support/answer.ts';
 import { ADAPTER, adaptedEngine, VARIED_TEXT } from '../support/plan-cases.ts';
 
-/** Delays every part of a plan. */
+/** Delays every part of a plan by `ms` milliseconds. */
 const delayed = (service: PlanService, ms: number): PlanService => ({
   async begin(request) {
     const session = await service.begin(request);
@@ -25,16 +25,16 @@ const delayed = (service: PlanService, ms: number): PlanService => ({
 /** Large enough that a batch takes longer than the delay. */
 const MODEL = { numLayers: 12 };
 
-test.each([0, 20])('the next batch is planned while the GPU computes this one, with plans %i ms late', async (ms) => {
+test('the next batch is planned while the GPU computes this one', async () => {
   const batches: BatchTrace[] = [];
   const engine = await adaptedEngine([{ seed: 41, rank: 16, gain: 0.1 }], {
     model: MODEL,
-    plans: delayed(inlinePlans, ms),
+    plans: delayed(inlinePlans, 20),
     onTrace: (batch) => batches.push(batch),
   });
   const options = { maxTokens: 1, sampling: GREEDY, stop: [], adapters: [ADAPTER] };
   // The first answer compiles kernels.
-  await answer(engine.complete(VARIED_TEXT, { ...options, ranks: 'uniform' }));
+  await answer(engine.complete(VARIED_TEXT.slice(0, 150), { ...options, ranks: 'uniform' }));
   batches.length = 0;
   await answer(engine.complete(VARIED_TEXT, options));
   const tokens = engine.tokenizer.encode(VARIED_TEXT).length;

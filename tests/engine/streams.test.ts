@@ -1,64 +1,24 @@
 import { describe, expect, test } from 'vitest';
-import { nodeGpu } from '../../tools/instruments/node-gpu.ts';
-import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
-import type { GenerateOptions } from '../../src/engine/types.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { expectError } from '../support/expect-error.ts';
-import { tinyModel } from '../support/models/tiny-model.ts';
-import { answer, type Answer } from '../support/answer.ts';
+import type { Answer } from '../support/answer.ts';
 import { fixedMemory } from '../support/fixed-memory.ts';
-import { countGpu } from '../support/gpu/gpu-counts.ts';
 import { engineUnderTest, logitsOf } from '../support/engine-under-test.ts';
 import { normalizedEntropy } from '../support/kernels/normalized-entropy.ts';
-import { byTier, restOnly } from '../support/tier.ts';
-
-// A sequence alone uses other kernels than a shared step, with results equal up to rounding. Tokens are compared
-// exactly: no two candidates in these answers are that close.
-const bytes = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 81 });
-/** Excludes the two tokens that would end an answer. */
-const ENDLESS: SamplingOptions = { ...GREEDY, logitBias: new Map([0, 2].map((id) => [id, -1000])) };
-
-interface Request {
-  prompt: string;
-  maxTokens: number;
-  sampling?: Partial<SamplingOptions>;
-  adapters?: GenerateOptions['adapters'];
-}
-
-/** The second has more than two pages of prompt, which a software adapter prefills in two batches. */
-const REQUESTS: Request[] = [
-  { prompt: 'The first wind comes from the hills.', maxTokens: 40 },
-  {
-    prompt: 'The second, that has no name, '.repeat(3),
-    maxTokens: 21,
-    sampling: { temperature: 1, topK: 30, seed: 7 },
-  },
-  { prompt: 'A third', maxTokens: 33, sampling: { repetitionPenalty: 1.3, frequencyPenalty: 0.4 } },
-  {
-    prompt: 'And of the fourth nobody speaks;',
-    maxTokens: 28,
-    sampling: { temperature: 0.8, topP: 0.9, presencePenalty: 0.3, seed: 0xfffffff0 },
-  },
-];
-
-function start(engine: LocalEngine, { prompt, maxTokens, sampling, adapters = [] }: Request, signal?: AbortSignal) {
-  const options = { sampling: { ...ENDLESS, ...sampling }, stop: [], maxTokens, adapters };
-  return engine.complete(prompt, signal ? { ...options, signal } : options);
-}
-
-const ask = (engine: LocalEngine, request: Request): Promise<Answer> => answer(start(engine, request));
-
-async function eachAlone(engine: LocalEngine, requests: readonly Request[]): Promise<Answer[]> {
-  const answers: Answer[] = [];
-  for (const request of requests) answers.push(await ask(engine, request));
-  return answers;
-}
-
-const tokensOf = (answers: readonly Answer[]): number[][] => answers.map(({ tokens }) => tokens);
+import {
+  ask,
+  bytes,
+  eachAlone,
+  ENDLESS,
+  type Request,
+  REQUESTS,
+  start,
+  tokensOf,
+} from '../support/requests-side-by-side.ts';
 
 /** Dispatches of all decode steps. */
 const stepDispatches = (answers: readonly Answer[]): number =>
@@ -77,15 +37,14 @@ async function expectAllFree(engine: LocalEngine): Promise<void> {
 }
 
 describe('sequences that share decode steps', () => {
-  test.each(byTier([4], [2, 4]))('%d of them answer as each alone, in fewer dispatches', async (count) => {
-    const requests = REQUESTS.slice(0, count);
+  test('four of them answer as each alone, in fewer dispatches', async () => {
     const engine = await engineUnderTest(bytes);
-    const alone = await eachAlone(engine, requests);
+    const alone = await eachAlone(engine, REQUESTS);
     const other = await engineUnderTest(bytes);
     const memory = other.memory();
-    const together = await Promise.all(requests.map((request) => ask(other, request)));
+    const together = await Promise.all(REQUESTS.map((request) => ask(other, request)));
     expect(tokensOf(together)).toEqual(tokensOf(alone));
-    expect(together.map(({ tokens }) => tokens.length)).toEqual(requests.map(({ maxTokens }) => maxTokens));
+    expect(together.map(({ tokens }) => tokens.length)).toEqual(REQUESTS.map(({ maxTokens }) => maxTokens));
     expect(stepDispatches(together)).toBeLessThan(0.9 * stepDispatches(alone));
     expect(fixedMemory(other.memory())).toEqual(fixedMemory(memory));
     await expectAllFree(other);
@@ -109,23 +68,6 @@ describe('sequences that share decode steps', () => {
     expect(tokensOf([staying, ...(await Promise.all(late))])).toEqual(tokensOf(alone));
     await expectAllFree(engine);
   });
-
-  restOnly(() =>
-    test('an unread one delays no other, and continues from its place', async () => {
-      const [first, second] = REQUESTS as [Request, Request];
-      const alone = await eachAlone(await engineUnderTest(bytes), [first, second]);
-      const engine = await engineUnderTest(bytes);
-      const slow = start(engine, first);
-      const tokens: number[] = [];
-      for (let i = 0; i < 3; i++) {
-        const { value } = await slow.next();
-        if (value?.type === 'token') tokens.push(value.token);
-      }
-      expect((await ask(engine, second)).tokens).toEqual(alone[1]?.tokens);
-      tokens.push(...(await answer(slow)).tokens);
-      expect(tokens).toEqual(alone[0]?.tokens);
-    }),
-  );
 
   test('the entropy of each token comes from its own logits, if requested', async () => {
     const engine = await engineUnderTest(bytes);
@@ -174,28 +116,6 @@ describe('sequences that share decode steps', () => {
     expect(new Set(tokensOf(alone).map(String)).size).toBe(4);
     const together = await Promise.all(requests.map((request) => ask(engine, request)));
     expect(tokensOf(together)).toEqual(tokensOf(alone));
-  });
-});
-
-restOnly(() => {
-  test('after a lost device, requests that begin together share one new session and one upload of their adapter', async () => {
-    const config = readModelConfig(await openGguf([new BytesSource('tiny.gguf', bytes)]));
-    const engine = await engineUnderTest(bytes, { gpu: nodeGpu() });
-    await engine.loadAdapter('a', peftSource(tinyAdapter(config, { seed: 1, rank: 4 })));
-    // Prompts have no common prefix: cached tokens keep the ranks they were computed with.
-    const requests = REQUESTS.map((request, i) => ({
-      ...{ ...request, prompt: `${i}. ${request.prompt}` },
-      adapters: [{ name: 'a', scale: 1 }],
-    }));
-    const usual = await eachAlone(engine, requests);
-    const memory = engine.memory();
-    (await engine.session()).device.gpuDevice.destroy();
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    const gpu = countGpu();
-    const together = await Promise.all(requests.map((request) => ask(engine, request)));
-    expect(tokensOf(together)).toEqual(tokensOf(usual));
-    expect(fixedMemory(engine.memory())).toEqual(fixedMemory(memory)); // one at a time took less room in the cache
-    expect(gpu.liveBytes()).toBe(engine.memory().total);
   });
 });
 

@@ -16,14 +16,17 @@ const WIDTH = 32;
 
 describe(`a matrix of ${ROWS} rows`, () => {
   describeVariants(CLASSES, (getRunner) => {
-    it.each([1, 3])('gives every logit of %d tokens', async (tokens) => {
+    it('gives every logit of a decoded token, and of three of a prompt', async () => {
       const runner = getRunner();
       const { device, recorder } = runner;
-      const random = new Random(tokens);
+      const random = new Random(1);
       const { matrix, weights } = await randomMatrix(device, 'Q8_0', ROWS, WIDTH, random);
-      const x = random.normals(tokens * WIDTH);
-      const y = runner.empty(tokens * ROWS * 4);
-      for (const kind of ['decode', 'prefill'] as const) {
+      for (const [kind, tokens] of [
+        ['decode', 1],
+        ['prefill', 3],
+      ] as const) {
+        const x = random.normals(tokens * WIDTH);
+        const y = runner.upload(new Float32Array(tokens * ROWS).fill(NaN));
         new Linear(device, matrix, { x: runner.upload(x), y, kind }).record(recorder, { kind, tokens });
         const logits = await runner.floats(y);
         let worst = 0;
@@ -37,7 +40,6 @@ describe(`a matrix of ${ROWS} rows`, () => {
         expect(logits.length).toBe(tokens * ROWS);
         expect(logits.every(Number.isFinite)).toBe(true);
         expect(worst).toBeLessThan(1e-3);
-        device.gpuDevice.queue.writeBuffer(y, 0, new Float32Array(tokens * ROWS).fill(NaN));
       }
       destroyMatrix(device, matrix);
     });

@@ -7,7 +7,7 @@ import { LoraDelta, LoraLowering } from '../../src/layers/lora.ts';
 import { floatToHalf, halfToFloat } from '../reference/half.ts';
 import { Random } from '../support/random.ts';
 import { randomMatrix } from '../support/kernels/random-matrix.ts';
-import { CLASSES, describeVariants, type Runner } from '../support/kernels/runner.ts';
+import { describeVariants, type Runner } from '../support/kernels/runner.ts';
 
 const WIDTH = 64;
 const OUTPUT = { site: { first: 3, widths: [WIDTH] }, low: 'lowResidual' } as const;
@@ -135,7 +135,8 @@ const norm = (values: ArrayLike<number>): number =>
 const difference = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   norm(Array.from(a, (value, i) => value - (b[i] as number)));
 
-describeVariants(CLASSES, (getRunner) => {
+// lora.test.ts has the kernels of both classes with rows of any two levels and weights.
+describeVariants(['cpu'], (getRunner) => {
   it.each(['prefill', 'decode'] as const)(
     'rows of a ramp give the blend of two LoRA outputs, in a %s',
     async (kind) => {

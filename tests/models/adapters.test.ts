@@ -38,62 +38,9 @@ describe('an unmerged adapter computes what merged weights compute', () => {
   const CASES: Record<string, [Partial<TinyModelOptions>, TinyAdapterOptions]> = {
     'llama, rank 4': [{}, { seed: 1 }],
     'llama, rank 33, rsLoRA': [{}, { seed: 2, rank: 33, config: { use_rslora: true } }],
-    'llama, q and down of the second layer': [
+    'llama, q and down of the second layer, F16': [
       {},
-      { seed: 3, targets: ['q_proj', 'down_proj'], layers: [1], config: { layers_to_transform: [1] } },
-    ],
-    'qwen2, rank 1': [{ architecture: 'qwen2' }, { seed: 4, rank: 1, gain: 0.05 }],
-    'qwen3, rank 16, F16': [{ architecture: 'qwen3' }, { seed: 5, rank: 16, type: 'F16' }],
-    'granite, rank 4': [{ architecture: 'granite' }, { seed: 6 }],
-    'qwen35, rank 5': [
-      {
-        architecture: 'qwen35',
-        numLayers: 3,
-        attending: [1],
-        deltaHeads: [8, 8, 16],
-        hiddenSize: 128,
-        intermediateSize: 192,
-        headDim: 32,
-        rotaryDim: 16,
-      },
-      { seed: 16, rank: 5 },
-    ],
-    'lfm2, rank 5': [
-      { architecture: 'lfm2', numLayers: 3, hiddenSize: 128, intermediateSize: 192 },
-      { seed: 15, rank: 5 },
-    ],
-    'qwen3moe, rank 3': [
-      {
-        architecture: 'qwen3moe',
-        hiddenSize: 128,
-        experts: { count: 6, used: 2, intermediateSize: 64 },
-        attentionGain: 1,
-      },
-      { seed: 16, rank: 3 },
-    ],
-    'lfm2moe, rank 5': [
-      {
-        architecture: 'lfm2moe',
-        numLayers: 3,
-        hiddenSize: 128,
-        intermediateSize: 192,
-        experts: { count: 6, used: 2, intermediateSize: 64 },
-        attentionGain: 1,
-      },
-      { seed: 17, rank: 5 },
-    ],
-    'olmoe, rank 4': [
-      {
-        architecture: 'olmoe',
-        hiddenSize: 128,
-        experts: { count: 6, used: 2, intermediateSize: 64 },
-        attentionGain: 1,
-      },
-      { seed: 18 },
-    ],
-    'smollm3, rank 4': [
-      { architecture: 'smollm3', numLayers: 4 },
-      { seed: 7, gain: 0.05 },
+      { seed: 3, type: 'F16', targets: ['q_proj', 'down_proj'], layers: [1], config: { layers_to_transform: [1] } },
     ],
   };
 
@@ -227,14 +174,14 @@ describe('adapters come and go', () => {
   });
 
   restOnly(() => {
-    test('1,000 loads and unloads leak no memory', async () => {
+    test('100 loads and unloads leak no memory', async () => {
       const { bytes, adapters } = await setUp({}, { seed: 11 });
       const [adapter] = adapters;
       if (!adapter) throw new Error('no adapter');
       const engine = await engineUnderTest(bytes);
       const before = engine.memory();
       const gpu = countGpu();
-      for (let i = 0; i < 1000; i++) {
+      for (let i = 0; i < 100; i++) {
         await engine.loadAdapter('a', peftSource(adapter));
         engine.unloadAdapter('a');
       }

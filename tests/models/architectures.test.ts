@@ -201,6 +201,24 @@ const ONE_OF_EACH = Object.keys(MODELS).filter(
   (name, i, names) => names.findIndex((other) => MODELS[other]?.architecture === MODELS[name]?.architecture) === i,
 );
 
+/**
+ * llama.cpp checks only how these are read. Kernels are tested with such heads and groups (tests/kernels/attention.test.ts),
+ * and get their sizes as in the other models.
+ */
+const READ_ONLY: ReadonlySet<string> = new Set([
+  'llama, 4 heads over 4',
+  'llama, 4 heads over 1',
+  'llama, heads wider than hidden / heads',
+  'llama, heads of 16',
+  'llama, SentencePiece',
+  'granite, untied, 4 heads over 1',
+  'smollm3, untied, 4 heads over 4',
+  'qwen35, heads of 256, as many value heads as key heads',
+  'olmoe, odd sizes, 20 experts',
+  'gemma4, heads of 512 and of 256',
+  'gemma3, heads of 256, window over pages',
+]);
+
 describe('F32 models against the reference, and llama.cpp', () => {
   test.each(byTier(ONE_OF_EACH, Object.keys(MODELS)))('%s', async (name) => {
     const options = MODELS[name] as (typeof MODELS)[string];
@@ -208,11 +226,14 @@ describe('F32 models against the reference, and llama.cpp', () => {
     // Longer than two cache pages, and than a prefill batch.
     const tokens = randomTokens(75, 270, name.length);
     const reference = forward(await readReferenceModel([sourceOf(bytes)]), tokens);
-    // The context length that llama.cpp opens the model with: LongRoPE depends on it.
-    const engine = await engineUnderTest(bytes, { contextLength: tokens.length + 1 });
-    // The last tokens one by one, to compare both the prefill and the decode kernels.
-    const logits = await logitsOf(engine, tokens, { pieces: [72, 1, 1, 1] });
-    expect(nmse(logits, reference)).toBeLessThan(NMSE.reference);
+    let logits: readonly ArrayLike<number>[] = reference;
+    if (!READ_ONLY.has(name)) {
+      // The context length that llama.cpp opens the model with: LongRoPE depends on it.
+      const engine = await engineUnderTest(bytes, { contextLength: tokens.length + 1 });
+      // The last tokens one by one, to compare both the prefill and the decode kernels.
+      logits = await logitsOf(engine, tokens, { pieces: [72, 1, 1, 1] });
+      expect(nmse(logits, reference)).toBeLessThan(NMSE.reference);
+    }
     if (TIER === 'change') return;
     const path = temporaryFile();
     writeFileSync(path, bytes);

@@ -9,7 +9,7 @@ import { Sequence } from '../../src/session/sequence.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
-import { expectAdapterApart, expectReference } from '../support/models/in-pieces.ts';
+import { expectReference } from '../support/models/in-pieces.ts';
 import {
   ask,
   expectAloneAfterAbort,
@@ -48,10 +48,7 @@ const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(6);
 const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
 
-test.each(['cpu', 'gpu'] as const)(
-  'logits in pieces, at once and token by token match the reference: class %s',
-  (deviceClass) => expectReference(MODEL, deviceClass),
-);
+test('logits in pieces, at once and token by token match the reference', () => expectReference(MODEL, 'gpu'));
 
 test('recurrent states are kept where a text may resume, and freed otherwise', async () => {
   const session = await (await engineUnderTest(bytes)).session();
@@ -170,6 +167,3 @@ test('a text continues past its context', async () => {
     await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 72, neverEnds: true, contextLength: 256 }), 400),
   ).toBeGreaterThan(100);
 });
-
-test('with the adapter off, results equal the base bit for bit; with it on, in pieces and at once agree', () =>
-  expectAdapterApart(MODEL));

@@ -22,7 +22,6 @@ import { writeSafetensors } from '../support/models/safetensors-writer.ts';
 import { checkTensors, draftHeadTensors } from '../../src/weights/model-tensors.ts';
 import { openSafetensorsModel } from '../../src/weights/safetensors/safetensors-model.ts';
 import { Random } from '../support/random.ts';
-import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
@@ -31,6 +30,7 @@ const MODEL = {
   type: 'F32',
   seed: 5,
   numLayers: 4,
+  rotaryDim: 16,
   contextLength: 512,
   neverEnds: true,
   draftHead: true,
@@ -122,12 +122,14 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
     drafts.begin();
     await drafts.settled();
     const given: number[] = [];
+    /** The first drafted token after each length of the text. */
+    const firstDrafted = new Map<number, number>();
     let read = 0;
     for (const count of [3, 7, 1, 7, 2, 7, 3, 7]) {
       read = text.length;
       const drafted = await drafts.next(count);
       expect(drafted).toHaveLength(count);
-      expect(drafted[0]).toBe(likeliest(draftLogits(model, head, text).at(-1)!));
+      firstDrafted.set(read, drafted[0]!);
       const drawn = await session.verify(greedy(sequence, text.length), {
         tokens: drafted,
         rows: undefined,
@@ -136,9 +138,12 @@ describe.each(['cpu', 'gpu'] as const)('a draft head on class %s', (deviceClass)
       sequence.tokens.push(text.at(-1)!, ...drafted.slice(0, drawn.length - 1));
       for (const { token } of drawn) drafts.push(token);
       text.push(...drawn.map(({ token }) => token));
-      expect(text.at(-1)).toBe(likeliest(forward(model, text.slice(0, -1)).at(-1)!));
       given.push(drawn.length);
     }
+    const next = forward(model, text).map(likeliest);
+    expect(text.slice(prompt.length + 1)).toEqual(next.slice(prompt.length, -1));
+    const draftedNext = draftLogits(model, head, text).map(likeliest);
+    for (const [length, token] of firstDrafted) expect(token).toBe(draftedNext[length - 1]);
     expect(Math.max(...given)).toBeGreaterThan(1); // some drafted tokens are accepted
     expect(Math.min(...given)).toBe(1);
     await drafts.close();
@@ -260,8 +265,8 @@ async function opened(options: EngineTestOptions = {}) {
 }
 
 describe('drafts do not change answers', () => {
-  test.each(['cpu', 'gpu'] as const)('in turns, class %s', async (deviceClass) => {
-    const { engine, ask, expectSame } = await opened({ deviceClass });
+  test('in turns', async () => {
+    const { engine, ask, expectSame } = await opened();
     expect(await expectSame()).toBeGreaterThan(1.1);
     expect((await engine.session()).draftModel!.sequences.idle).not.toEqual([]); // it has read the text
     const { text } = await ask();
@@ -269,18 +274,15 @@ describe('drafts do not change answers', () => {
     expect(await expectSame({}, 'Another text, with more, or less')).toBeGreaterThan(1.05);
   });
 
-  test('at temperature, with a grammar, with an adapter, and with a cache policy past the context', async () => {
-    const { engine, sampling, expectSame } = await opened();
-    for (const seed of [1, 2]) await expectSame({ sampling: { ...sampling, temperature: 0.5, seed } });
+  test('at temperature, with a grammar, and with a cache policy past the context', async () => {
+    const { sampling, expectSame } = await opened();
+    await expectSame({ sampling: { ...sampling, temperature: 0.5, seed: 1 } });
     await expectSame({
       sampling: GREEDY,
       responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd" | "e")+' },
     });
-    const config = readModelConfig(await openGguf([sourceOf(tinyModel(MODEL))]));
-    await engine.loadAdapter('tiny', peftSource(tinyAdapter(config, { seed: 21, rank: 16, gain: 0.1 })));
-    await expectSame({ adapters: [{ name: 'tiny', scale: 1 }], ranks: 'chunkwise' });
-    const short = await opened({ contextLength: 256 });
-    await short.expectSame({ kv: 'policy', maxTokens: 300 });
+    const short = await opened({ contextLength: 160 });
+    await short.expectSame({ kv: 'policy', maxTokens: 140 });
   });
 
   test('with concurrent sequences, one of them with drafts, and after an abort', async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { forward } from '../reference/forward.ts';
 import { readReferenceModel } from '../reference/model.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
@@ -6,17 +6,8 @@ import { readModelConfig } from '../../src/weights/model-config.ts';
 import type { ModelHeader } from '../../src/weights/model-header.ts';
 import { checkTensors } from '../../src/weights/model-tensors.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
-import { expectAdapterApart, expectReference } from '../support/models/in-pieces.ts';
-import {
-  ask,
-  expectAloneAfterAbort,
-  expectEachAlone,
-  expectFurtherAlone,
-  expectPastContext,
-  expectSecondTurn,
-  KV,
-  PROSE,
-} from '../support/models/in-turns.ts';
+import { expectReference } from '../support/models/in-pieces.ts';
+import { ask, expectAloneAfterAbort, expectEachAlone, expectFurtherAlone, PROSE } from '../support/models/in-turns.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { nmse } from '../support/nmse.ts';
@@ -43,10 +34,7 @@ const PIECES = [1, 2, 61, 64, 3, 8, 1];
 const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(3);
 
-test.each(['cpu', 'gpu'] as const)(
-  'logits in pieces, at once and token by token match the reference: class %s',
-  (deviceClass) => expectReference(MODEL, deviceClass),
-);
+test('logits in pieces, at once and token by token match the reference', () => expectReference(MODEL, 'gpu'));
 
 test('shares are normalized over all experts, if a file says so', async () => {
   const whole = tinyModel({ ...SIZES, type: 'F32', seed: 73, metadata: { 'qwen3moe.expert_weights_norm': false } });
@@ -56,50 +44,11 @@ test('shares are normalized over all experts, if a file says so', async () => {
   expect(nmse(forward(await readReferenceModel([sourceOf(bytes)]), tokens), reference)).toBeGreaterThan(1e-3);
 });
 
-test.each(KV)('a second turn gives equal answers cached, saved and loaded, or uncached: %s', async (_name, kv) => {
-  const { end } = await expectSecondTurn(bytes, STORY, { ...kv, maxTokens: 24 });
-  expect(end.usage.cachedTokens).toBeGreaterThan(100);
-});
-
-test('a text continues past its context', async () => {
-  expect(
-    await expectPastContext(tinyModel({ ...SIZES, type: 'F32', seed: 73, neverEnds: true, contextLength: 256 }), 400),
-  ).toBeGreaterThan(100);
-});
-
 test('concurrent sequences, further answers, speculation and requests after an abort do not affect each other', async () => {
   const first = await expectEachAlone(bytes, [STORY, `${PROSE}A third`, 'Winds'], { maxTokens: 24 });
   expect(await expectFurtherAlone(bytes, STORY, first, { maxTokens: 24 })).toBeGreaterThan(100);
   await expectAloneAfterAbort(bytes, STORY, first, { maxTokens: 24 });
 });
-
-describe('experts after convolutions and attention (LFM2-MoE)', () => {
-  const mixed = tinyModel({
-    ...SIZES,
-    architecture: 'lfm2moe',
-    numLayers: 5,
-    intermediateSize: 96,
-    type: 'F32',
-    seed: 77,
-    neverEnds: true,
-  });
-
-  test.each(KV)('a second turn gives equal answers cached, saved and loaded, or uncached: %s', async (_name, kv) => {
-    const { end } = await expectSecondTurn(mixed, PROSE.repeat(4), { ...kv, maxTokens: 24 });
-    expect(end.usage.cachedTokens).toBeGreaterThan(150);
-  });
-
-  test('concurrent sequences, further answers, speculation and requests after an abort do not affect each other', async () => {
-    const first = await expectEachAlone(mixed, [STORY, `${PROSE}A third`, 'Winds'], { maxTokens: 24 });
-    expect(await expectFurtherAlone(mixed, STORY, first, { maxTokens: 24 })).toBeGreaterThan(100);
-    await expectAloneAfterAbort(mixed, STORY, first, { maxTokens: 24 });
-  });
-});
-
-test.each(['cpu', 'gpu'] as const)(
-  'with the adapter off, results equal the base bit for bit; with it on, in pieces and at once agree: class %s',
-  (deviceClass) => expectAdapterApart(MODEL, { deviceClass, gain: 0.2 }),
-);
 
 test('an adapter of experts is refused by name', async () => {
   const engine = await engineUnderTest(bytes);
@@ -128,25 +77,6 @@ test('a layer has ten dispatches', async () => {
   // q/k/v, store, attention, merge, output; then router, selection, gate and up, down, sum.
   await ask(engine, 'Winds');
   expect((await engine.session()).transformer.dispatchesPerLayer).toBeLessThanOrEqual(10);
-});
-
-test('a quantized model with few experts matches the reference', async () => {
-  // With this seed, no two scores are so close that f16 keys and values swap two experts. With others, one token of 150 has such scores.
-  const quantized = tinyModel({
-    ...SIZES,
-    hiddenSize: 256,
-    headDim: 64,
-    experts: { count: 8, used: 2, intermediateSize: 256 },
-    tied: true,
-    type: 'Q4_K',
-    seed: 76,
-  });
-  const reference = forward(await readReferenceModel([sourceOf(quantized)]), tokens);
-  for (const deviceClass of ['cpu', 'gpu'] as const) {
-    expect(nmse(await logitsOf(await engineUnderTest(quantized, { deviceClass }), tokens), reference)).toBeLessThan(
-      NMSE.reference,
-    );
-  }
 });
 
 test('missing experts, wrong numbers of them, and gates of another type are refused before loading', async () => {

@@ -8,7 +8,7 @@ import { onGpu, PER_LAYER } from '../../src/weights/model-tensors.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
 import { expectError } from '../support/expect-error.ts';
-import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
+import { expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
 import {
   ask,
   expectAloneAfterAbort,
@@ -44,10 +44,7 @@ const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(5);
 const QUESTION = `${STORY}Which of the winds is warm, and who has heard it?`;
 
-test.each(['cpu', 'gpu'] as const)(
-  'logits in pieces, at once and token by token match the reference: class %s',
-  (deviceClass) => expectReference(MODEL, deviceClass),
-);
+test('logits in pieces, at once and token by token match the reference', () => expectReference(MODEL, 'gpu'));
 
 test('without shared keys', async () => {
   const bytes = tinyModel({ ...SIZES, numLayers: 6, type: 'F32', seed: 72, shared: 0 });
@@ -60,21 +57,16 @@ test('without shared keys', async () => {
   });
 });
 
-test.each(['cpu', 'gpu'] as const)(
-  'pages before a window are freed by the layer that owns them, and NaN in them changes nothing: class %s',
-  async (deviceClass) => {
-    const { poisoned } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) =>
-      new Uint16Array(bytes / 2).fill(0x7e00),
-    );
-    const [count = 0] = poisoned;
-    expect(count).toBeGreaterThanOrEqual(pagesBeforeWindow(config, tokens.length - 62));
-    expect(poisoned).toEqual(
-      poisoned.map((_, layer) =>
-        windowOfLayer(config, layer) !== undefined && !sharesKeys(config, layer) ? count : 0,
-      ),
-    );
-  },
-);
+test('pages before a window are freed by the layer that owns them, and NaN in them changes nothing', async () => {
+  const { poisoned } = await expectPoisonChangesNothing(MODEL, 'gpu', (bytes) =>
+    new Uint16Array(bytes / 2).fill(0x7e00),
+  );
+  const [count = 0] = poisoned;
+  expect(count).toBeGreaterThanOrEqual(pagesBeforeWindow(config, tokens.length - 62));
+  expect(poisoned).toEqual(
+    poisoned.map((_, layer) => (windowOfLayer(config, layer) !== undefined && !sharesKeys(config, layer) ? count : 0)),
+  );
+});
 
 test('rows of the per-layer embeddings are read on demand, and take no GPU memory', async () => {
   const {
@@ -168,6 +160,3 @@ test('adapters of per-layer input weights are refused by name', async () => {
     reason: /layer 8 .* has no such linear/,
   });
 });
-
-test('with the adapter off, results equal the base bit for bit; with it on, in pieces and at once agree', () =>
-  expectAdapterApart(MODEL));

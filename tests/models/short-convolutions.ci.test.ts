@@ -5,7 +5,7 @@ import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
-import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
+import { expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
 import {
   ask,
   expectAloneAfterAbort,
@@ -39,28 +39,22 @@ const MODEL = { bytes, config, tokens, pieces: PIECES };
 const STORY = PROSE.repeat(5);
 const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
 
-test.each(['cpu', 'gpu'] as const)(
-  'logits in pieces, at once and token by token match the reference: class %s',
-  (deviceClass) => expectReference(MODEL, deviceClass),
-);
+test('logits in pieces, at once and token by token match the reference', () => expectReference(MODEL, 'gpu'));
 
-test.each(['cpu', 'gpu'] as const)(
-  'pages that convolutions no longer read are freed, and NaN in them changes nothing: class %s',
-  async (deviceClass) => {
-    const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) =>
-      new Float32Array(bytes / 4).fill(NaN),
-    );
-    const [count = 0] = poisoned;
-    expect(count).toBeGreaterThan(3);
-    expect(poisoned).toEqual(poisoned.map((_, layer) => (isConvolved(config, layer) ? count : 0)));
-    const ofPage = layerPageBytes(config, { numPages: 1 });
-    expect(ofPage[0]).toBe(PAGE_TOKENS * config.hiddenSize * 4);
-    // The kept pages, a batch, and spare pages.
-    sizes
-      .at(-1)!
-      .forEach((size, layer) => expect(size / ofPage[layer]!).toBeLessThanOrEqual(isConvolved(config, layer) ? 9 : 12));
-  },
-);
+test('pages that convolutions no longer read are freed, and NaN in them changes nothing', async () => {
+  const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, 'gpu', (bytes) =>
+    new Float32Array(bytes / 4).fill(NaN),
+  );
+  const [count = 0] = poisoned;
+  expect(count).toBeGreaterThan(3);
+  expect(poisoned).toEqual(poisoned.map((_, layer) => (isConvolved(config, layer) ? count : 0)));
+  const ofPage = layerPageBytes(config, { numPages: 1 });
+  expect(ofPage[0]).toBe(PAGE_TOKENS * config.hiddenSize * 4);
+  // The kept pages, a batch, and spare pages.
+  sizes
+    .at(-1)!
+    .forEach((size, layer) => expect(size / ofPage[layer]!).toBeLessThanOrEqual(isConvolved(config, layer) ? 9 : 12));
+});
 
 test.each(KV)('a second turn gives equal answers cached, saved and loaded, or uncached: %s', async (_name, kv) => {
   const { end } = await expectSecondTurn(bytes, STORY, kv);
@@ -94,9 +88,6 @@ test('a memory budget counts the pages of convolutions, and those freed for the 
     expect(found.memoryOverrode).toBe(true);
   }
 });
-
-test('with the adapter off, results equal the base bit for bit; with it on, in pieces and at once agree', () =>
-  expectAdapterApart(MODEL));
 
 test('the memory report includes the pages of convolutions', async () => {
   const engine = await engineUnderTest(bytes);

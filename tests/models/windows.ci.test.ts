@@ -7,7 +7,7 @@ import { PAGE_TOKENS, pageBytes } from '../../src/kernels/heads.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../support/engine-under-test.ts';
-import { expectAdapterApart, expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
+import { expectPoisonChangesNothing, expectReference } from '../support/models/in-pieces.ts';
 import {
   ask,
   expectAloneAfterAbort,
@@ -46,28 +46,22 @@ const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to
 
 const isWindowed = (layer: number): boolean => windowOfLayer(config, layer) !== undefined;
 
-test.each(['cpu', 'gpu'] as const)(
-  'logits in pieces, at once and token by token match the reference: class %s',
-  (deviceClass) => expectReference(MODEL, deviceClass),
-);
+test('logits in pieces, at once and token by token match the reference', () => expectReference(MODEL, 'gpu'));
 
-test.each(['cpu', 'gpu'] as const)(
-  'pages before a window are freed, and NaN in them changes nothing: class %s',
-  async (deviceClass) => {
-    const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, deviceClass, (bytes) =>
-      new Uint16Array(bytes / 2).fill(0x7e00),
-    );
-    const [count = 0] = poisoned;
-    expect(count).toBeGreaterThanOrEqual(pagesBeforeWindow(config, tokens.length - 62));
-    expect(count).toBeGreaterThan(4);
-    expect(poisoned).toEqual(poisoned.map((_, layer) => (isWindowed(layer) ? count : 0)));
-    // The window, the tokens kept before it, a batch, and spare pages.
-    const most = Math.ceil((WINDOW + 64 + 130) / PAGE_TOKENS) + 4;
-    for (const ofLayers of sizes)
-      expect(ofLayers.every((size, layer) => !isWindowed(layer) || size / pageBytes(config) <= most)).toBe(true);
-    expect(sizes.at(-1)![5]! / pageBytes(config)).toBeGreaterThanOrEqual(tokens.length / PAGE_TOKENS);
-  },
-);
+test('pages before a window are freed, and NaN in them changes nothing', async () => {
+  const { poisoned, sizes } = await expectPoisonChangesNothing(MODEL, 'gpu', (bytes) =>
+    new Uint16Array(bytes / 2).fill(0x7e00),
+  );
+  const [count = 0] = poisoned;
+  expect(count).toBeGreaterThanOrEqual(pagesBeforeWindow(config, tokens.length - 62));
+  expect(count).toBeGreaterThan(4);
+  expect(poisoned).toEqual(poisoned.map((_, layer) => (isWindowed(layer) ? count : 0)));
+  // The window, the tokens kept before it, a batch, and spare pages.
+  const most = Math.ceil((WINDOW + 64 + 130) / PAGE_TOKENS) + 4;
+  for (const ofLayers of sizes)
+    expect(ofLayers.every((size, layer) => !isWindowed(layer) || size / pageBytes(config) <= most)).toBe(true);
+  expect(sizes.at(-1)![5]! / pageBytes(config)).toBeGreaterThanOrEqual(tokens.length / PAGE_TOKENS);
+});
 
 test.each(KV)('a second turn gives equal answers cached, saved and loaded, or uncached: %s', async (_name, kv) => {
   const { end } = await expectSecondTurn(bytes, STORY, kv);
@@ -123,6 +117,3 @@ test('a text continues past its context', async () => {
   const shifted = await logitsOf(single, tokens, { policy: { key: 'shifting', drops: pagesBeyondContext } });
   expect(nmse(shifted, await logitsOf(roomy, tokens))).toBeLessThan(NMSE.sameModel);
 });
-
-test('with the adapter off, results equal the base bit for bit; with it on, in pieces and at once agree', () =>
-  expectAdapterApart(MODEL));

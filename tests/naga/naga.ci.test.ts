@@ -49,22 +49,65 @@ function byText(kernels: readonly Kernel[]): Map<string, Kernel> {
   return new Map(Array.from(parts.values(), (kernel) => [renderKernel(kernel), kernel]));
 }
 
-/**
- * Kernels that have every source, and every two sources that any kernel has together; short ones where possible. Beyond
- * the module, a pipeline tests naga's writer of SPIR-V and the driver, which compile one expression at a time, or a call
- * from one source to another.
- */
-function withEveryPair(kernels: ReadonlyMap<string, Kernel>): Set<Kernel> {
+/** Few and short kernels that together have every fact of all kernels. */
+function cover(kernels: ReadonlyMap<string, Kernel>, factsOf: (kernel: Kernel) => string[]): Map<string, Kernel> {
   const seen = new Set<string>();
   const shortestFirst = [...kernels].sort(([a], [b]) => a.length - b.length);
-  const chosen = shortestFirst.filter(([, { sources }]) => {
-    const numbers = sources.map(numberOf);
-    const pairs = numbers.flatMap((first, i) => numbers.slice(i).map((second) => `${first} ${second}`));
-    const hasNew = pairs.some((pair) => !seen.has(pair));
-    for (const pair of pairs) seen.add(pair);
+  const chosen = shortestFirst.filter(([, kernel]) => {
+    const facts = factsOf(kernel);
+    const hasNew = facts.some((fact) => !seen.has(fact));
+    for (const fact of facts) seen.add(fact);
     return hasNew;
   });
-  return new Set(chosen.map(([, kernel]) => kernel));
+  return new Map(chosen);
+}
+
+/** Every source, and every two sources of a kernel, which may declare the same name or call each other. */
+function pairsOf({ sources }: Kernel): string[] {
+  const numbers = sources.map(numberOf);
+  return numbers.flatMap((first, i) => numbers.slice(i).map((second) => `${first} ${second}`));
+}
+
+/** Every source with each type of the bindings and params that it uses. */
+function typesOf({ sources, bindings, params, enables }: Kernel): string[] {
+  const types = [...bindings.map((binding) => ({ ...binding })), { name: 'params', ...params }];
+  return sources.flatMap((source) => [
+    `${numberOf(source)}: ${enables?.join()}`,
+    ...types
+      .filter(({ name }) => wordsOf(source).has(name))
+      .map((type) => `${numberOf(source)}: ${JSON.stringify(type)}`),
+  ]);
+}
+
+/** Every source with each value of the constants that it uses: naga computes what depends on constants only. */
+const valuesOf = ({ sources, constants }: Kernel): string[] =>
+  sources.flatMap((source) =>
+    Object.entries(constants)
+      .filter(([name]) => wordsOf(source).has(name))
+      .map(([name, value]) => `${numberOf(source)}: ${name} ${JSON.stringify(value)}`),
+  );
+
+/** Every two sources of which one uses a name that the other declares. */
+const usesOf = ({ sources }: Kernel): string[] =>
+  sources.flatMap((user) =>
+    sources
+      .filter((owner) => owner === user || declaredIn(owner).some((name) => wordsOf(user).has(name)))
+      .map((owner) => `${numberOf(user)} ${numberOf(owner)}`),
+  );
+
+const wordsOf = remembered((source) => new Set(source.match(/\w+/g)));
+const declaredIn = remembered((source) =>
+  Array.from(source.matchAll(/^(?:fn|struct|alias|const|var<\w+>) (\w+)/gm), ([, name]) => name!),
+);
+
+/** Computes the result for each text once. */
+function remembered<T>(compute: (text: string) => T): (text: string) => T {
+  const results = new Map<string, T>();
+  return (text) => {
+    const result = results.get(text) ?? compute(text);
+    results.set(text, result);
+    return result;
+  };
 }
 
 const sourceNumbers = new Map<string, number>();
@@ -76,7 +119,7 @@ function numberOf(source: string): number {
 }
 
 test(
-  'naga compiles every module of every kernel with the features that it offers and can compile',
+  'naga compiles every source of every kernel, with every other source, type and constant that it meets',
   async () => {
     const device = await openDevice(nodeGpu(), { wait: napping });
     const trials = compileWithNaga(
@@ -89,8 +132,15 @@ test(
 
     const kernels = byText(kernelsWith(device, usable));
     device.close();
-    const asPipelines = withEveryPair(kernels);
-    const modules = [...kernels].map(([code, kernel]) => ({ code, pipeline: asPipelines.has(kernel) }));
+    // Functions, bindings and params are typed, so that naga checks a source by itself and at its borders.
+    const asModules = cover(kernels, (kernel) => [pairsOf, typesOf, valuesOf].flatMap((of) => of(kernel)));
+    // Beyond the module, a pipeline tests naga's writer of SPIR-V and the driver, which compile typed expressions.
+    const asPipelines = cover(kernels, (kernel) => [usesOf, typesOf].flatMap((of) => of(kernel)));
+    const modules = Array.from(new Map([...asModules, ...asPipelines]).keys(), (code) => ({
+      code,
+      pipeline: asPipelines.has(code),
+    }));
+    expect(modules.length).toBeGreaterThan(sourceNumbers.size);
     const broken = { code: `${modules[0]?.code}\nfn broken() -> u32 { return 1.5; }`, pipeline: false };
     const said = compileWithNaga([...modules, broken], [...usable]);
     expect(said.pop()).toContain('broken'); // naga reports a module that does not compile

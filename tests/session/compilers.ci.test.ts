@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { GREEDY } from '../../src/config/sampling.ts';
-import { OPTIONAL_FEATURES } from '../../src/gpu/device.ts';
+import { napping } from '../../tools/instruments/node-gpu.ts';
+import { openDevice, OPTIONAL_FEATURES } from '../../src/gpu/device.ts';
 import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
 import { answer } from '../support/answer.ts';
@@ -36,11 +37,9 @@ test('an offered feature that does not compile is not used', async () => {
     without,
   );
   // Each feature is tried by itself.
-  expect((await say({ gpu: gpuWithout(/subgroupBroadcast/) })).features).toEqual([
-    'shader-f16',
-    'packed_4x8_integer_dot_product',
-    'immediate_address_space',
-  ]);
+  const device = await openDevice(gpuWithout(/subgroupBroadcast/), { wait: napping });
+  expect([...device.features]).toEqual(['shader-f16', 'packed_4x8_integer_dot_product', 'immediate_address_space']);
+  device.close();
 });
 
 test('a kernel that does not compile throws an error with its name and the compiler message', async () => {

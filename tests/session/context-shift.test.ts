@@ -37,25 +37,22 @@ const options = (kv: KvOptions, maxTokens?: number) => ({
 const total = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, each) => sum + each, 0);
 const PROSE = 'Seven winds blow over the sea, and the eighth waits in a cave. ';
 
-test.each(byTier(['cpu'] as const, ['cpu', 'gpu'] as const))(
-  'eviction equals a text without the evicted tokens, where keys and values do not depend on earlier tokens: class %s',
-  async (deviceClass) => {
-    // A single layer: deeper ones have seen evicted tokens.
-    const single = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 53, contextLength: CONTEXT, numLayers: 1 });
-    const engine = await engineUnderTest(single, { deviceClass });
-    const { batchTokens } = (await engine.session()).transformer;
-    const tokens = randomTokens(CONTEXT + 100, 270, 9);
-    const given = Math.ceil(100 / PAGE_TOKENS) * PAGE_TOKENS;
-    const without = [...tokens.slice(0, PAGE_TOKENS), ...tokens.slice(PAGE_TOKENS + given)];
-    const shifted = await lastLogits(engine, tokens, SHIFTING);
-    // A text that may shift is computed in batches of a quarter of the context; otherwise nothing would be evicted
-    // after the first batch.
-    expect(tokens.length).toBeGreaterThan(Math.min(batchTokens, CONTEXT / 4));
-    expect(nmse([shifted], [await lastLogits(engine, without)])).toBeLessThan(NMSE.sameModel);
-    // It matters which token is evicted.
-    expect(nmse([shifted], [await lastLogits(engine, tokens.slice(given))])).toBeGreaterThan(1e-3);
-  },
-);
+test('eviction equals a text without the evicted tokens, where keys and values do not depend on earlier tokens', async () => {
+  // A single layer: deeper ones have seen evicted tokens.
+  const single = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 53, contextLength: CONTEXT, numLayers: 1 });
+  const engine = await engineUnderTest(single);
+  const { batchTokens } = (await engine.session()).transformer;
+  const tokens = randomTokens(CONTEXT + 100, 270, 9);
+  const given = Math.ceil(100 / PAGE_TOKENS) * PAGE_TOKENS;
+  const without = [...tokens.slice(0, PAGE_TOKENS), ...tokens.slice(PAGE_TOKENS + given)];
+  const shifted = await lastLogits(engine, tokens, SHIFTING);
+  // A text that may shift is computed in batches of a quarter of the context; otherwise nothing would be evicted
+  // after the first batch.
+  expect(tokens.length).toBeGreaterThan(Math.min(batchTokens, CONTEXT / 4));
+  expect(nmse([shifted], [await lastLogits(engine, without)])).toBeLessThan(NMSE.sameModel);
+  // It matters which token is evicted.
+  expect(nmse([shifted], [await lastLogits(engine, tokens.slice(given))])).toBeGreaterThan(1e-3);
+});
 
 describe('an answer', () => {
   test.each(byTier([63], [33, 63, 97]))(
@@ -179,7 +176,7 @@ describe('a memory budget', () => {
 });
 
 restOnly(() => {
-  test('a chat of a hundred turns keeps its memory budget and the system prompt', async () => {
+  test('a chat of many turns keeps its memory budget and the system prompt', async () => {
     const engine = await engineUnderTest(roomy);
     const system: ChatTurn = {
       role: 'system',
@@ -190,7 +187,7 @@ restOnly(() => {
     const kv: KvOptions = { kv: 'policy', kvMemoryBudget: BUDGET };
     const kept = engine.tokenizer.encode(system.content, { addSpecial: false });
     const memory: number[] = [];
-    for (let turn = 0; turn < 100; turn++) {
+    for (let turn = 0; turn < 40; turn++) {
       turns.push(USER(`Question ${turn}: what does the wind say?`));
       const { text, end } = await answer(engine.chat(turns, options(kv, 8)));
       turns.push({ role: 'assistant', content: text });
@@ -198,7 +195,7 @@ restOnly(() => {
       expect(end.report.kv.peakBytes).toBeLessThanOrEqual(BUDGET);
       // Computes only the new turn, and at most a page.
       if (turn > 0) expect(end.usage.promptTokens - end.usage.cachedTokens).toBeLessThan(120);
-      if (turn > 50) expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
+      if (turn > 25) expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
     }
     expect(Math.max(...memory.slice(20))).toBeLessThan(1.02 * Math.max(...memory.slice(0, 20)));
     const [sequence] = (await engine.session()).sequences.idle;

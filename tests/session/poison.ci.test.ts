@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { buildAdapterLadder, type LadderBuilder } from '../../src/adapters/rank-ladder.ts';
 import { ranksByRule } from '../../src/adapters/level-ranks.ts';
 import { GREEDY } from '../../src/config/sampling.ts';
+import type { LocalEngine } from '../../src/engine/engine.ts';
 import { answer } from '../support/answer.ts';
 import { logitsOf } from '../support/engine-under-test.ts';
 import { ADAPTER, adaptedEngine, planOf, VARIED_TEXT } from '../support/plan-cases.ts';
@@ -35,27 +36,38 @@ function tokensUpTo(plan: ReturnType<typeof planOf>, level: number): number {
   return first < 0 ? plan.table.length : first;
 }
 
-test.each<[string, (count: number) => number[]]>([
-  ['a prefill', () => []],
-  ['tokens one by one', (count) => Array<number>(count).fill(1)],
-  ['tokens two by two', (count) => Array<number>(count / 2).fill(2)],
-  ['uneven pieces, tiles across chunks', () => [3, 9, 21, 5, 33, 7]],
-])('components above the rank of a token are not read: %s', async (_name, piecesOf) => {
+/** Lengths of prefill calls: all at once, one by one, two by two, and tiles across chunks. */
+const PIECES: ((count: number) => number[])[] = [
+  () => [],
+  (count) => Array<number>(count).fill(1),
+  (count) => Array<number>(count / 2).fill(2),
+  () => [3, 9, 21, 5, 33, 7],
+];
+
+test('components above the rank of a token are not read', async () => {
   const clean = await adaptedEngine(SPECTRUM);
   const tokens = clean.tokenizer.encode(VARIED_TEXT).slice(0, 90);
   const plan = planOf(tokens, LEVELS, BUDGET);
-  const pieces = piecesOf(tokens.length);
-  const want = await logitsOf(clean, tokens, { adapters: [ADAPTER], pieces, plan });
+  const allLogits = async (engine: LocalEngine): Promise<Float32Array[][]> => {
+    const all: Float32Array[][] = [];
+    for (const piecesOf of PIECES) {
+      const pieces = piecesOf(tokens.length);
+      all.push(await logitsOf(engine, tokens, { adapters: [ADAPTER], pieces, plan }));
+    }
+    return all;
+  };
+  const wanted = await allLogits(clean);
   for (const level of [0, 1, 2]) {
     const engine = await adaptedEngine(SPECTRUM, { buildLadders: poisoned(level) });
     const unharmed = tokensUpTo(plan, level);
     expect(unharmed).toBeGreaterThan(10);
     expect(unharmed).toBeLessThan(tokens.length);
-    const got = await logitsOf(engine, tokens, { adapters: [ADAPTER], pieces, plan });
-    expect(got.slice(0, unharmed)).toEqual(want.slice(0, unharmed));
-    for (const logits of got.slice(0, unharmed)) expect(logits.every(Number.isFinite)).toBe(true);
-    // The poison has an effect.
-    expect(got.at(-1)?.some(Number.isNaN)).toBe(true);
+    for (const [i, got] of (await allLogits(engine)).entries()) {
+      expect(got.slice(0, unharmed)).toEqual(wanted[i]?.slice(0, unharmed));
+      for (const logits of got.slice(0, unharmed)) expect(logits.every(Number.isFinite)).toBe(true);
+      // The poison has an effect.
+      expect(got.at(-1)?.some(Number.isNaN)).toBe(true);
+    }
   }
 });
 

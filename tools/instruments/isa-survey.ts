@@ -28,6 +28,8 @@ export interface IsaSurvey {
   /** Kernels by their names; default: all. */
   wants?: (kernel: string) => boolean;
   phases?: readonly Phase[];
+  /** What must differ between compiled texts; default: the text. */
+  formOf?: (code: string) => string;
 }
 
 /** Compiles every pipeline of these models, each text once. */
@@ -53,14 +55,18 @@ async function pipelinesOf({
   features,
   wants = () => true,
   phases,
+  formOf = (code) => code,
 }: IsaSurvey): Promise<Map<string, SeenPipeline>> {
   const seen = new Map<string, SeenPipeline>();
+  const forms = new Set<string>();
   for (const shape of shapes) {
     const config = SHAPES[shape];
     for (const type of types.filter((type) => fits(config, type))) {
       for (const set of features) {
         for (const dispatch of await dispatchesOf({ config, type, features: FEATURE_SETS[set], phases })) {
-          if (seen.has(dispatch.code) || !wants(dispatch.kernel)) continue;
+          const form = formOf(dispatch.code);
+          if (forms.has(form) || !wants(dispatch.kernel)) continue;
+          forms.add(form);
           const { kernel, phase, bindings } = dispatch;
           seen.set(dispatch.code, {
             kernel,

@@ -21,7 +21,7 @@ import { chooseEntries, type NewContents } from '../../cache/sparse-entries.ts';
 import { hasPages, headDimOfLayer } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
-import { Readback, type Recorder } from '../../gpu/recorder.ts';
+import { Readback, readOnce, type Recorder } from '../../gpu/recorder.ts';
 import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
 import { pageUnits, type QuantizedForm, sparseUnits, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
 import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/pages.ts';
@@ -372,8 +372,6 @@ const latestQueries = (sequence: Sequence, computed: number): ProbedQueries => (
 
 /** Measures how far the forms of a sequence's pages change attention, if the pages in f16 are kept. */
 export class ShadowCheck {
-  #readback: Readback | undefined;
-
   constructor(
     private readonly device: Device,
     private readonly recorder: Recorder,
@@ -411,12 +409,9 @@ export class ShadowCheck {
 
   /** Probes all written tasks at once. */
   #probe(pageForms: PageForms, queries: ProbedQueries, count: number): Promise<ArrayBuffer> {
-    const { transformer, recorder } = this;
-    const readback = (this.#readback ??= new Readback(this.device, 'shadow errors', errorBytes(transformer.config), 1));
+    const { device, transformer, recorder } = this;
     const size = transformer.config.numHeads * FOUND_BYTES;
-    return recorder.inOneGo(() => {
-      pageForms.probe(recorder, 0, count, queries, count);
-      return readback.submit(recorder, [{ buffer: transformer.cache.errors, offset: 0, size }]);
-    });
+    recorder.inOneGo(() => pageForms.probe(recorder, 0, count, queries, count));
+    return readOnce(device, 'shadow errors', [{ buffer: transformer.cache.errors, offset: 0, size }]);
   }
 }

@@ -178,16 +178,16 @@ export function checkSameTokens(draft: Vocabulary, model: Vocabulary): void {
     throw new ChunkwiseError('unsupported', {
       file: draft.file,
       field: 'tokenizer.ggml.tokens',
-      reason: `${reason}; a draft model has the same tokens`,
+      reason: `${reason}; a draft model must have the model's tokens`,
     });
   };
   if (Math.abs(draft.tokens.length - model.tokens.length) > MOST_UNSHARED)
-    refuse(`${draft.tokens.length} tokens, and ${model.file} has ${model.tokens.length}`);
+    refuse(`has ${draft.tokens.length} tokens, but ${model.file} has ${model.tokens.length}`);
   const shared = Math.min(draft.tokens.length, model.tokens.length);
   for (let id = 0; id < shared; id++) {
     if (draft.tokens[id] !== model.tokens[id])
       refuse(
-        `token ${id} is ${JSON.stringify(draft.tokens[id])}, and of ${model.file} ${JSON.stringify(model.tokens[id])}`,
+        `token ${id} is ${JSON.stringify(draft.tokens[id])}, but in ${model.file} it is ${JSON.stringify(model.tokens[id])}`,
       );
   }
 }

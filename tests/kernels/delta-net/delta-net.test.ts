@@ -69,6 +69,13 @@ const BATCHES: Record<string, Batch> = {
   },
 };
 
+/** Batches for heads of other sizes. */
+const OTHER_SIZES: readonly string[] = [
+  'two tokens, fewer than the convolution takes in',
+  'a draft past another',
+  'three texts past drafts of their own',
+];
+
 /** Places of each sequence's states, shuffled. */
 const PLACES = [
   [4, 1],
@@ -102,7 +109,10 @@ describe.each(byTier(Object.entries(NETS).slice(0, 1), Object.entries(NETS)))('%
     ((head * (headDim / 4) + Math.floor(k / 4)) * headDim + i) * 4 + (k % 4);
 
   describeVariants(CLASSES, (getRunner) => {
-    it.each(Object.entries(BATCHES))('%s', async (_batch, batch) => {
+    // Which tokens and states are read does not depend on the size of heads: other sizes have some of the batches.
+    const isPlain = headDim === 16;
+    const batches = Object.entries(BATCHES).filter(([name]) => isPlain || OTHER_SIZES.includes(name));
+    it.each(batches)('%s', async (_batch, batch) => {
       const { texts, runTokens, known, tails = [], drafted = 0 } = batch;
       const runner = getRunner();
       const random = new Random(5);
@@ -235,7 +245,7 @@ describe.each(byTier(Object.entries(NETS).slice(0, 1), Object.entries(NETS)))('%
         );
     });
 
-    it.each([1, 2, 33])('norms and gates heads of %i tokens', async (tokens) => {
+    it.each(isPlain ? [1, 2, 33] : [2])('norms and gates heads of %i tokens', async (tokens) => {
       const runner = getRunner();
       const random = new Random(6);
       const [x, y, weight] = [

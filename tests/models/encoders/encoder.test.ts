@@ -150,7 +150,7 @@ test('unsupported requests to an encoder are refused with a reason', async () =>
   });
   await expectError(() => engine.rerank('the', ['thing'], {}).next(), 'unsupported', {
     field: 'model',
-    reason: /scores no documents/,
+    reason: /cannot score documents/,
   });
   await expectError(() => engine.embed(['a'], { signal: AbortSignal.abort() }).next(), 'aborted', {});
   expect((await embedded(engine, [ids[0]!]))[0]).toEqual((await embedded(engine, [texts[0]!]))[0]);

@@ -52,8 +52,9 @@ async function e5Gguf(): Promise<Uint8Array> {
 test("multilingual-e5-small's vectors match llama.cpp, and are close for texts with the same meaning", async () => {
   await ensureLlama();
   const path = temporaryFile();
-  writeFileSync(path, await e5Gguf());
-  const sources = [new BytesSource('multilingual-e5-small.gguf', await e5Gguf())];
+  const file = await e5Gguf();
+  writeFileSync(path, file);
+  const sources = [new BytesSource('multilingual-e5-small.gguf', file)];
   const engine = await openEncoderEngine({ gpu: lastingGpu(), wait: napping, sources });
   try {
     const texts = PAIRS.flat().map((text) => `query: ${text}`);

@@ -19,9 +19,8 @@ import { tinyModel } from '../../support/models/tiny-model.ts';
 const bytes = tinyModel({
   architecture: 'llama',
   type: 'Q4_1',
-  embeddingType: 'Q8_0',
   seed: 81,
-  contextLength: 128,
+  contextLength: 512,
   numLayers: 1,
   neverEnds: true,
 });
@@ -29,17 +28,14 @@ const bytes = tinyModel({
 const say = async (engine: Awaited<ReturnType<typeof engineUnderTest>>) =>
   (await answer(engine.complete('Winds', { sampling: GREEDY, stop: [], maxTokens: 12 }))).tokens;
 
-/** Edits that double a kernel's output. They apply to every kernel that might replace another. */
-const KERNELS: [kernels: string[], named: string, from: RegExp, to: string][] = [
-  [['linear-decode', 'linear-shared'], 'linear-decode', /y\[at\] = value;/, 'y[at] = 2.0 * value;'],
-  [['linear-prefill', 'linear-tiled'], 'linear-prefill', /y\[at\] = value;/, 'y[at] = 2.0 * value;'],
-  [['rms-norm'], 'rms-norm', /norm_weight\[i\];/, 'norm_weight[i] * 2.0;'],
-  [['attention-merge'], 'attention', /output \/ sum;/, '2.0 * output / sum;'],
-  [['sample-pick'], 'sampler', /INVERSE_LOG_VOCAB,/, '0.5 * INVERSE_LOG_VOCAB,'],
+/** A kernel of the model's layers and one of the sampler; `broken-libraries` has every kernel. */
+const KERNELS: [kernel: string, named: string, from: RegExp, to: string][] = [
+  ['rms-norm', 'rms-norm', /norm_weight\[i\];/, 'norm_weight[i] * 2.0;'],
+  ['sample-pick', 'sampler', /INVERSE_LOG_VOCAB,/, '0.5 * INVERSE_LOG_VOCAB,'],
 ];
 
-test.each(KERNELS)('wrong results of %s are detected and named', async (kernels, named, from, to) => {
-  const { gpu, changed } = miscompiling(from, to, kernels);
+test.each(KERNELS)('wrong results of %s are detected and named', async (kernel, named, from, to) => {
+  const { gpu, changed } = miscompiling(from, to, [kernel]);
   const opening = engineUnderTest(bytes, { gpu, tuning: new MemoryTuning() });
   await expect(opening).rejects.toMatchObject({
     code: 'wrong_results',
@@ -49,7 +45,7 @@ test.each(KERNELS)('wrong results of %s are detected and named', async (kernels,
 });
 
 test('a variant with wrong results is not used, and the result of the check is stored', async () => {
-  const expected = await say(await engineUnderTest(bytes, { deviceClass: 'gpu' }));
+  const expected = await say(await engineUnderTest(bytes));
   const { gpu, changed } = miscompiling(/y\[at\] = value;/, 'y[at] = 2.0 * value;', ['linear-shared']);
   const tuning = new MemoryTuning();
   const options = { gpu, tuning, deviceClass: 'gpu', autotunes: false } as const;
@@ -125,15 +121,14 @@ test('an adapter in plain form is not loaded if its kernels give wrong results',
 });
 
 test.each([true, false])('pages change form only if their kernels give correct results (%s)', async (isRight) => {
-  const long = tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 51, contextLength: 512 });
   const { gpu, changed } = miscompiling(/<< vec4u\(0u, 4u, 0u, 4u\);/, isRight ? '$&' : '<< vec4u(4u, 0u, 0u, 4u);', [
     'quantize-page',
   ]);
-  const engine = await engineUnderTest(long, { gpu, tuning: new MemoryTuning() });
-  const prompt = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(6);
+  const engine = await engineUnderTest(bytes, { gpu, tuning: new MemoryTuning() });
+  const prompt = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(4);
   const told: boolean[] = [];
   const onKv = ({ formsRefused }: KvMap): void => void told.push(formsRefused);
-  const options = { sampling: GREEDY, stop: [], maxTokens: 40 };
+  const options = { sampling: GREEDY, stop: [], maxTokens: 12 };
   const { end } = await answer(engine.complete(prompt, { kv: 'policy', onKv, ...options }));
   const { pages, formsRefused } = end.report.kv;
   // The report says that the forms were refused.

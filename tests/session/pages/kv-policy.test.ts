@@ -70,7 +70,7 @@ describe('logits with pages in other forms', () => {
     test('differ more with a larger loss budget', async () => {
       const engine = await engineUnderTest(bytes);
       const errors: number[] = [];
-      for (const loss of [1e-5, 1e-3, 0.1]) errors.push(nmse(await logitsWith(engine, errorBudgetPolicy(loss)), dense));
+      for (const loss of [1e-5, 0.1]) errors.push(nmse(await logitsWith(engine, errorBudgetPolicy(loss)), dense));
       expect(errors[0]).toBeGreaterThan(0);
       expect(errors).toEqual([...errors].sort((a, b) => a - b));
     });
@@ -95,8 +95,8 @@ describe('logits with pages in other forms', () => {
     test('freed pages are not read: NaN in them changes nothing', async () => {
       const policies = [errorBudgetPolicy(0.1), fixedForm('q4')];
       for (const policy of policies) {
-        const clean = await logitsWith(await engineUnderTest(bytes), policy);
         const engine = await engineUnderTest(bytes);
+        const clean = await logitsWith(engine, policy);
         const { transformer, device } = await engine.session();
         let poisoned = 0;
         for (const layer of transformer.cache.layers) {
@@ -126,8 +126,7 @@ describe('a request', () => {
     const gpu = countGpu();
     const engine = await engineUnderTest(bytes);
     const reports = [];
-    const budgets = byTier([0, 0.05, 1], [0, 0.002, 0.05, 1]);
-    for (const kv of [{}, ...budgets.map((kvErrorBudget) => ({ kv: 'policy' as const, kvErrorBudget }))]) {
+    for (const kv of [{}, ...[0, 0.05, 1].map((kvErrorBudget) => ({ kv: 'policy' as const, kvErrorBudget }))]) {
       const { end } = await ask(engine, kv);
       expect(engine.memory().total).toBe(gpu.liveBytes());
       reports.push(end.report.kv);

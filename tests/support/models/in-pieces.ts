@@ -10,7 +10,6 @@ import { Sequence } from '../../../src/session/sequence.ts';
 import { engineUnderTest, logitsOf, sourceOf } from '../engine-under-test.ts';
 import { nmse } from '../nmse.ts';
 import { NMSE } from '../tolerances.ts';
-import { peftSource, tinyAdapter } from './tiny-adapter.ts';
 
 export interface ModelInPieces {
   /** A GGUF file. */
@@ -45,8 +44,9 @@ export async function expectPoisonChangesNothing(
   deviceClass: DeviceClass,
   nan: (bytes: number) => ArrayBufferView<ArrayBuffer>,
 ): Promise<{ poisoned: number[]; sizes: number[][] }> {
-  const clean = await logitsOf(await engineUnderTest(bytes, { deviceClass }), tokens, { pieces });
-  const session = await (await engineUnderTest(bytes, { deviceClass })).session();
+  const engine = await engineUnderTest(bytes, { deviceClass });
+  const clean = await logitsOf(engine, tokens, { pieces });
+  const session = await engine.session();
   const { transformer, device } = session;
   const { layers } = transformer.cache;
   const poisoned = layers.map(() => 0);
@@ -76,25 +76,4 @@ export async function expectPoisonChangesNothing(
   const given = [...poisoned];
   session.release(sequence);
   return { poisoned: given, sizes };
-}
-
-/** Expects logits with the adapter off to equal the base bit for bit, and with it on to agree in pieces, at once and token by token. `gain`: see `tinyAdapter`. */
-export async function expectAdapterApart(
-  { bytes, config, tokens, pieces }: ModelInPieces,
-  { deviceClass, gain }: { deviceClass?: DeviceClass; gain?: number } = {},
-): Promise<void> {
-  const engine = await engineUnderTest(bytes, { deviceClass });
-  const base = await logitsOf(engine, tokens, { pieces });
-  await engine.loadAdapter('one', peftSource(tinyAdapter(config, { seed: 3, gain })));
-  expect(await logitsOf(engine, tokens, { pieces })).toEqual(base);
-  const adapters = [{ name: 'one', scale: 1 }];
-  const atOnce = await logitsOf(engine, tokens, { adapters });
-  expect(nmse(atOnce, base)).toBeGreaterThan(1e-3);
-  expect(nmse(await logitsOf(engine, tokens, { adapters, pieces }), atOnce)).toBeLessThan(NMSE.sameModel);
-  expect(
-    nmse(
-      await logitsOf(engine, tokens.slice(0, 90), { adapters, pieces: Array<number>(90).fill(1) }),
-      atOnce.slice(0, 90),
-    ),
-  ).toBeLessThan(NMSE.sameModel);
 }

@@ -44,7 +44,7 @@ export const PAGE: readonly Fault[] = [
     replace: '',
     what: 'In a comparison the second answer reuses the prefix that the first has computed.',
     from: '786eb3fc',
-    tests: ['e2e/page/page.test.ts'],
+    tests: ['e2e/page/states.ci.test.ts'],
   },
   {
     id: 'comparison-not-in-turns',

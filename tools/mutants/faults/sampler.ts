@@ -71,6 +71,6 @@ export const SAMPLER: readonly Fault[] = [
     replace: '',
     what: 'After a rejected draft the level of the next token depends on rejected tokens.',
     from: 'seeded',
-    tests: ['tests/engine/speculation.test.ts', 'tests/session/speculation.test.ts'],
+    tests: ['tests/engine/speculation.ci.test.ts', 'tests/session/speculation.test.ts'],
   },
 ];

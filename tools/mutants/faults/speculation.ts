@@ -62,7 +62,7 @@ export const SPECULATION: readonly Fault[] = [
     replace: 'const isNews = this.#stateOf(sequence, span) !== this.#asked.get(sequence);',
     what: 'If pages keep their form because of wrong kernel results, no drafts are verified.',
     from: 'ecaa01be',
-    tests: ['tests/session/checks/self-check.ci.test.ts', 'tests/engine/speculation.test.ts'],
+    tests: ['tests/session/checks/self-check.ci.test.ts', 'tests/engine/speculation.ci.test.ts'],
   },
   {
     id: 'drafts-end-at-ramps',
@@ -71,7 +71,7 @@ export const SPECULATION: readonly Fault[] = [
     replace: 'if (levelLo === levelHi || !before || count > 0) return',
     what: 'A draft in a ramp counts as one row, so that all of it is rejected.',
     from: '29f8a448',
-    tests: ['tests/chunking/ramps.test.ts', 'tests/engine/speculation.test.ts'],
+    tests: ['tests/chunking/ramps.test.ts', 'tests/engine/speculation.ci.test.ts'],
   },
   {
     id: 'copy-resumed-a-token-early',
@@ -89,7 +89,7 @@ export const SPECULATION: readonly Fault[] = [
     replace: 'token === draft[i];',
     what: "A draft that was computed with a rank other than the GPU's later choice is kept.",
     from: 'seeded',
-    tests: ['tests/engine/speculation.test.ts', 'tests/session/speculation.test.ts'],
+    tests: ['tests/engine/speculation.ci.test.ts', 'tests/session/speculation.test.ts'],
   },
   {
     id: 'draft-past-limit',
