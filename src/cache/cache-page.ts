@@ -6,7 +6,13 @@ import {
   type ModelConfig,
   stateBytes,
 } from '../config/model-config.ts';
-import { type PageForm, pageUnits, type QuantizedForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import {
+  type PageForm,
+  pageUnits,
+  type QuantizedForm,
+  sparseUnits,
+  UNIT_BYTES,
+} from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 
 /** Part of a buffer, in units of UNIT_BYTES. */
@@ -15,12 +21,15 @@ export interface Place {
   readonly units: number;
 }
 
+/** Bytes of an entry's share of attention. */
+export const SHARE_BYTES = 4;
+
 /** Entries of a head in a page of one layer. */
 export interface Slot {
   /** Distance of the base that its keys are rotated from and the page's. */
   readonly from: number;
   /** For each entry the largest share of attention that it had when the model repeated its chunk. */
-  readonly shares: Float32Array;
+  readonly shares: Float32Array<ArrayBuffer>;
 }
 
 /** One layer's part of a KV cache page. */
@@ -43,6 +52,17 @@ export const isFreed = ({ form, entries }: Pick<LayerPage, 'form' | 'entries'>):
 
 /** A page's state without its place in memory. */
 export type PageState = Omit<LayerPage, 'place' | 'slots'>;
+
+/** The state of a saved page. */
+export interface SavedPage extends PageState {
+  /** Its slots without their shares, null for a head without entries. */
+  readonly slots?: readonly (SavedSlot | null)[];
+}
+
+/** `entries`: their number. */
+export interface SavedSlot extends Pick<Slot, 'from'> {
+  readonly entries: number;
+}
 
 /** A KV cache page: PAGE_TOKENS consecutive tokens of a sequence, with a form per layer. */
 export interface CachePage {
@@ -179,6 +199,13 @@ export function layerPageUnits(
   if (config.deltaNet && hasState(config, layer))
     return (stateBytes(config.deltaNet) + 4 * (entries - PAGE_TOKENS) * broughtFloats(config.deltaNet)) / UNIT_BYTES;
   return pageUnits(form, { numKvHeads: config.numKvHeads, headDim: headDimOfLayer(config, layer) });
+}
+
+/** Units of a saved page. */
+export function savedPageUnits(config: PageShape, layer: number, { form, entries, slots = [] }: SavedPage): number {
+  if (form !== 'sparse') return layerPageUnits(config, layer, form, entries);
+  const { numKvHeads } = config;
+  return sparseUnits({ numKvHeads, headDim: headDimOfLayer(config, layer) }, slots.filter(Boolean).length);
 }
 
 /** Tokens before the window whose pages are kept, so that a sequence can resume that far before its end. */

@@ -34,6 +34,7 @@ import {
   mostWindowPages,
   pagesBeforeWindow,
   type PageState,
+  type SavedPage,
   type Slot,
   slidingWindowLayers,
 } from './cache-page.ts';
@@ -170,12 +171,14 @@ export class KvCache {
 
   /**
    * Restores a saved sequence: pages `[page][layer]` from position 0 on, and recurrent states after the given token counts.
-   * `bytes`: concatenated contents by layer. There must be room. Throws if anything is recorded.
+   * `bytes`: concatenated contents by layer, then the shares of entries. `sparse`: pages whose entries were chosen. There must
+   * be room. Throws if anything is recorded.
    */
   restore(
-    saved: readonly (readonly PageState[])[],
+    saved: readonly (readonly SavedPage[])[],
     bytes: readonly Uint8Array<ArrayBuffer>[],
     states: readonly number[] = [],
+    sparse = { first: 0, count: 0 },
   ): { pages: CachePage[]; states: RecurrentState[] } {
     this.device.buffers.expectNoneRecorded('kv pages');
     if (!this.hasRoom(saved.length, countWindowPages(this.config, saved)))
@@ -189,6 +192,7 @@ export class KvCache {
     const pages = saved.map((_, page) => ({
       base: page * PAGE_TOKENS,
       layers: ofLayers.map((own) => own[page] as LayerPage),
+      isSparse: page >= sparse.first && page < sparse.first + sparse.count,
     }));
     return {
       pages,

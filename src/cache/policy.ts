@@ -357,6 +357,7 @@ export function sparsePolicy(bytes?: number): CachePolicy {
   if (bytes === undefined) {
     return {
       key: 'sparse',
+      drops: pagesBeyondContext,
       changes: (view) => oldPagesAs(view, SPARSE_FORM),
       measures(view) {
         const { first, count, rest } = sparsePages(view);
@@ -373,6 +374,7 @@ export function sparsePolicy(bytes?: number): CachePolicy {
   const budget = withMemoryBudget({ key: 'sparse' }, bytes, true, SPARSE_FORM);
   return {
     key: budget.key,
+    drops: pagesBeyondContext,
     changes: (view) => budget.changes?.(view) ?? [],
     batchTokens: batchWithin(SPARSE_BATCH_SHARE * bytes),
     measures(view) {

@@ -12,7 +12,7 @@ import { NO_ADAPTERS } from '../adapter-mix.ts';
 import { Sequence, type SequenceCache } from '../sequence.ts';
 
 /** Shares of attention of the entries of pages: `[layer][page][head]`, PAGE_TOKENS each. */
-export type PageShares = readonly (readonly (readonly Float32Array[])[])[];
+export type PageShares = readonly (readonly (readonly Float32Array<ArrayBuffer>[])[])[];
 
 /** Tokens that repeat pages of a sequence, and these pages, which precede them. */
 interface Repetition {
@@ -119,7 +119,7 @@ export const sharesByAge = ({ numLayers, numKvHeads }: ModelConfig, { first, cou
 
 const shares = (
   size: { layers: number; count: number; heads: number },
-  of: (layer: number, page: number, head: number) => Float32Array,
+  of: (layer: number, page: number, head: number) => Float32Array<ArrayBuffer>,
 ): PageShares =>
   Array.from({ length: size.layers }, (_, layer) =>
     Array.from({ length: size.count }, (__, page) =>

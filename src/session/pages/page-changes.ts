@@ -264,6 +264,7 @@ export class PageChanges {
     }
     if (count === 0) return;
     sequence.probing = undefined;
+    sequence.measuring?.abort();
     if (count > pagesBeyondContext(view)) sequence.memoryOverrode = true;
     this.transformer.cache.drop(pages, keptPages, count);
     sequence.dropped += count * PAGE_TOKENS;

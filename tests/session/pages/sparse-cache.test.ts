@@ -19,7 +19,8 @@ import { tinyModel } from '../../support/models/tiny-model.ts';
 const model = (numLayers: number, ropeLinearScale = 1) =>
   tinyModel({ architecture: 'llama', type: 'Q4_1', seed: 54, contextLength: 512, numLayers, ropeLinearScale });
 const PROMPT = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(4);
-const tokens = randomTokens(400, 270, 9);
+const long = randomTokens(600, 270, 9);
+const tokens = long.slice(0, 400);
 
 async function lastLogits(engine: LocalEngine, text: readonly number[], policy: CachePolicy) {
   let last = new Float32Array();
@@ -38,9 +39,8 @@ describe('a sparse cache', () => {
     const tuning = new MemoryTuning();
     const engine = await engineUnderTest(model(1, 1e6), { tuning });
     const dense = await lastLogits(engine, tokens, DENSE);
-    // The first pages that are measured; a third of their tokens is to stay, in each head.
-    const [from, to] = [PAGE_TOKENS, 7 * PAGE_TOKENS];
-    const stays = (at: number): boolean => at < from || at >= to || at % 3 === 0;
+    // Of the pages that are measured, a third of the tokens is to stay, in each head.
+    const stays = (at: number): boolean => at % 3 === 0;
     const session = await engine.session();
     const measured: number[] = [];
     session.entryShares.measure = (_, { first, count }) => {
@@ -56,12 +56,29 @@ describe('a sparse cache', () => {
     const { last, kv } = await lastLogits(engine, tokens, sparsePolicy());
     expect(measured).toEqual([1, 6]);
     expect([...tuning.known.keys()]).toContainEqual(expect.stringMatching(/: right with sparse pages$/));
-    expect(kv.mergedTokens).toBe((2 / 3) * (to - from));
-    const left = tokens.filter((_, at) => stays(at));
+    expect(kv).toMatchObject({ mergedTokens: 6 * PAGE_TOKENS * (2 / 3), droppedTokens: 0 });
+    const isLeft = (at: number, pages: number): boolean =>
+      at < PAGE_TOKENS || at >= (1 + pages) * PAGE_TOKENS || stays(at);
+    const left = tokens.filter((_, at) => isLeft(at, 6));
     // The same text in whole pages tells how much quants change.
     const [without, coded] = [await lastLogits(engine, left, DENSE), await lastLogits(engine, left, fixedForm('k3v2'))];
     expect(nmse([last], [without.last])).toBeLessThan(1.4 * nmse([coded.last], [without.last]));
     expect(nmse([last], [without.last])).toBeLessThan(nmse([last], [dense.last]) / 2);
+
+    // Past the context, the oldest entries go, not those of the oldest pages.
+    const shifted = await lastLogits(engine, long, sparsePolicy());
+    expect(measured.slice(2)).toEqual([1, 6, 7, 6]);
+    expect(shifted.kv.droppedTokens).toBe(3 * PAGE_TOKENS);
+    const withoutPages = (end: number): number[] =>
+      long.filter((_, at) => isLeft(at, 12) && (at < PAGE_TOKENS || at >= end * PAGE_TOKENS));
+    const after = withoutPages(10);
+    expect(long.length - after.length).toBe(shifted.kv.mergedTokens + shifted.kv.droppedTokens);
+    const [expected, other] = [
+      await lastLogits(engine, after, DENSE),
+      await lastLogits(engine, withoutPages(4), DENSE),
+    ];
+    console.log(nmse([shifted.last], [expected.last]), nmse([shifted.last], [other.last]));
+    expect(nmse([shifted.last], [expected.last])).toBeLessThan(nmse([shifted.last], [other.last]) / 2);
   });
 
   test('keeps the budget; its report has the bytes that are allocated, and NaN in freed bytes changes nothing', async () => {
