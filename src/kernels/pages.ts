@@ -112,6 +112,8 @@ export function gatherEntriesKernel(device: Device, heads: Heads): Kernel<{ page
 /** Components of the keys, and of the queries, that a workgroup of entry-shares has in its memory: 12 KB in all. */
 const STAGED_KEYS = 2048;
 const STAGED_QUERIES = 1024;
+/** So many invocations to that memory that a GPU holds four waves a SIMD and more. */
+const SHARES_WORKGROUP = 256;
 
 /**
  * The largest share of attention that any query of a batch gives each entry of whole pages → `shares`, from `first` on
@@ -131,7 +133,7 @@ export function entrySharesKernel(device: Device, heads: Heads): Kernel<{ pages:
       ...headConstants(heads),
       ...formConstants,
       ...scale.constants,
-      WORKGROUP: SHARED_WORKGROUP,
+      WORKGROUP: SHARES_WORKGROUP,
       KEYS,
       QUERIES: Math.floor(STAGED_QUERIES / heads.headDim),
       ALL_F16: false,

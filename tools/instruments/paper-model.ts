@@ -120,6 +120,8 @@ export async function dispatchesOf({
       const shrunk = await prefill(new Sequence(NO_ADAPTERS, 2, EVERY_FORM));
       await prefill(shrunk);
       await decode(shrunk);
+      await session.entryShares.measure(shrunk, { first: 1, count: 2 }, new AbortController().signal);
+      session.transformer.layers[0]?.mixer.pageForms?.gather(session.recorder, 2);
     }
     if (phase === 'adapters') {
       const mix = addAdapter(session, config);

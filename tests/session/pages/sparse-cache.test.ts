@@ -77,7 +77,6 @@ describe('a sparse cache', () => {
       await lastLogits(engine, after, DENSE),
       await lastLogits(engine, withoutPages(4), DENSE),
     ];
-    console.log(nmse([shifted.last], [expected.last]), nmse([shifted.last], [other.last]));
     expect(nmse([shifted.last], [expected.last])).toBeLessThan(nmse([shifted.last], [other.last]) / 2);
   });
 
