@@ -5,7 +5,7 @@ import { MAX_SEQUENCES } from '../../config/limits.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
-import { Readback, type Recorder } from '../../gpu/recorder.ts';
+import { readOnce, type Recorder } from '../../gpu/recorder.ts';
 import { PAGE_TOKENS } from '../../kernels/heads.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import { NO_ADAPTERS } from '../adapter-mix.ts';
@@ -34,7 +34,6 @@ const MOST_REQUEST = 2 * PAGE_TOKENS;
 export class EntryShares {
   /** Tokens that ask for the repetition, of which the last MOST_REQUEST are used. */
   request: () => readonly number[] = () => [];
-  #readback: Readback | undefined;
   /** Settles when the buffer of results is free. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -98,8 +97,8 @@ export class EntryShares {
 
   #read(): Promise<ArrayBuffer> {
     const buffer = this.transformer.cache.sparse.shares;
-    this.#readback ??= new Readback(this.device, 'entry shares', buffer.size, 1);
-    return this.#readback.submit(this.recorder, [{ buffer, offset: 0, size: buffer.size }]);
+    this.recorder.submit();
+    return readOnce(this.device, 'entry shares', [{ buffer, offset: 0, size: buffer.size }]);
   }
 }
 
