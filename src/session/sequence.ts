@@ -366,7 +366,8 @@ function reusable(sequence: Sequence, length: number): number {
 function writableEnd(pages: readonly CachePage[], length: number): number {
   const at = Math.floor(length / PAGE_TOKENS);
   const areSparse = (page: CachePage): boolean => page.isSparse === true;
-  if (at <= pages.findLastIndex(areSparse)) return pages.findIndex(areSparse) * PAGE_TOKENS;
+  const first = pages.findIndex(areSparse);
+  if (first >= 0 && at >= first && at <= pages.findLastIndex(areSparse)) return first * PAGE_TOKENS;
   const page = pages[at];
   return !page || page.layers.every(({ form }) => form === 'f16') ? length : page.base;
 }
