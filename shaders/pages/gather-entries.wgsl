@@ -1,7 +1,7 @@
 // Collects entries of a head from pages of any forms into pages in f16, from which quantize-page makes sparse ones. One
 // invocation a (page, head, entry, i) for the vectors i and HALF4 + i. Keys are rotated by their offset within their page: a
 // page with another base rotates them again.
-// needs: half4, page-layout, page-units
+// needs: half4, stored-half, page-layout, page-units
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) id: u32) {
