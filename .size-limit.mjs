@@ -21,7 +21,7 @@ export default [
   },
   {
     name: 'the code of the workers, imported on demand',
-    path: ['dist/engine.worker.js', 'dist/scheduler.worker.js', 'dist/ladder.worker.js'],
+    path: ['dist/engine.worker.js', 'dist/ranks.worker.js'],
     gzip,
     limit: '250 kB',
   },

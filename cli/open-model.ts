@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../src/config/model-config.ts';
 import type { LocalEngine } from '../src/engine/engine.ts';
 import { openEngine } from '../src/engine/open-engine.ts';
+import { inlinePlans } from '../src/engine/plan-service.ts';
 import type { AdapterUse } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { contextOf } from '../src/session/model-plan.ts';
@@ -72,7 +73,7 @@ export async function withModel<T>(
         lora,
         weights,
       },
-      ...{ buildLadders: buildLadders(await folderOf(model)), tuning: tuningStore() },
+      ...{ buildLadders: buildLadders(await folderOf(model)), plans: inlinePlans, tuning: tuningStore() },
     });
     try {
       return await use(engine, await loadAdapters(engine, uses));

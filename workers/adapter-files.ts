@@ -5,7 +5,7 @@ import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
 import { type HubId, type HubOptions, parseHubId } from '../src/hub/hub-api.ts';
 import { BlobSource, type ByteSource } from '../src/weights/byte-source.ts';
 import { ladderStore } from '../src/storage/result-stores.ts';
-import type { LadderWorker } from './ladder.worker.ts';
+import type { Ladders } from './ranks.worker.ts';
 import { openThread, type StartThread } from './threads.ts';
 import { openStored } from './model-store.ts';
 import { isWhole, readManifest } from '../src/storage/model-files.ts';
@@ -151,7 +151,7 @@ export const laddersIn = (startThread: StartThread): LadderBuilder =>
       return new ChunkwiseError('disposed', { reason });
     };
     const done = new AbortController();
-    const { thread, ended } = openThread<LadderWorker>(startThread, 'ladder', lost, done.signal);
+    const { thread, ended } = openThread<Ladders>(startThread, 'ladder', lost, done.signal);
     try {
       return await Promise.race([thread.build(adapter, options), ended]);
     } finally {

@@ -59,7 +59,7 @@ export class SchedulerPlans implements PlanService {
   }
 }
 
-/** Starts `scheduler.worker`. */
+/** Starts a thread of `ranks.worker`. */
 export function startScheduler(startThread: StartThread): SchedulerThread {
   const lost = (failure?: Error): ChunkwiseError => {
     const reason = `the thread that plans ranks ${failure ? `failed: ${failure.message}` : 'ended'}`;

@@ -1,5 +1,5 @@
 // Below the floor: facts at ten depths of a drama, and perplexity of four texts, with a tenth and a twentieth of the dense
-// bytes. With `sparse` some layers give up old pages; `policy`, the control, drops the oldest of all layers. Then steps of a
+// bytes. With `sparse` single entries of old pages stay; `policy`, the control, drops the oldest of all layers. Then steps of a
 // decode after as many tokens, each beside the default policy without a memory budget. CHUNKWISE_CONTEXT, CHUNKWISE_DEPTHS
 // (0: no facts), CHUNKWISE_WINDOWS (0: no perplexity), CHUNKWISE_ROUNDS (0: no decode), CHUNKWISE_SHARES.
 import { comparedCaches, lineOf as lineOfCache } from '../../cli/evaluations/kv.ts';

@@ -5,6 +5,7 @@ import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';
 import type { AdapterInfo, EngineCoreOptions } from '../../src/engine/types.ts';
+import { ADAPTERS_HERE } from '../../tests/support/adapters/adapters-here.ts';
 import { ensureModel } from '../../tools/setup/fetch-model.ts';
 
 /** Path from the repository's root. */
@@ -15,7 +16,7 @@ let model: Promise<FileSource> | undefined;
 /** Opens the default model on Node's first adapter, usually lavapipe. */
 export async function openInNode(options: Partial<EngineCoreOptions> = {}): Promise<LocalEngine> {
   const source = await (model ??= ensureModel().then((path) => FileSource.open(path))); // all engines share one open file
-  return openEngine({ gpu: nodeGpu(), sources: [source], wait: napping, openGrammars, ...options });
+  return openEngine({ gpu: nodeGpu(), sources: [source], wait: napping, openGrammars, ...ADAPTERS_HERE, ...options });
 }
 
 export const DEMO_ADAPTERS = ['wikitext', 'squad', 'shakespeare'] as const;

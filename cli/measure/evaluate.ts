@@ -47,7 +47,7 @@ export async function eachLogits(
     }
     const meanRank = await session.ranks.read(sequence);
     const { pageChanges } = session;
-    const kv = kvReport(sequence, pageChanges.isRefused(sequence.policy), pageChanges.farLosses);
+    const kv = kvReport(sequence, pageChanges.isRefused(sequence.policy));
     const memory = session.device.buffers.report();
     return { meanRank, kv: shadows ? { ...kv, shadowErrors: await session.shadow.errors(sequence) } : kv, memory };
   } finally {

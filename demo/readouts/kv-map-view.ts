@@ -55,13 +55,9 @@ export class KvMapView {
       count: forms.reduce((sum, each) => sum + Number(each === code), 0),
     }));
     const present = counts.filter(({ count }) => count > 0);
-    const givenUp = PAGE_FORMS.indexOf('sparse');
-    const giving = new Set([...forms.keys()].filter((at) => forms[at] === givenUp).map((at) => Math.floor(at / pages)));
     const words = present
       .map(({ form, count }) =>
-        form === 'sparse'
-          ? `${formatCount(count)} given up, by ${giving.size} of ${layers} layers`
-          : `${formatCount(count)} in ${form}`,
+        form === 'sparse' ? `${formatCount(count)} sparse` : `${formatCount(count)} in ${form}`,
       )
       .join(', ');
     if (words === this.said) return;
@@ -69,7 +65,7 @@ export class KvMapView {
     this.canvas.ariaLabel = `Pages of all layers by form: ${words}`;
     this.legend.replaceChildren(
       ...present.map(({ form, count }) => {
-        const item = create('li', form, `${form === 'sparse' ? 'given up' : form} `);
+        const item = create('li', form, `${form} `);
         item.dataset['form'] = form;
         item.dataset['count'] = String(count);
         item.append(create('span', 'count', formatCount(count)));

@@ -9,6 +9,7 @@ import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
+import { ADAPTERS_HERE } from '../../tests/support/adapters/adapters-here.ts';
 import { CONFIG_FILE, WEIGHTS_FILE } from '../../tests/support/models/tiny-adapter.ts';
 import { answer } from '../../tests/support/answer.ts';
 import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
@@ -37,7 +38,7 @@ let page: Page;
 let node: LocalEngine;
 
 const openInNode = async (path: string): Promise<LocalEngine> =>
-  openEngine({ gpu: nodeGpu(), wait: napping, sources: [await FileSource.open(path)] });
+  openEngine({ gpu: nodeGpu(), wait: napping, sources: [await FileSource.open(path)], ...ADAPTERS_HERE });
 
 beforeAll(async () => {
   server = await servePackage();

@@ -7,6 +7,7 @@ import { eachLogits } from '../../cli/measure/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';
 import { renderChat } from '../../src/tokenizer/chat-template.ts';
+import { ADAPTERS_HERE } from '../../tests/support/adapters/adapters-here.ts';
 import { REAL_MODEL } from '../../tests/support/models/real-model.ts';
 
 // This file computes more than it compiles, so lavapipe optimizes its shaders for the processor's vectors, as for users.
@@ -23,7 +24,7 @@ const inNode = new Map<string, number[]>();
 
 beforeAll(async () => {
   source = await FileSource.open(REAL_MODEL);
-  engine = await openEngine({ gpu: nodeGpu(), sources: [source], wait: napping });
+  engine = await openEngine({ gpu: nodeGpu(), sources: [source], wait: napping, ...ADAPTERS_HERE });
   for (const prompt of PROMPTS) inNode.set(prompt, await greedy(prompt));
 });
 

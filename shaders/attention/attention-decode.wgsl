@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
   for (var p = first_part; p < end_part; p += TEAMS) {
     let own = min(p + team, end_part - 1u);
-    let page = pages[entry.z + own / parts_each];
+    let page = page_of_head(pages[entry.z + own / parts_each], kv_head);
     let distance = entry.y - page.z;
     let start = own % parts_each * part_keys;
     let end = min(min(page.y >> 8u, distance + 1u), start + part_keys);

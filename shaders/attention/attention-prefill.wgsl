@@ -136,7 +136,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #end
 #end
   for (var p = first_page; p < end_page; p++) {
-    let page = pages[entry.z + p];
+    let page = page_of_head(pages[entry.z + p], tile.kv_head);
     let keys = min(page.y >> 8u, last.y - page.z + 1u);
     for (var first_key = 0u; first_key < keys; first_key += KEYS) {
 #for j in OWN_KEYS

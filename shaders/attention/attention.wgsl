@@ -18,7 +18,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 
   var heads = no_page();
   for (var p = first_page; p < end_page; p++) {
-    attend_page(pages[entry.z + p], kv_head, token * ROW4 + head * HEAD_DIM4, entry.y, &heads);
+    attend_page(page_of_head(pages[entry.z + p], kv_head), kv_head, token * ROW4 + head * HEAD_DIM4, entry.y, &heads);
   }
 #for g in GROUP
   let base#g = ((token * params.splits + split) * NUM_HEADS + head + #g) * (HEAD_DIM4 + 1u);

@@ -230,10 +230,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) id
   let task = 2u * (params.first + group.y);
   let kv_head = group.x / 2u;
   let page = tasks[task];
-  let copy_form = tasks[task + 1u].y & 255u;
+  let is_sparse = (tasks[task + 1u].y & 255u) == FORM_SPARSE;
+  let copy_form = select(tasks[task + 1u].y & 255u, FORM_K3V2, is_sparse);
+  let copy = page_of_head(tasks[task + 1u], kv_head);
   let key_bits = key_bits_of(copy_form);
   let value_bits = value_bits_of(copy_form);
-  let head = tasks[task + 1u].x + kv_head * head_units(key_bits, value_bits);
+  // A sparse page without entries of this head has no room: they go where nothing reads them.
+  let is_absent = is_sparse && copy.y >> 8u == 0u;
+  let head = select(copy.x + kv_head * head_units(key_bits, value_bits), half_key_at(page, kv_head, 0u), is_absent);
   if ((group.x & 1u) == 0u) {
     quantize_keys(page, kv_head, head, key_bits, id);
   } else {

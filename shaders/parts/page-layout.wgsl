@@ -36,6 +36,16 @@ fn head_units(key_bits: u32, value_bits: u32) -> u32 {
   return value_scales_of(key_bits) + VALUE_SCALES + PAGE_TOKENS * row_of(value_bits);
 }
 
+// Reads a page-table entry for one head. A page of form `sparse` has other entries for each head, and begins with a unit for
+// each: where the head's quants begin, counted from the page's start, then its number of entries and, times 256, the distance of
+// their base from the page's. For a head with entries it is a page in k3v2.
+fn page_of_head(page: vec4u, kv_head: u32) -> vec4u {
+  if (ALL_F16 || (page.y & 255u) != FORM_SPARSE || page.y >> 8u == 0u) { return page; }
+  let own = kv[page.x + kv_head];
+  let first = page.x + own.x - kv_head * head_units(3u, 2u);
+  return vec4u(first, FORM_K3V2 | ((own.y & 255u) << 8u), u32(i32(page.z) + (i32(own.y) >> 8u)), 0u);
+}
+
 // In a row of quants of `bits` each, the first `wider` quads have one bit more, the last `wider` quads one bit less. A row has
 // three parts: the lower four bits of quants of four or five bits; the lower two bits of quants of two or three bits; and the
 // upper bits of quants of five or three bits, half a word a quad. Bits of the quants of the quad n:

@@ -23,7 +23,8 @@ import {
   type Invocation,
   readAdapterHeader,
 } from './adapter-header.ts';
-import { ggufName, type ModulePlace, modulesOfLayer, tensorName, transformersName } from './module-names.ts';
+import { ggufName, type ModulePlace, tensorName, transformersName } from './module-names.ts';
+import { modulesOfLayer } from './module-places.ts';
 
 /** One linear's ΔW = scale · B · A, with rows in the model's order. */
 export interface AdapterModule extends ModulePlace {

@@ -16,7 +16,8 @@ import {
 } from './adapter-config.ts';
 import { ARCHITECTURES } from '../architectures/registry.ts';
 import { LINEAR_NAMES } from '../architectures/linears.ts';
-import { ggufName, type ModulePlace, parseGgufName, parseTransformersName, transformersName } from './module-names.ts';
+import { ggufName, type ModulePlace, transformersName } from './module-names.ts';
+import { parseGgufName, parseTransformersName } from './module-places.ts';
 
 /** A PEFT directory's two files, or a GGUF LoRA file. */
 export type AdapterSource = { config: ByteSource; weights: ByteSource } | { gguf: ByteSource };

@@ -28,16 +28,15 @@ const startWorker: StartEngine = async (onEnd) => {
   // The code is text in chunks: every bundler includes them and every origin may serve them; see docs/decisions/package.md.
   const code = Promise.all([
     import('../../workers/engine.worker.ts?worker&inline'),
-    import('../../workers/scheduler.worker.ts?worker&inline'),
-    import('../../workers/ladder.worker.ts?worker&inline'),
+    import('../../workers/ranks.worker.ts?worker&inline'),
     import('./chat/answer-reader.ts'),
   ]);
-  const [engine, scheduler, ladder] = await code.catch((cause: unknown) => {
+  const [engine, ranks] = await code.catch((cause: unknown) => {
     throw new ChunkwiseError('network', { reason: "the engine's code could not be loaded" }, { cause });
   });
   const threads = new PageThreads({
-    scheduler: async () => scheduler,
-    ladder: async () => ladder,
+    scheduler: async () => ranks,
+    ladder: async () => ranks,
     grammar: () => import('../../workers/grammar.worker.ts?worker&inline'), // only answers with a format need it
   });
   const watching = new AbortController();

@@ -92,14 +92,14 @@ export interface CompletionOptions {
   plan?: ChunkPlan;
   /**
    * Storage of keys and values: `dense` keeps f16; `policy` uses the fewest bytes that an error budget allows; `sparse`
-   * lets some layers give up old text; the others store all pages except the first and the last in 8 bits or fewer. Default: `dense`, or `policy` if the engine has a budget.
+   * keeps the entries of old text that had most attention when repeated; the others store all pages except the first and the last in 8 bits or fewer. Default: `dense`, or `policy` if the engine has a budget.
    */
   kv?: KvMode;
   /** With `kv: 'policy'`: allowed loss in percent of perplexity, 0 to 16. Default: 1. */
   kvErrorBudget?: number;
   /**
    * With `kv: 'policy'` or `'sparse'`: bytes that the keys and values of the text may take. Below about 20 % of f16's,
-   * `policy` gives up the oldest text, `sparse` that of some layers. Default: no limit.
+   * `policy` gives up the oldest text, `sparse` the entries that matter least. Default: no limit.
    */
   kvMemoryBudget?: number;
   /** With `kv: 'policy'`: the budget that holds if both cannot; the report tells which did. Default: `error`, or `memory` if only that is set. */

@@ -6,7 +6,13 @@ import {
   type ModelConfig,
   stateBytes,
 } from '../config/model-config.ts';
-import { entriesOf, type PageForm, pageUnits, type SmallerForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import {
+  type PageForm,
+  pageUnits,
+  type QuantizedForm,
+  sparseUnits,
+  UNIT_BYTES,
+} from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 
 /** Part of a buffer, in units of UNIT_BYTES. */
@@ -15,12 +21,25 @@ export interface Place {
   readonly units: number;
 }
 
+/** Bytes of an entry's share of attention. */
+export const SHARE_BYTES = 4;
+
+/** Entries of a head in a page of one layer. */
+export interface Slot {
+  /** Distance of the base that its keys are rotated from and the page's. */
+  readonly from: number;
+  /** For each entry the largest share of attention that it had when the model repeated its chunk. */
+  readonly shares: Float32Array<ArrayBuffer>;
+}
+
 /** One layer's part of a KV cache page. */
 export interface LayerPage {
   readonly form: PageForm;
-  /** Entries: PAGE_TOKENS, or 0 if the layer freed it or gave it up (`sparse`). */
+  /** Entries: PAGE_TOKENS, or 0 if the layer freed it; of a sparse page the most that a head has. */
   readonly entries: number;
   readonly place: Place;
+  /** Entries of each head; known of sparse pages, and of whole ones once their shares are measured. */
+  readonly slots?: readonly (Slot | undefined)[];
   /** The f16 page that this one was written from, kept to measure the true error. */
   shadow?: LayerPage;
 }
@@ -32,27 +51,37 @@ export const isFreed = ({ form, entries }: Pick<LayerPage, 'form' | 'entries'>):
   form === 'f16' && entries === 0;
 
 /** A page's state without its place in memory. */
-export type PageState = Omit<LayerPage, 'place'>;
+export type PageState = Omit<LayerPage, 'place' | 'slots'>;
+
+/** The state of a saved page. */
+export interface SavedPage extends PageState {
+  /** Its slots without their shares, null for a head without entries. */
+  readonly slots?: readonly (SavedSlot | null)[];
+}
+
+/** `entries`: their number. */
+export interface SavedSlot extends Pick<Slot, 'from'> {
+  readonly entries: number;
+}
 
 /** A KV cache page: PAGE_TOKENS consecutive tokens of a sequence, with a form per layer. */
 export interface CachePage {
   /** Position of its first token. */
   readonly base: number;
   readonly layers: readonly LayerPage[];
+  /** Heads gave up entries of its text, and have others of it in other pages. */
+  readonly isSparse?: boolean;
 }
 
-/** Whether the layer gave up a page: it has no entries and no bytes. */
-export const isGivenUp = ({ form }: Pick<LayerPage, 'form'>): boolean => form === 'sparse';
-
-/** A text goes on from an earlier token if the layers that gave up pages have as many before it; they keep twice as many. */
-export const RESUMED_PAGES = 2;
+/** Whether a layer keeps other entries in this page than those of its text. */
+export const hasSparse = (layers: readonly PageState[]): boolean => layers.some(({ form }) => form === 'sparse');
 
 /** Requests another form for one layer's page. */
 export interface Change {
   /** Index among the sequence's pages. */
   page: number;
   layer: number;
-  form: SmallerForm;
+  form: QuantizedForm;
   /** Forced by the memory budget, regardless of the error budget. */
   forced?: boolean;
 }
@@ -163,13 +192,20 @@ export function layerPageUnits(
   config: PageShape,
   layer: number,
   form: PageForm = 'f16',
-  entries = entriesOf(form),
+  entries = PAGE_TOKENS,
 ): number {
-  if (entries === 0) return 0;
+  if (entries === 0 || form === 'sparse') return 0;
   if (isConvolved(config, layer)) return (entries * config.hiddenSize * 4) / UNIT_BYTES;
   if (config.deltaNet && hasState(config, layer))
     return (stateBytes(config.deltaNet) + 4 * (entries - PAGE_TOKENS) * broughtFloats(config.deltaNet)) / UNIT_BYTES;
   return pageUnits(form, { numKvHeads: config.numKvHeads, headDim: headDimOfLayer(config, layer) });
+}
+
+/** Units of a saved page. */
+export function savedPageUnits(config: PageShape, layer: number, { form, entries, slots = [] }: SavedPage): number {
+  if (form !== 'sparse') return layerPageUnits(config, layer, form, entries);
+  const { numKvHeads } = config;
+  return sparseUnits({ numKvHeads, headDim: headDimOfLayer(config, layer) }, slots.filter(Boolean).length);
 }
 
 /** Tokens before the window whose pages are kept, so that a sequence can resume that far before its end. */

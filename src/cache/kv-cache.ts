@@ -1,8 +1,24 @@
-import { hasPages, hasState, keyLayerOf, type ModelConfig, sharesKeys, TAIL_TOKENS } from '../config/model-config.ts';
+import {
+  hasPages,
+  hasState,
+  headDimOfLayer,
+  keyLayerOf,
+  type ModelConfig,
+  sharesKeys,
+  TAIL_TOKENS,
+} from '../config/model-config.ts';
 import { MAX_BRANCHES, MAX_SEQUENCES } from '../config/limits.ts';
 import type { Device } from '../gpu/device.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import { PAGE_ENTRY_WORDS, PAGE_FORMS, pageEntry, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import {
+  PAGE_ENTRY_WORDS,
+  PAGE_FORMS,
+  pageEntry,
+  type PageForm,
+  sparseHead,
+  sparseUnits,
+  UNIT_BYTES,
+} from '../kernels/formats/page-forms.ts';
 import { FOUND_BYTES, probeFloats, PROBES } from '../kernels/pages.ts';
 import {
   type CachePage,
@@ -11,22 +27,30 @@ import {
   countWindowPages,
   freedPage,
   isFreed,
-  isGivenUp,
-  LayerLosses,
+  hasSparse,
+  type LayerLosses,
   type LayerPage,
   layerPageUnits,
   mostWindowPages,
   pagesBeforeWindow,
   type PageState,
+  type SavedPage,
+  type Slot,
   slidingWindowLayers,
 } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
+import type { NewContents, Source } from './sparse-entries.ts';
 import { mostRecurrentStates, type RecurrentState, RecurrentStates, recurrentUnits } from './recurrent-states.ts';
 
 /** Words of a task: the page-table entries of a page and of its copy. */
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
 /** Most pages of a layer converted at once. */
 export const TASKS_OF_LAYER = 48;
+
+/** Most sparse pages of a layer written at once: each takes a page in f16 meanwhile. */
+export const SPARSE_AT_ONCE = 8;
+/** Most pages whose entries' shares are measured at once. */
+export const MOST_MEASURED = 16;
 
 /** Regions of the page table: one of each sequence slot, then one of each branch. */
 const REGIONS = MAX_SEQUENCES + MAX_BRANCHES;
@@ -36,6 +60,13 @@ export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKE
 /** Bytes of the results of all probes that can run at once. */
 export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number =>
   numLayers * TASKS_OF_LAYER * numHeads * FOUND_BYTES;
+
+/** Bytes of the sources of the sparse pages that are written at once. */
+const sourceBytes = ({ numKvHeads }: ModelConfig): number => SPARSE_AT_ONCE * numKvHeads * PAGE_TOKENS * 4;
+
+/** Bytes of the shares of all entries that are measured at once. */
+const shareBytes = ({ numLayers, numKvHeads }: ModelConfig): number =>
+  numLayers * MOST_MEASURED * numKvHeads * PAGE_TOKENS * 4;
 
 interface CacheSize {
   /** Pages of all sequences. */
@@ -70,7 +101,9 @@ export const cacheBytes = (config: ModelConfig, size: CacheSize): number =>
   layerPageBytes(config, size).reduce((sum, bytes) => sum + bytes, 0) +
   (config.sharedKeys?.from ?? config.numLayers) * size.numPages * REGIONS * PAGE_ENTRY_WORDS * 4 +
   config.numLayers * (TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_SEQUENCES * probeBytes(config)) +
-  errorBytes(config);
+  errorBytes(config) +
+  sourceBytes(config) +
+  shareBytes(config);
 
 /** Consecutive tasks of one layer: `count` from `first` on. */
 export interface TaskRun {
@@ -90,6 +123,7 @@ export class KvCache {
   readonly probes: StreamProbes;
   /** Conversions to run before the next batch; see quantize-page.ts. */
   readonly tasks: GPUBuffer;
+  readonly sparse: SparseBuffers;
   /** Results of probe-page: `[tasks, numHeads, FOUND_FLOATS]`. */
   readonly errors: GPUBuffer;
   readonly #shown: (readonly CachePage[])[] = Array.from({ length: REGIONS }, () => []);
@@ -119,6 +153,7 @@ export class KvCache {
     const bytes = REGIONS * size.numPages * PAGE_ENTRY_WORDS * 4;
     this.probes = new StreamProbes(device, config);
     this.tasks = device.buffers.storage('page tasks', 'kv', config.numLayers * TASKS_OF_LAYER * TASK_WORDS * 4);
+    this.sparse = new SparseBuffers(device, config);
     this.errors = device.buffers.storage('page errors', 'kv', errorBytes(config));
     const tables = own.map((pages, layer) => pages && device.buffers.storage(`page table ${layer}`, 'kv', bytes));
     this.tables = own.map((_, layer) => tables[source(layer)] as GPUBuffer);
@@ -136,12 +171,14 @@ export class KvCache {
 
   /**
    * Restores a saved sequence: pages `[page][layer]` from position 0 on, and recurrent states after the given token counts.
-   * `bytes`: concatenated contents by layer. There must be room. Throws if anything is recorded.
+   * `bytes`: concatenated contents by layer, then the shares of entries. `sparse`: pages whose entries were chosen. There must
+   * be room. Throws if anything is recorded.
    */
   restore(
-    saved: readonly (readonly PageState[])[],
+    saved: readonly (readonly SavedPage[])[],
     bytes: readonly Uint8Array<ArrayBuffer>[],
     states: readonly number[] = [],
+    sparse = { first: 0, count: 0 },
   ): { pages: CachePage[]; states: RecurrentState[] } {
     this.device.buffers.expectNoneRecorded('kv pages');
     if (!this.hasRoom(saved.length, countWindowPages(this.config, saved)))
@@ -155,6 +192,7 @@ export class KvCache {
     const pages = saved.map((_, page) => ({
       base: page * PAGE_TOKENS,
       layers: ofLayers.map((own) => own[page] as LayerPage),
+      isSparse: page >= sparse.first && page < sparse.first + sparse.count,
     }));
     return {
       pages,
@@ -177,7 +215,7 @@ export class KvCache {
       hasPages(this.config, i) ? layer.copyOf(pages.map(({ layers }) => layers[i] as LayerPage)) : pages.map(freedPage),
     );
     this.#added(states);
-    return pages.map(({ base }, page) => ({ base, layers: ofLayers.map((copies) => copies[page] as LayerPage) }));
+    return pages.map((each, page) => ({ ...each, layers: ofLayers.map((copies) => copies[page] as LayerPage) }));
   }
 
   /** Grows or shrinks `pages` in place to hold `tokens` tokens; false without room. */
@@ -258,9 +296,7 @@ export class KvCache {
   /** Allocates copies of pages, ordered by layer. Throws if anything is recorded. */
   copies(pages: readonly CachePage[], changes: readonly Change[]): Copy[] {
     this.device.buffers.expectNoneRecorded('kv pages');
-    const inOrder = [...changes].sort(
-      (a, b) => a.layer - b.layer || Number(a.form === 'sparse') - Number(b.form === 'sparse'),
-    );
+    const inOrder = [...changes].sort((a, b) => a.layer - b.layer);
     return inOrder.map((change) => {
       const from = pages[change.page]?.layers[change.layer];
       const to = this.layers[change.layer]?.add(change.form);
@@ -291,27 +327,85 @@ export class KvCache {
     return tasks.length;
   }
 
-  /** Writes the tasks of copies, from task `first` on; returns the runs of tasks by layer, without pages that are given up. */
+  /** Writes the tasks of copies, from task `first` on; returns the runs of tasks by layer. */
   writeTasks(pages: readonly CachePage[], copies: readonly Copy[], first = 0): TaskRun[] {
     this.#writeTasks(pages, copies, first);
     const runs: TaskRun[] = [];
-    copies.forEach(({ layer, to }, i) => {
-      if (isGivenUp(to)) return;
+    copies.forEach(({ layer }, i) => {
       const last = runs.at(-1);
-      if (last?.layer === layer && last.first + last.count === first + i) last.count++;
+      if (last?.layer === layer) last.count++;
       else runs.push({ layer, first: first + i, count: 1 });
     });
     return runs;
   }
 
   /** Replaces a page by its copy. `shadows`: keeps the f16 page as the copy's shadow. */
-  accept(pages: CachePage[], { page: at, layer, from, to }: Copy, shadows: boolean): void {
+  accept(
+    pages: CachePage[],
+    { page: at, layer, from, to }: Pick<Copy, 'page' | 'layer' | 'from' | 'to'>,
+    shadows: boolean,
+  ): void {
     const page = pages[at];
     if (!page) throw new Error(`no page ${at}`);
     const { shadow, ...bare } = from;
     const kept = shadows ? (shadow ?? from) : undefined;
-    pages[at] = { ...page, layers: page.layers.with(layer, { ...to, ...(kept && { shadow: kept }) }) };
+    const slots = to.slots ?? from.slots;
+    const now = { ...to, ...(slots && { slots }), ...(kept && { shadow: kept }) };
+    const wasSparse = hasSparse(page.layers);
+    pages[at] = { ...page, layers: page.layers.with(layer, now) };
+    if (!wasSparse && to.form === 'sparse') this.#count--;
     if (kept !== from) this.layers[layer]?.remove(bare);
+  }
+
+  /**
+   * Adds sparse pages of a layer, at most SPARSE_AT_ONCE, and writes the tasks that fill them: `scratch` are the pages in f16
+   * that these take. `region` shows the sequence. Throws if anything is recorded.
+   */
+  sparsePages(
+    pages: readonly CachePage[],
+    layer: number,
+    contents: readonly NewContents[],
+    region: number,
+  ): { made: LayerPage[]; scratch: LayerPage[] } {
+    this.device.buffers.expectNoneRecorded('kv pages');
+    const own = this.layers[layer] as LayerPages;
+    const shape = { numKvHeads: this.config.numKvHeads, headDim: headDimOfLayer(this.config, layer) };
+    const made = contents.map(({ page, heads }) => {
+      const slots = heads.map((entries, head) => entries && slotOf(pages, { layer, head, page }, entries));
+      const most = Math.max(...slots.map((slot) => slot?.shares.length ?? 0));
+      const units = sparseUnits(shape, slots.filter((slot) => slot !== undefined).length);
+      return { ...own.add('sparse', most, units), slots };
+    });
+    const scratch = contents.map(() => own.add('f16'));
+    this.show(region, pages); // adding pages may have moved the others
+    const { queue } = this.device.gpuDevice;
+    made.forEach(({ place, slots }) => {
+      const heads = slots.map((slot) => slot && { entries: slot.shares.length, from: slot.from });
+      if (place.units > 0) queue.writeBuffer(own.buffer, place.offset * UNIT_BYTES, sparseHead(shape, heads));
+    });
+    const tasks = contents.map(({ page }, i) => ({
+      page,
+      from: scratch[i] as LayerPage,
+      to: made[i] as LayerPage,
+    }));
+    this.#writeTasks(pages, tasks);
+    const sources = contents.flatMap(({ heads }) => heads.flatMap((entries) => this.#sourcesOf(region, entries)));
+    queue.writeBuffer(this.sparse.sources, 0, Uint32Array.from(sources));
+    return { made, scratch };
+  }
+
+  /** Adds a page of which a layer keeps no entry of any of its heads. */
+  givenUp(layer: number, heads: number): LayerPage {
+    const page = (this.layers[layer] as LayerPages).add('sparse', 0, 0);
+    return { ...page, slots: Array.from({ length: heads }, () => undefined) };
+  }
+
+  /** The last entry stands for those that are missing: they must not widen the ranges of the quants. */
+  #sourcesOf(region: number, entries: readonly Source[] = []): number[] {
+    return Array.from({ length: PAGE_TOKENS }, (_, i) => {
+      const { page = 0, entry = 0 } = entries[Math.min(i, entries.length - 1)] ?? {};
+      return (this.firstPage(region) + page) * PAGE_TOKENS + entry;
+    });
   }
 
   reject({ layer, to }: Copy): void {
@@ -326,7 +420,7 @@ export class KvCache {
   }
 
   #added(pages: readonly (readonly PageState[])[]): void {
-    this.#count += pages.length;
+    this.#count += pages.filter((layers) => !hasSparse(layers)).length;
     this.#inSight += countWindowPages(this.config, pages);
   }
 
@@ -334,13 +428,50 @@ export class KvCache {
     layers.forEach((page, layer) => {
       if (!isFreed(page)) this.layers[layer]?.remove(page);
     });
-    this.#count--;
+    if (!hasSparse(layers)) this.#count--;
     this.#inSight -= countWindowPages(this.config, [layers]);
   }
 }
 
 const entryOf = ({ place, form, entries }: LayerPage, base: number): number[] =>
   pageEntry(place.offset, form, entries, base);
+
+/** Buffers that only sparse pages need, created on first use. */
+export class SparseBuffers {
+  #sources: GPUBuffer | undefined;
+  #shares: GPUBuffer | undefined;
+
+  constructor(
+    private readonly device: Device,
+    private readonly config: ModelConfig,
+  ) {}
+
+  /** Where the entries of the pages that are written were: u32 `[SPARSE_AT_ONCE, numKvHeads, PAGE_TOKENS]`; see gather-entries.wgsl. */
+  get sources(): GPUBuffer {
+    return (this.#sources ??= this.device.buffers.storage('sparse sources', 'kv', sourceBytes(this.config)));
+  }
+
+  /** Results of entry-shares: `[numLayers, MOST_MEASURED, numKvHeads, PAGE_TOKENS]`. */
+  get shares(): GPUBuffer {
+    return (this.#shares ??= this.device.buffers.storage('entry shares', 'kv', shareBytes(this.config)));
+  }
+
+  /** The first float of a layer in `shares`. */
+  firstShare(layer: number): number {
+    return (layer * shareBytes(this.config)) / this.config.numLayers / 4;
+  }
+}
+
+/** The slot of a head's new entries in a page; `base`: of the page that the first was in. */
+function slotOf(
+  pages: readonly CachePage[],
+  to: { layer: number; head: number; page: number },
+  entries: readonly Source[],
+): Slot {
+  const source = pages[entries[0]?.page ?? 0];
+  const base = (source?.base ?? 0) + (source?.layers[to.layer]?.slots?.[to.head]?.from ?? 0);
+  return { from: base - (pages[to.page]?.base ?? 0), shares: Float32Array.from(entries, ({ share }) => share) };
+}
 
 /** Bytes of a sequence slot's probes in one layer. */
 export const probeBytes = ({ numHeads, headDim }: Pick<ModelConfig, 'numHeads' | 'headDim'>): number =>
@@ -395,12 +526,7 @@ export interface KvReport {
   layerErrors: number[];
   /** Measured error of the latest queries over all pages at once; only with `kvShadow`. */
   shadowErrors?: number[];
-  /**
-   * Estimated relative L2 error of each layer's attention output due to the pages that it gave up (`kv: 'sparse'`): as
-   * measured once on a text that repeats random tokens, not on this text. Only if pages were given up and layers measured.
-   */
-  givenUpErrors?: number[];
-  /** Tokens of pages that layers gave up, counted per layer. */
+  /** Tokens whose entries heads gave up (`kv: 'sparse'`), counted per layer, as a mean over its heads. */
   mergedTokens: number;
   /** Tokens evicted from all layers because the text exceeded its context or memory budget. */
   droppedTokens: number;
@@ -419,11 +545,9 @@ interface CachedText {
   probed: LayerLosses;
 }
 
-/** `farLosses`: see session/pages/far-losses.ts. */
 export function kvReport(
   { pages, dropped, memoryOverrode, peakKvBytes: peakBytes, probed }: CachedText,
   formsRefused: boolean,
-  farLosses = new LayerLosses(),
 ): KvReport {
   const zeros = (): Record<PageForm, number> =>
     Object.fromEntries(PAGE_FORMS.map((form) => [form, 0])) as Record<PageForm, number>;
@@ -438,18 +562,22 @@ export function kvReport(
       const { form, place } = page;
       report.pages[form]++;
       report.bytes[form] += place.units * UNIT_BYTES;
-      if (isGivenUp(page)) report.mergedTokens += PAGE_TOKENS;
+      report.mergedTokens += PAGE_TOKENS - entriesOf(page);
       if (form !== 'f16') counts[layer]?.set(form, (counts[layer].get(form) ?? 0) + 1);
     });
   }
-  const errorsBy = (losses: LayerLosses): number[] =>
-    counts.map((ofForms, layer) =>
-      losses.errorOf(layer, new Map([...ofForms].map(([form, count]) => [form, count / pages.length]))),
-    );
-  report.layerErrors = errorsBy(probed);
-  if (report.pages.sparse > 0 && farLosses.pages > 0) report.givenUpErrors = errorsBy(farLosses);
+  report.mergedTokens = Math.round(report.mergedTokens);
+  report.layerErrors = counts.map((ofForms, layer) =>
+    probed.errorOf(layer, new Map([...ofForms].map(([form, count]) => [form, count / pages.length]))),
+  );
   return report;
 }
+
+/** Entries of a page, as a mean over its heads. */
+const entriesOf = ({ form, entries, slots = [] }: LayerPage): number =>
+  form === 'sparse'
+    ? slots.reduce((sum, slot) => sum + (slot?.shares.length ?? 0), 0) / Math.max(1, slots.length)
+    : entries;
 
 /** Bytes of all pages in all layers, and of recurrent states. */
 export const kvBytes = (pages: readonly CachePage[], states: readonly RecurrentState[] = []): number =>
@@ -467,7 +595,7 @@ export interface KvMap {
   pages: number;
   /** `[layers, pages]`: indices of `PAGE_FORMS`. */
   forms: Uint8Array;
-  /** `[layers, pages]`: tokens of the page that the layer keeps: all, or 0 if it freed the page or gave it up (form `sparse`). */
+  /** `[layers, pages]`: entries of the page, as a mean over its heads: all, 0 if the layer freed it, and those of other pages' tokens too if it is sparse. */
   entries: Uint8Array;
   /** Bytes of all pages. */
   bytes: number;
@@ -483,7 +611,7 @@ export function kvMap(pages: readonly CachePage[], formsRefused = false): KvMap 
     page.layers.forEach((each, layer) => {
       const at = layer * pages.length + column;
       forms[at] = PAGE_FORMS.indexOf(each.form);
-      entries[at] = each.entries;
+      entries[at] = Math.round(entriesOf(each));
     });
   });
   return { layers, pages: pages.length, forms, entries, bytes: kvBytes(pages), formsRefused };

@@ -1,8 +1,20 @@
 import { hasState, type ModelConfig } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { BufferRange } from '../gpu/recorder.ts';
-import { entriesOf, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
-import { freedPage, isFreed, type LayerPage, layerPageUnits, type PageState, type Place } from './cache-page.ts';
+import { type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import {
+  freedPage,
+  isFreed,
+  type LayerPage,
+  layerPageUnits,
+  type Place,
+  SHARE_BYTES,
+  type SavedPage,
+  savedPageUnits,
+  type SavedSlot,
+  type Slot,
+} from './cache-page.ts';
 
 /**
  * A new buffer has spare room for one f16 page or 1/64 of the live pages, so that it seldom grows; odd layers have twice
@@ -44,8 +56,12 @@ export class LayerPages {
     return this.#buffer;
   }
 
-  add(form: PageForm, entries = entriesOf(form)): LayerPage {
-    const units = layerPageUnits(this.config, this.layer, form, entries);
+  /** `units`: of a sparse page. */
+  add(
+    form: PageForm,
+    entries = PAGE_TOKENS,
+    units = layerPageUnits(this.config, this.layer, form, entries),
+  ): LayerPage {
     let place = this.#space.take(units);
     if (!place) {
       this.#pack(this.#roomFor(units));
@@ -70,23 +86,33 @@ export class LayerPages {
     }));
   }
 
-  /** Adds saved pages; `bytes`: their concatenated contents. Nothing may be recorded. */
-  restore(saved: readonly PageState[], bytes: Uint8Array<ArrayBuffer>): LayerPage[] {
-    this.#reserve(bytes.length / UNIT_BYTES);
-    const pages = saved.map((state) => (isFreed(state) ? freedPage() : this.add(state.form, state.entries)));
+  /** Adds saved pages; `bytes`: their concatenated contents, then the shares of their slots' entries. Nothing may be recorded. */
+  restore(saved: readonly SavedPage[], bytes: Uint8Array<ArrayBuffer>): LayerPage[] {
+    const units = saved.map((state) => savedPageUnits(this.config, this.layer, state));
+    this.#reserve(units.reduce((sum, each) => sum + each, 0));
+    const pages = saved.map((state, i) =>
+      isFreed(state) ? freedPage() : this.add(state.form, state.entries, units[i]),
+    );
     let at = 0;
     for (const { buffer, offset, size } of this.ranges(pages)) {
       this.device.gpuDevice.queue.writeBuffer(buffer, offset, bytes, at, size);
       at += size;
     }
-    return pages;
+    const slotOf = ({ from, entries }: SavedSlot): Slot => {
+      const shares = new Float32Array(bytes.slice(at, (at += entries * SHARE_BYTES)).buffer);
+      return { from, shares };
+    };
+    return pages.map((page, i) => {
+      const slots = saved[i]?.slots?.map((slot) => (slot ? slotOf(slot) : undefined));
+      return slots ? { ...page, slots } : page;
+    });
   }
 
   /** Adds copies of pages, without their shadows. Nothing may be recorded. */
   copyOf(pages: readonly LayerPage[]): LayerPage[] {
     this.device.buffers.expectNoneRecorded(this.#buffer.label);
     this.#reserve(pages.reduce((sum, { place }) => sum + place.units, 0));
-    const copies = pages.map((page) => (isFreed(page) ? freedPage() : this.add(page.form, page.entries)));
+    const copies = pages.map((page) => (isFreed(page) ? freedPage() : this.#likeness(page)));
     const [from, to] = [this.ranges(pages), this.ranges(copies)];
     const { buffers, gpuDevice } = this.device;
     // WebGPU cannot copy within one buffer.
@@ -101,6 +127,10 @@ export class LayerPages {
     gpuDevice.queue.submit([encoder.finish()]);
     buffers.destroy(between);
     return copies;
+  }
+
+  #likeness({ form, entries, place, slots }: LayerPage): LayerPage {
+    return { ...this.add(form, entries, place.units), ...(slots && { slots }) };
   }
 
   remove(page: LayerPage): void {

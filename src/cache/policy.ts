@@ -2,19 +2,12 @@ import {
   PAGE_FORMS,
   type PageForm,
   type QuantizedForm,
-  type SmallerForm,
+  SPARSE_FORM,
   UNIT_BYTES,
 } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import {
-  type CachePage,
-  type Change,
-  isGivenUp,
-  type LayerLosses,
-  type LayerPage,
-  RESUMED_PAGES,
-} from './cache-page.ts';
-import { kvBytes } from './kv-cache.ts';
+import type { CachePage, Change, LayerLosses, LayerPage } from './cache-page.ts';
+import { kvBytes, MOST_MEASURED } from './kv-cache.ts';
 
 /** A sequence's state before its next batch, as policies see it. */
 export interface CacheView {
@@ -38,22 +31,24 @@ export interface CacheView {
   probed: LayerLosses;
   /** By layer; see session/pages/residual-shares.ts. */
   residualShares: readonly number[];
-  /** See session/pages/far-losses.ts; without results if unknown. */
-  farLosses: LayerLosses;
 }
 
-/** Measures each layer with these pages in each of these forms, one form at a time; `sparse`: without entries. `pages`: indices. */
+/** Measures each layer with these pages in each of these forms, one form at a time. `pages`: indices. */
 export interface Probe {
   pages: readonly number[];
-  forms: readonly SmallerForm[];
+  forms: readonly QuantizedForm[];
+}
+
+/** Consecutive pages of a sequence. */
+export interface PageRun {
+  first: number;
+  count: number;
 }
 
 /** Decides the forms of a sequence's pages and which pages to evict. */
 export interface CachePolicy {
   /** A cached prefix is reused only under an equal key. */
   readonly key: string;
-  /** Whether it asks for `farLosses`. */
-  readonly usesFarLosses?: boolean;
   /** Form changes to make now. */
   changes?(view: CacheView): Change[];
   /** Most tokens of a batch if a new page takes `nextBytes`; default: no limit. */
@@ -65,6 +60,10 @@ export interface CachePolicy {
   drops?(view: CacheView): number;
   /** Probe to run before the next batch; it only adds to `probed`. */
   probes?(view: CacheView): Probe | undefined;
+  /** Whole pages whose entries are to be measured before the next batch; see session/pages/entry-shares.ts. */
+  measures?(view: CacheView): PageRun | undefined;
+  /** Most bytes that measured pages may take from now on, and which pages these are; undefined: they stay as they are. */
+  sparse?(view: CacheView): (PageRun & { bytes: number }) | undefined;
 }
 
 /** Every page in f16. */
@@ -267,6 +266,11 @@ function bytesToCome({ pages, tokens, upcoming, nextBytes }: CacheView): number 
 /** Share of the budget that the pages of a batch take at most, unless it is a single page. */
 const BATCH_SHARE = 1 / 2;
 
+const batchWithin =
+  (bytes: number) =>
+  (nextBytes: number): number =>
+    PAGE_TOKENS * Math.max(1, Math.floor(bytes / nextBytes));
+
 /**
  * Limits a policy to `bytes` of pages per text on the GPU. Changes nothing until the pages would exceed them. With `wins`,
  * the bytes hold even if the policy saves too little: old pages in f16 or q8 become q4 (or `smallest`, if q4 is too large),
@@ -298,7 +302,7 @@ export const withMemoryBudget = (
     ];
   },
   ...(wins && {
-    batchTokens: (nextBytes: number) => PAGE_TOKENS * Math.max(1, Math.floor((BATCH_SHARE * bytes) / nextBytes)),
+    batchTokens: batchWithin(BATCH_SHARE * bytes),
   }),
   drops(view) {
     const beyondContext = policy.drops?.(view) ?? pagesBeyondContext(view);
@@ -306,74 +310,91 @@ export const withMemoryBudget = (
   },
 });
 
-/** Form of old pages in a sparse cache: the fewest bytes. */
-const SPARSE_FORM = 'k3v2';
+/** Full pages at the end that stay whole in a sparse cache. */
+const WHOLE_PAGES = 3;
+/** Share of old entries that stay if there is no budget. */
+const KEPT_SHARE = 3 / 8;
+/** With a budget: what the pages of a batch take of it at most, and what pages that are not measured yet take. */
+const SPARSE_BATCH_SHARE = 1 / 4;
+/** With a budget: what is free of it once entries are given up, so that this does not happen with every page. */
+const FREE_SHARE = 1 / 16;
 
-/** Share of the layers that keep their old pages if there is no budget. */
-const WHOLE_LAYERS = 3 / 8;
-
-/** Share of the full pages that a layer keeps at least, the latest. */
-const LEAST_SHARE = 1 / 8;
-
-/** Layers from the least to the most important; none if that is unknown. */
-function leastImportant({ changingLayers, farLosses, residualShares }: CacheView): number[] {
-  const lossOf = (layer: number): number => farLosses.changeOf(layer, 'sparse') * (residualShares[layer] ?? NaN);
-  return farLosses.pages === 0 ? [] : [...changingLayers].sort((a, b) => lossOf(a) - lossOf(b));
+/** Pages whose entries may be given up: those that are measured, then `rest` others. */
+function sparsePages(view: CacheView): PageRun & { rest: number } {
+  const { pages, keptPages: first, changingLayers } = view;
+  const end = Math.max(first, Math.floor(view.tokens / PAGE_TOKENS) - WHOLE_PAGES);
+  const layer = changingLayers[0] ?? 0;
+  const next = pages.slice(first, end).findIndex(({ layers }) => layers[layer]?.slots === undefined);
+  const count = next < 0 ? end - first : next;
+  return { first, count, rest: end - first - count };
 }
 
-/** Pages that `layers` can give up, layer by layer, the oldest first. */
-function pagesToGiveUp(layers: readonly number[], { pages, keptPages, tokens }: CacheView): Change[] {
-  const full = Math.floor(tokens / PAGE_TOKENS);
-  const end = full - Math.max(2 * RESUMED_PAGES, Math.ceil(LEAST_SHARE * full));
-  return layers.flatMap((layer) =>
-    pages
-      .slice(0, Math.max(0, end))
-      .flatMap(({ layers }, page) =>
-        page >= keptPages && !isGivenUp(layers[layer] as LayerPage) ? [{ page, layer, form: 'sparse' as const }] : [],
+/** Bytes of some old pages once those that are larger are in SPARSE_FORM. */
+function bytesOf({ pages, changingLayers, formBytes }: CacheView, { first, count }: PageRun): number {
+  const bytes = pages
+    .slice(first, first + count)
+    .flatMap(({ layers }) =>
+      changingLayers.map((layer) =>
+        Math.min((layers[layer] as LayerPage).place.units * UNIT_BYTES, formBytes(SPARSE_FORM, layer)),
       ),
-  );
+    );
+  return bytes.reduce((sum, each) => sum + each, 0);
 }
+
+/** Bytes of a page in SPARSE_FORM in all layers that can change. */
+const sparsePageBytes = ({ changingLayers, formBytes }: CacheView): number =>
+  changingLayers.reduce((sum, layer) => sum + formBytes(SPARSE_FORM, layer), 0);
+
+/** Pages that are measured at once: the model repeats them, which takes twice as many and a request. */
+const mostMeasured = ({ contextLength }: CacheView): number =>
+  Math.max(1, Math.min(MOST_MEASURED, Math.floor((contextLength / PAGE_TOKENS - 3) / 2)));
 
 /**
- * Old pages in k3v2, and some layers give up theirs: those whose attention changes least without them. Few layers fetch what
- * stands far back. With `bytes`, nothing changes until the pages would exceed them; then as few pages as possible are given
- * up.
+ * Old pages in SPARSE_FORM, of which the entries stay that had most attention when the model repeated the text. With `bytes`,
+ * nothing changes until the pages would exceed them; then as many entries stay as fit.
  */
 export function sparsePolicy(bytes?: number): CachePolicy {
   if (bytes === undefined) {
     return {
       key: 'sparse',
-      usesFarLosses: true,
-      changes(view) {
-        const count = Math.floor((1 - WHOLE_LAYERS) * view.changingLayers.length);
-        return withoutPages(oldPagesAs(view, SPARSE_FORM), pagesToGiveUp(leastImportant(view).slice(0, count), view));
+      drops: pagesBeyondContext,
+      changes: (view) => oldPagesAs(view, SPARSE_FORM),
+      measures(view) {
+        const { first, count, rest } = sparsePages(view);
+        const most = mostMeasured(view);
+        return rest < most ? undefined : { first: first + count, count: most };
+      },
+      sparse(view) {
+        const measured = sparsePages(view);
+        const kept = KEPT_SHARE * measured.count * sparsePageBytes(view);
+        return bytesOf(view, measured) > kept ? { ...measured, bytes: kept } : undefined;
       },
     };
   }
-  const budget = withMemoryBudget({ key: 'sparse', drops: pagesBeyondContext }, bytes, true, SPARSE_FORM);
+  const budget = withMemoryBudget({ key: 'sparse' }, bytes, true, SPARSE_FORM);
   return {
-    ...budget,
-    usesFarLosses: true,
-    changes(view) {
-      let over = bytesWith(SPARSE_FORM, view) - bytes;
-      const without: Change[] = [];
-      for (const change of over > 0 ? pagesToGiveUp(leastImportant(view), view) : []) {
-        if (over <= 0) break;
-        over -= Math.min(view.formBytes(SPARSE_FORM, change.layer), bytesOf(view, change));
-        without.push({ ...change, forced: true });
-      }
-      return withoutPages(budget.changes?.(view) ?? [], without);
+    key: budget.key,
+    drops: pagesBeyondContext,
+    changes: (view) => budget.changes?.(view) ?? [],
+    batchTokens: batchWithin(SPARSE_BATCH_SHARE * bytes),
+    measures(view) {
+      const { first, count, rest } = sparsePages(view);
+      const over = bytesWith(SPARSE_FORM, view) + FREE_SHARE * bytes - bytes;
+      if (over <= 0 || rest === 0) return undefined;
+      const share = Math.floor((SPARSE_BATCH_SHARE * bytes) / sparsePageBytes(view));
+      const most = Math.max(1, Math.min(mostMeasured(view), share, Math.floor(bytes / view.nextBytes)));
+      // Fewer than that only if nothing else can be given up.
+      return rest < most && bytesOf(view, { first, count }) > over
+        ? undefined
+        : { first: first + count, count: Math.min(rest, most) };
+    },
+    sparse(view) {
+      const measured = sparsePages(view);
+      const over = bytesWith(SPARSE_FORM, view) - bytes;
+      if (over <= 0 || measured.count === 0) return undefined;
+      return { ...measured, bytes: Math.max(0, bytesOf(view, measured) - over - FREE_SHARE * bytes) };
     },
   };
-}
-
-const bytesOf = ({ pages }: CacheView, { page, layer }: Change): number =>
-  (pages[page]?.layers[layer]?.place.units ?? 0) * UNIT_BYTES;
-
-/** Changes, and pages that are given up instead of changed. */
-function withoutPages(changes: readonly Change[], without: readonly Change[]): Change[] {
-  const isWithout = new Set(without.map(placeOf));
-  return [...changes.filter((each) => !isWithout.has(placeOf(each))), ...without];
 }
 
 function pagesBeyond(bytes: number, view: CacheView): number {

@@ -1,13 +1,17 @@
 import { isRecord } from '../util/values.ts';
 import { hasPages, hasState, type ModelConfig } from '../config/model-config.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
-import { entriesOf, PAGE_FORMS, type PageForm, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { PAGE_FORMS, UNIT_BYTES } from '../kernels/formats/page-forms.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
 import {
   type AdaptedSpan,
   type FormLoss,
   layerPageUnits,
   pagesBeforeWindow,
-  type PageState,
+  SHARE_BYTES,
+  type SavedPage,
+  savedPageUnits,
+  type SavedSlot,
   slidingWindowLayers,
 } from './cache-page.ts';
 import { pagesFor } from './kv-cache.ts';
@@ -40,14 +44,16 @@ export interface SavedText {
   adapters: readonly AdaptedSpan[];
   policy: string;
   /** `[page][layer]`; page i begins at position i · PAGE_TOKENS. */
-  pages: readonly (readonly PageState[])[];
+  pages: readonly (readonly SavedPage[])[];
+  /** Consecutive pages whose entries were chosen. */
+  sparse?: { first: number; count: number };
   /** Models with delta nets: token counts, ascending, of the recurrent states stored after the pages. */
   states?: readonly number[];
   /** Results of probes, and the number of pages at the last one. */
   probed: { pages: number; losses: readonly FormLoss[] };
 }
 
-/** A text with the concatenated bytes of its pages, by layer. */
+/** A text with the concatenated bytes of its pages, by layer, each followed by the shares (f32) of its pages' slots. */
 export interface SavedCache {
   text: SavedText;
   layers: readonly Uint8Array<ArrayBuffer>[];
@@ -70,9 +76,12 @@ interface SavedFor {
   >;
 }
 
+/** A slot's `from` has the upper 24 bits of a word of the page's, signed. */
+const MOST_FROM = 2 ** 23 - 1;
+
 const MAGIC = 0x564b5743; // "CWKV"
 /** Raise whenever the meaning of page bytes or keys changes, or the same tokens give other pages. */
-export const SAVED_VERSION = 5;
+export const SAVED_VERSION = 6;
 const PRELUDE_BYTES = 16;
 const DIGEST_BYTES = 32;
 
@@ -131,7 +140,7 @@ type Check = (holds: boolean, field: string, reason: string) => asserts holds;
 
 function checkText(text: unknown, hash: string, config: SavedFor['config'], check: Check): asserts text is SavedText {
   check(isRecord(text), 'text', 'it is not a JSON object');
-  const { model, tokens, adapters, policy, pages, states, probed } = text;
+  const { model, tokens, adapters, policy, pages, sparse, states, probed } = text;
   check(typeof model === 'string', 'model', 'it is not a string');
   check(model === hash, 'model', 'it was saved from another model');
   check(typeof policy === 'string', 'policy', 'it is not a string');
@@ -158,7 +167,7 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
         !hasPages(config, layer) ||
         (slidingWindowLayers(config).includes(layer) && i < pagesBeforeWindow(config, tokens.length));
       const field = `page ${i} of layer ${layer}`;
-      checkPage(state, field, isGone, check);
+      checkPage(state, field, isGone, config.numKvHeads, check);
       check(
         state.form === 'f16' || !slidingWindowLayers(config).includes(layer),
         field,
@@ -166,6 +175,7 @@ function checkText(text: unknown, hash: string, config: SavedFor['config'], chec
       );
     });
   });
+  checkSparse(sparse, numPages, check);
   checkStates(states, config.deltaNet ? tokens.length : 0, check);
   check(
     isRecord(probed) && isWhole(probed['pages'], 0) && Array.isArray(probed['losses']),
@@ -216,25 +226,64 @@ function checkStates(states: unknown, most: number, check: Check): void {
   );
 }
 
-function checkPage(state: unknown, field: string, isGone: boolean, check: Check): asserts state is PageState {
+function checkPage(
+  state: unknown,
+  field: string,
+  isGone: boolean,
+  numKvHeads: number,
+  check: Check,
+): asserts state is SavedPage {
   check(isRecord(state), field, 'it is not a JSON object');
-  const { form, entries } = state;
+  const { form, entries, slots } = state;
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
+  const isSparse = form === 'sparse';
+  if (isSparse || slots !== undefined) {
+    check(Array.isArray(slots) && slots.length === numKvHeads, field, `it has no slots of ${numKvHeads} heads`);
+    for (const slot of slots) checkSlot(slot, isSparse, field, check);
+  }
+  const most = isSparse ? Math.max(...(slots as (SavedSlot | null)[]).map((slot) => slot?.entries ?? 0)) : PAGE_TOKENS;
   check(
-    isGone ? form === 'f16' && entries === 0 : entries === entriesOf(form as PageForm),
+    isGone ? form === 'f16' && entries === 0 : entries === most,
     field,
     `it has ${JSON.stringify(entries)} entries`,
   );
 }
 
-const layerBytes = ({ pages, states = [] }: SavedText, layer: number, config: SavedFor['config']): number =>
-  pages.reduce(
-    (sum, page) => {
-      const { form, entries } = page[layer] as PageState;
-      return sum + layerPageUnits(config, layer, form, entries) * UNIT_BYTES;
-    },
-    hasState(config, layer) ? states.length * layerPageUnits(config, layer) * UNIT_BYTES : 0,
+/** A head of a page that is not sparse has all entries. */
+function checkSlot(slot: unknown, isSparse: boolean, field: string, check: Check): void {
+  if (slot === null && isSparse) return;
+  check(isRecord(slot), field, 'one of its slots is not a JSON object');
+  const { from, entries } = slot;
+  check(
+    isWhole(from, 0, isSparse ? MOST_FROM : 0) && isWhole(entries, isSparse ? 1 : PAGE_TOKENS, PAGE_TOKENS),
+    field,
+    `one of its slots has ${JSON.stringify(entries)} entries from ${JSON.stringify(from)} on`,
   );
+}
+
+function checkSparse(sparse: unknown, numPages: number, check: Check): void {
+  if (sparse === undefined) return;
+  check(
+    isRecord(sparse) && isWhole(sparse['first'], 0) && isWhole(sparse['count'], 1),
+    'sparse',
+    'it is not a number of pages from one on',
+  );
+  check(
+    (sparse['first'] as number) + (sparse['count'] as number) <= numPages,
+    'sparse',
+    'it names pages past the text',
+  );
+}
+
+function layerBytes({ pages, states = [] }: SavedText, layer: number, config: SavedFor['config']): number {
+  const ofPages = pages.map((page) => {
+    const own = page[layer] as SavedPage;
+    const shares = own.slots?.reduce((sum, slot) => sum + (slot?.entries ?? 0), 0) ?? 0;
+    return savedPageUnits(config, layer, own) * UNIT_BYTES + shares * SHARE_BYTES;
+  });
+  const ofStates = hasState(config, layer) ? states.length * layerPageUnits(config, layer) * UNIT_BYTES : 0;
+  return ofPages.reduce((sum, each) => sum + each, ofStates);
+}
 
 function parseJson(bytes: Uint8Array<ArrayBuffer>): unknown {
   try {

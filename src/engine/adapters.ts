@@ -1,7 +1,7 @@
 import type { ArenaAdapter } from '../adapters/adapter-arena.ts';
 import { type AdapterModules, readAdapter } from '../adapters/adapter-file.ts';
 import type { AdapterSource } from '../adapters/adapter-header.ts';
-import { type AdapterLadder, buildAdapterLadder } from '../adapters/rank-ladder.ts';
+import type { AdapterLadder } from '../adapters/rank-ladder.ts';
 import { levelRanks, ranksByRule } from '../adapters/level-ranks.ts';
 import { type AdaptedSpan, BASE_SPANS } from '../cache/cache-page.ts';
 import { type LevelRule, type Chunk, DEFAULT_THRESHOLDS } from '../chunking/chunk-plan.ts';
@@ -15,7 +15,7 @@ import type { Session } from '../session/session.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import type { LiveSession } from './live-session.ts';
 import type { AdapterInfo, AdapterUse, PlanEvent, RankOptions, EngineCoreOptions } from './types.ts';
-import { inlinePlans, type PlanService, type PlanSession, replay, withUntaken } from './plan-service.ts';
+import { type PlanService, type PlanSession, replay, withUntaken } from './plan-service.ts';
 
 interface Entry {
   ladder: AdapterLadder;
@@ -64,8 +64,7 @@ export class Adapters {
       const reason = 'adapters in their plain form run on all tokens of a text';
       throw new ChunkwiseError('unsupported', { file: invocation.file, field: invocation.field, reason });
     }
-    const { buildLadders = async (modules: AdapterModules) => buildAdapterLadder(modules) } = this.options;
-    const ladder = await buildLadders(adapter);
+    const ladder = await this.options.buildLadders(adapter);
     return this.live.use((session) => this.#add(session, name, adapter, ladder));
   }
 
@@ -79,7 +78,7 @@ export class Adapters {
     const again = uses.find(({ name }, i) => uses.findIndex((other) => other.name === name) < i);
     if (again) throw new ChunkwiseError('bad_request', { field: 'adapter', reason: `${again.name} is named twice` });
     const session = await this.live.get();
-    const { plans: service = inlinePlans, lora } = this.options;
+    const { plans: service, lora } = this.options;
     const options = ranks === 'all' ? { ranks: 'uniform' as const } : ranks;
     if (lora === 'unfused') {
       if ((options.ranks ?? 'uniform') !== 'uniform' || options.plan || options.equalMeanRank) {

@@ -19,8 +19,11 @@ import type {
 } from './types.ts';
 import { type AsyncQueue, readQueue } from './async-queue.ts';
 
+/** An encoder has no adapters. */
+export type EncoderOptions = Omit<EngineCoreOptions, 'buildLadders' | 'plans'>;
+
 /** Loads an encoder. Errors: those of `openEngine`. */
-export async function openEncoderEngine(options: EngineCoreOptions): Promise<EncoderEngine> {
+export async function openEncoderEngine(options: EncoderOptions): Promise<EncoderEngine> {
   const session = await openEncoderSession(options);
   try {
     return new EncoderEngine(options, session);
@@ -42,7 +45,7 @@ export class EncoderEngine implements EngineCore {
   readonly device: string;
   readonly savedCaches: SavedCaches;
 
-  constructor(options: EngineCoreOptions, session: EncoderSession) {
+  constructor(options: EncoderOptions, session: EncoderSession) {
     const { plan, device } = session;
     const { queueLimit = DEFAULT_QUEUE_LIMIT, readTimeoutMs } = options;
     this.#session = new LiveSession(() => openEncoderSession(options), session);

@@ -82,7 +82,11 @@ export class LocalEngine implements EngineCore {
       readTimeoutMs,
     } = options;
     this.#grammars = openGrammars(() => grammarVocabulary(tokenizer, config.vocabSize));
-    this.#live = new LiveSession(reopen, session);
+    const asked = (to: Session): Session => {
+      to.entryShares.request = () => this.#texts.encodeChat([{ role: 'user', content: 'Repeat the text above.' }]);
+      return to;
+    };
+    this.#live = new LiveSession(async () => asked(await reopen()), asked(session));
     this.#adapters = new Adapters(this.#live, tokenizer, options);
     this.#texts = new Texts(tokenizer, plan.tokenizer, contextLength);
     this.#queue = new RequestQueue(queueLimit, numPages);

@@ -161,7 +161,7 @@ export class RunningRequest {
     const { dropped, memoryOverrode, peakKvBytes, probed } = sequence;
     const formsRefused = session.pageChanges.isRefused(sequence.policy);
     const kv = {
-      ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }, formsRefused, session.pageChanges.farLosses),
+      ...kvReport({ pages, dropped, memoryOverrode, peakKvBytes, probed }, formsRefused),
       ...(sequence.shadows && { shadowErrors: await session.shadow.errors(sequence) }),
     };
     const { invokedAt } = this.#adapted ?? {};

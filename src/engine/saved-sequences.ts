@@ -7,7 +7,7 @@ import {
   type SavedText,
 } from '../cache/saved-cache.ts';
 import { recurrentStatesToSave } from '../cache/recurrent-states.ts';
-import { countWindowPages, LayerLosses } from '../cache/cache-page.ts';
+import { countWindowPages, LayerLosses, type LayerPage, type SavedPage } from '../cache/cache-page.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { readOnce } from '../gpu/recorder.ts';
 import { finished } from '../gpu/device.ts';
@@ -130,16 +130,23 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
   const kept = recurrentStatesToSave(states, transformer.config);
   const layers: Uint8Array<ArrayBuffer>[] = [];
   for (const [i, layer] of transformer.cache.layers.entries()) {
-    const ranges = layer.ranges([...pages, ...kept].flatMap((page) => page.layers[i] ?? []));
-    layers.push(new Uint8Array(await readOnce(device, 'saved pages', ranges)));
+    const own = pages.map((page) => page.layers[i] as LayerPage);
+    const ranges = layer.ranges([...own, ...kept.flatMap((state) => state.layers[i] ?? [])]);
+    const shares = own.flatMap(({ slots = [] }) => slots.flatMap((slot) => slot?.shares ?? []));
+    layers.push(await bytesOf([await readOnce(device, 'saved pages', ranges), ...shares]));
   }
-  const saved = pages.map((page) => page.layers.map(({ form, entries }) => ({ form, entries })));
+  const saved = pages.map((page) => page.layers.map(savedPage));
+  const sparse = {
+    first: pages.findIndex(({ isSparse }) => isSparse),
+    count: pages.filter(({ isSparse }) => isSparse).length,
+  };
   return {
     text: {
       tokens,
       adapters,
       policy: policy.key,
       pages: saved,
+      ...(sparse.count > 0 && { sparse }),
       ...(kept.length > 0 && { states: kept.map((state) => state.tokens) }),
       probed: {
         pages: probed.pages,
@@ -150,6 +157,14 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
   };
 }
 
+const bytesOf = async (parts: BlobPart[]): Promise<Uint8Array<ArrayBuffer>> =>
+  new Uint8Array(await new Blob(parts).arrayBuffer());
+
+const savedPage = ({ form, entries, slots }: LayerPage): SavedPage => ({
+  ...{ form, entries },
+  ...(slots && { slots: slots.map((slot) => (slot ? { from: slot.from, entries: slot.shares.length } : null)) }),
+});
+
 /** Adds a text to the prefix cache, and evicts those longest unused. Nothing may run meanwhile. */
 function restore({ sequences, transformer }: Session, { text, layers }: SavedCache): void {
   const { cache } = transformer;
@@ -158,7 +173,7 @@ function restore({ sequences, transformer }: Session, { text, layers }: SavedCac
   const sequence = new Sequence(NO_ADAPTERS, 0, { key: text.policy });
   sequence.spans = text.adapters;
   sequence.tokens = [...text.tokens];
-  Object.assign(sequence, cache.restore(text.pages, layers, text.states));
+  Object.assign(sequence, cache.restore(text.pages, layers, text.states, text.sparse));
   sequence.probed = new LayerLosses(text.probed.losses, text.probed.pages);
   sequences.giveBack(sequence);
   cache.shrink();

@@ -293,15 +293,15 @@ export interface EngineCoreOptions extends SessionOptions {
   lora?: 'fused' | 'unfused';
   /** Store of computed texts; default: none. */
   savedCaches?: CacheStore;
-  /** Builds rank ladders; default: in this thread. */
-  buildLadders?: LadderBuilder;
+  /** Builds rank ladders. There is no default, so that a worker whose threads build them does not contain that code. */
+  buildLadders: LadderBuilder;
   /**
    * Opens the grammars of this model's answers; default: requests for one are refused. Calls `vocabulary` for the
    * first.
    */
   openGrammars?: (vocabulary: () => GrammarVocabulary) => Grammars;
-  /** Plans prompts; default: in this thread, between two steps. */
-  plans?: PlanService;
+  /** Plans prompts; likewise no default. */
+  plans: PlanService;
 }
 
 /** Size of a computed text: its tokens, and its bytes in the store. */

@@ -1,3 +1,5 @@
+import sharesSource from '../../shaders/pages/entry-shares.wgsl?raw';
+import gatherSource from '../../shaders/pages/gather-entries.wgsl?raw';
 import probeSharedSource from '../../shaders/pages/probe-page-shared.wgsl?raw';
 import probeSource from '../../shaders/pages/probe-page.wgsl?raw';
 import quantizeSource from '../../shaders/pages/quantize-page.wgsl?raw';
@@ -80,6 +82,73 @@ export function quantizePageKernel(device: Device, heads: Heads): Kernel<{ pages
     bindings: [reads('tasks', 'vec4u'), writes('kv', 'vec2u')],
     params: { first: 'u32' },
     groups: ({ pages }) => [2 * heads.numKvHeads, pages],
+  };
+}
+
+/**
+ * Entries of pages in any form → pages of `kv` in f16, which quantize-page then makes sparse. `tasks [N, 2, 4]`: page-table
+ * entries of the page in f16 and of the sparse one. `sources [N, numKvHeads, PAGE_TOKENS]`: for each entry the index in `pages`
+ * of its page, times PAGE_TOKENS, plus its index there.
+ */
+export function gatherEntriesKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
+  const half = halfPrecision(device);
+  return {
+    name: 'gather-entries',
+    sources: [half.source, part('stored-half'), part('page-layout'), part('page-units'), gatherSource],
+    enables: half.enables,
+    constants: { ...headConstants(heads), ...formConstants, WORKGROUP, ALL_F16: false },
+    bindings: [
+      reads('tasks', 'vec4u'),
+      reads('sources', 'u32'),
+      reads('pages', 'vec4u'),
+      reads('rope', 'vec4f'),
+      writes('kv', 'vec2u'),
+    ],
+    params: {},
+    groups: ({ pages }) => [Math.ceil(heads.headDim / 8 / WORKGROUP), heads.numKvHeads * PAGE_TOKENS, pages],
+  };
+}
+
+/** Components of the keys, and of the queries, that a workgroup of entry-shares has in its memory: 12 KB in all. */
+const STAGED_KEYS = 2048;
+const STAGED_QUERIES = 1024;
+/** So many invocations to that memory that a GPU holds four waves a SIMD and more. */
+const SHARES_WORKGROUP = 256;
+
+/**
+ * The largest share of attention that any query of a batch gives each entry of whole pages → `shares`, from `first` on
+ * `[pages, numKvHeads, PAGE_TOKENS]`. The batch's queries are in `qkv`, their softmaxes in `partial_outputs`. `page`: index in
+ * `pages` of the first page. Unless `isFirst`, a share already in `shares` stays if it is larger.
+ */
+export function entrySharesKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
+  const half = halfPrecision(device);
+  const scale = scoreScaling(heads);
+  const KEYS = Math.min(PAGE_TOKENS, 2 ** Math.floor(Math.log2(STAGED_KEYS / heads.headDim)));
+  const parts = ['split-outputs', 'page-layout', 'page-units'].map(part);
+  return {
+    name: 'entry-shares',
+    sources: [half.source, scale.source, ...parts, sharesSource],
+    enables: half.enables,
+    constants: {
+      ...headConstants(heads),
+      ...formConstants,
+      ...scale.constants,
+      WORKGROUP: SHARES_WORKGROUP,
+      KEYS,
+      QUERIES: Math.floor(STAGED_QUERIES / heads.headDim),
+      ALL_F16: false,
+    },
+    bindings: [
+      reads('qkv', 'vec4f'),
+      reads('batch_table', 'vec4u'),
+      reads('pages', 'vec4u'),
+      reads('rope', 'vec4f'),
+      reads('kv', 'vec2u'),
+      reads('partial_outputs', 'vec4f'),
+      writes('shares', 'f32'),
+    ],
+    params: { tokens: 'u32', splits: 'u32', page: 'u32', first: 'u32', isFirst: 'u32' },
+    groups: ({ pages }) => [PAGE_TOKENS / KEYS, heads.numKvHeads, pages],
   };
 }
 

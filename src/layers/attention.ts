@@ -1,13 +1,19 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
-import type { StreamProbes } from '../cache/kv-cache.ts';
+import type { SparseBuffers, StreamProbes } from '../cache/kv-cache.ts';
 import { type ModelConfig, sharesKeys, windowOfLayer } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
 import { createOperation, type Dispatcher, following, type Operation } from '../gpu/recorder.ts';
 import { type AttentionKernel, attentionKernels, attentionMergeKernels, storesTokens } from '../kernels/attention.ts';
 import { normQkKernel, sigmoidMulKernel } from '../kernels/element-wise.ts';
-import { probePageKernel, quantizePageKernel, storeKvKernel } from '../kernels/pages.ts';
+import {
+  entrySharesKernel,
+  gatherEntriesKernel,
+  probePageKernel,
+  quantizePageKernel,
+  storeKvKernel,
+} from '../kernels/pages.ts';
 import type { Batch } from './batch.ts';
 import type { LayerPlace } from './activation-buffers.ts';
 import { type LoraInputs, loraInputs } from './lora.ts';
@@ -24,6 +30,7 @@ export interface AttentionBuffers {
   slotPages: number;
   /** Page conversions (see quantize-page.ts) and the results of probing them. */
   tasks: GPUBuffer;
+  sparse: SparseBuffers;
   /** The latest queries of each sequence slot, with their outputs. */
   probes: StreamProbes;
   errors: GPUBuffer;
@@ -45,6 +52,7 @@ export class PagedAttention {
   readonly #every: () => ByKind<Attend>;
   /** Window in tokens; all pages of a sliding-window layer are in f16. */
   readonly #window: number | undefined;
+  readonly #shares: () => Operation<{ pages: number }>;
   readonly #merge: () => ByKind<Operation<{ tokens: number }>>;
 
   constructor(
@@ -76,6 +84,12 @@ export class PagedAttention {
     };
     this.#allF16 = attend(true);
     this.#every = attend(false);
+    this.#shares = following([pages], () =>
+      createOperation(device, entrySharesKernel(device, config), {
+        ...{ batch_table: batchTable, qkv, kv: pages(), pages: buffers.table, rope: buffers.rope },
+        ...{ partial_outputs: partials, shares: buffers.sparse.shares },
+      }),
+    );
     const merges = attentionMergeKernels(device, config);
     this.#merge = following([probes], () => byKind(merges, bind));
     // Compile while the model loads.
@@ -88,7 +102,7 @@ export class PagedAttention {
     return onePerSequence && storesTokens(this.place.device, this.place.config);
   }
 
-  record(recorder: Dispatcher, { onePerSequence, tokens, length, allF16, runs }: Batch): void {
+  record(recorder: Dispatcher, { onePerSequence, tokens, length, allF16, runs, measured }: Batch): void {
     const kind = onePerSequence ? 'decode' : 'prefill';
     const { kernel, operation } = (allF16 || this.#window !== undefined ? this.#allF16() : this.#every())[kind];
     const split = kernel.split({ tokens, length });
@@ -98,6 +112,12 @@ export class PagedAttention {
     for (const { first: firstToken, tokens: own } of (kernel.ofOneSequence && runs) || [whole])
       recorder.run(operation, operation.groups({ tokens: own, splits }), { ...params, tokens: own, firstToken });
     if (splits === 1 && !kernel.alwaysMerged) return;
+    if (measured && this.#window === undefined) {
+      const shares = this.#shares();
+      const first = this.buffers.sparse.firstShare(this.place.layer);
+      const { page, pages, isFirst } = measured;
+      recorder.run(shares, shares.groups({ pages }), { tokens, splits, page, first, isFirst: Number(isFirst) });
+    }
     const merge = this.#merge()[kind];
     recorder.run(merge, merge.groups({ tokens }), params);
   }
@@ -116,6 +136,12 @@ export interface ProbedQueries {
   position: number;
 }
 
+/** Kernels for sparse pages. */
+export const sparsePageKernels = (device: Device, config: ModelConfig): Kernel[] => [
+  gatherEntriesKernel(device, config),
+  entrySharesKernel(device, config),
+];
+
 /** Kernels for pages in other forms than f16, which drivers compile for seconds. */
 export const pageFormKernels = (device: Device, config: ModelConfig): Kernel[] => [
   ...new Set(Object.values(attentionKernels(device, config, { allF16: false, stores: storesTokens(device, config) }))),
@@ -126,9 +152,13 @@ export const pageFormKernels = (device: Device, config: ModelConfig): Kernel[] =
 /** Converts a layer's pages to other forms, and measures the resulting change of attention. Kernels are created on first use. */
 export class PageForms {
   readonly #quantize: () => Operation<{ pages: number }>;
+  readonly #gather: () => Operation<{ pages: number }>;
   readonly #probe: () => Operation<{ found: number }>;
 
-  constructor({ device, config, layer }: LayerPlace, { tasks, errors, rope, pages, probes }: AttentionBuffers) {
+  constructor(
+    { device, config, layer }: LayerPlace,
+    { tasks, errors, rope, pages, probes, table, sparse }: AttentionBuffers,
+  ) {
     const kv = (): GPUBuffer => pages.buffer;
     const qkv = (): GPUBuffer => probes.buffer(layer);
     const operation = <Size>(
@@ -138,7 +168,19 @@ export class PageForms {
         createOperation(device, kernelOf(device, config), { tasks, kv: kv(), qkv: qkv(), rope, errors }),
       );
     this.#quantize = operation(quantizePageKernel);
+    this.#gather = following([kv], () =>
+      createOperation(device, gatherEntriesKernel(device, config), {
+        ...{ tasks, kv: kv(), rope, pages: table, sources: sparse.sources },
+      }),
+    );
     this.#probe = operation(probePageKernel);
+  }
+
+  /** Writes the sparse pages of the first `count` tasks from `sources`. */
+  gather(recorder: Dispatcher, count: number): void {
+    const gather = this.#gather();
+    recorder.run(gather, gather.groups({ pages: count }), {});
+    this.quantize(recorder, 0, count);
   }
 
   /** Quantizes the pages of `count` tasks from `first` on into their copies. */

@@ -39,6 +39,13 @@ export interface Run {
   tokens: number;
 }
 
+/** `pages` pages from entry `page` of the page table on. Unless it `isFirst`, a batch only raises the shares of an earlier one. */
+export interface MeasuredPages {
+  page: number;
+  pages: number;
+  isFirst: boolean;
+}
+
 /** Tokens that one forward pass computes. `batchTable` on the GPU maps each to its sequence and position. */
 export interface Batch extends BatchShape {
   /** Tokens of the longest sequence, this batch included. */
@@ -55,6 +62,8 @@ export interface Batch extends BatchShape {
   tokensPastState?: number | undefined;
   /** Stores each token's hidden state for the draft head. */
   keepsHiddenStates?: boolean | undefined;
+  /** Whole pages whose entries' shares of attention are measured; prefill of one sequence only. */
+  measured?: MeasuredPages | undefined;
   /** Hook on the input `[T, inFeatures]` of linears, called once it is computed; prefill only. */
   onLinearInput?: ((layer: number, linears: readonly LinearName[], x: GPUBuffer) => void) | undefined;
 }

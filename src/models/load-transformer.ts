@@ -220,7 +220,7 @@ class Loader {
         ] // a layer without keys never reads the key norm
       : [];
     const wholeNorm = config.normsQkWhole ? await this.wholeNorm(layer) : undefined;
-    const { layers, tables, numPages: slotPages, tasks, errors, probes } = this.#cache;
+    const { layers, tables, numPages: slotPages, tasks, errors, probes, sparse } = this.#cache;
     const buffers = {
       pages: layers[layer] as LayerPages,
       table: tables[layer] as GPUBuffer,
@@ -228,6 +228,7 @@ class Loader {
       tasks,
       errors,
       probes,
+      sparse,
       rope,
     };
     const weights = {

@@ -4,6 +4,7 @@ import { libraryFiles as filesOnHub, openAdapter as openStoredAdapter } from '..
 import { askFirst, openModel as openStoredModel } from '../../workers/model-store.ts';
 import { type EngineHost, hostEngine } from '../../workers/engine-host.ts';
 import type { StartEngine } from '../api/platform.ts';
+import { inlinePlans } from '../engine/plan-service.ts';
 import { ChunkwiseError } from '../errors/chunkwise-error.ts';
 import { ladderStore } from '../storage/result-stores.ts';
 import { closeAll, isFileUrl, openSources } from './model-files.ts';
@@ -55,6 +56,7 @@ export const startInProcess: StartEngine = async () => {
 const HELP = {
   buildLadders: laddersHere(ladderStore),
   openGrammars,
+  plans: inlinePlans,
 };
 
 const hostOf = (opened: { close: () => Promise<void> }[]): EngineHost => ({

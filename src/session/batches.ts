@@ -54,6 +54,7 @@ export interface ForwardOptions {
   rows?: Float32Array<ArrayBuffer> | undefined;
   /** Tokens at the end that are drafts; default: none. */
   drafted?: number;
+  measured?: Batch['measured'];
 }
 
 /** Computes batches of tokens, and samples the tokens after them. */
@@ -97,6 +98,15 @@ export class Batches {
     return probe && handled(probe);
   }
 
+  /** The same for a decode step. The step that begins a page also measures what the next page will need, so that it does not wait. */
+  #lengthenByStep(sequence: Sequence, from: number, to: number): Promise<void>[] {
+    const probe = this.lengthen(sequence, from, to);
+    const begins = sequence.placeOf(from) % PAGE_TOKENS === 0 || sequence.placeOf(to) % PAGE_TOKENS < to - from;
+    const { pageChanges } = this.parts;
+    const measured = begins && !sequence.branch ? pageChanges.measure(sequence, from, to + PAGE_TOKENS) : undefined;
+    return [probe, measured && handled(measured)].filter((each) => each !== undefined);
+  }
+
   /**
    * Records the forward pass of a batch, which must be submitted before another is recorded. Pages and adapters may
    * move between the layers of a batch.
@@ -105,7 +115,7 @@ export class Batches {
     recorder: Dispatcher,
     kind: Batch['kind'],
     tokens: readonly BatchToken[],
-    { onLinearInput, layers, rows, drafted = 0 }: ForwardOptions = {},
+    { onLinearInput, layers, rows, drafted = 0, measured }: ForwardOptions = {},
   ): void {
     const { device, transformer, ranks, sequences: cached } = this.parts;
     const { cache, activations, arena } = transformer;
@@ -144,7 +154,7 @@ export class Batches {
       row,
       position,
     }));
-    if (isFirst) for (const { sequence } of tokens) ranks.count(sequence);
+    if (isFirst && !measured) for (const { sequence } of tokens) ranks.count(sequence);
     const adapted = loraBatch(arena, doses, kind);
     if (adapted) arena.writeRows(adapted.rows);
     const allF16 = sequences.every(({ pages }) => allHalf(pages));
@@ -159,7 +169,7 @@ export class Batches {
       recorder,
       {
         ...{ kind, tokens: tokens.length, length, onePerSequence, runs, allF16, lora: adapted?.lora },
-        ...{ unfusedLoras, tokensPastState, keepsHiddenStates, onLinearInput },
+        ...{ unfusedLoras, tokensPastState, keepsHiddenStates, onLinearInput, measured },
       },
       layers,
     );
@@ -204,8 +214,7 @@ export class Batches {
     const probes: Promise<void>[] = [];
     const sampled = this.#sample(samples, () => {
       for (const { sequence, position } of samples) {
-        const probe = this.lengthen(sequence, position - 1, position);
-        if (probe) probes.push(probe);
+        probes.push(...this.#lengthenByStep(sequence, position - 1, position));
       }
       for (const [i, group] of groups.entries()) {
         if (i > 0) recorder.submit(); // a submission writes the table once
@@ -249,10 +258,10 @@ export class Batches {
         row: drafted?.[i],
       })),
     ];
-    let probe: Promise<void> | undefined;
+    let probes: Promise<void>[] = [];
     const sampled = await recorder.inOneGo(() => {
       const before = recorder.dispatches;
-      probe = this.lengthen(sequence, position - 1, position + draft.length);
+      probes = this.#lengthenByStep(sequence, position - 1, position + draft.length);
       device.gpuDevice.queue.writeBuffer(
         transformer.activations.tokens,
         FIRST_PREFILL_TOKEN * 4,
@@ -267,7 +276,7 @@ export class Batches {
         before,
       );
     });
-    await probe;
+    await Promise.all(probes);
     const isGoneOnFrom = ({ token, row: chosen }: SampledToken, i: number): boolean =>
       token === draft[i] && (!chosen || isSameRow(chosen, drafted?.[i]));
     const count = sampled.findIndex((each, i) => !isGoneOnFrom(each, i)) + 1;

@@ -4,9 +4,11 @@ import { throwIfAborted } from '../errors/chunkwise-error.ts';
 import { type Device, unlessLost } from '../gpu/device.ts';
 import { SubmissionSizer } from '../gpu/submissions.ts';
 import type { Recorder } from '../gpu/recorder.ts';
-import { type Batch, FIRST_PREFILL_TOKEN } from '../layers/batch.ts';
+import { type Batch, FIRST_PREFILL_TOKEN, type MeasuredPages } from '../layers/batch.ts';
 import type { LayerRange, Transformer } from '../models/transformer.ts';
 import type { Batches, ForwardOptions } from './batches.ts';
+import type { PageRun } from '../cache/policy.ts';
+import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { PageChanges } from './pages/page-changes.ts';
 import type { Sequence } from './sequence.ts';
 import type { SessionOptions } from './session-options.ts';
@@ -32,6 +34,8 @@ export type OnBatch = (start: number, length: number) => Promise<void> | void;
 export interface NextTokens {
   sequence: Sequence;
   tokens: readonly number[];
+  /** Its last pages before these tokens, whose entries' shares of attention are measured; only if it is alone. */
+  measured?: PageRun;
 }
 
 /** Runs once a batch of several sequences is recorded: the index in the batch of each one's last token, for those that end in it. */
@@ -59,7 +63,7 @@ export class Prefill {
 
   /** See `Session.prefill`. */
   async compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
-    const { device, onTrace, transformer } = this.parts;
+    const { device, onTrace, transformer, pageChanges } = this.parts;
     const { queue } = device.gpuDevice;
     let plan = this.#plan(sequence, tokens.length);
     for (let start = 0; start < tokens.length;) {
@@ -70,6 +74,7 @@ export class Prefill {
       const batch = tokens.slice(start, start + planned.end - planned.start);
       const first = start;
       const parts = [{ sequence, tokens: batch }];
+      await pageChanges.measure(sequence, planned.start, planned.end, signal);
       const { probe, visit } = await this.#batch(parts, () => onBatch(first, batch.length), signal);
       sequence.tokens.push(...batch); // a submission computes them
       if (onTrace && rows) {
@@ -165,7 +170,7 @@ export class Prefill {
           probe = batches.lengthen(sequence, position, position + tokens.length) ?? probe;
         }
       }
-      batches.forward(recorder, kindOf(batch), places, { layers, rows });
+      batches.forward(recorder, kindOf(batch), places, { layers, rows, measured: this.#measured(parts) });
       return { probe, visit: layers.to === config.numLayers ? onBatch() : undefined };
     });
     const length = endOf(parts);
@@ -175,6 +180,13 @@ export class Prefill {
     const forget = (): void => void this.#underWay.delete(work);
     work.then(done, () => undefined).then(forget, forget);
     return begun;
+  }
+
+  #measured([{ sequence, measured } = {}]: readonly Partial<NextTokens>[]): MeasuredPages | undefined {
+    if (!sequence || !measured) return undefined;
+    const { first, count } = measured;
+    const page = this.parts.transformer.cache.firstPage(sequence.region) + first;
+    return { page, pages: count, isFirst: sequence.tokens.length === (first + count) * PAGE_TOKENS };
   }
 
   /** Resolves when another submission may follow. Errors: `device_lost`. */
@@ -212,9 +224,9 @@ function cut(texts: readonly NextTokens[], most: number): { parts: NextTokens[];
   const parts: NextTokens[] = [];
   const rest: NextTokens[] = [];
   let room = most;
-  for (const { sequence, tokens } of texts) {
-    if (room > 0) parts.push({ sequence, tokens: tokens.slice(0, room) });
-    if (room < tokens.length) rest.push({ sequence, tokens: tokens.slice(Math.max(0, room)) });
+  for (const { tokens, ...text } of texts) {
+    if (room > 0) parts.push({ ...text, tokens: tokens.slice(0, room) });
+    if (room < tokens.length) rest.push({ ...text, tokens: tokens.slice(Math.max(0, room)) });
     room -= tokens.length;
   }
   return { parts, rest };

@@ -2,11 +2,9 @@ import {
   type AdaptedSpan,
   BASE_SPANS,
   type CachePage,
-  isGivenUp,
   isInWindow,
   LayerLosses,
   type PageProbe,
-  RESUMED_PAGES,
   sameAdaptersUntil,
 } from '../cache/cache-page.ts';
 import { type AdaptedText, type AdapterMix, FULL_ROW, NO_ADAPTERS } from './adapter-mix.ts';
@@ -38,6 +36,10 @@ export class Sequence {
   /** Results of the probes of its pages, and the probe that runs. */
   probed = new LayerLosses();
   probing: PageProbe | undefined;
+  /** Set while the model repeats parts of the text to measure entries: its pages must not change. */
+  measuring: AbortController | undefined;
+  /** Times that entries were measured. */
+  measurements = 0;
   /** Peak bytes of its pages during the request. */
   peakKvBytes = 0;
   /** Keeps pages in f16 beside their new forms, to measure the true error. */
@@ -283,6 +285,7 @@ export class SequenceCache {
    * token `turn` that are not needed.
    */
   goBack(sequence: Sequence, length: number, turn: number): void {
+    sequence.measuring?.abort();
     const end = this.#resumable(sequence, Math.min(length, sequence.tokens.length));
     sequence.tokens.length = end;
     this.cache.recurrentStates?.letGo(sequence.states, turn, end);
@@ -318,6 +321,7 @@ export class SequenceCache {
   }
 
   giveBack(sequence: Sequence): void {
+    sequence.measuring?.abort();
     this.#running.delete(sequence);
     sequence.text = undefined;
     this.cache.resize(sequence.pages, sequence.heldTokens);
@@ -356,13 +360,14 @@ function reusable(sequence: Sequence, length: number): number {
 }
 
 /**
- * The last position at or before `length` where tokens can be added: the start of a page unless all of it is in f16. If a
- * layer gave up one of the latest pages there, the text continues before the first page that was given up.
+ * The last position at or before `length` where tokens can be added: the start of a page unless all of it is in f16. A text
+ * with sparse pages continues after all of them, or before the first.
  */
 function writableEnd(pages: readonly CachePage[], length: number): number {
-  const gaveUp = ({ layers }: CachePage): boolean => layers.some(isGivenUp);
   const at = Math.floor(length / PAGE_TOKENS);
-  if (pages.slice(Math.max(0, at - RESUMED_PAGES), at + 1).some(gaveUp)) return pages.findIndex(gaveUp) * PAGE_TOKENS;
+  const areSparse = (page: CachePage): boolean => page.isSparse === true;
+  const first = pages.findIndex(areSparse);
+  if (first >= 0 && at >= first && at <= pages.findLastIndex(areSparse)) return first * PAGE_TOKENS;
   const page = pages[at];
   return !page || page.layers.every(({ form }) => form === 'f16') ? length : page.base;
 }

@@ -4,16 +4,16 @@ import { type Device, finished } from '../gpu/device.ts';
 import { StepsAhead, type SubmissionSizer } from '../gpu/submissions.ts';
 import { Readback, type Recorder } from '../gpu/recorder.ts';
 import { HEAD_TOKENS } from '../layers/activation-buffers.ts';
-import { pageFormKernels } from '../layers/attention.ts';
+import { pageFormKernels, sparsePageKernels } from '../layers/attention.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import { allHalf } from '../cache/kv-cache.ts';
 import { DENSE, LEAST_PAGES } from '../cache/policy.ts';
 import type { Transformer } from '../models/transformer.ts';
-import { checkAdapters, checkPages, checkPlainAdapters } from './checks/session-checks.ts';
+import { checkAdapters, checkPages, checkPlainAdapters, checkSparsePages } from './checks/session-checks.ts';
 import type { ModelPlan } from './model-plan.ts';
 import { Batches, type Draft } from './batches.ts';
 import { type SampledToken, SampleRecorder, type SampleRequest } from './sampling/sampler.ts';
-import { farLosses } from './pages/far-losses.ts';
+import { EntryShares } from './pages/entry-shares.ts';
 import { PageChanges, ShadowCheck } from './pages/page-changes.ts';
 import { type NextTokens, type OnBatch, type OnEnds, Prefill } from './prefill.ts';
 import { RankCounter } from './adapter-mix.ts';
@@ -32,6 +32,7 @@ export class Session {
   readonly pageChanges: PageChanges;
   readonly shadow: ShadowCheck;
   readonly batches: Batches;
+  readonly entryShares: EntryShares;
   /** How many steps decoding submits ahead; measured when the model is open. */
   stepsAhead = new StepsAhead();
   /** Times of steps that verify drafts. */
@@ -47,6 +48,7 @@ export class Session {
   #plainAdapters: Promise<void> | undefined;
   /** Settles once the kernels of other page forms are compiled. */
   #pageForms: Promise<unknown> | undefined;
+  #sparsePages: Promise<unknown> | undefined;
   #logitsReadback: Readback | undefined;
 
   constructor(
@@ -72,6 +74,10 @@ export class Session {
       contextLength: plan.contextLength,
       onTrace: options.onTrace,
     });
+    this.entryShares = new EntryShares(device, recorder, transformer, sequences, (repetition, onEnd, signal) =>
+      this.#prefill.computeTogether([repetition], (ends) => void (ends.size > 0 && onEnd()), signal),
+    );
+    pageChanges.entryShares = this.entryShares;
     this.stepCosts = new StepCosts(device, () => this.stepsAhead.stepMs);
   }
 
@@ -134,14 +140,19 @@ export class Session {
 
   /** Pages stay in f16 if the device computes other forms wrong. */
   #preparePages(): Promise<unknown> {
-    return (this.#pageForms ??= this.#compilePageForms());
+    return (this.#pageForms ??= this.#compile(pageFormKernels, checkPages));
   }
 
-  async #compilePageForms(): Promise<void> {
+  /** The same for the kernels of sparse pages. */
+  #prepareSparse(): Promise<unknown> {
+    return (this.#sparsePages ??= this.#compile(sparsePageKernels, checkSparsePages));
+  }
+
+  async #compile(kernelsOf: typeof pageFormKernels, check: typeof checkPages): Promise<void> {
     const { device, transformer, options, pageChanges } = this;
-    const kernels = pageFormKernels(device, transformer.config);
+    const kernels = kernelsOf(device, transformer.config);
     await Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
-    if (options.tuning) await checkPages(this, options.tuning).catch(() => (pageChanges.areRight = false));
+    if (options.tuning) await check(this, options.tuning).catch(() => (pageChanges.areRight = false));
   }
 
   /**
@@ -152,11 +163,6 @@ export class Session {
   async prefill(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
     await this.#checkPages({ sequence, tokens });
     await this.#prefill.compute(sequence, tokens, onBatch, signal);
-  }
-
-  /** The same without a check of the kernels of page forms. */
-  compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch): Promise<void> {
-    return this.#prefill.compute(sequence, tokens, onBatch);
   }
 
   /**
@@ -184,9 +190,7 @@ export class Session {
     const areHalf = allHalf(sequence.pages);
     if (!areHalf || mayShrink(sequence, sequence.tokens.length + tokens.length)) {
       await this.#preparePages();
-      const { pageChanges } = this;
-      if (sequence.policy.usesFarLosses && pageChanges.areRight && pageChanges.farLosses.pages === 0)
-        pageChanges.farLosses = await farLosses(this, sequence.slot);
+      if (sequence.policy.measures) await this.#prepareSparse();
     }
     if (areHalf || this.pageChanges.areRight) return;
     const reason = `${this.device.name} computes quantized pages wrong, and this text was saved with such pages`;
@@ -245,6 +249,7 @@ export class Session {
   /** Frees the pages of a sequence that no later request reuses. */
   release(sequence: Sequence): void {
     sequence.probing = undefined;
+    sequence.measuring?.abort();
     this.transformer.cache.resize(sequence.pages, 0);
     this.transformer.cache.recurrentStates?.removeWhere(sequence.states, () => true);
     this.transformer.cache.shrink();

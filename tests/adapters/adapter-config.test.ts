@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { type AdapterConfig, parseAdapterConfig } from '../../src/adapters/adapter-config.ts';
 import { linearsOfLayer } from '../../src/architectures/linears.ts';
-import { parseTransformersName, transformersName } from '../../src/adapters/module-names.ts';
+import { transformersName } from '../../src/adapters/module-names.ts';
+import { parseTransformersName } from '../../src/adapters/module-places.ts';
 import { expectError } from '../support/expect-error.ts';
 
 const FILE = 'adapter_config.json';

@@ -39,7 +39,6 @@ function viewOf(
   return {
     probed,
     residualShares,
-    farLosses: new LayerLosses(),
     pages,
     tokens,
     upcoming: 1,
@@ -52,7 +51,7 @@ function viewOf(
   };
 }
 
-const bytesOf = (form: PageForm): number => pageUnits(form, HEADS) * UNIT_BYTES;
+const bytesOf = (form: PageForm): number => (form === 'sparse' ? 0 : pageUnits(form, HEADS) * UNIT_BYTES);
 
 /** A text whose pages `policy` probes and changes. */
 class Text {
@@ -84,7 +83,7 @@ class Text {
     this.probes.push(this.pages.length);
     const losses = this.shares.flatMap((_, layer) =>
       probe.forms.map((form): FormLoss => {
-        const change = this.changeOf(layer, form as QuantizedForm) * QUERIES;
+        const change = this.changeOf(layer, form) * QUERIES;
         return { layer, form, change, size: QUERIES, queries: QUERIES, bytes: bytesOf(form) };
       }),
     );

@@ -2,10 +2,10 @@ import { expect, test } from 'vitest';
 import type { CachePage, LayerPage } from '../../src/cache/cache-page.ts';
 import { type KvMap, kvMap, KvWatch } from '../../src/cache/kv-cache.ts';
 import { PAGE_TOKENS } from '../../src/kernels/heads.ts';
-import { entriesOf, PAGE_FORMS, type PageForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
+import { PAGE_FORMS, type PageForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
 
 const lying = (form: PageForm, units: number): LayerPage => ({
-  ...{ form, entries: entriesOf(form), place: { offset: 0, units } },
+  ...{ form, entries: form === 'sparse' ? 0 : PAGE_TOKENS, place: { offset: 0, units } },
 });
 
 const pageOf = (base: number, ...layers: LayerPage[]): CachePage => ({ base, layers });

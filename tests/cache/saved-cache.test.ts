@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type PageState, layerPageUnits } from '../../src/cache/cache-page.ts';
+import { layerPageUnits, type PageState, type SavedPage, savedPageUnits } from '../../src/cache/cache-page.ts';
 import { decodeSavedCache, encodeSavedCache, type SavedCache, SAVED_VERSION } from '../../src/cache/saved-cache.ts';
 import { type DeltaNet, stateBytes } from '../../src/config/model-config.ts';
 import { pageUnits, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
@@ -9,12 +9,14 @@ const CONFIG = { numLayers: 2, numKvHeads: 1, headDim: 16, hiddenSize: 32, vocab
 const FOR = { hash: 'abc', config: CONFIG };
 const PRELUDE = 16;
 
-const page = (form: PageState['form']): PageState => ({ form, entries: form === 'sparse' ? 0 : 32 });
+const page = (form: PageState['form']): SavedPage => ({ form, entries: 32 });
+const SPARSE = { form: 'sparse', entries: 20, slots: [{ from: 32, entries: 20 }] } as const;
+const MEASURED = { ...page('k3v2'), slots: [{ from: 0, entries: 32 }] };
 /** Three pages of two layers, in every form. */
-const PAGES = [
-  [page('f16'), page('sparse')],
-  [page('q8'), page('q4')],
-  [page('k3v2'), page('f16')],
+const PAGES: SavedPage[][] = [
+  [page('f16'), page('q3')],
+  [page('q4'), SPARSE],
+  [MEASURED, page('q8')],
 ];
 
 const LOSS = { layer: 1, form: 'q4' as const, change: 0.5, size: 2, queries: 3, bytes: 512 };
@@ -28,12 +30,16 @@ const SPANS = [
 function saved(): SavedCache {
   const random = new Random(1);
   const layers = [0, 1].map((layer) => {
-    const units = PAGES.reduce((sum, layers) => sum + pageUnits(layers[layer]!.form, CONFIG), 0);
-    return Uint8Array.from({ length: units * UNIT_BYTES }, () => random.below(256));
+    const units = PAGES.reduce((sum, layers) => sum + savedPageUnits(CONFIG, layer, layers[layer]!), 0);
+    const shares = [32, 20][layer]!;
+    return Uint8Array.from({ length: units * UNIT_BYTES + shares * 4 }, () => random.below(256));
   });
   const tokens = Array.from({ length: 70 }, () => random.below(300));
   return {
-    text: { model: 'abc', tokens, adapters: SPANS, policy: 'policy 0.1', pages: PAGES, probed: PROBED },
+    text: {
+      ...{ model: 'abc', tokens, adapters: SPANS, policy: 'policy 0.1', pages: PAGES, probed: PROBED },
+      sparse: { first: 1, count: 1 },
+    },
     layers,
   };
 }
@@ -105,12 +111,22 @@ test.each<[string, string, unknown]>([
   ['pages', 'pages', {}],
   ['pages', 'page 1', [PAGES[0], [page('f16')], PAGES[2]]],
   ['pages', 'page 1 of layer 0', [PAGES[0], [null, page('q4')], PAGES[2]]],
-  ...[{ form: 'f8' }, { entries: 31 }, { entries: 0 }, { form: 'sparse', entries: 3 }].map(
-    (odd): [string, string, unknown] => [
-      'pages',
-      'page 1 of layer 0',
-      [PAGES[0], [{ ...page('q8'), ...odd }, page('q4')], PAGES[2]],
-    ],
+  ...[
+    ...[{ form: 'f8' }, { entries: 31 }, { entries: 0 }, { form: 'sparse' }, { slots: [] }, { slots: [null] }],
+    { slots: [{ from: 32, entries: 32 }] },
+    { slots: [{ from: 0, entries: 20 }] },
+    ...[{ entries: 19 }, { slots: {} }, { slots: [] }, { slots: [null] }, { slots: [{ from: 32, entries: 0 }] }].map(
+      (odd) => ({ ...SPARSE, ...odd }),
+    ),
+    ...[-1, 0.5, 2 ** 23].map((from) => ({ ...SPARSE, slots: [{ from, entries: 20 }] })),
+    { ...SPARSE, slots: [{ from: 0, entries: 33 }], entries: 33 },
+  ].map((odd): [string, string, unknown] => [
+    'pages',
+    'page 1 of layer 0',
+    [PAGES[0], [{ ...page('q8'), ...odd }, page('q4')], PAGES[2]],
+  ]),
+  ...[{ first: -1, count: 2 }, { first: 0, count: 0 }, { first: 1, count: 3 }, { first: 0.5, count: 1 }, []].map(
+    (odd): [string, string, unknown] => ['sparse', 'sparse', odd],
   ),
   ['pages', 'length', [PAGES[0], [page('q4'), page('q4')], PAGES[2]]],
   ['pages', 'length', [PAGES[0], [page('f16'), page('f16')], PAGES[2]]],

@@ -76,17 +76,20 @@ test("in a text that exceeded its context, no request reuses the adapter's answe
   expect(Math.min(...cached.slice(1))).toBeGreaterThan(0);
 });
 
-test('with pages in other forms the base continues as if it had answered itself', async () => {
-  const kv = { kv: 'q4', maxTokens: 40 } as const;
-  const answers: Answer[] = [];
-  for (const between of [{}, use('judge')]) {
-    const engine = await adaptedEngine();
-    await ask(engine, STORY, kv);
-    await ask(engine, `${STORY}#j:`, { ...between, ...kv });
-    answers.push(await ask(engine, `${STORY}So it is.`, kv));
-  }
-  const [base, judged] = answers;
-  expect(judged?.tokens).toEqual(base?.tokens);
-  expect(judged?.end.usage).toEqual(base?.end.usage);
-  expect(judged?.end.usage.cachedTokens).toBeGreaterThan(100);
-});
+test.each([{ kv: 'q4' }, { kv: 'sparse', kvMemoryBudget: 150_000 }] as const)(
+  'with pages in other forms the base continues as if it had answered itself: $kv',
+  async (cache) => {
+    const kv = { ...cache, maxTokens: 40 };
+    const answers: Answer[] = [];
+    for (const between of [{}, use('judge')]) {
+      const engine = await adaptedEngine();
+      await ask(engine, STORY, kv);
+      await ask(engine, `${STORY}#j:`, { ...between, ...kv });
+      answers.push(await ask(engine, `${STORY}So it is.`, kv));
+    }
+    const [base, judged] = answers;
+    expect(judged?.tokens).toEqual(base?.tokens);
+    expect(judged?.end.usage).toEqual(base?.end.usage);
+    expect(judged?.end.usage.cachedTokens).toBeGreaterThan(100);
+  },
+);

@@ -4,6 +4,7 @@ import { GREEDY } from '../../src/config/sampling.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateEvent, GenerateOptions } from '../../src/engine/types.ts';
+import { ADAPTERS_HERE } from '../support/adapters/adapters-here.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { expectError } from '../support/expect-error.ts';
 import { tinyModel } from '../support/models/tiny-model.ts';
@@ -24,7 +25,10 @@ const ask = (engine: LocalEngine, prompt: string, options?: Partial<GenerateOpti
   answer(start(engine, prompt, options));
 
 let quiet: LocalEngine;
-beforeAll(async () => void (quiet = await openEngine({ gpu: nodeGpu(), wait: napping, sources: [sourceOf(MODEL)] })));
+beforeAll(
+  async () =>
+    void (quiet = await openEngine({ gpu: nodeGpu(), wait: napping, sources: [sourceOf(MODEL)], ...ADAPTERS_HERE })),
+);
 afterAll(() => quiet.dispose());
 
 /** The answer of an idle engine with an empty cache. */

@@ -6,6 +6,7 @@ import { openAnyEngine } from '../../src/engine/open-engine.ts';
 import type { GenerateOptions } from '../../src/engine/types.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
+import { ADAPTERS_HERE } from '../support/adapters/adapters-here.ts';
 import type { Answer } from '../support/answer.ts';
 import { BytesSource } from '../support/bytes-source.ts';
 import { type EngineTestOptions, engineUnderTest, sourceOf } from '../support/engine-under-test.ts';
@@ -215,7 +216,7 @@ describe('a model that cannot draft is refused', () => {
     const encoder = await encoderGguf(encoderFolder());
     await expectError(() => engineUnderTest(model, { draftModel: encoder }), 'unsupported', {});
     await expectError(
-      () => openAnyEngine({ gpu: lastingGpu(), sources: encoder, draftModel: [sourceOf(model)] }),
+      () => openAnyEngine({ gpu: lastingGpu(), sources: encoder, draftModel: [sourceOf(model)], ...ADAPTERS_HERE }),
       'unsupported',
       { field: 'draftModel' },
     );

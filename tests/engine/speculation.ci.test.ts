@@ -161,8 +161,11 @@ describe('an answer of a model with recurrent states is the same', () => {
     await expectSame(engine, { sampling: fewTokens(engine, { seed: 1, temperature: 0.5 }) });
     await expectSame(engine, { responseFormat: { type: 'grammar', grammar: 'root ::= ("ab" | "cd" | "e")+' } });
     const { engine: short, sampling } = await opened(8, { contextLength: 256 });
-    const { end } = await expectSame(short, { sampling, kv: 'policy', maxTokens: 220 });
-    expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
+    for (const kv of ['policy', 'sparse'] as const) {
+      const { end } = await expectSame(short, { sampling, kv, maxTokens: 220 });
+      expect(end.report.kv.droppedTokens).toBeGreaterThan(0);
+      if (kv === 'sparse') expect(end.report.kv.mergedTokens).toBeGreaterThan(0);
+    }
   });
 
   test('with sequences side by side, the last of which continues alone, and with further answers', async () => {

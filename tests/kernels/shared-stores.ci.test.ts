@@ -21,6 +21,7 @@ import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
+const SPARSE = ['entry-shares', 'gather-entries'];
 const shared = { seed: 7, contextLength: 256 } as const;
 
 /**
@@ -43,7 +44,7 @@ describe('no two invocations of a dispatch store into one vector or word', () =>
     if (deviceClass === 'gpu') {
       for (const form of ['q8', 'q4', 'q3'] as const)
         await logitsOf(engine, tokens, { pieces, policy: fixedForm(form) });
-      // Long enough for layers to give up pages.
+      // Long enough for a choice among the entries of old pages.
       await logitsOf(engine, randomTokens(200, 256, 6), { pieces: [128, 64], policy: sparsePolicy() });
     }
     // Several sequences, and verification of drafts.
@@ -77,7 +78,7 @@ describe('no two invocations of a dispatch store into one vector or word', () =>
     );
     const own =
       deviceClass === 'gpu'
-        ? ['store-kv-shared', 'attention-decode', 'attention-merge-shared', 'probe-page-shared']
+        ? ['store-kv-shared', 'attention-decode', 'attention-merge-shared', 'probe-page-shared', ...SPARSE]
         : ['store-kv', 'attention', 'attention-merge-alone', 'probe-page', 'lora-prefill'];
     expect([...kernels]).toEqual(expect.arrayContaining(['quantize-page', ...own]));
     expect(await found()).toEqual({ places: [], beyond: 0 });

@@ -8,7 +8,13 @@ import {
   streamCopyKernel,
   streamReadKernel,
 } from '../../src/kernels/ceilings.ts';
-import { probePageKernel, quantizePageKernel, storeKvKernel } from '../../src/kernels/pages.ts';
+import {
+  entrySharesKernel,
+  gatherEntriesKernel,
+  probePageKernel,
+  quantizePageKernel,
+  storeKvKernel,
+} from '../../src/kernels/pages.ts';
 import { joinNormsKernel, keepStatesKernel } from '../../src/kernels/draft.ts';
 import {
   capLogitsKernel,
@@ -204,6 +210,8 @@ const headKernels = (device: Device, heads: Heads): Kernel[] => [
   ...Object.values(attentionMergeKernels(device, heads)),
   storeKvKernel(device, heads),
   quantizePageKernel(device, heads),
+  gatherEntriesKernel(device, heads),
+  entrySharesKernel(device, heads),
   probePageKernel(device, heads),
 ];
 

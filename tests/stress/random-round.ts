@@ -127,15 +127,17 @@ function randomReader(random: Random): Reader {
 
 /** Empty for a dense cache. */
 function randomKv(random: Random): KvOptions {
-  const kv = oneOf(random, [undefined, undefined, 'q8', 'q4', 'q3', 'k3v2', 'policy', 'policy'] as const);
+  const kv = oneOf(random, [undefined, undefined, 'q8', 'q4', 'q3', 'k3v2', 'policy', 'policy', 'sparse'] as const);
   if (kv === undefined) return {};
   const kvShadow = random.next() < 0.5;
+  const kvMemoryBudget = (1 + random.below(5)) * PAGE_BYTES;
+  if (kv === 'sparse') return { kv, kvShadow, ...(random.next() < 0.7 && { kvMemoryBudget }) };
   if (kv !== 'policy') return { kv, kvShadow };
   return {
     ...{ kv, kvShadow },
     ...(random.next() < 0.7 && { kvErrorBudget: oneOf(random, [0, 0.05, 1.5, 16]) }),
     ...(random.next() < 0.5 && {
-      kvMemoryBudget: (1 + random.below(5)) * PAGE_BYTES,
+      kvMemoryBudget,
       kvPriority: oneOf(random, ['error', 'memory'] as const),
     }),
   };

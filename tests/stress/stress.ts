@@ -6,6 +6,7 @@ import { openEngine } from '../../src/engine/open-engine.ts';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { openGguf } from '../../src/weights/gguf/gguf-split.ts';
 import { readModelConfig } from '../../src/weights/model-config.ts';
+import { ADAPTERS_HERE } from '../support/adapters/adapters-here.ts';
 import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { answer } from '../support/answer.ts';
 import { fixedMemory } from '../support/fixed-memory.ts';
@@ -44,7 +45,7 @@ export class Stress {
     const open = (): Promise<LocalEngine> =>
       openEngine({
         ...{ gpu: nodeGpu(), wait: napping, openGrammars, queueLimit: 100, readTimeoutMs: READ_TIMEOUT_MS },
-        ...{ sources: [new BytesSource('tiny.gguf', MODEL)], savedCaches: new MemoryStore() },
+        ...{ sources: [new BytesSource('tiny.gguf', MODEL)], savedCaches: new MemoryStore(), ...ADAPTERS_HERE },
       });
     const stress = new Stress(await open(), await open(), (seed, rank) =>
       peftSource(tinyAdapter(config, { seed, rank, gain: 0.3 })),

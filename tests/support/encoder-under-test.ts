@@ -1,17 +1,17 @@
 import { afterEach, expect } from 'vitest';
 import { napping } from '../../tools/instruments/node-gpu.ts';
-import { type EncoderEngine, openEncoderEngine } from '../../src/engine/encoder-engine.ts';
+import { type EncoderEngine, type EncoderOptions, openEncoderEngine } from '../../src/engine/encoder-engine.ts';
 import { openAnyEngine } from '../../src/engine/open-engine.ts';
-import type { EngineCoreOptions } from '../../src/engine/types.ts';
 import { readOnce } from '../../src/gpu/recorder.ts';
 import { type EncoderSession, openEncoderSession } from '../../src/session/encoder/encoder-session.ts';
 import type { ByteSource } from '../../src/weights/byte-source.ts';
+import { ADAPTERS_HERE } from './adapters/adapters-here.ts';
 import { lastingGpu } from './gpu/lasting-gpu.ts';
 import { miscompiling } from './gpu/miscompiling.ts';
 import { MemoryTuning } from './memory-tuning.ts';
 import { nmse } from './nmse.ts';
 
-export type EncoderTestOptions = Partial<Omit<EngineCoreOptions, 'sources'>>;
+export type EncoderTestOptions = Partial<Omit<EncoderOptions, 'sources'>>;
 
 const opened: { close: () => void }[] = [];
 afterEach(() => opened.splice(0).forEach(({ close }) => close()));
@@ -66,7 +66,7 @@ export async function encoderAmongModels(
   sources: readonly ByteSource[],
   options: EncoderTestOptions = {},
 ): Promise<EncoderEngine> {
-  const engine = await openAnyEngine({ gpu: lastingGpu(), wait: napping, ...options, sources });
+  const engine = await openAnyEngine({ gpu: lastingGpu(), wait: napping, ...ADAPTERS_HERE, ...options, sources });
   closeAfterTest({ close: () => engine.dispose() });
   return engine as EncoderEngine;
 }

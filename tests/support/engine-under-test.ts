@@ -7,6 +7,7 @@ import { Sequence } from '../../src/session/sequence.ts';
 import type { CachePolicy } from '../../src/cache/policy.ts';
 import type { AdapterUse, EngineCoreOptions, RankOptions } from '../../src/engine/types.ts';
 import { BlobSource, type ByteSource } from '../../src/weights/byte-source.ts';
+import { ADAPTERS_HERE } from './adapters/adapters-here.ts';
 import { lastingGpu } from './gpu/lasting-gpu.ts';
 
 export type EngineTestOptions = Partial<Omit<EngineCoreOptions, 'sources'>>;
@@ -29,7 +30,14 @@ export async function engineUnderTest(
   options: EngineTestOptions = {},
 ): Promise<LocalEngine> {
   const sources = model instanceof Uint8Array ? [sourceOf(model)] : 'read' in model ? [model] : model;
-  const engine = await openEngine({ gpu: lastingGpu(), wait: napping, openGrammars, ...options, sources });
+  const engine = await openEngine({
+    gpu: lastingGpu(),
+    wait: napping,
+    openGrammars,
+    ...ADAPTERS_HERE,
+    ...options,
+    sources,
+  });
   open.add(engine);
   return engine;
 }

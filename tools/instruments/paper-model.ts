@@ -120,6 +120,8 @@ export async function dispatchesOf({
       const shrunk = await prefill(new Sequence(NO_ADAPTERS, 2, EVERY_FORM));
       await prefill(shrunk);
       await decode(shrunk);
+      await session.entryShares.measure(shrunk, { first: 1, count: 2 }, new AbortController().signal);
+      session.transformer.layers[0]?.mixer.pageForms?.gather(session.recorder, 2);
     }
     if (phase === 'adapters') {
       const mix = addAdapter(session, config);
@@ -194,7 +196,7 @@ async function encode(
   encoder.forward(recorder, tokens, 1);
 }
 
-/** Quantizes some pages, and probes others as sparse pages. */
+/** Quantizes some pages, and probes others in another form. */
 const EVERY_FORM: CachePolicy = {
   key: 'every form',
   changes: (view) => oldPagesAs(view, 'q4').filter(({ page }) => page % 2 === 0),
@@ -202,7 +204,7 @@ const EVERY_FORM: CachePolicy = {
     pages: oldPages(view)
       .map(({ page }) => page)
       .filter((page) => page % 2 === 1),
-    forms: ['sparse'],
+    forms: ['k3v2'],
   }),
 };
 

@@ -10,6 +10,7 @@ import {
 import { openEngine } from '../../../src/engine/open-engine.ts';
 import type { Adaptation } from '../../../src/engine/adapters.ts';
 import { BlobSource } from '../../../src/weights/byte-source.ts';
+import { ADAPTERS_HERE } from '../../../tests/support/adapters/adapters-here.ts';
 
 /**
  * Functions that benchmarks and a browser test call in the page. The engine runs in the page itself, which has nothing
@@ -44,7 +45,7 @@ async function session() {
 window.enginePage = {
   async open(modelUrl) {
     const source = new BlobSource(modelUrl, await (await fetch(modelUrl)).blob());
-    engine = await openEngine({ gpu: navigator.gpu, sources: [source] });
+    engine = await openEngine({ gpu: navigator.gpu, sources: [source], ...ADAPTERS_HERE });
     return engine.device;
   },
   async adapt(folderUrl) {

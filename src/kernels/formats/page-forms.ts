@@ -3,14 +3,12 @@ import { type Heads, PAGE_TOKENS } from '../heads.ts';
 
 /**
  * Forms of a KV cache page of one layer. `f16`: every token. `q8`, `q4`, `q3`, `k3v2`: quants of 8, 4, 3 bits, and 3 bits with
- * 2-bit values; keys have a range a channel, values a scale a token. `sparse`: given up, without entries.
+ * 2-bit values; keys have a range a channel, values a scale a token. `sparse`: entries from many pages in k3v2, for each head
+ * others, or none; see `sparseUnits`.
  */
 export const PAGE_FORMS = ['f16', 'q8', 'q4', 'q3', 'k3v2', 'sparse'] as const;
 export type PageForm = (typeof PAGE_FORMS)[number];
 export type QuantizedForm = 'q8' | 'q4' | 'q3' | 'k3v2';
-/** Forms that an f16 page may be rewritten in. */
-export type SmallerForm = QuantizedForm | 'sparse';
-
 /** Bytes of a unit of offsets in a layer's buffer, which kernels read as vec2u. */
 export const UNIT_BYTES = 8;
 
@@ -69,12 +67,29 @@ export function headLayout(form: QuantizedForm, headDim: number): HeadLayout {
   };
 }
 
-/** Entries of a page that no layer freed. */
-export const entriesOf = (form: PageForm): number => (form === 'sparse' ? 0 : PAGE_TOKENS);
+/** Form of the entries of sparse pages. */
+export const SPARSE_FORM = 'k3v2';
 
-/** Units of a page. */
-export function pageUnits(form: PageForm, { numKvHeads, headDim }: Shape): number {
-  if (form === 'sparse') return 0;
+/** Units of a sparse page that has entries of `heads` heads: a unit for each head, then these; see page-layout.wgsl. */
+export const sparseUnits = ({ numKvHeads, headDim }: Shape, heads: number): number =>
+  heads === 0 ? 0 : numKvHeads + heads * headLayout(SPARSE_FORM, headDim).units;
+
+/** Words at the start of a sparse page: for each head, where its entries begin, their number and how far their base is from the page's. */
+export function sparseHead(
+  { numKvHeads, headDim }: Shape,
+  heads: readonly ({ entries: number; from: number } | undefined)[],
+): Uint32Array<ArrayBuffer> {
+  let at = numKvHeads;
+  const words = heads.flatMap((head) => {
+    if (!head) return [0, 0];
+    at += headLayout(SPARSE_FORM, headDim).units;
+    return [at - headLayout(SPARSE_FORM, headDim).units, head.entries | (head.from << 8)];
+  });
+  return Uint32Array.from(words);
+}
+
+/** Units of a page that is not sparse. */
+export function pageUnits(form: Exclude<PageForm, 'sparse'>, { numKvHeads, headDim }: Shape): number {
   if (form === 'f16') return (2 * numKvHeads * PAGE_TOKENS * headDim * 2) / UNIT_BYTES;
   return numKvHeads * headLayout(form, headDim).units;
 }

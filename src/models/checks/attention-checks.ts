@@ -137,6 +137,7 @@ export interface Span {
   allF16: boolean;
   /** Tokens of the batch's longest text; default: `end`. Long texts are computed in splits, which are merged. */
   longest?: number;
+  measured?: Batch['measured'];
 }
 
 /** One attention layer of a model with a KV cache, for checks. */
@@ -166,9 +167,9 @@ export class CheckedLayer {
     this.cache = cache;
     this.activations = createActivations(device, config, MOST_TOKENS);
     this.place = { device, layer: 0, config, activations: this.activations };
-    const { tasks, errors, probes, numPages: slotPages } = cache;
+    const { tasks, errors, probes, sparse, numPages: slotPages } = cache;
     const [pages, table] = [cache.layers[0] as LayerPages, cache.tables[0] as GPUBuffer];
-    this.buffers = { pages, table, slotPages, tasks, errors, probes, rope: bufferOf(device, inputs.rope) };
+    this.buffers = { pages, table, slotPages, tasks, errors, probes, sparse, rope: bufferOf(device, inputs.rope) };
     this.#norms = config.qkNorm
       ? { query_norm_weight: bufferOf(device, inputs.queryNorm), key_norm_weight: bufferOf(device, inputs.keyNorm) }
       : {};
@@ -220,13 +221,14 @@ export class CheckedLayer {
 
   /** Stores keys and values with `store`, unless the attention kernel does, attends, and submits. */
   run(recorder: Recorder, attend: PagedAttention, span: Span, store?: Operation<{ tokens: number }>): void {
-    const { kind, start, end, allF16, longest = end } = span;
+    const { kind, start, end, allF16, longest = end, measured } = span;
     const batch = {
       kind,
       tokens: end - start,
       length: longest,
       onePerSequence: kind === 'decode',
       allF16,
+      measured,
     };
     this.write(span);
     if (store && !attend.stores(batch)) recorder.run(store, store.groups(batch));

@@ -27,7 +27,7 @@ type PageContents = Float32Array[];
 const BELL_STEPS: Record<number, number> = { 2: 0.9957, 3: 0.586, 4: 0.3352 };
 
 /** A page that a form stores almost exactly: every number is the value of a code, and all codes occur. */
-function codedPage({ numKvHeads, headDim }: ModelConfig, form: QuantizedForm, seed: number): PageContents {
+export function codedPage({ numKvHeads, headDim }: ModelConfig, form: QuantizedForm, seed: number): PageContents {
   const { key, value } = CODE_BITS[form];
   const next = anyNumbers();
   for (let i = 0; i < seed; i++) next();
@@ -87,17 +87,14 @@ function codedValue(token: number, { bits, headDim, next }: Coded): Float32Array
 
 /** A page that takes other forms, and part of the next page. */
 const TOKENS = PAGE_TOKENS + 10;
-const PROMPT: Span = { kind: 'prefill', start: PAGE_TOKENS + 1, end: TOKENS, allF16: false };
+export const PROMPT: Span = { kind: 'prefill', start: PAGE_TOKENS + 1, end: TOKENS, allF16: false };
 const STEP: Span = { kind: 'decode', start: TOKENS - 1, end: TOKENS, allF16: false };
 const FORMS: readonly QuantizedForm[] = ['q8', 'q4', 'q3', 'k3v2'];
 
 /** Checks quantization of pages, attention to them, and the probe of a changed page. */
 export function pageChecks(device: Device, { window: _, ...config }: ModelConfig): Check[] {
   const { numHeads, headDim } = config;
-  const inputs = attentionInputs({ ...config, qkNorm: false }, TOKENS); // queries are normed before they come here
-  const next = nextPage(config, inputs);
-  const layer = new CheckedLayer(device, config, inputs);
-  layer.hold(3 * PAGE_TOKENS);
+  const { inputs, layer, next } = twoPages(device, config);
   const copies = layer.cache.copies(
     layer.pages,
     FORMS.map((form) => ({ page: 0, layer: 0, form, entries: PAGE_TOKENS })),
@@ -129,8 +126,16 @@ export function pageChecks(device: Device, { window: _, ...config }: ModelConfig
   return [...FORMS.flatMap(attends), probeCheck(layer, device, { config, inputs, contents: probed })];
 }
 
+/** The inputs of a text of two pages, the second of which is not full, and the layer that attends to it. */
+export function twoPages(device: Device, config: ModelConfig) {
+  const inputs = attentionInputs({ ...config, qkNorm: false }, TOKENS); // queries are normed before they come here
+  const layer = new CheckedLayer(device, config, inputs);
+  layer.hold(3 * PAGE_TOKENS);
+  return { inputs, layer, next: nextPage(config, inputs) };
+}
+
 /** Attends with `first` in place of the first page. */
-function attendTo(
+export function attendTo(
   layer: CheckedLayer,
   first: LayerPage,
   attend: PagedAttention,
@@ -193,7 +198,7 @@ function nextPage(config: ModelConfig, inputs: AttentionInputs): PageContents {
 }
 
 /** Writes the contents of the first pages. */
-function writePages(device: Device, layer: CheckedLayer, contents: readonly PageContents[]): void {
+export function writePages(device: Device, layer: CheckedLayer, contents: readonly PageContents[]): void {
   const ranges = layer.buffers.pages.ranges(layer.layerPages());
   contents.forEach((page, i) => {
     const { buffer, offset } = ranges[i]!;
@@ -205,8 +210,8 @@ function writePages(device: Device, layer: CheckedLayer, contents: readonly Page
   });
 }
 
-/** Attention output of a token after the first page, by head. */
-function attendedTo(
+/** Attention of a token after the first page, by head: its output, and the scores of all entries. */
+export function attendedTo(
   config: ModelConfig,
   { qkv, rope }: AttentionInputs,
   token: number,
@@ -229,6 +234,6 @@ function attendedTo(
     const scores = rows(0).map((key, past) =>
       dot(scaled(turned(query, rope, token - (past < PAGE_TOKENS ? 0 : PAGE_TOKENS))), key),
     );
-    return softmax(scores, rows(1));
+    return { ...softmax(scores, rows(1)), scores };
   });
 }

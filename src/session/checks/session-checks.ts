@@ -5,9 +5,10 @@ import { type Variant, VARIANTS, type Device } from '../../gpu/device.ts';
 import { textHash } from '../../gpu/kernel.ts';
 import type { Recorder } from '../../gpu/recorder.ts';
 import { type CheckGroup, rightVariant } from '../../gpu/self-check.ts';
-import { pageFormKernels } from '../../layers/attention.ts';
+import { pageFormKernels, sparsePageKernels } from '../../layers/attention.ts';
 import { checkUpload, kernelChecks } from '../../models/checks/kernel-checks.ts';
 import { pageChecks } from '../../models/checks/page-checks.ts';
+import { sparseChecks } from '../../models/checks/sparse-checks.ts';
 import { productChecks } from '../../models/checks/product-checks.ts';
 import type { ModelPlan } from '../model-plan.ts';
 import { adapterChecks } from './adapter-checks.ts';
@@ -90,6 +91,16 @@ export async function checkPages(session: Checked, store: TuningStore): Promise<
     name: 'right with page forms',
     texts: pageFormKernels(session.device, config).map((kernel) => session.device.pipelines.textOf(kernel)),
     groups: (device) => [{ candidates: [], checks: pageChecks(device, config) }],
+  });
+}
+
+/** The same for kernels of sparse pages. Errors: `wrong_results`, `device_lost`. */
+export async function checkSparsePages(session: Checked, store: TuningStore): Promise<void> {
+  const { config } = session.plan;
+  await rightFor(session, store, {
+    name: 'right with sparse pages',
+    texts: sparsePageKernels(session.device, config).map((kernel) => session.device.pipelines.textOf(kernel)),
+    groups: (device) => [{ candidates: [], checks: sparseChecks(device, config) }],
   });
 }
 

@@ -1,25 +1,35 @@
 import {
+  type CachePage,
   type Change,
   type Copy,
   type FormLoss,
-  LayerLosses,
+  type LayerPage,
   layerPageUnits,
   type PageProbe,
   slidingWindowLayers,
 } from '../../cache/cache-page.ts';
-import { errorBytes, pagesFor, TASKS_OF_LAYER } from '../../cache/kv-cache.ts';
-import { type CachePolicy, type CacheView, DENSE, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
-import { hasPages } from '../../config/model-config.ts';
+import { errorBytes, pagesFor, SPARSE_AT_ONCE, TASKS_OF_LAYER } from '../../cache/kv-cache.ts';
+import {
+  type CachePolicy,
+  type CacheView,
+  DENSE,
+  pagesBeyondContext,
+  type PageRun,
+  type Probe,
+} from '../../cache/policy.ts';
+import { chooseEntries, type NewContents } from '../../cache/sparse-entries.ts';
+import { hasPages, headDimOfLayer } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
 import { Readback, readOnce, type Recorder } from '../../gpu/recorder.ts';
 import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
-import { pageUnits, type SmallerForm, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
+import { pageUnits, type QuantizedForm, sparseUnits, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
 import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/pages.ts';
 import { MAX_SEQUENCES } from '../../config/limits.ts';
 import type { ProbedQueries, PageForms } from '../../layers/attention.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import type { Sequence } from '../sequence.ts';
+import { type EntryShares, sharesByAge } from './entry-shares.ts';
 
 /** Decode steps from a probe to its effect: its result has arrived by then, however sequences are interleaved. */
 const STEPS_TO_RESULT = 2;
@@ -37,8 +47,8 @@ interface Span {
 export class PageChanges {
   /** See residual-shares.ts; empty if the context is too short for policies. */
   residualShares: readonly number[] = [];
-  /** See far-losses.ts; without results until a policy needs them. */
-  farLosses = new LayerLosses();
+  /** Set once the session is complete. */
+  entryShares: EntryShares | undefined;
   /**
    * Whether the device computes other page forms right, as far as is known; if it does not, all pages stay in f16.
    */
@@ -95,13 +105,52 @@ export class PageChanges {
     this.#conclude(sequence, from);
     this.transformer.cache.freeBeforeWindow(sequence.pages, sequence.placeOf(from));
     // A dense text changes nothing. Most tokens fill no page, and the policy would return the same again.
-    const isNews = this.areRight && policy.key !== DENSE.key && this.#isNews(sequence, span);
+    const mayChange = this.areRight && policy.key !== DENSE.key && !sequence.measuring;
+    const isNews = mayChange && this.#isNews(sequence, span);
     // Probes run before pages change.
     const probing = isNews ? this.#probe(sequence, span) : undefined;
     if (isNews) this.#change(sequence, span);
     this.#evict(sequence, span);
     this.transformer.cache.shrink();
     return probing;
+  }
+
+  /** Measures the entries that the policy wants to know before a batch of positions `from` to `to`. Errors: `aborted`, `device_lost`. */
+  async measure(sequence: Sequence, from: number, to: number, signal?: AbortSignal): Promise<void> {
+    const { policy } = sequence;
+    const span = { computed: from, upcoming: to - from };
+    const wanted = (): PageRun | undefined =>
+      this.areRight && !sequence.measuring ? policy.measures?.(this.#view(sequence, span)) : undefined;
+    for (let run = wanted(); run; run = wanted()) {
+      const measuring = (sequence.measuring = new AbortController());
+      try {
+        const shares = await this.entryShares?.measure(
+          sequence,
+          run,
+          signal ? AbortSignal.any([measuring.signal, signal]) : measuring.signal,
+        );
+        if (!measuring.signal.aborted) this.#note(sequence.pages, run, shares);
+        sequence.measurements++;
+      } catch (error) {
+        if (!measuring.signal.aborted) throw error;
+        return;
+      } finally {
+        sequence.measuring = undefined;
+      }
+      if (measuring.signal.aborted) return;
+    }
+  }
+
+  /** Notes the shares of measured pages. */
+  #note(pages: CachePage[], run: PageRun, shares = sharesByAge(this.transformer.config, run)): void {
+    for (let i = 0; i < run.count; i++) {
+      const page = pages[run.first + i] as CachePage;
+      const layers = page.layers.map((each, layer): LayerPage => {
+        if (!this.#changingLayers.includes(layer)) return each;
+        return { ...each, slots: (shares[layer]?.[i] ?? []).map((own) => ({ from: 0, shares: own })) };
+      });
+      pages[run.first + i] = { ...page, layers };
+    }
   }
 
   /** Most tokens of a batch of a prompt. */
@@ -120,12 +169,12 @@ export class PageChanges {
     const span = { computed: from, upcoming: 1 };
     const isNews = this.areRight && this.#stateOf(sequence, span) !== this.#asked.get(sequence);
     const mayFind = isNews && this.#toProbe(sequence, span) !== undefined;
-    return probing || mayFind
+    return probing || sequence.measuring || mayFind
       ? 1
       : Math.max(1, Math.min(PAGE_TOKENS - (place % PAGE_TOKENS), this.contextLength - place));
   }
 
-  /** Whether a page was filled, or a probe ended or may begin, since the policy was asked. */
+  /** Whether a page was filled, a probe ended or may begin, or entries were measured, since the policy was asked. */
   #isNews(sequence: Sequence, span: Span): boolean {
     const state = this.#stateOf(sequence, span);
     const isNews = this.#asked.get(sequence) !== state;
@@ -140,6 +189,7 @@ export class PageChanges {
       pagesFor(computed + upcoming),
       latestQueries(sequence, computed).queries > 0,
       sequence.probing === undefined,
+      sequence.measurements,
     ].join();
   }
 
@@ -147,7 +197,11 @@ export class PageChanges {
   #change(sequence: Sequence, span: Span): void {
     const { pages, policy } = sequence;
     const { cache } = this.transformer;
-    const changes = this.#mayChange(policy.changes?.(this.#view(sequence, span)));
+    const view = this.#view(sequence, span);
+    const sparse = policy.sparse?.(view);
+    const changes = this.#mayChange(policy.changes?.(view)).filter(
+      ({ page }) => !sparse || page < sparse.first || page >= sparse.first + sparse.count,
+    );
     if (changes.some(({ forced }) => forced)) {
       sequence.memoryOverrode = true;
       sequence.probing = undefined;
@@ -159,6 +213,37 @@ export class PageChanges {
       this.recorder.submit(); // the next round overwrites the tasks
       for (const copy of copies) cache.accept(pages, copy, sequence.shadows);
     }
+    if (sparse) this.#giveUp(sequence, sparse);
+  }
+
+  /** Gives up entries of measured pages, so that the others fit into `bytes`. */
+  #giveUp(sequence: Sequence, { first, count, bytes }: PageRun & { bytes: number }): void {
+    const { cache, config } = this.transformer;
+    const headBytes = (layer: number): number =>
+      sparseUnits({ ...config, headDim: headDimOfLayer(config, layer) }, 1) * UNIT_BYTES;
+    const { pages } = sequence;
+    const measured = { pages, first, end: first + count, layers: this.#changingLayers, headBytes };
+    for (const [layer, contents] of chooseEntries(measured, bytes)) {
+      const isEmpty = ({ heads }: NewContents): boolean => heads.every((entries) => entries === undefined);
+      const filled = contents.filter((each) => !isEmpty(each));
+      // All of a layer's pages are read before any is freed.
+      const made = new Map<number, LayerPage>();
+      for (let at = 0; at < filled.length; at += SPARSE_AT_ONCE) {
+        const part = filled.slice(at, at + SPARSE_AT_ONCE);
+        const { made: own, scratch } = cache.sparsePages(pages, layer, part, sequence.region);
+        this.transformer.layers[layer]?.mixer.pageForms?.gather(this.recorder, part.length);
+        this.recorder.submit();
+        for (const page of scratch) cache.layers[layer]?.remove(page);
+        part.forEach(({ page }, i) => made.set(page, own[i] as LayerPage));
+      }
+      for (const { page, heads } of contents) {
+        const from = pages[page]?.layers[layer] as LayerPage;
+        const to = made.get(page) ?? cache.givenUp(layer, heads.length);
+        cache.accept(pages, { page, layer, from, to }, sequence.shadows);
+      }
+      cache.shrink();
+    }
+    for (let i = first; i < first + count; i++) pages[i] = { ...(pages[i] as CachePage), isSparse: true };
   }
 
   /** Pages of sliding-window layers stay in f16: they are few, and their kernels read no other form. */
@@ -179,6 +264,7 @@ export class PageChanges {
     }
     if (count === 0) return;
     sequence.probing = undefined;
+    sequence.measuring?.abort();
     if (count > pagesBeyondContext(view)) sequence.memoryOverrode = true;
     this.transformer.cache.drop(pages, keptPages, count);
     sequence.dropped += count * PAGE_TOKENS;
@@ -237,7 +323,7 @@ export class PageChanges {
       await this.#readback.submit(this.recorder, [{ buffer: cache.errors, offset: 0, size }]),
     );
     probing.found = Array.from({ length: layers.length * forms.length }, (_, i): FormLoss => {
-      const form = forms[i % forms.length] as SmallerForm;
+      const form = forms[i % forms.length] as QuantizedForm;
       const bytes = pageUnits(form, config) * UNIT_BYTES;
       return {
         layer: layers[Math.floor(i / forms.length)] as number,
@@ -255,15 +341,7 @@ export class PageChanges {
     const { pages, keptPages, probed } = sequence;
     const sizes = { halfBytes: pageBytes(config), nextBytes: this.#nextBytes };
     return {
-      ...{
-        pages,
-        keptPages,
-        upcoming,
-        ...sizes,
-        probed,
-        residualShares: this.residualShares,
-        farLosses: this.farLosses,
-      },
+      ...{ pages, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares },
       tokens: sequence.placeOf(computed),
       contextLength: this.contextLength,
       changingLayers: this.#changingLayers,

@@ -8,6 +8,7 @@ import { checkEncoderTensors, readEncoderConfig } from '../../../src/weights/enc
 import { openModelFile } from '../../../src/weights/open-model-file.ts';
 import type { TensorInfo } from '../../../src/weights/tensor-info.ts';
 import { llamaVectors } from '../../llama/llama-vectors.ts';
+import { ADAPTERS_HERE } from '../../support/adapters/adapters-here.ts';
 import { BytesSource } from '../../support/bytes-source.ts';
 import {
   embedded,
@@ -287,7 +288,7 @@ test.each(GGUF_REFUSED)('a GGUF file without %s is refused by name', async (_, c
 
 test('a GGUF file of the model generates no answers', async () => {
   await expect(
-    openEngine({ gpu: lastingGpu(), wait: napping, sources: await encoderGguf(folder()) }),
+    openEngine({ gpu: lastingGpu(), wait: napping, sources: await encoderGguf(folder()), ...ADAPTERS_HERE }),
   ).rejects.toMatchObject({ code: 'unsupported', detail: { field: 'general.architecture' } });
 });
 

@@ -1,12 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import {
-  type CachePolicy,
-  DENSE,
-  errorBudgetPolicy,
-  fixedForm,
-  type KvOptions,
-  oldPages,
-} from '../../../src/cache/policy.ts';
+import { type CachePolicy, DENSE, errorBudgetPolicy, fixedForm, type KvOptions } from '../../../src/cache/policy.ts';
 import type { LayerPage } from '../../../src/cache/cache-page.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import { eachLogits } from '../../../cli/measure/evaluate.ts';
@@ -47,13 +40,6 @@ async function ask(engine: LocalEngine, kv: KvOptions, prompt = PROMPT) {
   return answer(engine.complete(prompt, { ...kv, sampling: { ...GREEDY, logitBias }, stop: [], maxTokens: 80 }));
 }
 
-/** Every layer gives up its old pages. */
-const GIVING_UP: CachePolicy = {
-  key: 'giving up',
-  changes: (view) =>
-    oldPages(view).flatMap(({ page, layer, now }) => (now.form === 'f16' ? [{ page, layer, form: 'sparse' }] : [])),
-};
-
 const total = (bytesOf: Record<string, number>): number => Object.values(bytesOf).reduce((sum, each) => sum + each, 0);
 
 describe('logits with pages in other forms', () => {
@@ -72,7 +58,7 @@ describe('logits with pages in other forms', () => {
     const engine = await engineUnderTest(bytes);
     const errors: number[] = [];
     const forms = byTier(['q8', 'k3v2'] as const, ['q8', 'q4', 'q3', 'k3v2'] as const);
-    for (const policy of [...forms.map((form) => fixedForm(form)), GIVING_UP]) {
+    for (const policy of forms.map((form) => fixedForm(form))) {
       errors.push(nmse(await logitsWith(engine, policy), dense));
     }
     expect(errors[0]).toBeGreaterThan(0);
@@ -107,7 +93,7 @@ describe('logits with pages in other forms', () => {
 
   restOnly(() =>
     test('freed pages are not read: NaN in them changes nothing', async () => {
-      const policies = [errorBudgetPolicy(0.1), GIVING_UP];
+      const policies = [errorBudgetPolicy(0.1), fixedForm('q4')];
       for (const policy of policies) {
         const engine = await engineUnderTest(bytes);
         const clean = await logitsWith(engine, policy);

@@ -6,7 +6,7 @@ import type { Random } from '../random.ts';
 import type { Cache, Page } from './random-pages.ts';
 import type { Runner } from './runner.ts';
 
-/** Pages of all forms next to each other, one given up, and bases with gaps, as after an eviction. */
+/** Pages of all forms next to each other, one given up, one with other entries for each head, and bases with gaps, as after an eviction. */
 export const PAGES: Page[] = [
   { form: 'f16', base: 0 },
   { form: 'q4', base: 32 },
@@ -14,6 +14,10 @@ export const PAGES: Page[] = [
   { form: 'f16', base: 96 },
   { form: 'q3', base: 128 },
   { form: 'sparse', base: 160 },
+  {
+    ...{ form: 'sparse', base: 192 },
+    slotOf: (kvHead) => (kvHead % 3 === 1 ? undefined : { entries: kvHead === 0 ? 7 : 32, from: 32 * kvHead - 96 }),
+  },
   { form: 'f16', base: 224 },
   { form: 'k3v2', base: 256 },
   { form: 'f16', base: 288 },
@@ -24,6 +28,9 @@ export interface Attended {
   /** `[T, numHeads, headDim]` */
   y: GPUBuffer;
   probes: GPUBuffer;
+  /** Unless a decode has one split: `[T, splits, numHeads, headDim + 4]`. */
+  partial_outputs: GPUBuffer;
+  splits: number;
 }
 
 export interface Shown {
@@ -76,7 +83,7 @@ export function attend(
   runner.run(kernel, bounds, { tokens, splits }, params);
   if (splits > 1 || kernel.alwaysMerged)
     runner.run(attentionMergeKernels(device, heads)[kind], bounds, { tokens }, params);
-  return { y, probes };
+  return { y, probes, partial_outputs, splits };
 }
 
 export function randomRows({ numHeads, numKvHeads, headDim }: Heads, tokens: number, random: Random) {

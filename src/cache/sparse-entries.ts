@@ -1,0 +1,120 @@
+import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { SPARSE_FORM } from '../kernels/formats/page-forms.ts';
+import type { CachePage, LayerPage, Slot } from './cache-page.ts';
+
+/** An entry of a head: the index of its page in the sequence, its index in that page, and its share of attention. */
+export interface Source {
+  page: number;
+  entry: number;
+  share: number;
+}
+
+/** New contents of one layer's page: the entries of each head, at most PAGE_TOKENS; undefined for none. */
+export interface NewContents {
+  page: number;
+  heads: readonly (readonly Source[] | undefined)[];
+}
+
+/** The measured pages that entries are chosen from. */
+export interface Measured {
+  pages: readonly CachePage[];
+  /** The first one, and the one after the last. */
+  first: number;
+  end: number;
+  /** Layers whose pages can be sparse. */
+  layers: readonly number[];
+  /** Bytes of a head with entries, however many. */
+  headBytes: (layer: number) => number;
+}
+
+/** A head keeps a page's entries where they are, and as they are, if so many of them are among the best. */
+const STAYING = 24;
+
+/** Entries of one head in one page. */
+interface Held {
+  page: number;
+  entries: Source[];
+}
+
+/** One head of a layer: its entries by page, all of them from the largest share on, and how many pages it keeps. */
+interface Head {
+  held: Held[];
+  best: Source[];
+  kept: number;
+}
+
+/**
+ * The contents of measured pages that fit into `bytes`: the entries with the largest shares, whatever their layer and head.
+ * By layer; pages that do not change are not listed. A head keeps its best entries in whole pages of them, so that none is
+ * partly filled, and those are kept that have the largest sums.
+ */
+export function chooseEntries(measured: Measured, bytes: number): Map<number, NewContents[]> {
+  const { layers, headBytes } = measured;
+  const heads = layers.map((layer) => headsOf(measured, layer));
+  const parts = heads.flatMap((own, i) => {
+    const cost = headBytes(layers[i] as number);
+    return own.flatMap((head) =>
+      Array.from({ length: Math.ceil(head.best.length / PAGE_TOKENS) }, (_, at) => {
+        const part = head.best.slice(at * PAGE_TOKENS, (at + 1) * PAGE_TOKENS);
+        return { head, cost, sum: part.reduce((sum, { share }) => sum + share, 0) };
+      }),
+    );
+  });
+  let left = bytes;
+  // A head's later parts have smaller sums.
+  for (const { head, cost } of parts.sort((a, b) => b.sum - a.sum)) {
+    if (cost > left) break;
+    left -= cost;
+    head.kept++;
+  }
+  return new Map(layers.map((layer, i) => [layer, contentsOf(measured, layer, heads[i] as Head[])]));
+}
+
+function headsOf({ pages, first, end }: Measured, layer: number): Head[] {
+  const heads: Head[] = [];
+  for (let page = first; page < end; page++) {
+    pages[page]?.layers[layer]?.slots?.forEach((slot, i) => {
+      const head = (heads[i] ??= { held: [], best: [], kept: 0 });
+      if (!slot) return;
+      const entries = [...slot.shares].map((share, entry) => ({ page, entry, share }));
+      head.held.push({ page, entries });
+      head.best.push(...entries);
+    });
+  }
+  for (const { best } of heads) best.sort((a, b) => b.share - a.share);
+  return heads;
+}
+
+function contentsOf({ pages, first, end }: Measured, layer: number, heads: readonly Head[]): NewContents[] {
+  const placed = heads.map((head) => placesOf(head, first));
+  return Array.from({ length: end - first }, (_, i) => first + i).flatMap((page) => {
+    const own = placed.map((places) => places.get(page));
+    const now = pages[page]?.layers[layer] as LayerPage;
+    const stays = own.every((entries, head) => isSame(entries, page, now.slots?.[head]));
+    return stays && (now.form === 'sparse' || now.form === SPARSE_FORM) ? [] : [{ page, heads: own }];
+  });
+}
+
+const isSame = (entries: readonly Source[] | undefined, page: number, slot: Slot | undefined): boolean =>
+  entries === undefined || slot === undefined
+    ? entries === slot
+    : entries.length === slot.shares.length && entries.every((entry) => entry.page === page);
+
+/** The entries that a head keeps, by page. */
+function placesOf({ held, best, kept }: Head, first: number): Map<number, readonly Source[]> {
+  const isKept = new Set(best.slice(0, kept * PAGE_TOKENS));
+  const counted = held.map((each) => ({ ...each, count: each.entries.filter((entry) => isKept.has(entry)).length }));
+  const staying = counted
+    .filter(({ count, entries }) => count >= Math.min(STAYING, entries.length))
+    .sort((a, b) => b.count - a.count)
+    .slice(0, kept);
+  const places = new Map(staying.map(({ page, entries }): [number, readonly Source[]] => [page, entries]));
+  const others = best.filter(({ page }) => !places.has(page)).slice(0, (kept - staying.length) * PAGE_TOKENS);
+  others.sort((a, b) => a.page - b.page || a.entry - b.entry);
+  let page = first;
+  for (let at = 0; at < others.length; at += PAGE_TOKENS) {
+    while (places.has(page)) page++;
+    places.set(page, others.slice(at, at + PAGE_TOKENS));
+  }
+  return places;
+}
