@@ -99,7 +99,7 @@ export interface CompletionOptions {
   kvErrorBudget?: number;
   /**
    * With `kv: 'policy'` or `'sparse'`: bytes that the keys and values of the text may take. Below about 20 % of f16's,
-   * `policy` gives up the oldest text, `sparse` the entries that matter least. Default: no limit.
+   * `policy` evicts the oldest text, `sparse` the entries that matter least. Default: no limit.
    */
   kvMemoryBudget?: number;
   /** With `kv: 'policy'`: the budget that holds if both cannot; the report tells which did. Default: `error`, or `memory` if only that is set. */

@@ -69,7 +69,7 @@ export interface CachePage {
   /** Position of its first token. */
   readonly base: number;
   readonly layers: readonly LayerPage[];
-  /** Heads gave up entries of its text, and have others of it in other pages. */
+  /** Heads evicted entries of its text, and have others of it in other pages. */
   readonly isSparse?: boolean;
 }
 

@@ -395,7 +395,7 @@ export class KvCache {
   }
 
   /** Adds a page of which a layer keeps no entry of any of its heads. */
-  givenUp(layer: number, heads: number): LayerPage {
+  emptyPage(layer: number, heads: number): LayerPage {
     const page = (this.layers[layer] as LayerPages).add('sparse', 0, 0);
     return { ...page, slots: Array.from({ length: heads }, () => undefined) };
   }
@@ -526,7 +526,7 @@ export interface KvReport {
   layerErrors: number[];
   /** Measured error of the latest queries over all pages at once; only with `kvShadow`. */
   shadowErrors?: number[];
-  /** Tokens whose entries heads gave up (`kv: 'sparse'`), counted per layer, as a mean over its heads. */
+  /** Tokens whose entries heads evicted (`kv: 'sparse'`), counted per layer, as a mean over its heads. */
   mergedTokens: number;
   /** Tokens evicted from all layers because the text exceeded its context or memory budget. */
   droppedTokens: number;

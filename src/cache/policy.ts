@@ -316,10 +316,10 @@ const WHOLE_PAGES = 3;
 const KEPT_SHARE = 3 / 8;
 /** With a budget: what the pages of a batch take of it at most, and what pages that are not measured yet take. */
 const SPARSE_BATCH_SHARE = 1 / 4;
-/** With a budget: what is free of it once entries are given up, so that this does not happen with every page. */
+/** With a budget: what is free of it once entries are evicted, so that this does not happen with every page. */
 const FREE_SHARE = 1 / 16;
 
-/** Pages whose entries may be given up: those that are measured, then `rest` others. */
+/** Pages whose entries may be evicted: those that are measured, then `rest` others. */
 function sparsePages(view: CacheView): PageRun & { rest: number } {
   const { pages, keptPages: first, changingLayers } = view;
   const end = Math.max(first, Math.floor(view.tokens / PAGE_TOKENS) - WHOLE_PAGES);
@@ -383,7 +383,7 @@ export function sparsePolicy(bytes?: number): CachePolicy {
       if (over <= 0 || rest === 0) return undefined;
       const share = Math.floor((SPARSE_BATCH_SHARE * bytes) / sparsePageBytes(view));
       const most = Math.max(1, Math.min(mostMeasured(view), share, Math.floor(bytes / view.nextBytes)));
-      // Fewer than that only if nothing else can be given up.
+      // Fewer than that only if nothing else can be evicted.
       return rest < most && bytesOf(view, { first, count }) > over
         ? undefined
         : { first: first + count, count: Math.min(rest, most) };

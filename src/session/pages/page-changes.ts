@@ -213,11 +213,11 @@ export class PageChanges {
       this.recorder.submit(); // the next round overwrites the tasks
       for (const copy of copies) cache.accept(pages, copy, sequence.shadows);
     }
-    if (sparse) this.#giveUp(sequence, sparse);
+    if (sparse) this.#evictEntries(sequence, sparse);
   }
 
-  /** Gives up entries of measured pages, so that the others fit into `bytes`. */
-  #giveUp(sequence: Sequence, { first, count, bytes }: PageRun & { bytes: number }): void {
+  /** Evicts entries of measured pages, so that the others fit into `bytes`. */
+  #evictEntries(sequence: Sequence, { first, count, bytes }: PageRun & { bytes: number }): void {
     const { cache, config } = this.transformer;
     const headBytes = (layer: number): number =>
       sparseUnits({ ...config, headDim: headDimOfLayer(config, layer) }, 1) * UNIT_BYTES;
@@ -238,7 +238,7 @@ export class PageChanges {
       }
       for (const { page, heads } of contents) {
         const from = pages[page]?.layers[layer] as LayerPage;
-        const to = made.get(page) ?? cache.givenUp(layer, heads.length);
+        const to = made.get(page) ?? cache.emptyPage(layer, heads.length);
         cache.accept(pages, { page, layer, from, to }, sequence.shadows);
       }
       cache.shrink();

@@ -35,7 +35,7 @@ const areSparse = ({ isSparse }: CachePage): boolean => isSparse === true;
 const total = (of: Record<string, number>): number => Object.values(of).reduce((sum, each) => sum + each, 0);
 
 describe('a sparse cache', () => {
-  test('answers as the text without the tokens whose entries were given up', async () => {
+  test('answers as the text without the tokens whose entries were evicted', async () => {
     const tuning = new MemoryTuning();
     const engine = await engineUnderTest(model(1, 1e6), { tuning });
     const dense = await lastLogits(engine, tokens, DENSE);
@@ -119,7 +119,7 @@ describe('a sparse cache', () => {
     expect(again.last).toEqual(clean.last);
     expect(again.last.every(Number.isFinite)).toBe(true);
 
-    // Decoding gives up entries too, and an answer may be continued.
+    // Decoding evicts entries too, and an answer may be continued.
     const kv = { kv: 'sparse', kvMemoryBudget: Math.floor(0.2 * dense) } as const;
     const asked = {
       ...kv,

@@ -6,7 +6,7 @@ import type { Random } from '../random.ts';
 import type { Cache, Page } from './random-pages.ts';
 import type { Runner } from './runner.ts';
 
-/** Pages of all forms next to each other, one given up, one with other entries for each head, and bases with gaps, as after an eviction. */
+/** Pages of all forms next to each other, one without entries, one with other entries for each head, and bases with gaps, as after an eviction. */
 export const PAGES: Page[] = [
   { form: 'f16', base: 0 },
   { form: 'q4', base: 32 },

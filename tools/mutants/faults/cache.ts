@@ -128,7 +128,7 @@ export const CACHE: readonly Fault[] = [
     file: 'src/cache/kv-cache.ts',
     find: 'report.mergedTokens += PAGE_TOKENS - entriesOf(page);',
     replace: 'report.mergedTokens += 1;',
-    what: 'The report counts pages instead of the tokens whose entries were given up.',
+    what: 'The report counts pages instead of the tokens whose entries were evicted.',
     from: 'seeded',
     tests: ['tests/session/pages/sparse-cache.test.ts'],
   },
