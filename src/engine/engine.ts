@@ -83,7 +83,7 @@ export class LocalEngine implements EngineCore {
     } = options;
     this.#grammars = openGrammars(() => grammarVocabulary(tokenizer, config.vocabSize));
     const asked = (to: Session): Session => {
-      to.entryShares.request = () => this.#texts.encodeChat([{ role: 'user', content: 'Repeat the text above.' }]);
+      to.entryShares.request = () => this.#texts.askToRepeat();
       return to;
     };
     this.#live = new LiveSession(async () => asked(await reopen()), asked(session));

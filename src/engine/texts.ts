@@ -40,6 +40,17 @@ export class Texts {
     return this.tokenizer.encode(renderChat(this.metadata, messages, extras), { parseSpecial: true, maxTokens });
   }
 
+  /** A message that asks to repeat the text before it. A chat template that refuses it is left out. */
+  askToRepeat(): number[] {
+    const content = 'Repeat the text above.';
+    try {
+      return this.encodeChat([{ role: 'user', content }]);
+    } catch (error) {
+      if (!(error instanceof ChunkwiseError)) throw error;
+      return this.tokenizer.encode(content);
+    }
+  }
+
   /**
    * A chat whose answer starts without reasoning, and its tokens. Errors: `context_overflow`, naming `field`;
    * `unsupported`.

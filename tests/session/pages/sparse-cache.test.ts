@@ -5,8 +5,10 @@ import { UNADAPTED } from '../../../src/engine/adapters.ts';
 import { eachLogits } from '../../../cli/measure/evaluate.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import type { LocalEngine } from '../../../src/engine/engine.ts';
+import { Texts } from '../../../src/engine/texts.ts';
 import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../../../src/kernels/heads.ts';
+import { createTokenizer } from '../../../src/tokenizer/tokenizer.ts';
 import { engineUnderTest } from '../../support/engine-under-test.ts';
 import { answer } from '../../support/answer.ts';
 import { miscompiling } from '../../support/gpu/miscompiling.ts';
@@ -145,6 +147,15 @@ describe('a sparse cache', () => {
     expect(changed()).toBeGreaterThan(0);
     expect(end.report.kv.formsRefused).toBe(true);
     expect(end.report.kv.bytes.f16).toBe(total(end.report.kv.bytes));
+  });
+
+  test('measures entries even if the chat template refuses the request to repeat the text', async () => {
+    const { plan } = await (await engineUnderTest(model(2))).session();
+    const tokenizer = createTokenizer(plan.tokenizer);
+    const refusing = { ...plan.tokenizer, chatTemplate: "{{ raise_exception('no') }}" };
+    const [chat, plain] = [plan.tokenizer, refusing].map((own) => new Texts(tokenizer, own, 512).askToRepeat());
+    expect(tokenizer.decode(plain!)).toBe('Repeat the text above.');
+    expect(chat!.length).toBeGreaterThan(plain!.length);
   });
 
   test('a text that diverges at its sparse pages continues before the first of them', async () => {
