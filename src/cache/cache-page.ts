@@ -73,6 +73,12 @@ export interface CachePage {
   readonly isSparse?: boolean;
 }
 
+/** Consecutive pages of a sequence. */
+export interface PageRun {
+  first: number;
+  count: number;
+}
+
 /** Whether a layer keeps other entries in this page than those of its text. */
 export const hasSparse = (layers: readonly PageState[]): boolean => layers.some(({ form }) => form === 'sparse');
 
@@ -201,12 +207,15 @@ export function layerPageUnits(
   return pageUnits(form, { numKvHeads: config.numKvHeads, headDim: headDimOfLayer(config, layer) });
 }
 
+/** Units of one layer's sparse page that has entries of `heads` heads. */
+export const sparsePageUnits = (config: PageShape, layer: number, heads: number): number =>
+  sparseUnits({ numKvHeads: config.numKvHeads, headDim: headDimOfLayer(config, layer) }, heads);
+
 /** Units of a saved page. */
-export function savedPageUnits(config: PageShape, layer: number, { form, entries, slots = [] }: SavedPage): number {
-  if (form !== 'sparse') return layerPageUnits(config, layer, form, entries);
-  const { numKvHeads } = config;
-  return sparseUnits({ numKvHeads, headDim: headDimOfLayer(config, layer) }, slots.filter(Boolean).length);
-}
+export const savedPageUnits = (config: PageShape, layer: number, { form, entries, slots = [] }: SavedPage): number =>
+  form === 'sparse'
+    ? sparsePageUnits(config, layer, slots.filter(Boolean).length)
+    : layerPageUnits(config, layer, form, entries);
 
 /** Tokens before the window whose pages are kept, so that a sequence can resume that far before its end. */
 const KEPT_TOKENS = 2 * PAGE_TOKENS;

@@ -16,7 +16,6 @@ import {
   pageEntry,
   type PageForm,
   sparseHead,
-  sparseUnits,
   UNIT_BYTES,
 } from '../kernels/formats/page-forms.ts';
 import { FOUND_BYTES, probeFloats, PROBES } from '../kernels/pages.ts';
@@ -34,9 +33,11 @@ import {
   mostWindowPages,
   pagesBeforeWindow,
   type PageState,
+  type PageRun,
   type SavedPage,
   type Slot,
   slidingWindowLayers,
+  sparsePageUnits,
 } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
 import type { NewContents, Source } from './sparse-entries.ts';
@@ -178,7 +179,7 @@ export class KvCache {
     saved: readonly (readonly SavedPage[])[],
     bytes: readonly Uint8Array<ArrayBuffer>[],
     states: readonly number[] = [],
-    sparse = { first: 0, count: 0 },
+    sparse: PageRun = { first: 0, count: 0 },
   ): { pages: CachePage[]; states: RecurrentState[] } {
     this.device.buffers.expectNoneRecorded('kv pages');
     if (!this.hasRoom(saved.length, countWindowPages(this.config, saved)))
@@ -358,7 +359,7 @@ export class KvCache {
   }
 
   /**
-   * Adds sparse pages of a layer, at most SPARSE_AT_ONCE, and writes the tasks that fill them: `scratch` are the pages in f16
+   * Adds sparse pages of a layer, at most SPARSE_AT_ONCE, none of them empty, and writes the tasks that fill them: `scratch` are the pages in f16
    * that these take. `region` shows the sequence. Throws if anything is recorded.
    */
   sparsePages(
@@ -373,7 +374,7 @@ export class KvCache {
     const made = contents.map(({ page, heads }) => {
       const slots = heads.map((entries, head) => entries && slotOf(pages, { layer, head, page }, entries));
       const most = Math.max(...slots.map((slot) => slot?.shares.length ?? 0));
-      const units = sparseUnits(shape, slots.filter((slot) => slot !== undefined).length);
+      const units = sparsePageUnits(this.config, layer, slots.filter((slot) => slot !== undefined).length);
       return { ...own.add('sparse', most, units), slots };
     });
     const scratch = contents.map(() => own.add('f16'));
@@ -381,7 +382,7 @@ export class KvCache {
     const { queue } = this.device.gpuDevice;
     made.forEach(({ place, slots }) => {
       const heads = slots.map((slot) => slot && { entries: slot.shares.length, from: slot.from });
-      if (place.units > 0) queue.writeBuffer(own.buffer, place.offset * UNIT_BYTES, sparseHead(shape, heads));
+      queue.writeBuffer(own.buffer, place.offset * UNIT_BYTES, sparseHead(shape, heads));
     });
     const tasks = contents.map(({ page }, i) => ({
       page,

@@ -6,7 +6,7 @@ import {
   UNIT_BYTES,
 } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
-import type { CachePage, Change, LayerLosses, LayerPage } from './cache-page.ts';
+import type { CachePage, Change, LayerLosses, LayerPage, PageRun } from './cache-page.ts';
 import { kvBytes, MOST_MEASURED } from './kv-cache.ts';
 
 /** A sequence's state before its next batch, as policies see it. */
@@ -37,12 +37,6 @@ export interface CacheView {
 export interface Probe {
   pages: readonly number[];
   forms: readonly QuantizedForm[];
-}
-
-/** Consecutive pages of a sequence. */
-export interface PageRun {
-  first: number;
-  count: number;
 }
 
 /** Decides the forms of a sequence's pages and which pages to evict. */

@@ -8,6 +8,7 @@ import {
   type FormLoss,
   layerPageUnits,
   pagesBeforeWindow,
+  type PageRun,
   SHARE_BYTES,
   type SavedPage,
   savedPageUnits,
@@ -46,7 +47,7 @@ export interface SavedText {
   /** `[page][layer]`; page i begins at position i · PAGE_TOKENS. */
   pages: readonly (readonly SavedPage[])[];
   /** Consecutive pages whose entries were chosen. */
-  sparse?: { first: number; count: number };
+  sparse?: PageRun;
   /** Models with delta nets: token counts, ascending, of the recurrent states stored after the pages. */
   states?: readonly number[];
   /** Results of probes, and the number of pages at the last one. */

@@ -7,7 +7,7 @@ import type { Recorder } from '../gpu/recorder.ts';
 import { type Batch, FIRST_PREFILL_TOKEN, type MeasuredPages } from '../layers/batch.ts';
 import type { LayerRange, Transformer } from '../models/transformer.ts';
 import type { Batches, ForwardOptions } from './batches.ts';
-import type { PageRun } from '../cache/policy.ts';
+import type { PageRun } from '../cache/cache-page.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { PageChanges } from './pages/page-changes.ts';
 import type { Sequence } from './sequence.ts';

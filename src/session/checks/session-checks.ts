@@ -81,28 +81,22 @@ export async function checkPlainAdapters(session: Checked, store: TuningStore): 
   });
 }
 
-/**
- * The same for kernels of pages in other forms than f16, once they are compiled. Errors: `wrong_results`,
- * `device_lost`.
- */
-export async function checkPages(session: Checked, store: TuningStore): Promise<void> {
-  const { config } = session.plan;
-  await rightFor(session, store, {
-    name: 'right with page forms',
-    texts: pageFormKernels(session.device, config).map((kernel) => session.device.pipelines.textOf(kernel)),
-    groups: (device) => [{ candidates: [], checks: pageChecks(device, config) }],
-  });
-}
+/** The same for kernels that are compiled once a text needs them. */
+const checksOf =
+  (name: string, kernels: typeof pageFormKernels, checks: typeof pageChecks) =>
+  async ({ device, recorder, plan: { config } }: Checked, store: TuningStore): Promise<void> => {
+    await rightFor({ device, recorder }, store, {
+      name,
+      texts: kernels(device, config).map((kernel) => device.pipelines.textOf(kernel)),
+      groups: (apart) => [{ candidates: [], checks: checks(apart, config) }],
+    });
+  };
 
-/** The same for kernels of sparse pages. Errors: `wrong_results`, `device_lost`. */
-export async function checkSparsePages(session: Checked, store: TuningStore): Promise<void> {
-  const { config } = session.plan;
-  await rightFor(session, store, {
-    name: 'right with sparse pages',
-    texts: sparsePageKernels(session.device, config).map((kernel) => session.device.pipelines.textOf(kernel)),
-    groups: (device) => [{ candidates: [], checks: sparseChecks(device, config) }],
-  });
-}
+/** For pages in other forms than f16. Errors: `wrong_results`, `device_lost`. */
+export const checkPages = checksOf('right with page forms', pageFormKernels, pageChecks);
+
+/** For sparse pages. Errors: `wrong_results`, `device_lost`. */
+export const checkSparsePages = checksOf('right with sparse pages', sparsePageKernels, sparseChecks);
 
 const textsOf = (device: Device): string[] => device.pipelines.texts().map(({ text }) => text);
 

@@ -1,6 +1,5 @@
-import { freedPage, slidingWindowLayers } from '../../cache/cache-page.ts';
+import { freedPage, type PageRun, slidingWindowLayers } from '../../cache/cache-page.ts';
 import { MOST_MEASURED } from '../../cache/kv-cache.ts';
-import type { PageRun } from '../../cache/policy.ts';
 import { MAX_SEQUENCES } from '../../config/limits.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';

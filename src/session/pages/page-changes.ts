@@ -6,24 +6,19 @@ import {
   type LayerPage,
   layerPageUnits,
   type PageProbe,
+  type PageRun,
   slidingWindowLayers,
+  sparsePageUnits,
 } from '../../cache/cache-page.ts';
 import { errorBytes, pagesFor, SPARSE_AT_ONCE, TASKS_OF_LAYER } from '../../cache/kv-cache.ts';
-import {
-  type CachePolicy,
-  type CacheView,
-  DENSE,
-  pagesBeyondContext,
-  type PageRun,
-  type Probe,
-} from '../../cache/policy.ts';
+import { type CachePolicy, type CacheView, DENSE, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
 import { chooseEntries, type NewContents } from '../../cache/sparse-entries.ts';
-import { hasPages, headDimOfLayer } from '../../config/model-config.ts';
+import { hasPages } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
 import { Readback, readOnce, type Recorder } from '../../gpu/recorder.ts';
 import { PAGE_TOKENS, pageBytes } from '../../kernels/heads.ts';
-import { pageUnits, type QuantizedForm, sparseUnits, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
+import { pageUnits, type QuantizedForm, UNIT_BYTES } from '../../kernels/formats/page-forms.ts';
 import { FOUND_BYTES, PROBES, sumOverHeads } from '../../kernels/pages.ts';
 import { MAX_SEQUENCES } from '../../config/limits.ts';
 import type { ProbedQueries, PageForms } from '../../layers/attention.ts';
@@ -219,8 +214,7 @@ export class PageChanges {
   /** Evicts entries of measured pages, so that the others fit into `bytes`. */
   #evictEntries(sequence: Sequence, { first, count, bytes }: PageRun & { bytes: number }): void {
     const { cache, config } = this.transformer;
-    const headBytes = (layer: number): number =>
-      sparseUnits({ ...config, headDim: headDimOfLayer(config, layer) }, 1) * UNIT_BYTES;
+    const headBytes = (layer: number): number => sparsePageUnits(config, layer, 1) * UNIT_BYTES;
     const { pages } = sequence;
     const measured = { pages, first, end: first + count, layers: this.#changingLayers, headBytes };
     for (const [layer, contents] of chooseEntries(measured, bytes)) {
