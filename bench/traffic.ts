@@ -4,7 +4,7 @@
 // bench/results/traffic.json.
 import { SECTORS_BAR } from '../tools/instruments/bars.ts';
 import { FEATURE_SETS } from '../tools/instruments/paper-gpu.ts';
-import { dispatchesOf, type Phase, type PhasedDispatch } from '../tools/instruments/paper-model.ts';
+import { dispatchesOf, type PaperRun, type Phase, type PhasedDispatch } from '../tools/instruments/paper-model.ts';
 import { type ShapeName, SHAPES } from '../tools/instruments/shapes.ts';
 import { Tracer } from '../tools/instruments/tracer.ts';
 import { type Traffic, trafficOf } from '../tools/instruments/traffic.ts';
@@ -22,6 +22,8 @@ interface Case {
   promptTokens: number;
   /** Whether the prompt is not the first; default: true. */
   isMeasured?: boolean;
+  /** What the autotuner may choose; default: the device's own. */
+  variant?: PaperRun['variant'];
   kernel: RegExp;
 }
 
@@ -44,6 +46,15 @@ const CASES: readonly Case[] = [
     phase: 'prefill',
     promptTokens: 512,
     isMeasured: true,
+    kernel: /linear/,
+  },
+  {
+    name: 'prefill of 512 tokens with rounded inputs, 1B, Q4_K',
+    shape: '1B',
+    type: 'Q4_K',
+    phase: 'prefill',
+    promptTokens: 512,
+    variant: { roundsInputs: true },
     kernel: /linear/,
   },
   {
@@ -189,7 +200,7 @@ function gigabytes(rows: readonly Row[], numLayers: number, isWanted: (row: Row)
 
 const [part = '', ofCase = ''] = process.argv.slice(2);
 const tracer = await Tracer.open();
-for (const { name, shape, type, phase, promptTokens, isMeasured = false, kernel } of CASES.filter((one) =>
+for (const { name, shape, type, phase, promptTokens, isMeasured = false, variant, kernel } of CASES.filter((one) =>
   one.name.includes(ofCase),
 )) {
   const config = SHAPES[shape];
@@ -200,6 +211,7 @@ for (const { name, shape, type, phase, promptTokens, isMeasured = false, kernel 
     phases: [phase],
     promptTokens,
     isMeasured,
+    variant,
   });
   const rows = await traced(
     tracer,

@@ -88,6 +88,11 @@ export const MODEL_FLAGS = {
     about: 'a LoRA adapter: a PEFT folder or a GGUF file; several are summed',
   },
   lora: { type: 'string', value: 'fused|unfused', about: 'LoRA kernels; unfused is the plain form' },
+  precision: {
+    type: 'string',
+    value: 'exact|fast',
+    about: 'fast: the autotuner may choose kernels for prompts that round inputs to 8 bits',
+  },
   ...RANK_FLAGS,
   ...KV_FLAGS,
   weights: {

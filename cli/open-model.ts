@@ -4,6 +4,7 @@ import { openEngine } from '../src/engine/open-engine.ts';
 import { inlinePlans } from '../src/engine/plan-service.ts';
 import type { AdapterUse } from '../src/engine/types.ts';
 import { ChunkwiseError } from '../src/errors/chunkwise-error.ts';
+import type { Precision } from '../src/models/kernel-candidates.ts';
 import { contextOf } from '../src/session/model-plan.ts';
 import type { ByteSource } from '../src/weights/byte-source.ts';
 import { readModelConfig } from '../src/weights/model-config.ts';
@@ -18,6 +19,7 @@ import { napping, openGpu } from '../src/node/gpu.ts';
 import { tuningStore } from '../src/node/cache-folder.ts';
 import { openGrammars } from '../src/grammar/open-grammars.ts';
 
+const PRECISIONS: readonly Precision[] = ['exact', 'fast'];
 const WEIGHTS: readonly WeightType[] = ['F16', 'Q8_0', 'Q4_1', 'stored'];
 
 export interface ModelFlags {
@@ -26,6 +28,7 @@ export interface ModelFlags {
   /** `DIR|FILE[:scale]` each; several are summed. */
   adapter?: string[];
   lora?: string;
+  precision?: string;
   'gpu-adapter'?: string;
   'context-length'?: string;
   'memory-limit'?: string;
@@ -53,6 +56,7 @@ export async function withModel<T>(
   };
   const memoryLimitBytes = wholeFlag('memory-limit', flags['memory-limit'], 1);
   const lora = choiceFlag('lora', flags.lora, ['fused', 'unfused']);
+  const precision = choiceFlag('precision', flags.precision, PRECISIONS);
   const weights = choiceFlag('weights', flags.weights, WEIGHTS);
   const uses = adapterUses(flags.adapter ?? []);
   const sources = await openSources(model);
@@ -71,6 +75,7 @@ export async function withModel<T>(
         wait: napping,
         openGrammars,
         lora,
+        precision,
         weights,
       },
       ...{ buildLadders: buildLadders(await folderOf(model)), plans: inlinePlans, tuning: tuningStore() },

@@ -76,4 +76,7 @@ test('flags without meaning for a command, or that cannot be honoured, are refus
   await expectError(() => generate(['--model', 'x', '--prompt', 'Hi', '--weights', 'Q5_0']), 'bad_request', {
     field: '--weights',
   });
+  await expectError(() => generate(['--model', 'x', '--prompt', 'Hi', '--precision', 'low']), 'bad_request', {
+    field: '--precision',
+  });
 });

@@ -7,6 +7,7 @@ import { linearShape, linearsOfLayer, linearsOfModel } from '../../src/architect
 import type { EncoderConfig } from '../../src/config/encoder-config.ts';
 import type { ModelConfig } from '../../src/config/model-config.ts';
 import { GREEDY, type SamplingOptions } from '../../src/config/sampling.ts';
+import type { Candidate } from '../../src/gpu/autotuner.ts';
 import type { OptionalFeature } from '../../src/gpu/device.ts';
 import { Recorder } from '../../src/gpu/recorder.ts';
 import { loadEncoder } from '../../src/models/load-encoder.ts';
@@ -64,6 +65,8 @@ export interface PaperRun {
   promptTokens?: number;
   /** Whether earlier prompts have measured the device's speed. */
   isMeasured?: boolean;
+  /** What the autotuner would have chosen instead of the device's defaults. */
+  variant?: Candidate;
   gpu?: PaperOptions;
 }
 
@@ -89,6 +92,7 @@ export async function dispatchesOf({
   phases = PHASES,
   promptTokens = PROMPT_TOKENS,
   isMeasured = false,
+  variant,
   gpu,
 }: PaperRun): Promise<PhasedDispatch[]> {
   config.numLayers = 1;
@@ -98,6 +102,7 @@ export async function dispatchesOf({
   const note = (dispatch: NotedDispatch): void => void noted.push({ ...dispatch, phase });
   const session = await openSession(config, type, features, note, {
     gpu,
+    variant,
     keepsHiddenStates: phases.includes('drafts'),
   });
   const prompt = new Array<number>(promptTokens).fill(0);
@@ -295,9 +300,10 @@ async function openSession(
   type: GgmlType,
   features: readonly OptionalFeature[],
   note: (dispatch: NotedDispatch) => void,
-  { gpu, keepsHiddenStates }: { gpu?: PaperOptions | undefined; keepsHiddenStates: boolean },
+  { gpu, variant, keepsHiddenStates }: Pick<PaperRun, 'gpu' | 'variant'> & { keepsHiddenStates: boolean },
 ): Promise<Session> {
   const device = await openPaperDevice(features, note, gpu);
+  device.variant = { ...device.variant, ...variant };
   const tensors = tensorsOf(config, type);
   const { contextLength } = config;
   const sizes = {
