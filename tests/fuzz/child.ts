@@ -1,6 +1,7 @@
 /** Runs fuzz cases for its parent, with a message before and after each: node --expose-gc … child.ts */
 import { Worker } from 'node:worker_threads';
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
+import { cpuMs } from '../support/cpu-time.ts';
 import { Random } from '../support/random.ts';
 import type { FuzzCase, FuzzKind } from './kind.ts';
 import { KINDS } from './kinds.ts';
@@ -11,11 +12,6 @@ const tell = (message: FromChild): void => void process.send?.(message);
 /** Processor time of this process, in ms, when the running case began; 0 between cases. */
 const begun = new Int32Array(new SharedArrayBuffer(4));
 let watchdog: Worker | undefined;
-
-const cpuMsNow = (): number => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-};
 
 /** `failure`: undefined if the case passes. */
 async function failureOf(fuzzed: FuzzCase, { codes }: FuzzKind): Promise<{ failure?: string; isRefused?: boolean }> {
@@ -40,19 +36,19 @@ async function measured(
   mostCpuMs: number,
 ): Promise<{ failure?: string; isRefused?: boolean; cpuMs: number; bytes: number }> {
   const [memory, resident, peak] = [memoryOf(), process.memoryUsage().rss, mostResident()];
-  const start = cpuMsNow();
+  const start = cpuMs();
   Atomics.store(begun, 0, Math.max(1, start));
   const outcome = await failureOf(fuzzed, kind);
   Atomics.store(begun, 0, 0);
-  const cpuMs = cpuMsNow() - start;
+  const took = cpuMs() - start;
   // Memory that is still in use, or the rise of the peak.
   const bytes = Math.max(memoryOf() - memory, mostResident() > peak ? mostResident() - resident : 0);
   const most = mostBytes(fuzzed.bytes);
   const excess = [
-    ...(cpuMs > mostCpuMs ? [`${cpuMs.toFixed(0)} ms of processor time, of ${mostCpuMs}`] : []),
+    ...(took > mostCpuMs ? [`${took.toFixed(0)} ms of processor time, of ${mostCpuMs}`] : []),
     ...(bytes > most ? [`${bytes} bytes of memory, of ${most}`] : []),
   ];
-  return { ...(excess.length > 0 && { failure: excess.join(' and ') }), ...outcome, cpuMs, bytes };
+  return { ...(excess.length > 0 && { failure: excess.join(' and ') }), ...outcome, cpuMs: took, bytes };
 }
 
 async function runCases({ name, seed, first, count, mostCpuMs }: ToChild): Promise<void> {

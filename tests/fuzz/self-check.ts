@@ -1,10 +1,6 @@
 import { ChunkwiseError } from '../../src/errors/chunkwise-error.ts';
 import { check, type FuzzCase, type FuzzKind } from './kind.ts';
-
-const cpuMs = (): number => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-};
+import { cpuMs } from '../support/cpu-time.ts';
 
 /** Every way to fail, and the two ways to pass, in this order. */
 const CASES: readonly Omit<FuzzCase, 'bytes'>[] = [

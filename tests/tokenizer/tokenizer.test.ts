@@ -6,6 +6,7 @@ import { BlobSource } from '../../src/weights/byte-source.ts';
 import { readGguf } from '../../src/weights/gguf/gguf-reader.ts';
 import { readTokenizerMetadata } from '../../src/weights/tokenizer-metadata.ts';
 import { detokenize, endTokens, ensureLlama, tokenize } from '../llama/llama.ts';
+import { cpuMs } from '../support/cpu-time.ts';
 import { expectError } from '../support/expect-error.ts';
 import { REAL_MODEL } from '../support/models/real-model.ts';
 import { TEXTS } from './texts.ts';
@@ -82,14 +83,14 @@ describe('a prompt that is too long', () => {
     'letters at random': Array.from({ length: 1e6 }, (_, i) => 'abcdefghij'[((i * 2_654_435_761) >>> 7) % 10]).join(''),
   };
 
-  it.each(Object.keys(megabyte))('is refused within two seconds: 1 MB of %s', async (name) => {
-    const start = performance.now();
+  it.each(Object.keys(megabyte))('is refused within two CPU seconds: 1 MB of %s', async (name) => {
+    const start = cpuMs();
     const options = { maxTokens: 4096, parseSpecial: true };
     await expectError(() => tokenizer.encode(megabyte[name]!, options), 'context_overflow', {
       field: 'prompt',
       reason: /4096/,
     });
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect(cpuMs() - start).toBeLessThan(2000);
   });
 
   it('has more tokens than maxTokens; an equal number is allowed', async () => {

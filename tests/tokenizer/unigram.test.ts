@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { TokenizerMetadata } from '../../src/config/tokenizer-metadata.ts';
 import { readCharsmap } from '../../src/tokenizer/charsmap.ts';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
+import { cpuMs } from '../support/cpu-time.ts';
 import { expectError } from '../support/expect-error.ts';
 import { encoderFixture, encoderTokenizer, expectedTexts } from '../support/models/encoder-folder.ts';
 
@@ -96,10 +97,10 @@ test('an unknown character costs 10 more than the worst token', () => {
 
 test('a word without a known character takes linear time and memory', () => {
   const tokenizer = ggufTokenizer({ '▁': -2, ['a'.repeat(256)]: -1 });
-  const started = performance.now();
+  const started = cpuMs();
   expect(tokenizer.encode('☃'.repeat(300_000)).slice(0, 2)).toEqual([2, 0]);
   expect(tokenizer.encode(`${'a'.repeat(300_000)}`).length).toBeGreaterThan(1000);
-  expect(performance.now() - started).toBeLessThan(10_000);
+  expect(cpuMs() - started).toBeLessThan(10_000);
 });
 
 test.each([

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type CallOrText, ToolCallReader } from '../../../src/api/chat/tool-calls.ts';
 import type { ToolFormat } from '../../../src/tokenizer/chat-traits.ts';
+import { cpuMs } from '../../support/cpu-time.ts';
 
 const WEATHER = { name: 'get_weather', arguments: '{"city": "Paris", "days": 2}' };
 const TIME = { name: 'get_time', arguments: '{}' };
@@ -197,12 +198,6 @@ describe('gemma4', () => {
   ]);
 });
 
-/** CPU time of this process in microseconds. */
-function computed(): number {
-  const { user, system } = process.cpuUsage();
-  return user + system;
-}
-
 const times = (text: string) => (n: number) => text.repeat(n);
 
 describe('an answer that is 16 times as long takes about 16 times as long, in pieces of few characters', () => {
@@ -229,10 +224,10 @@ describe('an answer that is 16 times as long takes about 16 times as long, in pi
       for (const [size, n] of [512, 16 * 512].entries()) {
         const text = answer(n);
         const reader = new ToolCallReader(format, known);
-        const start = computed();
+        const start = cpuMs();
         for (let at = 0; at < text.length; at += 4) reader.push(text.slice(at, at + 4));
         reader.flush();
-        least[size] = Math.min(least[size]!, computed() - start);
+        least[size] = Math.min(least[size]!, cpuMs() - start);
       }
     }
     // Reading all earlier text again with each piece would take 256 times as long.
