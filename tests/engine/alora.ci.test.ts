@@ -76,7 +76,11 @@ test("in a text that exceeded its context, no request reuses the adapter's answe
   expect(Math.min(...cached.slice(1))).toBeGreaterThan(0);
 });
 
-test.each([{ kv: 'q4' }, { kv: 'sparse', kvMemoryBudget: 150_000 }] as const)(
+test.each([
+  { kv: 'q4' },
+  { kv: 'sparse', kvMemoryBudget: 150_000 },
+  { kv: 'policy', kvMemoryBudget: 150_000 },
+] as const)(
   'with pages in other forms the base continues as if it had answered itself: $kv',
   async (cache) => {
     const kv = { ...cache, maxTokens: 40 };

@@ -37,6 +37,7 @@ async function savedStory(kv: KvOptions = {}) {
 const KINDS: [string, KvOptions][] = [
   ['policy', { kv: 'policy', kvErrorBudget: 1 }],
   ['sparse', { kv: 'sparse' }],
+  ['policy below the floor', { kv: 'policy', kvMemoryBudget: 100_000 }],
 ];
 // Pages of a policy have several forms, f16 among them; layers of a sparse cache gave up some.
 describe.each(KINDS)('%s', (_name, kv) => {
