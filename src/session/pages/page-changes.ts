@@ -3,8 +3,10 @@ import {
   type Change,
   type Copy,
   type FormLoss,
+  freedPage,
   type LayerPage,
   layerPageUnits,
+  pagesBeforeWindow,
   type PageProbe,
   type PageRun,
   slidingWindowLayers,
@@ -20,7 +22,7 @@ import {
   type Probe,
 } from '../../cache/policy.ts';
 import { chooseEntries, type NewContents } from '../../cache/sparse-entries.ts';
-import { hasPages } from '../../config/model-config.ts';
+import { hasPages, type ModelConfig } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
 import { Readback, readOnce, type Recorder } from '../../gpu/recorder.ts';
@@ -373,11 +375,12 @@ export class PageChanges {
 
   #view(sequence: Sequence, { computed, upcoming }: Span): CacheView {
     const { config } = this.transformer;
-    const { pages, keptPages, probed } = sequence;
+    const { keptPages, probed } = sequence;
+    const tokens = sequence.placeOf(computed);
+    const pages = withoutPassed(config, sequence.pages, tokens);
     const sizes = { halfBytes: pageBytes(config), nextBytes: this.#nextBytes };
     return {
-      ...{ pages, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares },
-      tokens: sequence.placeOf(computed),
+      ...{ pages, tokens, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares },
       contextLength: this.contextLength,
       changingLayers: this.#changingLayers,
       formBytes: (form, layer) => layerPageUnits(config, layer, form) * UNIT_BYTES,
@@ -391,6 +394,15 @@ export class PageChanges {
       sequence.probing = undefined;
     }
   }
+}
+
+/** These pages as they are once those are freed that sliding windows have passed after `tokens` tokens. */
+function withoutPassed(config: ModelConfig, pages: readonly CachePage[], tokens: number): readonly CachePage[] {
+  const passed = pagesBeforeWindow(config, tokens);
+  if (passed === 0) return pages;
+  const layers = slidingWindowLayers(config);
+  const freed = (own: LayerPage, layer: number): LayerPage => (layers.includes(layer) ? freedPage() : own);
+  return pages.map((page, i) => (i < passed ? { ...page, layers: page.layers.map(freed) } : page));
 }
 
 /** At most `most` of them, evenly spaced. */
