@@ -165,6 +165,12 @@ describe('a sparse cache', () => {
       expect(first.end.report.kv.peakBytes).toBeLessThanOrEqual(kvMemoryBudget);
       expect(first.end.report.kv.mergedTokens).toBeGreaterThan(50);
       expect(first.end.report.kv.droppedTokens).toBe(0);
+      const shadowed = await answer(plain.complete(PROMPT, { ...asked, kvShadow: true, recomputePrompt: true }));
+      expect(shadowed.text).toBe(first.text);
+      for (const error of shadowed.end.report.kv.shadowErrors ?? [NaN]) {
+        expect(error).toBeGreaterThan(0.01);
+        expect(error).toBeLessThan(2);
+      }
       const more = await answer(plain.complete(PROMPT + first.text + ' and', asked));
       expect(more.end.usage.cachedTokens).toBeGreaterThan(first.end.usage.promptTokens / 2);
       expect(more.end.report.kv.peakBytes).toBeLessThanOrEqual(kvMemoryBudget);
