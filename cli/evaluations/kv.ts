@@ -80,18 +80,21 @@ interface OverLayers {
 
 export type ComparedCache = KvOptions & CacheCost;
 
+/** A cache to compare; `policy`: default: that of the options. */
+export type CacheMode = KvOptions & { policy?: CachePolicy };
+
 /** Perplexity and cache bytes for each of `modes` and for f16 pages, over windows of `context` tokens. */
 export async function comparedCaches(
   engine: LocalEngine,
   tokens: readonly number[],
   context: number,
-  modes: readonly KvOptions[],
+  modes: readonly CacheMode[],
   adaptation?: Adaptation,
 ) {
   const dense = await cachedPerplexity(engine, tokens, context, policyOf(), { adaptation });
   const results: ComparedCache[] = [];
-  for (const mode of modes) {
-    const found = await cachedPerplexity(engine, tokens, context, policyOf(mode), {
+  for (const { policy, ...mode } of modes) {
+    const found = await cachedPerplexity(engine, tokens, context, policy ?? policyOf(mode), {
       shadows: mode.kvShadow,
       adaptation,
     });

@@ -1,4 +1,4 @@
-import { DEFAULT_KV_ERROR_BUDGET, type KvOptions, policyOf } from '../../src/cache/policy.ts';
+import { type CachePolicy, DEFAULT_KV_ERROR_BUDGET, type KvOptions, policyOf } from '../../src/cache/policy.ts';
 import { type Adaptation, UNADAPTED } from '../../src/engine/adapters.ts';
 import { scoreAnswer } from '../measure/evaluate.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
@@ -150,27 +150,32 @@ export interface Retrieval {
   cases: RetrievalResult[];
 }
 
+interface RetrievalOptions {
+  adaptation?: Adaptation;
+  /** Default: the mode's. */
+  policy?: CachePolicy;
+  progress?: (result: RetrievalResult) => void;
+}
+
 /** Asks for every fact with the cache in `mode` and with f16 pages. */
 export async function retrieval(
   engine: LocalEngine,
   cases: readonly RetrievalCase[],
   mode: KvOptions,
-  { adaptation = UNADAPTED, progress }: { adaptation?: Adaptation; progress?: (result: RetrievalResult) => void } = {},
+  { adaptation = UNADAPTED, policy = policyOf(mode), progress }: RetrievalOptions = {},
 ): Promise<Retrieval> {
   const budget = mode.kv === 'policy' ? { kvErrorBudget: DEFAULT_KV_ERROR_BUDGET } : {};
   const results: RetrievalResult[] = [];
   for (const { depth, tokens, answerTokens, answer } of cases) {
-    const scored = async (kv: KvOptions) => {
+    const scored = async (cache: CachePolicy) => {
       const {
         logProbs,
         isGreedy,
         kv: report,
-      } = await engine.alone((session) =>
-        scoreAnswer(session, tokens, answerTokens, { adaptation, policy: policyOf(kv) }),
-      );
+      } = await engine.alone((session) => scoreAnswer(session, tokens, answerTokens, { adaptation, policy: cache }));
       return { found: isGreedy, logProb: mean(logProbs), bytes: mean(Object.values(report.bytes)) };
     };
-    const [dense, other] = [await scored({}), await scored(mode)];
+    const [dense, other] = [await scored(policyOf()), await scored(policy)];
     const retrieved = ({ found, logProb }: Retrieved): Retrieved => ({ found, logProb });
     const result = {
       depth,

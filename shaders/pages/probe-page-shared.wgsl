@@ -1,6 +1,6 @@
 // Like probe-page, with one workgroup a (group of tasks, GROUP heads that share keys and values). An invocation has four
 // components of the outputs' change, of every SUBSETS-th entry.
-// needs: page-scores, page-units
+// needs: page-layout, page-scores, page-units
 const PROBE4 = QUERY_STRIDE;
 
 // Squared changes of the outputs and squared outputs, one component for each head. An invocation adds to its own vectors; in
@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var total = vec4f();
     // The old form of each page, then the new one.
     for (var t = 0u; t < 2u * params.together; t++) {
-      let page = tasks[2u * group * params.together + t];
+      let page = page_of_head(tasks[2u * group * params.together + t], kv_head);
       let distance = position - page.z;
       let keys = min(page.y >> 8u, distance + 1u);
       score_page(page, kv_head, probe, distance, 0u, keys, id);

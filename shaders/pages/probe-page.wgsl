@@ -1,7 +1,7 @@
 // How much other forms of pages change the attention output of the latest queries, whose outputs and softmaxes are known: the
 // pages' parts in their old form are subtracted, those in the new form added. One invocation a head of a task, or of several
 // tasks together.
-// needs: page-attention
+// needs: page-attention, page-layout
 const PROBE4 = 2u * HEAD_DIM4 + 1u;
 
 fn known_output(probe: u32, i: u32) -> Quad {
@@ -30,7 +30,8 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     // The old form of each page, then the new one.
     for (var t = 0u; t < 2u * params.together; t++) {
       var part = no_page();
-      attend_page(tasks[2u * group * params.together + t], kv_head, probe, params.position - q, &part);
+      let page = page_of_head(tasks[2u * group * params.together + t], kv_head);
+      attend_page(page, kv_head, probe, params.position - q, &part);
       let weight = select(-1.0, 1.0, (t & 1u) == 1u) * exp(part.maximum0 - known.x) / known.y;
       total += weight * part.sum0;
 #for n in QUADS

@@ -98,8 +98,8 @@ export interface CompletionOptions {
   /** With `kv: 'policy'`: allowed loss in percent of perplexity, 0 to 16. Default: 1. */
   kvErrorBudget?: number;
   /**
-   * With `kv: 'policy'` or `'sparse'`: bytes that the keys and values of the text may take. Below about 20 % of f16's,
-   * `policy` evicts the oldest text, `sparse` the entries that matter least. Default: no limit.
+   * With `kv: 'policy'` or `'sparse'`: bytes that the keys and values of the text may take. Below about 20 % of f16's, both
+   * evict the entries of old text that matter least. Default: no limit.
    */
   kvMemoryBudget?: number;
   /** With `kv: 'policy'`: the budget that holds if both cannot; the report tells which did. Default: `error`, or `memory` if only that is set. */

@@ -15,6 +15,7 @@ import {
   PAGE_FORMS,
   pageEntry,
   type PageForm,
+  SPARSE_FORM,
   sparseHead,
   UNIT_BYTES,
 } from '../kernels/formats/page-forms.ts';
@@ -523,15 +524,18 @@ export interface KvReport {
   bytes: Record<PageForm, number>;
   /** Peak bytes of all pages during the request. */
   peakBytes: number;
-  /** Estimated relative L2 error of each layer's attention output due to its pages' forms; forms that were not probed count as 0. */
+  /**
+   * Estimated relative L2 error of each layer's attention output due to its pages' forms; forms that were not probed count as
+   * 0, and so do evicted entries. Sparse pages count as k3v2.
+   */
   layerErrors: number[];
   /** Measured error of the latest queries over all pages at once; only with `kvShadow`. */
   shadowErrors?: number[];
-  /** Tokens whose entries heads evicted (`kv: 'sparse'`), counted per layer, as a mean over its heads. */
+  /** Tokens whose entries heads evicted, counted per layer, as a mean over its heads. */
   mergedTokens: number;
   /** Tokens evicted from all layers because the text exceeded its context or memory budget. */
   droppedTokens: number;
-  /** The memory budget changed or evicted pages regardless of the error budget. */
+  /** The memory budget changed or evicted pages, or entries of them, regardless of the error budget. */
   memoryOverrode: boolean;
   /** The request wanted smaller forms, but this device computes them wrong, so all pages stay in f16. */
   formsRefused: boolean;
@@ -564,7 +568,8 @@ export function kvReport(
       report.pages[form]++;
       report.bytes[form] += place.units * UNIT_BYTES;
       report.mergedTokens += PAGE_TOKENS - entriesOf(page);
-      if (form !== 'f16') counts[layer]?.set(form, (counts[layer].get(form) ?? 0) + 1);
+      const coded = form === 'sparse' ? SPARSE_FORM : form;
+      if (coded !== 'f16') counts[layer]?.set(coded, (counts[layer].get(coded) ?? 0) + 1);
     });
   }
   report.mergedTokens = Math.round(report.mergedTokens);

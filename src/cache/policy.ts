@@ -45,8 +45,8 @@ export interface CachePolicy {
   readonly key: string;
   /** Form changes to make now. */
   changes?(view: CacheView): Change[];
-  /** Most tokens of a batch if a new page takes `nextBytes`; default: no limit. */
-  batchTokens?(nextBytes: number): number;
+  /** Most tokens of the next batch of a prompt, which `view` does not count; default: no limit. */
+  batchTokens?(view: CacheView): number;
   /**
    * Number of pages to evict after the kept ones, oldest first, to make room for the next batch. Without this function,
    * generation ends when the context is full.
@@ -56,8 +56,22 @@ export interface CachePolicy {
   probes?(view: CacheView): Probe | undefined;
   /** Whole pages whose entries are to be measured before the next batch; see session/pages/entry-shares.ts. */
   measures?(view: CacheView): PageRun | undefined;
-  /** Most bytes that measured pages may take from now on, and which pages these are; undefined: they stay as they are. */
-  sparse?(view: CacheView): (PageRun & { bytes: number }) | undefined;
+  /** Evicts entries of measured pages; undefined: they stay as they are. */
+  sparse?(view: CacheView): Eviction | undefined;
+  /** Least tokens of a text whose entries are measured; default: any text's may be. */
+  sparseFrom?(view: CacheView): number;
+  /**
+   * Decides instead if the model cannot repeat a text, or if the device computes sparse pages wrong. Without it, entries
+   * count by age in such a model, and all pages stay in f16 on such a device.
+   */
+  readonly unmeasured?: CachePolicy;
+}
+
+/** Most bytes that some measured pages may take from now on. */
+export interface Eviction extends PageRun {
+  bytes: number;
+  /** Forced by the memory budget. */
+  forced?: boolean;
 }
 
 /** Every page in f16. */
@@ -260,10 +274,8 @@ function bytesToCome({ pages, tokens, upcoming, nextBytes }: CacheView): number 
 /** Share of the budget that the pages of a batch take at most, unless it is a single page. */
 const BATCH_SHARE = 1 / 2;
 
-const batchWithin =
-  (bytes: number) =>
-  (nextBytes: number): number =>
-    PAGE_TOKENS * Math.max(1, Math.floor(bytes / nextBytes));
+const batchWithin = (bytes: number, { nextBytes }: CacheView): number =>
+  PAGE_TOKENS * Math.max(1, Math.floor(bytes / nextBytes));
 
 /**
  * Limits a policy to `bytes` of pages per text on the GPU. Changes nothing until the pages would exceed them. With `wins`,
@@ -295,9 +307,7 @@ export const withMemoryBudget = (
       ...forced.map((each) => ({ ...each, forced: true })),
     ];
   },
-  ...(wins && {
-    batchTokens: batchWithin(BATCH_SHARE * bytes),
-  }),
+  ...(wins && { batchTokens: (view: CacheView) => batchWithin(BATCH_SHARE * bytes, view) }),
   drops(view) {
     const beyondContext = policy.drops?.(view) ?? pagesBeyondContext(view);
     return wins ? Math.max(beyondContext, pagesBeyond(bytes, view)) : beyondContext;
@@ -308,7 +318,7 @@ export const withMemoryBudget = (
 const WHOLE_PAGES = 3;
 /** Share of old entries that stay if there is no budget. */
 const KEPT_SHARE = 3 / 8;
-/** With a budget: what the pages of a batch take of it at most, and what pages that are not measured yet take. */
+/** With a budget: what the pages of a batch take of it at most once old pages are too many for q4, and what is measured at once takes in k3v2. */
 const SPARSE_BATCH_SHARE = 1 / 4;
 /** With a budget: what is free of it once entries are evicted, so that this does not happen with every page. */
 const FREE_SHARE = 1 / 16;
@@ -343,51 +353,64 @@ const sparsePageBytes = ({ changingLayers, formBytes }: CacheView): number =>
 const mostMeasured = ({ contextLength }: CacheView): number =>
   Math.max(1, Math.min(MOST_MEASURED, Math.floor((contextLength / PAGE_TOKENS - 3) / 2)));
 
-/**
- * Old pages in SPARSE_FORM, of which the entries stay that had most attention when the model repeated the text. With `bytes`,
- * nothing changes until the pages would exceed them; then as many entries stay as fit.
- */
+/** Old pages in SPARSE_FORM, of which the entries stay that had most attention when the model repeated the text. */
 export function sparsePolicy(bytes?: number): CachePolicy {
-  if (bytes === undefined) {
-    return {
-      key: 'sparse',
-      drops: pagesBeyondContext,
-      changes: (view) => oldPagesAs(view, SPARSE_FORM),
-      measures(view) {
-        const { first, count, rest } = sparsePages(view);
-        const most = mostMeasured(view);
-        return rest < most ? undefined : { first: first + count, count: most };
-      },
-      sparse(view) {
-        const measured = sparsePages(view);
-        const kept = KEPT_SHARE * measured.count * sparsePageBytes(view);
-        return bytesOf(view, measured) > kept ? { ...measured, bytes: kept } : undefined;
-      },
-    };
-  }
-  const budget = withMemoryBudget({ key: 'sparse' }, bytes, true, SPARSE_FORM);
+  if (bytes !== undefined) return withEntryBudget({ key: 'sparse' }, bytes);
   return {
-    key: budget.key,
+    key: 'sparse',
     drops: pagesBeyondContext,
-    changes: (view) => budget.changes?.(view) ?? [],
-    batchTokens: batchWithin(SPARSE_BATCH_SHARE * bytes),
+    changes: (view) => oldPagesAs(view, SPARSE_FORM),
     measures(view) {
       const { first, count, rest } = sparsePages(view);
-      const over = bytesWith(SPARSE_FORM, view) + FREE_SHARE * bytes - bytes;
+      const most = mostMeasured(view);
+      return rest < most ? undefined : { first: first + count, count: most };
+    },
+    sparse(view) {
+      const measured = sparsePages(view);
+      const kept = KEPT_SHARE * measured.count * sparsePageBytes(view);
+      return bytesOf(view, measured) > kept ? { ...measured, bytes: kept } : undefined;
+    },
+  };
+}
+
+/**
+ * Limits a policy to `bytes` of pages per text on the GPU, like `withMemoryBudget` with `wins`, except below the floor: if
+ * old pages exceed the bytes even in SPARSE_FORM, then as many of their entries stay as fit, those that had most attention
+ * when the model repeated the text. The oldest pages are evicted only if not even the others fit.
+ */
+function withEntryBudget(policy: CachePolicy, bytes: number): CachePolicy {
+  const budget = withMemoryBudget(policy, bytes, true, SPARSE_FORM);
+  const beyond = (view: CacheView): number => bytesWith(SPARSE_FORM, view) - bytes;
+  return {
+    ...budget,
+    // Smaller batches come before fewer bits.
+    batchTokens(view) {
+      const upcoming = batchWithin(BATCH_SHARE * bytes, view);
+      const fits = bytesWith('q4', { ...view, upcoming }) <= bytes;
+      return fits ? upcoming : batchWithin(SPARSE_BATCH_SHARE * bytes, view);
+    },
+    measures(view) {
+      const { first, count, rest } = sparsePages(view);
+      const over = beyond(view);
       if (over <= 0 || rest === 0) return undefined;
+      const evicted = over + FREE_SHARE * bytes;
+      // Nothing can stay.
+      if (bytesOf(view, { first, count: count + rest }) <= evicted) return undefined;
       const share = Math.floor((SPARSE_BATCH_SHARE * bytes) / sparsePageBytes(view));
       const most = Math.max(1, Math.min(mostMeasured(view), share, Math.floor(bytes / view.nextBytes)));
       // Fewer than that only if nothing else can be evicted.
-      return rest < most && bytesOf(view, { first, count }) > over
+      return rest < most && bytesOf(view, { first, count }) > evicted
         ? undefined
         : { first: first + count, count: Math.min(rest, most) };
     },
     sparse(view) {
       const measured = sparsePages(view);
-      const over = bytesWith(SPARSE_FORM, view) - bytes;
+      const over = beyond(view);
       if (over <= 0 || measured.count === 0) return undefined;
-      return { ...measured, bytes: Math.max(0, bytesOf(view, measured) - over - FREE_SHARE * bytes) };
+      const left = Math.max(0, bytesOf(view, measured) - over - FREE_SHARE * bytes);
+      return { ...measured, bytes: left, forced: true };
     },
+    sparseFrom: (view) => (PAGE_TOKENS * bytes) / sparsePageBytes(view),
   };
 }
 
@@ -439,5 +462,6 @@ export function policyOf({ kv = 'dense', kvErrorBudget, kvMemoryBudget, kvPriori
   const policy = errorBudgetPolicy(ONE_PERCENT * (kvErrorBudget ?? DEFAULT_KV_ERROR_BUDGET));
   if (kvMemoryBudget === undefined) return policy;
   const priority = kvPriority ?? (kvErrorBudget === undefined ? 'memory' : 'error');
-  return withMemoryBudget(policy, kvMemoryBudget, priority === 'memory');
+  if (priority === 'error') return withMemoryBudget(policy, kvMemoryBudget, false);
+  return { ...withEntryBudget(policy, kvMemoryBudget), unmeasured: withMemoryBudget(policy, kvMemoryBudget, true) };
 }

@@ -100,14 +100,25 @@ const isSame = (entries: readonly Source[] | undefined, page: number, slot: Slot
     ? entries === slot
     : entries.length === slot.shares.length && entries.every((entry) => entry.page === page);
 
-/** The entries that a head keeps, by page. */
+/**
+ * The entries that a head keeps, by page. Pages that stay have entries that are not among the best, and others go for these,
+ * but none of the better half.
+ */
 function placesOf({ held, best, kept }: Head, first: number): Map<number, readonly Source[]> {
-  const isKept = new Set(best.slice(0, kept * PAGE_TOKENS));
-  const counted = held.map((each) => ({ ...each, count: each.entries.filter((entry) => isKept.has(entry)).length }));
-  const staying = counted
+  const chosen = best.slice(0, kept * PAGE_TOKENS);
+  const countIn = (some: readonly Source[]) => {
+    const set = new Set(some);
+    return (entries: readonly Source[]): number => entries.filter((entry) => set.has(entry)).length;
+  };
+  const better = chosen.slice(0, chosen.length / 2);
+  const [chosenIn, betterIn] = [countIn(chosen), countIn(better)];
+  const staying = held
+    .map((each) => ({ ...each, count: chosenIn(each.entries), better: betterIn(each.entries) }))
     .filter(({ count, entries }) => count >= Math.min(STAYING, entries.length))
     .sort((a, b) => b.count - a.count)
     .slice(0, kept);
+  let moved = staying.reduce((left, page) => left - page.better, better.length);
+  while (moved > (kept - staying.length) * PAGE_TOKENS) moved += staying.pop()?.better ?? 0;
   const places = new Map(staying.map(({ page, entries }): [number, readonly Source[]] => [page, entries]));
   const others = best.filter(({ page }) => !places.has(page)).slice(0, (kept - staying.length) * PAGE_TOKENS);
   others.sort((a, b) => a.page - b.page || a.entry - b.entry);

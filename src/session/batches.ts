@@ -98,12 +98,12 @@ export class Batches {
     return probe && handled(probe);
   }
 
-  /** The same for a decode step. The step that begins a page also measures what the next page will need, so that it does not wait. */
+  /** The same for a decode step. The step that begins a page also measures what the next page needs, so that it does not wait. */
   #lengthenByStep(sequence: Sequence, from: number, to: number): Promise<void>[] {
     const probe = this.lengthen(sequence, from, to);
     const begins = sequence.placeOf(from) % PAGE_TOKENS === 0 || sequence.placeOf(to) % PAGE_TOKENS < to - from;
     const { pageChanges } = this.parts;
-    const measured = begins && !sequence.branch ? pageChanges.measure(sequence, from, to + PAGE_TOKENS) : undefined;
+    const measured = begins && !sequence.branch ? pageChanges.measureForNextPage(sequence, to) : undefined;
     return [probe, measured && handled(measured)].filter((each) => each !== undefined);
   }
 

@@ -88,6 +88,7 @@ export class Prefill {
       if (visit) await visit;
       await probe;
     }
+    await pageChanges.measureForNextPage(sequence, sequence.tokens.length, signal);
     transformer.cache.recurrentStates?.keep(sequence.states, sequence.tokens.length);
   }
 

@@ -78,6 +78,7 @@ export class Session {
       this.#prefill.computeTogether([repetition], (ends) => void (ends.size > 0 && onEnd()), signal),
     );
     pageChanges.entryShares = this.entryShares;
+    pageChanges.prepareSparse = () => this.#prepareSparse();
     this.stepCosts = new StepCosts(device, () => this.stepsAhead.stepMs);
   }
 
@@ -135,24 +136,35 @@ export class Session {
    * answer waits in its middle. Resolves when they are compiled.
    */
   async prepare(sequence: Sequence, length: number): Promise<void> {
-    if (mayShrink(sequence, length)) await this.#preparePages();
+    if (!mayShrink(sequence, length)) return;
+    await this.#preparePages();
+    if (this.pageChanges.mayBeSparse(sequence, length)) await this.#prepareSparse();
   }
 
   /** Pages stay in f16 if the device computes other forms wrong. */
   #preparePages(): Promise<unknown> {
-    return (this.#pageForms ??= this.#compile(pageFormKernels, checkPages));
+    return (this.#pageForms ??= this.#compile(pageFormKernels, checkPages).then((areRight) => {
+      this.pageChanges.areRight = areRight;
+    }));
   }
 
   /** The same for the kernels of sparse pages. */
   #prepareSparse(): Promise<unknown> {
-    return (this.#sparsePages ??= this.#compile(sparsePageKernels, checkSparsePages));
+    return (this.#sparsePages ??= this.#compile(sparsePageKernels, checkSparsePages).then((areRight) => {
+      this.pageChanges.areSparseRight = areRight;
+    }));
   }
 
-  async #compile(kernelsOf: typeof pageFormKernels, check: typeof checkPages): Promise<void> {
-    const { device, transformer, options, pageChanges } = this;
+  /** Whether the device computes them right. */
+  async #compile(kernelsOf: typeof pageFormKernels, check: typeof checkPages): Promise<boolean> {
+    const { device, transformer, options } = this;
     const kernels = kernelsOf(device, transformer.config);
     await Promise.allSettled(kernels.map((kernel) => device.pipelines.prepare(kernel)));
-    if (options.tuning) await check(this, options.tuning).catch(() => (pageChanges.areRight = false));
+    if (!options.tuning) return true;
+    return check(this, options.tuning).then(
+      () => true,
+      () => false,
+    );
   }
 
   /**
@@ -187,12 +199,15 @@ export class Session {
   }
 
   async #checkPages({ sequence, tokens }: NextTokens): Promise<void> {
-    const areHalf = allHalf(sequence.pages);
-    if (!areHalf || mayShrink(sequence, sequence.tokens.length + tokens.length)) {
+    const { pages } = sequence;
+    const { pageChanges } = this;
+    const [areHalf, isSparse] = [allHalf(pages), pages.some((page) => page.isSparse)];
+    const length = sequence.tokens.length + tokens.length;
+    if (!areHalf || mayShrink(sequence, length)) {
       await this.#preparePages();
-      if (sequence.policy.measures) await this.#prepareSparse();
+      if (isSparse || pageChanges.mayBeSparse(sequence, length)) await this.#prepareSparse();
     }
-    if (areHalf || this.pageChanges.areRight) return;
+    if (areHalf || (pageChanges.areRight && (!isSparse || pageChanges.areSparseRight))) return;
     const reason = `${this.device.name} computes quantized pages wrong, and this text was saved with such pages`;
     throw new ChunkwiseError('wrong_results', { field: 'pages', reason });
   }

@@ -4,11 +4,28 @@ import {
   type CachePolicy,
   type CacheView,
   type Probe,
+  policyOf,
+  sparsePolicy,
   withMemoryBudget,
 } from '../../src/cache/policy.ts';
-import { type CachePage, type FormLoss, LayerLosses, type LayerPage } from '../../src/cache/cache-page.ts';
+import {
+  type CachePage,
+  type Change,
+  type FormLoss,
+  LayerLosses,
+  type LayerPage,
+  type PageRun,
+} from '../../src/cache/cache-page.ts';
+import { kvBytes } from '../../src/cache/kv-cache.ts';
+import { chooseEntries } from '../../src/cache/sparse-entries.ts';
 import { PAGE_TOKENS, pageBytes } from '../../src/kernels/heads.ts';
-import { type PageForm, pageUnits, type QuantizedForm, UNIT_BYTES } from '../../src/kernels/formats/page-forms.ts';
+import {
+  type PageForm,
+  pageUnits,
+  type QuantizedForm,
+  sparseUnits,
+  UNIT_BYTES,
+} from '../../src/kernels/formats/page-forms.ts';
 import { Random } from '../support/random.ts';
 
 const HEADS = { numKvHeads: 3, headDim: 64 };
@@ -51,13 +68,32 @@ function viewOf(
   };
 }
 
+const placeOf = (units: number): LayerPage['place'] => ({ offset: 0, units });
+const sparseBytes = (heads: number): number => sparseUnits(HEADS, heads) * UNIT_BYTES;
 const bytesOf = (form: PageForm): number => (form === 'sparse' ? 0 : pageUnits(form, HEADS) * UNIT_BYTES);
 
-/** A text whose pages `policy` probes and changes. */
+/** What a policy decides before the next batch. */
+interface Decided {
+  pages: number;
+  measured: readonly PageRun[];
+  changes: readonly Change[];
+  /** Bytes that entries of measured pages may take. */
+  evicts: number | undefined;
+  drops: number;
+}
+
+/** The entry that the model looks at most when it repeats the text, in all heads. */
+const NEEDLE = { page: 5, entry: 7, share: 1 };
+/** Most of any other. */
+const HAY = 0.02;
+
+/** A text whose pages `policy` probes, changes and evicts. */
 class Text {
   readonly pages: CachePage[] = [];
   readonly probed = new LayerLosses();
   readonly probes: number[] = [];
+  readonly decisions: Decided[] = [];
+  readonly #random = new Random(44);
 
   constructor(
     private readonly policy: CachePolicy,
@@ -69,14 +105,63 @@ class Text {
   grow(count = 1): this {
     for (const page of pagesOf(count, this.shares.length))
       this.pages.push({ ...page, base: this.pages.length * PAGE_TOKENS });
+    const { policy } = this;
     const view = viewOf(this.pages, this.shares, this.probed);
-    const probe = this.policy.probes?.(view);
-    if (probe) this.#find(probe);
-    for (const { page, layer, form } of this.policy.changes?.(view) ?? []) {
-      const old = this.pages[page] as CachePage;
-      this.pages[page] = { ...old, layers: old.layers.with(layer, { ...NEW, form }) };
+    const measured: PageRun[] = [];
+    for (let run = policy.measures?.(view); run; run = policy.measures?.(view)) {
+      measured.push(run);
+      this.#measure(run);
     }
+    const probe = policy.probes?.(view);
+    if (probe) this.#find(probe);
+    const sparse = policy.sparse?.(view);
+    const changes = policy.changes?.(view) ?? [];
+    for (const { page, layer, form } of changes) {
+      if (sparse && page >= sparse.first && page < sparse.first + sparse.count) continue;
+      const { slots } = this.pages[page]?.layers[layer] as LayerPage;
+      this.#set(page, layer, { ...NEW, form, place: placeOf(pageUnits(form, HEADS)), ...(slots && { slots }) });
+    }
+    if (sparse) this.#evict(sparse);
+    const drops = policy.drops?.(viewOf(this.pages, this.shares, this.probed)) ?? 0;
+    this.decisions.push({ pages: this.pages.length, measured, changes, evicts: sparse?.bytes, drops });
+    this.pages.splice(1, drops);
     return this;
+  }
+
+  #set(page: number, layer: number, now: LayerPage): void {
+    const old = this.pages[page] as CachePage;
+    this.pages[page] = { ...old, layers: old.layers.with(layer, now) };
+  }
+
+  #measure({ first, count }: PageRun): void {
+    const shareOf = (page: number, entry: number): number =>
+      page === NEEDLE.page && entry === NEEDLE.entry ? NEEDLE.share : HAY * this.#random.next();
+    for (let page = first; page < first + count; page++) {
+      for (const [layer, now] of (this.pages[page] as CachePage).layers.entries()) {
+        const slots = Array.from({ length: HEADS.numKvHeads }, () => ({
+          from: 0,
+          shares: Float32Array.from({ length: PAGE_TOKENS }, (_, entry) => shareOf(page, entry)),
+        }));
+        this.#set(page, layer, { ...now, slots });
+      }
+    }
+  }
+
+  #evict({ first, count, bytes }: PageRun & { bytes: number }): void {
+    const layers = [...this.shares.keys()];
+    const measured = { pages: this.pages, first, end: first + count, layers, headBytes: () => sparseBytes(1) };
+    for (const [layer, contents] of chooseEntries(measured, bytes)) {
+      for (const { page, heads } of contents) {
+        const slots = heads.map((own) => own && { from: 0, shares: Float32Array.from(own, ({ share }) => share) });
+        const place = placeOf(sparseUnits(HEADS, slots.filter((slot) => slot !== undefined).length));
+        this.#set(page, layer, { form: 'sparse', entries: 0, place, slots });
+      }
+    }
+  }
+
+  /** Bytes with the next page. */
+  get bytes(): number {
+    return kvBytes(this.pages) + this.shares.length * pageBytes(HEADS);
   }
 
   #find(probe: Probe): void {
@@ -234,4 +319,71 @@ test('a memory budget with priority forces changes that the policy would not mak
     [0, 'q8', true],
     [3, 'q8', true],
   ]);
+});
+
+describe('a memory budget with priority', () => {
+  const SHARES = [0.3, 1];
+  /** Eight pages in f16. Pages fit in q4 up to some 23 of them, in k3v2 up to some 35. */
+  const BUDGET = 8 * SHARES.length * pageBytes(HEADS);
+  const budgeted = policyOf({ kv: 'policy', kvMemoryBudget: BUDGET, kvPriority: 'memory' });
+  const dropping = withMemoryBudget(policyOf({ kv: 'policy' }), BUDGET, true);
+  const textOf = (policy: CachePolicy): Text => new Text(policy, SHARES);
+
+  test('decides above the floor as one that drops the oldest pages', () => {
+    const [text, control] = [textOf(budgeted).growTo(20), textOf(dropping).growTo(20)];
+    expect(text.decisions).toEqual(control.decisions);
+    expect(text.probes).toEqual(control.probes);
+    expect(text.decisions.some(({ changes }) => changes.some(({ forced }) => forced))).toBe(true);
+    expect(text.decisions.some(({ drops, measured }) => drops > 0 || measured.length > 0)).toBe(false);
+    expect(text.formsOf(0).slice(1, -2)).not.toContain('k3v2');
+  });
+
+  test.each([
+    ['policy', budgeted],
+    ['sparse', sparsePolicy(BUDGET)],
+  ])('below the floor evicts entries and no page, and the entry with the largest share stays: %s', (_, policy) => {
+    const text = textOf(policy);
+    while (text.pages.length < 80) expect(text.grow().bytes).toBeLessThanOrEqual(BUDGET);
+    expect(text.decisions.every(({ drops }) => drops === 0)).toBe(true);
+    // Nothing is measured or evicted as long as k3v2 is enough.
+    const first = text.decisions.findIndex(({ evicts }) => evicts !== undefined);
+    expect(text.decisions[first - 1]?.pages).toBeGreaterThan(30);
+    expect(text.decisions.findIndex(({ measured }) => measured.length > 0)).toBe(first);
+    const held = text.pages.flatMap(({ layers }) => layers.map(({ slots }) => slots ?? []));
+    const found = held.flatMap((slots) => slots.filter((slot) => slot?.shares.includes(NEEDLE.share)));
+    expect(found).toHaveLength(SHARES.length * HEADS.numKvHeads);
+    expect(text.bytes).toBeGreaterThan(0.8 * BUDGET);
+    const control = textOf(dropping);
+    while (control.decisions.length < 60) control.grow();
+    expect(control.decisions.some(({ drops }) => drops > 0)).toBe(true);
+  });
+
+  test('that leaves room for no entry drops the oldest pages unmeasured', () => {
+    const bytes = 2.5 * SHARES.length * pageBytes(HEADS);
+    const text = textOf(policyOf({ kv: 'policy', kvMemoryBudget: bytes }));
+    for (let i = 0; i < 40; i++) expect(text.grow().bytes).toBeLessThanOrEqual(bytes);
+    expect(text.decisions.some(({ measured }) => measured.length > 0)).toBe(false);
+    expect(text.decisions.some(({ drops }) => drops > 0)).toBe(true);
+  });
+
+  test('drops the oldest pages where nothing can be measured', () => {
+    const [text, control] = [textOf(budgeted.unmeasured as CachePolicy), textOf(dropping)];
+    for (let i = 0; i < 60; i++) [text, control].forEach((each) => each.grow());
+    expect(text.decisions).toEqual(control.decisions);
+    expect(text.decisions.some(({ drops }) => drops > 0)).toBe(true);
+    expect(budgeted.key).toBe(dropping.key);
+  });
+
+  test('computes prompts in batches of half the budget, and of a quarter once q4 has no room beside them', () => {
+    const sizes = [12, 20, 60].map((pages) =>
+      budgeted.batchTokens?.(viewOf(textOf(budgeted).growTo(pages).pages, SHARES)),
+    );
+    expect(sizes).toEqual([4, 2, 2].map((pages) => pages * PAGE_TOKENS));
+  });
+
+  test('without priority evicts nothing', () => {
+    const text = textOf(policyOf({ kv: 'policy', kvMemoryBudget: BUDGET, kvPriority: 'error' })).growTo(60);
+    expect(text.decisions.some(({ drops, evicts }) => drops > 0 || evicts !== undefined)).toBe(false);
+    expect(text.bytes).toBeGreaterThan(BUDGET);
+  });
 });

@@ -18,30 +18,32 @@ const TINY = { architecture: 'llama', type: 'Q4_1', contextLength: 1024, neverEn
 const model = (seed: number) => tinyModel({ ...TINY, seed });
 const bytes = model(51);
 const STORY = 'Seven winds blow over the sea, and the eighth waits in a cave. '.repeat(5);
-const QUESTION = `${STORY}What does the eighth wind wait for, and who told it to?`;
+const questionAfter = (story: string): string => `${story}What does the eighth wind wait for, and who told it to?`;
+const QUESTION = questionAfter(STORY);
 
 const ask = (engine: LocalEngine, prompt: string, options: Partial<GenerateOptions> = {}): Promise<Answer> =>
   answer(engine.complete(prompt, { sampling: GREEDY, stop: [], maxTokens: 40, ...options }));
 
 /** A store that holds `story`, and the answer of the saved engine to the question. */
-async function savedStory(kv: KvOptions = {}) {
+async function savedStory(kv: KvOptions = {}, story = STORY) {
   const savedCaches = new MemoryStore();
   const engine = await engineUnderTest(bytes, { savedCaches });
-  await ask(engine, STORY, { ...kv, maxTokens: 2 });
+  await ask(engine, story, { ...kv, maxTokens: 2 });
   const saved = await engine.savedCaches.save('story');
-  const next = await ask(engine, QUESTION, kv);
+  const next = await ask(engine, questionAfter(story), kv);
   engine.dispose();
   return { savedCaches, saved, next };
 }
 
-const KINDS: [string, KvOptions][] = [
-  ['policy', { kv: 'policy', kvErrorBudget: 1 }],
-  ['sparse', { kv: 'sparse' }],
+const KINDS: [string, KvOptions, string][] = [
+  ['policy', { kv: 'policy', kvErrorBudget: 1 }, STORY],
+  ['sparse', { kv: 'sparse' }, STORY],
+  ['policy below the floor', { kv: 'policy', kvMemoryBudget: 135_000 }, STORY.repeat(2)],
 ];
 // Pages of a policy have several forms, f16 among them; layers of a sparse cache gave up some.
-describe.each(KINDS)('%s', (_name, kv) => {
+describe.each(KINDS)('%s', (_name, kv, story) => {
   test('another visit continues a saved text as this one would', async () => {
-    const { savedCaches, saved, next } = await savedStory(kv);
+    const { savedCaches, saved, next } = await savedStory(kv, story);
     expect(saved.bytes).toBe(savedCaches.files.get('story')?.length);
     const gpu = countGpu();
     const engine = await engineUnderTest(bytes, { savedCaches });
@@ -49,14 +51,17 @@ describe.each(KINDS)('%s', (_name, kv) => {
     expect(await engine.savedCaches.load('story')).toEqual(saved);
     expect(fixedMemory(engine.memory())).toEqual(fixed);
     expect(engine.memory().total).toBe(gpu.liveBytes());
-    const again = await ask(engine, QUESTION, kv);
-    const shared = engine.tokenizer.encode(STORY).length;
+    const again = await ask(engine, questionAfter(story), kv);
+    const shared = engine.tokenizer.encode(story).length;
     expect(again.end.usage).toEqual(next.end.usage);
     // The page where the two texts diverge is in f16.
     expect(again.end.usage.cachedTokens).toBeGreaterThan(shared - 3);
     expect(again.tokens).toEqual(next.tokens);
     expect(again.end.report.kv.pages).toEqual(next.end.report.kv.pages);
-    if (kv.kv) expect(again.end.report.kv.bytes.f16).toBeLessThan(0.8 * again.end.report.kv.peakBytes);
+    expect(again.end.report.kv.mergedTokens > 0).toBe(kv.kvMemoryBudget !== undefined);
+    expect(again.end.report.kv.droppedTokens).toBe(0);
+    if (kv.kv && !kv.kvMemoryBudget)
+      expect(again.end.report.kv.bytes.f16).toBeLessThan(0.8 * again.end.report.kv.peakBytes);
   });
 });
 

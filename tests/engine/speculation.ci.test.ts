@@ -70,15 +70,16 @@ describe('an answer is the same with speculation', () => {
 
   // Layers are probed at 8, 12 and 16 pages; the text exceeds a context of 400.
   test.each([
-    ['policy', 1024],
-    ['policy', 400],
-    ['q4', 1024],
-  ] as const)('with %s pages, whose forms change at the same tokens, in a context of %d', async (kv, contextLength) => {
+    [{ kv: 'policy' }, 1024],
+    [{ kv: 'policy' }, 400],
+    [{ kv: 'policy', kvMemoryBudget: 115_000 }, 1024],
+    [{ kv: 'q4' }, 1024],
+  ] as const)('with %o pages, whose forms change at the same tokens, in a context of %d', async (kv, contextLength) => {
     const answers = [];
     for (const speculate of [false, true]) {
       const engine = await engineOf(8, { contextLength }, tinyModel({ ...MODEL, contextLength }));
       const changes = await watchForms(engine);
-      answers.push({ ...(await ask(engine, { kv, speculate, maxTokens: 160 }, LONG)), changes });
+      answers.push({ ...(await ask(engine, { ...kv, speculate, maxTokens: 160 }, LONG)), changes });
     }
     const [plain, speculated] = answers as [(typeof answers)[0], (typeof answers)[0]];
     expect(speculated.end.report.tokensPerStep).toBeGreaterThan(1.3);
@@ -87,6 +88,7 @@ describe('an answer is the same with speculation', () => {
     expect(plain.changes.length).toBeGreaterThan(8);
     expect(speculated.end.report.kv.pages).toEqual(plain.end.report.kv.pages);
     expect(plain.end.report.kv.droppedTokens > 0).toBe(contextLength === 400);
+    expect(plain.end.report.kv.mergedTokens > 0).toBe('kvMemoryBudget' in kv);
   });
 
   test.each([

@@ -88,6 +88,7 @@ describeVariants(HALF_VARIANTS, (getRunner, variant) => {
       const others: [at: number, Page][] = [
         [1, { form: 'q8', base: 32 }],
         [4, { form: 'sparse', base: 128 }],
+        [6, { form: 'f16', base: 192 }],
         [7, { form: 'f16', base: 256 }],
       ];
       const cache = randomCache(heads, [...PAGES, ...others.map(([, page]) => page)], random);

@@ -72,6 +72,15 @@ test.each(KV)('a second turn gives equal answers cached, saved and loaded, or un
   expect(kvBytes.f16).toBe(pages.f16 * pageBytes(config));
 });
 
+test('below the floor of a memory budget, layers without a window evict entries', async () => {
+  const kvMemoryBudget = 36 * pageBytes(config);
+  const { kv } = (await ask(await engineUnderTest(bytes), PROSE.repeat(15), { kv: 'policy', kvMemoryBudget })).end
+    .report;
+  expect(kv.peakBytes).toBeLessThanOrEqual(kvMemoryBudget);
+  expect(kv).toMatchObject({ droppedTokens: 0, memoryOverrode: true });
+  expect(kv.mergedTokens).toBeGreaterThan(0);
+});
+
 test('a text that diverges long before its end is recomputed', async () => {
   const engine = await engineUnderTest(bytes);
   await ask(engine, QUESTION);

@@ -44,13 +44,18 @@ export class EntryShares {
     private readonly compute: Compute,
   ) {}
 
+  /** Whether the model can repeat a text: not if its layers have states beside keys. */
+  get isPossible(): boolean {
+    const { deltaNet, convolution } = this.transformer.config;
+    return deltaNet === undefined && convolution === undefined;
+  }
+
   /**
-   * Shares of whole pages of `sequence`, which may not change meanwhile; undefined if the model cannot repeat them, because its
-   * layers have states beside keys, or no room is left. Errors: `aborted`, `device_lost`.
+   * Shares of whole pages of `sequence`, which may not change meanwhile; undefined if the model cannot repeat them, or no room
+   * is left. Errors: `aborted`, `device_lost`.
    */
   measure(sequence: Sequence, run: PageRun, signal: AbortSignal): Promise<PageShares | undefined> {
-    const { deltaNet, convolution } = this.transformer.config;
-    if (deltaNet || convolution) return Promise.resolve(undefined);
+    if (!this.isPossible) return Promise.resolve(undefined);
     const shares = this.#last.then(() => this.#measure(sequence, run, signal));
     this.#last = shares.catch(() => undefined);
     return shares;

@@ -3,17 +3,26 @@ import {
   type Change,
   type Copy,
   type FormLoss,
+  freedPage,
   type LayerPage,
   layerPageUnits,
+  pagesBeforeWindow,
   type PageProbe,
   type PageRun,
   slidingWindowLayers,
   sparsePageUnits,
 } from '../../cache/cache-page.ts';
 import { errorBytes, pagesFor, SPARSE_AT_ONCE, TASKS_OF_LAYER } from '../../cache/kv-cache.ts';
-import { type CachePolicy, type CacheView, DENSE, pagesBeyondContext, type Probe } from '../../cache/policy.ts';
+import {
+  type CachePolicy,
+  type CacheView,
+  DENSE,
+  type Eviction,
+  pagesBeyondContext,
+  type Probe,
+} from '../../cache/policy.ts';
 import { chooseEntries, type NewContents } from '../../cache/sparse-entries.ts';
-import { hasPages } from '../../config/model-config.ts';
+import { hasPages, type ModelConfig } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
 import type { Device } from '../../gpu/device.ts';
 import { Readback, readOnce, type Recorder } from '../../gpu/recorder.ts';
@@ -44,10 +53,14 @@ export class PageChanges {
   residualShares: readonly number[] = [];
   /** Set once the session is complete. */
   entryShares: EntryShares | undefined;
+  /** Resolves once the kernels of sparse pages are compiled and checked. Set with it. */
+  prepareSparse: () => Promise<unknown> = () => Promise.resolve();
   /**
    * Whether the device computes other page forms right, as far as is known; if it does not, all pages stay in f16.
    */
   areRight = true;
+  /** The same for sparse pages. */
+  areSparseRight = true;
   readonly #readback: Readback;
   /** The state that each sequence's policy was asked about last. */
   readonly #asked = new WeakMap<Sequence, string>();
@@ -73,8 +86,23 @@ export class PageChanges {
   }
 
   /** Whether pages stay in f16 against their policy, because the device computes other forms wrong. */
-  isRefused({ key }: CachePolicy): boolean {
-    return !this.areRight && key !== DENSE.key;
+  isRefused(policy: CachePolicy): boolean {
+    if (policy.key === DENSE.key) return false;
+    const needsSparse = policy.measures !== undefined && policy.unmeasured === undefined;
+    return !this.areRight || (needsSparse && !this.areSparseRight);
+  }
+
+  /** Whether a text of `length` tokens may have sparse pages. */
+  mayBeSparse(sequence: Sequence, length: number): boolean {
+    const policy = this.#policyOf(sequence);
+    const view = this.#view(sequence, { computed: sequence.tokens.length, upcoming: 0 });
+    return policy.measures !== undefined && Math.min(length, this.contextLength) >= (policy.sparseFrom?.(view) ?? 0);
+  }
+
+  /** The policy that decides about a sequence. */
+  #policyOf({ policy }: Sequence): CachePolicy {
+    const canMeasure = this.areSparseRight && this.entryShares?.isPossible === true;
+    return canMeasure ? policy : (policy.unmeasured ?? policy);
   }
 
   /**
@@ -100,7 +128,7 @@ export class PageChanges {
     this.#conclude(sequence, from);
     this.transformer.cache.freeBeforeWindow(sequence.pages, sequence.placeOf(from));
     // A dense text changes nothing. Most tokens fill no page, and the policy would return the same again.
-    const mayChange = this.areRight && policy.key !== DENSE.key && !sequence.measuring;
+    const mayChange = !this.isRefused(policy) && policy.key !== DENSE.key && !sequence.measuring;
     const isNews = mayChange && this.#isNews(sequence, span);
     // Probes run before pages change.
     const probing = isNews ? this.#probe(sequence, span) : undefined;
@@ -110,15 +138,24 @@ export class PageChanges {
     return probing;
   }
 
-  /** Measures the entries that the policy wants to know before a batch of positions `from` to `to`. Errors: `aborted`, `device_lost`. */
+  /** Measures the entries that the policy wants to know before the first page that begins at or after position `from`. Errors: those of `measure`. */
+  async measureForNextPage(sequence: Sequence, from: number, signal?: AbortSignal): Promise<void> {
+    const begins = from + pagesFor(sequence.placeOf(from)) * PAGE_TOKENS - sequence.placeOf(from);
+    await this.measure(sequence, begins, begins + 1, signal);
+  }
+
+  /** The same before a batch of positions `from` to `to`. Errors: `aborted`, `device_lost`. */
   async measure(sequence: Sequence, from: number, to: number, signal?: AbortSignal): Promise<void> {
-    const { policy } = sequence;
     const span = { computed: from, upcoming: to - from };
     const wanted = (): PageRun | undefined =>
-      this.areRight && !sequence.measuring ? policy.measures?.(this.#view(sequence, span)) : undefined;
+      this.isRefused(sequence.policy) || sequence.measuring
+        ? undefined
+        : this.#policyOf(sequence).measures?.(this.#view(sequence, span));
     for (let run = wanted(); run; run = wanted()) {
       const measuring = (sequence.measuring = new AbortController());
       try {
+        await this.prepareSparse();
+        if (!this.areSparseRight) continue; // another policy decides
         const shares = await this.entryShares?.measure(
           sequence,
           run,
@@ -149,8 +186,10 @@ export class PageChanges {
   }
 
   /** Most tokens of a batch of a prompt. */
-  batchTokens({ policy }: Sequence): number {
-    return this.areRight ? (policy.batchTokens?.(this.#nextBytes) ?? Infinity) : Infinity;
+  batchTokens(sequence: Sequence): number {
+    if (this.isRefused(sequence.policy)) return Infinity;
+    const view = this.#view(sequence, { computed: sequence.tokens.length, upcoming: 0 });
+    return this.#policyOf(sequence).batchTokens?.(view) ?? Infinity;
   }
 
   /**
@@ -190,14 +229,15 @@ export class PageChanges {
 
   /** Changes pages to the forms that the policy sets. */
   #change(sequence: Sequence, span: Span): void {
-    const { pages, policy } = sequence;
+    const { pages } = sequence;
+    const policy = this.#policyOf(sequence);
     const { cache } = this.transformer;
     const view = this.#view(sequence, span);
     const sparse = policy.sparse?.(view);
     const changes = this.#mayChange(policy.changes?.(view)).filter(
       ({ page }) => !sparse || page < sparse.first || page >= sparse.first + sparse.count,
     );
-    if (changes.some(({ forced }) => forced)) {
+    if (sparse?.forced || changes.some(({ forced }) => forced)) {
       sequence.memoryOverrode = true;
       sequence.probing = undefined;
     }
@@ -212,7 +252,7 @@ export class PageChanges {
   }
 
   /** Evicts entries of measured pages, so that the others fit into `bytes`. */
-  #evictEntries(sequence: Sequence, { first, count, bytes }: PageRun & { bytes: number }): void {
+  #evictEntries(sequence: Sequence, { first, count, bytes }: Eviction): void {
     const { cache, config } = this.transformer;
     const headBytes = (layer: number): number => sparsePageUnits(config, layer, 1) * UNIT_BYTES;
     const { pages } = sequence;
@@ -247,7 +287,8 @@ export class PageChanges {
 
   /** Errors: `context_overflow` if the text still exceeds the context. */
   #evict(sequence: Sequence, span: Span): void {
-    const { pages, policy, keptPages } = sequence;
+    const { pages, keptPages } = sequence;
+    const policy = this.#policyOf(sequence);
     const { upcoming } = span;
     const view = this.#view(sequence, span);
     const full = Math.floor(view.tokens / PAGE_TOKENS);
@@ -272,7 +313,9 @@ export class PageChanges {
 
   #toProbe(sequence: Sequence, span: Span): Probe | undefined {
     const { queries } = latestQueries(sequence, span.computed);
-    return sequence.probing || queries === 0 ? undefined : sequence.policy.probes?.(this.#view(sequence, span));
+    return sequence.probing || queries === 0
+      ? undefined
+      : this.#policyOf(sequence).probes?.(this.#view(sequence, span));
   }
 
   /** Probes layer by layer, so that only one layer's copies are alive at a time. */
@@ -332,11 +375,12 @@ export class PageChanges {
 
   #view(sequence: Sequence, { computed, upcoming }: Span): CacheView {
     const { config } = this.transformer;
-    const { pages, keptPages, probed } = sequence;
+    const { keptPages, probed } = sequence;
+    const tokens = sequence.placeOf(computed);
+    const pages = withoutPassed(config, sequence.pages, tokens);
     const sizes = { halfBytes: pageBytes(config), nextBytes: this.#nextBytes };
     return {
-      ...{ pages, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares },
-      tokens: sequence.placeOf(computed),
+      ...{ pages, tokens, keptPages, upcoming, ...sizes, probed, residualShares: this.residualShares },
       contextLength: this.contextLength,
       changingLayers: this.#changingLayers,
       formBytes: (form, layer) => layerPageUnits(config, layer, form) * UNIT_BYTES,
@@ -350,6 +394,15 @@ export class PageChanges {
       sequence.probing = undefined;
     }
   }
+}
+
+/** These pages as they are once those are freed that sliding windows have passed after `tokens` tokens. */
+function withoutPassed(config: ModelConfig, pages: readonly CachePage[], tokens: number): readonly CachePage[] {
+  const passed = pagesBeforeWindow(config, tokens);
+  if (passed === 0) return pages;
+  const layers = slidingWindowLayers(config);
+  const freed = (own: LayerPage, layer: number): LayerPage => (layers.includes(layer) ? freedPage() : own);
+  return pages.map((page, i) => (i < passed ? { ...page, layers: page.layers.map(freed) } : page));
 }
 
 /** At most `most` of them, evenly spaced. */

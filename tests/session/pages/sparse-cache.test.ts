@@ -1,13 +1,20 @@
 import { describe, expect, test } from 'vitest';
 import type { CachePage, LayerPage } from '../../../src/cache/cache-page.ts';
-import { type CachePolicy, DENSE, fixedForm, sparsePolicy } from '../../../src/cache/policy.ts';
+import {
+  type CachePolicy,
+  DENSE,
+  fixedForm,
+  policyOf,
+  sparsePolicy,
+  withMemoryBudget,
+} from '../../../src/cache/policy.ts';
 import { UNADAPTED } from '../../../src/engine/adapters.ts';
 import { eachLogits } from '../../../cli/measure/evaluate.ts';
 import { GREEDY } from '../../../src/config/sampling.ts';
 import type { LocalEngine } from '../../../src/engine/engine.ts';
 import { Texts } from '../../../src/engine/texts.ts';
 import { UNIT_BYTES } from '../../../src/kernels/formats/page-forms.ts';
-import { PAGE_TOKENS } from '../../../src/kernels/heads.ts';
+import { pageBytes, PAGE_TOKENS } from '../../../src/kernels/heads.ts';
 import { createTokenizer } from '../../../src/tokenizer/tokenizer.ts';
 import { engineUnderTest } from '../../support/engine-under-test.ts';
 import { answer } from '../../support/answer.ts';
@@ -31,6 +38,12 @@ async function lastLogits(engine: LocalEngine, text: readonly number[], policy: 
   const { kv } = await engine.alone((session) => eachLogits(session, text, visit, { policy, piece: PAGE_TOKENS }));
   return { last, kv };
 }
+
+/** The policy of a memory budget with priority, and one that drops the oldest pages to keep it. */
+const budgeted = (bytes: number): [CachePolicy, CachePolicy] => [
+  policyOf({ kv: 'policy', kvMemoryBudget: bytes }),
+  withMemoryBudget(policyOf({ kv: 'policy' }), bytes, true),
+];
 
 const areSparse = ({ isSparse }: CachePage): boolean => isSparse === true;
 
@@ -67,6 +80,19 @@ describe('a sparse cache', () => {
     expect(nmse([last], [without.last])).toBeLessThan(1.4 * nmse([coded.last], [without.last]));
     expect(nmse([last], [without.last])).toBeLessThan(nmse([last], [dense.last]) / 2);
 
+    // A memory budget keeps these entries too, where k3v2 does not fit. Without the oldest pages the answer is another.
+    const [policy, dropping] = budgeted(Math.floor(total(dense.kv.bytes) / 4));
+    const [floor, dropped] = [await lastLogits(engine, tokens, policy), await lastLogits(engine, tokens, dropping)];
+    expect(floor.kv).toMatchObject({ droppedTokens: 0, memoryOverrode: true });
+    expect(dropped.kv.droppedTokens).toBeGreaterThan(4 * PAGE_TOKENS);
+    const kept = await lastLogits(
+      engine,
+      tokens.filter((_, at) => isLeft(at, 8)),
+      DENSE,
+    );
+    expect(nmse([floor.last], [kept.last])).toBeLessThan(nmse([dropped.last], [kept.last]) / 2);
+    measured.splice(2);
+
     // Past the context, the oldest entries go, not those of the oldest pages.
     const shifted = await lastLogits(engine, long, sparsePolicy());
     expect(measured.slice(2)).toEqual([1, 6, 7, 6]);
@@ -85,8 +111,9 @@ describe('a sparse cache', () => {
   test('keeps the budget; its report has the bytes that are allocated, and NaN in freed bytes changes nothing', async () => {
     const plain = await engineUnderTest(model(2));
     const dense = total((await lastLogits(plain, tokens, DENSE)).kv.bytes);
-    const policy = sparsePolicy(Math.floor(0.25 * dense));
-    const clean = await lastLogits(plain, tokens, policy);
+    const budget = Math.floor(0.25 * dense);
+    const [policy, dropping] = budgeted(budget);
+    expect((await lastLogits(plain, tokens, dropping)).kv.droppedTokens).toBeGreaterThan(0);
     const engine = await engineUnderTest(model(2));
     const { transformer, device } = await engine.session();
     let live = 0;
@@ -109,32 +136,46 @@ describe('a sparse cache', () => {
     }
     let atEnd = 0;
     const visit = (): void => void (atEnd = live);
-    const computed = await engine.alone((session) =>
-      eachLogits(session, tokens, visit, { policy, piece: PAGE_TOKENS }),
-    );
-    expect(total(computed.kv.bytes)).toBe(atEnd);
-    expect(computed.kv.peakBytes).toBeLessThanOrEqual(0.25 * dense);
-    expect(computed.kv.mergedTokens).toBeGreaterThan(100);
-    expect(computed.kv.droppedTokens).toBe(0);
-    expect(poisoned).toBeGreaterThan(20);
-    const again = await lastLogits(engine, tokens, policy);
-    expect(again.last).toEqual(clean.last);
-    expect(again.last.every(Number.isFinite)).toBe(true);
+    for (const each of [sparsePolicy(budget), policy]) {
+      poisoned = 0;
+      const clean = await lastLogits(plain, tokens, each);
+      const computed = await engine.alone((session) =>
+        eachLogits(session, tokens, visit, { policy: each, piece: PAGE_TOKENS }),
+      );
+      expect(total(computed.kv.bytes)).toBe(atEnd);
+      expect(computed.kv.peakBytes).toBeLessThanOrEqual(budget);
+      expect(computed.kv.mergedTokens).toBeGreaterThan(100);
+      expect(computed.kv).toMatchObject({ droppedTokens: 0, memoryOverrode: true });
+      expect(poisoned).toBeGreaterThan(20);
+      const again = await lastLogits(engine, tokens, each);
+      expect(again.last).toEqual(clean.last);
+      expect(again.last.every(Number.isFinite)).toBe(true);
+    }
 
     // Decoding evicts entries too, and an answer may be continued.
-    const kv = { kv: 'sparse', kvMemoryBudget: Math.floor(0.2 * dense) } as const;
-    const asked = {
-      ...kv,
-      sampling: { ...GREEDY, logitBias: new Map([...plain.tokenizer.eosIds].map((id) => [id, -1000])) },
-      stop: [],
-      maxTokens: 90,
-    };
-    const first = await answer(plain.complete(PROMPT, asked));
-    expect(first.end.report.kv.peakBytes).toBeLessThanOrEqual(kv.kvMemoryBudget);
-    expect(first.end.report.kv.mergedTokens).toBeGreaterThan(50);
-    const more = await answer(plain.complete(PROMPT + first.text + ' and', asked));
-    expect(more.end.usage.cachedTokens).toBeGreaterThan(first.end.usage.promptTokens / 2);
-    expect(more.end.report.kv.peakBytes).toBeLessThanOrEqual(kv.kvMemoryBudget);
+    const kvMemoryBudget = Math.floor(0.2 * dense);
+    for (const kv of ['sparse', 'policy'] as const) {
+      const asked = {
+        ...{ kv, kvMemoryBudget },
+        sampling: { ...GREEDY, logitBias: new Map([...plain.tokenizer.eosIds].map((id) => [id, -1000])) },
+        stop: [],
+        maxTokens: 90,
+      };
+      const first = await answer(plain.complete(PROMPT, asked));
+      expect(first.end.report.kv.peakBytes).toBeLessThanOrEqual(kvMemoryBudget);
+      expect(first.end.report.kv.mergedTokens).toBeGreaterThan(50);
+      expect(first.end.report.kv.droppedTokens).toBe(0);
+      const shadowed = await answer(plain.complete(PROMPT, { ...asked, kvShadow: true, recomputePrompt: true }));
+      expect(shadowed.text).toBe(first.text);
+      for (const error of shadowed.end.report.kv.shadowErrors ?? [NaN]) {
+        expect(error).toBeGreaterThan(0.01);
+        expect(error).toBeLessThan(2);
+      }
+      const more = await answer(plain.complete(PROMPT + first.text + ' and', asked));
+      expect(more.end.usage.cachedTokens).toBeGreaterThan(first.end.usage.promptTokens / 2);
+      expect(more.end.report.kv.peakBytes).toBeLessThanOrEqual(kvMemoryBudget);
+      expect(more.end.report.kv).toMatchObject({ droppedTokens: 0, memoryOverrode: true });
+    }
   });
 
   test.each([
@@ -143,6 +184,16 @@ describe('a sparse cache', () => {
   ])('a device that computes %s wrong keeps pages in f16, and says so', async (kernel, find, replace) => {
     const { gpu, changed } = miscompiling(find, replace, [kernel]);
     const engine = await engineUnderTest(model(2), { gpu, tuning: new MemoryTuning() });
+    // A memory budget drops the oldest pages there.
+    const { config } = (await engine.session()).plan;
+    const budget = 7 * pageBytes(config);
+    const [policy, dropping] = budgeted(budget);
+    const { kv } = await lastLogits(engine, tokens, policy);
+    expect(changed()).toBeGreaterThan(0);
+    expect(kv).toMatchObject({ mergedTokens: 0, formsRefused: false, memoryOverrode: true });
+    expect(kv.droppedTokens).toBeGreaterThan(0);
+    expect(kv.peakBytes).toBeLessThanOrEqual(budget);
+    expect(await lastLogits(engine, tokens, policy)).toEqual(await lastLogits(engine, tokens, dropping));
     const { end } = await answer(engine.complete(PROMPT, { kv: 'sparse', sampling: GREEDY, stop: [], maxTokens: 2 }));
     expect(changed()).toBeGreaterThan(0);
     expect(end.report.kv.formsRefused).toBe(true);
