@@ -203,6 +203,8 @@ it('those for an engine run in Node', async () => {
     for (const [name, file, loaded] of ${JSON.stringify(runIn('Node').map(toRun))}) {
       for (const { name } of await engine.adapters.list()) await engine.adapters.unload(name);
       for (const each of loaded) await engine.adapters.load(each, adapters[each]);
+      // The latest text, which a snippet may save, is short: a random model may write until the context evicts tokens.
+      await engine.completions.create({ prompt: 'Hi', max_tokens: 4 });
       await import(file).catch((cause) => {
         throw new Error(name, { cause });
       });
