@@ -620,7 +620,7 @@ class Study:
 
     def perplexity(self, names, windows):
         for name in names:
-            tokens = text_tokens(self.tokenizer, name, 2 * CONTEXT)
+            tokens = text_tokens(self.tokenizer, name, windows * CONTEXT)
             for window in range(windows):
                 if self.is_done("perplexity", name, window):
                     continue
