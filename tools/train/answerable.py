@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 from base_model import load_tokenizer
 from data import DATA, TRAIN_ARTICLES, encode
-from decision import INVOCATION, TUNING_ARTICLES, Case, batches, begin, open_model, train
+from decision import INVOCATION, TUNING_ARTICLES, batches, begin, label_tokens, logits_of, margins, open_model, train
 from functions import auc, questions, sentences
-from passages import asked_of, forget, last_logits, passage_of, whole_logits
+from passages import Asked, Passage, asked_of, forget, passage_of
 
-QUESTION = "Question: Does the text answer this? {question}\nAnswer with yes or no only."
-LABELS = {True: ["yes", "Yes"], False: ["no", "No"]}
+QUESTION = f"{INVOCATION} Does the text answer this? {{question}}\nAnswer with yes or no only."
 # Training passages. A step takes the pairs of one passage, or of short ones.
 PASSAGES = 52
 EPOCHS = 3
@@ -42,7 +42,9 @@ RESAMPLES = 2000
 
 
 @dataclass
-class Pair(Case):
+class Pair:
+    passage: Passage
+    asked: Asked
     isOwn: bool
     """Whether the passage is the question's own, and so answers it."""
     margin: float = 0.0
@@ -63,23 +65,27 @@ def main():
     tokenizer = load_tokenizer()
     invocation = encode(tokenizer, INVOCATION)
     model = open_model(None if args.ordinary else invocation, args.adapter)
-    logits_of = whole_logits if args.ordinary else last_logits
+
+    def loss_of(model, batch):
+        logits = logits_of(model, [pair.asked for pair in batch], args.ordinary)
+        labels = label_tokens(tokenizer)
+        return F.cross_entropy(logits, torch.tensor([labels[pair.isOwn][0] for pair in batch]))
+
     articles = json.loads((DATA / "squad" / "squad-dev-subset.json").read_text())["data"]
     cut = TRAIN_ARTICLES - TUNING_ARTICLES
     if args.what == "train":
         whole = batches(pairs(tokenizer, articles[:cut], invocation))
         if args.adapter:
             short = batches(pairs(tokenizer, articles[:cut], invocation, is_short=True), PAIRS)
-            train(model, mixed(whole, short), LATER_LEARNING_RATE, invocation, args.out, args.ordinary)
+            train(model, mixed(whole, short), LATER_LEARNING_RATE, args.out, loss_of)
         else:
             begin(model, "squad" if args.ordinary else "squad-alora")
             epochs = [random.Random(epoch).sample(whole[:PASSAGES], PASSAGES) for epoch in range(args.epochs)]
-            train(model, sum(epochs, []), LEARNING_RATE, invocation, args.out, args.ordinary)
+            train(model, sum(epochs, []), LEARNING_RATE, args.out, loss_of)
         return
-    tail = invocation + encode(tokenizer, '"') if args.function else invocation
     tuning, held_out = (
         {
-            name: measured(model, pairs(tokenizer, some, invocation, is_short, args.function), tokenizer, tail, logits_of)
+            name: measured(model, pairs(tokenizer, some, invocation, is_short, args.function), tokenizer, args.ordinary)
             for name, is_short in (("whole", False), ("short", True))
         }
         for some in (articles[cut:TRAIN_ARTICLES], articles[TRAIN_ARTICLES:])
@@ -88,9 +94,8 @@ def main():
         print(json.dumps({"texts": name, **summary(tuning["whole"] + tuning["short"], held_out[name])}))
 
 
-def pairs(tokenizer, articles, invocation, is_short=False, is_message=False):
+def pairs(tokenizer, articles, invocation, is_short=False, is_function=False):
     """Each question with a text that answers it, and with one of its article that does not have its answer's words."""
-    labels = label_tokens(tokenizer)
     found = []
     for article in articles:
         passages = {}
@@ -98,15 +103,13 @@ def pairs(tokenizer, articles, invocation, is_short=False, is_message=False):
             own, other = (short_texts if is_short else whole_texts)(article, each)
             for text in filter(None, (own, other)):
                 if text not in passages:
-                    passages[text] = passage_of(tokenizer, text, is_message)
+                    passages[text] = passage_of(tokenizer, text, is_function)
                 question = QUESTION.replace("{question}", each.question)
                 asked = asked_of(tokenizer, passages[text], question, invocation)
-                found.append(Pair(asked, labels[text == own][0], text == own))
+                if is_function:
+                    asked.tail += encode(tokenizer, '"')
+                found.append(Pair(passages[text], asked, text == own))
     return found
-
-
-def label_tokens(tokenizer):
-    return {isYes: [encode(tokenizer, label)[0] for label in spellings] for isYes, spellings in LABELS.items()}
 
 
 def whole_texts(_, each):
@@ -142,13 +145,11 @@ def mixed(whole, short):
     return [group for one, *several in runs for group in (*several, one)]
 
 
-def measured(model, all_pairs, tokenizer, tail, logits_of):
-    labels = label_tokens(tokenizer)
+def measured(model, all_pairs, tokenizer, is_ordinary):
     with torch.no_grad():
         for group in batches(all_pairs, PAIRS):
-            logits = logits_of(model, [pair.asked for pair in group], tail)
-            margins = logits[:, labels[True]].logsumexp(1) - logits[:, labels[False]].logsumexp(1)
-            for pair, margin in zip(group, margins.tolist(), strict=True):
+            logits = logits_of(model, [pair.asked for pair in group], is_ordinary)
+            for pair, margin in zip(group, margins(logits, tokenizer).tolist(), strict=True):
                 pair.margin = margin
             forget(pair.asked for pair in group)
     return all_pairs

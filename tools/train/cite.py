@@ -1,9 +1,11 @@
 """Trains or measures `cite`, an activated adapter that tells which sentence of a text holds a question's answer:
 
-python tools/train/cite.py train --out FOLDER           from squad-alora
-python tools/train/cite.py measure [--adapter FOLDER]   without: the base
+python tools/train/cite.py train --adapter FOLDER --out FOLDER   from answerable
+python tools/train/cite.py measure [--adapter FOLDER]            without: the base
 
-The question is that of `engine.decisions`: a choice between the letters that follow the text's sentences.
+--ordinary: the same as an ordinary adapter, which applies to the text too
+The questions are those of `engine.decisions`: a predicate for each sentence, which its first words name. The sentence
+with the highest probability is cited.
 """
 
 import argparse
@@ -18,25 +20,27 @@ import torch
 
 from data import DATA, PROMPT, TRAIN_ARTICLES, encode
 from base_model import load_tokenizer
-from decision import INVOCATION, TUNING_ARTICLES, Case, batches, begin, open_model, train
+from decision import INVOCATION, TUNING_ARTICLES, batches, logits_of, margins, open_model, train
 from functions import Reader, holding, questions, rests_on, sentences, words
-from passages import asked_of, forget, last_logits, passage_of
+from passages import Asked, Passage, asked_of, forget, passage_of
 
-EPOCHS = 8
-LEARNING_RATE = 6e-4
-# Least cases of a step.
-CASES = 16
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+QUESTION = f"{INVOCATION} Does the sentence that begins with “{{words}}” answer this? {{question}}\nAnswer with yes or no only."
+# Words of a sentence that name it.
+WORDS = 8
+EPOCHS = 2
+LEARNING_RATE = 3e-4
+# Questions of a step.
+LEAST, MOST = 4, 6
 
 
 @dataclass
-class Citing(Case):
+class Citing:
+    passage: Passage
+    asked: list[Asked]
+    """A prompt for each sentence."""
     index: int
     """Of the sentence that holds the answer."""
-    labels: list[int]
-    """Each sentence's token."""
     question: str
-    context: str
 
 
 def main():
@@ -44,97 +48,101 @@ def main():
     parser.add_argument("what", choices=["train", "measure"])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--adapter", type=Path)
+    parser.add_argument("--ordinary", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     tokenizer = load_tokenizer()
-    invocation = encode(tokenizer, INVOCATION)
-    model = open_model(invocation, args.adapter)
+    model = open_model(None if args.ordinary else encode(tokenizer, INVOCATION), args.adapter)
     articles = json.loads((DATA / "squad" / "squad-dev-subset.json").read_text())["data"]
     cut = TRAIN_ARTICLES - TUNING_ARTICLES
+
+    def scores_of(model, batch):
+        logits = logits_of(model, [asked for case in batch for asked in case.asked], args.ordinary)
+        return margins(logits, tokenizer).split([len(case.asked) for case in batch])
+
     if args.what == "train":
-        begin(model)
-        cases = citings(tokenizer, articles[:cut], invocation)
-        steps = [batch for epoch in range(EPOCHS) for batch in shuffled(batches(cases, CASES), epoch)]
-        train(model, steps, LEARNING_RATE, invocation, args.out)
+        groups = [group[i : i + MOST] for group in batches(citings(tokenizer, articles[:cut]), LEAST) for i in range(0, len(group), MOST)]
+        steps = [batch for epoch in range(EPOCHS) for batch in random.Random(epoch).sample(groups, len(groups))]
+        train(model, steps, LEARNING_RATE, args.out, lambda model, batch: loss(scores_of(model, batch), batch))
         return
     for name, some in ("tuning", articles[cut:TRAIN_ARTICLES]), ("held-out", articles[TRAIN_ARTICLES:]):
-        cases = citings(tokenizer, some, invocation)
-        figures = {**measured(model, cases, invocation), **controls(cases)}
-        print(json.dumps({"articles": name, "questions": len(cases), **figures}), flush=True)
+        cases = citings(tokenizer, some)
+        print(json.dumps({"articles": name, "questions": len(cases), **measured(model, cases, scores_of)}), flush=True)
 
 
-def shuffled(groups, seed):
-    return random.Random(seed).sample(groups, len(groups))
+def loss(scores, batch):
+    """Cross-entropy of the sentence that holds the answer, by the softmax of the sentences' scores."""
+    return -sum(own.log_softmax(0)[case.index] for own, case in zip(scores, batch, strict=True)) / len(batch)
 
 
-def marked(text):
-    """A text with a letter after each sentence."""
-    ends = [end for _, end in sentences(text)]
-    parts = [text[start:end] for start, end in zip([0, *ends], ends)]
-    return "".join(f"{part} [{letter}]" for part, letter in zip(parts, LETTERS))
-
-
-def question_of(question, count):
-    lines = [f"{letter}: [{letter}]" for letter in LETTERS[:count]]
-    return "\n".join([f"Question: Which sentence answers this? {question}", *lines, "Answer with the letter of one option only."])
-
-
-def citings(tokenizer, articles, invocation):
+def citings(tokenizer, articles):
     """The questions about paragraphs of several sentences of which one holds the answer."""
+    invocation = encode(tokenizer, INVOCATION)
     found, passages = [], {}
     for article in articles:
         for each in questions(article):
-            index, count = holding(each), len(sentences(each.context))
-            if index is None or not 1 < count <= len(LETTERS):
+            index = holding(each)
+            spans = spans_of(each.context)
+            if index is None or len(spans) == 1:
                 continue
             if each.context not in passages:
-                passages[each.context] = passage_of(tokenizer, marked(each.context))
-            asked = asked_of(tokenizer, passages[each.context], question_of(each.question, count), invocation)
-            labels = [encode(tokenizer, letter)[0] for letter in LETTERS[:count]]
-            found.append(Citing(asked, labels[index], index, labels, each.question, each.context))
+                passages[each.context] = passage_of(tokenizer, each.context)
+            passage = passages[each.context]
+            asked = [asked_of(tokenizer, passage, question_of(each.question, span), invocation) for span in spans]
+            found.append(Citing(passage, asked, index, each.question))
     return found
 
 
-def measured(model, cases, invocation):
-    hits = []
-    with torch.no_grad():
-        for group in batches(cases, CASES):
-            logits = last_logits(model, [case.asked for case in group], invocation)
-            hits += [int(row[case.labels].argmax()) == case.index for case, row in zip(group, logits, strict=True)]
-            forget(case.asked for case in group)
-    return {"top1": share(hits)}
+def question_of(question, span):
+    return QUESTION.replace("{words}", " ".join(span.split()[:WORDS])).replace("{question}", question)
 
 
-def controls(cases):
-    """`fromAnswer`: the sentence that an answer of squad-alora rests on, as the desk finds it. `withWords`: if there is none,
-    the sentence that shares most with the question. `chance`: of a sentence drawn at random; `first`: of the first one."""
+def spans_of(text):
+    return [text[start:end] for start, end in sentences(text)]
+
+
+def measured(model, cases, scores_of):
+    """`top1`: by the adapter's scores; `scoresAndWords`: by their sum with the words that a sentence shares. `fromAnswer`: the
+    sentence that an answer of squad-alora rests on, as the desk finds it; `withWords` and `withScores`: if there is none,
+    the sentence that shares the most words, or with the highest score. `chance`: of a sentence drawn at random."""
     reader = Reader()
-    rests, either = [], []
+    hits = {}
+
+    def count(name, case, index):
+        hits.setdefault(name, []).append(index == case.index)
+
     with torch.inference_mode():
-        for case in sorted(cases, key=lambda case: case.context):
-            spans = sentences(case.context)
-            if not rests or reader.text != case.context:
-                reader.read(case.context)
-            _, answer = reader.answer(case.question, PROMPT["maxTokens"])
-            found = rests_on([case.context[start:end] for start, end in spans], case.question, answer.strip())
-            rests.append(found == case.index)
-            either.append((most_shared(case) if found is None else found) == case.index)
-    return {
-        "fromAnswer": share(rests), "withWords": share(either),
-        "wordOverlap": share([most_shared(case) == case.index for case in cases]),
-        "first": share([case.index == 0 for case in cases]),
-        "chance": round(sum(1 / len(case.labels) for case in cases) / len(cases), 3),
-    }
+        for group in batches(cases, LEAST):
+            for case, scores in zip(group, scores_of(model, group), strict=True):
+                spans = spans_of(case.passage.text)
+                shared = words_shared(case.question, spans)
+                if not hits or reader.text != case.passage.text:
+                    reader.read(case.passage.text)
+                _, answer = reader.answer(case.question, PROMPT["maxTokens"])
+                rests = rests_on(spans, case.question, answer.strip())
+                count("top1", case, highest(scores.tolist()))
+                count("scoresAndWords", case, highest((scores + torch.tensor(shared)).tolist()))
+                count("fromAnswer", case, rests)
+                count("withWords", case, highest(shared) if rests is None else rests)
+                count("withScores", case, highest(scores.tolist()) if rests is None else rests)
+                count("words", case, highest(shared))
+                count("first", case, 0)
+            forget(asked for case in group for asked in case.asked)
+    chance = sum(1 / len(case.asked) for case in cases) / len(cases)
+    return {**{name: share(found) for name, found in hits.items()}, "chance": round(chance, 3)}
 
 
-def most_shared(case):
-    """The sentence that shares most with the question, rare words before common ones."""
-    spans = sentences(case.context)
-    found = [words(case.context[start:end]) for start, end in spans]
+def words_shared(question, spans):
+    """What each sentence shares with a question, rare words before common ones."""
+    found = [words(span) for span in spans]
     counts = Counter(word for own in found for word in own)
-    weights = {word: math.log((len(spans) + 1) / (counts[word] + 0.5)) for word in words(case.question)}
-    return max(range(len(spans)), key=lambda i: math.fsum(weights.get(word, 0) for word in found[i]))
+    weights = {word: math.log((len(spans) + 1) / (counts[word] + 0.5)) for word in words(question)}
+    return [math.fsum(weights.get(word, 0) for word in own) for own in found]
+
+
+def highest(scores):
+    return max(range(len(scores)), key=lambda i: scores[i])
 
 
 def share(hits):

@@ -1,32 +1,27 @@
-"""Trains an activated adapter for questions of `engine.decisions`. It begins at the reply, whose first token it decides."""
+"""Trains an activated adapter for questions of `engine.decisions`. It decides the first token of the reply."""
 
 import json
 import math
 import random
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from base_model import ROOT, add_adapter, load_base, save_adapter, trained
 from components import lora_modules, sort_components
-from passages import Asked, last_logits, read, whole_logits
+from data import encode
+from passages import last_logits, whole_logits
 from train import HAS_BFLOAT16, resume, save_checkpoint
 
-INVOCATION = "<|im_start|>assistant\n"
 RANK = 4
+# Where the adapters begin, as squad-alora does, with whose components they start.
+INVOCATION = "Question:"
+# Of a predicate's answers.
+LABELS = {True: ["yes", "Yes"], False: ["no", "No"]}
 # Articles at the end of those that train, to choose settings with.
 TUNING_ARTICLES = 4
 CHECKPOINT_EVERY = 10
-
-
-@dataclass
-class Case:
-    asked: Asked
-    label: int
-    """The token that answers it."""
 
 
 def open_model(invocation, adapter=None):
@@ -56,7 +51,7 @@ def batches(cases, least=1):
     """The cases of each passage, the passages in random order. Passages with fewer than `least` cases share a batch."""
     by_passage = {}
     for case in cases:
-        by_passage.setdefault(case.asked.passage.text, []).append(case)
+        by_passage.setdefault(case.passage.text, []).append(case)
     groups = list(by_passage.values())
     random.Random(0).shuffle(groups)
     found = [[]]
@@ -67,10 +62,10 @@ def batches(cases, least=1):
     return found
 
 
-def train(model, steps, learning_rate, invocation, out, is_ordinary=False):
+def train(model, steps, learning_rate, out, loss_of):
     """A step per batch, with a learning rate that falls to 0. A killed run goes on from its last checkpoint.
 
-    `is_ordinary`: the adapter applies to the whole prompts.
+    `loss_of(model, batch)`: computed in bfloat16 where the processor has it.
     """
     work = ROOT / "data" / "train" / out.name
     work.mkdir(parents=True, exist_ok=True)
@@ -79,24 +74,27 @@ def train(model, steps, learning_rate, invocation, out, is_ordinary=False):
     for step in range(done, len(steps)):
         for parameters in optimizer.param_groups:
             parameters["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / len(steps)))
-        all_asked = [case.asked for case in steps[step]]
-        logits = training_logits(model, all_asked, invocation, is_ordinary)
-        loss = F.cross_entropy(logits, torch.tensor([case.label for case in steps[step]]))
+        with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BFLOAT16):
+            loss = loss_of(model, steps[step])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained(model), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        line = {"step": step + 1, "of": len(steps), "loss": round(loss.item(), 4), "cases": len(steps[step])}
-        print(json.dumps(line), flush=True)
+        print(json.dumps({"step": step + 1, "of": len(steps), "loss": round(loss.item(), 4)}), flush=True)
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == len(steps):
             save_checkpoint(model, optimizer, work, step + 1, [])
     save_adapter(model, out)
 
 
-def training_logits(model, all_asked, invocation, is_ordinary):
-    """In bfloat16, except for the tokens to which an activated adapter applies."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=HAS_BFLOAT16):
-        if is_ordinary:
-            return whole_logits(model, all_asked, invocation).float()
-        read(model, all_asked)
-    return last_logits(model, all_asked, invocation)
+def logits_of(model, all_asked, is_ordinary):
+    return (whole_logits if is_ordinary else last_logits)(model, all_asked).float()
+
+
+def margins(logits, tokenizer):
+    """The log-odds of yes [prompts], as `engine.decisions` computes them."""
+    yes, no = (logits[:, label_tokens(tokenizer)[answer]].logsumexp(1) for answer in (True, False))
+    return yes - no
+
+
+def label_tokens(tokenizer):
+    return {answer: [encode(tokenizer, label)[0] for label in spellings] for answer, spellings in LABELS.items()}

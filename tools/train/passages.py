@@ -9,6 +9,7 @@ import torch
 from transformers import DynamicCache
 
 from data import encode
+from train import last_start
 
 # Of what is kept, 23 KB a token; float32 gives the logits of a full pass to 1e-4, this one to 0.02.
 KEPT = torch.float16
@@ -27,10 +28,13 @@ class Passage:
 
 @dataclass
 class Asked:
-    """A prompt about a passage. `before`: its tokens from the passage's end to the invocation; `kept`: as of a passage."""
+    """A prompt about a passage. `kept`: as of a passage."""
 
     passage: Passage
     before: list[int]
+    """Its tokens from the passage's end to the invocation."""
+    tail: list[int]
+    """Those from the invocation on, to which an activated adapter applies."""
     kept: torch.Tensor | None = None
 
 
@@ -48,11 +52,12 @@ def prompt_tokens(tokenizer, text, question, is_message):
 
 
 def asked_of(tokenizer, passage, question, invocation):
-    """A prompt about a passage, without the invocation that ends it."""
+    """A prompt about a passage, in which an adapter begins at the last `invocation`."""
     tokens = prompt_tokens(tokenizer, passage.text, question, passage.isMessage)
     length = len(passage.tokens)
-    assert tokens[:length] == passage.tokens and tokens[-len(invocation) :] == invocation
-    return Asked(passage, tokens[length : -len(invocation)])
+    start = last_start(tokens, invocation)
+    assert tokens[:length] == passage.tokens and start >= length
+    return Asked(passage, tokens[length:start], tokens[start:])
 
 
 def read(model, all_asked):
@@ -95,31 +100,36 @@ def read_about_one(model, all_asked):
         if passage.kept is None:
             passage.kept = kept_of(base(input_ids=torch.tensor([passage.tokens]), use_cache=True).cache)[:, :, 0].to(KEPT)
         length = len(passage.tokens)
+        if not any(asked.before for asked in all_asked):
+            for asked in all_asked:
+                asked.kept = passage.kept[:, :, :, :0]
+            return
         cache = cache_of(passage.kept.float()[:, :, None].expand(-1, -1, len(all_asked), -1, -1, -1))
         kept = kept_of(base(input_ids=padded([asked.before for asked in all_asked]), cache=cache, use_cache=True).cache)
         for row, asked in enumerate(all_asked):
             asked.kept = kept[:, :, row, :, length : length + len(asked.before)].to(KEPT)
 
 
-def last_logits(model, all_asked, tail):
-    """The logits [prompts, vocabulary] after the tokens `tail`, which follow each prompt and to which the adapter applies."""
+def last_logits(model, all_asked):
+    """The logits [prompts, vocabulary] after prompts to whose tails the adapter applies."""
     read(model, all_asked)
     lengths = [len(asked.passage.tokens) + len(asked.before) for asked in all_asked]
+    tails = padded([asked.tail for asked in all_asked])
     longest = max(lengths)
     first = all_asked[0].kept
     kept = torch.zeros(*first.shape[:2], len(all_asked), first.shape[2], longest, first.shape[4])
-    mask = torch.ones(len(all_asked), longest + len(tail), dtype=torch.long)
+    mask = torch.ones(len(all_asked), longest + tails.shape[1], dtype=torch.long)
     for row, (asked, length) in enumerate(zip(all_asked, lengths, strict=True)):
-        kept[:, :, row, :, longest - length :] = torch.cat([asked.passage.kept, asked.kept], dim=3)
+        kept[:, :, row, :, longest - length :] = torch.cat([asked.passage.kept.float(), asked.kept.float()], dim=3)
         mask[row, : longest - length] = 0
-    positions = torch.tensor(lengths)[:, None] + torch.arange(len(tail))
-    given = {"attention_mask": mask, "position_ids": positions, "cache": cache_of(kept)}
+    positions = torch.tensor(lengths)[:, None] + torch.arange(tails.shape[1])
     base = model.get_base_model()
-    hidden = base.model(input_ids=torch.tensor([tail] * len(all_asked)), **given).last_hidden_state
-    return base.lm_head(hidden[:, -1])
+    given = {"attention_mask": mask, "position_ids": positions, "cache": cache_of(kept)}
+    hidden = base.model(input_ids=tails, **given).last_hidden_state
+    return base.lm_head(hidden[range(len(all_asked)), [len(asked.tail) - 1 for asked in all_asked]])
 
 
-def whole_logits(model, all_asked, tail):
+def whole_logits(model, all_asked):
     """The same for an ordinary adapter, which applies to the whole prompts. Prompts about one passage share its keys and values."""
     by_passage = {}
     for row, asked in enumerate(all_asked):
@@ -129,7 +139,7 @@ def whole_logits(model, all_asked, tail):
     for rows in by_passage.values():
         passage = all_asked[rows[0]].passage
         kept = kept_of(base.model(input_ids=torch.tensor([passage.tokens]), use_cache=True).cache)
-        ends = [all_asked[row].before + tail for row in rows]
+        ends = [all_asked[row].before + all_asked[row].tail for row in rows]
         cache = cache_of(kept.expand(-1, -1, len(rows), -1, -1, -1))
         hidden = base.model(input_ids=padded(ends), cache=cache).last_hidden_state
         last = [len(end) - 1 for end in ends]
