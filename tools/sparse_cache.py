@@ -303,6 +303,50 @@ def attention_measures(weights, text, names):
     return found
 
 
+class Later:
+    """What later tokens of each chunk give to entries, by every sixteenth query that is at least 128 tokens away: "residual",
+    the squared change of the residual stream, and "squares", squared attention times |v|^2. [chunks, LAYERS, GROUPS, tokens]"""
+
+    def __init__(self, weights, text):
+        length = len(text.tokens)
+        every = sampled(0, length)
+        count = len(text.queries)
+        self.chunks = [slice(i * CHUNK // 16, (i + 1) * CHUNK // 16 if i + 1 < count else len(every)) for i in range(count)]
+        distance = every[:, None] - torch.arange(length)
+        self.asked = torch.stack([(distance[chunk] >= 128).sum(0) for chunk in self.chunks])
+        self.sums = {name: torch.zeros(count, LAYERS, GROUPS, length) for name in ("residual", "squares")}
+        for layer in range(LAYERS):
+            queries = rotated(torch.cat([kept[layer][0] for kept in text.queries], 1), every).view(GROUPS, -1, WIDTH) / 8
+            norms = torch.cat([kept[layer][1] for kept in text.queries])
+            scores = queries.bfloat16() @ text.keys[layer].bfloat16().transpose(1, 2)
+            shares = scores.view(GROUPS * GROUP, -1, length).masked_fill_(distance < 0, -math.inf).softmax(-1)
+            squares = shares.masked_fill_(distance < 128, 0).float().square_()
+            out = weights.out[layer].float().view(-1, GROUPS * GROUP, WIDTH).transpose(0, 1)
+            values = text.values[layer].repeat_interleave(GROUP, 0)
+            moved = ((values @ (out.transpose(1, 2) @ out)) * values).sum(-1)
+            for i, chunk in enumerate(self.chunks):
+                own = squares[:, chunk]
+                relative = own / norms[chunk, None].square()
+                self.sums["residual"][i, layer] = grouped(relative.sum(1) * moved).sum(1)
+                self.sums["squares"][i, layer] = grouped(own.sum(1) * values.square().sum(-1)).sum(1)
+
+
+def grown(text, later, name, entries, latest):
+    """The choice of `best`, made after each chunk among the entries that are left. `name`: of Later's sums, added if given."""
+    length = len(text.tokens)
+    left = torch.ones(LAYERS, GROUPS, length, dtype=torch.bool)
+    for i in range(len(later.chunks)):
+        end = length if i + 1 == len(later.chunks) else (i + 1) * CHUNK
+        old = slice(FIRST, end - LATEST)
+        scores = text.repeated[..., old] / text.repeated[..., old].mean()
+        if name:
+            measure = (later.sums[name][: i + 1].sum(0) / later.asked[: i + 1].sum(0).clamp(min=1)).sqrt()[..., old]
+            scores = scores + measure / measure.mean()
+        if scores.numel() > entries:
+            left[..., old] &= best(scores.masked_fill(~left[..., old], -1), entries, latest, together=True)
+    return left[..., FIRST : length - LATEST]
+
+
 def expected_attention(queries, keys, turn):
     """After Expected Attention: queries are normal, turned to the mean of the next 512 positions. [GROUPS, tokens]"""
 
@@ -363,10 +407,10 @@ def far_losses(weights):
 # Ways to choose. Candidates are the tokens after the first page and before the latest. [LAYERS, GROUPS, candidates]: those that stay.
 
 
-def entries_for(share, length, by_token):
-    """Entries that fit beside the pages which always stay, in all layers and key heads."""
+def entries_for(share, length, by_token, each=None):
+    """Entries that fit beside the pages which always stay, in all layers and key heads. `each`: bytes of one."""
     fixed = 2 * PAGE * Q8_BYTES + 2 * PAGE * F16_BYTES
-    each = K3V2_BYTES + (POSITION_BYTES if by_token else 0)
+    each = each or K3V2_BYTES + (POSITION_BYTES if by_token else 0)
     return int((share * length * F16_BYTES - fixed) / each) * LAYERS * GROUPS
 
 
@@ -414,8 +458,14 @@ def by_loss(lost, entries, count, length):
     return torch.arange(count) >= count - places.view(*lost.shape, 1)
 
 
-def ways_of(found, lost, length):
+# Ways whose entries have no noise: bytes of an entry in a form, with its position.
+NOISELESS = {"noiseless-k3v2": 48, "noiseless-q3": 56, "noiseless-q4": 72}
+GROWN = {"grown", "grown-latest", "grown-residual", "grown-residual-latest", "grown-squares-latest"}
+
+
+def ways_of(text, found, lost, later):
     """Name → (by token, choice by entries)."""
+    length = len(text.tokens)
     count = length - FIRST - LATEST
     candidates = slice(FIRST, length - LATEST)
     score = {name: each[..., candidates] for name, each in found.items()}
@@ -449,6 +499,14 @@ def ways_of(found, lost, length):
         "repeated-layer-pages": (False, lambda n: best(pages.mean(1, keepdim=True).expand_as(pages), n, together=True)),
         "repeated-residual": (True, lambda n: best(both, n, latest=0.25, together=True)),
         "merge": (True, lambda n: best(score["window"], n, latest=0.5)),
+        "adapted": (True, lambda n: best(score["adapted"], n, together=True)),
+        "adapted-or-base": (True, lambda n: best(torch.maximum(score["adapted"], score["repeated"]), n, together=True)),
+        **dict.fromkeys(NOISELESS, (True, lambda n: best(score["repeated"], n, together=True))),
+        "grown": (True, lambda n: grown(text, later, None, n, 0)),
+        "grown-latest": (True, lambda n: grown(text, later, None, n, 0.125)),
+        "grown-residual": (True, lambda n: grown(text, later, "residual", n, 0)),
+        "grown-residual-latest": (True, lambda n: grown(text, later, "residual", n, 0.125)),
+        "grown-squares-latest": (True, lambda n: grown(text, later, "squares", n, 0.25)),
     }
 
 
@@ -605,18 +663,35 @@ class Study:
         """(way, share of bytes, memory) of every way and budget."""
         length = len(text.tokens)
         progress("read")
-        ways = ways_of(measures_of(self.weights, text, self.ways), self.lost, length)
+        found = measures_of(self.weights, text, self.ways)
+        found["adapted"] = self.repeated_by_adapted(text) if self.asks("adapted", "adapted-or-base") else text.repeated
+        later = Later(self.weights, text) if self.asks(*GROWN) else None
+        ways = ways_of(text, found, self.lost, later)
         progress("measured")
         yield "full", 1, memory_of(text, None, form="f16")
         yield "k3v2", 0.18, memory_of(text, None)
         for share in self.shares:
             for name, (by_token, choose) in ways.items():
-                if self.ways and name not in self.ways:
+                if self.ways and name not in self.ways or name.startswith("adapted") and not self.adapted:
                     continue
-                entries = entries_for(share, length, by_token)
+                entries = entries_for(share, length, by_token, NOISELESS.get(name))
                 keep = choose(entries)
                 assert keep.sum() <= entries, name
-                yield name, share, memory_of(text, keep, merge=name == "merge")
+                yield name, share, memory_of(text, keep, "f16" if name in NOISELESS else "k3v2", merge=name == "merge")
+
+    def asks(self, *names):
+        return not self.ways or not set(names).isdisjoint(self.ways)
+
+    def repeated_by_adapted(self, text):
+        """The attention when the model with the adapter repeats a text that the base has read."""
+        if not self.adapted:
+            return text.repeated
+        length, base = len(text.tokens), text.repeated.clone()
+        for start in range(0, length - LATEST, CHUNK):
+            end = start + CHUNK if start + CHUNK < length - LATEST else length
+            read_again(self.adapted, text, start, end, self.repeat)
+        found, text.repeated = text.repeated, base
+        return found
 
     def perplexity(self, names, windows):
         for name in names:
