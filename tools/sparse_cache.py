@@ -686,7 +686,8 @@ class Study:
         """The attention when the model with the adapter repeats a text that the base has read."""
         if not self.adapted:
             return text.repeated
-        length, base = len(text.tokens), text.repeated.clone()
+        length, base = len(text.tokens), text.repeated
+        text.repeated = base.clone()
         for start in range(0, length - LATEST, CHUNK):
             end = start + CHUNK if start + CHUNK < length - LATEST else length
             read_again(self.adapted, text, start, end, self.repeat)
