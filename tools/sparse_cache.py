@@ -664,7 +664,7 @@ class Study:
         length = len(text.tokens)
         progress("read")
         found = measures_of(self.weights, text, self.ways)
-        found["adapted"] = self.repeated_by_adapted(text) if self.asks("adapted", "adapted-or-base") else text.repeated
+        found["adapted"] = self.repeated_by_adapted(text) if self.adapted and self.asks("adapted", "adapted-or-base") else text.repeated
         later = Later(self.weights, text) if self.asks(*GROWN) else None
         ways = ways_of(text, found, self.lost, later)
         progress("measured")
@@ -684,8 +684,6 @@ class Study:
 
     def repeated_by_adapted(self, text):
         """The attention when the model with the adapter repeats a text that the base has read."""
-        if not self.adapted:
-            return text.repeated
         length, base = len(text.tokens), text.repeated
         text.repeated = base.clone()
         for start in range(0, length - LATEST, CHUNK):
