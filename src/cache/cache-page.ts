@@ -21,8 +21,8 @@ export interface Place {
   readonly units: number;
 }
 
-/** Bytes of an entry's share of attention. */
-export const SHARE_BYTES = 4;
+/** Bytes of a measure of an entry: its share of attention, or the mean of squared shares. */
+export const MEASURE_BYTES = 4;
 
 /** Entries of a head in a page of one layer. */
 export interface Slot {
@@ -40,6 +40,11 @@ export interface LayerPage {
   readonly place: Place;
   /** Entries of each head; known of sparse pages, and of whole ones once their shares are measured. */
   readonly slots?: readonly (Slot | undefined)[];
+  /**
+   * For each head and entry the squared share of attention that later queries of a prompt gave it, summed over the head's query
+   * heads: a mean in which the latest count more. Undefined before any is measured, and for a head without entries.
+   */
+  readonly squares?: readonly (Float32Array<ArrayBuffer> | undefined)[];
   /** The f16 page that this one was written from, kept to measure the true error. */
   shadow?: LayerPage;
 }
@@ -51,12 +56,14 @@ export const isFreed = ({ form, entries }: Pick<LayerPage, 'form' | 'entries'>):
   form === 'f16' && entries === 0;
 
 /** A page's state without its place in memory. */
-export type PageState = Omit<LayerPage, 'place' | 'slots'>;
+export type PageState = Omit<LayerPage, 'place' | 'slots' | 'squares'>;
 
 /** The state of a saved page. */
 export interface SavedPage extends PageState {
   /** Its slots without their shares, null for a head without entries. */
   readonly slots?: readonly (SavedSlot | null)[];
+  /** Whether squared shares of its entries are known. */
+  readonly squared?: boolean;
 }
 
 /** `entries`: their number. */
@@ -216,6 +223,13 @@ export const savedPageUnits = (config: PageShape, layer: number, { form, entries
   form === 'sparse'
     ? sparsePageUnits(config, layer, slots.filter(Boolean).length)
     : layerPageUnits(config, layer, form, entries);
+
+/** Bytes of what is known of a saved page's entries: their shares, then squared shares. */
+export function savedMeasureBytes({ slots, squared }: SavedPage, numKvHeads: number): number {
+  const held = slots?.reduce((sum, slot) => sum + (slot?.entries ?? 0), 0);
+  const withSquares = squared ? (held ?? numKvHeads * PAGE_TOKENS) : 0;
+  return ((held ?? 0) + withSquares) * MEASURE_BYTES;
+}
 
 /** Tokens before the window whose pages are kept, so that a sequence can resume that far before its end. */
 const KEPT_TOKENS = 2 * PAGE_TOKENS;

@@ -41,6 +41,7 @@ import {
   sparsePageUnits,
 } from './cache-page.ts';
 import { LayerPages } from './layer-pages.ts';
+import { SparseBuffers, sparseBytes } from './sparse-buffers.ts';
 import type { NewContents, Source } from './sparse-entries.ts';
 import { mostRecurrentStates, type RecurrentState, RecurrentStates, recurrentUnits } from './recurrent-states.ts';
 
@@ -48,11 +49,6 @@ import { mostRecurrentStates, type RecurrentState, RecurrentStates, recurrentUni
 const TASK_WORDS = 2 * PAGE_ENTRY_WORDS;
 /** Most pages of a layer converted at once. */
 export const TASKS_OF_LAYER = 48;
-
-/** Most sparse pages of a layer written at once: each takes a page in f16 meanwhile. */
-export const SPARSE_AT_ONCE = 8;
-/** Most pages whose entries' shares are measured at once. */
-export const MOST_MEASURED = 16;
 
 /** Regions of the page table: one of each sequence slot, then one of each branch. */
 const REGIONS = MAX_SEQUENCES + MAX_BRANCHES;
@@ -62,13 +58,6 @@ export const pagesFor = (tokens: number): number => Math.ceil(tokens / PAGE_TOKE
 /** Bytes of the results of all probes that can run at once. */
 export const errorBytes = ({ numLayers, numHeads }: ModelConfig): number =>
   numLayers * TASKS_OF_LAYER * numHeads * FOUND_BYTES;
-
-/** Bytes of the sources of the sparse pages that are written at once. */
-const sourceBytes = ({ numKvHeads }: ModelConfig): number => SPARSE_AT_ONCE * numKvHeads * PAGE_TOKENS * 4;
-
-/** Bytes of the shares of all entries that are measured at once. */
-const shareBytes = ({ numLayers, numKvHeads }: ModelConfig): number =>
-  numLayers * MOST_MEASURED * numKvHeads * PAGE_TOKENS * 4;
 
 interface CacheSize {
   /** Pages of all sequences. */
@@ -104,8 +93,7 @@ export const cacheBytes = (config: ModelConfig, size: CacheSize): number =>
   (config.sharedKeys?.from ?? config.numLayers) * size.numPages * REGIONS * PAGE_ENTRY_WORDS * 4 +
   config.numLayers * (TASKS_OF_LAYER * TASK_WORDS * 4 + MAX_SEQUENCES * probeBytes(config)) +
   errorBytes(config) +
-  sourceBytes(config) +
-  shareBytes(config);
+  sparseBytes(config, size.numPages);
 
 /** Consecutive tasks of one layer: `count` from `first` on. */
 export interface TaskRun {
@@ -352,7 +340,10 @@ export class KvCache {
     const { shadow, ...bare } = from;
     const kept = shadows ? (shadow ?? from) : undefined;
     const slots = to.slots ?? from.slots;
-    const now = { ...to, ...(slots && { slots }), ...(kept && { shadow: kept }) };
+    const squares = to.form === 'sparse' ? to.squares : from.squares;
+    const now = {
+      ...{ ...to, ...(slots && { slots }), ...(squares && { squares }), ...(kept && { shadow: kept }) },
+    };
     const wasSparse = hasSparse(page.layers);
     pages[at] = { ...page, layers: page.layers.with(layer, now) };
     if (!wasSparse && to.form === 'sparse') this.#count--;
@@ -376,7 +367,8 @@ export class KvCache {
       const slots = heads.map((entries, head) => entries && slotOf(pages, { layer, head, page }, entries));
       const most = Math.max(...slots.map((slot) => slot?.shares.length ?? 0));
       const units = sparsePageUnits(this.config, layer, slots.filter((slot) => slot !== undefined).length);
-      return { ...own.add('sparse', most, units), slots };
+      const squares = heads.map((entries) => entries && Float32Array.from(entries, (own) => own.square));
+      return { ...own.add('sparse', most, units), slots, squares };
     });
     const scratch = contents.map(() => own.add('f16'));
     this.show(region, pages); // adding pages may have moved the others
@@ -437,32 +429,6 @@ export class KvCache {
 
 const entryOf = ({ place, form, entries }: LayerPage, base: number): number[] =>
   pageEntry(place.offset, form, entries, base);
-
-/** Buffers that only sparse pages need, created on first use. */
-export class SparseBuffers {
-  #sources: GPUBuffer | undefined;
-  #shares: GPUBuffer | undefined;
-
-  constructor(
-    private readonly device: Device,
-    private readonly config: ModelConfig,
-  ) {}
-
-  /** Where the entries of the pages that are written were: u32 `[SPARSE_AT_ONCE, numKvHeads, PAGE_TOKENS]`; see gather-entries.wgsl. */
-  get sources(): GPUBuffer {
-    return (this.#sources ??= this.device.buffers.storage('sparse sources', 'kv', sourceBytes(this.config)));
-  }
-
-  /** Results of entry-shares: `[numLayers, MOST_MEASURED, numKvHeads, PAGE_TOKENS]`. */
-  get shares(): GPUBuffer {
-    return (this.#shares ??= this.device.buffers.storage('entry shares', 'kv', shareBytes(this.config)));
-  }
-
-  /** The first float of a layer in `shares`. */
-  firstShare(layer: number): number {
-    return (layer * shareBytes(this.config)) / this.config.numLayers / 4;
-  }
-}
 
 /** The slot of a head's new entries in a page; `base`: of the page that the first was in. */
 function slotOf(

@@ -9,7 +9,7 @@ import {
   type LayerPage,
   layerPageUnits,
   type Place,
-  SHARE_BYTES,
+  MEASURE_BYTES,
   type SavedPage,
   savedPageUnits,
   type SavedSlot,
@@ -86,7 +86,7 @@ export class LayerPages {
     }));
   }
 
-  /** Adds saved pages; `bytes`: their concatenated contents, then the shares of their slots' entries. Nothing may be recorded. */
+  /** Adds saved pages; `bytes`: their concatenated contents, then the shares of their slots' entries, then squares. Nothing may be recorded. */
   restore(saved: readonly SavedPage[], bytes: Uint8Array<ArrayBuffer>): LayerPage[] {
     const units = saved.map((state) => savedPageUnits(this.config, this.layer, state));
     this.#reserve(units.reduce((sum, each) => sum + each, 0));
@@ -98,13 +98,15 @@ export class LayerPages {
       this.device.gpuDevice.queue.writeBuffer(buffer, offset, bytes, at, size);
       at += size;
     }
-    const slotOf = ({ from, entries }: SavedSlot): Slot => {
-      const shares = new Float32Array(bytes.slice(at, (at += entries * SHARE_BYTES)).buffer);
-      return { from, shares };
-    };
+    const floats = (count: number) => new Float32Array(bytes.slice(at, (at += count * MEASURE_BYTES)).buffer);
+    const slotOf = ({ from, entries }: SavedSlot): Slot => ({ from, shares: floats(entries) });
+    const slots = saved.map((page) => page.slots?.map((slot) => (slot ? slotOf(slot) : undefined)));
     return pages.map((page, i) => {
-      const slots = saved[i]?.slots?.map((slot) => (slot ? slotOf(slot) : undefined));
-      return slots ? { ...page, slots } : page;
+      const own = slots[i];
+      const entries =
+        own?.map((slot) => slot?.shares.length ?? 0) ?? Array<number>(this.config.numKvHeads).fill(PAGE_TOKENS);
+      const squares = saved[i]?.squared ? entries.map((count) => (count > 0 ? floats(count) : undefined)) : undefined;
+      return { ...page, ...(own && { slots: own }), ...(squares && { squares }) };
     });
   }
 
@@ -129,8 +131,8 @@ export class LayerPages {
     return copies;
   }
 
-  #likeness({ form, entries, place, slots }: LayerPage): LayerPage {
-    return { ...this.add(form, entries, place.units), ...(slots && { slots }) };
+  #likeness({ form, entries, place, slots, squares }: LayerPage): LayerPage {
+    return { ...this.add(form, entries, place.units), ...(slots && { slots }), ...(squares && { squares }) };
   }
 
   remove(page: LayerPage): void {

@@ -7,7 +7,8 @@ import {
 } from '../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
 import type { CachePage, Change, LayerLosses, LayerPage, PageRun } from './cache-page.ts';
-import { kvBytes, MOST_MEASURED } from './kv-cache.ts';
+import { kvBytes } from './kv-cache.ts';
+import { MOST_MEASURED } from './sparse-buffers.ts';
 
 /** A sequence's state before its next batch, as policies see it. */
 export interface CacheView {

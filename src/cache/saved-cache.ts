@@ -9,7 +9,7 @@ import {
   layerPageUnits,
   pagesBeforeWindow,
   type PageRun,
-  SHARE_BYTES,
+  savedMeasureBytes,
   type SavedPage,
   savedPageUnits,
   type SavedSlot,
@@ -54,7 +54,10 @@ export interface SavedText {
   probed: { pages: number; losses: readonly FormLoss[] };
 }
 
-/** A text with the concatenated bytes of its pages, by layer, each followed by the shares (f32) of its pages' slots. */
+/**
+ * A text with the concatenated bytes of its pages, by layer, each followed by what is known of its pages' entries (f32): their
+ * shares, page by page, then their squares.
+ */
 export interface SavedCache {
   text: SavedText;
   layers: readonly Uint8Array<ArrayBuffer>[];
@@ -82,7 +85,7 @@ const MOST_FROM = 2 ** 23 - 1;
 
 const MAGIC = 0x564b5743; // "CWKV"
 /** Raise whenever the meaning of page bytes or keys changes, or the same tokens give other pages. */
-export const SAVED_VERSION = 6;
+export const SAVED_VERSION = 7;
 const PRELUDE_BYTES = 16;
 const DIGEST_BYTES = 32;
 
@@ -235,13 +238,18 @@ function checkPage(
   check: Check,
 ): asserts state is SavedPage {
   check(isRecord(state), field, 'it is not a JSON object');
-  const { form, entries, slots } = state;
+  const { form, entries, slots, squared } = state;
   check((PAGE_FORMS as readonly unknown[]).includes(form), field, `its form is ${JSON.stringify(form)}`);
   const isSparse = form === 'sparse';
   if (isSparse || slots !== undefined) {
     check(Array.isArray(slots) && slots.length === numKvHeads, field, `it has no slots of ${numKvHeads} heads`);
     for (const slot of slots) checkSlot(slot, isSparse, field, check);
   }
+  check(
+    squared === undefined || (squared === true && !isGone),
+    field,
+    `it names squares as ${JSON.stringify(squared)}`,
+  );
   const most = isSparse ? Math.max(...(slots as (SavedSlot | null)[]).map((slot) => slot?.entries ?? 0)) : PAGE_TOKENS;
   check(
     isGone ? form === 'f16' && entries === 0 : entries === most,
@@ -279,8 +287,7 @@ function checkSparse(sparse: unknown, numPages: number, check: Check): void {
 function layerBytes({ pages, states = [] }: SavedText, layer: number, config: SavedFor['config']): number {
   const ofPages = pages.map((page) => {
     const own = page[layer] as SavedPage;
-    const shares = own.slots?.reduce((sum, slot) => sum + (slot?.entries ?? 0), 0) ?? 0;
-    return savedPageUnits(config, layer, own) * UNIT_BYTES + shares * SHARE_BYTES;
+    return savedPageUnits(config, layer, own) * UNIT_BYTES + savedMeasureBytes(own, config.numKvHeads);
   });
   const ofStates = hasState(config, layer) ? states.length * layerPageUnits(config, layer) * UNIT_BYTES : 0;
   return ofPages.reduce((sum, each) => sum + each, ofStates);

@@ -133,7 +133,8 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
     const own = pages.map((page) => page.layers[i] as LayerPage);
     const ranges = layer.ranges([...own, ...kept.flatMap((state) => state.layers[i] ?? [])]);
     const shares = own.flatMap(({ slots = [] }) => slots.flatMap((slot) => slot?.shares ?? []));
-    layers.push(await bytesOf([await readOnce(device, 'saved pages', ranges), ...shares]));
+    const squares = own.flatMap((page) => (page.squares ?? []).flatMap((each) => each ?? []));
+    layers.push(await bytesOf([await readOnce(device, 'saved pages', ranges), ...shares, ...squares]));
   }
   const saved = pages.map((page) => page.layers.map(savedPage));
   const sparse = {
@@ -160,9 +161,10 @@ async function readLatest({ device, sequences, transformer }: Session): Promise<
 const bytesOf = async (parts: BlobPart[]): Promise<Uint8Array<ArrayBuffer>> =>
   new Uint8Array(await new Blob(parts).arrayBuffer());
 
-const savedPage = ({ form, entries, slots }: LayerPage): SavedPage => ({
+const savedPage = ({ form, entries, slots, squares }: LayerPage): SavedPage => ({
   ...{ form, entries },
   ...(slots && { slots: slots.map((slot) => (slot ? { from: slot.from, entries: slot.shares.length } : null)) }),
+  ...(squares && { squared: true }),
 });
 
 /** Adds a text to the prefix cache, and evicts those longest unused. Nothing may run meanwhile. */

@@ -1,4 +1,4 @@
-import sharesSource from '../../shaders/pages/entry-shares.wgsl?raw';
+import entrySource from '../../shaders/pages/entry-attention.wgsl?raw';
 import gatherSource from '../../shaders/pages/gather-entries.wgsl?raw';
 import probeSharedSource from '../../shaders/pages/probe-page-shared.wgsl?raw';
 import probeSource from '../../shaders/pages/probe-page.wgsl?raw';
@@ -109,33 +109,41 @@ export function gatherEntriesKernel(device: Device, heads: Heads): Kernel<{ page
   };
 }
 
-/** Components of the keys, and of the queries, that a workgroup of entry-shares has in its memory: 12 KB in all. */
+/** Components of the keys, and of the queries, that a workgroup of entry-attention has in its memory: 12 KB in all. */
 const STAGED_KEYS = 2048;
 const STAGED_QUERIES = 1024;
 /** So many invocations to that memory that a GPU holds four waves a SIMD and more. */
-const SHARES_WORKGROUP = 256;
+const ENTRY_WORKGROUP = 256;
 
 /**
- * The largest share of attention that any query of a batch gives each entry of whole pages → `shares`, from `first` on
- * `[pages, numKvHeads, PAGE_TOKENS]`. The batch's queries are in `qkv`, their softmaxes in `partial_outputs`. `page`: index in
- * `pages` of the first page. Unless `isFirst`, a share already in `shares` stays if it is larger.
+ * What is measured of entries. `share`: the largest share of attention that any query gives an entry. `square`: the squared
+ * shares of every SQUARE_STRIDE-th query, summed over these and the query heads.
  */
-export function entrySharesKernel(device: Device, heads: Heads): Kernel<{ pages: number }> {
+export type EntryMeasure = 'share' | 'square';
+export const SQUARE_STRIDE = 16;
+
+/**
+ * A measure of each entry of pages by a batch of one sequence → `found`, from `first` on `[pages, numKvHeads, PAGE_TOKENS]`.
+ * The batch's queries are in `qkv`, from `firstQuery` on; their softmaxes are in `partial_outputs`. `page`: index in `pages` of
+ * the first page. Unless `isFirst`, what is already in `found` counts too. Heads without entries leave it as it is.
+ */
+export function entryAttentionKernel(device: Device, heads: Heads, measure: EntryMeasure): Kernel<{ pages: number }> {
   const half = halfPrecision(device);
   const scale = scoreScaling(heads);
   const KEYS = Math.min(PAGE_TOKENS, 2 ** Math.floor(Math.log2(STAGED_KEYS / heads.headDim)));
-  const parts = ['split-outputs', 'page-layout', 'page-units'].map(part);
+  const parts = ['split-outputs', 'page-layout', 'page-units', `entry-measure/${measure}`].map(part);
   return {
-    name: 'entry-shares',
-    sources: [half.source, scale.source, ...parts, sharesSource],
+    name: `entry-${measure}s`,
+    sources: [half.source, scale.source, ...parts, entrySource],
     enables: half.enables,
     constants: {
       ...headConstants(heads),
       ...formConstants,
       ...scale.constants,
-      WORKGROUP: SHARES_WORKGROUP,
+      WORKGROUP: ENTRY_WORKGROUP,
       KEYS,
       QUERIES: Math.floor(STAGED_QUERIES / heads.headDim),
+      QUERY_STRIDE: measure === 'share' ? 1 : SQUARE_STRIDE,
       ALL_F16: false,
     },
     bindings: [
@@ -145,9 +153,9 @@ export function entrySharesKernel(device: Device, heads: Heads): Kernel<{ pages:
       reads('rope', 'vec4f'),
       reads('kv', 'vec2u'),
       reads('partial_outputs', 'vec4f'),
-      writes('shares', 'f32'),
+      writes('found', 'f32'),
     ],
-    params: { tokens: 'u32', splits: 'u32', page: 'u32', first: 'u32', isFirst: 'u32' },
+    params: { tokens: 'u32', firstQuery: 'u32', splits: 'u32', page: 'u32', first: 'u32', isFirst: 'u32' },
     groups: ({ pages }) => [PAGE_TOKENS / KEYS, heads.numKvHeads, pages],
   };
 }

@@ -3,6 +3,7 @@ import activation from '../../shaders/parts/activation.wgsl?raw';
 import attention from '../../shaders/parts/attention.wgsl?raw';
 import codes from '../../shaders/parts/codes.wgsl?raw';
 import decodeSums from '../../shaders/parts/decode-sums.wgsl?raw';
+import entryMeasures from '../../shaders/parts/entry-measures.wgsl?raw';
 import experts from '../../shaders/parts/experts.wgsl?raw';
 import grid from '../../shaders/parts/grid.wgsl?raw';
 import linears from '../../shaders/parts/linears.wgsl?raw';
@@ -21,6 +22,6 @@ import tiles from '../../shaders/parts/tiles.wgsl?raw';
 
 /** Text of the part `NAME` or the variant `KIND/CHOICE` in shaders/parts. */
 export const part = shaderParts(
-  ...[activation, attention, codes, decodeSums, experts, grid, linears, lora, numbers, pageAttention, pageLayout],
-  ...[pageScores, pageUnits, repack, sampling, scales, tileCodes, tileScales, tiles],
+  ...[activation, attention, codes, decodeSums, entryMeasures, experts, grid, linears, lora, numbers, pageAttention],
+  ...[pageLayout, pageScores, pageUnits, repack, sampling, scales, tileCodes, tileScales, tiles],
 );

@@ -1,6 +1,7 @@
 import type { ArenaBuffers } from '../adapters/adapter-arena.ts';
 import type { LayerPages } from '../cache/layer-pages.ts';
-import type { SparseBuffers, StreamProbes } from '../cache/kv-cache.ts';
+import type { StreamProbes } from '../cache/kv-cache.ts';
+import type { SparseBuffers } from '../cache/sparse-buffers.ts';
 import { type ModelConfig, sharesKeys, windowOfLayer } from '../config/model-config.ts';
 import type { Device } from '../gpu/device.ts';
 import type { Kernel } from '../gpu/kernel.ts';
@@ -8,7 +9,8 @@ import { createOperation, type Dispatcher, following, type Operation } from '../
 import { type AttentionKernel, attentionKernels, attentionMergeKernels, storesTokens } from '../kernels/attention.ts';
 import { normQkKernel, sigmoidMulKernel } from '../kernels/element-wise.ts';
 import {
-  entrySharesKernel,
+  entryAttentionKernel,
+  type EntryMeasure,
   gatherEntriesKernel,
   probePageKernel,
   quantizePageKernel,
@@ -52,7 +54,7 @@ export class PagedAttention {
   readonly #every: () => ByKind<Attend>;
   /** Window in tokens; all pages of a sliding-window layer are in f16. */
   readonly #window: number | undefined;
-  readonly #shares: () => Operation<{ pages: number }>;
+  readonly #measures: Record<EntryMeasure, () => Operation<{ pages: number }>>;
   readonly #merge: () => ByKind<Operation<{ tokens: number }>>;
 
   constructor(
@@ -84,12 +86,16 @@ export class PagedAttention {
     };
     this.#allF16 = attend(true);
     this.#every = attend(false);
-    this.#shares = following([pages], () =>
-      createOperation(device, entrySharesKernel(device, config), {
-        ...{ batch_table: batchTable, qkv, kv: pages(), pages: buffers.table, rope: buffers.rope },
-        ...{ partial_outputs: partials, shares: buffers.sparse.shares },
-      }),
-    );
+    const measuring = (measure: EntryMeasure): (() => Operation<{ pages: number }>) => {
+      const found = (): GPUBuffer => buffers.sparse.found(measure);
+      return following([pages, found], () =>
+        createOperation(device, entryAttentionKernel(device, config, measure), {
+          ...{ batch_table: batchTable, qkv, kv: pages(), pages: buffers.table, rope: buffers.rope },
+          ...{ partial_outputs: partials, found: found() },
+        }),
+      );
+    };
+    this.#measures = { share: measuring('share'), square: measuring('square') };
     const merges = attentionMergeKernels(device, config);
     this.#merge = following([probes], () => byKind(merges, bind));
     // Compile while the model loads.
@@ -113,10 +119,11 @@ export class PagedAttention {
       recorder.run(operation, operation.groups({ tokens: own, splits }), { ...params, tokens: own, firstToken });
     if (splits === 1 && !kernel.alwaysMerged) return;
     if (measured && this.#window === undefined) {
-      const shares = this.#shares();
-      const first = this.buffers.sparse.firstShare(this.place.layer);
-      const { page, pages, isFirst } = measured;
-      recorder.run(shares, shares.groups({ pages }), { tokens, splits, page, first, isFirst: Number(isFirst) });
+      const { page, pages, measure, firstQuery, isFirst } = measured;
+      const entries = this.#measures[measure]();
+      const first = this.buffers.sparse.firstFound(measure, this.place.layer, pages);
+      const own = { tokens, firstQuery, splits, page, first, isFirst: Number(isFirst) };
+      recorder.run(entries, entries.groups({ pages }), own);
     }
     const merge = this.#merge()[kind];
     recorder.run(merge, merge.groups({ tokens }), params);
@@ -139,7 +146,8 @@ export interface ProbedQueries {
 /** Kernels for sparse pages. */
 export const sparsePageKernels = (device: Device, config: ModelConfig): Kernel[] => [
   gatherEntriesKernel(device, config),
-  entrySharesKernel(device, config),
+  entryAttentionKernel(device, config, 'share'),
+  entryAttentionKernel(device, config, 'square'),
 ];
 
 /** Kernels for pages in other forms than f16, which drivers compile for seconds. */

@@ -2,6 +2,7 @@ import type { AdapterArena } from '../adapters/adapter-arena.ts';
 import type { LinearName } from '../architectures/linears.ts';
 import { MAX_SEQUENCES } from '../config/limits.ts';
 import type { Dispatcher } from '../gpu/recorder.ts';
+import type { EntryMeasure } from '../kernels/pages.ts';
 
 /** The adapters of a batch. The arena's rows say which adapters each token uses, at which rank levels. */
 export interface LoraBatch {
@@ -39,10 +40,14 @@ export interface Run {
   tokens: number;
 }
 
-/** `pages` pages from entry `page` of the page table on. Unless it `isFirst`, a batch only raises the shares of an earlier one. */
+/** `pages` pages from entry `page` of the page table on, and what the batch measures of their entries. */
 export interface MeasuredPages {
   page: number;
   pages: number;
+  measure: EntryMeasure;
+  /** The first measured query: its index in the batch. */
+  firstQuery: number;
+  /** Otherwise what an earlier batch found counts too. */
   isFirst: boolean;
 }
 
@@ -62,7 +67,7 @@ export interface Batch extends BatchShape {
   tokensPastState?: number | undefined;
   /** Stores each token's hidden state for the draft head. */
   keepsHiddenStates?: boolean | undefined;
-  /** Whole pages whose entries' shares of attention are measured; prefill of one sequence only. */
+  /** Pages whose entries are measured; prefill of one sequence only. */
   measured?: MeasuredPages | undefined;
   /** Hook on the input `[T, inFeatures]` of linears, called once it is computed; prefill only. */
   onLinearInput?: ((layer: number, linears: readonly LinearName[], x: GPUBuffer) => void) | undefined;

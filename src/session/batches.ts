@@ -154,7 +154,7 @@ export class Batches {
       row,
       position,
     }));
-    if (isFirst && !measured) for (const { sequence } of tokens) ranks.count(sequence);
+    if (isFirst && measured?.measure !== 'share') for (const { sequence } of tokens) ranks.count(sequence);
     const adapted = loraBatch(arena, doses, kind);
     if (adapted) arena.writeRows(adapted.rows);
     const allF16 = sequences.every(({ pages }) => allHalf(pages));

@@ -1,14 +1,15 @@
 import { STATE_TOKENS } from '../cache/recurrent-states.ts';
 import { MAX_SEQUENCES } from '../config/limits.ts';
-import { throwIfAborted } from '../errors/chunkwise-error.ts';
+import { handled, throwIfAborted } from '../errors/chunkwise-error.ts';
 import { type Device, unlessLost } from '../gpu/device.ts';
 import { SubmissionSizer } from '../gpu/submissions.ts';
-import type { Recorder } from '../gpu/recorder.ts';
+import { readOnce, type Recorder } from '../gpu/recorder.ts';
 import { type Batch, FIRST_PREFILL_TOKEN, type MeasuredPages } from '../layers/batch.ts';
 import type { LayerRange, Transformer } from '../models/transformer.ts';
 import type { Batches, ForwardOptions } from './batches.ts';
 import type { PageRun } from '../cache/cache-page.ts';
 import { PAGE_TOKENS } from '../kernels/heads.ts';
+import { SQUARE_STRIDE } from '../kernels/pages.ts';
 import type { PageChanges } from './pages/page-changes.ts';
 import type { Sequence } from './sequence.ts';
 import type { SessionOptions } from './session-options.ts';
@@ -36,6 +37,8 @@ export interface NextTokens {
   tokens: readonly number[];
   /** Its last pages before these tokens, whose entries' shares of attention are measured; only if it is alone. */
   measured?: PageRun;
+  /** Whether it may have sparse pages: then squared shares of its old entries are measured. Only if it is alone. */
+  mayBeSparse?: boolean;
 }
 
 /** Runs once a batch of several sequences is recorded: the index in the batch of each one's last token, for those that end in it. */
@@ -46,6 +49,13 @@ interface Begun {
   /** Resolves when the probe of its pages is known. */
   probe: Promise<void> | undefined;
   visit: Promise<void> | void;
+}
+
+/** Pages for whose entries `queries` queries of a batch, from `firstQuery` on, are measured. */
+interface MeasuredRun {
+  run: PageRun;
+  firstQuery: number;
+  queries: number;
 }
 
 /** Most submissions in flight: one that runs, and the next. */
@@ -65,6 +75,7 @@ export class Prefill {
   async compute(sequence: Sequence, tokens: readonly number[], onBatch: OnBatch, signal?: AbortSignal): Promise<void> {
     const { device, onTrace, transformer, pageChanges } = this.parts;
     const { queue } = device.gpuDevice;
+    const mayBeSparse = pageChanges.mayBeSparse(sequence, sequence.tokens.length + tokens.length);
     let plan = this.#plan(sequence, tokens.length);
     for (let start = 0; start < tokens.length;) {
       const { rows, ...planned } = plan;
@@ -73,9 +84,14 @@ export class Prefill {
       const waitedMs = performance.now() - began;
       const batch = tokens.slice(start, start + planned.end - planned.start);
       const first = start;
-      const parts = [{ sequence, tokens: batch }];
+      const part = { sequence, tokens: batch, mayBeSparse };
       await pageChanges.measure(sequence, planned.start, planned.end, signal);
-      const { probe, visit } = await this.#batch(parts, () => onBatch(first, batch.length), signal);
+      let noted: Promise<void> | undefined;
+      const onEnd = (): Promise<void> | void => {
+        noted = this.#readSquares(part);
+        return onBatch(first, batch.length);
+      };
+      const { probe, visit } = await this.#batch([part], onEnd, signal);
       sequence.tokens.push(...batch); // a submission computes them
       if (onTrace && rows) {
         const { planEnded } = plan;
@@ -87,6 +103,7 @@ export class Prefill {
       if (start < tokens.length) plan = this.#plan(sequence, tokens.length - start);
       if (visit) await visit;
       await probe;
+      await noted;
     }
     await pageChanges.measureForNextPage(sequence, sequence.tokens.length, signal);
     transformer.cache.recurrentStates?.keep(sequence.states, sequence.tokens.length);
@@ -170,6 +187,8 @@ export class Prefill {
           const position = sequence.tokens.length;
           probe = batches.lengthen(sequence, position, position + tokens.length) ?? probe;
         }
+        const squares = this.#squaresOf(parts);
+        if (squares) transformer.cache.sparse.makeRoom(squares.run.count);
       }
       batches.forward(recorder, kindOf(batch), places, { layers, rows, measured: this.#measured(parts) });
       return { probe, visit: layers.to === config.numLayers ? onBatch() : undefined };
@@ -183,11 +202,47 @@ export class Prefill {
     return begun;
   }
 
-  #measured([{ sequence, measured } = {}]: readonly Partial<NextTokens>[]): MeasuredPages | undefined {
-    if (!sequence || !measured) return undefined;
-    const { first, count } = measured;
-    const page = this.parts.transformer.cache.firstPage(sequence.region) + first;
-    return { page, pages: count, isFirst: sequence.tokens.length === (first + count) * PAGE_TOKENS };
+  #measured(parts: readonly NextTokens[]): MeasuredPages | undefined {
+    const [{ sequence, measured } = {}] = parts as readonly Partial<NextTokens>[];
+    if (!sequence) return undefined;
+    const of = ({ first, count }: PageRun) => ({
+      page: this.parts.transformer.cache.firstPage(sequence.region) + first,
+      pages: count,
+    });
+    if (measured) {
+      const isFirst = sequence.tokens.length === (measured.first + measured.count) * PAGE_TOKENS;
+      return { ...of(measured), measure: 'share', firstQuery: 0, isFirst };
+    }
+    const squares = this.#squaresOf(parts);
+    return squares && { ...of(squares.run), ...squares, measure: 'square', isFirst: true };
+  }
+
+  /** The pages of which a batch measures squared shares, once they are lengthened for it. */
+  #squaresOf([part]: readonly NextTokens[]): MeasuredRun | undefined {
+    if (!part?.mayBeSparse || kindOf(part.tokens) === 'decode') return undefined;
+    const start = part.sequence.tokens.length;
+    const run = this.parts.pageChanges.squaredPages(part.sequence, start);
+    const firstQuery = SQUARE_STRIDE - 1 - (start % SQUARE_STRIDE);
+    const queries = Math.ceil((part.tokens.length - firstQuery) / SQUARE_STRIDE);
+    return run && queries > 0 ? { run, firstQuery, queries } : undefined;
+  }
+
+  /** Reads the squared shares that a recorded batch measures, if any; resolves when they are noted. */
+  #readSquares(part: NextTokens): Promise<void> | undefined {
+    const squares = this.#squaresOf([part]);
+    if (!squares) return undefined;
+    const { device, recorder, transformer, pageChanges } = this.parts;
+    const { sparse } = transformer.cache;
+    const { run, queries } = squares;
+    const pages = part.sequence.pages.slice(run.first, run.first + run.count);
+    recorder.submit();
+    const found = readOnce(device, 'entry squares', [sparse.squares(run.count)]);
+    return handled(
+      found.then((bytes) => {
+        const measures = sparse.measuresOf('square', run.count, new Float32Array(bytes));
+        pageChanges.noteSquares(part.sequence, { first: run.first, pages }, measures, queries);
+      }),
+    );
   }
 
   /** Resolves when another submission may follow. Errors: `device_lost`. */

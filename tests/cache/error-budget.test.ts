@@ -82,8 +82,9 @@ interface Decided {
   drops: number;
 }
 
-/** The entry that the model looks at most when it repeats the text, in all heads. */
+/** The entry that the model looks at most when it repeats the text, and one that later tokens looked at most, in all heads. */
 const NEEDLE = { page: 5, entry: 7, share: 1 };
+const SOUGHT = { page: 6, entry: 9, square: 1, share: 0.0123 };
 /** Most of any other. */
 const HAY = 0.02;
 
@@ -118,8 +119,9 @@ class Text {
     const changes = policy.changes?.(view) ?? [];
     for (const { page, layer, form } of changes) {
       if (sparse && page >= sparse.first && page < sparse.first + sparse.count) continue;
-      const { slots } = this.pages[page]?.layers[layer] as LayerPage;
-      this.#set(page, layer, { ...NEW, form, place: placeOf(pageUnits(form, HEADS)), ...(slots && { slots }) });
+      const { slots, squares } = this.pages[page]?.layers[layer] as LayerPage;
+      const known = { ...(slots && { slots }), ...(squares && { squares }) };
+      this.#set(page, layer, { ...NEW, form, place: placeOf(pageUnits(form, HEADS)), ...known });
     }
     if (sparse) this.#evict(sparse);
     const drops = policy.drops?.(viewOf(this.pages, this.shares, this.probed)) ?? 0;
@@ -134,15 +136,22 @@ class Text {
   }
 
   #measure({ first, count }: PageRun): void {
-    const shareOf = (page: number, entry: number): number =>
-      page === NEEDLE.page && entry === NEEDLE.entry ? NEEDLE.share : HAY * this.#random.next();
+    const isThat = (that: { page: number; entry: number }, page: number, entry: number): boolean =>
+      that.page === page && that.entry === entry;
+    const shareOf = (page: number, entry: number): number => {
+      if (isThat(SOUGHT, page, entry)) return SOUGHT.share;
+      return isThat(NEEDLE, page, entry) ? NEEDLE.share : HAY * this.#random.next();
+    };
+    const squareOf = (page: number, entry: number): number =>
+      isThat(SOUGHT, page, entry) ? SOUGHT.square : (HAY * this.#random.next()) ** 2;
+    const entriesOf = (of: (entry: number) => number) =>
+      Float32Array.from({ length: PAGE_TOKENS }, (_, entry) => of(entry));
     for (let page = first; page < first + count; page++) {
       for (const [layer, now] of (this.pages[page] as CachePage).layers.entries()) {
-        const slots = Array.from({ length: HEADS.numKvHeads }, () => ({
-          from: 0,
-          shares: Float32Array.from({ length: PAGE_TOKENS }, (_, entry) => shareOf(page, entry)),
-        }));
-        this.#set(page, layer, { ...now, slots });
+        const heads = Array.from({ length: HEADS.numKvHeads }, () => page);
+        const slots = heads.map(() => ({ from: 0, shares: entriesOf((entry) => shareOf(page, entry)) }));
+        const squares = heads.map(() => entriesOf((entry) => squareOf(page, entry)));
+        this.#set(page, layer, { ...now, slots, squares });
       }
     }
   }
@@ -154,7 +163,8 @@ class Text {
       for (const { page, heads } of contents) {
         const slots = heads.map((own) => own && { from: 0, shares: Float32Array.from(own, ({ share }) => share) });
         const place = placeOf(sparseUnits(HEADS, slots.filter((slot) => slot !== undefined).length));
-        this.#set(page, layer, { form: 'sparse', entries: 0, place, slots });
+        const squares = heads.map((own) => own && Float32Array.from(own, ({ square }) => square));
+        this.#set(page, layer, { form: 'sparse', entries: 0, place, slots, squares });
       }
     }
   }
@@ -341,22 +351,27 @@ describe('a memory budget with priority', () => {
   test.each([
     ['policy', budgeted],
     ['sparse', sparsePolicy(BUDGET)],
-  ])('below the floor evicts entries and no page, and the entry with the largest share stays: %s', (_, policy) => {
-    const text = textOf(policy);
-    while (text.pages.length < 80) expect(text.grow().bytes).toBeLessThanOrEqual(BUDGET);
-    expect(text.decisions.every(({ drops }) => drops === 0)).toBe(true);
-    // Nothing is measured or evicted as long as k3v2 is enough.
-    const first = text.decisions.findIndex(({ evicts }) => evicts !== undefined);
-    expect(text.decisions[first - 1]?.pages).toBeGreaterThan(30);
-    expect(text.decisions.findIndex(({ measured }) => measured.length > 0)).toBe(first);
-    const held = text.pages.flatMap(({ layers }) => layers.map(({ slots }) => slots ?? []));
-    const found = held.flatMap((slots) => slots.filter((slot) => slot?.shares.includes(NEEDLE.share)));
-    expect(found).toHaveLength(SHARES.length * HEADS.numKvHeads);
-    expect(text.bytes).toBeGreaterThan(0.8 * BUDGET);
-    const control = textOf(dropping);
-    while (control.decisions.length < 60) control.grow();
-    expect(control.decisions.some(({ drops }) => drops > 0)).toBe(true);
-  });
+  ])(
+    'below the floor evicts entries and no page; the largest share, the largest square and the latest stay: %s',
+    (_, policy) => {
+      const text = textOf(policy);
+      while (text.pages.length < 80) expect(text.grow().bytes).toBeLessThanOrEqual(BUDGET);
+      expect(text.decisions.every(({ drops }) => drops === 0)).toBe(true);
+      // Nothing is measured or evicted as long as k3v2 is enough.
+      const first = text.decisions.findIndex(({ evicts }) => evicts !== undefined);
+      expect(text.decisions[first - 1]?.pages).toBeGreaterThan(30);
+      expect(text.decisions.findIndex(({ measured }) => measured.length > 0)).toBe(first);
+      const held = text.pages.flatMap(({ layers }) => layers.map(({ slots }) => slots ?? []));
+      for (const { share } of [NEEDLE, SOUGHT]) {
+        const found = held.flatMap((slots) => slots.filter((slot) => slot?.shares.includes(Math.fround(share))));
+        expect(found).toHaveLength(SHARES.length * HEADS.numKvHeads);
+      }
+      expect(text.bytes).toBeGreaterThan(0.8 * BUDGET);
+      const control = textOf(dropping);
+      while (control.decisions.length < 60) control.grow();
+      expect(control.decisions.some(({ drops }) => drops > 0)).toBe(true);
+    },
+  );
 
   test('that leaves room for no entry drops the oldest pages unmeasured', () => {
     const bytes = 2.5 * SHARES.length * pageBytes(HEADS);

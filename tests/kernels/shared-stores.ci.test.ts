@@ -21,7 +21,7 @@ import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
-const SPARSE = ['entry-shares', 'gather-entries'];
+const SPARSE = ['entry-shares', 'entry-squares', 'gather-entries'];
 const shared = { seed: 7, contextLength: 256 } as const;
 
 /**
@@ -45,7 +45,7 @@ describe('no two invocations of a dispatch store into one vector or word', () =>
       for (const form of ['q8', 'q4', 'q3'] as const)
         await logitsOf(engine, tokens, { pieces, policy: fixedForm(form) });
       // Long enough for a choice among the entries of old pages.
-      await logitsOf(engine, randomTokens(200, 256, 6), { pieces: [128, 64], policy: sparsePolicy() });
+      await logitsOf(engine, randomTokens(240, 256, 6), { pieces: [192, 40], policy: sparsePolicy() });
     }
     // Several sequences, and verification of drafts.
     const streams = [0, 1].map((slot) => new Sequence(undefined, slot));

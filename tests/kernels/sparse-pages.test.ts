@@ -9,7 +9,13 @@ import {
   sparseUnits,
   UNIT_BYTES,
 } from '../../src/kernels/formats/page-forms.ts';
-import { entrySharesKernel, gatherEntriesKernel, quantizePageKernel } from '../../src/kernels/pages.ts';
+import {
+  SQUARE_STRIDE,
+  entryAttentionKernel,
+  type EntryMeasure,
+  gatherEntriesKernel,
+  quantizePageKernel,
+} from '../../src/kernels/pages.ts';
 import { batchTable } from '../../src/layers/batch.ts';
 import { rotatedValue, rotateHead } from '../reference/kernels/paged-heads.ts';
 import { dot, softmax } from '../reference/operations.ts';
@@ -32,6 +38,25 @@ const SOURCES: Page[] = [
   { form: 'sparse', base: 128, slotOf: (kvHead) => (kvHead === 1 ? undefined : { entries: 9, from: -32 }) },
 ];
 const BASE = 64;
+
+/** Shares of two whole pages, in f16 and k3v2; squared shares of pages in all forms, some heads of which have fewer entries or none. */
+const MEASURES: readonly {
+  measure: EntryMeasure;
+  page: number;
+  pages: number;
+  firstQuery: number;
+  of: (share: number) => number;
+  joined: (a: number, b: number) => number;
+}[] = [
+  {
+    ...{ measure: 'share', page: PAGES.findIndex(({ base }) => base === 224), pages: 2, firstQuery: 0 },
+    ...{ of: (share) => share, joined: Math.max },
+  },
+  {
+    ...{ measure: 'square', page: 0, pages: 9, firstQuery: 3 },
+    ...{ of: (share) => share ** 2, joined: (a, b) => a + b },
+  },
+];
 
 /** Fails if numbers differ by more than `by`. */
 function near(what: string, got: ArrayLike<number>, want: ArrayLike<number>, by: number): void {
@@ -138,15 +163,21 @@ describeVariants(HALF_VARIANTS, (getRunner) => {
     });
 
     it.each(shapes)(
-      'know the most attention that entries had, $numHeads heads over $numKvHeads of $headDim',
+      'know what attention their entries had, $numHeads heads over $numKvHeads of $headDim',
       async (heads) => {
         const { numHeads, numKvHeads, headDim } = heads;
         const runner = getRunner();
         const random = new Random(72);
         const cache = randomCache(heads, PAGES, random);
         const rope = ropeOf(headDim, 352);
-        // Two whole pages, in f16 and k3v2, after pages of all forms.
-        const [page, measured] = [PAGES.findIndex(({ base }) => base === 224), 2];
+        const entriesOf = ({ form, slotOf }: Page, kvHead: number): number =>
+          form === 'sparse' ? (slotOf?.(kvHead)?.entries ?? 0) : PAGE_TOKENS;
+        // By head: page and index of each entry.
+        const places = Array.from({ length: numKvHeads }, (_, kvHead) =>
+          PAGES.flatMap((own, page) =>
+            Array.from({ length: entriesOf(own, kvHead) }, (__, entry) => ({ page, entry })),
+          ),
+        );
         for (const [positions, perSplit] of [
           [[288, 295, 319, 320, 340], PAGES.length],
           [Array.from({ length: 40 }, (_, i) => 300 + i), 3],
@@ -160,55 +191,63 @@ describeVariants(HALF_VARIANTS, (getRunner) => {
             kv: upload(runner, cache),
           };
           const { partial_outputs, splits } = attend(runner, shown, PAGES, cache.table, perSplit);
-          const want = new Float64Array(measured * numKvHeads * PAGE_TOKENS);
-          positions.forEach((position, token) => {
-            for (let head = 0; head < numHeads; head++) {
-              const query = Float64Array.from(
-                qkv.subarray(token * width + head * headDim, token * width + (head + 1) * headDim),
-              );
-              const kvHead = Math.floor((head * numKvHeads) / numHeads);
-              const own = cache.heads[kvHead]!;
-              const last = position - (position % PAGE_TOKENS);
-              const start = own.findIndex(({ base }) => base === last);
-              const seen = own.filter(({ base }, i) => base < last || (base === last && i - start <= position - last));
-              const scores = seen.map(
-                ({ key, base }) => dot(rotateHead(query, position - base, rope), key) / Math.sqrt(headDim),
-              );
-              const first = seen.findIndex(({ base }) => base === 224);
-              softmax(Float64Array.from(scores)).forEach((share, j) => {
-                const at = j - first;
-                if (at < 0 || at >= measured * PAGE_TOKENS) return;
-                const index = (Math.floor(at / PAGE_TOKENS) * numKvHeads + kvHead) * PAGE_TOKENS + (at % PAGE_TOKENS);
-                want[index] = Math.max(want[index]!, share);
-              });
-            }
-          });
-          const pageOf = (position: number): number =>
-            PAGES.findIndex(({ base }) => base === position - (position % PAGE_TOKENS));
+          const last = (position: number): number => position - (position % PAGE_TOKENS);
           const table = batchTable(
-            positions.map((position) => ({ place: 0, position, firstPage: 0, page: pageOf(position) })),
+            positions.map((position) => ({
+              ...{ place: 0, position, firstPage: 0 },
+              page: PAGES.findIndex(({ base }) => base === last(position)),
+            })),
           );
-          const [floor, first] = [0.01, 3];
-          const shares = runner.upload(new Float32Array(first + want.length + 1).fill(floor));
           const { qkv: queries, rope: angles, kv } = shown;
-          const named = {
-            ...{ qkv: queries, rope: angles, kv, partial_outputs, shares },
-            ...{ batch_table: runner.upload(table), pages: runner.upload(cache.table) },
-          };
-          const size = { tokens: positions.length, splits, page, first };
-          const kernel = entrySharesKernel(runner.device, heads);
-          runner.run(kernel, named, { pages: measured }, { ...size, isFirst: 0 });
-          const raised = await runner.floats(shares);
-          near(
-            'raised share',
-            raised.subarray(first, -1),
-            want.map((share) => Math.max(share, floor)),
-            1e-5,
-          );
-          runner.run(kernel, named, { pages: measured }, { ...size, isFirst: 1 });
-          const found = await runner.floats(shares);
-          near('share', found.subarray(first, -1), want, 1e-5);
-          expect([...found.subarray(0, first), found.at(-1)]).toEqual([...raised.subarray(0, first), raised.at(-1)]);
+          for (const { measure, page, pages, firstQuery, joined, of } of MEASURES) {
+            const want = new Float64Array(pages * numKvHeads * PAGE_TOKENS);
+            positions.forEach((position, token) => {
+              if (measure === 'square' && token % SQUARE_STRIDE !== firstQuery) return;
+              for (let head = 0; head < numHeads; head++) {
+                const query = Float64Array.from(
+                  qkv.subarray(token * width + head * headDim, token * width + (head + 1) * headDim),
+                );
+                const kvHead = Math.floor((head * numKvHeads) / numHeads);
+                const own = cache.heads[kvHead]!;
+                const start = own.findIndex(({ base }) => base === last(position));
+                const seen = own.slice(0, start + 1 + position - last(position));
+                const scores = seen.map(
+                  ({ key, base }) => dot(rotateHead(query, position - base, rope), key) / Math.sqrt(headDim),
+                );
+                softmax(Float64Array.from(scores)).forEach((share, i) => {
+                  const at = places[kvHead]![i]!;
+                  if (at.page < page || at.page >= page + pages) return;
+                  const index = ((at.page - page) * numKvHeads + kvHead) * PAGE_TOKENS + at.entry;
+                  want[index] = joined(want[index]!, of(share));
+                });
+              }
+            });
+            const isHeld = Array.from(want, (_, i) => {
+              const own = PAGES[page + Math.floor(i / PAGE_TOKENS / numKvHeads)]!;
+              return i % PAGE_TOKENS < entriesOf(own, Math.floor(i / PAGE_TOKENS) % numKvHeads);
+            });
+            const held = (of: ArrayLike<number>): number[] => Array.from(of).filter((_, i) => isHeld[i]);
+            const [floor, first] = [0.01, 3];
+            const found = runner.upload(new Float32Array(first + want.length + 1).fill(floor));
+            const named = {
+              ...{ qkv: queries, rope: angles, kv, partial_outputs, found },
+              ...{ batch_table: runner.upload(table), pages: runner.upload(cache.table) },
+            };
+            const size = { tokens: positions.length, firstQuery, splits, page, first };
+            const kernel = entryAttentionKernel(runner.device, heads, measure);
+            runner.run(kernel, named, { pages }, { ...size, isFirst: 0 });
+            const before = await runner.floats(found);
+            near(
+              `${measure} after an earlier one`,
+              held(before.subarray(first, -1)),
+              held(want.map((own) => joined(own, floor))),
+              1e-5,
+            );
+            runner.run(kernel, named, { pages }, { ...size, isFirst: 1 });
+            const after = await runner.floats(found);
+            near(measure, held(after.subarray(first, -1)), held(want), 1e-5);
+            expect([...after.subarray(0, first), after.at(-1)]).toEqual([...before.subarray(0, first), before.at(-1)]);
+          }
         }
       },
     );

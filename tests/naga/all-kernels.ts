@@ -9,7 +9,7 @@ import {
   streamReadKernel,
 } from '../../src/kernels/ceilings.ts';
 import {
-  entrySharesKernel,
+  entryAttentionKernel,
   gatherEntriesKernel,
   probePageKernel,
   quantizePageKernel,
@@ -211,7 +211,8 @@ const headKernels = (device: Device, heads: Heads): Kernel[] => [
   storeKvKernel(device, heads),
   quantizePageKernel(device, heads),
   gatherEntriesKernel(device, heads),
-  entrySharesKernel(device, heads),
+  entryAttentionKernel(device, heads, 'share'),
+  entryAttentionKernel(device, heads, 'square'),
   probePageKernel(device, heads),
 ];
 

@@ -4,8 +4,15 @@ import type { Device } from '../../gpu/device.ts';
 import type { Check } from '../../gpu/self-check.ts';
 import { SPARSE_FORM } from '../../kernels/formats/page-forms.ts';
 import { PAGE_TOKENS } from '../../kernels/heads.ts';
+import type { EntryMeasure } from '../../kernels/pages.ts';
 import { PageForms } from '../../layers/attention.ts';
 import { attendedTo, attendTo, codedPage, PROMPT, twoPages, writePages } from './page-checks.ts';
+
+/** What is measured of entries, and by which query of the batch if not all. */
+const MEASURES: readonly { measure: EntryMeasure; firstQuery: number; of: (shares: readonly number[]) => number }[] = [
+  { measure: 'share', firstQuery: 0, of: (shares) => Math.max(...shares) },
+  { measure: 'square', firstQuery: 2, of: (shares) => shares.reduce((sum, share) => sum + share ** 2, 0) },
+];
 
 /** Checks attention to a sparse page with the entries of another page in another order, and the shares that entries have of it. */
 export function sparseChecks(device: Device, { window: _, ...config }: ModelConfig): Check[] {
@@ -16,7 +23,7 @@ export function sparseChecks(device: Device, { window: _, ...config }: ModelConf
   const row = numHeads * headDim;
   const known = Array.from({ length: end - start }, (_, i) => attendedTo(config, inputs, start + i, contents));
   const heads = Array.from({ length: numKvHeads }, () =>
-    Array.from({ length: PAGE_TOKENS }, (_, i) => ({ page: 0, entry: PAGE_TOKENS - 1 - i, share: 1 })),
+    Array.from({ length: PAGE_TOKENS }, (_, i) => ({ page: 0, entry: PAGE_TOKENS - 1 - i, share: 1, square: 0 })),
   );
   const shape = `${numHeads} / ${numKvHeads} × ${headDim}`;
   return [
@@ -38,29 +45,32 @@ export function sparseChecks(device: Device, { window: _, ...config }: ModelConf
       expected: known.flatMap((token) => token.flatMap(({ output }) => [...output])),
       row,
     },
-    {
-      name: `entry-shares ${shape}`,
-      make() {
-        const attend = layer.attention();
-        return (recorder) => {
-          writePages(device, layer, contents);
-          const measured = { page: 0, pages: 1, isFirst: true };
-          attendTo(layer, layer.layerPages()[0] as LayerPage, attend, { recorder, span: { ...PROMPT, measured } });
-        };
-      },
-      result: [{ buffer: layer.cache.sparse.shares, offset: 0, size: numKvHeads * PAGE_TOKENS * 4 }],
-      read: (bytes) => new Float32Array(bytes),
-      expected: Array.from({ length: numKvHeads * PAGE_TOKENS }, (_, i) =>
-        Math.max(
-          ...known.flatMap((token) =>
-            token
-              .filter((__, head) => Math.floor((head * numKvHeads) / numHeads) === Math.floor(i / PAGE_TOKENS))
-              .map(({ scores }) => shareOf(scores, i % PAGE_TOKENS)),
+    ...MEASURES.map(({ measure, firstQuery, of }): Check => {
+      const queries = known.filter((_, i) => measure === 'share' || i === firstQuery);
+      return {
+        name: `entry-${measure}s ${shape}`,
+        make() {
+          const attend = layer.attention();
+          return (recorder) => {
+            writePages(device, layer, contents);
+            const measured = { page: 0, pages: 1, measure, firstQuery, isFirst: true };
+            attendTo(layer, layer.layerPages()[0] as LayerPage, attend, { recorder, span: { ...PROMPT, measured } });
+          };
+        },
+        result: [{ buffer: layer.cache.sparse.found(measure), offset: 0, size: numKvHeads * PAGE_TOKENS * 4 }],
+        read: (bytes) => new Float32Array(bytes),
+        expected: Array.from({ length: numKvHeads * PAGE_TOKENS }, (_, i) =>
+          of(
+            queries.flatMap((token) =>
+              token
+                .filter((__, head) => Math.floor((head * numKvHeads) / numHeads) === Math.floor(i / PAGE_TOKENS))
+                .map(({ scores }) => shareOf(scores, i % PAGE_TOKENS)),
+            ),
           ),
         ),
-      ),
-      row: PAGE_TOKENS,
-    },
+        row: PAGE_TOKENS,
+      };
+    }),
   ];
 }
 

@@ -1,5 +1,5 @@
 import { freedPage, type PageRun, slidingWindowLayers } from '../../cache/cache-page.ts';
-import { MOST_MEASURED } from '../../cache/kv-cache.ts';
+import { entryMeasures, type EntryMeasures } from '../../cache/sparse-buffers.ts';
 import { MAX_SEQUENCES } from '../../config/limits.ts';
 import type { ModelConfig } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
@@ -9,9 +9,6 @@ import { PAGE_TOKENS } from '../../kernels/heads.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import { NO_ADAPTERS } from '../adapter-mix.ts';
 import { Sequence, type SequenceCache } from '../sequence.ts';
-
-/** Shares of attention of the entries of pages: `[layer][page][head]`, PAGE_TOKENS each. */
-export type PageShares = readonly (readonly (readonly Float32Array<ArrayBuffer>[])[])[];
 
 /** Tokens that repeat pages of a sequence, and these pages, which precede them. */
 interface Repetition {
@@ -54,7 +51,7 @@ export class EntryShares {
    * Shares of whole pages of `sequence`, which may not change meanwhile; undefined if the model cannot repeat them, or no room
    * is left. Errors: `aborted`, `device_lost`.
    */
-  measure(sequence: Sequence, run: PageRun, signal: AbortSignal): Promise<PageShares | undefined> {
+  measure(sequence: Sequence, run: PageRun, signal: AbortSignal): Promise<EntryMeasures | undefined> {
     if (!this.isPossible) return Promise.resolve(undefined);
     const shares = this.#last.then(() => this.#measure(sequence, run, signal));
     this.#last = shares.catch(() => undefined);
@@ -62,7 +59,7 @@ export class EntryShares {
   }
 
   /** The model sees the text's first page and these pages, as if they followed it, then the request. */
-  async #measure(sequence: Sequence, run: PageRun, signal: AbortSignal): Promise<PageShares | undefined> {
+  async #measure(sequence: Sequence, run: PageRun, signal: AbortSignal): Promise<EntryMeasures | undefined> {
     const { config } = this.transformer;
     const { first, count } = run;
     const hidden = slidingWindowLayers(config);
@@ -90,7 +87,8 @@ export class EntryShares {
       const tokens = [...this.request().slice(-MOST_REQUEST), ...chunk];
       const measured = { first: 1, count };
       await this.compute({ sequence: repeating, tokens, measured }, () => void (found = this.#read()), signal);
-      return found && sharesOf(config, count, new Float32Array(await found));
+      const { sparse } = this.transformer.cache;
+      return found && sparse.measuresOf('share', count, new Float32Array(await found));
     } catch (error) {
       if (error instanceof ChunkwiseError && error.code === 'context_overflow') return undefined;
       throw error;
@@ -100,32 +98,14 @@ export class EntryShares {
   }
 
   #read(): Promise<ArrayBuffer> {
-    const buffer = this.transformer.cache.sparse.shares;
+    const buffer = this.transformer.cache.sparse.found('share');
     this.recorder.submit();
     return readOnce(this.device, 'entry shares', [{ buffer, offset: 0, size: buffer.size }]);
   }
 }
 
-/** `found`: `[numLayers, MOST_MEASURED, numKvHeads, PAGE_TOKENS]`. NaN counts as nothing. */
-function sharesOf({ numLayers, numKvHeads }: ModelConfig, count: number, found: Float32Array): PageShares {
-  return shares({ layers: numLayers, count, heads: numKvHeads }, (layer, page, head) => {
-    const at = ((layer * MOST_MEASURED + page) * numKvHeads + head) * PAGE_TOKENS;
-    return found.subarray(at, at + PAGE_TOKENS).map((share) => (share >= 0 ? share : 0));
-  });
-}
-
 /** Shares of entries that no repetition has measured: the later, the larger, but less than a measured one. */
-export const sharesByAge = ({ numLayers, numKvHeads }: ModelConfig, { first, count }: PageRun): PageShares =>
-  shares({ layers: numLayers, count, heads: numKvHeads }, (_, page) =>
+export const sharesByAge = ({ numLayers, numKvHeads }: ModelConfig, { first, count }: PageRun): EntryMeasures =>
+  entryMeasures({ layers: numLayers, pages: count, heads: numKvHeads }, (_, page) =>
     Float32Array.from({ length: PAGE_TOKENS }, (__, i) => 1e-12 * ((first + page) * PAGE_TOKENS + i)),
-  );
-
-const shares = (
-  size: { layers: number; count: number; heads: number },
-  of: (layer: number, page: number, head: number) => Float32Array<ArrayBuffer>,
-): PageShares =>
-  Array.from({ length: size.layers }, (_, layer) =>
-    Array.from({ length: size.count }, (__, page) =>
-      Array.from({ length: size.heads }, (___, head) => of(layer, page, head)),
-    ),
   );

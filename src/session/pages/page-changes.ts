@@ -12,7 +12,7 @@ import {
   slidingWindowLayers,
   sparsePageUnits,
 } from '../../cache/cache-page.ts';
-import { errorBytes, pagesFor, SPARSE_AT_ONCE, TASKS_OF_LAYER } from '../../cache/kv-cache.ts';
+import { errorBytes, pagesFor, TASKS_OF_LAYER } from '../../cache/kv-cache.ts';
 import {
   type CachePolicy,
   type CacheView,
@@ -21,6 +21,7 @@ import {
   pagesBeyondContext,
   type Probe,
 } from '../../cache/policy.ts';
+import { type EntryMeasures, SPARSE_AT_ONCE } from '../../cache/sparse-buffers.ts';
 import { chooseEntries, type NewContents } from '../../cache/sparse-entries.ts';
 import { hasPages, type ModelConfig } from '../../config/model-config.ts';
 import { ChunkwiseError } from '../../errors/chunkwise-error.ts';
@@ -34,6 +35,11 @@ import type { ProbedQueries, PageForms } from '../../layers/attention.ts';
 import type { Transformer } from '../../models/transformer.ts';
 import type { Sequence } from '../sequence.ts';
 import { type EntryShares, sharesByAge } from './entry-shares.ts';
+
+/** Least tokens from an entry to the queries whose squared shares count: nearer ones do not tell what far ones will need. */
+const LEAST_DISTANCE = 128;
+/** So many queries weigh as much as all before them. */
+const REMEMBERED_QUERIES = 32;
 
 /** Decode steps from a probe to its effect: its result has arrived by then, however sequences are interleaved. */
 const STEPS_TO_RESULT = 2;
@@ -175,14 +181,57 @@ export class PageChanges {
 
   /** Notes the shares of measured pages. */
   #note(pages: CachePage[], run: PageRun, shares = sharesByAge(this.transformer.config, run)): void {
-    for (let i = 0; i < run.count; i++) {
-      const page = pages[run.first + i] as CachePage;
-      const layers = page.layers.map((each, layer): LayerPage => {
-        if (!this.#changingLayers.includes(layer)) return each;
-        return { ...each, slots: (shares[layer]?.[i] ?? []).map((own) => ({ from: 0, shares: own })) };
-      });
-      pages[run.first + i] = { ...page, layers };
+    this.#noteLayers(pages, run, (own, layer, page) => {
+      return { ...own, slots: (shares[layer]?.[page] ?? []).map((each) => ({ from: 0, shares: each })) };
+    });
+  }
+
+  /** Replaces what is known of some pages in the layers whose pages can change. `page` counts from `first`. */
+  #noteLayers(
+    pages: CachePage[],
+    { first, count }: PageRun,
+    noted: (own: LayerPage, layer: number, page: number) => LayerPage,
+  ): void {
+    for (let i = 0; i < count; i++) {
+      const page = pages[first + i] as CachePage;
+      const layers = page.layers.map((own, layer) =>
+        this.#changingLayers.includes(layer) ? noted(own, layer, i) : own,
+      );
+      pages[first + i] = { ...page, layers };
     }
+  }
+
+  /** Pages whose entries' squared shares are measured in a batch from `from` on, if the text may be sparse. */
+  squaredPages(sequence: Sequence, from: number): PageRun | undefined {
+    if (sequence.branch) return undefined;
+    const first = sequence.keptPages;
+    const count = Math.floor((sequence.placeOf(from) - LEAST_DISTANCE) / PAGE_TOKENS) - first;
+    return count > 0 ? { first, count } : undefined;
+  }
+
+  /** Adds the squared shares that `queries` queries of a batch gave these pages' entries to their means, unless a page has changed since. */
+  noteSquares(
+    { pages }: Sequence,
+    { first, pages: measured }: { first: number; pages: readonly CachePage[] },
+    found: EntryMeasures,
+    queries: number,
+  ): void {
+    const isSame = (i: number): boolean => pages[first + i] === measured[i];
+    this.#noteLayers(pages, { first, count: measured.length }, (own, layer, page) => {
+      if (!isSame(page)) return own;
+      if (own.entries === 0) return own;
+      const former = own.squares;
+      const weight = former ? queries / (queries + REMEMBERED_QUERIES) : 1;
+      const squares = (found[layer]?.[page] ?? []).map((sums, head) => {
+        const entries = own.slots ? own.slots[head]?.shares.length : own.entries;
+        if (entries === undefined) return undefined;
+        return sums.subarray(0, entries).map((sum, i) => {
+          const before = former?.[head]?.[i] ?? 0;
+          return before + weight * (sum / queries - before);
+        });
+      });
+      return { ...own, squares };
+    });
   }
 
   /** Most tokens of a batch of a prompt. */

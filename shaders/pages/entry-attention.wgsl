@@ -1,7 +1,7 @@
-// The largest share of attention that any query of a batch gives each entry of some whole pages. One workgroup a (page, head of
-// keys, KEYS of its keys); an invocation has every SUBSETS-th query for one key. Queries are rotated by their distance from the
-// page's base; their softmaxes are known.
-// needs: half4, page-layout, page-units, score-scale, split-outputs
+// How much every QUERY_STRIDE-th query of a batch attends to each entry of some pages, by `entry-measure`. One workgroup a (page,
+// head of keys, KEYS of its keys); an invocation has every SUBSETS-th query for one key. Queries are rotated by their distance
+// from the base of the page; their softmaxes are known.
+// needs: entry-measure, half4, page-layout, page-units, score-scale, split-outputs
 const ROW4 = (FIRST_KEY + 2u * NUM_KV_HEADS) * HEAD_DIM4;
 const SHARED = NUM_HEADS / NUM_KV_HEADS;
 const SUBSETS = WORKGROUP / KEYS;
@@ -11,7 +11,7 @@ var<workgroup> keys: array<vec4f, KEYS * HEAD_DIM4>;
 var<workgroup> queries: array<vec4f, QUERIES * HEAD_DIM4>;
 // Maximum and sum of the softmax of each query.
 var<workgroup> softmaxes: array<vec2f, QUERIES>;
-var<workgroup> largest: array<f32, WORKGROUP>;
+var<workgroup> measures: array<f32, WORKGROUP>;
 
 fn stage_keys(page: vec4u, kv_head: u32, first: u32, id: u32) {
   for (var item = id; item < KEYS * HALF4; item += WORKGROUP) {
@@ -21,6 +21,9 @@ fn stage_keys(page: vec4u, kv_head: u32, first: u32, id: u32) {
     keys[(HALF4 + i) * KEYS + j] = key_vector(page, kv_head, first + j, i, 1u);
   }
 }
+
+// A row is a query of one head.
+fn token_of(row: u32) -> u32 { return params.firstQuery + row / SHARED * QUERY_STRIDE; }
 
 fn stage_query(at: u32, token: u32, head: u32, base: u32, i: u32) {
   let position = batch_table[token].y;
@@ -47,35 +50,36 @@ fn softmax_of(token: u32, head: u32) -> vec2f {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) id: u32) {
   let kv_head = group.y;
-  let page = pages[params.page + group.z];
+  let page = page_of_head(pages[params.page + group.z], kv_head);
+  if (page.y >> 8u == 0u) { return; } // no entries
   let first_key = group.x * KEYS;
   let j = id % KEYS;
-  let count = params.tokens * SHARED;
+  let count = (params.tokens - params.firstQuery + QUERY_STRIDE - 1u) / QUERY_STRIDE * SHARED;
   stage_keys(page, kv_head, first_key, id);
-  var most = 0.0;
+  var measure = 0.0;
   for (var first = 0u; first < count; first += QUERIES) {
     let rows = min(QUERIES, count - first);
     workgroupBarrier();
     for (var item = id; item < rows * HALF4; item += WORKGROUP) {
       let row = first + item / HALF4;
-      stage_query(item / HALF4, row / SHARED, kv_head * SHARED + row % SHARED, page.z, item % HALF4);
+      stage_query(item / HALF4, token_of(row), kv_head * SHARED + row % SHARED, page.z, item % HALF4);
     }
     for (var row = id; row < rows; row += WORKGROUP) {
-      softmaxes[row] = softmax_of((first + row) / SHARED, kv_head * SHARED + (first + row) % SHARED);
+      softmaxes[row] = softmax_of(token_of(first + row), kv_head * SHARED + (first + row) % SHARED);
     }
     workgroupBarrier();
     for (var row = id / KEYS; row < rows; row += SUBSETS) {
       var score = 0.0;
       for (var c = 0u; c < HEAD_DIM4; c++) { score += dot(queries[row * HEAD_DIM4 + c], keys[c * KEYS + j]); }
-      most = max(most, exp(score - softmaxes[row].x) / softmaxes[row].y);
+      measure = joined(measure, measure_of(exp(score - softmaxes[row].x) / softmaxes[row].y));
     }
   }
-  largest[id] = most;
+  measures[id] = measure;
   workgroupBarrier();
   if (id >= KEYS) { return; }
-  for (var s = 1u; s < SUBSETS; s++) { most = max(most, largest[s * KEYS + id]); }
+  for (var s = 1u; s < SUBSETS; s++) { measure = joined(measure, measures[s * KEYS + id]); }
   let at = params.first + (group.z * NUM_KV_HEADS + kv_head) * PAGE_TOKENS + first_key + id;
-  // A batch is a part of the repetition: the earlier ones have left their shares.
-  if (params.isFirst == 0u) { most = max(most, shares[at]); }
-  shares[at] = most;
+  // Earlier batches have left their measures.
+  if (params.isFirst == 0u) { measure = joined(measure, found[at]); }
+  found[at] = measure;
 }
