@@ -35,6 +35,7 @@ from data import DATA, PROMPT, TRAIN_ARTICLES, encode, shakespeare, wikitext
 LAYERS, GROUPS, GROUP, WIDTH, THETA, EPS = 30, 3, 3, 64, 100_000.0, 1e-5
 PAGE, CHUNK, FIRST, LATEST, NEXT, CONTEXT = 32, 512, 32, 96, 256, 4096
 F16_BYTES, Q8_BYTES, K3V2_BYTES, POSITION_BYTES = 256, 4272 / 32, 46, 2  # an entry of one layer and key head
+BATCH, REMEMBERED = 96, 32
 SHARES = [0.10, 0.05]
 SEED = 44
 END = 2  # <|im_end|>
@@ -347,6 +348,47 @@ def grown(text, later, name, entries, latest):
     return left[..., FIRST : length - LATEST]
 
 
+class Batches:
+    """What the engine measures of a text whose batches have BATCH tokens: the squared attention that every sixteenth query gives
+    to entries which are at least 128 tokens before its batch. [batches, LAYERS, GROUPS, tokens]"""
+
+    def __init__(self, text):
+        length = len(text.tokens)
+        every = sampled(0, length)
+        starts = list(range(0, length, BATCH))
+        self.batches = [(every >= start) & (every < start + BATCH) for start in starts]
+        old = torch.arange(length) < torch.tensor(starts)[:, None] - 128
+        self.asked = torch.stack([batch.sum() for batch in self.batches])[:, None] * old
+        self.squares = torch.zeros(len(starts), LAYERS, GROUPS, length)
+        hidden = every[:, None] < torch.arange(length)
+        for layer in range(LAYERS):
+            queries = rotated(torch.cat([kept[layer][0] for kept in text.queries], 1), every).view(GROUPS, -1, WIDTH) / 8
+            scores = queries.bfloat16() @ text.keys[layer].bfloat16().transpose(1, 2)
+            squares = scores.view(GROUPS * GROUP, -1, length).masked_fill_(hidden, -math.inf).softmax(-1).float().square_()
+            for i, batch in enumerate(self.batches):
+                self.squares[i, layer] = grouped(squares[:, batch].sum(1)).sum(1) * old[i]
+
+    def chosen(self, text, entries):
+        """The choice after each batch among the entries that are left, as src/cache/sparse-entries.ts scores them."""
+        length = len(text.tokens)
+        left = torch.ones(LAYERS, GROUPS, length, dtype=torch.bool)
+        mean = torch.zeros(LAYERS, GROUPS, length)
+        seen = torch.zeros(length, dtype=torch.bool)
+        for i in range(len(self.batches)):
+            asked = self.asked[i].float()
+            weight = torch.where(seen, asked / (asked + REMEMBERED), (asked > 0).float())
+            mean += (self.squares[i] / asked.clamp(min=1) - mean) * weight
+            seen |= asked > 0
+            old = slice(FIRST, min((i + 1) * BATCH, length) - LATEST)
+            own = left[..., old]
+            if own.sum() <= entries:
+                continue
+            shares, roots = text.repeated[..., old], mean[..., old].sqrt()
+            scores = shares / shares[own].mean() + roots / roots[own].mean().clamp(min=1e-30)
+            left[..., old] &= best(scores.masked_fill(~own, -1), entries, 0.25, together=True)
+        return left[..., FIRST : length - LATEST]
+
+
 def expected_attention(queries, keys, turn):
     """After Expected Attention: queries are normal, turned to the mean of the next 512 positions. [GROUPS, tokens]"""
 
@@ -463,7 +505,7 @@ NOISELESS = {"noiseless-k3v2": 48, "noiseless-q3": 56, "noiseless-q4": 72}
 GROWN = {"grown", "grown-latest", "grown-residual", "grown-residual-latest", "grown-squares-latest"}
 
 
-def ways_of(text, found, lost, later):
+def ways_of(text, found, lost, later, batches):
     """Name → (by token, choice by entries)."""
     length = len(text.tokens)
     count = length - FIRST - LATEST
@@ -507,6 +549,7 @@ def ways_of(text, found, lost, later):
         "grown-residual": (True, lambda n: grown(text, later, "residual", n, 0)),
         "grown-residual-latest": (True, lambda n: grown(text, later, "residual", n, 0.125)),
         "grown-squares-latest": (True, lambda n: grown(text, later, "squares", n, 0.25)),
+        "engine": (True, lambda n: batches.chosen(text, n)),
     }
 
 
@@ -666,7 +709,8 @@ class Study:
         found = measures_of(self.weights, text, self.ways)
         found["adapted"] = self.repeated_by_adapted(text) if self.adapted and self.asks("adapted", "adapted-or-base") else text.repeated
         later = Later(self.weights, text) if self.asks(*GROWN) else None
-        ways = ways_of(text, found, self.lost, later)
+        batches = Batches(text) if self.asks("engine") else None
+        ways = ways_of(text, found, self.lost, later, batches)
         progress("measured")
         yield "full", 1, memory_of(text, None, form="f16")
         yield "k3v2", 0.18, memory_of(text, None)
