@@ -133,7 +133,7 @@ export function entryAttentionKernel(device: Device, heads: Heads, measure: Entr
   const KEYS = Math.min(PAGE_TOKENS, 2 ** Math.floor(Math.log2(STAGED_KEYS / heads.headDim)));
   const parts = ['split-outputs', 'page-layout', 'page-units', `entry-measure/${measure}`].map(part);
   return {
-    name: `entry-${measure}s`,
+    name: 'entry-attention',
     sources: [half.source, scale.source, ...parts, entrySource],
     enables: half.enables,
     constants: {

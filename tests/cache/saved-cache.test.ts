@@ -15,8 +15,8 @@ const MEASURED = { ...page('k3v2'), slots: [{ from: 0, entries: 32 }] };
 /** Three pages of two layers, in every form. */
 const PAGES: SavedPage[][] = [
   [page('f16'), page('q3')],
-  [page('q4'), SPARSE],
-  [MEASURED, page('q8')],
+  [page('q4'), { ...SPARSE, squared: true }],
+  [MEASURED, { ...page('q8'), squared: true }],
 ];
 
 const LOSS = { layer: 1, form: 'q4' as const, change: 0.5, size: 2, queries: 3, bytes: 512 };
@@ -31,8 +31,8 @@ function saved(): SavedCache {
   const random = new Random(1);
   const layers = [0, 1].map((layer) => {
     const units = PAGES.reduce((sum, layers) => sum + savedPageUnits(CONFIG, layer, layers[layer]!), 0);
-    const shares = [32, 20][layer]!;
-    return Uint8Array.from({ length: units * UNIT_BYTES + shares * 4 }, () => random.below(256));
+    const measures = [32, 20 + 20 + 32][layer]!;
+    return Uint8Array.from({ length: units * UNIT_BYTES + measures * 4 }, () => random.below(256));
   });
   const tokens = Array.from({ length: 70 }, () => random.below(300));
   return {
@@ -114,6 +114,8 @@ test.each<[string, string, unknown]>([
   ...[
     ...[{ form: 'f8' }, { entries: 31 }, { entries: 0 }, { form: 'sparse' }, { slots: [] }, { slots: [null] }],
     { slots: [{ from: 32, entries: 32 }] },
+    { squared: false },
+    { squared: 1 },
     { slots: [{ from: 0, entries: 20 }] },
     ...[{ entries: 19 }, { slots: {} }, { slots: [] }, { slots: [null] }, { slots: [{ from: 32, entries: 0 }] }].map(
       (odd) => ({ ...SPARSE, ...odd }),
@@ -129,6 +131,7 @@ test.each<[string, string, unknown]>([
     (odd): [string, string, unknown] => ['sparse', 'sparse', odd],
   ),
   ['pages', 'length', [PAGES[0], [page('q4'), page('q4')], PAGES[2]]],
+  ['pages', 'length', [PAGES[0], [{ ...page('q4'), squared: true }, PAGES[1]![1]], PAGES[2]]],
   ['pages', 'length', [PAGES[0], [page('f16'), page('f16')], PAGES[2]]],
   ...[null, [LOSS], { losses: [LOSS] }, { pages: 0.5, losses: [LOSS] }, { pages: 12 }].map(
     (odd): [string, string, unknown] => ['probed', 'probed', odd],

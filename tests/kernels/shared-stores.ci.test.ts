@@ -21,7 +21,7 @@ import { peftSource, tinyAdapter } from '../support/models/tiny-adapter.ts';
 import { tinyModel, type TinyModelOptions } from '../support/models/tiny-model.ts';
 import { randomTokens } from '../support/random-tokens.ts';
 
-const SPARSE = ['entry-shares', 'entry-squares', 'gather-entries'];
+const SPARSE = ['entry-attention', 'gather-entries'];
 const shared = { seed: 7, contextLength: 256 } as const;
 
 /**

@@ -177,9 +177,9 @@ describe('a sparse cache', () => {
 
   test.each([
     ['gather-entries', /value_vector\(page, kv_head, entry, i\)/, 'value_vector(page, kv_head, entry, i ^ 1u)'],
-    ['entry-shares', /exp\(score - /, 'exp(0.9 * score - '],
-    ['entry-squares', /return share \* share;/, 'return share;'],
-  ])('a device that computes %s wrong keeps pages in f16, and says so', async (kernel, find, replace) => {
+    ['entry-attention', /exp\(score - /, 'exp(0.9 * score - '],
+    ['entry-attention', /return share \* share;/, 'return share;'],
+  ])('a device that computes %s wrong (%s) keeps pages in f16, and says so', async (kernel, find, replace) => {
     const { gpu, changed } = miscompiling(find, replace, [kernel]);
     const engine = await engineUnderTest(model(2), { gpu, tuning: new MemoryTuning() });
     // A memory budget drops the oldest pages there.
