@@ -1,4 +1,4 @@
-import { afterEach, expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { napping } from '../../tools/instruments/node-gpu.ts';
 import { type EncoderEngine, type EncoderOptions, openEncoderEngine } from '../../src/engine/encoder-engine.ts';
 import { openAnyEngine } from '../../src/engine/open-engine.ts';
@@ -13,11 +13,8 @@ import { nmse } from './nmse.ts';
 
 export type EncoderTestOptions = Partial<Omit<EncoderOptions, 'sources'>>;
 
-const opened: { close: () => void }[] = [];
-afterEach(() => opened.splice(0).forEach(({ close }) => close()));
-
 /** Closes a resource after the current test. */
-export const closeAfterTest = (open: { close: () => void }): void => void opened.push(open);
+export const closeAfterTest = (open: { close: () => void }): void => onTestFinished(() => open.close());
 
 /** An encoder's session on the software adapter, closed after the test. Default: weights as stored. */
 export async function encoderSession(

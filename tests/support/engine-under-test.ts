@@ -1,4 +1,4 @@
-import { afterEach } from 'vitest';
+import { onTestFinished, TestRunner } from 'vitest';
 import { napping } from '../../tools/instruments/node-gpu.ts';
 import { openGrammars } from '../../src/grammar/open-grammars.ts';
 import type { LocalEngine } from '../../src/engine/engine.ts';
@@ -12,19 +12,12 @@ import { lastingGpu } from './gpu/lasting-gpu.ts';
 
 export type EngineTestOptions = Partial<Omit<EngineCoreOptions, 'sources'>>;
 
-const open = new Set<LocalEngine>();
-
-afterEach(() => {
-  for (const engine of open) engine.dispose();
-  open.clear();
-});
-
 /** A GGUF file in memory. */
 export function sourceOf(bytes: Uint8Array): ByteSource {
   return new BlobSource('tiny.gguf', new Blob([bytes as BlobPart]));
 }
 
-/** An engine over a GGUF file or a model's files, on the software adapter, disposed after the test. Tests that lose the device pass a `gpu`. */
+/** An engine over a GGUF file or a model's files, on the software adapter, disposed after the test; a hook disposes of its own. Tests that lose the device pass a `gpu`. */
 export async function engineUnderTest(
   model: Uint8Array | ByteSource | readonly ByteSource[],
   options: EngineTestOptions = {},
@@ -38,7 +31,8 @@ export async function engineUnderTest(
     ...options,
     sources,
   });
-  open.add(engine);
+  // Not by `afterEach`: files of one process share this module, and only the first would register it.
+  if (TestRunner.getCurrentTest()) onTestFinished(() => engine.dispose());
   return engine;
 }
 

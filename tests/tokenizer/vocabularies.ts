@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
 import { createTokenizer } from '../../src/tokenizer/tokenizer.ts';
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts';
 import { BytesSource } from '../support/bytes-source.ts';
@@ -11,7 +10,7 @@ import { writeGguf } from '../support/models/gguf-writer.ts';
 import type { MetadataValue } from '../support/models/gguf-writer.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'vocabulary-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+process.once('exit', () => rmSync(folder, { recursive: true })); // files of one process share it
 
 /** A GGUF file without tensors, for both implementations: its path, and our tokenizer read back from its bytes. */
 export async function vocabularyFile(
