@@ -75,7 +75,7 @@ export default defineConfig({
     // sources beside it.
     maxWorkers: TIER === 'change' ? 3 : 4,
     projects: [
-      { test: { name: 'cpu', include: cpuFiles, ...common } },
+      { test: { name: 'cpu', include: cpuFiles, isolate: false, ...common } },
       // One process has many files: its device stays, and with it what was compiled for those before.
       { test: { name: 'gpu', include: engineFiles, isolate: false, env: narrow, ...common } },
       // In one process, these would keep several GB.
