@@ -28,13 +28,12 @@ const testFiles = ['tests', 'e2e']
 const cpuFiles = testFiles.filter((path) => CPU_FOLDERS.test(path));
 const browserFiles = testFiles.filter((path) => path.startsWith('e2e'));
 /** They compute more than they compile: lavapipe optimizes their shaders, as for users. */
-const computingFiles = [
-  'tests/kernels/sampling-statistics.ci.test.ts',
-  'tests/measure/paper.ci.test.ts',
-  'tests/measure/peers.ci.test.ts',
-  'tests/models/real-model.ci.test.ts',
-].filter((path) => testFiles.includes(path));
-const otherFiles = testFiles.filter((path) => ![...cpuFiles, ...browserFiles, ...computingFiles].includes(path));
+const COMPUTING = ['tests/kernels/sampling-statistics.ci.test.ts', 'tests/models/real-model.ci.test.ts'];
+/** They measure time. */
+const MEASURING = ['tests/measure/paper.ci.test.ts', 'tests/measure/peers.ci.test.ts'];
+const otherFiles = testFiles.filter(
+  (path) => ![...cpuFiles, ...browserFiles, ...COMPUTING, ...MEASURING].includes(path),
+);
 /** Tests that ask what the engine answers. */
 const ENGINE_FOLDERS = /^tests\/(ai-sdk|cli|engine|llama|stress)\//;
 const engineFiles = otherFiles.filter((path) => TIER === 'change' || ENGINE_FOLDERS.test(path));
@@ -88,11 +87,14 @@ export default defineConfig({
         },
       },
       { test: { name: 'gpu-wide', include: otherFiles.filter(isWide), env: wide, ...common } },
-      // After the others, two at a time, because some of them measure.
+      {
+        test: { name: 'gpu-computing', include: testFiles.filter((path) => COMPUTING.includes(path)), env, ...common },
+      },
+      // After the others, since other work beside them changes what they measure.
       {
         test: {
-          name: 'gpu-computing',
-          include: computingFiles,
+          name: 'gpu-measuring',
+          include: testFiles.filter((path) => MEASURING.includes(path)),
           env,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
@@ -103,6 +105,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: browserFiles,
+          isolate: false,
           globalSetup: 'e2e/support/browser.ts',
           env: narrow,
           ...common,
