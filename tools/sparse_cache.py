@@ -743,6 +743,8 @@ class Study:
                 if self.is_done("perplexity", name, window):
                     continue
                 own = tokens[window * CONTEXT : (window + 1) * CONTEXT]
+                if len(own) < CONTEXT:
+                    break  # the text has fewer windows
                 text = read(self.weights, own[:-NEXT], self.repeat)
                 following, targets = own[-NEXT:-1], torch.tensor(own[-NEXT + 1 :])
                 found = {}
