@@ -38,7 +38,7 @@ const otherFiles = testFiles.filter(
 const ENGINE_FOLDERS = /^tests\/(ai-sdk|cli|engine|llama|stress)\//;
 const engineFiles = otherFiles.filter((path) => TIER === 'change' || ENGINE_FOLDERS.test(path));
 /** Tests of kernels that have other texts for subgroups of eight invocations, which lavapipe has with vectors of 256 bits. */
-const WIDE = /^tests\/(kernels\/(linear-|lora|subgroup-sizes)|session\/(checks\/self-check|variants))/;
+const WIDE = /^tests\/(kernels\/(linear-|lora|subgroup-sizes)|session\/variants)/;
 const isWide = (path: string): boolean => !engineFiles.includes(path) && WIDE.test(path);
 
 const env = {
