@@ -27,18 +27,19 @@ const testFiles = ['tests', 'e2e']
   .filter((path) => path.endsWith('.test.ts') && !path.includes('node_modules') && isInThisTier(path));
 const cpuFiles = testFiles.filter((path) => CPU_FOLDERS.test(path));
 const browserFiles = testFiles.filter((path) => path.startsWith('e2e'));
+const filesOf = (...paths: string[]): string[] => testFiles.filter((path) => paths.includes(path));
 /** They compute more than they compile: lavapipe optimizes their shaders, as for users. */
-const COMPUTING = ['tests/kernels/sampling-statistics.ci.test.ts', 'tests/models/real-model.ci.test.ts'];
-/** They measure time. */
-const MEASURING = ['tests/measure/paper.ci.test.ts', 'tests/measure/peers.ci.test.ts'];
+const computingFiles = filesOf('tests/kernels/sampling-statistics.ci.test.ts', 'tests/models/real-model.ci.test.ts');
+/** They measure time, with optimized shaders too. */
+const measuringFiles = filesOf('tests/measure/paper.ci.test.ts', 'tests/measure/peers.ci.test.ts');
 const otherFiles = testFiles.filter(
-  (path) => ![...cpuFiles, ...browserFiles, ...COMPUTING, ...MEASURING].includes(path),
+  (path) => ![...cpuFiles, ...browserFiles, ...computingFiles, ...measuringFiles].includes(path),
 );
 /** Tests that ask what the engine answers. */
 const ENGINE_FOLDERS = /^tests\/(ai-sdk|cli|engine|llama|stress)\//;
 const engineFiles = otherFiles.filter((path) => TIER === 'change' || ENGINE_FOLDERS.test(path));
 /** Tests of kernels that have other texts for subgroups of eight invocations, which lavapipe has with vectors of 256 bits. */
-const WIDE = /^tests\/(kernels\/(linear-|lora|subgroup-sizes)|session\/variants)/;
+const WIDE = /^tests\/(kernels\/(linear-|lora|subgroup-sizes)|session\/(checks\/self-check|variants))/;
 const isWide = (path: string): boolean => !engineFiles.includes(path) && WIDE.test(path);
 
 const env = {
@@ -88,13 +89,13 @@ export default defineConfig({
       },
       { test: { name: 'gpu-wide', include: otherFiles.filter(isWide), env: wide, ...common } },
       {
-        test: { name: 'gpu-computing', include: testFiles.filter((path) => COMPUTING.includes(path)), env, ...common },
+        test: { name: 'gpu-computing', include: computingFiles, env, ...common },
       },
       // After the others, since other work beside them changes what they measure.
       {
         test: {
           name: 'gpu-measuring',
-          include: testFiles.filter((path) => MEASURING.includes(path)),
+          include: measuringFiles,
           env,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },

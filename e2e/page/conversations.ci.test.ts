@@ -110,6 +110,43 @@ it('stores several conversations: titles, renames, reopens after a reload, expor
   expect(await titles(page)).toEqual([`Sea ${HOSTILE}`]);
   expect(await page.evaluate('window.hit')).toBeUndefined();
 
+  // Without room stored data stay, and the page says so; with room again all is stored.
+  const session = await page.context().newCDPSession(page);
+  const { origin } = new URL(opened.server.url());
+  const kept = async () => {
+    const [found] = Object.entries(await readDatabase(page, 'chunkwise-page', 'values')).filter(([key]) =>
+      key.startsWith('conversation '),
+    );
+    return (found?.[1] as { exchanges: { prompt: string }[] }).exchanges;
+  };
+  const before = await kept();
+  await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1 });
+  await page
+    .getByRole('button', { name: `Sea ${HOSTILE}` })
+    .first()
+    .click();
+  // The browser counts usage late, so the start of the question may be stored.
+  let isTold = false;
+  const told = page
+    .locator('.notice', { hasText: 'The browser has no room left' })
+    .waitFor()
+    .finally(() => (isTold = true));
+  const asked: string[] = [];
+  while (!isTold) {
+    asked.push(`And on night ${asked.length + 1}?`);
+    await demo.ask(asked.at(-1) ?? '');
+  }
+  await told;
+  expect((await kept()).slice(0, 2)).toEqual(before);
+  await session.send('Storage.overrideQuotaForOrigin', { origin });
+  await demo.ask('And by day?');
+  await reload(demo);
+  expect((await kept()).map(({ prompt }) => prompt)).toEqual([
+    'Tell me of the sea.',
+    'And then?',
+    ...asked,
+    'And by day?',
+  ]);
   expect(violations).toEqual([]);
   await demo.close();
 });

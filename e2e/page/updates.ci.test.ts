@@ -86,7 +86,7 @@ async function writesOf(address: string, worker: string, code: string): Promise<
 async function titleOffline(page: Page): Promise<string> {
   await page.context().setOffline(true);
   await page.reload();
-  await page.getByTestId('progress').waitFor(); // the page's code runs, and looks for the model for some seconds
+  await page.getByTestId('load-error').waitFor();
   const title = await page.title();
   await page.context().setOffline(false);
   return title;

@@ -21,6 +21,7 @@ const SENTENCE = 'Seven winds blow over the sea, and the eighth waits in a cave.
 type Ask = Partial<GenerateOptions> & { prompt: string };
 
 const PREFILL: Ask = { prompt: SENTENCE.repeat(3), maxTokens: 2 };
+const DECODE: Ask = { prompt: 'Winds', maxTokens: 80 };
 const POLICY: Ask = { prompt: SENTENCE.repeat(4), maxTokens: 40, kv: 'policy' };
 const ADAPTED: Ask = { prompt: 'The wind blows.', maxTokens: 6, adapters: [{ name: 'poet', scale: 1 }] };
 
@@ -48,7 +49,8 @@ const placesOf = (count: number): number[] => [...new Set(count === 0 ? [] : [0,
 
 const STEPS = {
   prefill: { ask: PREFILL, before: async () => undefined },
-  'decode and policy': { ask: POLICY, before: async () => undefined },
+  decode: { ask: DECODE, before: async () => undefined },
+  policy: { ask: POLICY, before: async () => undefined },
   'loading an adapter': { ask: ADAPTED, before: load },
   'using an adapter': { ask: ADAPTED, before: async () => undefined },
 } as const;
