@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
@@ -8,8 +9,12 @@ import { scriptedToolChat } from '../../tests/support/models/scripted-model.ts';
 import { type DemoServer, serveDemo } from './demo-server.ts';
 import { openForTests } from './open-for-tests.ts';
 
-/** Builds a page with the clients and serves it with the models; `scripted.gguf` is one of them. */
+/**
+ * Builds a page with the clients and serves it with the models; `scripted.gguf` is one of them. The page has a folder of
+ * its own, since another process may build it at the same time.
+ */
 export async function serveClients(): Promise<DemoServer> {
+  const outDir = mkdtempSync(join(tmpdir(), 'chunkwise-clients-'));
   const root = fileURLToPath(new URL('../clients', import.meta.url));
   await build({
     root,
@@ -19,8 +24,7 @@ export async function serveClients(): Promise<DemoServer> {
     worker: { format: 'es' },
     build: {
       target: 'es2022',
-      outDir: fileURLToPath(new URL('../../.cache/clients-page', import.meta.url)),
-      emptyOutDir: true,
+      outDir,
       chunkSizeWarningLimit: Infinity,
       rollupOptions: {
         input: { index: join(root, 'index.html'), sw: join(root, 'sw.ts'), 'bare-sw': join(root, 'bare-sw.ts') },
@@ -28,8 +32,13 @@ export async function serveClients(): Promise<DemoServer> {
       },
     },
   });
-  const server = await serveDemo('../.cache/clients-page');
+  const server = await serveDemo(outDir);
   writeFileSync(join(server.folder, 'scripted.gguf'), scriptedToolChat());
+  const { close } = server;
+  server.close = async () => {
+    await close();
+    rmSync(outDir, { recursive: true });
+  };
   return server;
 }
 
