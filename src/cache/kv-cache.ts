@@ -488,7 +488,7 @@ export interface KvReport {
   /** Pages by form, counted per layer; pages freed by sliding-window layers are not counted. */
   pages: Record<PageForm, number>;
   bytes: Record<PageForm, number>;
-  /** Peak bytes of all pages during the request. */
+  /** Peak bytes of the text's pages during the request, without those of the text that the model repeats for sparse pages. */
   peakBytes: number;
   /**
    * Estimated relative L2 error of each layer's attention output due to its pages' forms; forms that were not probed count as
