@@ -1,30 +1,21 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright';
-import { build } from 'vite';
 import { beforeAll, describe } from 'vitest';
 import { scriptedToolChat } from '../../tests/support/models/scripted-model.ts';
-import { type DemoServer, serveDemo } from './demo-server.ts';
+import { serveBuilt } from './app-server.ts';
+import type { DemoServer } from './demo-server.ts';
 import { openForTests } from './open-for-tests.ts';
 
-/**
- * Builds a page with the clients and serves it with the models; `scripted.gguf` is one of them. The page has a folder of
- * its own, since another process may build it at the same time.
- */
+/** Builds a page with the clients and serves it with the models; `scripted.gguf` is one of them. */
 export async function serveClients(): Promise<DemoServer> {
-  const outDir = mkdtempSync(join(tmpdir(), 'chunkwise-clients-'));
   const root = fileURLToPath(new URL('../clients', import.meta.url));
-  await build({
+  const server = await serveBuilt({
     root,
-    configFile: false,
     publicDir: false,
-    logLevel: 'warn',
-    worker: { format: 'es' },
     build: {
       target: 'es2022',
-      outDir,
       chunkSizeWarningLimit: Infinity,
       rollupOptions: {
         input: { index: join(root, 'index.html'), sw: join(root, 'sw.ts'), 'bare-sw': join(root, 'bare-sw.ts') },
@@ -32,13 +23,7 @@ export async function serveClients(): Promise<DemoServer> {
       },
     },
   });
-  const server = await serveDemo(outDir);
   writeFileSync(join(server.folder, 'scripted.gguf'), scriptedToolChat());
-  const { close } = server;
-  server.close = async () => {
-    await close();
-    rmSync(outDir, { recursive: true });
-  };
   return server;
 }
 
