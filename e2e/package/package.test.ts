@@ -87,6 +87,7 @@ it('frees the engine when a loop ends early and when a signal aborts', async () 
     }
     const seenAtBreak = seen;
     const abort = new AbortController();
+    const aborts = engine.on('token', () => abort.abort(new Error('enough')));
     const failed = engine.chat.completions
       .create(request, { signal: abort.signal })
       .catch((error: Chunkwise.ChunkwiseError) => ({
@@ -94,8 +95,8 @@ it('frees the engine when a loop ends early and when a signal aborts', async () 
         code: error.code,
         cause: (error.cause as Error).message,
       }));
-    setTimeout(() => abort.abort(new Error('enough')), 200);
     const error = await failed;
+    aborts();
     counted();
     const after = await engine.chat.completions.create({ ...request, max_tokens: 2 });
     return { seenAtBreak, error, tokens: after.usage.completion_tokens };
@@ -220,10 +221,13 @@ it('emits plans from a thread; when it ends one request fails and the next works
 it('ends everything at dispose', async () => {
   const codes = await page.evaluate(async () => {
     const { engine } = globalThis;
-    const ask = () => engine.chat.completions.create({ messages: [{ role: 'user' as const, content: 'Story.' }] });
+    // Greedy, since a sampled answer may end at once.
+    const request = { messages: [{ role: 'user' as const, content: 'Story.' }], temperature: 0 };
+    const ask = () => engine.chat.completions.create(request);
     const code = (error: Chunkwise.ChunkwiseError): string => error.code;
+    const begun = new Promise((resolve) => engine.on('token', resolve));
     const running = ask().then(() => 'fine', code);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await begun;
     await engine.dispose();
     await engine.dispose();
     return [await running, await ask().then(() => 'fine', code), await engine.memory().then(() => 'fine', code)];
