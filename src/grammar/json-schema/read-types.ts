@@ -50,7 +50,7 @@ export function readNumbers(reader: Reader, integer: boolean): NumberSet {
 export function readStrings(reader: Reader): StringSet {
   const { schema, at, nodes } = reader;
   const least = countOf(reader, 'minLength') ?? 0;
-  const most = countOf(reader, 'maxLength') ?? Infinity;
+  const most = mostOf(reader, 'maxLength');
   const patterns: CharRegex[] = [];
   const { pattern, format } = schema;
   if (pattern !== undefined) patterns.push(patternOf(reader, pattern, placeIn(at, 'pattern')));
@@ -89,7 +89,7 @@ export function readArrays(reader: Reader): readonly ArrayPart[] {
     prefix,
     items: others === undefined ? EVERYTHING : node(others, placeIn(at, othersKeyword)),
     least: countOf(reader, 'minItems') ?? 0,
-    most: countOf(reader, 'maxItems') ?? Infinity,
+    most: mostOf(reader, 'maxItems'),
     contains: [],
     unique: schema['uniqueItems'] === true && !lenient,
     evaluated: others === undefined ? prefix.length : Infinity,
@@ -104,7 +104,7 @@ export function readArrays(reader: Reader): readonly ArrayPart[] {
               node: node(contains, placeIn(at, 'contains')),
               from: 0,
               least: countOf(reader, 'minContains') ?? 1,
-              most: countOf(reader, 'maxContains') ?? Infinity,
+              most: mostOf(reader, 'maxContains'),
             },
           ],
         };
@@ -134,7 +134,7 @@ export function readObjects(reader: Reader, keywords: ReadonlySet<string>): read
     layers,
     required: new Set(required as string[]),
     least: (keywords.has('minProperties') ? countOf(reader, 'minProperties') : undefined) ?? 0,
-    most: (keywords.has('maxProperties') ? countOf(reader, 'maxProperties') : undefined) ?? Infinity,
+    most: keywords.has('maxProperties') ? mostOf(reader, 'maxProperties') : Infinity,
   };
   if (layers.length === 0 && required.length === 0 && part.least === 0 && part.most === Infinity) return ANY_OBJECTS;
   const possible = possibleObject(nodes, part);
@@ -211,4 +211,12 @@ function countOf({ schema, at }: Reader, keyword: string): number | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0) return value;
   throw new GrammarError('must be an integer of 0 or more', placeIn(at, keyword));
+}
+
+/** No answer has as many characters, items or properties: a largest count of this or more is no bound. */
+const UNREACHABLE = 2 ** 31;
+
+function mostOf(reader: Reader, keyword: string): number {
+  const most = countOf(reader, keyword) ?? Infinity;
+  return most < UNREACHABLE ? most : Infinity;
 }

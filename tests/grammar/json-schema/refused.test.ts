@@ -130,6 +130,31 @@ describe('large schemas', () => {
     ).toEqual([3, 256, 257, 511, 512, 513, 700]);
   });
 
+  it.each([2 ** 31, 2 ** 32, 2 ** 53, 1.7e308])('a largest count of %d allows all that fit into memory', (most) => {
+    expect(allowed({ type: 'string', maxLength: most }, ['""', '"abc"'])).toEqual(['""', '"abc"']);
+    expect(allowed({ type: 'array', items: { type: 'null' }, maxItems: most }, ['[]', '[null,null]'])).toHaveLength(2);
+    const contains = { contains: { type: 'null' }, maxContains: most };
+    expect(allowed({ type: 'array', ...contains }, ['[]', '[1,null,null]'])).toEqual(['[1,null,null]']);
+    expect(allowed({ type: 'object', maxProperties: most }, ['{}', '{"a":1,"b":2}'])).toHaveLength(2);
+  });
+
+  it.each([2 ** 31, 2 ** 32, 2 ** 53, 1.7e308])('a least count of %d allows nothing short, or is refused', (least) => {
+    for (const [schema, short] of [
+      [{ type: 'string', minLength: least }, ['""', '"abc"']],
+      [{ type: 'array', items: { type: 'null' }, minItems: least }, ['[]', '[null]']],
+      [{ type: 'array', contains: { type: 'null' }, minContains: least }, ['[]', '[null]']],
+    ] as const) {
+      let texts: string[] = [];
+      try {
+        texts = allowed(schema, [...short]);
+      } catch (error) {
+        expect(error).toBeInstanceOf(GrammarError);
+        expect(String(error)).not.toContain('deep');
+      }
+      expect(texts).toEqual([]);
+    }
+  });
+
   it('thousands of levels deep compile or are refused', () => {
     let schema: object = { type: 'null' };
     for (let depth = 0; depth < 3000; depth++) schema = { type: 'array', items: schema };
