@@ -11,7 +11,7 @@ import { BROWSER_PEERS, inChromium } from './support/peers/browser-peers.ts';
 import { draw } from './support/peers/draw.ts';
 import { chunkwiseInNode, llamaInNode } from './support/peers/node-peers.ts';
 import { measureRounds } from './support/peers/rounds.ts';
-import { keep } from './support/peers/sections.ts';
+import { keepFull, keepShort } from './support/peers/sections.ts';
 import { measureShort } from './support/peers/short.ts';
 
 const {
@@ -43,14 +43,14 @@ async function measureAll(): Promise<void> {
     reference,
     settings,
   );
-  await keep(device, { full: { ...settings, peers: found } });
+  await keepFull(device, { ...settings, peers: found });
 }
 
 const [argument] = process.argv.slice(2);
 if (argument === 'short') {
-  const { device, ...short } = await measureShort();
-  console.log(short);
-  await keep(device, { short });
+  const figures = await measureShort();
+  console.log(figures);
+  await keepShort(figures);
 } else if (argument !== 'draw') await measureAll();
 await draw();
 process.exit(0);

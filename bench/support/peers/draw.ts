@@ -57,14 +57,20 @@ function cellsOf(peer: PeerFigures, contexts: readonly number[]): string[] {
   ];
 }
 
-const shortTable = ({ ratios, loose }: NonNullable<PeersSection['short']>): string =>
-  markdownTable(
-    ["Chunkwise's over llama.cpp's, short form", 'ratio', 'held by the test'],
-    [
-      ...Object.entries(ratios).map(([name, ratio]) => [name, ratio.toFixed(3), 'yes']),
-      ...Object.entries(loose).map(([name, ratio]) => [name, ratio.toFixed(3), 'no']),
-    ],
+/** A column for each processor. */
+function shortTable(short: NonNullable<PeersSection['short']>): string {
+  const figures = Object.values(short);
+  const rows = (part: 'ratios' | 'loose', held: string): string[][] =>
+    Object.keys(figures[0]?.[part] ?? {}).map((name) => [
+      name,
+      ...figures.map((each) => each[part][name]?.toFixed(3) ?? NONE),
+      held,
+    ]);
+  return markdownTable(
+    ["Chunkwise's over llama.cpp's, short form", ...Object.keys(short), 'held by the test'],
+    [...rows('ratios', 'yes'), ...rows('loose', 'no')],
   );
+}
 
 const cell = ({ median, interval }: Estimate, digits: number, unit = 1): string =>
   `${(median / unit).toFixed(digits)} (${interval.map((each) => (each / unit).toFixed(digits)).join(' to ')})`;
